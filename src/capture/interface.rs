@@ -1,0 +1,143 @@
+//! Interfaces of a pcapng file: link type, clock, drops.
+
+use super::source::shortened;
+use crate::packet::LinkType;
+use crate::time::Timestamp;
+use pcap_parser::{InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode, PcapNGOption};
+
+/// The longest interface name that is kept, in bytes.
+const MAX_NAME: usize = 256;
+
+/// An interface as its description block gives it.
+pub(super) struct Interface {
+    /// The link type, or the number of one that is not read.
+    pub(super) link: Result<LinkType, u32>,
+    /// Most bytes captured of a frame; 0 for all.
+    pub(super) snap_len: u32,
+    /// Frames dropped, by the latest statistics.
+    pub(super) dropped: Option<u64>,
+    clock: Clock,
+    /// Nanoseconds to add to every time.
+    offset: i128,
+}
+
+/// How to make nanoseconds of an interface's ticks.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// A tick is this many nanoseconds.
+    Times(u64),
+    /// This many ticks are a nanosecond.
+    Over(u64),
+    /// Two to this power ticks are a second.
+    Binary(u32),
+}
+
+impl Clock {
+    /// From `if_tsresol`: a negative power of 2 with the top bit set, else of 10.
+    fn new(resolution: u8) -> Self {
+        let power = u32::from(resolution & 0x7f);
+        if resolution & 0x80 != 0 {
+            return Self::Binary(power);
+        }
+        match power {
+            0..=9 => Self::Times(10_u64.pow(9 - power)),
+            // Ticks so short that 2^64 of them are no nanosecond make every time 0.
+            _ => Self::Over(10_u64.checked_pow(power - 9).unwrap_or(u64::MAX)),
+        }
+    }
+
+    #[inline]
+    fn nanos(self, ticks: u64) -> i128 {
+        match self {
+            Self::Times(nanos) => i128::from(ticks) * i128::from(nanos),
+            Self::Over(ticks_each) => i128::from(ticks / ticks_each),
+            Self::Binary(power) => (i128::from(ticks) * 1_000_000_000) >> power,
+        }
+    }
+}
+
+impl Interface {
+    /// An interface and its name, which is empty if it has none.
+    pub(super) fn described(
+        block: &InterfaceDescriptionBlock<'_>,
+        big_endian: bool,
+    ) -> (Self, String) {
+        let mut interface = Self {
+            link: LinkType::from_number(block.linktype.0 as u32).map_err(|link| link.0),
+            snap_len: block.snaplen,
+            dropped: None,
+            clock: Clock::new(6),
+            offset: 0,
+        };
+        let mut name = String::new();
+        for option in &block.options {
+            match option.code {
+                OptionCode::IfName => {
+                    name = shortened(option.as_bytes().unwrap_or_default(), MAX_NAME);
+                }
+                OptionCode::IfTsresol => {
+                    if let Ok([resolution, ..]) = option.as_bytes() {
+                        interface.clock = Clock::new(*resolution);
+                    }
+                }
+                OptionCode::IfTsoffset => {
+                    // Signed seconds.
+                    let seconds = number(option, big_endian).map_or(0, u64::cast_signed);
+                    interface.offset = i128::from(seconds) * 1_000_000_000;
+                }
+                _ => {}
+            }
+        }
+        (interface, name)
+    }
+
+    /// Takes the place of earlier statistics, if these say anything about drops.
+    pub(super) fn count_drops(&mut self, block: &InterfaceStatisticsBlock<'_>, big_endian: bool) {
+        let counts = block
+            .options
+            .iter()
+            .filter(|option| matches!(option.code, OptionCode::IsbIfDrop | OptionCode::IsbOsDrop));
+        let total = counts
+            .filter_map(|option| number(option, big_endian))
+            .reduce(u64::saturating_add);
+        self.dropped = total.or(self.dropped);
+    }
+
+    /// The moment `ticks` of this interface's clock; the nearest there is, beyond the year 2262.
+    #[inline]
+    pub(super) fn time(&self, ticks: u64) -> Timestamp {
+        let nanos = self.clock.nanos(ticks) + self.offset;
+        let bound = nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        Timestamp::from_nanos(bound as i64)
+    }
+}
+
+/// An option of eight bytes. The parser's own reading of these is little-endian in every section.
+fn number(option: &PcapNGOption<'_>, big_endian: bool) -> Option<u64> {
+    let bytes = option.as_bytes().ok()?.first_chunk::<8>()?;
+    Some(if big_endian {
+        u64::from_be_bytes(*bytes)
+    } else {
+        u64::from_le_bytes(*bytes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks() {
+        let nanos = |resolution, ticks| Clock::new(resolution).nanos(ticks);
+        assert_eq!(nanos(6, 1_500_000), 1_500_000_000);
+        assert_eq!(nanos(9, 7), 7);
+        assert_eq!(nanos(0, 2), 2_000_000_000);
+        assert_eq!(nanos(12, 1_999), 1);
+        assert_eq!(nanos(0x80 | 1, 3), 1_500_000_000);
+        assert_eq!(nanos(0x80 | 32, 1 << 31), 500_000_000);
+        for resolution in 0..=255 {
+            assert!(nanos(resolution, u64::MAX) >= 0);
+            let _ = nanos(resolution, 0);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Captures built in memory.
+
+use super::{CaptureReader, Input, ReadError};
+use crate::packet::LinkType;
+
+/// A pcap file in the making.
+pub(super) struct PcapFile {
+    pub(super) big_endian: bool,
+    pub(super) modified: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl PcapFile {
+    /// A file with this magic number (in the byte order of the file) and link type.
+    pub(super) fn new(magic: u32, big_endian: bool, link: u32) -> Self {
+        let mut file = Self {
+            big_endian,
+            modified: magic == 0xa1b2_cd34,
+            bytes: Vec::new(),
+        };
+        file.word(magic);
+        file.half(2);
+        file.half(4);
+        for word in [0, 0, 65_535, link] {
+            file.word(word);
+        }
+        file
+    }
+
+    pub(super) fn micros() -> Self {
+        Self::new(0xa1b2_c3d4, false, 1)
+    }
+
+    fn word(&mut self, word: u32) {
+        let bytes = if self.big_endian {
+            word.to_be_bytes()
+        } else {
+            word.to_le_bytes()
+        };
+        self.bytes.extend(bytes);
+    }
+
+    fn half(&mut self, half: u16) {
+        let bytes = if self.big_endian {
+            half.to_be_bytes()
+        } else {
+            half.to_le_bytes()
+        };
+        self.bytes.extend(bytes);
+    }
+
+    pub(super) fn record(mut self, seconds: u32, fraction: u32, wire: u32, data: &[u8]) -> Self {
+        for word in [seconds, fraction, data.len() as u32, wire] {
+            self.word(word);
+        }
+        if self.modified {
+            self.bytes.extend([0xee; 8]);
+        }
+        self.bytes.extend_from_slice(data);
+        self
+    }
+}
+
+/// A pcapng file in the making.
+pub(super) struct PcapNgFile {
+    big_endian: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl PcapNgFile {
+    /// A file that begins with a section of this byte order.
+    pub(super) fn new(big_endian: bool) -> Self {
+        Self {
+            big_endian,
+            bytes: Vec::new(),
+        }
+        .section(big_endian)
+    }
+
+    pub(super) fn section(mut self, big_endian: bool) -> Self {
+        self.big_endian = big_endian;
+        let mut body = Vec::new();
+        body.extend(self.word(0x1a2b_3c4d));
+        body.extend(self.half(1));
+        body.extend(self.half(0));
+        body.extend([0xff; 8]);
+        self.block(0x0a0d_0d0a, &body)
+    }
+
+    pub(super) fn word(&self, word: u32) -> [u8; 4] {
+        if self.big_endian {
+            word.to_be_bytes()
+        } else {
+            word.to_le_bytes()
+        }
+    }
+
+    fn half(&self, half: u16) -> [u8; 2] {
+        if self.big_endian {
+            half.to_be_bytes()
+        } else {
+            half.to_le_bytes()
+        }
+    }
+
+    fn options(&self, options: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (code, value) in options {
+            out.extend(self.half(*code));
+            out.extend(self.half(value.len() as u16));
+            out.extend_from_slice(value);
+            out.resize(out.len().next_multiple_of(4), 0);
+        }
+        if !out.is_empty() {
+            out.extend([0; 4]);
+        }
+        out
+    }
+
+    pub(super) fn block(mut self, kind: u32, body: &[u8]) -> Self {
+        let padded = body.len().next_multiple_of(4);
+        let length = self.word(padded as u32 + 12);
+        self.bytes.extend(self.word(kind));
+        self.bytes.extend(length);
+        self.bytes.extend_from_slice(body);
+        self.bytes.resize(self.bytes.len() + padded - body.len(), 0);
+        self.bytes.extend(length);
+        self
+    }
+
+    pub(super) fn interface(self, link: u16, snap_len: u32, options: &[(u16, &[u8])]) -> Self {
+        let mut body = Vec::new();
+        body.extend(self.half(link));
+        body.extend([0; 2]);
+        body.extend(self.word(snap_len));
+        body.extend(self.options(options));
+        self.block(1, &body)
+    }
+
+    pub(super) fn packet(self, interface: u32, ticks: u64, data: &[u8]) -> Self {
+        self.packet_with(interface, ticks, data, &[])
+    }
+
+    pub(super) fn packet_with(
+        self,
+        interface: u32,
+        ticks: u64,
+        data: &[u8],
+        options: &[(u16, &[u8])],
+    ) -> Self {
+        let length = data.len() as u32;
+        let mut body = Vec::new();
+        for word in [
+            interface,
+            (ticks >> 32) as u32,
+            ticks as u32,
+            length,
+            length,
+        ] {
+            body.extend(self.word(word));
+        }
+        body.extend_from_slice(data);
+        body.resize(body.len().next_multiple_of(4), 0);
+        body.extend(self.options(options));
+        self.block(6, &body)
+    }
+
+    pub(super) fn obsolete_packet(self, interface: u16, ticks: u64, data: &[u8]) -> Self {
+        let length = data.len() as u32;
+        let mut body = Vec::new();
+        body.extend(self.half(interface));
+        body.extend(self.half(3));
+        for word in [(ticks >> 32) as u32, ticks as u32, length, length] {
+            body.extend(self.word(word));
+        }
+        body.extend_from_slice(data);
+        self.block(2, &body)
+    }
+
+    pub(super) fn simple_packet(self, wire_len: u32, data: &[u8]) -> Self {
+        let mut body = self.word(wire_len).to_vec();
+        body.extend_from_slice(data);
+        self.block(3, &body)
+    }
+
+    pub(super) fn statistics(self, interface: u32, options: &[(u16, u64)]) -> Self {
+        let values: Vec<(u16, [u8; 8])> = options
+            .iter()
+            .map(|(code, value)| {
+                let bytes = if self.big_endian {
+                    value.to_be_bytes()
+                } else {
+                    value.to_le_bytes()
+                };
+                (*code, bytes)
+            })
+            .collect();
+        let values: Vec<(u16, &[u8])> = values
+            .iter()
+            .map(|(code, value)| (*code, &value[..]))
+            .collect();
+        let mut body = self.word(interface).to_vec();
+        body.extend([0; 8]);
+        body.extend(self.options(&values));
+        self.block(5, &body)
+    }
+}
+
+/// A copy of a frame that does not borrow.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) source: u16,
+    pub(super) number: u64,
+    pub(super) nanos: i64,
+    pub(super) interface: u32,
+    pub(super) link: LinkType,
+    pub(super) wire_len: u32,
+    pub(super) data: Vec<u8>,
+}
+
+/// Reads all there is.
+pub(super) fn drain(reader: &mut CaptureReader) -> (Vec<Seen>, Vec<ReadError>) {
+    let (mut frames, mut errors) = (Vec::new(), Vec::new());
+    while let Some(next) = reader.next() {
+        match next {
+            Ok(frame) => frames.push(Seen {
+                source: frame.id.source(),
+                number: frame.id.number(),
+                nanos: frame.time.as_nanos(),
+                interface: frame.interface,
+                link: frame.link,
+                wire_len: frame.wire_len,
+                data: frame.data.to_vec(),
+            }),
+            Err(error) => errors.push(error),
+        }
+    }
+    (frames, errors)
+}
+
+/// A reader of one capture in memory.
+pub(super) fn reader(bytes: &[u8]) -> CaptureReader {
+    CaptureReader::open(vec![Input::from_bytes("test", bytes.to_vec())]).unwrap()
+}
+
+/// The frames of one whole capture.
+pub(super) fn frames(bytes: &[u8]) -> Vec<Seen> {
+    let (frames, errors) = drain(&mut reader(bytes));
+    assert!(errors.is_empty(), "{errors:?}");
+    frames
+}

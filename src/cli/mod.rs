@@ -1,0 +1,91 @@
+//! The command line of `kubectl meshsniff`.
+//!
+//! | here | holds |
+//! |---|---|
+//! | `args` | what can be typed |
+//! | `report` | `report`: options checked, capture read, report written |
+//! | `progress` | the bar on stderr |
+//!
+//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage.
+
+mod args;
+mod progress;
+mod report;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Report(args) => match args.check() {
+            Ok(options) => report::run(options),
+            Err(error) => return usage(&error),
+        },
+        Command::Schema => schema(),
+    };
+    match result {
+        Ok(errors) if errors.is_empty() => ExitCode::SUCCESS,
+        Ok(errors) => {
+            for error in errors {
+                say(&error);
+            }
+            ExitCode::FAILURE
+        }
+        // Whoever read the output has seen enough of it.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version are errors to clap, too: it knows which of them go where, and with what status.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do if nobody can be told.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from)
+}
+
+/// Prints an error: one line, whatever is in it.
+fn say(error: &str) {
+    let mut line = String::from("error: ");
+    crate::report::push_shown(&mut line, error);
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn schema() -> anyhow::Result<Vec<String>> {
+    let mut out = io::stdout().lock();
+    out.write_all(crate::report::json::SCHEMA.as_bytes())?;
+    out.flush()?;
+    Ok(Vec::new())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_broken_pipe_is_known_in_any_context() {
+        let broken: Result<(), _> = Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_broken_pipe(&broken.context("writing").unwrap_err()));
+        let full: Result<(), _> = Err(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(!is_broken_pipe(&full.context("writing").unwrap_err()));
+    }
+}

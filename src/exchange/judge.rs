@@ -1,0 +1,476 @@
+//! The verdict on one exchange, and how sure it is.
+//!
+//! A pure function of what was seen: the exchange, and what the packets around it prove. The rules stand
+//! in the README under "Verdicts" and "Certainty".
+
+use super::envoy::{self, Seen};
+use super::model::{
+    AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, Verdict,
+};
+use super::open::Open;
+use crate::packet::Mark;
+use crate::time::{Span, Timestamp};
+
+/// A request body that takes this long, and more than half of the exchange, is a finding.
+const SLOW_BODY: Span = Span::from_secs(1);
+
+/// One side's first FIN or first RST.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CloseSeen {
+    pub(super) mark: Mark,
+    /// Its sequence number, as an offset in the closing side's stream.
+    pub(super) at: u64,
+    /// What the closing side had acknowledged by then, this packet included.
+    pub(super) acked: u64,
+    /// Whether the packet itself acknowledges anything: a RST from a socket that is gone does not.
+    pub(super) has_ack: bool,
+    /// Whether its sequence number is the closing side's next unseen byte.
+    pub(super) is_next: bool,
+}
+
+/// What is known of one side's stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SideSeen {
+    pub(super) fin: Option<CloseSeen>,
+    pub(super) rst: Option<CloseSeen>,
+    /// One past the last byte of data that the other side acknowledged: FINs aside.
+    pub(super) data_acked: u64,
+    /// Whether the other side acknowledged the FIN.
+    pub(super) fin_acked: bool,
+    /// Whether the other side acknowledged a number that may be a FIN the capture lacks.
+    pub(super) lacks_fin: bool,
+    /// One past the highest byte seen.
+    pub(super) high: u64,
+}
+
+/// What the packets around an exchange prove.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wire {
+    pub(super) client: SideSeen,
+    pub(super) server: SideSeen,
+    /// Whether the kernel is known to have dropped packets.
+    pub(super) dropped: bool,
+    /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with it.
+    pub(super) at_boundary: bool,
+}
+
+/// The close that decided.
+#[derive(Clone, Copy, Debug)]
+struct Decider {
+    side: Side,
+    reset: bool,
+    close: CloseSeen,
+}
+
+/// Settles `open`.
+pub(super) fn settle(mut open: Open, wire: &Wire) -> Exchange {
+    let facts = Facts::new(&open, wire);
+    let (verdict, doubt, decider) = facts.decide();
+    let half_closed = facts.half_closed;
+    let answered_late = facts.answered_late(verdict);
+    let doubt = doubt.or(open.head_cut).map(|doubt| match doubt {
+        Doubt::SequenceHole if wire.dropped => Doubt::CaptureDropped,
+        other => other,
+    });
+    let exchange = &mut open.exchange;
+    exchange.verdict = verdict;
+    exchange.doubt = doubt;
+    exchange.half_closed = half_closed;
+    list_closes(exchange, wire, decider, open.response_upto.is_some());
+    if answered_late {
+        let events = &mut exchange.events;
+        events.late_response = events.response_start.take();
+        events.response_end = None;
+        events.response_acked = None;
+        exchange.late_status = exchange.status.take();
+    }
+    if verdict == Verdict::ServerTruncatedResponse
+        && exchange.response_shape == ResponseShape::NotHttp
+    {
+        exchange.status = None;
+    }
+    exchange.request_bytes = open
+        .request_upto
+        .or(open.last_client.map(|(_, upto)| upto))
+        .unwrap_or(wire.client.high)
+        .saturating_sub(open.request_from);
+    exchange.response_bytes = match (answered_late, open.response_seen_from) {
+        (false, Some(from)) => open
+            .response_upto
+            .or(open.last_server.map(|(_, upto)| upto))
+            .unwrap_or(from)
+            .saturating_sub(from),
+        _ => 0,
+    };
+    exchange.gaps = gaps(exchange, open.previous_end, decider);
+    let (envoy, guess) = envoy::flags(&Seen {
+        verdict,
+        client: exchange.client,
+        announced: exchange.expected_timeout,
+        gave_up_after: exchange.gaps.request_to_client_close,
+        shape: exchange.response_shape,
+        reset: decider.is_some_and(|decider| decider.reset),
+    });
+    exchange.envoy = envoy;
+    exchange.timeout_guess = guess;
+    add_findings(exchange, decider);
+    open.exchange
+}
+
+struct Facts<'a> {
+    open: &'a Open,
+    wire: &'a Wire,
+    /// Offset after the response's last byte, seen or announced.
+    response_end: Option<u64>,
+    half_closed: bool,
+}
+
+type Decision = (Verdict, Option<Doubt>, Option<Decider>);
+
+impl<'a> Facts<'a> {
+    fn new(open: &'a Open, wire: &'a Wire) -> Self {
+        let mut response_end = open.response_upto.or(open.response_announced);
+        if response_end.is_none() && open.exchange.response_shape == ResponseShape::UntilClose {
+            response_end = wire.server.fin.map(|fin| fin.at);
+        }
+        // Server data beyond the client's FIN that the client went on to acknowledge.
+        let half_closed = !wire.at_boundary
+            && wire.client.fin.is_some_and(|fin| {
+                wire.server.data_acked > fin.acked
+                    && !response_end.is_some_and(|end| fin.acked >= end)
+            });
+        Self {
+            open,
+            wire,
+            response_end,
+            half_closed,
+        }
+    }
+
+    fn decide(&self) -> Decision {
+        if self.open.upgraded {
+            return (Verdict::Upgraded, self.open.taint, None);
+        }
+        match self.decider() {
+            Some(decider) if decider.side == Side::Client => self.client_closed(decider),
+            Some(decider) => self.server_closed(decider),
+            None => self.not_closed(),
+        }
+    }
+
+    /// The first close inside the exchange.
+    fn decider(&self) -> Option<Decider> {
+        if self.wire.at_boundary {
+            return None;
+        }
+        let close = |side, reset, close: Option<CloseSeen>| {
+            close.map(|close| Decider { side, reset, close })
+        };
+        let client = &self.wire.client;
+        let server = &self.wire.server;
+        [
+            close(
+                Side::Client,
+                false,
+                client.fin.filter(|_| !self.half_closed),
+            ),
+            close(Side::Client, true, client.rst),
+            close(Side::Server, false, server.fin),
+            close(Side::Server, true, server.rst),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|decider| self.is_inside(decider))
+        .min_by_key(|decider| decider.close.mark.order)
+    }
+
+    fn is_inside(&self, decider: &Decider) -> bool {
+        let close = &decider.close;
+        if self.is_unreadable() {
+            // Nobody can tell whether the response was whole by then: only a client that had not taken one
+            // byte of it surely was inside.
+            return decider.side == Side::Client
+                && self
+                    .open
+                    .response_from
+                    .is_none_or(|from| close.acked <= from);
+        }
+        match (decider.side, decider.reset) {
+            (Side::Client, _) => !self.response_end.is_some_and(|end| close.acked >= end),
+            (Side::Server, false) => !self.response_end.is_some_and(|end| close.at >= end),
+            (Side::Server, true) => !self
+                .open
+                .whole_at
+                .is_some_and(|order| order < close.mark.order),
+        }
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.open.response_unreadable.is_some() && !self.open.is_answered()
+    }
+
+    /// Whether the client had taken a byte of the response when it closed.
+    fn client_took_some(&self, close: &CloseSeen) -> bool {
+        self.open
+            .response_from
+            .is_some_and(|from| close.acked > from)
+    }
+
+    /// Whether the answer counts as late: seen, but not one byte of it taken before the client closed.
+    fn answered_late(&self, verdict: Verdict) -> bool {
+        let decided = matches!(
+            verdict,
+            Verdict::ClientGaveUp | Verdict::ClientAbortedRequest
+        );
+        decided && self.open.response_seen_from.is_some()
+    }
+
+    fn client_closed(&self, decider: Decider) -> Decision {
+        let close = &decider.close;
+        let by_client = |verdict, doubt| (verdict, doubt, Some(decider));
+        if self.open.exchange.response_shape == ResponseShape::NotHttp
+            && self.client_took_some(close)
+        {
+            return (Verdict::ServerTruncatedResponse, self.open.taint, None);
+        }
+        let took_some = self.client_took_some(close);
+        if self.wire.server.lacks_fin {
+            return self.server_fin_missing(decider, took_some);
+        }
+        let first_is_sure = self.client_close_is_first(&decider);
+        let doubt = |proven: bool| (!proven).then_some(Doubt::SequenceHole);
+        if took_some {
+            let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
+            let doubt = self
+                .open
+                .taint
+                .or(doubt(first_is_sure && close.has_ack))
+                .or(unsettled);
+            return by_client(Verdict::ClientGaveUpMidResponse, doubt);
+        }
+        if !self.request_is_whole(close) {
+            let proven = first_is_sure && close.is_next && self.open.request_unreadable.is_none();
+            let doubt = self.open.request_unreadable.or(doubt(proven));
+            return by_client(Verdict::ClientAbortedRequest, doubt);
+        }
+        let request_doubt = match self.open.request_tail_lost {
+            true => Some(Doubt::SequenceHole),
+            false => self.open.request_unreadable,
+        };
+        let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
+        let doubt = request_doubt
+            .or(doubt(first_is_sure && self.no_answer_is_proven(close)))
+            .or(unsettled);
+        by_client(Verdict::ClientGaveUp, doubt)
+    }
+
+    /// The client acknowledged a FIN that the capture lacks: the server may well have closed first.
+    fn server_fin_missing(&self, decider: Decider, took_some: bool) -> Decision {
+        let hole = Some(Doubt::SequenceHole);
+        if decider.close.acked <= self.wire.server.high {
+            // It came after the client's close, or crossed it.
+            let verdict = match (took_some, self.request_is_whole(&decider.close)) {
+                (true, _) => Verdict::ClientGaveUpMidResponse,
+                (false, true) => Verdict::ClientGaveUp,
+                (false, false) => Verdict::ClientAbortedRequest,
+            };
+            return (verdict, hole, Some(decider));
+        }
+        match (took_some, self.open.exchange.response_shape) {
+            (true, ResponseShape::UntilClose) => (Verdict::Ok, hole, None),
+            (true, _) => (Verdict::ServerTruncatedResponse, hole, None),
+            (false, _) => (Verdict::ServerClosedUnanswered, hole, None),
+        }
+    }
+
+    /// Whether no FIN of the client's own can have come before this close.
+    fn client_close_is_first(&self, decider: &Decider) -> bool {
+        if !decider.reset {
+            return true;
+        }
+        // A socket that still exists says so with an ACK. One that is gone was closed before.
+        decider.close.has_ack && decider.close.is_next && !self.wire.client.lacks_fin
+    }
+
+    /// Whether sequence numbers prove that the client had not one byte of the response.
+    fn no_answer_is_proven(&self, close: &CloseSeen) -> bool {
+        close.has_ack
+    }
+
+    /// Whether a FIN may still turn out to be a half-close: server data beyond it was neither acknowledged nor met
+    /// by a RST, or the capture ended before the server so much as acknowledged the FIN.
+    fn is_unsettled(&self, decider: &Decider) -> bool {
+        if self.wire.client.rst.is_some() {
+            return false;
+        }
+        let data_left = self.wire.server.high > decider.close.acked;
+        let reacted = self.wire.client.fin_acked
+            || self.wire.server.fin.is_some()
+            || self.wire.server.rst.is_some();
+        data_left || !reacted
+    }
+
+    /// Whether the whole request had been sent when the client closed.
+    fn request_is_whole(&self, close: &CloseSeen) -> bool {
+        match (self.open.request_upto, self.open.request_announced) {
+            (Some(upto), _) | (None, Some(upto)) => upto <= close.at,
+            (None, None) => false,
+        }
+    }
+
+    fn server_closed(&self, decider: Decider) -> Decision {
+        let close = &decider.close;
+        let open = self.open;
+        let hole = Some(Doubt::SequenceHole);
+        if open.response_seen_from.is_some() {
+            let ends_short = open.response_announced.is_some_and(|end| close.at < end);
+            let proven = (close.is_next || ends_short) && !self.wire.client.lacks_fin;
+            let doubt = open.taint.or((!proven).then_some(Doubt::SequenceHole));
+            return (Verdict::ServerTruncatedResponse, doubt, Some(decider));
+        }
+        if self.wire.client.lacks_fin {
+            // The server acknowledged a FIN that the capture lacks: the client closed first, it seems.
+            return (Verdict::ClientGaveUp, hole, None);
+        }
+        if !decider.reset {
+            let doubt = (!close.is_next).then_some(Doubt::SequenceHole);
+            return (Verdict::ServerClosedUnanswered, doubt, Some(decider));
+        }
+        if self.wire.server.lacks_fin || close.at == self.wire.server.high + 1 {
+            return (Verdict::ServerClosedUnanswered, hole, None);
+        }
+        // A bare RST comes from a socket that is gone. It proves nothing of how it went, unless the server was
+        // there to acknowledge the request.
+        let alive = open
+            .exchange
+            .events
+            .request_acked
+            .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
+        let proven = close.is_next && (close.has_ack || alive);
+        (
+            Verdict::ServerResetUnanswered,
+            (!proven).then_some(Doubt::SequenceHole),
+            Some(decider),
+        )
+    }
+
+    fn not_closed(&self) -> Decision {
+        let open = self.open;
+        if open.exchange.response_shape == ResponseShape::NotHttp {
+            return (Verdict::ServerTruncatedResponse, open.taint, None);
+        }
+        if self.is_unreadable() {
+            return (Verdict::Ok, open.response_unreadable, None);
+        }
+        if !open.is_answered() && !self.wire.at_boundary {
+            if self.response_end.is_some() && self.wire.server.fin.is_some() {
+                // Until-close, and bytes before the FIN are missing.
+                return (Verdict::Ok, Some(Doubt::SequenceHole), None);
+            }
+            return (Verdict::Unanswered, Some(Doubt::CaptureEnded), None);
+        }
+        let never_taken = open.exchange.events.response_acked.is_none()
+            && self
+                .response_end
+                .is_none_or(|end| self.wire.server.data_acked < end);
+        let hole = open.response_tail_lost || never_taken && self.wire.client.lacks_fin;
+        let doubt = open.taint.or(hole.then_some(Doubt::SequenceHole));
+        (Verdict::Ok, doubt, None)
+    }
+}
+
+/// Lists the closes between the request's start and the response's end, and the one that decided.
+fn list_closes(exchange: &mut Exchange, wire: &Wire, decider: Option<Decider>, whole: bool) {
+    if wire.at_boundary || exchange.verdict == Verdict::Upgraded {
+        return;
+    }
+    let start = exchange.events.request_start.order;
+    let decided = !matches!(exchange.verdict, Verdict::Ok);
+    let end = match exchange.events.response_end {
+        Some(end) if whole && !decided => Some(end.order),
+        _ => None,
+    };
+    let listed = |close: Option<CloseSeen>| {
+        close.map(|close| close.mark).filter(|mark| {
+            let decides = decider.is_some_and(|decider| decider.close.mark == *mark);
+            decides || mark.order >= start && end.is_none_or(|end| mark.order <= end)
+        })
+    };
+    let until_close = exchange.response_shape == ResponseShape::UntilClose && !decided;
+    exchange.events.client_fin = listed(wire.client.fin);
+    exchange.events.client_rst = listed(wire.client.rst);
+    exchange.events.server_fin = listed(wire.server.fin.filter(|_| !until_close));
+    exchange.events.server_rst = listed(wire.server.rst);
+}
+
+fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<Decider>) -> Gaps {
+    let events = &exchange.events;
+    let between = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
+    let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
+    let start = Some(events.request_start);
+    let request_end = events.request_end;
+    let acked = events.request_acked.map(|(mark, _)| mark);
+    let client_close = exchange.client_close().map(|(mark, _)| mark);
+    let raced = is_race(exchange, decider);
+    let server_close = exchange
+        .server_close()
+        .filter(|_| !raced)
+        .map(|(mark, _)| mark);
+    Gaps {
+        request_duration: between(start, request_end),
+        request_to_ack: not_negative(between(request_end, acked)),
+        request_to_response: between(request_end, events.response_start),
+        after_previous: previous_end
+            .filter(|_| exchange.pipelined)
+            .and_then(|end| Some(events.response_start?.time - end)),
+        response_duration: between(events.response_start, events.response_end),
+        response_to_ack: not_negative(between(events.response_end, events.response_acked)),
+        total: between(start, events.response_end),
+        request_to_client_close: not_negative(between(request_end, client_close)),
+        ack_to_client_close: not_negative(between(acked, client_close)),
+        request_to_server_close: not_negative(between(request_end, server_close)),
+        client_close_to_late_response: not_negative(between(client_close, events.late_response)),
+        idle_before: not_negative(previous_end.map(|end| events.request_start.time - end)),
+    }
+}
+
+/// Whether the request's first byte left after the server's close had come.
+fn is_race(exchange: &Exchange, decider: Option<Decider>) -> bool {
+    decider.is_some_and(|decider| {
+        decider.side == Side::Server
+            && decider.close.mark.order < exchange.events.request_start.order
+    })
+}
+
+fn add_findings(exchange: &mut Exchange, decider: Option<Decider>) {
+    let start = exchange.events.request_start;
+    if let Some(decider) = decider.filter(|_| is_race(exchange, decider)) {
+        let close = decider.close.mark;
+        exchange.findings.push(Finding {
+            kind: FindingKind::KeepaliveRace,
+            frames: vec![close, start],
+            cost: start.time - close.time,
+        });
+    }
+    if let Some(late) = exchange.events.late_response {
+        exchange.findings.push(Finding {
+            kind: FindingKind::LateResponse,
+            frames: vec![late],
+            cost: exchange
+                .gaps
+                .client_close_to_late_response
+                .unwrap_or_default(),
+        });
+    }
+    let slow = exchange.gaps.request_duration.filter(|&duration| {
+        let total = exchange.gaps.total.unwrap_or(duration);
+        duration >= SLOW_BODY && duration.as_nanos() > total.as_nanos() / 2
+    });
+    if let (Some(cost), Some(end)) = (slow, exchange.events.request_end) {
+        exchange.findings.push(Finding {
+            kind: FindingKind::SlowRequestBody,
+            frames: vec![start, end],
+            cost,
+        });
+    }
+}

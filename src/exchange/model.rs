@@ -1,0 +1,521 @@
+//! What the analyser hands out: exchanges and connections, settled and judged.
+//!
+//! Plain data. How they come about is in [`super::connection`] and [`super::judge`], how they are written
+//! down in [`crate::report`].
+
+use crate::packet::{Endpoint, Mark};
+use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
+
+/// What happened to an exchange, or to a connection that never opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// The whole response, whatever its status.
+    Ok,
+    /// The client closed after a whole request, before any response byte.
+    ClientGaveUp,
+    /// The client closed inside the response.
+    ClientGaveUpMidResponse,
+    /// The client closed inside its own request.
+    ClientAbortedRequest,
+    /// The server's FIN, and no response byte.
+    ServerClosedUnanswered,
+    /// The server's RST, and no response byte.
+    ServerResetUnanswered,
+    /// The server closed inside the response, or what it sent was none.
+    ServerTruncatedResponse,
+    /// 101, or CONNECT with a 2xx: what follows is not HTTP.
+    Upgraded,
+    /// The capture ended first.
+    Unanswered,
+    /// Of a connection: RST to the SYN.
+    ConnectRefused,
+    /// Of a connection: at least 2 SYNs and at least 1 s without an answer.
+    ConnectTimeout,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of the documentation.
+    pub const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::ClientGaveUp,
+        Self::ClientGaveUpMidResponse,
+        Self::ClientAbortedRequest,
+        Self::ServerClosedUnanswered,
+        Self::ServerResetUnanswered,
+        Self::ServerTruncatedResponse,
+        Self::Upgraded,
+        Self::Unanswered,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+    ];
+
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ClientGaveUp => "client-gave-up",
+            Self::ClientGaveUpMidResponse => "client-gave-up-mid-response",
+            Self::ClientAbortedRequest => "client-aborted-request",
+            Self::ServerClosedUnanswered => "server-closed-unanswered",
+            Self::ServerResetUnanswered => "server-reset-unanswered",
+            Self::ServerTruncatedResponse => "server-truncated-response",
+            Self::Upgraded => "upgraded",
+            Self::Unanswered => "unanswered",
+            Self::ConnectRefused => "connect-refused",
+            Self::ConnectTimeout => "connect-timeout",
+        }
+    }
+
+    /// Whether the client ended the exchange: its share is what separates the two success rates.
+    #[must_use]
+    pub const fn ended_by_client(self) -> bool {
+        matches!(
+            self,
+            Self::ClientGaveUp | Self::ClientGaveUpMidResponse | Self::ClientAbortedRequest
+        )
+    }
+}
+
+/// Why a verdict is not certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// The kernel lost packets while the connection was open.
+    CaptureDropped,
+    /// Bytes, a FIN or a RST are missing from the capture.
+    SequenceHole,
+    /// The capture holds only one direction.
+    OneSided,
+    /// The request, or the one before it, may have begun before the first frame.
+    CaptureStartedLate,
+    /// The capture ended before it was decided.
+    CaptureEnded,
+    /// The snap length cut bytes that were needed.
+    Snaplen,
+}
+
+impl Doubt {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CaptureDropped => "capture-dropped",
+            Self::SequenceHole => "sequence-hole",
+            Self::OneSided => "one-sided",
+            Self::CaptureStartedLate => "capture-started-late",
+            Self::CaptureEnded => "capture-ended",
+            Self::Snaplen => "snaplen",
+        }
+    }
+}
+
+/// What kind of packet carried the ACK of a request's last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckWith {
+    /// Nothing but the ACK.
+    Bare,
+    /// Payload.
+    Data,
+    /// A FIN.
+    Fin,
+    /// A RST.
+    Rst,
+}
+
+impl AckWith {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Data => "data",
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+        }
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The side that opened the connection.
+    Client,
+    /// The side that accepted it.
+    Server,
+}
+
+impl Side {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// The moments of an exchange; each absent when the capture does not show it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Events {
+    /// First byte of the request.
+    pub request_start: Mark,
+    /// Last byte of the request.
+    pub request_end: Option<Mark>,
+    /// First packet of the server whose ACK covers the last byte of the request.
+    pub request_acked: Option<(Mark, AckWith)>,
+    /// Each 1xx response that was not final, with its status.
+    pub interim: Vec<(Mark, u16)>,
+    /// First byte of the final response.
+    pub response_start: Option<Mark>,
+    /// Last byte of the final response.
+    pub response_end: Option<Mark>,
+    /// First packet of the client whose ACK covers the last byte of the response.
+    pub response_acked: Option<Mark>,
+    /// The client's first FIN, between `request_start` and `response_end`.
+    pub client_fin: Option<Mark>,
+    /// The server's first FIN, in the same span, or before it in a keep-alive race.
+    pub server_fin: Option<Mark>,
+    /// The client's first RST in the same span.
+    pub client_rst: Option<Mark>,
+    /// The server's first RST in the same span.
+    pub server_rst: Option<Mark>,
+    /// First byte of an answer that came after the client had closed.
+    pub late_response: Option<Mark>,
+}
+
+/// The gaps between the events; see the documentation of each in the README.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// `request_start` to `request_end`.
+    pub request_duration: Option<Span>,
+    /// `request_end` to `request_acked`.
+    pub request_to_ack: Option<Span>,
+    /// `request_end` to `response_start`; negative for an early answer.
+    pub request_to_response: Option<Span>,
+    /// Pipelined only: `response_end` of the exchange before to `response_start`.
+    pub after_previous: Option<Span>,
+    /// `response_start` to `response_end`.
+    pub response_duration: Option<Span>,
+    /// `response_end` to `response_acked`.
+    pub response_to_ack: Option<Span>,
+    /// `request_start` to `response_end`.
+    pub total: Option<Span>,
+    /// `request_end` to the client's first FIN or RST.
+    pub request_to_client_close: Option<Span>,
+    /// `request_acked` to the client's first FIN or RST.
+    pub ack_to_client_close: Option<Span>,
+    /// `request_end` to the server's first FIN or RST.
+    pub request_to_server_close: Option<Span>,
+    /// The client's close to `late_response`.
+    pub client_close_to_late_response: Option<Span>,
+    /// End of the exchange before it on the connection to `request_start`.
+    pub idle_before: Option<Span>,
+}
+
+impl Gaps {
+    /// How many gaps there are names for.
+    pub const COUNT: usize = 12;
+
+    /// Their names, in the order of [`Gaps::values`].
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "request_duration",
+        "request_to_ack",
+        "request_to_response",
+        "after_previous",
+        "response_duration",
+        "response_to_ack",
+        "total",
+        "request_to_client_close",
+        "ack_to_client_close",
+        "request_to_server_close",
+        "client_close_to_late_response",
+        "idle_before",
+    ];
+
+    /// The gaps in the order of [`Gaps::NAMES`].
+    #[must_use]
+    pub const fn values(&self) -> [Option<Span>; Self::COUNT] {
+        [
+            self.request_duration,
+            self.request_to_ack,
+            self.request_to_response,
+            self.after_previous,
+            self.response_duration,
+            self.response_to_ack,
+            self.total,
+            self.request_to_client_close,
+            self.ack_to_client_close,
+            self.request_to_server_close,
+            self.client_close_to_late_response,
+            self.idle_before,
+        ]
+    }
+}
+
+/// What kind of thing a finding speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FindingKind {
+    /// Bytes sent again before they were acknowledged; costs first sighting to covering ACK.
+    Retransmission,
+    /// A receiver that closed its window; costs until it opened again.
+    ZeroWindow,
+    /// A sender that waited for a delayed ACK (Nagle's algorithm).
+    DelayedAckStall,
+    /// The request left after the server's FIN had come.
+    KeepaliveRace,
+    /// The answer came after the client had closed.
+    LateResponse,
+    /// The client took its time to send the body.
+    SlowRequestBody,
+    /// The SYN had to be repeated.
+    SynRetry,
+}
+
+impl FindingKind {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retransmission => "retransmission",
+            Self::ZeroWindow => "zero-window",
+            Self::DelayedAckStall => "delayed-ack-stall",
+            Self::KeepaliveRace => "keepalive-race",
+            Self::LateResponse => "late-response",
+            Self::SlowRequestBody => "slow-request-body",
+            Self::SynRetry => "syn-retry",
+        }
+    }
+}
+
+/// Something worth knowing beside the verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What was found.
+    pub kind: FindingKind,
+    /// The frames that show it.
+    pub frames: Vec<Mark>,
+    /// What it cost.
+    pub cost: Span,
+}
+
+/// The flags that proxies in three places would log; empty where none is to be expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnvoyFlags {
+    /// The proxy that opened this connection.
+    pub client: &'static [&'static str],
+    /// The proxy that called that one.
+    pub client_downstream: &'static [&'static str],
+    /// The proxy that accepted this connection.
+    pub server: &'static [&'static str],
+}
+
+/// How the end of the response was to be told; decides what a cut one means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseShape {
+    /// No final response head was read.
+    #[default]
+    Unread,
+    /// No body, or one of known length.
+    Length,
+    /// Chunked transfer coding.
+    Chunked,
+    /// Ends with the connection.
+    UntilClose,
+    /// Bytes came that are no HTTP response.
+    NotHttp,
+}
+
+/// One request and all that answers it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Number of the exchange in the report, from 0, in the order they were settled.
+    pub id: u64,
+    /// Number of its connection.
+    pub connection: u64,
+    /// Who asked.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub server: Endpoint,
+    /// The request's HTTP/1 minor version; `None` if its request line was cut.
+    pub minor_version: Option<u8>,
+    /// The request method; `None` if it was cut.
+    pub method: Option<CompactString>,
+    /// The request target as sent; `None` if it was cut.
+    pub path: Option<CompactString>,
+    /// `Host`.
+    pub authority: Option<CompactString>,
+    /// Status of the response that answered in time.
+    pub status: Option<u16>,
+    /// Status of the response that came after the client had closed.
+    pub late_status: Option<u16>,
+    /// `x-request-id`.
+    pub request_id: Option<CompactString>,
+    /// Whether a health checker asked.
+    pub probe: bool,
+    /// The timeout announced on the request.
+    pub expected_timeout: Option<Span>,
+    /// The usual figure that the client's close fits, where nothing was announced.
+    pub timeout_guess: Option<Span>,
+    /// Bytes of the request, head and body, as far as it was sent.
+    pub request_bytes: u64,
+    /// Bytes of the final response, head and body, as far as it came in time.
+    pub response_bytes: u64,
+    /// How the response's end was to be told.
+    pub response_shape: ResponseShape,
+    /// Whether the request was sent before the one before it was answered.
+    pub pipelined: bool,
+    /// Whether the client's FIN was a half-close: it went on to take the answer.
+    pub half_closed: bool,
+    /// The moments.
+    pub events: Events,
+    /// The gaps between them.
+    pub gaps: Gaps,
+    /// What happened.
+    pub verdict: Verdict,
+    /// Why the verdict is not certain; `None` if it is.
+    pub doubt: Option<Doubt>,
+    /// What proxies would log.
+    pub envoy: EnvoyFlags,
+    /// What else was seen.
+    pub findings: Vec<Finding>,
+}
+
+impl Exchange {
+    /// `ok` or `upgraded` with a status below 500; `None` if the status is not known.
+    #[must_use]
+    pub fn good(&self) -> Option<bool> {
+        match self.verdict {
+            Verdict::Ok | Verdict::Upgraded => self.status.map(|status| status < 500),
+            _ => Some(false),
+        }
+    }
+
+    /// When the request began.
+    #[must_use]
+    pub fn start(&self) -> Timestamp {
+        self.events.request_start.time
+    }
+
+    /// The client's first close and whether it was a RST; `None` for a half-close alone.
+    #[must_use]
+    pub fn client_close(&self) -> Option<(Mark, bool)> {
+        let fin = self.events.client_fin.filter(|_| !self.half_closed);
+        first(fin, self.events.client_rst)
+    }
+
+    /// The server's first close and whether it was a RST.
+    #[must_use]
+    pub fn server_close(&self) -> Option<(Mark, bool)> {
+        first(self.events.server_fin, self.events.server_rst)
+    }
+
+    /// The finding of this kind, if there is one.
+    #[must_use]
+    pub fn finding(&self, kind: FindingKind) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.kind == kind)
+    }
+}
+
+fn first(fin: Option<Mark>, rst: Option<Mark>) -> Option<(Mark, bool)> {
+    match (fin, rst) {
+        (Some(fin), Some(rst)) if rst.order < fin.order => Some((rst, true)),
+        (Some(fin), _) => Some((fin, false)),
+        (None, Some(rst)) => Some((rst, true)),
+        (None, None) => None,
+    }
+}
+
+/// What a connection carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// No payload at all.
+    #[default]
+    None,
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1,
+    /// HTTP/2: recognised, not analysed yet.
+    Http2,
+    /// TLS records.
+    Tls,
+    /// Anything else.
+    Unknown,
+}
+
+impl Protocol {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Http1 => "http/1",
+            Self::Http2 => "http/2",
+            Self::Tls => "tls",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a connection was closed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// By whom.
+    pub by: Side,
+    /// Whether by RST.
+    pub reset: bool,
+    /// The frame.
+    pub mark: Mark,
+}
+
+/// One TCP connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Number of the connection in the report, from 0, in the order of their first packets.
+    pub id: u64,
+    /// The side that opened it.
+    pub client: Endpoint,
+    /// The side that accepted it.
+    pub server: Endpoint,
+    /// What it carried.
+    pub protocol: Protocol,
+    /// Whether client and server were only told apart by their ports.
+    pub role_guessed: bool,
+    /// Its first packet.
+    pub first: Mark,
+    /// The client's first SYN.
+    pub syn: Option<Mark>,
+    /// SYN to the client's ACK.
+    pub handshake: Option<Span>,
+    /// SYN to the server's SYN-ACK.
+    pub syn_to_synack: Option<Span>,
+    /// SYNs beyond the first.
+    pub syn_retries: u64,
+    /// `connect-refused` or `connect-timeout`.
+    pub verdict: Option<Verdict>,
+    /// Why that verdict is not certain.
+    pub doubt: Option<Doubt>,
+    /// What proxies would log of a connection that never opened.
+    pub envoy: EnvoyFlags,
+    /// The first FIN or RST; `None` also when one that came before it may be missing.
+    pub close: Option<Close>,
+    /// From the last finished response to the close.
+    pub idle: Option<Span>,
+    /// Exchanges on it.
+    pub exchanges: u64,
+    /// Responses whose request the capture does not have.
+    pub orphan_responses: u64,
+    /// Client bytes in stretches that could not be read as requests.
+    pub hidden_bytes: u64,
+    /// Data, SYN or FIN segments without one new sequence number.
+    pub retransmissions: u64,
+}

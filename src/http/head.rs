@@ -1,0 +1,336 @@
+//! Heads: the request line or status line and the header fields, read with `httparse`.
+
+use super::body::Framing;
+use compact_str::CompactString;
+
+/// The longest head believed, in bytes. Envoy's own ceiling is 60 KiB by default and 8 MiB at most.
+pub const LONGEST_HEAD: usize = 256 * 1024;
+
+/// Header fields looked at; heads with more of them are read with [`MANY_FIELDS`].
+const FIELDS: usize = 64;
+const MANY_FIELDS: usize = 4096;
+
+/// What a request head says.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: CompactString,
+    /// The request target as sent.
+    pub path: CompactString,
+    /// 0 or 1, of HTTP/1.0 or HTTP/1.1.
+    pub minor_version: u8,
+    /// `Host`.
+    pub authority: Option<CompactString>,
+    /// `x-request-id`.
+    pub request_id: Option<CompactString>,
+    /// `x-envoy-expected-rq-timeout-ms`, as sent.
+    pub envoy_timeout: Option<CompactString>,
+    /// `grpc-timeout`, as sent.
+    pub grpc_timeout: Option<CompactString>,
+    /// Whether `user-agent` is the kubelet's.
+    pub kube_probe: bool,
+    /// How the request's end is told.
+    pub framing: Framing,
+}
+
+/// What a response head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// How the response's end is told, for a request whose method does not change it.
+    pub framing: Framing,
+}
+
+/// What became of bytes given to a head.
+#[derive(Clone, Debug)]
+pub enum Parsed<T> {
+    /// The head goes on beyond them.
+    Partial,
+    /// The head, and how many bytes it took.
+    Whole(T, usize),
+    /// They are no such head.
+    Invalid,
+}
+
+/// Reads a request head from the beginning of `bytes`.
+#[must_use]
+pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
+    // A field that no server would take is passed over: the request was made all the same.
+    let mut config = httparse::ParserConfig::default();
+    config.ignore_invalid_headers_in_requests(true);
+    let mut fields = [std::mem::MaybeUninit::uninit(); FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match config.parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
+        Ok(status) => finish_request(&request, status),
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut fields = vec![httparse::EMPTY_HEADER; MANY_FIELDS];
+            let mut request = httparse::Request::new(&mut fields);
+            match config.parse_request(&mut request, bytes) {
+                Ok(status) => finish_request(&request, status),
+                Err(_) => Parsed::Invalid,
+            }
+        }
+        Err(_) => Parsed::Invalid,
+    }
+}
+
+fn finish_request(
+    request: &httparse::Request<'_, '_>,
+    status: httparse::Status<usize>,
+) -> Parsed<RequestHead> {
+    let httparse::Status::Complete(used) = status else {
+        return Parsed::Partial;
+    };
+    let (Some(method), Some(path), Some(minor_version)) =
+        (request.method, request.path, request.version)
+    else {
+        return Parsed::Invalid;
+    };
+    let mut head = RequestHead {
+        method: CompactString::new(method),
+        path: CompactString::new(path),
+        minor_version,
+        authority: None,
+        request_id: None,
+        envoy_timeout: None,
+        grpc_timeout: None,
+        kube_probe: false,
+        framing: Framing::None,
+    };
+    let mut length = BodyLength::default();
+    for field in request.headers.iter() {
+        let name = field.name;
+        // The length picks at most two names to compare with: most fields cost one jump.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => head.authority = Some(text(field.value)),
+            12 if name.eq_ignore_ascii_case("x-request-id") => {
+                head.request_id = Some(text(field.value));
+            }
+            12 if name.eq_ignore_ascii_case("grpc-timeout") => {
+                head.grpc_timeout = Some(text(field.value));
+            }
+            10 if name.eq_ignore_ascii_case("user-agent") => {
+                head.kube_probe = field.value.starts_with(b"kube-probe/");
+            }
+            30 if name.eq_ignore_ascii_case("x-envoy-expected-rq-timeout-ms") => {
+                head.envoy_timeout = Some(text(field.value));
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => length.length(field.value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => length.coding(field.value),
+            _ => {}
+        }
+    }
+    head.framing = match length.framing() {
+        // A request that does not end with chunked cannot be delimited (RFC 9112, 6.3, rule 4).
+        Err(()) | Ok(Some(Framing::UntilClose)) => return Parsed::Invalid,
+        Ok(framing) => framing.unwrap_or(Framing::None),
+    };
+    Parsed::Whole(head, used)
+}
+
+/// Reads a response head from the beginning of `bytes`.
+#[must_use]
+pub fn response(bytes: &[u8]) -> Parsed<ResponseHead> {
+    let mut config = httparse::ParserConfig::default();
+    config.allow_spaces_after_header_name_in_responses(true);
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    config.ignore_invalid_headers_in_responses(true);
+    let mut fields = [std::mem::MaybeUninit::uninit(); FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+        Ok(status) => finish_response(&response, status),
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut fields = vec![httparse::EMPTY_HEADER; MANY_FIELDS];
+            let mut response = httparse::Response::new(&mut fields);
+            match config.parse_response(&mut response, bytes) {
+                Ok(status) => finish_response(&response, status),
+                Err(_) => Parsed::Invalid,
+            }
+        }
+        Err(_) => Parsed::Invalid,
+    }
+}
+
+fn finish_response(
+    response: &httparse::Response<'_, '_>,
+    status: httparse::Status<usize>,
+) -> Parsed<ResponseHead> {
+    let httparse::Status::Complete(used) = status else {
+        return Parsed::Partial;
+    };
+    let Some(status) = response.code else {
+        return Parsed::Invalid;
+    };
+    let mut length = BodyLength::default();
+    for field in response.headers.iter() {
+        match field.name.len() {
+            14 if field.name.eq_ignore_ascii_case("content-length") => length.length(field.value),
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                length.coding(field.value);
+            }
+            _ => {}
+        }
+    }
+    let framing = match status {
+        100..=199 | 204 | 304 => Framing::None,
+        // A length that cannot be read leaves the close as the only end (RFC 9112, 6.3, rules 5 and 8).
+        _ => length
+            .framing()
+            .unwrap_or(None)
+            .unwrap_or(Framing::UntilClose),
+    };
+    Parsed::Whole(ResponseHead { status, framing }, used)
+}
+
+/// The fields that tell a body's length (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, Default)]
+struct BodyLength {
+    length: Option<u64>,
+    invalid: bool,
+    /// Whether the last transfer coding named was chunked.
+    chunked: Option<bool>,
+}
+
+impl BodyLength {
+    fn length(&mut self, value: &[u8]) {
+        // A list of equal values is one value (RFC 9112, 6.3, rule 5).
+        for one in value.split(|&b| b == b',') {
+            let one = one.trim_ascii();
+            let parsed = std::str::from_utf8(one)
+                .ok()
+                .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|digits| digits.parse::<u64>().ok());
+            match (parsed, self.length) {
+                (Some(new), None) => self.length = Some(new),
+                (Some(new), Some(old)) if new == old => {}
+                _ => self.invalid = true,
+            }
+        }
+    }
+
+    fn coding(&mut self, value: &[u8]) {
+        if let Some(last) = value.rsplit(|&b| b == b',').next() {
+            self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+        }
+    }
+
+    fn framing(self) -> Result<Option<Framing>, ()> {
+        match (self.chunked, self.invalid, self.length) {
+            (Some(true), _, _) => Ok(Some(Framing::Chunked)),
+            (Some(false), _, _) => Ok(Some(Framing::UntilClose)),
+            (None, true, _) => Err(()),
+            (None, false, length) => Ok(length.map(Framing::Length)),
+        }
+    }
+}
+
+fn text(value: &[u8]) -> CompactString {
+    CompactString::from_utf8_lossy(value.trim_ascii())
+}
+
+/// Where the blank line that ends a head lies: the length of the head, found without reading it again
+/// from the start. `from` is where earlier bytes were searched to.
+#[must_use]
+pub fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.saturating_sub(3);
+    memchr::memchr_iter(b'\n', &bytes[start..])
+        .map(|at| start + at)
+        .find(|&at| match bytes[..at] {
+            [.., b'\n'] => true,
+            [.., b'\n', b'\r'] => true,
+            _ => false,
+        })
+        .map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole<T>(parsed: Parsed<T>) -> (T, usize) {
+        match parsed {
+            Parsed::Whole(head, used) => (head, used),
+            Parsed::Partial => panic!("partial"),
+            Parsed::Invalid => panic!("invalid"),
+        }
+    }
+
+    #[test]
+    fn a_request_behind_envoy() {
+        let bytes = b"POST /items?x=1 HTTP/1.1\r\nHost: catalog\r\nX-Request-Id: d3bf\r\n\
+            x-envoy-expected-rq-timeout-ms: 500\r\nContent-Length: 5\r\n\r\nhello";
+        let (head, used) = whole(request(bytes));
+        assert_eq!(used, bytes.len() - 5);
+        assert_eq!(head.method, "POST");
+        assert_eq!(head.path, "/items?x=1");
+        assert_eq!(head.authority.as_deref(), Some("catalog"));
+        assert_eq!(head.request_id.as_deref(), Some("d3bf"));
+        assert_eq!(head.envoy_timeout.as_deref(), Some("500"));
+        assert_eq!(head.framing, Framing::Length(5));
+    }
+
+    #[test]
+    fn transfer_encoding_overrides_content_length() {
+        let (head, _) = whole(request(
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        ));
+        assert_eq!(head.framing, Framing::Chunked);
+    }
+
+    #[test]
+    fn lengths_that_cannot_be() {
+        for value in ["-1", "5, 6", "5x", "", "99999999999999999999"] {
+            let head = format!("POST / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n");
+            assert!(
+                matches!(request(head.as_bytes()), Parsed::Invalid),
+                "{value}"
+            );
+        }
+        let (head, _) = whole(request(b"POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n"));
+        assert_eq!(head.framing, Framing::Length(5));
+    }
+
+    #[test]
+    fn responses() {
+        let framing = |bytes: &[u8]| whole(response(bytes)).0.framing;
+        assert_eq!(framing(b"HTTP/1.1 200 OK\r\n\r\n"), Framing::UntilClose);
+        assert_eq!(
+            framing(b"HTTP/1.1 204 No\r\nContent-Length: 9\r\n\r\n"),
+            Framing::None
+        );
+        assert_eq!(
+            framing(b"HTTP/1.1 304 Not\r\nContent-Length: 9\r\n\r\n"),
+            Framing::None
+        );
+        assert_eq!(framing(b"HTTP/1.1 100 Go\r\n\r\n"), Framing::None);
+        assert_eq!(
+            framing(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"),
+            Framing::Chunked
+        );
+        assert_eq!(
+            framing(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n"),
+            Framing::UntilClose
+        );
+    }
+
+    #[test]
+    fn many_fields_are_read_all_the_same() {
+        let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+        for n in 0..500 {
+            head.extend_from_slice(format!("X-{n}: y\r\n").as_bytes());
+        }
+        head.extend_from_slice(b"Host: last\r\n\r\n");
+        assert_eq!(whole(request(&head)).0.authority.as_deref(), Some("last"));
+    }
+
+    #[test]
+    fn the_blank_line_is_found_wherever_the_search_went_on() {
+        let head = b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest";
+        for from in 0..head.len() - 4 {
+            assert_eq!(end_of_head(head, from), Some(head.len() - 4), "{from}");
+        }
+        assert_eq!(end_of_head(b"GET / HTTP/1.1\n\nrest", 0), Some(16));
+        assert_eq!(end_of_head(b"GET / HTTP/1.1\r\nA: b\r\n", 0), None);
+    }
+}

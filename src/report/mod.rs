@@ -1,0 +1,138 @@
+//! From exchanges to something a person or a program reads.
+//!
+//! | here | holds |
+//! |---|---|
+//! | [`summary`] | counts, success rates, timers and gap statistics, in bounded memory |
+//! | [`explain`] | the sentence that says what happened |
+//! | [`json`] | `-o json` and `-o jsonl`, and their schema |
+//! | [`text`] | the report for a terminal |
+//! | [`select`] | which exchanges are wanted |
+//!
+//! A report is fed while the capture is read and keeps nothing that grows with the capture, except where
+//! it was asked to show everything, and then in a temporary file. It decides nothing: verdicts come from
+//! [`crate::exchange`].
+
+pub mod explain;
+pub mod json;
+mod number;
+pub mod select;
+pub mod summary;
+pub mod text;
+mod timeline;
+mod timers;
+mod wire;
+
+#[cfg(test)]
+mod fixtures;
+
+use crate::analyzer::{Sink, Totals};
+use crate::packet::FrameId;
+use crate::time::Timestamp;
+use hashbrown::HashMap;
+use std::io;
+
+/// Where packets came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// `file` or `stdin`.
+    pub kind: String,
+    /// File name as it was given.
+    pub name: String,
+    /// Names of the interfaces that the capture records, as far as it names them.
+    pub interfaces: Vec<String>,
+}
+
+/// Pushes `text` so that no control character of it reaches a terminal.
+pub fn push_shown(out: &mut String, text: &str) {
+    wire::shown(out, text, usize::MAX);
+}
+
+/// What was read, once all of it was.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    /// Counts of the analyser.
+    pub totals: Totals,
+    /// Packets that the capturing kernel lost; `None` if the capture does not say.
+    pub dropped: Option<u64>,
+    /// Frames of link layers that cannot be read.
+    pub unsupported_frames: u64,
+    /// Packet comments that the reader did not keep.
+    pub comments_left_out: u64,
+    /// Why parts of the input could not be read, one sentence each. Empty: all of it was.
+    pub errors: Vec<String>,
+}
+
+/// A report being made: a [`Sink`] that also hears of what stands around the exchanges.
+///
+/// Its order of calls: `begin`, the sink's methods, `comment`, `after_frame` for each frame; the sink's
+/// methods again when the capture ended; `finish`.
+pub trait Report: Sink {
+    /// A frame is about to be analysed.
+    fn begin(&mut self, frame: FrameId, time: Timestamp);
+
+    /// A packet comment became known. Comments of the current frame come before `after_frame`.
+    fn comment(&mut self, frame: FrameId, text: &str);
+
+    /// The sources are known, at the latest after the first frame, and again at the end.
+    fn sources(&mut self, sources: &[Source]);
+
+    /// The frame was analysed.
+    ///
+    /// # Errors
+    /// If what there is to write could not be written.
+    fn after_frame(&mut self) -> io::Result<()>;
+
+    /// All was read: writes what is left.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    fn finish(&mut self, capture: &Capture) -> io::Result<()>;
+}
+
+/// Packet comments by frame, as many as fit.
+#[derive(Debug, Default)]
+struct Comments {
+    by_frame: HashMap<FrameId, Box<str>>,
+    /// Frames in the order their comments came.
+    order: Vec<FrameId>,
+    bytes: usize,
+    left_out: u64,
+}
+
+impl Comments {
+    /// Comments and bytes of them that are kept: far more than a person writes.
+    const MOST: usize = 10_000;
+    const MOST_BYTES: usize = 4 << 20;
+
+    fn add(&mut self, frame: FrameId, text: &str) {
+        if self.order.len() >= Self::MOST || self.bytes + text.len() > Self::MOST_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += text.len();
+        match self.by_frame.entry(frame) {
+            hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                // A packet may carry several comments.
+                let joined = format!("{}\n{text}", entry.get());
+                entry.insert(joined.into_boxed_str());
+            }
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                entry.insert(text.into());
+                self.order.push(frame);
+            }
+        }
+    }
+
+    fn get(&self, frame: FrameId) -> Option<&str> {
+        if self.order.is_empty() {
+            return None;
+        }
+        self.by_frame.get(&frame).map(AsRef::as_ref)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (FrameId, &str)> {
+        self.order
+            .iter()
+            .filter_map(|frame| Some((*frame, self.by_frame.get(frame)?.as_ref())))
+    }
+}

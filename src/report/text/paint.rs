@@ -1,0 +1,115 @@
+//! Colour, columns and line breaks of the text report.
+
+use std::fmt::Write as _;
+
+/// What a piece of text is, as far as it has a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ink {
+    Bold,
+    Dim,
+    Good,
+    Bad,
+    Doubt,
+    Accent,
+}
+
+/// Puts colour on, or does not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    pub(super) colour: bool,
+}
+
+impl Paint {
+    /// Pushes `text` in `ink`.
+    pub(super) fn push(self, out: &mut String, ink: Ink, text: &str) {
+        if !self.colour {
+            out.push_str(text);
+            return;
+        }
+        // ECMA-48 "select graphic rendition".
+        let code = match ink {
+            Ink::Bold => "1",
+            Ink::Dim => "2",
+            Ink::Good => "32",
+            Ink::Bad => "1;31",
+            Ink::Doubt => "33",
+            Ink::Accent => "36",
+        };
+        let _ = write!(out, "\x1b[{code}m{text}\x1b[0m");
+    }
+}
+
+/// Columns that `text` takes. Wide characters count as one: what is shown here is nearly all ASCII, and
+/// a column that is off by one is no harm.
+pub(super) fn columns(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
+    }
+}
+
+/// Pushes `text` and blanks up to `width` columns.
+pub(super) fn left(out: &mut String, text: &str, width: usize) {
+    out.push_str(text);
+    blanks(out, width.saturating_sub(columns(text)));
+}
+
+/// Pushes blanks and `text`, `width` columns together.
+pub(super) fn right(out: &mut String, text: &str, width: usize) {
+    blanks(out, width.saturating_sub(columns(text)));
+    out.push_str(text);
+}
+
+pub(super) fn blanks(out: &mut String, count: usize) {
+    for _ in 0..count {
+        out.push(' ');
+    }
+}
+
+/// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word stands
+/// on a line of its own.
+pub(super) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
+    let room = width.saturating_sub(indent).max(20);
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = columns(word);
+        if used == 0 {
+            blanks(out, indent);
+        } else if used + 1 + length > room {
+            out.push('\n');
+            blanks(out, indent);
+            used = 0;
+        } else {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let mut out = String::new();
+        wrapped(&mut out, "one two three four five six seven", 2, 22);
+        assert_eq!(out, "  one two three four\n  five six seven\n");
+        out.clear();
+        wrapped(&mut out, &"x".repeat(50), 4, 10);
+        assert_eq!(out, format!("    {}\n", "x".repeat(50)));
+    }
+
+    #[test]
+    fn without_colour_there_is_no_escape() {
+        let mut out = String::new();
+        Paint { colour: false }.push(&mut out, Ink::Bad, "bad");
+        assert_eq!(out, "bad");
+        Paint { colour: true }.push(&mut out, Ink::Bad, "bad");
+        assert_eq!(out, "bad\x1b[1;31mbad\x1b[0m");
+    }
+}

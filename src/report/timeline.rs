@@ -1,0 +1,91 @@
+//! The events of an exchange as one list in capture order: what JSON and text both walk along.
+
+use crate::exchange::{AckWith, Exchange, Side};
+use crate::packet::Mark;
+
+/// What an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    RequestStart,
+    RequestEnd,
+    RequestAcked(AckWith),
+    Interim(u16),
+    ResponseStart,
+    ResponseEnd,
+    ResponseAcked,
+    ClientFin,
+    ServerFin,
+    ClientRst,
+    ServerRst,
+    LateResponse,
+}
+
+impl EventKind {
+    /// The name used in every report.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RequestStart => "request_start",
+            Self::RequestEnd => "request_end",
+            Self::RequestAcked(_) => "request_acked",
+            Self::Interim(_) => "interim",
+            Self::ResponseStart => "response_start",
+            Self::ResponseEnd => "response_end",
+            Self::ResponseAcked => "response_acked",
+            Self::ClientFin => "client_fin",
+            Self::ServerFin => "server_fin",
+            Self::ClientRst => "client_rst",
+            Self::ServerRst => "server_rst",
+            Self::LateResponse => "late_response",
+        }
+    }
+
+    /// Who sent the packet.
+    pub(crate) const fn sender(self) -> Side {
+        match self {
+            Self::RequestStart
+            | Self::RequestEnd
+            | Self::ResponseAcked
+            | Self::ClientFin
+            | Self::ClientRst => Side::Client,
+            Self::RequestAcked(_)
+            | Self::Interim(_)
+            | Self::ResponseStart
+            | Self::ResponseEnd
+            | Self::ServerFin
+            | Self::ServerRst
+            | Self::LateResponse => Side::Server,
+        }
+    }
+}
+
+/// One event: what and when.
+pub(crate) type Event = (EventKind, Mark);
+
+/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames; those
+/// of one frame in the order they are listed in the documentation.
+pub(crate) fn fill(events: &mut Vec<Event>, exchange: &Exchange) {
+    let seen = &exchange.events;
+    events.clear();
+    events.push((EventKind::RequestStart, seen.request_start));
+    let mut push = |kind, mark: Option<Mark>| {
+        if let Some(mark) = mark {
+            events.push((kind, mark));
+        }
+    };
+    push(EventKind::RequestEnd, seen.request_end);
+    if let Some((mark, with)) = seen.request_acked {
+        push(EventKind::RequestAcked(with), Some(mark));
+    }
+    for &(mark, status) in &seen.interim {
+        push(EventKind::Interim(status), Some(mark));
+    }
+    push(EventKind::ResponseStart, seen.response_start);
+    push(EventKind::ResponseEnd, seen.response_end);
+    push(EventKind::ResponseAcked, seen.response_acked);
+    push(EventKind::ClientFin, seen.client_fin);
+    push(EventKind::ServerFin, seen.server_fin);
+    push(EventKind::ClientRst, seen.client_rst);
+    push(EventKind::ServerRst, seen.server_rst);
+    push(EventKind::LateResponse, seen.late_response);
+    events.sort_by_key(|(_, mark)| mark.order);
+}

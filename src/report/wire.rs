@@ -1,0 +1,114 @@
+//! Strings from the wire, made safe for a terminal or for JSON.
+//!
+//! A capture is written by whoever could send packets: a path may hold escape sequences that repaint a
+//! terminal, or bidirectional controls that make one word look like another. Nothing from the wire
+//! reaches an output except through here.
+
+use std::fmt::Write as _;
+
+/// Whether a terminal or a reader could be fooled by `c`: control characters (C0, DEL, C1), the
+/// bidirectional controls and invisible format characters, line and paragraph separators.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+fn is_plain_ascii(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+}
+
+/// Pushes `text` for a person to read: `\x1b` for ESC, `\u{202e}` for a bidirectional control, and
+/// `…` in place of what is beyond `most` characters.
+pub(crate) fn shown(out: &mut String, text: &str, most: usize) {
+    if text.len() <= most && is_plain_ascii(text) {
+        out.push_str(text);
+        return;
+    }
+    for (count, c) in text.chars().enumerate() {
+        if count >= most {
+            out.push('…');
+            return;
+        }
+        if !is_unsafe(c) {
+            out.push(c);
+        } else if c.is_ascii() {
+            let _ = write!(out, "\\x{:02x}", u32::from(c));
+        } else {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        }
+    }
+}
+
+/// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). What could fool a terminal is escaped
+/// beyond what JSON asks for; a parser reads the same text.
+pub(crate) fn json(out: &mut String, text: &str) {
+    out.push('"');
+    json_inner(out, text);
+    out.push('"');
+}
+
+/// As [`json`], without the quotes.
+pub(crate) fn json_inner(out: &mut String, text: &str) {
+    if is_plain_ascii(text) {
+        out.push_str(text);
+        return;
+    }
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_unsafe(c) => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str =
+        "/a\"b\\c\n\t\r\u{0}\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}é漢😀";
+
+    #[test]
+    fn json_reads_back_as_it_was() {
+        let mut out = String::new();
+        json(&mut out, HOSTILE);
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), HOSTILE);
+        assert!(!out.chars().any(is_unsafe), "{out}");
+    }
+
+    #[test]
+    fn nothing_shown_can_move_a_cursor() {
+        let mut out = String::new();
+        shown(&mut out, HOSTILE, 100);
+        assert!(!out.chars().any(is_unsafe), "{out}");
+        assert!(out.contains("\\x1b[2J"), "{out}");
+        assert!(out.contains("\\u{202e}"), "{out}");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        let mut out = String::new();
+        shown(&mut out, &"é".repeat(50), 10);
+        assert_eq!(out, format!("{}…", "é".repeat(10)));
+    }
+}
