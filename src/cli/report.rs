@@ -162,3 +162,207 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
     };
     infos.iter().map(source).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::select::Filter;
+
+    /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
+    struct Pcap {
+        bytes: Vec<u8>,
+        packets: u32,
+    }
+
+    const SYN: u8 = 0x02;
+    const FIN_ACK: u8 = 0x11;
+    const SYN_ACK: u8 = 0x12;
+    const ACK: u8 = 0x10;
+
+    impl Pcap {
+        fn new() -> Self {
+            let mut bytes = Vec::new();
+            bytes.extend(0xa1b2_c3d4_u32.to_le_bytes());
+            bytes.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
+            bytes.extend(101_u32.to_le_bytes());
+            Self { bytes, packets: 0 }
+        }
+
+        fn packet(mut self, from_client: bool, seq: u32, ack: u32, flags: u8, data: &str) -> Self {
+            let length = 40 + data.len() as u32;
+            let ends: [(u8, u16); 2] = if from_client {
+                [(1, 1024), (2, 80)]
+            } else {
+                [(2, 80), (1, 1024)]
+            };
+            for field in [1_795_507_200, self.packets * 1_000, length, length] {
+                self.bytes.extend(field.to_le_bytes());
+            }
+            self.packets += 1;
+            self.bytes.extend([0x45, 0]);
+            self.bytes.extend((length as u16).to_be_bytes());
+            self.bytes
+                .extend([0, self.packets as u8, 0x40, 0, 64, 6, 0, 0]);
+            for (host, _) in ends {
+                self.bytes.extend([10, 0, 0, host]);
+            }
+            for (_, port) in ends {
+                self.bytes.extend(port.to_be_bytes());
+            }
+            self.bytes.extend(seq.to_be_bytes());
+            self.bytes.extend(ack.to_be_bytes());
+            self.bytes.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+            self.bytes.extend(data.as_bytes());
+            self
+        }
+
+        /// One request, answered, and one that the client gave up.
+        fn two_requests() -> Self {
+            let (request, response) = (
+                "GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            );
+            let (asked, answered) = (request.len() as u32, response.len() as u32);
+            Self::new()
+                .packet(true, 100, 0, SYN, "")
+                .packet(false, 500, 101, SYN_ACK, "")
+                .packet(true, 101, 501, ACK, "")
+                .packet(true, 101, 501, ACK, request)
+                .packet(false, 501, 101 + asked, ACK, response)
+                .packet(true, 101 + asked, 501 + answered, ACK, request)
+                .packet(false, 501 + answered, 101 + 2 * asked, ACK, "")
+                .packet(true, 101 + 2 * asked, 501 + answered, FIN_ACK, "")
+                .packet(false, 501 + answered, 102 + 2 * asked, FIN_ACK, "")
+                .packet(true, 102 + 2 * asked, 502 + answered, ACK, "")
+        }
+    }
+
+    fn options(format: Format) -> ReportOptions {
+        ReportOptions {
+            inputs: Vec::new(),
+            format,
+            all: false,
+            slowest: 5,
+            limit: 50,
+            filter: Filter::default(),
+            ports: Vec::new(),
+            probes: false,
+            colour: false,
+            live: false,
+        }
+    }
+
+    fn report(bytes: Vec<u8>, options: ReportOptions) -> (String, Vec<String>) {
+        let mut out = Vec::new();
+        let input = Input::from_bytes("two.pcap", bytes);
+        let errors = write(vec![input], options, &mut out, false).unwrap();
+        (String::from_utf8(out).unwrap(), errors)
+    }
+
+    #[test]
+    fn from_bytes_to_a_verdict() {
+        let (text, errors) = report(Pcap::two_requests().bytes, options(Format::Text));
+        assert!(errors.is_empty());
+        for expected in [
+            "2 exchanges: 1 ok, 1 client-gave-up",
+            "✗ GET /items   client-gave-up",
+            "50.00 %",
+            "100.00 %",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lines_and_document_say_the_same() {
+        let bytes = Pcap::two_requests().bytes;
+        let (lines, _) = report(bytes.clone(), options(Format::Jsonl));
+        let (document, _) = report(bytes, options(Format::Json));
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let mut exchanges = Vec::new();
+        for line in lines.lines() {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let kind = line.as_object_mut().unwrap().remove("type").unwrap();
+            match kind.as_str().unwrap() {
+                "exchange" => exchanges.push(line),
+                "source" => assert_eq!(document["sources"][0], line),
+                "connection" => assert_eq!(document["connections"][0], line),
+                kind => assert_eq!(document[kind], line),
+            }
+        }
+        assert_eq!(exchanges.len(), 2);
+        assert_eq!(document["exchanges"], serde_json::Value::Array(exchanges));
+    }
+
+    #[test]
+    fn a_cut_file_is_reported_and_an_error() {
+        let mut bytes = Pcap::two_requests().bytes;
+        bytes.truncate(bytes.len() - 7);
+        let (text, errors) = report(bytes, options(Format::Json));
+        assert_eq!(errors.len(), 1);
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["capture"]["complete"], false);
+        assert_eq!(document["capture"]["errors"][0], *errors[0]);
+        assert_eq!(document["summary"]["exchanges"], 2);
+    }
+
+    #[test]
+    fn the_filter_is_used() {
+        let mut options = options(Format::Text);
+        options.filter = Filter::parse("status=200").unwrap();
+        let (text, _) = report(Pcap::two_requests().bytes, options);
+        assert!(
+            text.contains("1 exchange selected of 2: 1 ok") && !text.contains("✗"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn live_lines_leave_at_once() {
+        /// Counts how often it was told that a reader waits.
+        struct Flushed(std::rc::Rc<std::cell::Cell<usize>>);
+        impl Write for Flushed {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                self.0.set(self.0.get() + 1);
+                Ok(())
+            }
+        }
+        for (live, least) in [(true, 2), (false, 1)] {
+            let flushes = std::rc::Rc::default();
+            let out = Flushed(std::rc::Rc::clone(&flushes));
+            let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
+            let mut options = options(Format::Jsonl);
+            options.live = live;
+            write(vec![input], options, out, false).unwrap();
+            assert!(flushes.get() >= least && (live || flushes.get() == 1));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_a_broken_pipe() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        for format in [Format::Text, Format::Json, Format::Jsonl] {
+            let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
+            let error = write(vec![input], options(format), Gone, false).unwrap_err();
+            assert!(super::super::is_broken_pipe(&error), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_capture_is_an_error() {
+        let input = Input::from_bytes("notes.txt", b"dear diary, today I met a pcap".to_vec());
+        let error = write(vec![input], options(Format::Text), io::sink(), false).unwrap_err();
+        assert!(format!("{error:#}").contains("notes.txt"), "{error:#}");
+    }
+}

@@ -9,46 +9,84 @@ use crate::time::{Span, Timestamp};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// Longest output of [`digits`]: 20 digits of a `u64`, a point and a leading zero fit with room to spare.
-const ROOM: usize = 32;
+/// `000001002` up to `999`: three digits at a time need no check that they are UTF-8.
+const THREES: &str = {
+    const BYTES: [u8; 3_000] = {
+        let mut bytes = [b'0'; 3_000];
+        let mut number = 0;
+        while number < 1_000 {
+            bytes[number * 3] += (number / 100) as u8;
+            bytes[number * 3 + 1] += (number / 10 % 10) as u8;
+            bytes[number * 3 + 2] += (number % 10) as u8;
+            number += 1;
+        }
+        bytes
+    };
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => panic!("digits are ASCII"),
+    }
+};
+
+/// The digits of `number`, below 1,000, from `skip` on and without the last `cut`.
+fn three(number: u64, skip: usize, cut: usize) -> &'static str {
+    let at = (number % 1_000) as usize * 3;
+    &THREES[at + skip..at + 3 - cut]
+}
 
 /// Pushes a whole number.
 pub(crate) fn unsigned(out: &mut String, number: u64) {
     if number < 10 {
         out.push(char::from(b'0' + number as u8));
-        return;
+    } else if number < 1_000 {
+        out.push_str(three(number, if number < 100 { 1 } else { 0 }, 0));
+    } else {
+        unsigned(out, number / 1_000);
+        out.push_str(three(number, 0, 0));
     }
-    digits(out, number, 0, 0);
 }
 
 /// Pushes `value / 10^places`, with at least `least` of its decimals and no trailing zeros beyond.
+/// `places` is at most 9.
 pub(crate) fn decimal(out: &mut String, value: i64, places: usize, least: usize) {
+    const POWERS: [u64; 10] = [
+        1,
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+        1_000_000_000,
+    ];
     if value < 0 {
         out.push('-');
     }
-    digits(out, value.unsigned_abs(), places, least);
-}
-
-fn digits(out: &mut String, mut rest: u64, mut places: usize, least: usize) {
-    while places > least && rest.is_multiple_of(10) {
-        rest /= 10;
-        places -= 1;
+    let value = value.unsigned_abs();
+    let power = POWERS[places];
+    unsigned(out, value / power);
+    let mut fraction = value % power;
+    let mut digits = places;
+    while digits > least && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        digits -= 1;
     }
-    let mut buffer = [b'0'; ROOM];
-    let mut at = ROOM;
-    let mut written = 0;
-    while rest > 0 || written <= places {
-        if places > 0 && written == places {
-            at -= 1;
-            buffer[at] = b'.';
+    if digits == 0 {
+        return;
+    }
+    out.push('.');
+    // From here on nine digits, of which the last ones are not shown.
+    fraction *= POWERS[9 - digits];
+    for group in [fraction / 1_000_000, fraction / 1_000, fraction] {
+        let shown = digits.min(3);
+        out.push_str(three(group, 0, 3 - shown));
+        digits -= shown;
+        if digits == 0 {
+            return;
         }
-        at -= 1;
-        buffer[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        written += 1;
     }
-    // Only ASCII digits and a point were written, so this never takes the other way.
-    out.push_str(std::str::from_utf8(&buffer[at..]).unwrap_or_default());
 }
 
 /// `span` in whole microseconds, rounded half away from zero as [`Span::as_millis`] does.
@@ -222,14 +260,12 @@ impl Clock {
             self.prefix.truncate("2026-11-24T08:00:00".len());
         }
         out.push_str(&self.prefix);
-        let nanos = time.as_nanos().rem_euclid(PER_SECOND);
-        let mut buffer = *b".000000000Z";
-        let mut rest = nanos;
-        for slot in buffer[1..10].iter_mut().rev() {
-            *slot = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        out.push_str(std::str::from_utf8(&buffer).unwrap_or_default());
+        let nanos = time.as_nanos().rem_euclid(PER_SECOND).unsigned_abs();
+        out.push('.');
+        out.push_str(three(nanos / 1_000_000, 0, 0));
+        out.push_str(three(nanos / 1_000, 0, 0));
+        out.push_str(three(nanos, 0, 0));
+        out.push('Z');
     }
 }
 

@@ -387,7 +387,7 @@ mod tests {
         exchanges.push(fixtures::gave_up());
         let text = report_of(TextOptions::default(), &exchanges, &[]);
         for expected in [
-            "ut.pcap   272 frames, 31.6 kB, 92.5 s from 2026-11-24T08:00:00.000000000Z",
+            "ut.pcap   272 frames, 31.6 kB, 92.52 s from 2026-11-24T08:00:00.000000000Z",
             "4 exchanges: 3 ok, 1 client-gave-up",
             "75.00 %",
             "100.00 %",
@@ -399,7 +399,7 @@ mod tests {
             "501.683 ms after the ACK",
             "200, too late",
             "found: late-response, 1503.512 ms (frame 4303)",
-            "Envoy would log: DC at the client's proxy; UT or DC at the proxy that called it (a guess)",
+            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a guess)",
             "Slowest of the good ones",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");

@@ -64,8 +64,8 @@ fn read(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
     number::bytes(out, totals.bytes);
     if let (Some(first), Some(last)) = (totals.first, totals.last) {
         out.push_str(", ");
-        number::spoken(out, last - first);
-        out.push_str(" from ");
+        number::decimal(out, (last - first).as_nanos() / 10_000_000, 2, 2);
+        out.push_str(" s from ");
         number::Clock::default().push(out, first);
     }
     out.push('\n');
@@ -276,6 +276,12 @@ fn answers(out: &mut String, summary: &Summary) {
     let Some(stats) = summary.gap("request_to_response") else {
         return;
     };
+    if stats.count == 1 {
+        out.push_str("\n  the answer came after ");
+        number::spoken(out, stats.max);
+        out.push('\n');
+        return;
+    }
     out.push_str("\n  answers after");
     for (index, (name, span)) in [
         (" (median)", stats.p50),

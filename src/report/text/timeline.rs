@@ -67,7 +67,8 @@ impl Canvas<'_> {
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
         self.findings(out, exchange);
-        self.envoy(out, &exchange.envoy, exchange.timeout_guess.is_some());
+        let guessed = exchange.timeout_guess.is_some();
+        self.envoy(out, &exchange.envoy, exchange.client, guessed);
         let mut sentence = String::new();
         explain::exchange(&mut sentence, exchange);
         wrapped(out, &sentence, 2, self.width);
@@ -107,7 +108,7 @@ impl Canvas<'_> {
             out.push_str(if close.reset { "RST" } else { "FIN" });
             out.push('\n');
         }
-        self.envoy(out, &connection.envoy, false);
+        self.envoy(out, &connection.envoy, connection.client, false);
         let mut sentence = String::new();
         explain::connection(&mut sentence, connection);
         wrapped(out, &sentence, 2, self.width);
@@ -272,15 +273,20 @@ impl Canvas<'_> {
         }
     }
 
-    fn envoy(&self, out: &mut String, flags: &EnvoyFlags, guessed: bool) {
+    fn envoy(&self, out: &mut String, flags: &EnvoyFlags, client: Endpoint, guessed: bool) {
         if *flags == EnvoyFlags::default() {
             return;
         }
         out.push_str("  Envoy would log:");
         let mut first = true;
+        let (proxy, caller) = if client.is_istio_inbound() {
+            (" at the sidecar", " at the gateway or whoever called it")
+        } else {
+            (" at the client's proxy", " at the proxy that called it")
+        };
         for (place, flags) in [
-            (" at the client's proxy", flags.client),
-            (" at the proxy that called it", flags.client_downstream),
+            (proxy, flags.client),
+            (caller, flags.client_downstream),
             (" at the server's proxy", flags.server),
         ] {
             if flags.is_empty() {
