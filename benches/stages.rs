@@ -1,0 +1,194 @@
+//! What each stage costs, one after another: the same capture in memory through ever more of them.
+//!
+//! `cargo bench` shows packets per second. The difference between two lines is what the second one's stage costs. A
+//! whole run against other programs is `tests/bench-against-peers`.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::packet::{Decoded, Decoder, Frame};
+use meshsniff::report::json::{JsonReport, Style};
+use meshsniff::report::select::Filter;
+use meshsniff::report::text::{TextOptions, TextReport};
+use meshsniff::report::{Capture, Report};
+use meshsniff::{Analyzer, Options, Sink};
+use std::hint::black_box;
+use std::io;
+use std::time::Duration;
+
+const CONNECTIONS: usize = 8;
+const EXCHANGES: usize = 20_000;
+const BODY: usize = 4 << 10;
+
+/// Requests on keep-alive connections in turn, each answered with head and body in two segments and acknowledged.
+struct Generated {
+    file: Vec<u8>,
+    packets: u64,
+}
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const PSH_ACK: u8 = 0x18;
+
+impl Generated {
+    fn new() -> Self {
+        let mut file = Vec::new();
+        for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
+            file.extend(word.to_le_bytes());
+        }
+        let mut capture = Self { file, packets: 0 };
+        let request =
+            b"GET /items?page=2 HTTP/1.1\r\nHost: catalog.shop.svc\r\nUser-Agent: bench\r\n\
+            X-Request-Id: 6d0f2a3c-7a39-4a0e-9b5e-0c8a5d1c3e11\r\nAccept: */*\r\n\r\n";
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\nContent-Length: {BODY}\r\n\r\n"
+        );
+        let body = vec![b'x'; BODY];
+        let mut next = [[1_u32, 1_000_000]; CONNECTIONS];
+        for (connection, next) in next.iter_mut().enumerate() {
+            capture.packet(connection, next, 0, SYN, b"");
+            capture.packet(connection, next, 1, SYN | ACK, b"");
+            capture.packet(connection, next, 0, ACK, b"");
+        }
+        for exchange in 0..EXCHANGES {
+            let connection = exchange % CONNECTIONS;
+            let next = &mut next[connection];
+            capture.packet(connection, next, 0, PSH_ACK, request);
+            capture.packet(connection, next, 1, PSH_ACK, head.as_bytes());
+            capture.packet(connection, next, 1, PSH_ACK, &body);
+            capture.packet(connection, next, 0, ACK, b"");
+        }
+        capture
+    }
+
+    fn packet(
+        &mut self,
+        connection: usize,
+        next: &mut [u32; 2],
+        own: usize,
+        flags: u8,
+        data: &[u8],
+    ) {
+        let mut ends = [
+            ([10, 0, 0, 1], 40_000 + connection as u16),
+            ([10, 0, 0, 2], 8_080),
+        ];
+        if own == 1 {
+            ends.reverse();
+        }
+        let length = 54 + data.len() as u32;
+        let micros = self.packets as u32 * 10;
+        for word in [
+            1_700_000_000 + micros / 1_000_000,
+            micros % 1_000_000 * 1_000,
+            length,
+            length,
+        ] {
+            self.file.extend(word.to_le_bytes());
+        }
+        self.packets += 1;
+        self.file.extend([2; 12]);
+        self.file.extend([8, 0, 0x45, 0]);
+        self.file.extend((length as u16 - 14).to_be_bytes());
+        self.file.extend((self.packets as u16).to_be_bytes());
+        self.file.extend([0x40, 0, 64, 6, 0, 0]);
+        ends.iter().for_each(|(addr, _)| self.file.extend(addr));
+        ends.iter()
+            .for_each(|(_, port)| self.file.extend(port.to_be_bytes()));
+        self.file.extend(next[own].to_be_bytes());
+        self.file.extend(next[1 - own].to_be_bytes());
+        self.file.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        self.file.extend(data);
+        next[own] = next[own].wrapping_add(data.len() as u32 + u32::from(flags & SYN != 0));
+    }
+
+    fn reader(&self) -> CaptureReader {
+        let input = Input::from_bytes("generated", self.file.clone());
+        CaptureReader::open(vec![input]).expect("a capture")
+    }
+}
+
+fn each_frame(reader: &mut CaptureReader, mut take: impl FnMut(&Frame<'_>)) {
+    while let Some(frame) = reader.next() {
+        take(&frame.expect("a whole capture"));
+    }
+}
+
+/// Throws everything away.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn exchange(&mut self, exchange: &Exchange) {
+        black_box(exchange);
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        black_box(connection);
+    }
+}
+
+fn report(reader: &mut CaptureReader, mut report: impl Report) {
+    let mut analyzer = Analyzer::new(Options::default());
+    each_frame(reader, |frame| {
+        report.begin(frame.id, frame.time);
+        analyzer.frame(frame, &mut report);
+        report.after_frame().expect("a sink takes everything");
+    });
+    analyzer.finish(&mut report);
+    let capture = Capture {
+        totals: analyzer.totals().clone(),
+        ..Capture::default()
+    };
+    report.finish(&capture).expect("a sink takes everything");
+}
+
+fn stages(criterion: &mut Criterion) {
+    let generated = Generated::new();
+    let mut group = criterion.benchmark_group("stages");
+    group.throughput(Throughput::Elements(generated.packets));
+    group.sample_size(20);
+    group.warm_up_time(Duration::from_secs(1));
+    group.measurement_time(Duration::from_secs(5));
+    let mut bench = |name: &str, run: &dyn Fn(&mut CaptureReader)| {
+        group.bench_function(name, |bencher| {
+            // The reader takes the capture's bytes: giving it a copy and taking that away is not what is measured.
+            bencher.iter_batched_ref(
+                || generated.reader(),
+                run,
+                criterion::BatchSize::PerIteration,
+            );
+        });
+    };
+    bench("1-reader", &|reader| {
+        each_frame(reader, |frame| {
+            black_box(frame);
+        })
+    });
+    bench("2-decoder", &|reader| {
+        let mut decoder = Decoder::new();
+        each_frame(reader, |frame| {
+            let decoded = decoder.decode(frame);
+            assert!(matches!(black_box(decoded), Decoded::Tcp(_)));
+        });
+    });
+    bench("3-analyzer", &|reader| {
+        let mut analyzer = Analyzer::new(Options::default());
+        each_frame(reader, |frame| analyzer.frame(frame, &mut Nothing));
+        analyzer.finish(&mut Nothing);
+        black_box(analyzer.totals());
+    });
+    bench("4-text", &|reader| {
+        report(reader, TextReport::new(io::sink(), TextOptions::default()))
+    });
+    bench("4-jsonl", &|reader| {
+        let style = Style::Lines { live: false };
+        report(
+            reader,
+            JsonReport::new(io::sink(), style, Filter::default(), false),
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);
