@@ -2,6 +2,7 @@
 
 mod conversations;
 mod corpus;
+mod fuzz_regressions;
 mod missing_frames;
 mod reassembly_model;
 mod scenarios;

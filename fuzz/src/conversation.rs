@@ -1,0 +1,126 @@
+//! Segments of one connection that no stack would send, with bytes that may be HTTP.
+
+use super::choices::Choices;
+use super::wire::{self, Packet, Sent};
+
+/// What a payload may be: heads and bodies, whole and in parts.
+const SAID: [&[u8]; 24] = [
+    b"",
+    b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST /orders HTTP/1.1\r\nContent-Length: 10\r\n\r\n",
+    b"0123456789",
+    b"01234",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"5\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\n\r\nuntil",
+    b"HEAD / HTTP/1.1\r\n\r\n",
+    b"CONNECT example.org:443 HTTP/1.1\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+    b"GET /half HTTP/1.1\r\nHo",
+    b"st: catalog\r\n\r\n",
+    b"HTTP/1.1 500 In",
+    b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\nx-envoy-expected-rq-timeout-ms: 500\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\0\xff not http \r\n",
+];
+
+/// Two starting numbers, then segments: a byte of flags, a byte of what is odd about it, a byte of what it says.
+pub fn check(data: &[u8]) {
+    let packets = packets(data);
+    let _ = wire::judged(&packets);
+}
+
+/// The packets of `data`.
+pub fn packets(data: &[u8]) -> Vec<Packet> {
+    let mut choices = Choices(data);
+    // Numbers that wrap soon, seldom or in between.
+    let mut next = [
+        u32::from(choices.byte()),
+        u32::MAX - u32::from(choices.byte()),
+    ];
+    let mut nanos = 1_700_000_000_000_000_000_i64;
+    let mut packets: Vec<Packet> = Vec::new();
+    while let Some(flags) = choices.another() {
+        if packets.len() == 500 {
+            break;
+        }
+        let server = flags & 0x80 != 0;
+        let own = usize::from(server);
+        let odd = choices.byte();
+        let said = choices.byte();
+        if odd & 0xf0 == 0xf0 && !packets.is_empty() {
+            // The same packet once more: later, on another interface, or out of its order.
+            let mut again = packets[packets.len() - 1 - usize::from(said) % packets.len()].clone();
+            nanos += 5_000;
+            again.nanos = nanos;
+            again.interface = u32::from(odd & 1);
+            again.number = packets.len() as u64 + 1;
+            packets.push(again);
+            continue;
+        }
+        let payload = if said & 0x80 == 0 {
+            SAID[usize::from(said) % SAID.len()]
+        } else {
+            choices.bytes(usize::from(said & 0x3f))
+        };
+        let mut seq = next[own];
+        let mut ack = next[1 - own];
+        if odd & 1 != 0 {
+            seq = seq.wrapping_add(i32::from(choices.byte() as i8) as u32);
+        }
+        if odd & 2 != 0 {
+            ack = ack.wrapping_add(i32::from(choices.byte() as i8) as u32);
+        }
+        if odd & 4 != 0 {
+            seq ^= 0x8000_0000 >> (choices.byte() % 32);
+        }
+        nanos += match odd & 0x18 {
+            0x08 => i64::from(choices.half()) * 1_000_000,
+            0x10 => -i64::from(choices.byte()) * 10_000,
+            0x18 => 61_000_000_000,
+            _ => 20_000,
+        };
+        // Mostly ACK alone: SYN, FIN and RST end what could be seen.
+        let flags = match flags & 0x0f {
+            0..=8 => wire::ACK,
+            9 => wire::SYN,
+            10 => wire::SYN | wire::ACK,
+            11 => wire::FIN | wire::ACK,
+            12 => wire::RST,
+            13 => wire::RST | wire::ACK,
+            14 => wire::FIN,
+            _ => choices.byte() & 0x3f,
+        };
+        let data = wire::ipv4(&Sent {
+            server,
+            seq,
+            ack,
+            flags,
+            window: if odd & 0x20 != 0 { 0 } else { 64_000 },
+            id: packets.len() as u16,
+            payload,
+        });
+        let extra = u32::from(flags & (wire::SYN | wire::FIN) != 0);
+        next[own] = seq.wrapping_add(payload.len() as u32 + extra);
+        let kept = if odd & 0x40 != 0 {
+            40 + usize::from(choices.byte())
+        } else {
+            data.len()
+        };
+        packets.push(Packet {
+            number: packets.len() as u64 + 1,
+            nanos,
+            interface: 0,
+            wire_len: data.len() as u32,
+            data: data[..kept.min(data.len())].to_vec(),
+        });
+    }
+    packets
+}

@@ -1,0 +1,36 @@
+//! What the fuzz targets check, apart from the fuzzer itself, so that `cargo test` can replay what was found.
+//!
+//! | target | bytes are | what must hold |
+//! |---|---|---|
+//! | [`reader`] | a capture file | the same frames whether it is there at once or trickles in |
+//! | [`decoder`] | a link type and frames | a cut frame says nothing that the whole one does not |
+//! | [`reassembly`] | what happens to one direction | it agrees with a table of bytes |
+//! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
+//! | [`analyzer`] | a capture file | reports that parse, of exchanges that make sense |
+//! | [`conversation`] | any segments of one connection | exchanges that make sense |
+//! | [`missing_frame`] | steps of two proper ends | no frame's loss makes a certain claim wrong |
+
+pub mod analyzer;
+pub mod choices;
+pub mod conversation;
+pub mod decoder;
+pub mod http;
+pub mod judge;
+pub mod missing_frame;
+pub mod reader;
+pub mod reassembly;
+pub mod wire;
+
+/// Panics if the bytes break what it checks.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Check); 7] = [
+    ("reader", reader::check),
+    ("decoder", decoder::check),
+    ("reassembly", reassembly::check),
+    ("http", http::check),
+    ("analyzer", analyzer::check),
+    ("conversation", conversation::check),
+    ("missing_frame", missing_frame::check),
+];
