@@ -24,7 +24,7 @@ const LINGER: Span = Span::from_secs(1);
 const REMEMBER: Span = Span::from_secs(60);
 
 /// Sequence numbers this far from the old connection's belong to another.
-const STRAY: i32 = 1 << 24;
+const STRAY: u32 = 1 << 24;
 
 /// Takes what the analyser settles, as soon as it is settled.
 pub trait Sink {
@@ -262,7 +262,7 @@ impl Tracker {
             old.next.1
         };
         !segment.flags.has(Flags::SYN)
-            && next.is_none_or(|next| segment.seq.distance_from(next).abs() < STRAY)
+            && next.is_none_or(|next| segment.seq.distance_from(next).unsigned_abs() < STRAY)
     }
 
     /// Ends the connections that have lingered long enough.

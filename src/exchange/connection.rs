@@ -232,7 +232,11 @@ impl Watched {
     ) -> Connection {
         self.note_closed_windows();
         self.settle(shared, settled);
-        let rest = self.pairing.take_rest();
+        let mut rest = self.pairing.take_rest();
+        if self.never_opened() {
+            // Data in a SYN that nobody took: the connection's verdict is all there is to say.
+            rest.clear();
+        }
         let unfinished = rest.iter().any(|open| !open.is_answered());
         let wire = self.wire(shared, false);
         for open in rest {
@@ -729,18 +733,20 @@ impl Watched {
         }
     }
 
-    fn verdict(&self, now: Timestamp) -> Option<Verdict> {
-        let syn = self.syn?;
+    /// Whether the SYN was refused, or was never answered as far as the capture shows.
+    fn never_opened(&self) -> bool {
         let answered = self.synack.is_some() || self.opened.is_some();
-        if answered {
-            return None;
-        }
+        let silent = !self.directions[1 - self.client].seen;
+        self.syn.is_some() && !answered && (self.refused.is_some() || silent)
+    }
+
+    fn verdict(&self, now: Timestamp) -> Option<Verdict> {
+        let syn = self.syn.filter(|_| self.never_opened())?;
         if self.refused.is_some() {
             return Some(Verdict::ConnectRefused);
         }
-        let silent = !self.directions[1 - self.client].seen;
         let waited = now - syn.first.time >= CONNECT_TIMEOUT;
-        (silent && syn.retries > 0 && waited).then_some(Verdict::ConnectTimeout)
+        (syn.retries > 0 && waited).then_some(Verdict::ConnectTimeout)
     }
 
     fn close(&self) -> Option<Close> {

@@ -61,7 +61,7 @@ pub fn client_opening(bytes: &[u8], forced: bool) -> Opening {
             let line_ended = memchr(b'\n', bytes).is_some();
             if forced && bytes.len() > method + 1 {
                 Opening::Request
-            } else if !line_ended && bytes[method + 1..].iter().all(|&b| is_target(b)) {
+            } else if !line_ended && may_become_request_line(&bytes[method + 1..]) {
                 Opening::PerhapsRequest
             } else {
                 Opening::Other
@@ -69,6 +69,26 @@ pub fn client_opening(bytes: &[u8], forced: bool) -> Opening {
         }
         Some(_) => Opening::Other,
     }
+}
+
+/// Whether `rest`, what follows a method, is a target and as much of a version as is there.
+fn may_become_request_line(rest: &[u8]) -> bool {
+    const VERSION: &[u8] = b"HTTP/1.";
+    let (target, version) = match memchr(b' ', rest) {
+        Some(space) => (&rest[..space], &rest[space + 1..]),
+        None => (rest, &rest[..0]),
+    };
+    let shared = version.len().min(VERSION.len());
+    let minor = &version[shared..];
+    target.iter().all(|&b| is_target(b))
+        && (!target.is_empty() || version.is_empty())
+        && version[..shared] == VERSION[..shared]
+        && match minor {
+            [] => true,
+            [digit] => digit.is_ascii_digit(),
+            [digit, b'\r'] => digit.is_ascii_digit(),
+            _ => false,
+        }
 }
 
 /// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's end is
@@ -238,6 +258,8 @@ mod tests {
             b"*1\r\n$4\r\nPING\r\n",
             b"\x00\x01\x02",
             b"HTTP/1.1 200 OK\r\n",
+            b"QUERY /search HTTP/2",
+            b"QUERY  HTTP/1.1",
         ] {
             assert_eq!(client_opening(bytes, false), Opening::Other, "{bytes:?}");
         }
@@ -245,7 +267,16 @@ mod tests {
 
     #[test]
     fn short_beginnings_stay_open() {
-        for bytes in [&b"G"[..], b"GE", b"QUERY", b"QUERY /sea", b"PRI"] {
+        for bytes in [
+            &b"G"[..],
+            b"GE",
+            b"QUERY",
+            b"QUERY /sea",
+            b"QUERY /search HTT",
+            b"QUERY /search HTTP/1.1",
+            b"QUERY /search HTTP/1.1\r",
+            b"PRI",
+        ] {
             assert_eq!(
                 client_opening(bytes, false),
                 Opening::PerhapsRequest,

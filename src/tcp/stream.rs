@@ -11,7 +11,7 @@ use crate::packet::Mark;
 const ORIGIN: u64 = 1 << 32;
 
 /// Sequence numbers further off than the largest window are not believed (RFC 7323, 2.3).
-const PLAUSIBLE: i32 = 1 << 30;
+const PLAUSIBLE: u32 = 1 << 30;
 
 /// A segment, or a part of one, waiting behind a hole.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Stream {
     #[must_use]
     pub fn offset(&self, seq: Seq) -> Option<u64> {
         let distance = seq.distance_from(self.next_seq);
-        (self.started && distance.abs() < PLAUSIBLE)
+        (self.started && distance.unsigned_abs() < PLAUSIBLE)
             .then(|| self.next.wrapping_add_signed(i64::from(distance)))
     }
 
@@ -172,7 +172,7 @@ impl Stream {
             self.advance(end);
             return Arrival::Next(known);
         }
-        if end - self.next >= PLAUSIBLE as u64 {
+        if end - self.next >= u64::from(PLAUSIBLE) {
             return Arrival::Implausible;
         }
         if self.hold(start, payload, end, mark) {
