@@ -208,6 +208,12 @@ impl Watched {
             self.acknowledge(d, ack, segment, mark, shared);
         }
         self.watch_window(d, segment, mark);
+        if !flags.any(Flags::SYN.with(Flags::RST)) {
+            let stream = &mut self.directions[d].stream;
+            if let Some(at) = stream.offset(segment.seq) {
+                stream.stand_at(at);
+            }
+        }
         if flags.has(Flags::RST) {
             self.reset(d, segment, mark);
         } else {
@@ -305,8 +311,7 @@ impl Watched {
         shared: &mut Shared<'_>,
     ) {
         let p = 1 - d;
-        let own = &self.directions[d].stream;
-        let own_high = own.high().max(own.acked());
+        let own_high = self.directions[d].stream.data_high();
         let peer = &mut self.directions[p];
         peer.stream.start(ack);
         let Some(upto) = peer.stream.offset(ack) else {
@@ -642,7 +647,7 @@ impl Watched {
             client_acked: client.acked(),
             server_next: server.next(),
             server_acked: server.acked(),
-            server_high: server.high().max(server.acked()),
+            server_high: server.data_high(),
             order: mark.order,
         }
     }

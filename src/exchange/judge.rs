@@ -374,7 +374,12 @@ impl<'a> Facts<'a> {
                 .response_end
                 .is_none_or(|end| self.wire.server.data_acked < end);
         let hole = open.response_tail_lost || never_taken && self.wire.client.lacks_fin;
-        let doubt = open.taint.or(hole.then_some(Doubt::SequenceHole));
+        // A client that took nothing of it may still have left.
+        let unsettled = never_taken && !self.wire.at_boundary;
+        let doubt = open
+            .taint
+            .or(hole.then_some(Doubt::SequenceHole))
+            .or(unsettled.then_some(Doubt::CaptureEnded));
         (Verdict::Ok, doubt, None)
     }
 }

@@ -134,6 +134,7 @@ impl Open {
     pub(super) fn read_head(&mut self, head: RequestHead) {
         let exchange = &mut self.exchange;
         self.confirmed = true;
+        self.head_cut = None;
         self.kind = match head.method.as_str() {
             "HEAD" => Kind::Head,
             "CONNECT" => Kind::Connect,

@@ -37,7 +37,7 @@ pub(super) struct Progress {
     pub(super) server_next: u64,
     /// Server bytes acknowledged by the client.
     pub(super) server_acked: u64,
-    /// One past the highest server byte seen or acknowledged.
+    /// One past the highest server byte seen or acknowledged; a FIN is none.
     pub(super) server_high: u64,
     /// The analyser's order of the packet being looked at.
     pub(super) order: u64,
@@ -105,6 +105,9 @@ pub(super) struct Pairing {
     taint: Option<Doubt>,
     /// Why the server's stream is lost.
     server_lost: Option<Doubt>,
+    /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch that could
+    /// not be read.
+    server_resumed: Option<Doubt>,
     forced: bool,
     ends: (u64, Endpoint, Endpoint),
     /// Exchanges that a boundary has ended.
@@ -138,6 +141,7 @@ impl Pairing {
             pipelines: false,
             taint: (!whole).then_some(Doubt::CaptureStartedLate),
             server_lost: (!whole).then_some(Doubt::CaptureStartedLate),
+            server_resumed: None,
             forced,
             ends: (id, client, server),
             ended: VecDeque::new(),
@@ -382,7 +386,10 @@ impl Pairing {
         self.find_server(offset, at);
         let waiting = self.queue.len() > self.answered;
         self.pipelines |= waiting;
-        let sure = at.client_acked >= offset && at.server_high > self.server_high_at_client;
+        // A client that waits for answers has taken all there is of them when it asks again.
+        let sure = at.client_acked >= offset
+            && at.server_high > self.server_high_at_client
+            && at.server_acked >= at.server_high;
         let joined_late = self.taint == Some(Doubt::CaptureStartedLate);
         if sure && !self.pipelines && !(joined_late && self.exchanges == 0) {
             self.taint = None;
@@ -620,6 +627,7 @@ impl Pairing {
         self.answered = 0;
         self.server = Server::Between;
         self.server_from = at.server_high;
+        self.server_resumed = self.server_lost.or(self.taint);
         self.server_lost = None;
         self.orphan = false;
     }
@@ -733,6 +741,7 @@ impl Pairing {
         at: &Progress,
     ) {
         self.confirm_partial_request();
+        self.server_resumed = None;
         let interim = (100..200).contains(&head.status) && head.status != 101;
         self.orphan = self.queue.len() <= self.answered;
         if interim {
@@ -806,6 +815,10 @@ impl Pairing {
         }
         if let Client::Head(partial) = &self.client {
             open.read_partial_head(&partial.bytes);
+            if open.exchange.method.is_none() {
+                // More of the head may have been sent than was captured, and the method decides how to read the answer.
+                open.head_cut = Some(Doubt::SequenceHole);
+            }
             self.exchanges += 1;
             self.protocol = Protocol::Http1;
         }
@@ -863,6 +876,7 @@ impl Pairing {
         }
         self.confirm_partial_request();
         if let Some(open) = self.queue.get_mut(self.answered) {
+            open.taint = open.taint.or(self.server_resumed);
             if open.exchange.status.is_none() {
                 open.exchange.events.response_start.get_or_insert(mark);
                 open.response_seen_from.get_or_insert(offset);

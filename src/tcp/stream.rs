@@ -73,6 +73,8 @@ pub struct Stream {
     acked: u64,
     /// Where a FIN says that the stream ends.
     fin: Option<u64>,
+    /// The highest number at which the sender itself stood, as its packets say; 0 before it said any.
+    stood_at: u64,
     held: Vec<Held>,
     held_bytes: usize,
 }
@@ -158,6 +160,23 @@ impl Stream {
             self.fin = Some(offset);
         }
         first
+    }
+
+    /// The sender's own packet says that its next byte has this offset.
+    pub const fn stand_at(&mut self, offset: u64) {
+        if offset > self.stood_at {
+            self.stood_at = offset;
+        }
+    }
+
+    /// One past the highest byte of data seen or acknowledged; FINs, seen or not, aside.
+    #[must_use]
+    pub fn data_high(&self) -> u64 {
+        if self.lacks_fin() {
+            return self.high;
+        }
+        let high = self.high.max(self.acked);
+        self.fin.map_or(high, |fin| high.min(fin.max(self.high)))
     }
 
     /// Takes a segment: `payload` at `start`, and `wire` bytes of it on the wire.
@@ -250,11 +269,14 @@ impl Stream {
         None
     }
 
-    /// Whether the number just after the last byte was acknowledged although no FIN was seen there: a FIN,
-    /// or one last byte, is missing from the capture.
+    /// Whether the number just after the last byte was acknowledged, or the sender went on from there, although
+    /// no FIN was seen there: a FIN, or one last byte, is missing from the capture.
     #[must_use]
     pub fn lacks_fin(&self) -> bool {
-        self.started && self.acked == self.high + 1 && self.fin.is_none_or(|fin| fin != self.high)
+        let beyond = self.high + 1;
+        self.started
+            && (self.acked == beyond || self.stood_at == beyond)
+            && self.fin.is_none_or(|fin| fin != self.high)
     }
 
     fn advance(&mut self, to: u64) {
@@ -390,6 +412,19 @@ mod tests {
         assert!(stream.lacks_fin());
         stream.receive(at + 9, b"x", 1, mark(1));
         assert_eq!(stream.take_missing(None), Some((at + 8, at + 9)));
+        assert!(!stream.lacks_fin());
+    }
+
+    #[test]
+    fn a_sender_that_stands_beyond_its_bytes_has_sent_a_fin() {
+        let mut stream = started();
+        stream.receive(ORIGIN, b"abc", 3, mark(1));
+        stream.stand_at(ORIGIN + 3);
+        assert!(!stream.lacks_fin());
+        stream.stand_at(ORIGIN + 4);
+        assert!(stream.lacks_fin());
+        assert_eq!(stream.data_high(), ORIGIN + 3);
+        stream.finish(ORIGIN + 3);
         assert!(!stream.lacks_fin());
     }
 
