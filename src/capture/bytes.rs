@@ -2,7 +2,7 @@
 //!
 //! Holds the one place where a source waits for input. It knows nothing of capture formats.
 
-use super::read_ahead::ReadAhead;
+use super::map::Map;
 use std::io::{self, Cursor, ErrorKind, Read};
 
 /// Room asked for at first, and the least that is read at a time.
@@ -12,9 +12,23 @@ const CHUNK: usize = 256 << 10;
 pub(super) struct Bytes(Kind);
 
 enum Kind {
-    Held { bytes: Vec<u8>, at: usize },
-    Ahead(ReadAhead),
+    Whole { bytes: Whole, at: usize },
     Stream(Stream),
+}
+
+enum Whole {
+    Mapped(Map),
+    Held(Vec<u8>),
+}
+
+impl Whole {
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map.bytes(),
+            Self::Held(bytes) => bytes,
+        }
+    }
 }
 
 /// A reader and what was read from it: `buffer[start..end]` is not skipped yet.
@@ -26,16 +40,18 @@ struct Stream {
 }
 
 impl Bytes {
-    pub(super) fn held(bytes: Vec<u8>) -> Self {
-        Self(Kind::Held { bytes, at: 0 })
+    pub(super) fn mapped(map: Map) -> Self {
+        Self(Kind::Whole {
+            bytes: Whole::Mapped(map),
+            at: 0,
+        })
     }
 
-    /// A plain file, read ahead where a thread can be had for it.
-    pub(super) fn file(reader: Box<dyn Read + Send>) -> Self {
-        match ReadAhead::start(reader) {
-            Ok(ahead) => Self(Kind::Ahead(ahead)),
-            Err((_, reader)) => Self::stream(reader),
-        }
+    pub(super) fn held(bytes: Vec<u8>) -> Self {
+        Self(Kind::Whole {
+            bytes: Whole::Held(bytes),
+            at: 0,
+        })
     }
 
     pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
@@ -51,8 +67,7 @@ impl Bytes {
     #[inline]
     pub(super) fn available(&self) -> &[u8] {
         match &self.0 {
-            Kind::Held { bytes, at } => bytes.get(*at..).unwrap_or_default(),
-            Kind::Ahead(ahead) => ahead.available(),
+            Kind::Whole { bytes, at } => bytes.as_slice().get(*at..).unwrap_or_default(),
             Kind::Stream(stream) => &stream.buffer[stream.start..stream.end],
         }
     }
@@ -62,10 +77,10 @@ impl Bytes {
     /// A stream waits for no more than it needs, and takes memory only as bytes arrive.
     #[inline]
     pub(super) fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
-        match &mut self.0 {
-            Kind::Ahead(ahead) if ahead.available().len() < least => ahead.fill(least)?,
-            Kind::Stream(stream) if stream.end - stream.start < least => stream.fill(least)?,
-            _ => {}
+        if let Kind::Stream(stream) = &mut self.0
+            && stream.end - stream.start < least
+        {
+            stream.fill(least)?;
         }
         Ok(self.available())
     }
@@ -74,8 +89,12 @@ impl Bytes {
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {
         match &mut self.0 {
-            Kind::Held { at, .. } => *at = at.saturating_add(count),
-            Kind::Ahead(ahead) => ahead.skip(count),
+            Kind::Whole { bytes, at } => {
+                *at = at.saturating_add(count);
+                if let Whole::Mapped(map) = bytes {
+                    map.reached(*at);
+                }
+            }
             Kind::Stream(stream) => stream.start = stream.end.min(stream.start + count),
         }
     }
@@ -83,16 +102,15 @@ impl Bytes {
     /// Bytes skipped so far, if all were there from the start.
     pub(super) fn position(&self) -> Option<u64> {
         match &self.0 {
-            Kind::Held { bytes, at } => Some((*at).min(bytes.len()) as u64),
-            Kind::Ahead(_) | Kind::Stream(_) => None,
+            Kind::Whole { bytes, at } => Some((*at).min(bytes.as_slice().len()) as u64),
+            Kind::Stream(_) => None,
         }
     }
 
     /// Everything from here on, as a reader.
     pub(super) fn into_reader(self) -> Box<dyn Read + Send> {
         match self.0 {
-            Kind::Ahead(ahead) => Box::new(ahead),
-            Kind::Held { bytes, at } => {
+            Kind::Whole { bytes, at } => {
                 let mut rest = Cursor::new(bytes);
                 rest.set_position(at as u64);
                 Box::new(rest)
@@ -104,6 +122,12 @@ impl Bytes {
                 Box::new(first.chain(stream.reader))
             }
         }
+    }
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 

@@ -1,16 +1,16 @@
 //! Reading captures: pcap and pcapng, from files and streams, plain or compressed, several merged by time.
 //!
 //! Holds everything between a path and a [`Frame`]. What a frame contains is for [`crate::packet`] to tell.
-//! Plain files are read ahead on a thread of their own; everything else is read through a buffer that grows with the longest record, and a frame
+//! Plain files are mapped; everything else is read through a buffer that grows with the longest record, and a frame
 //! is handed on as soon as its last byte has come.
 
 mod bytes;
 mod compressed;
 mod error;
 mod interface;
+mod map;
 mod pcap;
 mod pcapng;
-mod read_ahead;
 mod source;
 
 #[cfg(test)]

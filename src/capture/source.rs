@@ -3,6 +3,7 @@
 use super::bytes::Bytes;
 use super::compressed::{self, Compression};
 use super::error::{Fault, OpenError, ReadError};
+use super::map::Map;
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, PcapNg};
 use super::{Comment, Input, SourceInfo, SourceKind};
@@ -114,11 +115,13 @@ impl Source {
             Input::Path(path) => {
                 let name = path.display().to_string();
                 let (file, total) = open_file(&path, &name)?;
-                let reader = count(Box::new(file));
-                // A pipe or a device may still be written to: nothing of it is waited for ahead of need.
                 let bytes = match total {
-                    Some(_) => Bytes::file(reader),
-                    None => Bytes::stream(reader),
+                    // A file that cannot be mapped, as on some network file systems, can still be read.
+                    Some(1..) => match Map::new(&file) {
+                        Ok(map) if Compression::of(map.bytes()).is_none() => Bytes::mapped(map),
+                        _ => Bytes::stream(count(Box::new(file))),
+                    },
+                    _ => Bytes::stream(count(Box::new(file))),
                 };
                 (SourceKind::File, name, bytes, total)
             }
