@@ -264,7 +264,11 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             Some(gap) if timeout::matches(announced, gap) => {
                 out.push_str("That is the timeout of ");
                 number::timeout(out, announced);
-                out.push_str(" which the request announced (the client's proxy: UT");
+                out.push_str(if istio {
+                    " which the request announced (the proxy that announced it: UT, one that passed it on: DC"
+                } else {
+                    " which the request announced (the client's proxy: UT"
+                });
             }
             Some(gap) => {
                 out.push_str(if gap < announced {

@@ -279,7 +279,13 @@ impl Canvas<'_> {
         }
         out.push_str("  Envoy would log:");
         let mut first = true;
-        let (proxy, caller) = if client.is_istio_inbound() {
+        let (proxy, caller) = if client.is_istio_inbound() && flags.client == ["UT"] {
+            // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
+            (
+                " at the proxy that announced the timeout, DC at the sidecar if that was its caller",
+                "",
+            )
+        } else if client.is_istio_inbound() {
             (" at the sidecar", " at the gateway or whoever called it")
         } else {
             (" at the client's proxy", " at the proxy that called it")
