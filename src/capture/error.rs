@@ -26,12 +26,12 @@ pub enum OpenError {
         name: String,
     },
     /// The system failed to open or read it.
-    #[error("{name} cannot be read: {source}")]
+    #[error("{name} cannot be read: {error}")]
     Io {
         /// The source as the user named it.
         name: String,
         /// What the system, or the decompressor, said.
-        source: io::Error,
+        error: io::Error,
     },
     /// Not one byte.
     #[error("{name} is empty: nothing was captured, or the capture has not begun to be written")]
@@ -60,7 +60,6 @@ pub enum OpenError {
         /// The source as the user named it.
         name: String,
         /// The link type.
-        #[source]
         link: UnsupportedLink,
     },
     /// Standard input was named twice.
@@ -80,7 +79,7 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// It ends inside a frame or another record.
-    #[error("{name} is cut short {}; {}. If it was still being written or copied, get the whole of it and \
+    #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of it and \
              try again", place(*.frames, *.in_frame), kept(*.frames))]
     Cut {
         /// The source as the user named it.
@@ -91,8 +90,7 @@ pub enum ReadError {
         in_frame: bool,
     },
     /// A record that contradicts itself.
-    #[error("{name} is damaged after frame {frames}: {what}; {}. Capture again, or try what `editcap` makes of \
-             it", kept(*.frames))]
+    #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what `editcap` makes of it", kept(*.frames))]
     Malformed {
         /// The source as the user named it.
         name: String,
@@ -102,14 +100,14 @@ pub enum ReadError {
         what: String,
     },
     /// The system or the decompressor failed.
-    #[error("{name} cannot be read after frame {frames}: {source}; {}", kept(*.frames))]
+    #[error("{name} cannot be read after frame {frames}: {error}; {}", kept(*.frames))]
     Io {
         /// The source as the user named it.
         name: String,
         /// Frames that were read before.
         frames: u64,
         /// What the system, or the decompressor, said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -172,7 +170,7 @@ impl Fault {
             Self::Io(source) => ReadError::Io {
                 name,
                 frames,
-                source,
+                error: source,
             },
         }
     }

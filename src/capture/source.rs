@@ -250,7 +250,7 @@ fn open_file(path: &Path, name: &str) -> Result<(File, Option<u64>), OpenError> 
         ErrorKind::PermissionDenied => OpenError::Permission { name: name() },
         _ => OpenError::Io {
             name: name(),
-            source: error,
+            error,
         },
     };
     // Asked before opening: some systems refuse to open a directory, with an error that says less.
@@ -269,7 +269,7 @@ fn peek<'a>(bytes: &'a mut Bytes, least: usize, label: &str) -> Result<&'a [u8],
         },
         _ => OpenError::Io {
             name: label.to_owned(),
-            source: error,
+            error,
         },
     })
 }

@@ -625,7 +625,7 @@ impl Watched {
 
     /// Who speaks HTTP's first word is the client, whatever the ports.
     fn tell_roles(&mut self, d: usize, bytes: &[u8]) {
-        let client = if detect::begins_request(bytes) {
+        let client = if detect::begins_request_on(bytes, self.forced) {
             d
         } else if detect::begins_response(bytes) == Some(true) {
             1 - d

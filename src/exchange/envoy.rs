@@ -78,7 +78,9 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
         Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered => (plain(&["UC"]), None),
         Verdict::ServerTruncatedResponse => {
             let client: &[&str] = match (seen.shape, seen.reset) {
-                (ResponseShape::NotHttp, _) | (ResponseShape::Chunked, false) => &["UPE"],
+                // A FIN inside a head is, to Envoy's codec, as bad as bytes that are none.
+                (ResponseShape::NotHttp, _)
+                | (ResponseShape::Chunked | ResponseShape::Unread, false) => &["UPE"],
                 (ResponseShape::Length, false) => &["UC", "UPE"],
                 _ => &["UC"],
             };

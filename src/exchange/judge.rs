@@ -136,8 +136,7 @@ impl<'a> Facts<'a> {
         // Server data beyond the client's FIN that the client went on to acknowledge.
         let half_closed = !wire.at_boundary
             && wire.client.fin.is_some_and(|fin| {
-                wire.server.data_acked > fin.acked
-                    && !response_end.is_some_and(|end| fin.acked >= end)
+                wire.server.data_acked > fin.acked && response_end.is_none_or(|end| fin.acked < end)
             });
         Self {
             open,
@@ -196,12 +195,12 @@ impl<'a> Facts<'a> {
                     .is_none_or(|from| close.acked <= from);
         }
         match (decider.side, decider.reset) {
-            (Side::Client, _) => !self.response_end.is_some_and(|end| close.acked >= end),
-            (Side::Server, false) => !self.response_end.is_some_and(|end| close.at >= end),
-            (Side::Server, true) => !self
+            (Side::Client, _) => self.response_end.is_none_or(|end| close.acked < end),
+            (Side::Server, false) => self.response_end.is_none_or(|end| close.at < end),
+            (Side::Server, true) => self
                 .open
                 .whole_at
-                .is_some_and(|order| order < close.mark.order),
+                .is_none_or(|order| order >= close.mark.order),
         }
     }
 
@@ -214,6 +213,12 @@ impl<'a> Facts<'a> {
         self.open
             .response_from
             .is_some_and(|from| close.acked > from)
+    }
+
+    /// Whether what was seen of the response is surely no 1xx: its status says so, or that it is no HTTP at all.
+    fn response_is_final(&self) -> bool {
+        let exchange = &self.open.exchange;
+        exchange.status.is_some() || exchange.response_shape == ResponseShape::NotHttp
     }
 
     /// Whether the answer counts as late: seen, but not one byte of it taken before the client closed.
@@ -241,11 +246,8 @@ impl<'a> Facts<'a> {
         let doubt = |proven: bool| (!proven).then_some(Doubt::SequenceHole);
         if took_some {
             let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
-            let doubt = self
-                .open
-                .taint
-                .or(doubt(first_is_sure && close.has_ack))
-                .or(unsettled);
+            let proven = first_is_sure && close.has_ack && self.response_is_final();
+            let doubt = self.open.taint.or(doubt(proven)).or(unsettled);
             return by_client(Verdict::ClientGaveUpMidResponse, doubt);
         }
         if !self.request_is_whole(close) {
@@ -324,7 +326,9 @@ impl<'a> Facts<'a> {
         let hole = Some(Doubt::SequenceHole);
         if open.response_seen_from.is_some() {
             let ends_short = open.response_announced.is_some_and(|end| close.at < end);
-            let proven = (close.is_next || ends_short) && !self.wire.client.lacks_fin;
+            let proven = (close.is_next || ends_short)
+                && !self.wire.client.lacks_fin
+                && self.response_is_final();
             let doubt = open.taint.or((!proven).then_some(Doubt::SequenceHole));
             return (Verdict::ServerTruncatedResponse, doubt, Some(decider));
         }

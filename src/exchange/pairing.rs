@@ -268,9 +268,7 @@ impl Pairing {
             && !open.confirmed
         {
             match &self.client {
-                Client::Head(partial)
-                    if detect::begins_request(detect::skip_blank_lines(&partial.bytes)) =>
-                {
+                Client::Head(partial) if detect::begins_request_on(&partial.bytes, self.forced) => {
                     open.read_partial_head(&partial.bytes);
                     self.protocol = Protocol::Http1;
                     self.exchanges += 1;
@@ -337,7 +335,7 @@ impl Pairing {
                 Client::Tunnel | Client::Foreign => break,
                 Client::Lost => {
                     let first = used == 0 && run.segment_start;
-                    let request = first && detect::begins_request(rest);
+                    let request = first && detect::begins_request_on(rest, self.forced);
                     if request && self.is_boundary(offset, at) {
                         self.resume(offset, run.mark, at);
                     } else {
@@ -423,7 +421,7 @@ impl Pairing {
         }
         let taken = at.server_acked >= at.server_next;
         let progressed = at.server_high > self.server_high_at_client;
-        if !self.untouched && !(taken && progressed) {
+        if !(self.untouched || taken && progressed) {
             return;
         }
         let sure = at.client_acked >= offset && progressed;
@@ -485,7 +483,7 @@ impl Pairing {
             && !open.confirmed
         {
             open.head_cut = Some(why);
-            if !detect::begins_request(detect::skip_blank_lines(&partial.bytes)) {
+            if !detect::begins_request_on(&partial.bytes, self.forced) {
                 self.queue.pop_back();
                 return;
             }
@@ -867,7 +865,7 @@ impl Pairing {
                 .queue
                 .get(self.answered)
                 .is_some_and(|open| !open.confirmed)
-            && !detect::begins_request(&partial.bytes)
+            && !detect::begins_request_on(&partial.bytes, self.forced)
         {
             // Neither side speaks HTTP.
             self.queue.pop_back();

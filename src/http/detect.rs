@@ -52,7 +52,7 @@ pub fn client_opening(bytes: &[u8], forced: bool) -> Opening {
         return Opening::Request;
     }
     let method = bytes.iter().take_while(|&&b| is_token(b)).count();
-    if method > LONGEST_METHOD {
+    if method > LONGEST_METHOD && !forced {
         return Opening::Other;
     }
     match bytes.get(method) {
@@ -89,6 +89,14 @@ fn may_become_request_line(rest: &[u8]) -> bool {
             [digit, b'\r'] => digit.is_ascii_digit(),
             _ => false,
         }
+}
+
+/// [`begins_request`], or, with `forced`, anything that [`client_opening`] then takes for a request. Empty lines in front
+/// do not count.
+#[must_use]
+pub fn begins_request_on(bytes: &[u8], forced: bool) -> bool {
+    let bytes = skip_blank_lines(bytes);
+    begins_request(bytes) || forced && client_opening(bytes, true) == Opening::Request
 }
 
 /// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's end is

@@ -236,11 +236,7 @@ pub fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let start = from.saturating_sub(3);
     memchr::memchr_iter(b'\n', &bytes[start..])
         .map(|at| start + at)
-        .find(|&at| match bytes[..at] {
-            [.., b'\n'] => true,
-            [.., b'\n', b'\r'] => true,
-            _ => false,
-        })
+        .find(|&at| matches!(bytes[..at], [.., b'\n'] | [.., b'\n', b'\r']))
         .map(|at| at + 1)
 }
 

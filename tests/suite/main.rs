@@ -1,9 +1,19 @@
 //! Tests of the analyser as a whole, on conversations made by hand and on the captures in `testdata-pcaps`.
 
+#![allow(
+    unreachable_pub,
+    reason = "nothing is reachable from outside of a test"
+)]
+
+mod cli;
 mod conversations;
 mod corpus;
+mod envoy_logs;
 mod fuzz_regressions;
 mod missing_frames;
+mod oracle;
 mod reassembly_model;
 mod scenarios;
 mod talk;
+mod tools;
+mod truth;

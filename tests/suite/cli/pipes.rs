@@ -1,0 +1,173 @@
+//! Readers that leave, writers that are slow, packed files and several at once.
+
+use super::{Run, capture, exchanges, folder, good, json, program, report, report_stdin, run};
+use crate::corpus;
+use crate::talk;
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Nothing here takes a hundredth of it: who waits this long waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// A program that is still running; a test that fails does not leave it behind.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// The lines of its standard output, as they come.
+    fn lines(&mut self) -> mpsc::Receiver<String> {
+        let out = BufReader::new(self.0.stdout.take().expect("a pipe"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                if line.is_ok_and(|line| sender.send(line).is_ok()) {
+                    continue;
+                }
+                break;
+            }
+        });
+        lines
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    // Together far more than a pipe holds, so that writing does not end before the reader has left.
+    let mut captures = corpus::names(&corpus::own_folder());
+    captures.retain(|name| corpus::unpacked_name(name).is_none());
+    for format in [&["--all"][..], &["-o", "json"], &["-o", "jsonl"]] {
+        let mut command = program();
+        command.current_dir(corpus::own_folder());
+        command.arg("report").args(format).args(&captures);
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the program");
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        out.read_line(&mut first).expect("a line");
+        assert!(!first.is_empty());
+        drop(out);
+        let run = Run::from(child.wait_with_output().expect("its end"));
+        assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{format:?}");
+    }
+    let mut command = program();
+    command
+        .arg("schema")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program");
+    drop(child.stdout.take());
+    let run = Run::from(child.wait_with_output().expect("its end"));
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
+}
+
+/// Half of a capture is piped in, and the other half only when an exchange of the first was printed.
+#[test]
+fn exchanges_are_printed_while_the_capture_is_still_being_written() {
+    let bytes = fs::read(capture("early-hints.pcap")).expect("a capture");
+    let (half, rest) = bytes.split_at(bytes.len() / 2);
+    let mut command = program();
+    command.args(["report", "-o", "jsonl", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = Running(command.spawn().expect("the program"));
+    let lines = running.lines();
+    let mut stdin = running.0.stdin.take().expect("a pipe");
+
+    stdin.write_all(half).expect("room in the pipe");
+    let mut printed = Vec::new();
+    while !printed
+        .iter()
+        .any(|line: &String| line.contains(r#""type":"exchange""#))
+    {
+        printed.push(
+            lines
+                .recv_timeout(FOR_EVER)
+                .expect("an exchange before the end"),
+        );
+    }
+    assert!(
+        running.0.try_wait().expect("its state").is_none(),
+        "it has ended"
+    );
+
+    stdin.write_all(rest).expect("room in the pipe");
+    drop(stdin);
+    loop {
+        match lines.recv_timeout(FOR_EVER) {
+            Ok(line) => printed.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end"),
+        }
+    }
+    assert!(running.0.wait().expect("its end").success());
+    let at_once = good(report_stdin(&capture("early-hints.pcap"), &["-o", "jsonl"]));
+    assert_eq!(printed, at_once.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn packed_captures_give_the_same_report() {
+    for format in [&["--all"][..], &["-o", "json"], &["-o", "jsonl"]] {
+        let plain = good(report_stdin(&capture("tutorial-envoy.pcap"), format));
+        for ending in [".gz", ".zst"] {
+            let packed = capture(&format!("tutorial-envoy.pcap{ending}"));
+            assert_eq!(good(report_stdin(&packed, format)), plain, "{ending}");
+        }
+    }
+    let document = |ending: &str| {
+        let path = capture(&format!("tutorial-envoy.pcap{ending}"));
+        let mut document = json(&good(report(&path, &["-o", "json"])));
+        assert_eq!(document["sources"][0]["name"], *path.to_string_lossy());
+        document["sources"].take();
+        document
+    };
+    assert_eq!(document(".gz"), document(""));
+    assert_eq!(document(".zst"), document(""));
+}
+
+/// What remains of an exchange when its frames are found in other files.
+fn without_frames(document: &Value) -> Vec<Value> {
+    let kept = [
+        "client",
+        "path",
+        "start",
+        "status",
+        "late_status",
+        "gaps",
+        "verdict",
+        "certainty",
+    ];
+    let strip = |exchange: &Value| kept.iter().map(|field| exchange[field].clone()).collect();
+    exchanges(document).iter().map(strip).collect()
+}
+
+#[test]
+fn several_files_are_merged_by_time() {
+    let folder = folder();
+    let packets = corpus::packets(&capture("closes.pcap"));
+    let mut halves = [Vec::new(), Vec::new()];
+    for (at, packet) in packets.into_iter().enumerate() {
+        halves[at % 2].push(packet);
+    }
+    let names = ["even.pcap", "odd.pcap"].map(|name| folder.path().join(name));
+    for (name, half) in names.iter().zip(&halves) {
+        talk::write_pcap(name, half).expect("a file");
+    }
+    let whole = json(&good(report(&capture("closes.pcap"), &["-o", "json"])));
+    let [even, odd] = names.map(|name| name.to_string_lossy().into_owned());
+    for order in [[&even, &odd], [&odd, &even]] {
+        let merged = json(&good(run(&["report", "-o", "json", order[0], order[1]])));
+        assert_eq!(without_frames(&merged), without_frames(&whole));
+        let sources = merged["sources"].as_array().expect("sources");
+        let names: Vec<_> = sources.iter().map(|source| &source["name"]).collect();
+        assert_eq!(names, order);
+    }
+}

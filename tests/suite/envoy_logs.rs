@@ -1,0 +1,315 @@
+//! The flags that a report expects in the access logs of the Envoys around a capture, held against those logs.
+//!
+//! `NAME.envoy.jsonl` beside a capture has a line for each request that one of the Envoys logged. A line is about the
+//! exchange on whose connection the Envoy was the client, and about the one on which it was the server, as far as the
+//! capture has them; a line of the Envoy that called the client's Envoy is about the first of these, too. What is
+//! logged in a place must be among what the report expects there, and nothing where it expects nothing.
+
+use crate::corpus;
+use crate::talk::{Seen, analyse};
+use meshsniff::exchange::{EnvoyFlags, Exchange, Verdict};
+use meshsniff::time::Timestamp;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::fs;
+use std::ops::RangeInclusive;
+
+/// What is read of a log line; Istio's keys.
+#[derive(Deserialize)]
+struct Line {
+    start_time: String,
+    /// Milliseconds.
+    duration: i64,
+    path: String,
+    response_flags: String,
+    request_id: String,
+    /// Absent if no connection came about.
+    upstream_local_address: Option<String>,
+    upstream_host: String,
+    downstream_local_address: String,
+    downstream_remote_address: String,
+}
+
+impl Line {
+    /// From when to when the Envoy was at it: its clock is the capture's, cut to milliseconds.
+    fn span(&self) -> RangeInclusive<i64> {
+        let start: jiff::Timestamp = self.start_time.parse().expect("a time");
+        let start = start.as_millisecond();
+        start..=start + self.duration + 1
+    }
+}
+
+fn millis(time: Timestamp) -> i64 {
+    time.as_nanos() / 1_000_000
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Client,
+    ClientDownstream,
+    Server,
+}
+
+impl Place {
+    const fn of(self, flags: &EnvoyFlags) -> &'static [&'static str] {
+        match self {
+            Self::Client => flags.client,
+            Self::ClientDownstream => flags.client_downstream,
+            Self::Server => flags.server,
+        }
+    }
+}
+
+/// A line that was found to be about something in the capture.
+#[derive(Debug)]
+struct Pair {
+    capture: &'static str,
+    place: Place,
+    path: String,
+    verdict: Verdict,
+    expected: &'static [&'static str],
+    logged: String,
+}
+
+impl Pair {
+    fn agrees(&self) -> bool {
+        if self.logged == "-" {
+            self.expected.is_empty()
+        } else {
+            self.expected.contains(&self.logged.as_str())
+        }
+    }
+}
+
+/// Where what is expected cannot be, or is not, what Envoy 1.40 logs.
+struct Exception {
+    capture: &'static str,
+    place: Place,
+    paths: &'static [&'static str],
+    expected: &'static [&'static str],
+    logged: &'static str,
+    why: &'static str,
+}
+
+const EXCEPTIONS: [Exception; 4] = [
+    Exception {
+        capture: "tutorial-envoy.pcap",
+        place: Place::Client,
+        paths: &["/items?delay=2000"],
+        expected: &["UT"],
+        logged: "DC",
+        why: "the sidecar passes on the timeout that the gateway announced, and announces none of its own: on this \
+              connection the gateway's timeout looks like the sidecar's",
+    },
+    Exception {
+        capture: "tutorial-envoy.pcap",
+        place: Place::ClientDownstream,
+        paths: &["/items?delay=2000"],
+        expected: &[],
+        logged: "UT",
+        why: "the same: the timeout was the gateway's",
+    },
+    Exception {
+        capture: "istio-pod-any.pcap",
+        place: Place::Server,
+        paths: &[
+            "/items?delay=1001",
+            "/items?delay=1002",
+            "/items?delay=1003",
+        ],
+        expected: &[],
+        logged: "UT",
+        why: "the client of this connection has its whole answer, a 504 of the gateway's own: the flag tells of the \
+              gateway's upstream connection, which is another one",
+    },
+    Exception {
+        capture: "envoy-verdicts.pcap",
+        place: Place::Client,
+        paths: &["/chunked-reset", "/reset-in-body"],
+        expected: &["UC"],
+        logged: "UPE",
+        why: "the documented table has UC for a RST inside a response; this Envoy takes any end inside a response, FIN \
+              or RST, for a protocol error",
+    },
+];
+
+const CAPTURES: [&str; 4] = [
+    "envoy-verdicts.pcap",
+    "istio-pod-any.pcap",
+    "tutorial-envoy.pcap",
+    "tutorial-istio.pcap",
+];
+
+/// All of it is HTTP/2, which is not analysed yet.
+const NOT_YET: &str = "http2-prior-knowledge.pcap";
+
+fn lines(capture: &str) -> Vec<Line> {
+    let name = capture.replace(".pcap", ".envoy.jsonl");
+    let text = fs::read_to_string(corpus::own_folder().join(name)).expect("an access log");
+    let line = |line| serde_json::from_str(line).expect("a log line");
+    text.lines().map(line).collect()
+}
+
+fn seen(capture: &str) -> Seen {
+    analyse(&corpus::packets(&corpus::own_folder().join(capture)))
+}
+
+/// The exchange in which the Envoy asked. It passes its request id on.
+fn asked<'a>(seen: &'a Seen, line: &Line) -> Option<&'a Exchange> {
+    let client = line.upstream_local_address.as_ref()?;
+    seen.exchanges.iter().find(|x| {
+        x.client.to_string() == *client
+            && x.server.to_string() == line.upstream_host
+            && x.request_id.as_deref() == Some(&line.request_id)
+    })
+}
+
+/// The exchange in which the Envoy was asked. The request had no id before it came there.
+fn answered<'a>(seen: &'a Seen, line: &Line) -> Option<&'a Exchange> {
+    seen.exchanges.iter().find(|x| {
+        x.client.to_string() == line.downstream_remote_address
+            && x.server.to_string() == line.downstream_local_address
+            && x.path.as_deref() == Some(&line.path)
+            && line.span().contains(&millis(x.start()))
+    })
+}
+
+/// Every line with what it is about, and how many exchanges and connections no line is about.
+fn pairs(capture: &'static str) -> (Vec<Pair>, usize) {
+    let (seen, lines) = (seen(capture), lines(capture));
+    let mut pairs = Vec::new();
+    let (mut exchanges, mut connections) = (HashSet::new(), HashSet::new());
+    let mut pair = |place: Place, verdict, flags: &EnvoyFlags, line: &Line| {
+        pairs.push(Pair {
+            capture,
+            place,
+            path: line.path.clone(),
+            verdict,
+            expected: place.of(flags),
+            logged: line.response_flags.clone(),
+        });
+    };
+    for line in &lines {
+        if let Some(exchange) = answered(&seen, line) {
+            exchanges.insert(exchange.id);
+            pair(Place::Server, exchange.verdict, &exchange.envoy, line);
+        }
+        if let Some(exchange) = asked(&seen, line) {
+            exchanges.insert(exchange.id);
+            pair(Place::Client, exchange.verdict, &exchange.envoy, line);
+            let calls = |caller: &&Line| {
+                caller.request_id == line.request_id
+                    && caller.upstream_host == line.downstream_local_address
+            };
+            for caller in lines.iter().filter(calls) {
+                pair(
+                    Place::ClientDownstream,
+                    exchange.verdict,
+                    &exchange.envoy,
+                    caller,
+                );
+            }
+        }
+        if line.upstream_local_address.is_none() {
+            for connection in &seen.connections {
+                if let Some(verdict) = connection.verdict
+                    && connection.server.to_string() == line.upstream_host
+                    && line.span().contains(&millis(connection.first.time))
+                {
+                    connections.insert(connection.id);
+                    pair(Place::Client, verdict, &connection.envoy, line);
+                }
+            }
+        }
+    }
+    let alone = seen
+        .exchanges
+        .iter()
+        .filter(|x| !x.probe && !exchanges.contains(&x.id))
+        .count()
+        + seen
+            .connections
+            .iter()
+            .filter(|c| c.verdict.is_some() && !connections.contains(&c.id))
+            .count();
+    (pairs, alone)
+}
+
+#[test]
+fn every_log_is_looked_at() {
+    let mut logs: Vec<_> = CAPTURES
+        .into_iter()
+        .chain([NOT_YET])
+        .map(String::from)
+        .collect();
+    logs.sort();
+    let has_log = |name: &String| {
+        let log = name.replace(".pcap", ".envoy.jsonl");
+        corpus::own_folder().join(log).exists()
+    };
+    let mut captures = corpus::names(&corpus::own_folder());
+    captures.retain(|name| name.ends_with(".pcap") && has_log(name));
+    assert_eq!(captures, logs);
+}
+
+/// A line that finds no exchange would be a line that nothing is learnt from.
+#[test]
+fn log_lines_and_exchanges_find_each_other() {
+    for capture in CAPTURES {
+        let (pairs, alone) = pairs(capture);
+        assert_eq!(alone, 0, "{capture}: exchanges that no line is about");
+        assert!(pairs.len() >= lines(capture).len(), "{capture}");
+    }
+    assert!(
+        seen(NOT_YET).exchanges.is_empty(),
+        "hold {NOT_YET} against its log, too"
+    );
+}
+
+#[test]
+fn what_envoy_logged_was_expected() {
+    let mut wrong = Vec::new();
+    for pair in CAPTURES.into_iter().flat_map(|capture| pairs(capture).0) {
+        let excused = EXCEPTIONS.iter().any(|exception| {
+            exception.capture == pair.capture
+                && exception.place == pair.place
+                && exception.paths.contains(&pair.path.as_str())
+        });
+        if !excused && !pair.agrees() {
+            wrong.push(format!(
+                "{}: {} ({}), place {:?}: logged {}, expected {:?}",
+                pair.capture,
+                pair.path,
+                pair.verdict.name(),
+                pair.place,
+                pair.logged,
+                pair.expected
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// An exception that is none any more must go.
+#[test]
+fn the_exceptions_are_still_needed() {
+    for exception in &EXCEPTIONS {
+        let pairs = pairs(exception.capture).0;
+        for path in exception.paths {
+            let mut found = pairs
+                .iter()
+                .filter(|pair| pair.place == exception.place && pair.path == *path);
+            let pair = found.next().unwrap_or_else(|| panic!("no line for {path}"));
+            assert!(
+                pair.expected == exception.expected && pair.logged == exception.logged,
+                "{pair:?} is not what was excused: {}",
+                exception.why
+            );
+        }
+    }
+}
