@@ -272,10 +272,11 @@ impl Tracker {
                 break;
             }
             self.lingering.pop_front();
+            // A connection that was refused may have opened after all.
             if self
                 .watched
                 .get(&key)
-                .is_none_or(|watched| watched.id() != id)
+                .is_none_or(|watched| watched.id() != id || !watched.is_over())
             {
                 continue;
             }

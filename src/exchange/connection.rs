@@ -28,6 +28,9 @@ const AT_ONCE: Span = Span::from_micros(100);
 /// A SYN unanswered for this long, and repeated, is a connect that timed out.
 const CONNECT_TIMEOUT: Span = Span::from_secs(1);
 
+/// Sequence numbers this far from the next one lie outside of any window there is in practice.
+const FAR: u32 = 1 << 24;
+
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MOST_OPTIONS: u32 = 40;
 
@@ -166,7 +169,10 @@ impl Watched {
             Some(origin) => origin != segment.seq.plus(1),
             None => !self.whole,
         };
-        segment.flags.has(Flags::SYN) && other_origin
+        let far = stream.is_started()
+            && segment.seq.distance_from(stream.next_seq()).unsigned_abs() >= FAR;
+        let data = segment.wire_payload > 0 && !segment.flags.has(Flags::RST);
+        segment.flags.has(Flags::SYN) && other_origin || self.is_over() && data && far
     }
 
     /// The next sequence numbers of the ends `src` and its peer, as far as known.
@@ -243,10 +249,14 @@ impl Watched {
             // Data in a SYN that nobody took: the connection's verdict is all there is to say.
             rest.clear();
         }
-        let unfinished = rest.iter().any(|open| !open.is_answered());
         let wire = self.wire(shared, false);
-        for open in rest {
-            self.hand_out(open, &wire, shared, settled);
+        let mut unfinished = false;
+        let mut before = None;
+        for mut open in rest {
+            open.previous_end = open.previous_end.or(before);
+            let exchange = self.hand_out(open, &wire, shared, settled);
+            unfinished |= exchange.verdict != Verdict::Ok;
+            before = exchange.decided_at();
         }
         self.describe(now, unfinished)
     }
@@ -283,6 +293,12 @@ impl Watched {
         if segment.ack.is_some() {
             let new = self.synack.is_none();
             self.synack.get_or_insert(mark);
+            if new {
+                // It opens after all: a RST before was an answer to something else.
+                self.refused = None;
+                self.directions[0].rst = None;
+                self.directions[1].rst = None;
+            }
             return new;
         }
         match &mut self.syn {
@@ -312,6 +328,7 @@ impl Watched {
     ) {
         let p = 1 - d;
         let own_high = self.directions[d].stream.data_high();
+        let own_mss = self.directions[d].mss;
         let peer = &mut self.directions[p];
         peer.stream.start(ack);
         let Some(upto) = peer.stream.offset(ack) else {
@@ -328,7 +345,7 @@ impl Watched {
             _ => AckWith::Bare,
         };
         if let Some((sent, len)) = peer.flights.acknowledged(upto) {
-            let small = peer.is_small(len, segment);
+            let small = peer.is_small(len, own_mss);
             let late = mark.time - sent.time >= DELAYED_ACK;
             peer.stalled = (with == AckWith::Bare && small && late).then_some((sent, mark));
         }
@@ -374,24 +391,15 @@ impl Watched {
         if segment.window == 0 {
             direction.zero_since.get_or_insert(mark);
         } else if let Some(since) = direction.zero_since.take() {
-            let finding = Finding {
-                kind: FindingKind::ZeroWindow,
-                frames: vec![since, mark],
-                cost: mark.time - since.time,
-            };
-            self.pairing.note_current(self.side(d), finding);
+            self.pairing.note_closed_window(self.side(d), since, Some(mark), mark.time);
         }
     }
 
     fn note_closed_windows(&mut self) {
         for d in 0..2 {
             if let Some(since) = self.directions[d].zero_since.take() {
-                let finding = Finding {
-                    kind: FindingKind::ZeroWindow,
-                    frames: vec![since],
-                    cost: self.last.time - since.time,
-                };
-                self.pairing.note_current(self.side(d), finding);
+                self.pairing
+                    .note_closed_window(self.side(d), since, None, self.last.time);
             }
         }
     }
@@ -417,6 +425,10 @@ impl Watched {
             return true;
         };
         let plain = !segment.flags.any(Flags::FIN.with(Flags::SYN));
+        if plain && wire == 1 && direction.stream.fin() == Some(from) {
+            // A keep-alive probe repeats the number before the next one, which is the FIN's.
+            return true;
+        }
         if plain && wire == 1 && from == direction.stream.high() && peer_window == Some(0) {
             if let Some(&byte) = segment.payload.first() {
                 direction.probe = Some((from, byte, mark));
@@ -521,10 +533,13 @@ impl Watched {
         first
     }
 
+    /// A RST. One whose number no receiver would take is none (RFC 9293, 3.5.3).
     fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) {
         let acked = self.directions[1 - d].stream.acked();
         let direction = &mut self.directions[d];
-        if direction.rst.is_some() {
+        let near = !direction.stream.is_started()
+            || segment.seq.distance_from(direction.stream.next_seq()).unsigned_abs() < FAR;
+        if direction.rst.is_some() || !near {
             return;
         }
         let at = direction.stream.offset(segment.seq).unwrap_or_default();
@@ -665,7 +680,7 @@ impl Watched {
         wire: &Wire,
         shared: &mut Shared<'_>,
         settled: &mut dyn FnMut(&Exchange),
-    ) {
+    ) -> Exchange {
         let mut exchange = judge::settle(open, wire);
         exchange.id = *shared.next_exchange;
         *shared.next_exchange += 1;
@@ -678,6 +693,7 @@ impl Watched {
         }
         self.settled += 1;
         settled(&exchange);
+        exchange
     }
 
     fn wire(&self, shared: &Shared<'_>, at_boundary: bool) -> Wire {
@@ -685,6 +701,7 @@ impl Watched {
             client: self.directions[self.client].describe(),
             server: self.directions[1 - self.client].describe(),
             dropped: shared.dropped,
+            one_sided: !(self.directions[0].seen && self.directions[1].seen),
             at_boundary,
         }
     }
@@ -778,11 +795,11 @@ impl Watched {
 }
 
 impl Direction {
-    fn is_small(&self, len: u64, acknowledging: &Segment<'_>) -> bool {
-        let full = acknowledging
-            .mss
-            .or(self.mss)
-            .map_or(self.largest, u32::from);
+    /// Whether a segment of `len` bytes leaves room, for a receiver that announced `receiver_mss`: the smaller of what
+    /// the two announced is what is sent.
+    fn is_small(&self, len: u64, receiver_mss: Option<u16>) -> bool {
+        let announced = [receiver_mss, self.mss].into_iter().flatten().min();
+        let full = announced.map_or(self.largest, u32::from);
         len + u64::from(MOST_OPTIONS) < u64::from(full)
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Wire {
     pub(super) server: SideSeen,
     /// Whether the kernel is known to have dropped packets.
     pub(super) dropped: bool,
+    /// Whether only one side was ever seen.
+    pub(super) one_sided: bool,
     /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with it.
     pub(super) at_boundary: bool,
 }
@@ -70,24 +72,20 @@ pub(super) fn settle(mut open: Open, wire: &Wire) -> Exchange {
     let answered_late = facts.answered_late(verdict);
     let doubt = doubt.or(open.head_cut).map(|doubt| match doubt {
         Doubt::SequenceHole if wire.dropped => Doubt::CaptureDropped,
+        Doubt::SequenceHole if wire.one_sided => Doubt::OneSided,
         other => other,
     });
     let exchange = &mut open.exchange;
     exchange.verdict = verdict;
     exchange.doubt = doubt;
     exchange.half_closed = half_closed;
-    list_closes(exchange, wire, decider, open.response_upto.is_some());
+    list_closes(exchange, wire, decider, open.response_upto);
     if answered_late {
         let events = &mut exchange.events;
         events.late_response = events.response_start.take();
         events.response_end = None;
         events.response_acked = None;
         exchange.late_status = exchange.status.take();
-    }
-    if verdict == Verdict::ServerTruncatedResponse
-        && exchange.response_shape == ResponseShape::NotHttp
-    {
-        exchange.status = None;
     }
     exchange.request_bytes = open
         .request_upto
@@ -252,7 +250,11 @@ impl<'a> Facts<'a> {
         }
         if !self.request_is_whole(close) {
             let proven = first_is_sure && close.is_next && self.open.request_unreadable.is_none();
-            let doubt = self.open.request_unreadable.or(doubt(proven));
+            let doubt = self
+                .open
+                .request_unreadable
+                .or(doubt(proven))
+                .or(self.misread(close.acked));
             return by_client(Verdict::ClientAbortedRequest, doubt);
         }
         let request_doubt = match self.open.request_tail_lost {
@@ -261,7 +263,8 @@ impl<'a> Facts<'a> {
         };
         let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
         let doubt = request_doubt
-            .or(doubt(first_is_sure && self.no_answer_is_proven(close)))
+            .or(doubt(first_is_sure && close.has_ack))
+            .or(self.misread(close.acked))
             .or(unsettled);
         by_client(Verdict::ClientGaveUp, doubt)
     }
@@ -294,9 +297,11 @@ impl<'a> Facts<'a> {
         decider.close.has_ack && decider.close.is_next && !self.wire.client.lacks_fin
     }
 
-    /// Whether sequence numbers prove that the client had not one byte of the response.
-    fn no_answer_is_proven(&self, close: &CloseSeen) -> bool {
-        close.has_ack
+    /// Why an answer that was not found may have been read as something else: what the server sent before `upto`, its
+    /// next number when the exchange was closed, goes beyond where it stood when the request began, and the pairing is
+    /// in doubt.
+    fn misread(&self, upto: u64) -> Option<Doubt> {
+        self.open.taint.filter(|_| upto > self.open.server_at_start)
     }
 
     /// Whether a FIN may still turn out to be a half-close: server data beyond it was neither acknowledged nor met
@@ -337,7 +342,10 @@ impl<'a> Facts<'a> {
             return (Verdict::ClientGaveUp, hole, None);
         }
         if !decider.reset {
-            let doubt = (!close.is_next).then_some(Doubt::SequenceHole);
+            let proven = close.is_next && !open.request_tail_lost;
+            let doubt = (!proven)
+                .then_some(Doubt::SequenceHole)
+                .or(self.misread(close.at));
             return (Verdict::ServerClosedUnanswered, doubt, Some(decider));
         }
         if self.wire.server.lacks_fin || close.at == self.wire.server.high + 1 {
@@ -350,12 +358,11 @@ impl<'a> Facts<'a> {
             .events
             .request_acked
             .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
-        let proven = close.is_next && (close.has_ack || alive);
-        (
-            Verdict::ServerResetUnanswered,
-            (!proven).then_some(Doubt::SequenceHole),
-            Some(decider),
-        )
+        let proven = close.is_next && (close.has_ack || alive) && !open.request_tail_lost;
+        let doubt = (!proven)
+            .then_some(Doubt::SequenceHole)
+            .or(self.misread(close.at));
+        (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }
 
     fn not_closed(&self) -> Decision {
@@ -389,14 +396,18 @@ impl<'a> Facts<'a> {
 }
 
 /// Lists the closes between the request's start and the response's end, and the one that decided.
-fn list_closes(exchange: &mut Exchange, wire: &Wire, decider: Option<Decider>, whole: bool) {
+fn list_closes(
+    exchange: &mut Exchange,
+    wire: &Wire,
+    decider: Option<Decider>,
+    response_upto: Option<u64>,
+) {
     if wire.at_boundary || exchange.verdict == Verdict::Upgraded {
         return;
     }
     let start = exchange.events.request_start.order;
-    let decided = !matches!(exchange.verdict, Verdict::Ok);
     let end = match exchange.events.response_end {
-        Some(end) if whole && !decided => Some(end.order),
+        Some(end) if exchange.verdict == Verdict::Ok => Some(end.order),
         _ => None,
     };
     let listed = |close: Option<CloseSeen>| {
@@ -405,10 +416,12 @@ fn list_closes(exchange: &mut Exchange, wire: &Wire, decider: Option<Decider>, w
             decides || mark.order >= start && end.is_none_or(|end| mark.order <= end)
         })
     };
-    let until_close = exchange.response_shape == ResponseShape::UntilClose && !decided;
+    // A FIN behind the last byte, in the same segment too, closes nothing that was going on.
+    let ok = exchange.verdict == Verdict::Ok;
+    let behind = |fin: &CloseSeen| ok && response_upto.is_some_and(|upto| fin.at >= upto);
     exchange.events.client_fin = listed(wire.client.fin);
     exchange.events.client_rst = listed(wire.client.rst);
-    exchange.events.server_fin = listed(wire.server.fin.filter(|_| !until_close));
+    exchange.events.server_fin = listed(wire.server.fin.filter(|fin| !behind(fin)));
     exchange.events.server_rst = listed(wire.server.rst);
 }
 
@@ -438,7 +451,7 @@ fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<De
         request_to_client_close: not_negative(between(request_end, client_close)),
         ack_to_client_close: not_negative(between(acked, client_close)),
         request_to_server_close: not_negative(between(request_end, server_close)),
-        client_close_to_late_response: not_negative(between(client_close, events.late_response)),
+        client_close_to_late_response: between(client_close, events.late_response),
         idle_before: not_negative(previous_end.map(|end| events.request_start.time - end)),
     }
 }
@@ -465,10 +478,12 @@ fn add_findings(exchange: &mut Exchange, decider: Option<Decider>) {
         exchange.findings.push(Finding {
             kind: FindingKind::LateResponse,
             frames: vec![late],
+            // An answer that crossed the close was seen before it.
             cost: exchange
                 .gaps
                 .client_close_to_late_response
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .max(Span::ZERO),
         });
     }
     let slow = exchange.gaps.request_duration.filter(|&duration| {

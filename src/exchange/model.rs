@@ -111,9 +111,10 @@ impl Doubt {
 }
 
 /// What kind of packet carried the ACK of a request's last byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckWith {
     /// Nothing but the ACK.
+    #[default]
     Bare,
     /// Payload.
     Data,
@@ -418,6 +419,24 @@ impl Exchange {
     #[must_use]
     pub fn server_close(&self) -> Option<(Mark, bool)> {
         first(self.events.server_fin, self.events.server_rst)
+    }
+
+    /// When its response ended, else when the close came that decided its verdict.
+    #[must_use]
+    pub fn decided_at(&self) -> Option<Timestamp> {
+        let close = match self.verdict {
+            Verdict::ClientGaveUp
+            | Verdict::ClientGaveUpMidResponse
+            | Verdict::ClientAbortedRequest => self.client_close(),
+            Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse => self.server_close(),
+            _ => None,
+        };
+        match close {
+            Some((mark, _)) => Some(mark.time),
+            None => self.events.response_end.map(|end| end.time),
+        }
     }
 
     /// The finding of this kind, if there is one.

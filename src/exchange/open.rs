@@ -14,6 +14,32 @@ const MOST_FINDINGS: usize = 64;
 /// Most interim responses kept for one exchange.
 const MOST_INTERIM: usize = 64;
 
+/// The latest acknowledgments of one side, each of more than the one before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acks {
+    latest: [(u64, Mark, AckWith); 4],
+    at: usize,
+}
+
+impl Acks {
+    pub(super) const fn push(&mut self, upto: u64, mark: Mark, with: AckWith) {
+        self.latest[self.at] = (upto, mark, with);
+        self.at = (self.at + 1) % self.latest.len();
+    }
+
+    /// The first that covers everything before `end`.
+    fn covering_with(&self, end: u64) -> Option<(Mark, AckWith)> {
+        let covers = self.latest.iter().filter(|(upto, ..)| *upto >= end);
+        let first = covers.min_by_key(|(upto, ..)| *upto)?;
+        Some((first.1, first.2))
+    }
+
+    /// The frame of the first that covers everything before `end`.
+    pub(super) fn covering(&self, end: u64) -> Option<Mark> {
+        self.covering_with(end).map(|(mark, _)| mark)
+    }
+}
+
 /// An exchange on its way to a verdict.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
@@ -36,6 +62,12 @@ pub(super) struct Open {
     pub(super) request_tail_lost: bool,
     /// The last client byte seen that may be the request's, of one that cannot be read to its end.
     pub(super) last_client: Option<(Mark, u64)>,
+    /// One past the highest byte that the server had sent when the request began.
+    pub(super) server_at_start: u64,
+    /// Whether the request asked for an upgrade.
+    pub(super) wants_upgrade: bool,
+    /// Offset of the first server byte after the request's beginning, whatever it belongs to.
+    pub(super) answer_from: Option<u64>,
     /// Offset in the server's stream of the first byte, seen or missing, that may belong to the response.
     pub(super) response_from: Option<u64>,
     /// Offset of the final response's first byte seen.
@@ -116,6 +148,9 @@ impl Open {
             head_cut: None,
             request_tail_lost: false,
             last_client: None,
+            server_at_start: 0,
+            wants_upgrade: false,
+            answer_from: None,
             response_from: None,
             response_seen_from: None,
             response_upto: None,
@@ -145,6 +180,7 @@ impl Open {
         exchange.expected_timeout =
             announced(head.envoy_timeout.as_deref(), timeout::parse_envoy_millis)
                 .or_else(|| announced(head.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
+        self.wants_upgrade = head.upgrade;
         exchange.probe |= head.kube_probe;
         exchange.minor_version = Some(head.minor_version);
         exchange.method = Some(head.method);
@@ -193,13 +229,16 @@ impl Open {
     }
 
     /// Closes a request whose end cannot be read: it ends at the last client byte seen.
-    pub(super) fn end_unreadable_request(&mut self) {
+    pub(super) fn end_unreadable_request(&mut self, acks: &Acks) {
         if self.request_upto.is_none()
             && self.request_unreadable.is_some()
             && let Some((mark, upto)) = self.last_client
         {
             self.request_upto = Some(upto);
             self.exchange.events.request_end = Some(mark);
+            if let Some((mark, with)) = acks.covering_with(upto) {
+                self.server_acknowledged(upto, mark, with);
+            }
         }
     }
 
@@ -220,7 +259,7 @@ impl Open {
     pub(super) const fn is_settled(&self) -> bool {
         self.is_answered()
             && self.exchange.events.response_acked.is_some()
-            && (self.request_upto.is_some() || self.request_unreadable.is_some())
+            && (self.exchange.events.request_acked.is_some() || self.request_unreadable.is_some())
     }
 
     /// The client's packet `mark` acknowledged everything before `upto` of the server's stream.

@@ -4,8 +4,8 @@
 //! that cannot be stepped over nothing is paired until a boundary is sure again. Times, sequence numbers
 //! and closes are somebody else's ([`super::connection`]); the verdict is [`super::judge`]'s.
 
-use super::model::{AckWith, Doubt, Finding, Protocol, ResponseShape, Side};
-use super::open::{Kind, Open};
+use super::model::{AckWith, Doubt, Finding, FindingKind, Protocol, ResponseShape, Side};
+use super::open::{Acks, Kind, Open};
 use crate::http::body::{Body, Fed, Framing, Stepped};
 use crate::http::detect::{self, Opening};
 use crate::http::head::{self, LONGEST_HEAD, Parsed, ResponseHead};
@@ -64,6 +64,9 @@ enum Server {
     Body(Body),
     Tunnel,
     Lost,
+    /// After bytes that are no HTTP where an answer was due: pairing has ended.
+    Garbage,
+    /// Nothing is looked for any more.
     Foreign,
 }
 
@@ -105,6 +108,8 @@ pub(super) struct Pairing {
     taint: Option<Doubt>,
     /// Why the server's stream is lost.
     server_lost: Option<Doubt>,
+    /// Why it is in doubt that the client still speaks HTTP: it asked for an upgrade, and the answer was not seen.
+    perhaps_tunnel: Option<Doubt>,
     /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch that could
     /// not be read.
     server_resumed: Option<Doubt>,
@@ -112,6 +117,9 @@ pub(super) struct Pairing {
     ends: (u64, Endpoint, Endpoint),
     /// Exchanges that a boundary has ended.
     ended: VecDeque<Open>,
+    /// The latest acknowledgments by client and server, for messages whose end is told only afterwards.
+    client_acks: Acks,
+    server_acks: Acks,
 }
 
 impl Pairing {
@@ -141,10 +149,13 @@ impl Pairing {
             pipelines: false,
             taint: (!whole).then_some(Doubt::CaptureStartedLate),
             server_lost: (!whole).then_some(Doubt::CaptureStartedLate),
+            perhaps_tunnel: None,
             server_resumed: None,
             forced,
             ends: (id, client, server),
             ended: VecDeque::new(),
+            client_acks: Acks::default(),
+            server_acks: Acks::default(),
         }
     }
 
@@ -206,6 +217,9 @@ impl Pairing {
         {
             let last = open.last_server.filter(|&(_, end)| end == upto);
             open.end_response(upto, last.map(|(mark, _)| mark), at.order);
+            if let Some(mark) = self.client_acks.covering(upto) {
+                open.client_acknowledged(upto, mark);
+            }
             self.server = Server::Foreign;
             self.count_answered();
         }
@@ -213,6 +227,10 @@ impl Pairing {
 
     /// `side`'s packet `mark` acknowledged everything of the other side's before `upto`.
     pub(super) fn acknowledged(&mut self, side: Side, upto: u64, mark: Mark, with: AckWith) {
+        match side {
+            Side::Client => self.client_acks.push(upto, mark, with),
+            Side::Server => self.server_acks.push(upto, mark, with),
+        }
         for open in &mut self.queue {
             match side {
                 Side::Client => open.client_acknowledged(upto, mark),
@@ -229,7 +247,7 @@ impl Pairing {
             }
             Side::Server => {
                 from < open.response_upto.unwrap_or(u64::MAX)
-                    && open.response_from.is_some_and(|start| upto > start)
+                    && open.answer_from.is_some_and(|start| upto > start)
             }
         };
         if let Some(open) = self.queue.iter_mut().find(belongs) {
@@ -237,15 +255,27 @@ impl Pairing {
         }
     }
 
-    /// Puts a finding to whatever is going on now.
-    pub(super) fn note_current(&mut self, receiver: Side, finding: Finding) {
+    /// A window was closed from `since` until `until`: that held up whatever was going on when it opened, for as long as
+    /// that had been going on.
+    pub(super) fn note_closed_window(
+        &mut self,
+        receiver: Side,
+        since: Mark,
+        opened: Option<Mark>,
+        until: Timestamp,
+    ) {
         let open = match receiver {
             // A server that does not read holds up the request sent last, a client the answer due first.
             Side::Server => self.queue.back_mut(),
             Side::Client => self.queue.front_mut(),
         };
         if let Some(open) = open {
-            open.note(finding);
+            let begun = since.time.max(open.exchange.start());
+            open.note(Finding {
+                kind: FindingKind::ZeroWindow,
+                frames: [Some(since), opened].into_iter().flatten().collect(),
+                cost: until - begun,
+            });
         }
     }
 
@@ -268,7 +298,11 @@ impl Pairing {
             && !open.confirmed
         {
             match &self.client {
-                Client::Head(partial) if detect::begins_request_on(&partial.bytes, self.forced) => {
+                // On a connection that is known to be HTTP, the beginning of a line is a request too.
+                Client::Head(partial)
+                    if self.exchanges > 0
+                        || detect::begins_request_on(&partial.bytes, self.forced) =>
+                {
                     open.read_partial_head(&partial.bytes);
                     self.protocol = Protocol::Http1;
                     self.exchanges += 1;
@@ -288,7 +322,7 @@ impl Pairing {
         }
         let mut rest: Vec<Open> = std::mem::take(&mut self.queue).into();
         for open in &mut rest {
-            open.end_unreadable_request();
+            open.end_unreadable_request(&self.server_acks);
             if !open.is_answered() && matches!(self.server, Server::Lost) {
                 open.response_unreadable = open.response_unreadable.or(server_lost);
             }
@@ -313,7 +347,11 @@ impl Pairing {
                     let (parsed, taken) = partial.feed(rest, head::request);
                     match parsed {
                         Parsed::Partial => used += taken,
-                        Parsed::Invalid => self.drop_request(at),
+                        Parsed::Invalid => {
+                            self.refuse_request(rest, at);
+                            self.hide(rest, offset, run.mark, false, at);
+                            break;
+                        }
                         Parsed::Whole(head, _) => {
                             used += taken;
                             self.request_head(head, run.from + used as u64, run.mark);
@@ -369,6 +407,10 @@ impl Pairing {
         if blank > 0 {
             return Some(blank);
         }
+        if matches!(self.server, Server::Garbage) {
+            self.lose_client(None, at);
+            return None;
+        }
         match detect::client_opening(rest, self.forced) {
             Opening::Request | Opening::PerhapsRequest if self.queue.len() < MOST_OPEN => {
                 self.begin_request(offset, mark, at);
@@ -396,6 +438,8 @@ impl Pairing {
         let mut open = Open::new(id, client, server, offset, mark);
         open.exchange.pipelined = waiting;
         open.taint = self.taint;
+        open.server_at_start = at.server_high;
+        open.head_cut = self.perhaps_tunnel;
         open.previous_end = match self.queue.back() {
             Some(before) => before.exchange.events.response_end.map(|end| end.time),
             None => self.last_end,
@@ -437,6 +481,15 @@ impl Pairing {
             return;
         };
         open.read_head(head);
+        open.head_cut = self.perhaps_tunnel;
+        let method = open.exchange.method.as_deref().unwrap_or_default();
+        if open.taint == Some(Doubt::CaptureStartedLate)
+            && self.exchanges == 0
+            && !detect::is_usual_method(method)
+        {
+            // The capture may have begun inside the method.
+            open.head_cut = open.taint;
+        }
         if let Framing::Length(length) = framing {
             open.request_announced = Some(upto.saturating_add(length));
         }
@@ -462,10 +515,20 @@ impl Pairing {
         }
     }
 
-    /// What looked like a request is none.
-    fn drop_request(&mut self, at: &Progress) {
-        if self.queue.back().is_some_and(|open| !open.confirmed) {
-            self.queue.pop_back();
+    /// What looked like a request cannot be read as one. If its first line is a request line it is one all the same, which
+    /// no server will like.
+    fn refuse_request(&mut self, rest: &[u8], at: &Progress) {
+        if let Client::Head(partial) = &mut self.client
+            && partial.bytes.is_empty()
+        {
+            partial.bytes = rest[..rest.len().min(LONGEST_HEAD)].to_vec();
+        }
+        self.break_request(Doubt::SequenceHole);
+        if let Some(open) = self.queue.back_mut()
+            && open.request_unreadable.is_some()
+        {
+            // Nothing of its first line is missing.
+            open.head_cut = self.perhaps_tunnel;
         }
         self.lose_client(None, at);
     }
@@ -554,9 +617,12 @@ impl Pairing {
 
     /// Client bytes that cannot be read.
     fn hide(&mut self, bytes: &[u8], from: u64, mark: Mark, segment_start: bool, at: &Progress) {
-        if segment_start && self.is_fresh() && detect::is_tls_record(bytes) {
-            self.foreign(Protocol::Tls);
-            return;
+        if segment_start && self.is_fresh() {
+            match detect::client_opening(bytes, false) {
+                Opening::Tls => return self.foreign(Protocol::Tls),
+                Opening::Http2 => return self.foreign(Protocol::Http2),
+                _ => {}
+            }
         }
         self.untouched = false;
         self.hidden_bytes += bytes.len() as u64;
@@ -588,6 +654,7 @@ impl Pairing {
     fn is_boundary(&self, offset: u64, at: &Progress) -> bool {
         let being_answered = match &self.server {
             Server::Lost => false,
+            Server::Garbage => return false,
             // Nothing can follow an answer that ends with the connection: what looks like one opened a tunnel.
             Server::Body(body) if body.is_until_close() => true,
             _ => self.queue.len() > self.answered,
@@ -609,8 +676,11 @@ impl Pairing {
             if !open.confirmed {
                 continue;
             }
-            open.end_unreadable_request();
+            open.end_unreadable_request(&self.server_acks);
             if !open.is_answered() {
+                if open.wants_upgrade {
+                    self.perhaps_tunnel = Some(Doubt::SequenceHole);
+                }
                 // Whatever answered it lies before the boundary, unread.
                 let why = open.response_unreadable.or(why).or(open.request_unreadable);
                 open.response_unreadable = why.or(Some(Doubt::SequenceHole));
@@ -681,7 +751,7 @@ impl Pairing {
                     }
                     Fed::Broken => self.not_http(run.mark, offset),
                 },
-                Server::Tunnel | Server::Foreign => break,
+                Server::Tunnel | Server::Foreign | Server::Garbage => break,
                 Server::Lost => {
                     if used == 0
                         && run.segment_start
@@ -703,8 +773,9 @@ impl Pairing {
     /// whole yet is one, if it is answered.
     fn answer_begins(&mut self, offset: u64) {
         if let Some(open) = self.queue.get_mut(self.answered) {
-            open.end_unreadable_request();
+            open.end_unreadable_request(&self.server_acks);
             open.response_from.get_or_insert(offset);
+            open.answer_from.get_or_insert(offset);
         }
     }
 
@@ -752,6 +823,7 @@ impl Pairing {
         }
         let Some(open) = self.queue.get_mut(self.answered) else {
             self.orphan_responses += 1;
+            self.protocol = Protocol::Http1;
             if head.status == 101 {
                 self.client = Client::Tunnel;
                 self.server = Server::Tunnel;
@@ -856,10 +928,13 @@ impl Pairing {
 
     /// Server bytes that are no HTTP response, where one was due.
     fn not_http(&mut self, mark: Mark, offset: u64) {
-        self.server = Server::Foreign;
         if std::mem::take(&mut self.orphan) {
+            // An answer to a request that nobody saw, such as HEAD, was taken for longer than it is.
+            self.server = Server::Lost;
+            self.server_lost = self.taint.or(Some(Doubt::SequenceHole));
             return;
         }
+        self.server = Server::Garbage;
         if let Client::Head(partial) = &self.client
             && self
                 .queue
@@ -883,6 +958,11 @@ impl Pairing {
             open.exchange.response_shape = ResponseShape::NotHttp;
             open.last_server = Some((mark, offset));
         }
+        for open in self.queue.iter_mut().skip(self.answered + 1) {
+            // Their answers, if there are any, lie somewhere in there.
+            open.response_unreadable = open.taint.or(Some(Doubt::SequenceHole));
+            open.response_from.get_or_insert(offset);
+        }
     }
 
     fn server_gap(
@@ -899,7 +979,7 @@ impl Pairing {
         let from = from.max(self.server_from);
         self.answer_begins(from);
         match &mut self.server {
-            Server::Tunnel | Server::Foreign => {}
+            Server::Tunnel | Server::Foreign | Server::Garbage => {}
             Server::Lost => self.lost_server_gap(upto, cut_in),
             Server::Between => self.lose_server(why, None, (upto, cut_in)),
             Server::Head(partial) => {
@@ -960,6 +1040,7 @@ impl Pairing {
         let status = detect::partial_status(&partial.bytes);
         let interim = status.is_some_and(|status| (100..200).contains(&status));
         if interim && why.is_none() {
+            open.response_from = None;
             return;
         }
         open.exchange.status = status.filter(|_| !interim);

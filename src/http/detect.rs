@@ -128,6 +128,14 @@ pub fn begins_request(bytes: &[u8]) -> bool {
         && start[space + 1..].iter().all(|&b| is_target(b))
 }
 
+/// Whether `method` is one of the usual methods.
+#[must_use]
+pub fn is_usual_method(method: &str) -> bool {
+    METHODS
+        .iter()
+        .any(|known| known.strip_suffix(b" ") == Some(method.as_bytes()))
+}
+
 fn begins_with_known_method(bytes: &[u8]) -> bool {
     METHODS.iter().any(|method| {
         bytes.strip_prefix(*method).is_some_and(|target| {
@@ -179,7 +187,6 @@ pub fn is_tls_record(bytes: &[u8]) -> bool {
     (20..=23).contains(&kind)
         && major == 3
         && minor <= 4
-        && length > 0
         && length <= 16_640
         && (kind != 22 || matches!(rest.first(), None | Some(1 | 2)))
 }

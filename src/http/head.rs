@@ -27,6 +27,8 @@ pub struct RequestHead {
     pub envoy_timeout: Option<CompactString>,
     /// `grpc-timeout`, as sent.
     pub grpc_timeout: Option<CompactString>,
+    /// Whether there is an `Upgrade` field.
+    pub upgrade: bool,
     /// Whether `user-agent` is the kubelet's.
     pub kube_probe: bool,
     /// How the request's end is told.
@@ -95,6 +97,7 @@ fn finish_request(
         request_id: None,
         envoy_timeout: None,
         grpc_timeout: None,
+        upgrade: false,
         kube_probe: false,
         framing: Framing::None,
     };
@@ -104,6 +107,7 @@ fn finish_request(
         // The length picks at most two names to compare with: most fields cost one jump.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => head.authority = Some(text(field.value)),
+            7 if name.eq_ignore_ascii_case("upgrade") => head.upgrade = true,
             12 if name.eq_ignore_ascii_case("x-request-id") => {
                 head.request_id = Some(text(field.value));
             }

@@ -4,7 +4,7 @@
 //! impatience. It says that there is a timer, not whose.
 
 use super::summary::Timer;
-use crate::exchange::{Exchange, Side, Verdict, timeout};
+use crate::exchange::{Exchange, ResponseShape, Side, Verdict, timeout};
 use crate::packet::Endpoint;
 use crate::time::Span;
 use compact_str::CompactString;
@@ -107,6 +107,10 @@ impl Closes {
 
 /// The side whose close decided the verdict, and how long after the request it came.
 fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
+    if exchange.response_shape == ResponseShape::NotHttp {
+        // Bytes decided, no close.
+        return None;
+    }
     let (by, gap) = match exchange.verdict {
         Verdict::ClientGaveUp | Verdict::ClientGaveUpMidResponse => {
             (Side::Client, exchange.gaps.request_to_client_close)

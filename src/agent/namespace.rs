@@ -1,0 +1,147 @@
+//! A network namespace: held, watched, and entered by one thread at a time.
+//!
+//! A socket stays in the namespace it was made in, so only the opening happens inside. What stands for a target is a
+//! process: a `pidfd` of it tells at once when it ends, which a capture on `lo` would never notice.
+
+use super::target::{self, Found};
+use nix::sched::{CloneFlags, setns};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use thiserror::Error;
+
+/// Why a namespace could not be had.
+#[derive(Debug, Error)]
+pub enum NamespaceError {
+    /// There is no such process.
+    #[error("process {0} is gone: name one that runs")]
+    Gone(i32),
+    /// Its namespace cannot be opened.
+    #[error("the network namespace {path} cannot be opened ({error}): {next}")]
+    Open {
+        /// Its path.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+        /// What to do.
+        next: &'static str,
+    },
+    /// It cannot be entered.
+    #[error(
+        "the network namespace cannot be entered ({0}): CAP_SYS_ADMIN is missing, or the path is no network namespace"
+    )]
+    Enter(io::Error),
+    /// No thread.
+    #[error("no thread could be started ({0})")]
+    Thread(io::Error),
+}
+
+/// A network namespace.
+#[derive(Debug)]
+pub struct Namespace {
+    /// `None`: the one this program is in.
+    file: Option<File>,
+    /// The process that stands for the target, if there is one.
+    process: Option<OwnedFd>,
+}
+
+impl Namespace {
+    /// The one this program is in.
+    #[must_use]
+    pub const fn own() -> Self {
+        Self {
+            file: None,
+            process: None,
+        }
+    }
+
+    /// The one at `path`, such as `/run/netns/NAME`.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn at(path: &Path) -> Result<Self, NamespaceError> {
+        Ok(Self {
+            file: Some(open(path)?),
+            process: None,
+        })
+    }
+
+    /// The one of a process, which is watched from now on.
+    ///
+    /// # Errors
+    /// If the process is gone, or may not be looked at.
+    pub fn of(pid: i32) -> Result<Self, NamespaceError> {
+        let gone = || NamespaceError::Gone(pid);
+        let named = Pid::from_raw(pid).ok_or_else(gone)?;
+        // First the process, then what belongs to it: a process id may be used again.
+        let process = pidfd_open(named, PidfdFlags::empty()).map_err(|_| gone())?;
+        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        Ok(Self {
+            file: Some(open(&path)?),
+            process: Some(process),
+        })
+    }
+
+    /// The one of a target that was found.
+    ///
+    /// # Errors
+    /// If the process is gone meanwhile, or may not be looked at.
+    pub fn of_found(found: &Found) -> Result<Self, NamespaceError> {
+        let namespace = Self::of(found.pid)?;
+        let path = PathBuf::from(format!("/proc/{}/ns/net", found.pid));
+        if target::namespace_of(&path) == Some(found.namespace) {
+            Ok(namespace)
+        } else {
+            Err(NamespaceError::Gone(found.pid))
+        }
+    }
+
+    /// Becomes readable when the target's process has ended; `None` if there is none to watch.
+    #[must_use]
+    pub fn watch(&self) -> Option<&OwnedFd> {
+        self.process.as_ref()
+    }
+
+    /// Runs `work` inside, on a thread of its own that ends with it: `setns` moves one thread and there is no safe way
+    /// back.
+    ///
+    /// # Errors
+    /// If it cannot be entered.
+    ///
+    /// # Panics
+    /// If `work` does.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NamespaceError> {
+        let Some(file) = &self.file else {
+            return Ok(work());
+        };
+        thread::scope(|scope| {
+            let entered = thread::Builder::new()
+                .name("inside".to_owned())
+                .spawn_scoped(scope, || {
+                    setns(file, CloneFlags::CLONE_NEWNET)
+                        .map_err(|error| NamespaceError::Enter(error.into()))?;
+                    Ok(work())
+                })
+                .map_err(NamespaceError::Thread)?;
+            match entered.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
+fn open(path: &Path) -> Result<File, NamespaceError> {
+    File::open(path).map_err(|error| NamespaceError::Open {
+        next: match error.kind() {
+            io::ErrorKind::NotFound => "check the path (ip netns list)",
+            io::ErrorKind::PermissionDenied => "CAP_SYS_PTRACE is missing; run as root with it",
+            _ => "name one of /run/netns, or of /proc/PID/ns/net",
+        },
+        path: path.display().to_string(),
+        error,
+    })
+}
