@@ -24,6 +24,8 @@ const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const JOURNAL: u32 = 9;
+/// Events of sysdig and Falco, in the versions that Wireshark lists.
+const SYSDIG_EVENTS: [u32; 6] = [0x204, 0x208, 0x216, 0x217, 0x221, 0x222];
 const CUSTOM: u32 = 0x0000_0bad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 
@@ -142,7 +144,9 @@ impl PcapNg {
                 ENHANCED_PACKET => self.enhanced(block, notes)?,
                 SIMPLE_PACKET => self.simple(block, notes)?,
                 PACKET => self.packet(block, notes)?,
-                JOURNAL | CUSTOM | CUSTOM_NOT_COPIED => {
+                kind if SYSDIG_EVENTS.contains(&kind)
+                    || matches!(kind, JOURNAL | CUSTOM | CUSTOM_NOT_COPIED) =>
+                {
                     self.frames += 1;
                     None
                 }

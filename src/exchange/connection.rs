@@ -104,6 +104,8 @@ pub(crate) struct Watched {
     refused: Option<Mark>,
     retransmissions: u64,
     settled: u64,
+    /// Of the exchange settled last.
+    last_verdict: Option<Verdict>,
     server_finished: bool,
     forced: bool,
     pairing: Pairing,
@@ -135,6 +137,7 @@ impl Watched {
             refused: None,
             retransmissions: 0,
             settled: 0,
+            last_verdict: None,
             server_finished: false,
             forced,
             pairing: Pairing::new(id, ends[client], ends[1 - client], syn, forced),
@@ -250,15 +253,13 @@ impl Watched {
             rest.clear();
         }
         let wire = self.wire(shared, false);
-        let mut unfinished = false;
         let mut before = None;
         for mut open in rest {
             open.previous_end = open.previous_end.or(before);
             let exchange = self.hand_out(open, &wire, shared, settled);
-            unfinished |= exchange.verdict != Verdict::Ok;
             before = exchange.decided_at();
         }
-        self.describe(now, unfinished)
+        self.describe(now)
     }
 
     fn sender(&self, segment: &Segment<'_>) -> usize {
@@ -391,7 +392,8 @@ impl Watched {
         if segment.window == 0 {
             direction.zero_since.get_or_insert(mark);
         } else if let Some(since) = direction.zero_since.take() {
-            self.pairing.note_closed_window(self.side(d), since, Some(mark), mark.time);
+            self.pairing
+                .note_closed_window(self.side(d), since, Some(mark), mark.time);
         }
     }
 
@@ -419,12 +421,17 @@ impl Watched {
         let syn = u32::from(segment.flags.has(Flags::SYN));
         let seq = segment.seq.plus(syn);
         let peer_window = self.directions[1 - d].window;
+        let plain = !segment.flags.any(Flags::FIN.with(Flags::SYN));
         let direction = &mut self.directions[d];
+        if plain && wire == 1 && !direction.stream.is_started() {
+            // Nothing is known of this direction yet: one byte is a keep-alive probe far more often than a message.
+            direction.stream.start(seq.plus(1));
+            return true;
+        }
         direction.stream.start(seq);
         let Some(from) = direction.stream.offset(seq) else {
             return true;
         };
-        let plain = !segment.flags.any(Flags::FIN.with(Flags::SYN));
         if plain && wire == 1 && direction.stream.fin() == Some(from) {
             // A keep-alive probe repeats the number before the next one, which is the FIN's.
             return true;
@@ -538,7 +545,11 @@ impl Watched {
         let acked = self.directions[1 - d].stream.acked();
         let direction = &mut self.directions[d];
         let near = !direction.stream.is_started()
-            || segment.seq.distance_from(direction.stream.next_seq()).unsigned_abs() < FAR;
+            || segment
+                .seq
+                .distance_from(direction.stream.next_seq())
+                .unsigned_abs()
+                < FAR;
         if direction.rst.is_some() || !near {
             return;
         }
@@ -692,6 +703,7 @@ impl Watched {
             });
         }
         self.settled += 1;
+        self.last_verdict = Some(exchange.verdict);
         settled(&exchange);
         exchange
     }
@@ -706,7 +718,7 @@ impl Watched {
         }
     }
 
-    fn describe(self, now: Timestamp, unfinished: bool) -> Connection {
+    fn describe(self, now: Timestamp) -> Connection {
         let verdict = self.verdict(now);
         let (client, server) = (self.ends[self.client], self.ends[1 - self.client]);
         let (envoy, _) = envoy::flags(&Seen {
@@ -742,7 +754,7 @@ impl Watched {
             envoy,
             close,
             idle: close
-                .filter(|_| !unfinished)
+                .filter(|_| self.last_verdict == Some(Verdict::Ok))
                 .and_then(|close| Some(close.mark.time - self.pairing.last_response_end?))
                 .filter(|&idle| idle >= Span::ZERO),
             exchanges: self.settled,

@@ -196,9 +196,7 @@ impl Open {
         let line = &bytes[..line_end.unwrap_or(bytes.len())];
         let mut words = line.split(|&b| b == b' ');
         let (method, path, version) = (words.next(), words.next(), words.next());
-        let text = |word: Option<&[u8]>| {
-            word.and_then(|word| compact_str::CompactString::from_utf8(word).ok())
-        };
+        let text = |word: Option<&[u8]>| word.map(compact_str::CompactString::from_utf8_lossy);
         // A word is whole only if something follows it.
         if path.is_some() {
             self.exchange.method = text(method);

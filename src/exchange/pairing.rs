@@ -326,7 +326,7 @@ impl Pairing {
             if !open.is_answered() && matches!(self.server, Server::Lost) {
                 open.response_unreadable = open.response_unreadable.or(server_lost);
             }
-            end_unreadable_response(open);
+            end_unreadable_response(open, &self.client_acks);
         }
         rest
     }
@@ -685,7 +685,7 @@ impl Pairing {
                 let why = open.response_unreadable.or(why).or(open.request_unreadable);
                 open.response_unreadable = why.or(Some(Doubt::SequenceHole));
             }
-            end_unreadable_response(&mut open);
+            end_unreadable_response(&mut open, &self.client_acks);
             if let Some(end) = open.exchange.events.response_end {
                 self.last_end = Some(end.time);
                 self.last_response_end = Some(end.time);
@@ -1068,13 +1068,15 @@ impl Pairing {
 }
 
 /// A response that cannot be read to its end ends at the last server byte seen before the boundary.
-fn end_unreadable_response(open: &mut Open) {
+fn end_unreadable_response(open: &mut Open, acks: &Acks) {
     if open.response_upto.is_none()
         && open.response_unreadable.is_some()
-        && let Some((mark, _)) = open.last_server
+        && let Some((mark, upto)) = open.last_server
         && open.response_seen_from.is_some()
     {
-        open.exchange.events.response_end = Some(mark);
+        let events = &mut open.exchange.events;
+        events.response_end = Some(mark);
+        events.response_acked = events.response_acked.or(acks.covering(upto));
     }
 }
 

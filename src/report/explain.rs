@@ -158,6 +158,9 @@ fn answered(out: &mut String, exchange: &Exchange) {
         }
         None => out.push_str(", with a status that the capture does not show,"),
     }
+    if gaps.request_to_response.is_none() && out.ends_with(',') {
+        out.pop();
+    }
     match gaps.request_to_response {
         Some(gap) if gap < Span::ZERO => {
             out.push(' ');
@@ -240,9 +243,13 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
                 Some(late) => status(out, Some(late)),
                 None => out.push_str("an answer"),
             }
-            out.push_str(" came ");
-            number::spoken(out, gap);
-            out.push_str(" too late. ");
+            if gap < Span::ZERO {
+                out.push_str(" crossed the close. ");
+            } else {
+                out.push_str(" came ");
+                number::spoken(out, gap);
+                out.push_str(" too late. ");
+            }
         }
         None if exchange.doubt == Some(Doubt::CaptureEnded) => {
             out.push_str("; the capture ended before the server reacted. ");
@@ -401,7 +408,13 @@ fn truncated(out: &mut String, exchange: &Exchange) {
     if exchange.response_shape == ResponseShape::NotHttp {
         out.push_str(" answered ");
         request(out, exchange);
-        out.push_str(" with bytes that are no HTTP response");
+        if exchange.status.is_some() {
+            out.push_str(" with ");
+            status(out, exchange.status);
+            out.push_str(", whose body is no valid HTTP");
+        } else {
+            out.push_str(" with bytes that are no HTTP response");
+        }
     } else {
         out.push_str(how(exchange.server_close().is_some_and(|(_, reset)| reset)));
         after(out, exchange.gaps.request_to_server_close);

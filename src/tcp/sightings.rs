@@ -2,9 +2,13 @@
 
 use crate::packet::{Flags, Segment};
 use crate::time::{Span, Timestamp};
+use std::collections::VecDeque;
 
-/// How many packets of one direction are remembered.
-const REMEMBERED: usize = 8;
+/// How many packets of one direction are remembered while all come from one tap: what the first from another may repeat.
+const FEW: usize = 8;
+
+/// How many once there are several taps: more than cross an interface in the time that two sightings may be apart.
+const MOST: usize = 256;
 
 /// How far apart two sightings of one packet may be.
 const APART: Span = Span::from_millis(1);
@@ -28,8 +32,8 @@ struct Sighting {
 /// The last packets of one direction.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    last: [Option<Sighting>; REMEMBERED],
-    at: usize,
+    /// Oldest first. Few as long as all came from one tap; then all that are recent enough to matter.
+    last: VecDeque<Sighting>,
     /// The tap of the first packet; as long as all came from there, none can be a second sighting.
     first_tap: Option<u32>,
     several_taps: bool,
@@ -47,20 +51,25 @@ impl Sightings {
             flags: segment.flags,
         };
         self.several_taps |= *self.first_tap.get_or_insert(segment.tap) != segment.tap;
+        let near = |seen: &Sighting| (time - seen.time).as_nanos().abs() <= APART.as_nanos();
         let repeat = self.several_taps
-            && self.last.iter().flatten().any(|seen| {
-                seen.identity == identity
-                    && seen.tap != segment.tap
-                    && (time - seen.time).as_nanos().abs() <= APART.as_nanos()
-            });
-        if !repeat {
-            self.last[self.at] = Some(Sighting {
-                identity,
-                tap: segment.tap,
-                time,
-            });
-            self.at = (self.at + 1) % REMEMBERED;
+            && self
+                .last
+                .iter()
+                .rev()
+                .any(|seen| seen.identity == identity && seen.tap != segment.tap && near(seen));
+        let most = if self.several_taps { MOST } else { FEW };
+        while self.last.len() >= most
+            || self.several_taps && self.last.front().is_some_and(|seen| !near(seen))
+        {
+            self.last.pop_front();
         }
+        // A second sighting too: a third one may come from the first one's tap.
+        self.last.push_back(Sighting {
+            identity,
+            tap: segment.tap,
+            time,
+        });
         repeat
     }
 }

@@ -11,6 +11,7 @@ mod corpus;
 mod envoy_logs;
 mod fuzz_regressions;
 mod missing_frames;
+mod odd_traffic;
 mod oracle;
 mod reassembly_model;
 mod scenarios;
