@@ -1,6 +1,6 @@
 //! What the analyser hands out: exchanges and connections, settled and judged.
 //!
-//! Plain data. How they come about is in [`super::connection`] and [`super::judge`], how they are written
+//! Plain data. How they come about is in `connection` and `judge`, how they are written
 //! down in [`crate::report`].
 
 use crate::packet::{Endpoint, Mark};

@@ -27,16 +27,20 @@ impl Acks {
         self.at = (self.at + 1) % self.latest.len();
     }
 
-    /// The first that covers everything before `end`.
-    fn covering_with(&self, end: u64) -> Option<(Mark, AckWith)> {
-        let covers = self.latest.iter().filter(|(upto, ..)| *upto >= end);
+    /// The first that covers everything before `end`, whose last byte was seen in `last`: an ACK is not seen before
+    /// what it acknowledges, unless the capture is out of order.
+    fn covering_with(&self, end: u64, last: Mark) -> Option<(Mark, AckWith)> {
+        let covers = self
+            .latest
+            .iter()
+            .filter(|(upto, mark, _)| *upto >= end && mark.order >= last.order);
         let first = covers.min_by_key(|(upto, ..)| *upto)?;
         Some((first.1, first.2))
     }
 
-    /// The frame of the first that covers everything before `end`.
-    pub(super) fn covering(&self, end: u64) -> Option<Mark> {
-        self.covering_with(end).map(|(mark, _)| mark)
+    /// The frame of the first that covers everything before `end`, whose last byte was seen in `last`.
+    pub(super) fn covering(&self, end: u64, last: Mark) -> Option<Mark> {
+        self.covering_with(end, last).map(|(mark, _)| mark)
     }
 }
 
@@ -234,7 +238,7 @@ impl Open {
         {
             self.request_upto = Some(upto);
             self.exchange.events.request_end = Some(mark);
-            if let Some((mark, with)) = acks.covering_with(upto) {
+            if let Some((mark, with)) = acks.covering_with(upto, mark) {
                 self.server_acknowledged(upto, mark, with);
             }
         }

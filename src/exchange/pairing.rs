@@ -217,8 +217,9 @@ impl Pairing {
         {
             let last = open.last_server.filter(|&(_, end)| end == upto);
             open.end_response(upto, last.map(|(mark, _)| mark), at.order);
-            if let Some(mark) = self.client_acks.covering(upto) {
-                open.client_acknowledged(upto, mark);
+            let taken = last.and_then(|(mark, _)| self.client_acks.covering(upto, mark));
+            if let Some(taken) = taken {
+                open.client_acknowledged(upto, taken);
             }
             self.server = Server::Foreign;
             self.count_answered();
@@ -1076,7 +1077,7 @@ fn end_unreadable_response(open: &mut Open, acks: &Acks) {
     {
         let events = &mut open.exchange.events;
         events.response_end = Some(mark);
-        events.response_acked = events.response_acked.or(acks.covering(upto));
+        events.response_acked = events.response_acked.or(acks.covering(upto, mark));
     }
 }
 

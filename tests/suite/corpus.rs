@@ -14,9 +14,11 @@ pub fn folder() -> PathBuf {
     std::env::var_os("MESHSNIFF_CAPTURES").map_or_else(own_folder, PathBuf::from)
 }
 
-/// The folder that the project keeps its own captures in.
+/// The folder of the project's own captures with their ground truth: the one it keeps them in, or, for
+/// `tests/fresh-captures`, where they were made anew.
 pub fn own_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata-pcaps")
+    let kept = || Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata-pcaps");
+    std::env::var_os("MESHSNIFF_FRESH_CAPTURES").map_or_else(kept, PathBuf::from)
 }
 
 /// The capture's name without `.gz` or `.zst`, if it has such an ending.
