@@ -85,6 +85,18 @@ impl Bytes {
         Ok(self.available())
     }
 
+    /// What lies `ahead` bytes from here will be looked at next.
+    #[inline]
+    pub(super) fn prefetch(&self, ahead: usize) {
+        if let Kind::Whole {
+            bytes: Whole::Mapped(map),
+            at,
+        } = &self.0
+        {
+            map.prefetch(at.saturating_add(ahead));
+        }
+    }
+
     /// Moves on by `count` bytes that were peeked at.
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {

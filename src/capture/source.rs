@@ -178,6 +178,9 @@ impl Source {
         match next {
             Ok(record) => {
                 self.finished = record.is_none();
+                if let Some(record) = &record {
+                    self.bytes.prefetch(record.len);
+                }
                 self.record = record;
                 Ok(self.record.as_ref().map(|record| record.time))
             }

@@ -256,8 +256,7 @@ impl Watched {
         let mut before = None;
         for mut open in rest {
             open.previous_end = open.previous_end.or(before);
-            let exchange = self.hand_out(open, &wire, shared, settled);
-            before = exchange.decided_at();
+            before = self.hand_out(open, &wire, shared, settled);
         }
         self.describe(now)
     }
@@ -685,14 +684,16 @@ impl Watched {
         }
     }
 
+    /// Judges an exchange and hands it out. Returns when its response, or the close that decided it, came.
     fn hand_out(
         &mut self,
-        open: Open,
+        mut open: Box<Open>,
         wire: &Wire,
         shared: &mut Shared<'_>,
         settled: &mut dyn FnMut(&Exchange),
-    ) -> Exchange {
-        let mut exchange = judge::settle(open, wire);
+    ) -> Option<Timestamp> {
+        judge::settle(&mut open, wire);
+        let exchange = &mut open.exchange;
         exchange.id = *shared.next_exchange;
         *shared.next_exchange += 1;
         if let Some(syn) = self.syn.filter(|syn| self.settled == 0 && syn.retries > 0) {
@@ -704,8 +705,8 @@ impl Watched {
         }
         self.settled += 1;
         self.last_verdict = Some(exchange.verdict);
-        settled(&exchange);
-        exchange
+        settled(exchange);
+        exchange.decided_at()
     }
 
     fn wire(&self, shared: &Shared<'_>, at_boundary: bool) -> Wire {

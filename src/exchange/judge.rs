@@ -64,9 +64,9 @@ struct Decider {
     close: CloseSeen,
 }
 
-/// Settles `open`.
-pub(super) fn settle(mut open: Open, wire: &Wire) -> Exchange {
-    let facts = Facts::new(&open, wire);
+/// Settles `open`: its exchange is whole then.
+pub(super) fn settle(open: &mut Open, wire: &Wire) {
+    let facts = Facts::new(open, wire);
     let (verdict, doubt, decider) = facts.decide();
     let half_closed = facts.half_closed;
     let answered_late = facts.answered_late(verdict);
@@ -112,7 +112,6 @@ pub(super) fn settle(mut open: Open, wire: &Wire) -> Exchange {
     exchange.envoy = envoy;
     exchange.timeout_guess = guess;
     add_findings(exchange, decider);
-    open.exchange
 }
 
 struct Facts<'a> {

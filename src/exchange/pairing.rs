@@ -89,7 +89,7 @@ pub(super) struct Pairing {
     pub(super) last_end: Option<Timestamp>,
     /// When the last finished response ended.
     pub(super) last_response_end: Option<Timestamp>,
-    queue: VecDeque<Open>,
+    queue: VecDeque<Box<Open>>,
     /// How many of the queue, from the front, have their whole response.
     answered: usize,
     client: Client,
@@ -116,7 +116,7 @@ pub(super) struct Pairing {
     forced: bool,
     ends: (u64, Endpoint, Endpoint),
     /// Exchanges that a boundary has ended.
-    ended: VecDeque<Open>,
+    ended: VecDeque<Box<Open>>,
     /// The latest acknowledgments by client and server, for messages whose end is told only afterwards.
     client_acks: Acks,
     server_acks: Acks,
@@ -242,7 +242,7 @@ impl Pairing {
 
     /// Puts a finding about bytes `from..upto` of `side` to the exchange they belong to.
     pub(super) fn note(&mut self, side: Side, (from, upto): (u64, u64), finding: Finding) {
-        let belongs = |open: &&mut Open| match side {
+        let belongs = |open: &&mut Box<Open>| match side {
             Side::Client => {
                 from < open.request_upto.unwrap_or(u64::MAX) && upto > open.request_from
             }
@@ -281,7 +281,7 @@ impl Pairing {
     }
 
     /// The next exchange that nothing can change any more, and whether a boundary ended it.
-    pub(super) fn take_settled(&mut self) -> Option<(Open, bool)> {
+    pub(super) fn take_settled(&mut self) -> Option<(Box<Open>, bool)> {
         if let Some(open) = self.ended.pop_front() {
             return Some((open, true));
         }
@@ -294,7 +294,7 @@ impl Pairing {
     }
 
     /// Everything left, at the end of the connection or of the capture.
-    pub(super) fn take_rest(&mut self) -> Vec<Open> {
+    pub(super) fn take_rest(&mut self) -> Vec<Box<Open>> {
         if let Some(open) = self.queue.back_mut()
             && !open.confirmed
         {
@@ -321,7 +321,7 @@ impl Pairing {
         if let Some(partial) = head {
             self.begin_partial_response(&partial, None);
         }
-        let mut rest: Vec<Open> = std::mem::take(&mut self.queue).into();
+        let mut rest: Vec<Box<Open>> = std::mem::take(&mut self.queue).into();
         for open in &mut rest {
             open.end_unreadable_request(&self.server_acks);
             if !open.is_answered() && matches!(self.server, Server::Lost) {
@@ -436,7 +436,7 @@ impl Pairing {
             self.taint = None;
         }
         let (id, client, server) = self.ends;
-        let mut open = Open::new(id, client, server, offset, mark);
+        let mut open = Box::new(Open::new(id, client, server, offset, mark));
         open.exchange.pipelined = waiting;
         open.taint = self.taint;
         open.server_at_start = at.server_high;
