@@ -130,8 +130,10 @@ impl<'a> Facts<'a> {
         if response_end.is_none() && open.exchange.response_shape == ResponseShape::UntilClose {
             response_end = wire.server.fin.map(|fin| fin.at);
         }
-        // Server data beyond the client's FIN that the client went on to acknowledge.
-        let half_closed = !wire.at_boundary
+        // Server data beyond the client's FIN that the client went on to acknowledge. Inside a request a FIN is no
+        // half-close of its exchange: nobody can complete it.
+        let request_is_cut = open.request_upto.is_none() && open.request_unreadable.is_none();
+        let half_closed = !(wire.at_boundary || request_is_cut)
             && wire.client.fin.is_some_and(|fin| {
                 wire.server.data_acked > fin.acked && response_end.is_none_or(|end| fin.acked < end)
             });

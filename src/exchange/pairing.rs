@@ -6,9 +6,10 @@
 
 use super::model::{AckWith, Doubt, Finding, FindingKind, Protocol, ResponseShape, Side};
 use super::open::{Acks, Kind, Open};
+use super::partial::{Again, Partial};
 use crate::http::body::{Body, Fed, Framing, Stepped};
 use crate::http::detect::{self, Opening};
-use crate::http::head::{self, LONGEST_HEAD, Parsed, ResponseHead};
+use crate::http::head::{self, LONGEST_HEAD, Parsed, RequestHead, ResponseHead};
 use crate::packet::{Endpoint, Mark};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -70,14 +71,6 @@ enum Server {
     Foreign,
 }
 
-/// A head that goes on in another segment.
-#[derive(Clone, Debug, Default)]
-struct Partial {
-    bytes: Vec<u8>,
-    from: u64,
-    start: Mark,
-}
-
 /// The exchanges of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Pairing {
@@ -120,6 +113,8 @@ pub(super) struct Pairing {
     /// The latest acknowledgments by client and server, for messages whose end is told only afterwards.
     client_acks: Acks,
     server_acks: Acks,
+    request_again: Again<RequestHead>,
+    response_again: Again<ResponseHead>,
 }
 
 impl Pairing {
@@ -156,6 +151,8 @@ impl Pairing {
             ended: VecDeque::new(),
             client_acks: Acks::default(),
             server_acks: Acks::default(),
+            request_again: Again::default(),
+            response_again: Again::default(),
         }
     }
 
@@ -294,7 +291,7 @@ impl Pairing {
     }
 
     /// Everything left, at the end of the connection or of the capture.
-    pub(super) fn take_rest(&mut self) -> Vec<Box<Open>> {
+    pub(super) fn take_rest(&mut self) -> VecDeque<Box<Open>> {
         if let Some(open) = self.queue.back_mut()
             && !open.confirmed
         {
@@ -321,7 +318,7 @@ impl Pairing {
         if let Some(partial) = head {
             self.begin_partial_response(&partial, None);
         }
-        let mut rest: Vec<Box<Open>> = std::mem::take(&mut self.queue).into();
+        let mut rest = std::mem::take(&mut self.queue);
         for open in &mut rest {
             open.end_unreadable_request(&self.server_acks);
             if !open.is_answered() && matches!(self.server, Server::Lost) {
@@ -345,7 +342,8 @@ impl Pairing {
                     None => continue,
                 },
                 Client::Head(partial) => {
-                    let (parsed, taken) = partial.feed(rest, head::request);
+                    let (parsed, taken) =
+                        partial.feed(rest, head::request, &mut self.request_again);
                     match parsed {
                         Parsed::Partial => used += taken,
                         Parsed::Invalid => {
@@ -476,7 +474,7 @@ impl Pairing {
         self.end_stretch(at);
     }
 
-    fn request_head(&mut self, head: head::RequestHead, upto: u64, mark: Mark) {
+    fn request_head(&mut self, head: RequestHead, upto: u64, mark: Mark) {
         let framing = head.framing;
         let Some(open) = self.queue.back_mut() else {
             return;
@@ -730,7 +728,8 @@ impl Pairing {
                     }
                 }
                 Server::Head(partial) => {
-                    let (parsed, taken) = partial.feed(rest, head::response);
+                    let (parsed, taken) =
+                        partial.feed(rest, head::response, &mut self.response_again);
                     match parsed {
                         Parsed::Partial => used += taken,
                         Parsed::Invalid => self.not_http(run.mark, offset),
@@ -1078,34 +1077,5 @@ fn end_unreadable_response(open: &mut Open, acks: &Acks) {
         let events = &mut open.exchange.events;
         events.response_end = Some(mark);
         events.response_acked = events.response_acked.or(acks.covering(upto, mark));
-    }
-}
-
-impl Partial {
-    /// Takes bytes of a head. Returns how many of them were taken.
-    fn feed<T>(&mut self, rest: &[u8], parse: fn(&[u8]) -> Parsed<T>) -> (Parsed<T>, usize) {
-        if self.bytes.is_empty() {
-            let parsed = parse(rest);
-            return match parsed {
-                Parsed::Whole(_, used) => (parsed, used),
-                Parsed::Partial if rest.len() <= LONGEST_HEAD => {
-                    self.bytes.extend_from_slice(rest);
-                    (parsed, rest.len())
-                }
-                _ => (Parsed::Invalid, 0),
-            };
-        }
-        let before = self.bytes.len();
-        let room = (LONGEST_HEAD + 1).saturating_sub(before);
-        self.bytes.extend_from_slice(&rest[..rest.len().min(room)]);
-        // The blank line is looked for first: parsing a growing buffer again and again would be quadratic.
-        match head::end_of_head(&self.bytes, before) {
-            Some(end) => match parse(&self.bytes[..end]) {
-                parsed @ Parsed::Whole(..) => (parsed, end - before),
-                _ => (Parsed::Invalid, 0),
-            },
-            None if self.bytes.len() > LONGEST_HEAD => (Parsed::Invalid, 0),
-            None => (Parsed::Partial, rest.len()),
-        }
     }
 }
