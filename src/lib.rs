@@ -11,6 +11,8 @@
 //! runs the middle of it, from frame to exchange: it is pure, opens nothing and knows no clock but the
 //! capture's.
 
+#[cfg(all(feature = "agent", target_os = "linux"))]
+pub mod agent;
 pub mod analyzer;
 #[cfg(feature = "cli")]
 pub mod capture;
@@ -20,6 +22,8 @@ pub mod exchange;
 pub mod http;
 pub mod packet;
 pub mod report;
+#[cfg(all(feature = "agent", target_os = "linux"))]
+pub mod stream;
 pub mod tcp;
 pub mod time;
 

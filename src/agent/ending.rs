@@ -9,6 +9,7 @@ use super::clock;
 use nix::sys::signal::{SigSet, Signal};
 use std::fmt;
 use std::io::{self, BufRead, PipeReader, PipeWriter, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -205,17 +206,16 @@ impl Ending {
                 watch = self.watch();
                 continue;
             }
-            let wait = |guard| match next {
-                Some(next) => match self.0.changed.wait_timeout(guard, next - now) {
-                    Ok((guard, _)) => guard,
-                    Err(poisoned) => poisoned.into_inner().0,
-                },
-                None => match self.0.changed.wait(guard) {
-                    Ok(guard) => guard,
-                    Err(poisoned) => poisoned.into_inner(),
-                },
+            watch = match next {
+                Some(next) => {
+                    let waited = self.0.changed.wait_timeout(watch, next - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.0.changed.wait(watch);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
             };
-            watch = wait(watch);
         }
     }
 
@@ -229,6 +229,24 @@ impl Ending {
         thread::Builder::new()
             .name("stdin".to_owned())
             .spawn(move || ending.hear(io::stdin().lock(), timeout))
+            .map(drop)
+    }
+
+    /// Starts the thread that waits for the word of the `hold` process that everything is to end.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn listen_to_hold(&self, stream: UnixStream) -> io::Result<()> {
+        let ending = self.clone();
+        thread::Builder::new()
+            .name("hold".to_owned())
+            .spawn(move || {
+                let mut line = [0; 16];
+                // Its end without a word is that of the container: nothing of this process will be left.
+                if matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
+                    ending.decide(Reason::Signal("SIGTERM"));
+                }
+            })
             .map(drop)
     }
 

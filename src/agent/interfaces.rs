@@ -25,11 +25,17 @@ pub struct Interface {
 pub fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces: Vec<Interface> = Vec::new();
     for entry in getifaddrs()? {
-        let link = entry.address.as_ref().and_then(|address| address.as_link_addr());
+        let link = entry
+            .address
+            .as_ref()
+            .and_then(|address| address.as_link_addr());
         let address = link
             .and_then(|link| link.addr())
             .filter(|address| *address != [0; 6]);
-        match interfaces.iter_mut().find(|known| known.name == entry.interface_name) {
+        match interfaces
+            .iter_mut()
+            .find(|known| known.name == entry.interface_name)
+        {
             Some(known) => known.address = known.address.or(address),
             None => interfaces.push(Interface {
                 name: entry.interface_name,

@@ -5,6 +5,7 @@
 //! immediate).
 
 use super::ending::{Ending, Reason};
+use super::ignore_outgoing;
 use super::interfaces::Interface;
 use crate::stream::blocks::Direction;
 use crate::time::Timestamp;
@@ -36,7 +37,7 @@ pub struct Options {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// There is none of that name.
-    #[error("there is no interface {name} here: name one of {there}")]
+    #[error("there is no interface {name} here: name one of these: {there}")]
     NoInterface {
         /// What was asked for.
         name: String,
@@ -172,32 +173,22 @@ impl Tap {
             dropped: 0,
             gone: false,
         };
-        tap.set_filter(known.is_some_and(|known| known.loopback), &options.filter)?;
+        if known.is_some_and(|known| known.loopback) {
+            ignore_outgoing::set(tap.handle.as_fd());
+        }
+        tap.set_filter(&options.filter)?;
         tap.handle = tap.handle.setnonblock().map_err(failed)?;
         Ok(tap)
     }
 
-    /// Every packet passes a loopback interface twice, out and in. The kernel can tell the two apart, so that the
-    /// second never takes room in the ring. What came between opening and now does not count: libpcap filters what
-    /// is in the ring already.
-    fn set_filter(&mut self, loopback: bool, filter: &str) -> Result<(), OpenError> {
-        let compiles = |tap: &Self| tap.handle.compile(filter, true).map(drop);
-        if let Err(error) = compiles(self) {
-            return Err(OpenError::Filter {
-                filter: filter.to_owned(),
-                words: error.to_string(),
-            });
-        }
-        let once = match filter {
-            "" => "inbound".to_owned(),
-            filter => format!("inbound and ({filter})"),
-        };
-        if loopback && self.handle.filter(&once, true).is_ok() {
+    /// Sets the filter. What came between opening and now does not count: libpcap filters what is in the ring already.
+    fn set_filter(&mut self, filter: &str) -> Result<(), OpenError> {
+        if filter.is_empty() {
             return Ok(());
         }
         let set = self.handle.filter(filter, true);
-        set.map_err(|error| OpenError::Other {
-            name: self.name.clone(),
+        set.map_err(|error| OpenError::Filter {
+            filter: filter.to_owned(),
             words: error.to_string(),
         })
     }
@@ -306,7 +297,11 @@ fn wait(
     polled.extend(target.map(|target| PollFd::new(target, PollFlags::POLLIN)));
     let first = polled.len();
     polled.extend(of_taps.map(|(fd, gone)| {
-        let events = if gone { PollFlags::empty() } else { PollFlags::POLLIN };
+        let events = if gone {
+            PollFlags::empty()
+        } else {
+            PollFlags::POLLIN
+        };
         PollFd::new(fd, events)
     }));
     poll(&mut polled, timeout).or_else(interrupted)?;

@@ -18,7 +18,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum RightsError {
     /// A system call failed.
-    #[error("rights could not be given up ({what}: {error}): the kernel is too old, or a policy forbids it")]
+    #[error(
+        "rights could not be given up ({what}: {error}): the kernel is too old, or a policy forbids it"
+    )]
     Refused {
         /// What was tried.
         what: &'static str,
@@ -26,7 +28,9 @@ pub enum RightsError {
         error: io::Error,
     },
     /// The seccomp filter.
-    #[error("the seccomp filter could not be installed ({0}): the kernel lacks CONFIG_SECCOMP_FILTER")]
+    #[error(
+        "the seccomp filter could not be installed ({0}): the kernel lacks CONFIG_SECCOMP_FILTER"
+    )]
     Seccomp(String),
 }
 

@@ -148,7 +148,12 @@ fn sandbox_runtime(name: &str) -> Option<&'static str> {
 fn is_proxy(name: &str) -> bool {
     matches!(
         name,
-        "envoy" | "pilot-agent" | "linkerd2-proxy" | "ztunnel" | "consul-datapla" | "consul-dataplan"
+        "envoy"
+            | "pilot-agent"
+            | "linkerd2-proxy"
+            | "ztunnel"
+            | "consul-datapla"
+            | "consul-dataplan"
     )
 }
 
@@ -266,10 +271,14 @@ mod tests {
         for path in [
             format!("11:memory:/kubepods/burstable/pod{UID}/{ID}\n1:name=systemd:/"),
             format!("0::/kubepods/pod{UID}/{ID}"),
-            format!("0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscores}.slice/cri-containerd-{ID}.scope"),
+            format!(
+                "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscores}.slice/cri-containerd-{ID}.scope"
+            ),
             format!("0::/kubepods.slice/kubepods-pod{underscores}.slice/crio-{ID}.scope/container"),
             format!("0::/../../kubepods-pod{underscores}.slice/docker-{ID}.scope"),
-            format!("0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{underscores}.slice:cri-containerd:{ID}"),
+            format!(
+                "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{underscores}.slice:cri-containerd:{ID}"
+            ),
         ] {
             assert!(pod().owns(&path), "{path}");
             assert!(container().owns(&path), "{path}");

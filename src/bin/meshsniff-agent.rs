@@ -1,22 +1,19 @@
-//! The program that is to run inside the image. Capturing is not part of this version: it says so.
+//! The program inside the image.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
 fn main() -> ExitCode {
+    meshsniff::agent::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    use std::io::Write as _;
     // Nothing is left to do if nobody can be told.
-    if std::env::args()
-        .skip(1)
-        .any(|arg| arg == "--version" || arg == "-V")
-    {
-        let version = env!("CARGO_PKG_VERSION");
-        let _ = writeln!(io::stdout(), "meshsniff-agent {version}");
-        return ExitCode::SUCCESS;
-    }
     let _ = writeln!(
-        io::stderr(),
-        "error: the agent that captures in a pod is not part of this version; capture with tcpdump in the pod \
-         and pipe it: kubectl exec POD -- tcpdump -i lo -U -w - | kubectl meshsniff report -"
+        std::io::stderr(),
+        "error: the agent captures on Linux only: run it in its image"
     );
     ExitCode::FAILURE
 }

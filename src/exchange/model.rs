@@ -421,6 +421,12 @@ impl Exchange {
         first(self.events.server_fin, self.events.server_rst)
     }
 
+    /// How long its answer took, for ranking: a pipelined one is not to blame for those before it.
+    #[must_use]
+    pub fn slowness(&self) -> Option<Span> {
+        self.gaps.after_previous.or(self.gaps.request_to_response)
+    }
+
     /// When its response ended, else when the close came that decided its verdict.
     #[must_use]
     pub fn decided_at(&self) -> Option<Timestamp> {

@@ -83,6 +83,38 @@ impl<W: Write> JsonReport<W> {
         &self.summary
     }
 
+    /// Takes an exchange into the figures without telling it.
+    pub(super) fn count(&mut self, exchange: &Exchange) {
+        self.summary.exchange(exchange);
+    }
+
+    /// Takes a connection into the figures without telling it.
+    pub(super) fn count_connection(&mut self, connection: &Connection) {
+        self.summary.connection(connection);
+    }
+
+    /// Tells an exchange that is in the figures already.
+    pub(super) fn write_exchange(&mut self, exchange: &Exchange) {
+        let document = self.is_document();
+        self.buffer.push_str(match (document, self.exchanges) {
+            (true, 0) => "\n{",
+            (true, _) => ",\n{",
+            (false, _) => "{\"type\":\"exchange\",",
+        });
+        self.exchanges += 1;
+        self.objects.exchange(&mut self.buffer, exchange);
+        self.buffer.push_str(if document { "}" } else { "}\n" });
+        if self.buffer.len() >= BATCH && self.started {
+            self.write_batch();
+        }
+    }
+
+    /// Writes a line of another kind. Only for [`Style::Lines`].
+    pub(super) fn line(&mut self, value: &serde_json::Value) {
+        self.buffer.push_str(&value.to_string());
+        self.buffer.push('\n');
+    }
+
     const fn is_document(&self) -> bool {
         matches!(self.style, Style::Document)
     }
@@ -171,18 +203,7 @@ impl<W: Write> Sink for JsonReport<W> {
             return;
         }
         self.summary.exchange(exchange);
-        let document = self.is_document();
-        self.buffer.push_str(match (document, self.exchanges) {
-            (true, 0) => "\n{",
-            (true, _) => ",\n{",
-            (false, _) => "{\"type\":\"exchange\",",
-        });
-        self.exchanges += 1;
-        self.objects.exchange(&mut self.buffer, exchange);
-        self.buffer.push_str(if document { "}" } else { "}\n" });
-        if self.buffer.len() >= BATCH && self.started {
-            self.write_batch();
-        }
+        self.write_exchange(exchange);
     }
 
     fn connection(&mut self, connection: &Connection) {

@@ -5,6 +5,7 @@
 //! | [`summary`] | counts, success rates, timers and gap statistics, in bounded memory |
 //! | [`explain`] | the sentence that says what happened |
 //! | [`json`] | `-o json` and `-o jsonl`, and their schema |
+//! | [`folded`] | the lines of a live target: good exchanges counted by route, the others told whole |
 //! | [`text`] | the report for a terminal |
 //! | [`select`] | which exchanges are wanted |
 //!
@@ -13,6 +14,7 @@
 //! [`crate::exchange`].
 
 pub mod explain;
+pub mod folded;
 pub mod json;
 mod number;
 pub mod select;

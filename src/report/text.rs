@@ -170,19 +170,19 @@ impl<W: Write> TextReport<W> {
 
     /// Keeps `exchange` if it is among the slowest.
     fn rank(&mut self, exchange: &Exchange) {
-        let Some(gap) = timeline::rank(exchange) else {
+        let Some(gap) = exchange.slowness() else {
             return;
         };
         self.ranked += 1;
         let most = self.options.slowest;
         let is_full = self.slowest.len() >= most;
-        let last = self.slowest.last().and_then(timeline::rank);
+        let last = self.slowest.last().and_then(Exchange::slowness);
         if is_full && last.is_none_or(|last| gap <= last) {
             return;
         }
         let place = self
             .slowest
-            .partition_point(|other| timeline::rank(other) >= Some(gap));
+            .partition_point(|other| other.slowness() >= Some(gap));
         self.slowest.insert(place, exchange.clone());
         self.slowest.truncate(most);
     }

@@ -165,7 +165,11 @@ pub fn packet(
     out.extend_from_slice(data);
     out.extend_from_slice(&[0; 3][..padded - data.len()]);
     if options > 0 {
-        let flags: u32 = if direction == Direction::Inbound { 1 } else { 2 };
+        let flags: u32 = if direction == Direction::Inbound {
+            1
+        } else {
+            2
+        };
         option(out, EPB_FLAGS, &[&flags.to_le_bytes()]);
         end_of_options(out);
     }

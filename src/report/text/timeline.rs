@@ -520,7 +520,7 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
 /// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what cost it.
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
-    if let Some(gap) = rank(exchange) {
+    if let Some(gap) = exchange.slowness() {
         number::millis_exact(&mut figure, gap);
         figure.push_str(" ms");
     }
@@ -552,10 +552,4 @@ pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_wi
         }
     }
     out.push('\n');
-}
-
-/// The time by which "slowest" ranks.
-pub(super) fn rank(exchange: &Exchange) -> Option<Span> {
-    let gaps = &exchange.gaps;
-    gaps.after_previous.or(gaps.request_to_response)
 }

@@ -1,0 +1,119 @@
+//! `hold`: the helper's main process. It captures nothing and keeps the container alive as long as anything does.
+//!
+//! Captures are run beside it through `exec`; when its own process ends, the runtime kills them. They tell it that they
+//! are there by a connection to an abstract socket, which needs no file and no signal: its end is theirs, and what
+//! comes back on it is that everything is to end.
+
+use super::args::HoldArgs;
+use super::clock;
+use super::ending::{self, Ending};
+use super::talk::Talk;
+use anyhow::Context as _;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+/// Another name for the socket, where several share a network namespace.
+const NAME: &str = "MESHSNIFF_HOLD";
+
+/// How long captures may take for their trailers.
+const TRAILERS: Duration = Duration::from_secs(4);
+
+fn address() -> std::io::Result<SocketAddr> {
+    let name = std::env::var(NAME).unwrap_or_else(|_| "meshsniff-hold".to_owned());
+    SocketAddr::from_abstract_name(name)
+}
+
+/// Tells the `hold` of this container that a capture runs; `None` if there is none, as in local use.
+pub(super) fn join() -> Option<UnixStream> {
+    UnixStream::connect_addr(&address().ok()?).ok()
+}
+
+/// Waits as asked.
+///
+/// # Errors
+/// If it cannot wait, or another one does already.
+pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
+    ending::block_signals().context("signals cannot be waited for")?;
+    let listener = address().and_then(|address| UnixListener::bind_addr(&address));
+    let listener = listener.context("another hold runs here already, or sockets are forbidden")?;
+    listener.set_nonblocking(true)?;
+    let (ending, woken) = Ending::new()?;
+    ending.wait_for_signals()?;
+    talk.plain("ready", "waiting for captures");
+    let mut captures: Vec<UnixStream> = Vec::new();
+    let mut deadline = clock::now() + args.first;
+    let mut stopping = false;
+    loop {
+        if ending.reason().is_some() && !stopping {
+            stopping = true;
+            deadline = clock::now() + TRAILERS;
+            for capture in &mut captures {
+                // One that does not listen any more ends by itself.
+                let _ = capture.write_all(b"stop\n");
+            }
+        }
+        let idle = captures.is_empty();
+        if stopping && idle || (idle || stopping) && clock::now() >= deadline {
+            let why = match ending.reason() {
+                Some(reason) => reason.to_string(),
+                None => "no capture runs any more".to_owned(),
+            };
+            talk.say("end", &why, json!({ "captures": captures.len() }));
+            return Ok(());
+        }
+        let wait_until = (idle || stopping).then_some(deadline);
+        let ready = wait(
+            &listener,
+            &captures,
+            (!stopping).then(|| woken.as_fd()),
+            wait_until,
+        )?;
+        for index in ready.into_iter().rev() {
+            // Nothing is ever sent here: readable means that it ended.
+            if !matches!(captures[index].read(&mut [0; 16]), Ok(1..)) {
+                drop(captures.swap_remove(index));
+                if captures.is_empty() && !stopping {
+                    deadline = clock::now() + args.after;
+                }
+            }
+        }
+        while let Ok((capture, _)) = listener.accept() {
+            captures.push(capture);
+        }
+    }
+}
+
+/// Waits until something happens; returns which captures are readable.
+fn wait(
+    listener: &UnixListener,
+    captures: &[UnixStream],
+    woken: Option<std::os::fd::BorrowedFd<'_>>,
+    until: Option<Instant>,
+) -> anyhow::Result<Vec<usize>> {
+    let timeout = match until {
+        None => PollTimeout::NONE,
+        Some(until) => {
+            let left = until.saturating_duration_since(clock::now());
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        }
+    };
+    let mut polled: Vec<_> = captures
+        .iter()
+        .map(|capture| PollFd::new(capture.as_fd(), PollFlags::POLLIN))
+        .collect();
+    polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
+    polled.extend(woken.map(|woken| PollFd::new(woken, PollFlags::POLLIN)));
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => {}
+        Err(error) => return Err(error).context("waiting failed"),
+    }
+    let ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+    Ok((0..captures.len())
+        .filter(|&index| ready(&polled[index]))
+        .collect())
+}

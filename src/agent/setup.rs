@@ -1,0 +1,196 @@
+//! From what was asked to open handles without rights: the part that `capture` and `report` share.
+
+use super::args::{LiveArgs, TargetArgs};
+use super::ending::{self, Ending};
+use super::hold;
+use super::interfaces;
+use super::live::{self, Tap};
+use super::namespace::Namespace;
+use super::rights;
+use super::talk::Talk;
+use super::target::{self, Target};
+use anyhow::{Context as _, bail};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use serde_json::json;
+use std::io::{self, IsTerminal as _, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// Names the pods that a helper may capture: set in its pod's spec, which whoever may exec into it cannot change.
+pub const PINNED: &str = "MESHSNIFF_TARGETS";
+
+/// How often a heartbeat is due once one came.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Open handles, and all that may end them.
+pub struct Running {
+    /// The interfaces.
+    pub taps: Vec<Tap>,
+    /// What ends it.
+    pub ending: Ending,
+    /// Readable once the end is decided.
+    pub woken: PipeReader,
+    /// What is captured, in words.
+    pub description: String,
+    watch: Watch,
+}
+
+/// What tells that the target is gone.
+enum Watch {
+    Nothing,
+    /// A process.
+    Process(Namespace),
+    /// The folder of a namespace's name.
+    Name(Inotify),
+}
+
+impl Running {
+    /// Readable when the target is gone.
+    #[must_use]
+    pub fn target(&self) -> Option<BorrowedFd<'_>> {
+        match &self.watch {
+            Watch::Nothing => None,
+            Watch::Process(namespace) => namespace.watch().map(AsFd::as_fd),
+            Watch::Name(inotify) => Some(inotify.as_fd()),
+        }
+    }
+}
+
+/// Whether this is a helper pod's process, whose targets are pinned.
+#[must_use]
+pub fn is_helper() -> bool {
+    std::env::var_os(PINNED).is_some()
+}
+
+fn allow(args: &TargetArgs) -> anyhow::Result<()> {
+    let Ok(pinned) = std::env::var(PINNED) else {
+        return Ok(());
+    };
+    if args.pid.is_some() || args.netns.is_some() {
+        bail!("--pid and --netns are not for a helper pod: name a pod with --pod-uid");
+    }
+    match args.pod_uid.as_deref() {
+        Some(uid) if pinned.split(',').any(|one| one == uid) => Ok(()),
+        Some(uid) => {
+            bail!("pod {uid} is not among the targets of this helper: start a helper for it")
+        }
+        None => bail!("this helper captures the pods it was started for: name one with --pod-uid"),
+    }
+}
+
+fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Watch, bool)> {
+    if let Some(path) = &args.netns {
+        let namespace = Namespace::at(path)?;
+        let watch = watch_name(path).map_or(Watch::Nothing, Watch::Name);
+        return Ok((namespace, path.display().to_string(), watch, false));
+    }
+    if let Some(pid) = args.pid {
+        let watch = Watch::Process(Namespace::of(pid)?);
+        return Ok((Namespace::of(pid)?, format!("process {pid}"), watch, false));
+    }
+    if args.pod_uid.is_none() && args.container_id.is_none() {
+        return Ok((
+            Namespace::own(),
+            "this network namespace".to_owned(),
+            Watch::Nothing,
+            false,
+        ));
+    }
+    let target = Target {
+        pod: args.pod_uid.clone(),
+        container: args.container_id.clone(),
+    };
+    let found = target::find(Path::new("/proc"), &target)?;
+    if let [(pid, name), rest @ ..] = found.elsewhere.as_slice() {
+        let message = format!(
+            "{} of its processes, such as {name} ({pid}), are in another network namespace than {} ({}): what they \
+             send there is not captured",
+            rest.len() + 1,
+            found.name,
+            found.pid
+        );
+        talk.plain("warning", &message);
+    }
+    let watch = Watch::Process(Namespace::of_found(&found)?);
+    let namespace = Namespace::of_found(&found)?;
+    Ok((namespace, target.describe(), watch, found.sidecar))
+}
+
+/// Tells when a namespace's name is taken away: the namespace itself lives on as long as it is being captured.
+fn watch_name(path: &Path) -> Option<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+    let events =
+        AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_UNMOUNT;
+    inotify.add_watch(path, events).ok()?;
+    Some(inotify)
+}
+
+/// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up every right.
+///
+/// `before` is called with all rights, after the handles are open.
+///
+/// # Errors
+/// If anything of that fails: one sentence that names the next step.
+pub fn set_up<T>(
+    args: &LiveArgs,
+    talk: Talk,
+    before: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(Running, T)> {
+    ending::block_signals().context("signals cannot be waited for")?;
+    allow(&args.target)?;
+    let (namespace, description, watch, sidecar) = find(&args.target, talk)?;
+    let options = live::Options {
+        snaplen: args.snaplen,
+        buffer: args.buffer_size.saturating_mul(1024),
+        filter: args.filter.clone(),
+    };
+    let taps = namespace.inside(|| {
+        let there = interfaces::list().context("the interfaces cannot be listed")?;
+        let sidecar = sidecar || interfaces::has_sidecar();
+        live::open(&args.interface, &there, sidecar, &options).map_err(anyhow::Error::from)
+    })??;
+    let more = before()?;
+    let hold = hold::join();
+    let (ending, woken) = Ending::new().context("no pipe can be had")?;
+    // One thread until here: the others inherit what is left.
+    rights::give_up()?;
+    start_watchers(args, &ending, hold).context("no thread can be started")?;
+    let names: Vec<_> = taps.iter().map(|tap| tap.name.as_str()).collect();
+    talk.say(
+        "ready",
+        &format!("capturing on {} of {description}", names.join(", ")),
+        json!({ "interfaces": names, "target": description, "filter": args.filter, "snaplen": args.snaplen }),
+    );
+    let running = Running {
+        taps,
+        ending,
+        woken,
+        description,
+        watch,
+    };
+    Ok((running, more))
+}
+
+fn start_watchers(
+    args: &LiveArgs,
+    ending: &Ending,
+    hold: Option<std::os::unix::net::UnixStream>,
+) -> io::Result<()> {
+    ending.watch_deadlines()?;
+    ending.wait_for_signals()?;
+    if let Some(duration) = args.duration {
+        ending.after(duration);
+    }
+    if let Some(timeout) = args.heartbeat {
+        ending.expect_heartbeats(timeout);
+    }
+    // A person's keyboard is no channel of control, unless it was made one.
+    if args.heartbeat.is_some() || !io::stdin().is_terminal() {
+        ending.listen(args.heartbeat.unwrap_or(HEARTBEAT))?;
+    }
+    if let Some(stream) = hold {
+        ending.listen_to_hold(stream)?;
+    }
+    Ok(())
+}

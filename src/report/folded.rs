@@ -1,0 +1,270 @@
+//! JSON lines of a live target: what went well is counted by route, what did not is told whole.
+//!
+//! At tens of thousands of requests a second, a line for each is more than a pod should send. Nothing is left out
+//! silently: every exchange is in a `route` line's counts, or in a line of its own.
+
+use super::json::JsonReport;
+use super::{Capture, Report, Source};
+use crate::analyzer::Sink;
+use crate::exchange::{Connection, Exchange, Protocol};
+use crate::packet::{Endpoint, FrameId};
+use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
+use hashbrown::HashMap;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Write};
+
+/// Most routes that are told apart; those that come later share one without a path.
+const MOST_ROUTES: usize = 256;
+
+/// Characters of a path that name a route.
+const LONGEST_PATH: usize = 200;
+
+/// Which exchanges are told whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Folding {
+    /// All of them.
+    pub all: bool,
+    /// How many of the slowest good ones.
+    pub slowest: usize,
+}
+
+/// A report that folds.
+pub struct FoldedReport<W: Write> {
+    lines: JsonReport<W>,
+    folding: Folding,
+    routes: HashMap<Route, Counted>,
+    slowest: BinaryHeap<Reverse<Slow>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Route {
+    server: Endpoint,
+    method: CompactString,
+    /// Without the query; empty for the routes that were too many.
+    path: CompactString,
+}
+
+#[derive(Default)]
+struct Counted {
+    exchanges: u64,
+    statuses: [u64; 6],
+    response: Micros,
+    total: Micros,
+}
+
+/// Values of a gap in whole microseconds, with two significant digits: routes are many.
+#[derive(Default)]
+struct Micros(Option<Histogram<u32>>);
+
+impl Micros {
+    const DIGITS: u8 = 2;
+
+    /// An early answer, whose gap is negative, counts as none at all.
+    fn add(&mut self, gap: Span) {
+        let micros = u64::try_from(gap.as_nanos() / 1_000).unwrap_or(0);
+        if self.0.is_none() {
+            // The constructor refuses only more than five digits.
+            self.0 = Histogram::new(Self::DIGITS).ok();
+        }
+        if let Some(histogram) = &mut self.0
+            && histogram.record(micros).is_err()
+        {
+            histogram.saturating_record(micros);
+        }
+    }
+
+    fn to_json(&self) -> Option<Value> {
+        let histogram = self.0.as_ref()?;
+        let millis = |micros: u64| micros as f64 / 1_000.0;
+        let at = |quantile| millis(histogram.value_at_quantile(quantile));
+        Some(json!({
+            "count": histogram.len(),
+            "min": millis(histogram.min()),
+            "p50": at(0.5),
+            "p90": at(0.9),
+            "p99": at(0.99),
+            "max": millis(histogram.max()),
+        }))
+    }
+}
+
+struct Slow {
+    response: Span,
+    exchange: Box<Exchange>,
+}
+
+impl PartialEq for Slow {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Slow {}
+
+impl PartialOrd for Slow {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Slow {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.response, Reverse(self.exchange.id))
+            .cmp(&(other.response, Reverse(other.exchange.id)))
+    }
+}
+
+impl<W: Write> FoldedReport<W> {
+    /// A report that writes its lines to `lines`.
+    pub fn new(lines: JsonReport<W>, folding: Folding) -> Self {
+        Self {
+            lines,
+            folding,
+            routes: HashMap::new(),
+            slowest: BinaryHeap::new(),
+        }
+    }
+
+    fn fold(&mut self, exchange: &Exchange) {
+        let path = exchange.path.as_deref().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let mut end = path.len().min(LONGEST_PATH);
+        while !path.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut route = Route {
+            server: exchange.server,
+            method: exchange.method.clone().unwrap_or_default(),
+            path: CompactString::new(&path[..end]),
+        };
+        if self.routes.len() >= MOST_ROUTES && !self.routes.contains_key(&route) {
+            route.path = CompactString::default();
+            route.method = CompactString::default();
+        }
+        let counted = self.routes.entry(route).or_default();
+        counted.exchanges += 1;
+        let class = exchange
+            .status
+            .map_or(0, |status| usize::from(status / 100).min(5));
+        counted.statuses[class] += 1;
+        if let Some(gap) = exchange.gaps.request_to_response {
+            counted.response.add(gap);
+        }
+        if let Some(gap) = exchange.gaps.total {
+            counted.total.add(gap);
+        }
+    }
+
+    /// Keeps it if it is among the slowest so far.
+    fn rank(&mut self, exchange: &Exchange) {
+        let Some(response) = exchange.slowness() else {
+            return;
+        };
+        let full = self.slowest.len() >= self.folding.slowest;
+        let faster = || {
+            self.slowest
+                .peek()
+                .is_none_or(|Reverse(fastest)| fastest.response >= response)
+        };
+        if exchange.probe || self.folding.slowest == 0 || full && faster() {
+            return;
+        }
+        if full {
+            self.slowest.pop();
+        }
+        self.slowest.push(Reverse(Slow {
+            response,
+            exchange: Box::new(exchange.clone()),
+        }));
+    }
+
+    fn write_routes(&mut self) {
+        let mut routes: Vec<_> = self.routes.drain().collect();
+        routes.sort_unstable_by(|a, b| {
+            b.1.exchanges
+                .cmp(&a.1.exchanges)
+                .then_with(|| a.0.cmp(&b.0))
+        });
+        for (route, counted) in routes {
+            let [_, informational, successful, redirected, refused, failed] = counted.statuses;
+            let mut gaps = serde_json::Map::new();
+            for (name, values) in [
+                ("request_to_response", &counted.response),
+                ("total", &counted.total),
+            ] {
+                if let Some(values) = values.to_json() {
+                    gaps.insert(name.to_owned(), values);
+                }
+            }
+            let other = route.method.is_empty();
+            self.lines.line(&json!({
+                "type": "route",
+                "server": route.server.to_string(),
+                "method": (!other).then_some(route.method.as_str()),
+                "path": (!other).then_some(route.path.as_str()),
+                "exchanges": counted.exchanges,
+                "statuses": {
+                    "1xx": informational,
+                    "2xx": successful,
+                    "3xx": redirected,
+                    "4xx": refused,
+                    "5xx": failed,
+                },
+                "gaps": gaps,
+            }));
+        }
+    }
+}
+
+impl<W: Write> Sink for FoldedReport<W> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        let whole = self.folding.all || exchange.good() != Some(true) || exchange.doubt.is_some();
+        if whole {
+            self.lines.exchange(exchange);
+            return;
+        }
+        self.lines.count(exchange);
+        self.fold(exchange);
+        self.rank(exchange);
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
+        if self.folding.all || !plain {
+            self.lines.connection(connection);
+        } else {
+            self.lines.count_connection(connection);
+        }
+    }
+}
+
+impl<W: Write> Report for FoldedReport<W> {
+    fn begin(&mut self, frame: FrameId, time: Timestamp) {
+        self.lines.begin(frame, time);
+    }
+
+    fn comment(&mut self, frame: FrameId, text: &str) {
+        self.lines.comment(frame, text);
+    }
+
+    fn sources(&mut self, sources: &[Source]) {
+        self.lines.sources(sources);
+    }
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        self.lines.after_frame()
+    }
+
+    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
+        let slowest = std::mem::take(&mut self.slowest).into_sorted_vec();
+        for Reverse(slow) in slowest {
+            self.lines.write_exchange(&slow.exchange);
+        }
+        self.write_routes();
+        self.lines.finish(capture)
+    }
+}
