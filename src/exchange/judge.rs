@@ -263,7 +263,14 @@ impl<'a> Facts<'a> {
             false => self.open.request_unreadable,
         };
         let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
+        // Of an answer that cannot be read, closes of the server's decide nothing: it may have been first all the same.
+        let server_was_first = self.is_unreadable()
+            && [self.wire.server.fin, self.wire.server.rst]
+                .into_iter()
+                .flatten()
+                .any(|other| other.mark.order < close.mark.order);
         let doubt = request_doubt
+            .or(self.open.response_unreadable.filter(|_| server_was_first))
             .or(doubt(first_is_sure && close.has_ack))
             .or(self.misread(close.acked))
             .or(unsettled);
