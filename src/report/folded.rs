@@ -268,3 +268,109 @@ impl<W: Write> Report for FoldedReport<W> {
         self.lines.finish(capture)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::super::json::{SCHEMA, Style};
+    use super::super::select::Filter;
+    use super::*;
+    use crate::exchange::Verdict;
+
+    fn lines(folding: Folding, exchanges: &[Exchange]) -> Vec<Value> {
+        let mut out = Vec::new();
+        let style = Style::Lines { live: true };
+        let json = JsonReport::new(&mut out, style, Filter::default(), false);
+        let mut report = FoldedReport::new(json, folding);
+        report.sources(&[Source {
+            kind: "live".to_owned(),
+            name: "pod".to_owned(),
+            interfaces: vec!["lo".to_owned()],
+        }]);
+        report.begin(FrameId::new(0, 1), fixtures::ORIGIN);
+        report.after_frame().unwrap();
+        for exchange in exchanges {
+            report.exchange(exchange);
+        }
+        let mut capture = Capture::default();
+        capture.totals.first = Some(fixtures::ORIGIN);
+        capture.totals.last = Some(fixtures::ORIGIN);
+        report.finish(&capture).unwrap();
+        drop(report);
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let values = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let values: Vec<Value> = values.collect();
+        for value in &values {
+            assert!(validator.is_valid(value), "{value:#}");
+        }
+        values
+    }
+
+    fn of_type<'a>(values: &'a [Value], kind: &str) -> Vec<&'a Value> {
+        values
+            .iter()
+            .filter(|value| value["type"] == kind)
+            .collect()
+    }
+
+    #[test]
+    fn good_ones_are_counted_and_the_others_told() {
+        let exchanges = fixtures::every_verdict();
+        let good = exchanges
+            .iter()
+            .filter(|one| one.good() == Some(true) && one.doubt.is_none())
+            .count();
+        let values = lines(
+            Folding {
+                all: false,
+                slowest: 0,
+            },
+            &exchanges,
+        );
+        let counted: u64 = of_type(&values, "route")
+            .iter()
+            .filter_map(|route| route["exchanges"].as_u64())
+            .sum();
+        let told = of_type(&values, "exchange").len();
+        assert_eq!((counted as usize, told), (good, exchanges.len() - good));
+        let summary = of_type(&values, "summary")[0];
+        assert_eq!(summary["exchanges"], exchanges.len());
+    }
+
+    #[test]
+    fn the_slowest_good_ones_are_told_too() {
+        let mut exchanges = vec![fixtures::every_verdict()[0].clone(); 9];
+        for (index, exchange) in exchanges.iter_mut().enumerate() {
+            assert_eq!(exchange.verdict, Verdict::Ok);
+            exchange.id = index as u64;
+            let millis = [3, 9, 1, 7, 5, 8, 2, 6, 4][index];
+            exchange.gaps.request_to_response = Some(Span::from_millis(millis));
+        }
+        let values = lines(
+            Folding {
+                all: false,
+                slowest: 3,
+            },
+            &exchanges,
+        );
+        let told: Vec<_> = of_type(&values, "exchange")
+            .iter()
+            .map(|one| one["id"].as_u64().unwrap())
+            .collect();
+        assert_eq!(told, [1, 5, 3]);
+        assert_eq!(of_type(&values, "route")[0]["exchanges"], 9);
+        assert_eq!(
+            lines(
+                Folding {
+                    all: true,
+                    slowest: 3
+                },
+                &exchanges
+            )
+            .len(),
+            9 + 3
+        );
+    }
+}
