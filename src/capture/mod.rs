@@ -42,6 +42,13 @@ pub enum Input {
         /// The reader: it is asked for no more than the next frame needs.
         reader: Box<dyn Read + Send>,
     },
+    /// Packets as they come from an agent, under the name of what it captures.
+    Live {
+        /// The name.
+        name: String,
+        /// The agent's stream.
+        reader: Box<dyn Read + Send>,
+    },
     /// A capture in memory, under a name for messages.
     Bytes {
         /// The name.
@@ -74,15 +81,18 @@ pub enum SourceKind {
     File,
     /// Standard input.
     Stdin,
+    /// An agent that captures now.
+    Live,
 }
 
 impl SourceKind {
-    /// `file` or `stdin`, as reports say it.
+    /// `file`, `stdin` or `live`, as reports say it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Stdin => "stdin",
+            Self::Live => "live",
         }
     }
 }

@@ -108,6 +108,9 @@ impl Source {
             Input::Reader { name, reader } => {
                 (SourceKind::File, name, Bytes::stream(count(reader)), None)
             }
+            Input::Live { name, reader } => {
+                (SourceKind::Live, name, Bytes::stream(count(reader)), None)
+            }
             Input::Bytes { name, bytes } => {
                 let total = bytes.len() as u64;
                 (SourceKind::File, name, Bytes::held(bytes), Some(total))
@@ -128,7 +131,7 @@ impl Source {
         };
         let label = match kind {
             SourceKind::Stdin => "standard input".to_owned(),
-            SourceKind::File => name.clone(),
+            SourceKind::File | SourceKind::Live => name.clone(),
         };
         if let Some(compression) =
             peek(&mut bytes, compressed::MAGIC_LEN, &label).map(Compression::of)?

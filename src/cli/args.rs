@@ -1,5 +1,7 @@
 //! What can be typed, and what it means once it is checked.
 
+use super::capture::CaptureArgs;
+use super::local::LocalArgs;
 use crate::capture::Input;
 use crate::report::select::Filter;
 use clap::error::ErrorKind;
@@ -25,14 +27,17 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Report(ReportArgs),
+    Capture(CaptureArgs),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,
 }
 
-/// Read captures and report a timing and a verdict for every HTTP request
+/// Report a timing and a verdict for every HTTP request, of captures or of this machine's packets now
 ///
 /// Reads pcap and pcapng, also packed with gzip or zstd. Several files are merged by time. Captures that are
 /// still being written can be piped in: tcpdump -U -w - | kubectl meshsniff report -o jsonl -
+///
+/// With --local, --pid, --container or --netns it captures itself, through meshsniff-agent, as root, until Ctrl-C.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit status: 0 the report was made, 1 an error (also when a file could be read only in part; \
@@ -79,6 +84,10 @@ pub(super) struct ReportArgs {
     /// When to use colour; auto asks the terminal and NO_COLOR (text)
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
+
+    /// A capture on this machine instead of files.
+    #[command(flatten)]
+    local: LocalArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,6 +107,8 @@ enum When {
 /// A `report` that can be made.
 pub(super) struct ReportOptions {
     pub(super) inputs: Vec<Input>,
+    /// A capture on this machine, in the place of inputs.
+    pub(super) local: Option<LocalArgs>,
     pub(super) format: Format,
     pub(super) all: bool,
     pub(super) slowest: usize,
@@ -119,7 +130,18 @@ impl ReportArgs {
     /// # Errors
     /// If it makes no sense: to be printed as wrong usage.
     pub(super) fn check(self) -> Result<ReportOptions, clap::Error> {
-        let no_input = self.files.is_empty();
+        let local = self.local.is_asked();
+        if local && !self.files.is_empty() {
+            let sentence =
+                "files and a capture on this machine are reported apart: name the one or the other";
+            return Err(wrong(ErrorKind::ArgumentConflict, sentence));
+        }
+        if !local && self.local.has_details() {
+            let sentence = "-i, --filter, --duration, --count and --snaplen are for a capture on this machine: add --local, \
+                            --pid, --container or --netns";
+            return Err(wrong(ErrorKind::ArgumentConflict, sentence));
+        }
+        let no_input = self.files.is_empty() && !local;
         if no_input && io::stdin().is_terminal() {
             return Err(wrong(
                 ErrorKind::MissingRequiredArgument,
@@ -153,7 +175,8 @@ impl ReportArgs {
         };
         let filters = self.filter_http.into_iter();
         Ok(ReportOptions {
-            live: no_input || stdins > 0,
+            live: no_input || stdins > 0 || local,
+            local: local.then_some(self.local),
             inputs,
             format: self.output,
             all: self.all,

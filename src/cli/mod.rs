@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
+//! | `capture` | `capture`: packets to a file or a pipe |
+//! | `local` | a capture on this machine, through the agent |
 //! | `progress` | the bar on stderr |
 //!
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage.
 
 mod args;
+mod capture;
+mod local;
 mod progress;
 mod report;
 
@@ -28,6 +32,7 @@ pub fn main() -> ExitCode {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
+        Command::Capture(args) => capture::run(&args),
         Command::Schema => schema(),
     };
     match result {

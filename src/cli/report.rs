@@ -1,6 +1,7 @@
 //! `report`: a capture is read, a report is written.
 
 use super::args::{Format, ReportOptions};
+use super::local::Agent;
 use super::progress::Progress;
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::{CaptureReader, Input, SourceInfo};
@@ -21,9 +22,17 @@ const DROPS_EVERY: u64 = 64;
 /// # Errors
 /// If nothing could be read, or the report could not be written.
 pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
-    let inputs = std::mem::take(&mut options.inputs);
     let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-    write(inputs, options, out, true)
+    let Some(local) = options.local.take() else {
+        let inputs = std::mem::take(&mut options.inputs);
+        return write(inputs, options, out, true);
+    };
+    let (agent, stream) = Agent::start(&local)?;
+    let input = Input::Live {
+        name: local.name(),
+        reader: Box::new(stream),
+    };
+    agent.finish(write(vec![input], options, out, false))
 }
 
 /// As [`run`], to any writer. `watched`: somebody may be looking at stderr.
@@ -239,6 +248,7 @@ mod tests {
 
     fn options(format: Format) -> ReportOptions {
         ReportOptions {
+            local: None,
             inputs: Vec::new(),
             format,
             all: false,

@@ -36,7 +36,7 @@ use std::io;
 /// Where packets came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// `file` or `stdin`.
+    /// `file`, `stdin` or `live`.
     pub kind: String,
     /// File name as it was given.
     pub name: String,

@@ -1,0 +1,248 @@
+//! Capturing on this machine, without a cluster: the same agent as in a pod, as a child process.
+//!
+//! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line every few seconds, passes
+//! on what it says, and asks it to stop: on Ctrl-C the capture ends, and what was captured is still reported.
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use serde_json::Value;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Where the agent is, if it is not beside this program or on the PATH.
+const PROGRAM: &str = "MESHSNIFF_AGENT";
+
+/// How often the agent hears that somebody is there, and how long it waits for that.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+const ALIVE_WITHIN: &str = "30s";
+
+/// A capture on this machine.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct LocalArgs {
+    /// Capture on this machine: in its own network namespace, unless one of the next three names another
+    #[arg(long, help_heading = "Capturing on this machine")]
+    pub(super) local: bool,
+
+    /// Capture in the network namespace of this process
+    #[arg(long, value_name = "PID", help_heading = "Capturing on this machine")]
+    pub(super) pid: Option<i32>,
+
+    /// Capture in the network namespace of this container of this machine (containerd, CRI-O, Docker, Podman)
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with = "pid",
+        help_heading = "Capturing on this machine"
+    )]
+    pub(super) container: Option<String>,
+
+    /// Capture in the network namespace at this path, such as /run/netns/NAME
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["pid", "container"], help_heading = "Capturing on this machine")]
+    pub(super) netns: Option<PathBuf>,
+
+    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        help_heading = "Capturing on this machine"
+    )]
+    pub(super) interface: Vec<String>,
+
+    /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
+    #[arg(
+        long,
+        value_name = "EXPRESSION",
+        help_heading = "Capturing on this machine"
+    )]
+    pub(super) filter: Option<String>,
+
+    /// End after this time, such as 30s or 5m
+    #[arg(long, value_name = "TIME", help_heading = "Capturing on this machine")]
+    pub(super) duration: Option<String>,
+
+    /// End after this many packets
+    #[arg(long, value_name = "N", help_heading = "Capturing on this machine")]
+    pub(super) count: Option<u64>,
+
+    /// Bytes of each packet to keep; the default keeps whole offloaded segments
+    #[arg(long, value_name = "BYTES", help_heading = "Capturing on this machine")]
+    pub(super) snaplen: Option<u32>,
+}
+
+impl LocalArgs {
+    /// Whether a capture on this machine was asked for.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.local || self.pid.is_some() || self.container.is_some() || self.netns.is_some()
+    }
+
+    /// Whether anything was said that has a meaning for such a capture only.
+    pub(super) const fn has_details(&self) -> bool {
+        !self.interface.is_empty()
+            || self.filter.is_some()
+            || self.duration.is_some()
+            || self.count.is_some()
+            || self.snaplen.is_some()
+    }
+
+    /// What is captured, for messages and reports.
+    pub(super) fn name(&self) -> String {
+        match (&self.pid, &self.container, &self.netns) {
+            (Some(pid), ..) => format!("process {pid}"),
+            (_, Some(id), _) => format!("container {id}"),
+            (.., Some(path)) => path.display().to_string(),
+            _ => "this machine".to_owned(),
+        }
+    }
+
+    fn to_command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.args(["capture", "--heartbeat", ALIVE_WITHIN]);
+        if let Some(pid) = self.pid {
+            command.args(["--pid", &pid.to_string()]);
+        }
+        if let Some(id) = &self.container {
+            command.args(["--container-id", id]);
+        }
+        if let Some(path) = &self.netns {
+            command.arg("--netns").arg(path);
+        }
+        for name in &self.interface {
+            command.args(["--interface", name]);
+        }
+        for (option, value) in [
+            ("--filter", self.filter.clone()),
+            ("--duration", self.duration.clone()),
+            ("--count", self.count.map(|count| count.to_string())),
+            ("--snaplen", self.snaplen.map(|bytes| bytes.to_string())),
+        ] {
+            if let Some(value) = value {
+                command.arg(option).arg(value);
+            }
+        }
+        command
+    }
+}
+
+/// An agent at work.
+pub(super) struct Agent {
+    child: Child,
+    /// Ends the thread of the heartbeats when it is dropped.
+    alive: Sender<()>,
+    said: JoinHandle<Option<String>>,
+}
+
+impl Agent {
+    /// Starts it; what it captures comes as pcapng.
+    ///
+    /// # Errors
+    /// If there is no agent.
+    pub(super) fn start(args: &LocalArgs) -> anyhow::Result<(Self, ChildStdout)> {
+        let program = program()?;
+        let mut command = args.to_command(&program);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = command.spawn();
+        let mut child = started.with_context(|| {
+            format!(
+                "{} cannot be started: name another agent in {PROGRAM}",
+                program.display()
+            )
+        })?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            bail!("the agent has no pipes");
+        };
+        let stdin = Arc::new(Mutex::new(stdin));
+        let on_signal = Arc::clone(&stdin);
+        ctrlc::set_handler(move || tell(&on_signal, "stop"))
+            .context("Ctrl-C cannot be waited for")?;
+        let (alive, ended) = channel();
+        thread::spawn(move || {
+            while ended.recv_timeout(ALIVE_EVERY) == Err(RecvTimeoutError::Timeout) {
+                tell(&stdin, "alive");
+            }
+        });
+        let said = thread::spawn(move || listen(stderr));
+        Ok((Self { child, alive, said }, stdout))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it did not do what was asked: what it said, or else what came of `result`.
+    pub(super) fn finish<T>(mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        // Nobody reads its stream any more: it ends by itself, if it has not.
+        drop(self.alive);
+        let status = self
+            .child
+            .wait()
+            .context("the agent cannot be waited for")?;
+        let error = self.said.join().ok().flatten();
+        match (error, result) {
+            (Some(error), _) => Err(anyhow!(error)),
+            (None, Ok(value)) if status.success() => Ok(value),
+            (None, Ok(_)) => Err(anyhow!(
+                "the agent ended without a word ({status}): the capture may be cut short"
+            )),
+            (None, Err(error)) => Err(error),
+        }
+    }
+}
+
+fn tell(stdin: &Mutex<ChildStdin>, line: &str) {
+    let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
+    // An agent that has ended hears nothing.
+    let _ = writeln!(stdin, "{line}");
+}
+
+/// Passes on what the agent says; returns its error, if it has one.
+fn listen(stderr: ChildStderr) -> Option<String> {
+    let mut failed = None;
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        let message = said["message"].as_str().unwrap_or(&line).to_owned();
+        match said["type"].as_str() {
+            Some("error") => failed = Some(message),
+            kind => {
+                let mut shown = String::new();
+                if kind == Some("warning") {
+                    shown.push_str("warning: ");
+                }
+                crate::report::push_shown(&mut shown, &message);
+                let _ = writeln!(io::stderr(), "{shown}");
+            }
+        }
+    }
+    failed
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    const NAME: &str = "meshsniff-agent";
+    if let Some(named) = std::env::var_os(PROGRAM) {
+        return Ok(named.into());
+    }
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|own| own.with_file_name(NAME));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(NAME));
+    let found = beside
+        .into_iter()
+        .chain(on_path)
+        .find(|program| program.is_file());
+    found.ok_or_else(|| {
+        anyhow!(
+            "there is no {NAME} beside this program or on the PATH: build it with cargo build --release --features \
+             agent --bin {NAME}, or name it in {PROGRAM}"
+        )
+    })
+}
