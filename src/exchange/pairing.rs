@@ -101,6 +101,8 @@ pub(super) struct Pairing {
     taint: Option<Doubt>,
     /// Why the server's stream is lost.
     server_lost: Option<Doubt>,
+    /// Why requests may be missing from the capture that were answered all the same.
+    after_hole: Option<Doubt>,
     /// Why it is in doubt that the client still speaks HTTP: it asked for an upgrade, and the answer was not seen.
     perhaps_tunnel: Option<Doubt>,
     /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch that could
@@ -144,6 +146,7 @@ impl Pairing {
             pipelines: false,
             taint: (!whole).then_some(Doubt::CaptureStartedLate),
             server_lost: (!whole).then_some(Doubt::CaptureStartedLate),
+            after_hole: None,
             perhaps_tunnel: None,
             server_resumed: None,
             forced,
@@ -611,6 +614,7 @@ impl Pairing {
     fn lose_client(&mut self, why: Option<Doubt>, at: &Progress) {
         self.client = Client::Lost;
         self.taint = why.or(self.taint);
+        self.after_hole = self.after_hole.or(why);
         self.server_high_at_client = at.server_high;
     }
 
@@ -837,6 +841,10 @@ impl Pairing {
             };
             return;
         };
+        if at.client_acked <= open.request_from {
+            // A server that has not so much as acknowledged a request answers another one, if there may be one.
+            open.taint = open.taint.or(self.after_hole);
+        }
         open.exchange.status = Some(head.status);
         open.exchange.events.response_start = Some(start);
         open.response_from = Some(from);
