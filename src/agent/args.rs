@@ -1,7 +1,7 @@
 //! What can be asked of the agent.
 
 use super::live::WHOLE;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,6 +82,12 @@ pub struct CaptureArgs {
     /// What to capture.
     #[command(flatten)]
     pub live: LiveArgs,
+    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no HTTP
+    #[arg(long)]
+    pub headers_only: bool,
+    /// Mask the values of these header fields, such as authorization,cookie
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub redact: Vec<String>,
     /// End after this many bytes of the stream
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub size: Option<u64>,
@@ -105,9 +111,25 @@ pub struct ReportArgs {
     /// Take this TCP port for HTTP whatever its first bytes look like; may be given several times
     #[arg(long, value_name = "PORT")]
     pub port: Vec<u16>,
+    /// Leave these out of what is told of an exchange: query, path, host, request-id
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub redact: Vec<Part>,
     /// Count health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     pub probes: bool,
+}
+
+/// What can be left out of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// What follows the ? of a request target.
+    Query,
+    /// The request target.
+    Path,
+    /// `Host`.
+    Host,
+    /// `x-request-id`.
+    RequestId,
 }
 
 /// `hold`.

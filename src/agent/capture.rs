@@ -5,8 +5,10 @@ use super::clock;
 use super::ending::{Ending, Reason, write_or_end};
 use super::live::{self, Packet, Receiver, Tap};
 use super::queue::Queue;
+use super::redact::{Redaction, Redactor};
 use super::setup::{self, Running};
 use super::talk::Talk;
+use crate::packet::{Frame, FrameId, LinkType};
 use crate::stream::blocks::{self, Interface, Section, Statistics};
 use crate::time::Timestamp;
 use anyhow::{Context as _, bail};
@@ -143,10 +145,20 @@ struct Recorder<'a> {
     next_statistics: Instant,
     packets_left: u64,
     bytes_left: u64,
+    redactor: Option<Redactor>,
+    links: Vec<Option<LinkType>>,
 }
 
 impl<'a> Recorder<'a> {
     fn new(args: &CaptureArgs, running: &'a Running, taps: &[Tap], queue: &'a Queue) -> Self {
+        let redaction = Redaction {
+            headers_only: args.headers_only,
+            fields: args
+                .redact
+                .iter()
+                .map(|name| name.trim().to_ascii_lowercase())
+                .collect(),
+        };
         let mut batch = Vec::with_capacity(BATCH * 2);
         blocks::section(
             &mut batch,
@@ -178,6 +190,11 @@ impl<'a> Recorder<'a> {
             next_statistics: clock::now() + STATISTICS_EVERY,
             packets_left: args.live.count.unwrap_or(u64::MAX),
             bytes_left: args.size.unwrap_or(u64::MAX),
+            redactor: redaction.is_asked().then(|| Redactor::new(redaction)),
+            links: taps
+                .iter()
+                .map(|tap| LinkType::from_number(u32::from(tap.link_type)).ok())
+                .collect(),
             batch,
         };
         // A reader that waits for the header sees at once that the capture runs.
@@ -248,12 +265,25 @@ impl<'a> Recorder<'a> {
 impl Receiver for Recorder<'_> {
     fn packet(&mut self, packet: &Packet<'_>) -> bool {
         let before = self.batch.len();
+        let data = match (&mut self.redactor, self.links[packet.interface]) {
+            (None, _) => packet.data,
+            (Some(redactor), Some(link)) => redactor.apply(&Frame {
+                id: FrameId::default(),
+                time: packet.time,
+                interface: packet.interface as u32,
+                link,
+                wire_len: packet.wire_len,
+                data: packet.data,
+            }),
+            // What cannot be looked into cannot be told to be harmless.
+            (Some(_), None) => &[],
+        };
         blocks::packet(
             &mut self.batch,
             packet.interface as u32,
             packet.time,
             packet.wire_len,
-            packet.data,
+            data,
             packet.direction,
         );
         let bytes = self.batch.len() - before;

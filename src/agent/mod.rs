@@ -15,6 +15,7 @@
 //! | [`rights`] | giving up every right before the first packet is looked at |
 //! | [`ending`] | why and when it ends |
 //! | [`setup`] | all of that in order |
+//! | [`redact`] | leaving out of packets what must not leave the node |
 //! | [`queue`] | between the thread that captures and the one that writes |
 //! | [`capture`], [`report`], [`hold`] | the commands |
 //! | [`talk`] | what is said on stderr |
@@ -29,6 +30,7 @@ pub mod interfaces;
 pub mod live;
 pub mod namespace;
 pub mod queue;
+pub mod redact;
 pub mod report;
 pub mod rights;
 pub mod setup;

@@ -3,7 +3,7 @@
 //! The thread that empties the rings analyses too: what is cheaper than to carry packets elsewhere. Lines go through
 //! the same bounded queue as packets do, so that a slow reader never holds the analyser up.
 
-use super::args::ReportArgs;
+use super::args::{Part, ReportArgs};
 use super::capture;
 use super::ending::Ending;
 use super::live::{self, Packet, Receiver, Tap};
@@ -12,7 +12,7 @@ use super::setup::{self, Running};
 use super::talk::Talk;
 use crate::analyzer::{Analyzer, Options};
 use crate::packet::{Frame, FrameId, LinkType};
-use crate::report::folded::{FoldedReport, Folding};
+use crate::report::folded::{FoldedReport, Folding, Redacted};
 use crate::report::json::{JsonReport, Style};
 use crate::report::select::Filter;
 use crate::report::{Capture, Report, Source};
@@ -84,6 +84,12 @@ fn analyse(args: &ReportArgs, mut running: Running, queue: &Queue) -> io::Result
     let folding = Folding {
         all: args.all,
         slowest: usize::from(args.slowest),
+        redacted: Redacted {
+            query: args.redact.contains(&Part::Query),
+            path: args.redact.contains(&Part::Path),
+            host: args.redact.contains(&Part::Host),
+            request_id: args.redact.contains(&Part::RequestId),
+        },
     };
     let mut report = FoldedReport::new(json, folding);
     report.sources(&[Source {

@@ -30,6 +30,44 @@ pub struct Folding {
     pub all: bool,
     /// How many of the slowest good ones.
     pub slowest: usize,
+    /// What is left out of what is told.
+    pub redacted: Redacted,
+}
+
+/// Parts of an exchange that are not told, because they may be secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Redacted {
+    /// The query of a request target.
+    pub query: bool,
+    /// The whole target.
+    pub path: bool,
+    /// `Host`.
+    pub host: bool,
+    /// `x-request-id`.
+    pub request_id: bool,
+}
+
+impl Redacted {
+    fn any(self) -> bool {
+        self.query || self.path || self.host || self.request_id
+    }
+
+    fn apply(self, exchange: &mut Exchange) {
+        const MASK: &str = "redacted";
+        let query = exchange.path.as_deref().and_then(|path| path.find('?'));
+        if self.path && exchange.path.is_some() {
+            exchange.path = Some(MASK.into());
+        } else if let (true, Some(at), Some(path)) = (self.query, query, &mut exchange.path) {
+            path.truncate(at + 1);
+            path.push_str(MASK);
+        }
+        if self.host && exchange.authority.is_some() {
+            exchange.authority = Some(MASK.into());
+        }
+        if self.request_id && exchange.request_id.is_some() {
+            exchange.request_id = Some(MASK.into());
+        }
+    }
 }
 
 /// A report that folds.
@@ -222,6 +260,14 @@ impl<W: Write> FoldedReport<W> {
 
 impl<W: Write> Sink for FoldedReport<W> {
     fn exchange(&mut self, exchange: &Exchange) {
+        let mut redacted = None;
+        let exchange = if self.folding.redacted.any() {
+            let redacted = redacted.insert(exchange.clone());
+            self.folding.redacted.apply(redacted);
+            redacted
+        } else {
+            exchange
+        };
         let whole = self.folding.all || exchange.good() != Some(true) || exchange.doubt.is_some();
         if whole {
             self.lines.exchange(exchange);
@@ -326,6 +372,7 @@ mod tests {
             Folding {
                 all: false,
                 slowest: 0,
+                redacted: Redacted::default(),
             },
             &exchanges,
         );
@@ -352,6 +399,7 @@ mod tests {
             Folding {
                 all: false,
                 slowest: 3,
+                redacted: Redacted::default(),
             },
             &exchanges,
         );
@@ -365,12 +413,39 @@ mod tests {
             lines(
                 Folding {
                     all: true,
-                    slowest: 3
+                    slowest: 3,
+                    redacted: Redacted::default(),
                 },
                 &exchanges
             )
             .len(),
             9 + 3
         );
+    }
+
+    #[test]
+    fn what_is_redacted_is_not_told() {
+        let mut exchange = fixtures::every_verdict()[0].clone();
+        exchange.path = Some("/items?token=secret".into());
+        exchange.authority = Some("secret.example".into());
+        exchange.request_id = Some("secret-id".into());
+        let told = |redacted| {
+            let folding = Folding {
+                all: true,
+                slowest: 0,
+                redacted,
+            };
+            of_type(&lines(folding, &[exchange.clone()]), "exchange")[0].to_string()
+        };
+        assert!(told(Redacted::default()).contains("token=secret"));
+        let all = Redacted {
+            query: true,
+            path: false,
+            host: true,
+            request_id: true,
+        };
+        let said = told(all);
+        assert!(!said.contains("secret"), "{said}");
+        assert!(said.contains("/items?redacted"), "{said}");
     }
 }
