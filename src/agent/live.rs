@@ -207,6 +207,7 @@ impl Tap {
 /// Which way an Ethernet frame went, by who sent it.
 fn direction(link_type: u16, address: Option<[u8; 6]>, data: &[u8]) -> Direction {
     const ETHERNET: u16 = 1;
+    const COOKED: u16 = 113;
     const COOKED_2: u16 = 276;
     match (link_type, address, data) {
         (ETHERNET, Some(own), [_, _, _, _, _, _, sender @ ..]) if sender.len() >= 6 => {
@@ -217,7 +218,8 @@ fn direction(link_type: u16, address: Option<[u8; 6]>, data: &[u8]) -> Direction
             }
         }
         // The cooked header's packet type: 4 is outgoing.
-        (COOKED_2, _, [_, _, _, _, _, _, _, _, _, _, kind, ..]) => match kind {
+        (COOKED, _, [0, kind, ..])
+        | (COOKED_2, _, [_, _, _, _, _, _, _, _, _, _, kind, ..]) => match kind {
             4 => Direction::Outbound,
             _ => Direction::Inbound,
         },

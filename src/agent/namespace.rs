@@ -75,7 +75,8 @@ impl Namespace {
     /// If the process is gone, or may not be looked at.
     pub fn of(pid: i32) -> Result<Self, NamespaceError> {
         let gone = || NamespaceError::Gone(pid);
-        let named = Pid::from_raw(pid).ok_or_else(gone)?;
+        // Numbers below 0 are groups of processes elsewhere, and no process ids at all there.
+        let named = Pid::from_raw(pid.max(0)).ok_or_else(gone)?;
         // First the process, then what belongs to it: a process id may be used again.
         let process = pidfd_open(named, PidfdFlags::empty()).map_err(|_| gone())?;
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));

@@ -10,7 +10,6 @@ use super::rights;
 use super::talk::Talk;
 use super::target::{self, Target};
 use anyhow::{Context as _, bail};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde_json::json;
 use std::io::{self, IsTerminal as _, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,18 +40,17 @@ enum Watch {
     Nothing,
     /// A process.
     Process(Namespace),
-    /// The folder of a namespace's name.
-    Name(Inotify),
+    /// A namespace's name.
+    Name(NameWatch),
 }
 
 impl Running {
-    /// Readable when the target is gone.
+    /// Readable when the target's process is gone.
     #[must_use]
     pub fn target(&self) -> Option<BorrowedFd<'_>> {
         match &self.watch {
-            Watch::Nothing => None,
+            Watch::Nothing | Watch::Name(_) => None,
             Watch::Process(namespace) => namespace.watch().map(AsFd::as_fd),
-            Watch::Name(inotify) => Some(inotify.as_fd()),
         }
     }
 }
@@ -81,8 +79,9 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
 
 fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Watch, bool)> {
     if let Some(path) = &args.netns {
+        // First the name, then what it stands for: it may be taken away in between.
+        let watch = NameWatch::new(path).map_or(Watch::Nothing, Watch::Name);
         let namespace = Namespace::at(path)?;
-        let watch = watch_name(path).map_or(Watch::Nothing, Watch::Name);
         return Ok((namespace, path.display().to_string(), watch, false));
     }
     if let Some(pid) = args.pid {
@@ -115,15 +114,6 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Wat
     let watch = Watch::Process(Namespace::of_found(&found)?);
     let namespace = Namespace::of_found(&found)?;
     Ok((namespace, target.describe(), watch, found.sidecar))
-}
-
-/// Tells when a namespace's name is taken away: the namespace itself lives on as long as it is being captured.
-fn watch_name(path: &Path) -> Option<Inotify> {
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-    let events =
-        AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_UNMOUNT;
-    inotify.add_watch(path, events).ok()?;
-    Some(inotify)
 }
 
 /// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up every right.
