@@ -38,6 +38,9 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
     }
     let (running, mut out) = setup::set_up(&args.live, talk, || open_output(&args.write))?;
     let ending = running.ending.clone();
+    if args.write == Path::new("-") {
+        ending.watch_reader().context("no thread can be started")?;
+    }
     let queue = Queue::new(args.live.queue_size as usize * 1024);
     let recorded = thread::scope(|scope| {
         let recording = thread::Builder::new()
@@ -52,7 +55,7 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
     });
     ending.finished();
     let totals = recorded?;
-    say_end(&totals, &ending, talk);
+    say_end(&totals, "packets", &ending, talk);
     Ok(())
 }
 
@@ -90,8 +93,8 @@ pub(super) fn write(queue: &Queue, out: &mut impl Write, ending: &Ending) {
     }
 }
 
-/// Sums over all interfaces, for the last line.
-pub(super) fn say_end(totals: &Statistics, ending: &Ending, talk: Talk) {
+/// Sums over all interfaces, for the last line; `queued` is what the queue held.
+pub(super) fn say_end(totals: &Statistics, queued: &str, ending: &Ending, talk: Talk) {
     let Some(reason) = ending.reason() else {
         return;
     };
@@ -99,8 +102,8 @@ pub(super) fn say_end(totals: &Statistics, ending: &Ending, talk: Talk) {
     let mut message = format!("{} packets captured, {reason}", totals.delivered);
     if lost > 0 {
         message = format!(
-            "{message}; {} packets were lost in the kernel and {} because the stream was not read fast enough: the \
-             capture lacks them",
+            "{message}; {} packets were lost in the kernel and {} {queued} because the stream was not read fast enough: \
+             it lacks them",
             totals.kernel_dropped, totals.queue_dropped
         );
     }

@@ -6,9 +6,12 @@
 //! without a word never returns.
 
 use super::clock;
+use super::namespace::NameWatch;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use std::fmt;
 use std::io::{self, BufRead, PipeReader, PipeWriter, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -70,7 +73,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stop => f.write_str("a stop line came"),
+            Self::Stop => f.write_str("it was asked to stop"),
             Self::StdinClosed => f.write_str("standard input was closed"),
             Self::NoHeartbeat(time) => write!(f, "no heartbeat came for {} s", time.as_secs()),
             Self::Signal(name) => write!(f, "{name} came"),
@@ -245,6 +248,43 @@ impl Ending {
                 // Its end without a word is that of the container: nothing of this process will be left.
                 if matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
                     ending.decide(Reason::Signal("SIGTERM"));
+                }
+            })
+            .map(drop)
+    }
+
+    /// Starts the thread that waits until a namespace's name is gone.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn watch_name(&self, name: NameWatch) -> io::Result<()> {
+        let ending = self.clone();
+        thread::Builder::new()
+            .name("name".to_owned())
+            .spawn(move || {
+                if name.wait() {
+                    ending.decide(Reason::TargetGone);
+                }
+            })
+            .map(drop)
+    }
+
+    /// Starts the thread that waits until nobody reads standard output any more: where nothing happens, nothing is
+    /// written that would tell.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn watch_reader(&self) -> io::Result<()> {
+        let ending = self.clone();
+        thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || {
+                let out = io::stdout();
+                // Asked for nothing, it returns when the other end is closed, and for a file never.
+                let mut polled = [PollFd::new(out.as_fd(), PollFlags::empty())];
+                while poll(&mut polled, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
+                if polled[0].any() == Some(true) {
+                    ending.decide(Reason::ReaderGone);
                 }
             })
             .map(drop)

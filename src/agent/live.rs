@@ -218,11 +218,12 @@ fn direction(link_type: u16, address: Option<[u8; 6]>, data: &[u8]) -> Direction
             }
         }
         // The cooked header's packet type: 4 is outgoing.
-        (COOKED, _, [0, kind, ..])
-        | (COOKED_2, _, [_, _, _, _, _, _, _, _, _, _, kind, ..]) => match kind {
-            4 => Direction::Outbound,
-            _ => Direction::Inbound,
-        },
+        (COOKED, _, [0, kind, ..]) | (COOKED_2, _, [_, _, _, _, _, _, _, _, _, _, kind, ..]) => {
+            match kind {
+                4 => Direction::Outbound,
+                _ => Direction::Inbound,
+            }
+        }
         _ => Direction::Unknown,
     }
 }

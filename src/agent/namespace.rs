@@ -5,7 +5,9 @@
 
 use super::target::{self, Found};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -132,6 +134,46 @@ impl Namespace {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })
+    }
+}
+
+/// Tells when a namespace's name is taken away: the namespace itself lives on as long as it is being captured.
+///
+/// The name is a mount point, of which nothing is heard when it goes; so the folder is listened to.
+#[derive(Debug)]
+pub(super) struct NameWatch {
+    inotify: Inotify,
+    name: OsString,
+}
+
+impl NameWatch {
+    /// `None` if it cannot be watched.
+    pub(super) fn new(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_owned();
+        let folder = match path.parent()? {
+            empty if empty.as_os_str().is_empty() => Path::new("."),
+            folder => folder,
+        };
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
+        let events = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM;
+        inotify.add_watch(folder, events).ok()?;
+        Some(Self { inotify, name })
+    }
+
+    /// Waits until it is gone. `false`: that will never be known.
+    pub(super) fn wait(&self) -> bool {
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => {
+                    let mut names = events.iter().filter_map(|event| event.name.as_ref());
+                    if names.any(|name| *name == self.name) {
+                        return true;
+                    }
+                }
+                Err(nix::Error::EINTR) => {}
+                Err(_) => return false,
+            }
+        }
     }
 }
 

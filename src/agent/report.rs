@@ -18,6 +18,7 @@ use crate::report::select::Filter;
 use crate::report::{Capture, Report, Source};
 use crate::stream::blocks::Statistics;
 use anyhow::Context as _;
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
     let (running, mut out) = setup::set_up(&args.live, talk, || Ok(io::stdout()))?;
     let ending = running.ending.clone();
+    ending.watch_reader().context("no thread can be started")?;
     let queue = Queue::new(args.live.queue_size as usize * 1024);
     let analysed = thread::scope(|scope| {
         let analysing = thread::Builder::new()
@@ -45,7 +47,7 @@ pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
         }
     });
     ending.finished();
-    capture::say_end(&analysed?, &ending, talk);
+    capture::say_end(&analysed?, "lines", &ending, talk);
     Ok(())
 }
 
@@ -53,8 +55,16 @@ pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
 struct Lines<'a> {
     queue: &'a Queue,
     batch: Vec<u8>,
-    /// Batches given up because nobody read them in time.
-    lost: u64,
+    fate: &'a Fate,
+}
+
+/// What became of lines.
+#[derive(Debug, Default)]
+struct Fate {
+    /// Lines given up because nobody read them in time.
+    lost: Cell<u64>,
+    /// The last ones come: they are few, the sums are among them, and so none of them is given up.
+    ends: Cell<bool>,
 }
 
 impl Write for Lines<'_> {
@@ -65,8 +75,13 @@ impl Write for Lines<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.fate.ends.get() {
+            self.queue.push_always(&mut self.batch);
+            return Ok(());
+        }
+        let lines = memchr::memchr_iter(b'\n', &self.batch).count() as u64;
         if !self.batch.is_empty() && !self.queue.push(&mut self.batch) {
-            self.lost += 1;
+            self.fate.lost.set(self.fate.lost.get() + lines);
         }
         Ok(())
     }
@@ -74,10 +89,11 @@ impl Write for Lines<'_> {
 
 fn analyse(args: &ReportArgs, mut running: Running, queue: &Queue) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
+    let fate = Fate::default();
     let lines = Lines {
         queue,
         batch: Vec::new(),
-        lost: 0,
+        fate: &fate,
     };
     let style = Style::Lines { live: true };
     let json = JsonReport::new(lines, style, Filter::default(), args.probes);
@@ -110,6 +126,7 @@ fn analyse(args: &ReportArgs, mut running: Running, queue: &Queue) -> io::Result
         unsupported: 0,
         left: args.live.count.unwrap_or(u64::MAX),
         statistics: Statistics::default(),
+        fate: &fate,
         ending: &running.ending,
     };
     let result = live::run(
@@ -135,6 +152,7 @@ struct Analysis<'a, W: Write> {
     unsupported: u64,
     left: u64,
     statistics: Statistics,
+    fate: &'a Fate,
     ending: &'a Ending,
 }
 
@@ -148,7 +166,10 @@ impl<W: Write> Analysis<'_, W> {
     fn finish(mut self) -> io::Result<Statistics> {
         self.analyzer.finish(&mut self.report);
         self.statistics.delivered = self.frames;
-        let errors = match self.ending.reason() {
+        self.fate.ends.set(true);
+        let lost = self.fate.lost.get();
+        self.statistics.queue_dropped = lost;
+        let mut errors = match self.ending.reason() {
             Some(super::ending::Reason::InterfaceGone(name)) => {
                 vec![format!(
                     "the interface {name} went away: what came before is reported"
@@ -156,6 +177,11 @@ impl<W: Write> Analysis<'_, W> {
             }
             _ => Vec::new(),
         };
+        if lost > 0 {
+            errors.push(format!(
+                "{lost} lines were lost because the report was not read fast enough: the sums count what they told"
+            ));
+        }
         self.report.finish(&Capture {
             totals: self.analyzer.totals().clone(),
             dropped: Some(self.statistics.kernel_dropped),

@@ -5,7 +5,7 @@ use super::ending::{self, Ending};
 use super::hold;
 use super::interfaces;
 use super::live::{self, Tap};
-use super::namespace::Namespace;
+use super::namespace::{NameWatch, Namespace};
 use super::rights;
 use super::talk::Talk;
 use super::target::{self, Target};
@@ -32,7 +32,7 @@ pub struct Running {
     pub woken: PipeReader,
     /// What is captured, in words.
     pub description: String,
-    watch: Watch,
+    process: Option<Namespace>,
 }
 
 /// What tells that the target is gone.
@@ -48,10 +48,7 @@ impl Running {
     /// Readable when the target's process is gone.
     #[must_use]
     pub fn target(&self) -> Option<BorrowedFd<'_>> {
-        match &self.watch {
-            Watch::Nothing | Watch::Name(_) => None,
-            Watch::Process(namespace) => namespace.watch().map(AsFd::as_fd),
-        }
+        self.process.as_ref()?.watch().map(AsFd::as_fd)
     }
 }
 
@@ -145,6 +142,16 @@ pub fn set_up<T>(
     let (ending, woken) = Ending::new().context("no pipe can be had")?;
     // One thread until here: the others inherit what is left.
     rights::give_up()?;
+    let process = match watch {
+        Watch::Nothing => None,
+        Watch::Process(namespace) => Some(namespace),
+        Watch::Name(name) => {
+            ending
+                .watch_name(name)
+                .context("no thread can be started")?;
+            None
+        }
+    };
     start_watchers(args, &ending, hold).context("no thread can be started")?;
     let names: Vec<_> = taps.iter().map(|tap| tap.name.as_str()).collect();
     talk.say(
@@ -157,7 +164,7 @@ pub fn set_up<T>(
         ending,
         woken,
         description,
-        watch,
+        process,
     };
     Ok((running, more))
 }
