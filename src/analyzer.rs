@@ -151,6 +151,12 @@ impl Analyzer {
         }
     }
 
+    /// Says that no frame of before `now` will come any more: connections that are over need not wait for the next one.
+    /// Only a live capture can know that; its caller has the clock.
+    pub fn quiet_until<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
+        self.tracker.let_go(now, sink);
+    }
+
     /// The capture has ended: settles everything left.
     pub fn finish<S: Sink + ?Sized>(&mut self, sink: &mut S) {
         self.tracker.finish(sink);

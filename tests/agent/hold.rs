@@ -1,0 +1,154 @@
+//! `hold`, the helper pod's main process, and what captures in a helper refuse.
+
+use crate::http::{Server, talk};
+use crate::netns::{Netns, unique};
+use crate::program::{Program, agent};
+use crate::targets::uid;
+use crate::tools::{END, IP, can};
+use nix::sys::signal::Signal;
+use std::process::Command;
+use std::time::Duration;
+
+/// The agent in a helper of its own.
+fn of(hold: &str, args: &[&str]) -> Command {
+    let mut command = agent(args);
+    command.env("MESHSNIFF_HOLD", hold);
+    command
+}
+
+#[test]
+fn it_ends_when_nobody_comes() {
+    let hold = unique("meshsniff-test-hold");
+    let mut program = Program::ready(of(&hold, &["hold", "--first", "500ms"]));
+    let ended = program.end(Duration::from_millis(500) + END);
+    assert!(ended.status.success());
+    assert_eq!(ended.last()["type"], "end");
+    assert_eq!(ended.last()["message"], "no capture runs any more");
+}
+
+#[test]
+fn there_is_only_one() {
+    let hold = unique("meshsniff-test-hold");
+    let _first = Program::ready(of(&hold, &["hold"]));
+    let mut second = Program::start(of(&hold, &["hold"]));
+    let ended = second.end(END);
+    assert_eq!(ended.status.code(), Some(1));
+    let message = ended.last()["message"].to_string();
+    assert!(
+        message.contains("another hold runs here already"),
+        "{message}"
+    );
+}
+
+#[test]
+fn it_lives_as_long_as_captures_do() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let hold = unique("meshsniff-test-hold");
+    let args = ["hold", "--first", "1s", "--after", "1s"];
+    let mut holding = Program::ready(of(&hold, &args));
+    let args = ["capture", "--netns", &netns.path(), "-i", "lo"];
+    let mut first = Program::ready(of(&hold, &args));
+    let mut second = Program::ready(of(&hold, &args));
+    let (one, other) = (first.stream(), second.stream());
+    // Longer than either of its times.
+    assert!(!holding.ends(Duration::from_millis(1500)));
+    first.stop(one);
+    assert!(!holding.ends(Duration::from_millis(1500)));
+    // One that is killed tells nobody either.
+    second.signal(Signal::SIGKILL);
+    assert!(second.ends(END));
+    let ended = holding.end(Duration::from_secs(1) + END);
+    assert!(ended.status.success());
+    assert_eq!(ended.last()["message"], "no capture runs any more");
+    drop(other);
+}
+
+#[test]
+fn it_ends_its_captures_and_then_itself() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let server = Server::start(&netns);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let hold = unique("meshsniff-test-hold");
+        let mut holding = Program::ready(of(&hold, &["hold"]));
+        let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-f", "tcp"];
+        let mut captures = [(); 2].map(|()| {
+            let mut program = Program::ready(of(&hold, &args));
+            let stream = program.stream();
+            (program, stream)
+        });
+        talk(&netns, server.local(), 3);
+        for (_, stream) in &mut captures {
+            stream.wait("the traffic", |capture| capture.settled(1));
+        }
+        holding.signal(signal);
+        let ended = holding.end(END);
+        for (program, stream) in captures {
+            let (_, capture) = program.ends_by("signal", stream);
+            assert!(capture.settled(1));
+        }
+        assert!(ended.status.success());
+        let last = ended.last();
+        assert_eq!(last["captures"], 0, "it ended before its captures: {last}");
+        assert_eq!(last["message"], format!("{signal} came"));
+    }
+}
+
+#[test]
+fn a_helper_captures_only_the_pods_it_was_started_for() {
+    if !can(&[IP]) {
+        return;
+    }
+    let (ours, theirs) = (uid(), uid());
+    let netns = Netns::new();
+    let path = netns.path();
+    let pinned = format!("{ours},{}", uid());
+    let of_pod =
+        format!("pod {theirs} is not among the targets of this helper: start a helper for it");
+    let path_or_pid = "--pid and --netns are not for a helper pod: name a pod with --pod-uid";
+    let none = "this helper captures the pods it was started for: name one with --pod-uid";
+    let cases: [(&[&str], &str); 6] = [
+        (&["--pod-uid", &theirs], &of_pod),
+        (&["--pid", "1"], path_or_pid),
+        (&["--netns", &path], path_or_pid),
+        (&[], none),
+        (&["--container-id", "abc"], none),
+        // Neither a part of one nor all of them.
+        (
+            &["--pod-uid", ""],
+            "pod  is not among the targets of this helper: start a helper for it",
+        ),
+    ];
+    for command in ["capture", "report"] {
+        for (args, message) in &cases {
+            let mut command = agent(&[&[command], *args].concat());
+            command.env("MESHSNIFF_TARGETS", &pinned);
+            let ended = Program::start(command).end(END);
+            assert_eq!(ended.status.code(), Some(1), "{args:?}");
+            assert_eq!(ended.last()["message"], *message, "{args:?}");
+        }
+    }
+    // Its own pod is looked for, though nothing of it runs here.
+    let mut command = agent(&["capture", "--pod-uid", &ours]);
+    command.env("MESHSNIFF_TARGETS", &pinned);
+    let message = Program::start(command).end(END).last()["message"].to_string();
+    assert!(message.contains("no process of pod"), "{message}");
+}
+
+#[test]
+fn a_helper_writes_no_files() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("file");
+    let mut command = agent(&["capture", "--pod-uid", &uid(), "-w"]);
+    command.arg(&file).env("MESHSNIFF_TARGETS", uid());
+    let ended = Program::start(command).end(END);
+    assert_eq!(ended.status.code(), Some(1));
+    let message = ended.last()["message"].to_string();
+    assert!(message.contains("leave --write away"), "{message}");
+    assert!(!file.exists());
+}

@@ -1,0 +1,88 @@
+//! What a running capture may still do: nothing but capture.
+
+use crate::http::{Server, talk};
+use crate::netns::Netns;
+use crate::program::{Program, agent, json, lines};
+use crate::tools::{END, FOR_EVER, IP, can};
+use std::fs;
+
+/// The status of every thread, which must all have given everything up.
+fn all_given_up(program: &Program, least: usize) {
+    let tasks = fs::read_dir(format!("/proc/{}/task", program.id())).expect("its threads");
+    let mut threads = 0;
+    for task in tasks {
+        let status = task.expect("a thread").path().join("status");
+        let status = fs::read_to_string(status).expect("a status");
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value
+                .unwrap_or_else(|| panic!("no {name} in {status}"))
+                .trim()
+                .to_owned()
+        };
+        let name = field("Name:");
+        for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:", "CapBnd:"] {
+            assert_eq!(
+                u64::from_str_radix(&field(set), 16),
+                Ok(0),
+                "{set} of {name}"
+            );
+        }
+        assert_eq!(field("NoNewPrivs:"), "1", "{name}");
+        assert_eq!(field("Seccomp:"), "2", "{name}");
+        threads += 1;
+    }
+    assert!(threads >= least, "{threads} threads");
+}
+
+#[test]
+fn a_capture_has_none_and_still_captures() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let server = Server::start(&netns);
+    let args = [
+        "capture",
+        "--netns",
+        &netns.path(),
+        "-i",
+        "lo",
+        "--heartbeat",
+        "1m",
+        "--duration",
+        "1h",
+    ];
+    let mut program = Program::ready(agent(&args));
+    // Those for deadlines, for standard input and for signals, the one that captures and the one that writes.
+    let stream = program.stream();
+    stream.wait("the header", |capture| !capture.interfaces.is_empty());
+    all_given_up(&program, 4);
+    talk(&netns, server.local(), 5);
+    stream.wait("the traffic", |capture| capture.settled(1));
+    all_given_up(&program, 4);
+    program.stop(stream);
+}
+
+#[test]
+fn a_report_has_none_and_still_reports() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let server = Server::start(&netns);
+    let args = ["report", "--netns", &netns.path(), "-i", "lo", "--all"];
+    let mut program = Program::ready(agent(&args));
+    let lines = lines(program.stdout());
+    all_given_up(&program, 4);
+    talk(&netns, server.local(), 5);
+    loop {
+        let line = lines.recv_timeout(FOR_EVER).expect("an exchange");
+        if json(&line)["type"] == "exchange" {
+            break;
+        }
+    }
+    all_given_up(&program, 4);
+    program.tell("stop");
+    assert_eq!(program.end(END).last()["reason"], "stop");
+}
