@@ -13,6 +13,7 @@ mod fuzz_regressions;
 mod missing_frames;
 mod odd_traffic;
 mod oracle;
+mod readme;
 mod reassembly_model;
 mod scenarios;
 mod talk;
