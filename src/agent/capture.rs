@@ -7,7 +7,7 @@ use super::live::{self, Packet, Receiver, Tap};
 use super::queue::Queue;
 use super::redact::{Redaction, Redactor};
 use super::setup::{self, Running};
-use super::talk::Talk;
+use super::talk::{Losses, Talk};
 use crate::packet::{Frame, FrameId, LinkType};
 use crate::stream::blocks::{self, Interface, Section, Statistics};
 use crate::time::Timestamp;
@@ -45,7 +45,7 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
     let recorded = thread::scope(|scope| {
         let recording = thread::Builder::new()
             .name("capture".to_owned())
-            .spawn_scoped(scope, || record(args, running, &queue))
+            .spawn_scoped(scope, || record(args, running, &queue, talk))
             .context("no thread can be started")?;
         write(&queue, &mut out, &ending);
         match recording.join() {
@@ -119,9 +119,15 @@ pub(super) fn say_end(totals: &Statistics, queued: &str, ending: &Ending, talk: 
     );
 }
 
-fn record(args: &CaptureArgs, mut running: Running, queue: &Queue) -> io::Result<Statistics> {
+fn record(
+    args: &CaptureArgs,
+    mut running: Running,
+    queue: &Queue,
+    talk: Talk,
+) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
     let mut recorder = Recorder::new(args, &running, &taps, queue);
+    recorder.losses = Some(Losses::new(talk));
     let result = live::run(
         &mut taps,
         &running.ending,
@@ -149,6 +155,7 @@ struct Recorder<'a> {
     packets_left: u64,
     bytes_left: u64,
     redactor: Option<Redactor>,
+    losses: Option<Losses>,
     links: Vec<Option<LinkType>>,
 }
 
@@ -194,6 +201,7 @@ impl<'a> Recorder<'a> {
             packets_left: args.live.count.unwrap_or(u64::MAX),
             bytes_left: args.size.unwrap_or(u64::MAX),
             redactor: redaction.is_asked().then(|| Redactor::new(redaction)),
+            losses: None,
             links: taps
                 .iter()
                 .map(|tap| LinkType::from_number(u32::from(tap.link_type)).ok())
@@ -313,6 +321,10 @@ impl Receiver for Recorder<'_> {
             self.next_statistics = clock::now() + STATISTICS_EVERY;
             self.flush();
             self.write_statistics(taps, None);
+        }
+        let totals = self.totals();
+        if let Some(losses) = &mut self.losses {
+            losses.are(&totals);
         }
     }
 }

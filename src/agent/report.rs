@@ -10,7 +10,7 @@ use super::ending::Ending;
 use super::live::{self, Packet, Receiver, Tap};
 use super::queue::Queue;
 use super::setup::{self, Running};
-use super::talk::Talk;
+use super::talk::{Losses, Talk};
 use crate::analyzer::{Analyzer, Options};
 use crate::packet::{Frame, FrameId, LinkType};
 use crate::report::folded::{FoldedReport, Folding, Redacted};
@@ -43,7 +43,7 @@ pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
     let analysed = thread::scope(|scope| {
         let analysing = thread::Builder::new()
             .name("report".to_owned())
-            .spawn_scoped(scope, || analyse(args, running, &queue))
+            .spawn_scoped(scope, || analyse(args, running, &queue, talk))
             .context("no thread can be started")?;
         capture::write(&queue, &mut out, &ending);
         match analysing.join() {
@@ -92,7 +92,12 @@ impl Write for Lines<'_> {
     }
 }
 
-fn analyse(args: &ReportArgs, mut running: Running, queue: &Queue) -> io::Result<Statistics> {
+fn analyse(
+    args: &ReportArgs,
+    mut running: Running,
+    queue: &Queue,
+    talk: Talk,
+) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
     let fate = Fate::default();
     let lines = Lines {
@@ -131,6 +136,7 @@ fn analyse(args: &ReportArgs, mut running: Running, queue: &Queue) -> io::Result
         unsupported: 0,
         left: args.live.count.unwrap_or(u64::MAX),
         statistics: Statistics::default(),
+        losses: Losses::new(talk),
         fate: &fate,
         ending: &running.ending,
     };
@@ -157,6 +163,7 @@ struct Analysis<'a, W: Write> {
     unsupported: u64,
     left: u64,
     statistics: Statistics,
+    losses: Losses,
     fate: &'a Fate,
     ending: &'a Ending,
 }
@@ -165,6 +172,8 @@ impl<W: Write> Analysis<'_, W> {
     fn count_drops(&mut self, taps: &mut [Tap]) {
         let dropped = taps.iter_mut().map(Tap::kernel_dropped).sum();
         self.statistics.kernel_dropped = dropped;
+        self.statistics.queue_dropped = self.fate.lost.get();
+        self.losses.are(&self.statistics);
         self.analyzer.set_dropped(Some(dropped));
     }
 

@@ -1,7 +1,10 @@
 //! What the agent says on stderr: JSON lines to a program, sentences to a person.
 
+use super::clock;
+use crate::stream::blocks::Statistics;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 /// How to talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,5 +45,48 @@ impl Talk {
     /// A sentence without fields.
     pub fn plain(self, kind: &str, sentence: &str) {
         self.say(kind, sentence, json!({}));
+    }
+}
+
+/// How often losses are said while they go on.
+const LOSSES_EVERY: Duration = Duration::from_secs(5);
+
+/// Says that packets are being lost, as it happens.
+#[derive(Debug)]
+pub struct Losses {
+    talk: Talk,
+    said: u64,
+    next: Option<Instant>,
+}
+
+impl Losses {
+    /// Nothing is lost yet.
+    #[must_use]
+    pub const fn new(talk: Talk) -> Self {
+        Self {
+            talk,
+            said: 0,
+            next: None,
+        }
+    }
+
+    /// So much is lost by now.
+    pub fn are(&mut self, statistics: &Statistics) {
+        let lost = statistics.kernel_dropped + statistics.queue_dropped;
+        if lost == self.said || self.next.is_some_and(|next| clock::now() < next) {
+            return;
+        }
+        self.said = lost;
+        self.next = Some(clock::now() + LOSSES_EVERY);
+        let sentence = format!(
+            "losing what is captured: {} so far in the kernel, {} because the stream is not read fast enough; capture less \
+             (--filter, --snaplen), or allow more room (--buffer-size, --queue-size)",
+            statistics.kernel_dropped, statistics.queue_dropped
+        );
+        let fields = json!({
+            "kernel_dropped": statistics.kernel_dropped,
+            "queue_dropped": statistics.queue_dropped,
+        });
+        self.talk.say("drops", &sentence, fields);
     }
 }

@@ -61,6 +61,10 @@ fn what_a_slow_reader_loses_is_counted() {
         .stream
         .wait("the traffic", |capture| capture.settled(1));
     let seen = theirs.stop().packets.len() as u64;
+    // It is said while it goes on.
+    let losing = program.hears("drops");
+    assert_eq!(losing["kernel_dropped"], 0, "{losing}");
+    assert!(losing["queue_dropped"].as_u64() > Some(0), "{losing}");
     has_taken_all(&program, "capture");
     program.tell("stop");
     let (last, capture) = program.ends_by("stop", Stream::read(unread));
