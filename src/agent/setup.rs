@@ -11,6 +11,7 @@ use super::talk::Talk;
 use super::target::{self, Target};
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use std::env::VarError;
 use std::io::{self, IsTerminal as _, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -59,8 +60,13 @@ pub fn is_helper() -> bool {
 }
 
 fn allow(args: &TargetArgs) -> anyhow::Result<()> {
-    let Ok(pinned) = std::env::var(PINNED) else {
-        return Ok(());
+    let pinned = match std::env::var(PINNED) {
+        Ok(pinned) => pinned,
+        Err(VarError::NotPresent) => return Ok(()),
+        // What cannot be read allows nothing.
+        Err(VarError::NotUnicode(_)) => {
+            bail!("{PINNED} is no text: the helper's pod spec is wrong")
+        }
     };
     if args.pid.is_some() || args.netns.is_some() {
         bail!("--pid and --netns are not for a helper pod: name a pod with --pod-uid");
