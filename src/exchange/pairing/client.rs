@@ -161,12 +161,11 @@ impl Pairing {
         open.read_head(head);
         open.head_cut = self.perhaps_tunnel;
         let method = open.exchange.method.as_deref().unwrap_or_default();
-        if open.taint == Some(Doubt::CaptureStartedLate)
-            && self.exchanges == 0
-            && !detect::is_usual_method(method)
-        {
-            // The capture may have begun inside the method.
-            open.head_cut = open.taint;
+        let joined = open.taint == Some(Doubt::CaptureStartedLate) && self.exchanges == 0;
+        let resumed = std::mem::take(&mut self.just_resumed);
+        if (joined || resumed) && !detect::is_usual_method(method) {
+            // What is missing may end inside the method.
+            open.head_cut = open.taint.or(self.after_hole);
         }
         if let Framing::Length(length) = framing {
             open.request_announced = Some(upto.saturating_add(length));
@@ -345,6 +344,7 @@ impl Pairing {
     /// Begins anew at a boundary of the client's.
     fn resume(&mut self, offset: u64, mark: Mark, at: &Progress) {
         self.end_stretch(at);
+        self.just_resumed = true;
         self.begin_request(offset, mark, at);
     }
 

@@ -106,6 +106,8 @@ pub(super) struct Pairing {
     server_lost: Option<Doubt>,
     /// Why requests may be missing from the capture that were answered all the same.
     after_hole: Option<Doubt>,
+    /// Whether the request being read is the first after a stretch that could not be read.
+    just_resumed: bool,
     /// Why it is in doubt that the client still speaks HTTP: it asked for an upgrade, and the answer was not seen.
     perhaps_tunnel: Option<Doubt>,
     /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch that could
@@ -150,6 +152,7 @@ impl Pairing {
             taint: (!whole).then_some(Doubt::CaptureStartedLate),
             server_lost: (!whole).then_some(Doubt::CaptureStartedLate),
             after_hole: None,
+            just_resumed: false,
             perhaps_tunnel: None,
             server_resumed: None,
             forced,
