@@ -13,8 +13,9 @@ use crate::stream::blocks::{self, Interface, Section, Statistics};
 use crate::time::Timestamp;
 use anyhow::{Context as _, bail};
 use serde_json::json;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
@@ -59,10 +60,19 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Standard output without the line buffer that the standard library puts before it, which would look for line ends
+/// in packets.
+pub(super) fn plain_stdout() -> anyhow::Result<File> {
+    let own = io::stdout().as_fd().try_clone_to_owned();
+    Ok(File::from(
+        own.context("standard output is closed: give it a reader")?,
+    ))
+}
+
 /// Standard output, or a new file that only its owner may read.
 fn open_output(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
     if path == Path::new("-") {
-        return Ok(Box::new(io::stdout()));
+        return Ok(Box::new(plain_stdout()?));
     }
     let file = OpenOptions::new()
         .write(true)
