@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Sub;
+use std::time::Duration;
 
 /// A moment as the capture recorded it: nanoseconds since the Unix epoch, UTC.
 ///
@@ -110,6 +111,22 @@ impl Span {
     }
 }
 
+/// A length of time as people write it: `30s`, `5m`, `1h30m`.
+///
+/// # Errors
+/// A sentence, if it is none, or is nothing at all.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("“{text}” is no time: give a number with a unit, such as 30s, 5m or 1h30m");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    let parsed = Duration::try_from(parsed).map_err(|_| wrong())?;
+    if parsed.is_zero() {
+        Err(wrong())
+    } else {
+        Ok(parsed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +153,15 @@ mod tests {
             Timestamp::from_nanos(1_000_000_001).to_string(),
             "1970-01-01T00:00:01.000000001Z"
         );
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["soon", "5", "", "0s", "-3s"] {
+            let said = parse_duration(wrong).unwrap_err();
+            assert!(said.contains("such as 30s"), "{said}");
+        }
     }
 }

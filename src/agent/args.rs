@@ -1,6 +1,7 @@
 //! What can be asked of the agent.
 
 use super::live::WHOLE;
+use crate::time::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,11 +69,11 @@ pub struct LiveArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// End after this time, such as 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// End unless a line comes on standard input every so often, from the start. Without it: from the first line
     /// on, every 30s
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub heartbeat: Option<Duration>,
 }
 
@@ -136,21 +137,9 @@ pub enum Part {
 #[derive(Clone, Debug, Args)]
 pub struct HoldArgs {
     /// How long to wait for the first capture
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub first: Duration,
     /// How long to wait after the last one
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub after: Duration,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("“{text}” is no time: give a number with a unit, such as 30s, 5m or 1h30m");
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    let parsed = Duration::try_from(parsed).map_err(|_| wrong())?;
-    if parsed.is_zero() {
-        Err(wrong())
-    } else {
-        Ok(parsed)
-    }
 }

@@ -37,7 +37,7 @@ pub struct Found {
 pub enum TargetError {
     /// No process has it in its cgroup path.
     #[error(
-        "no process of {0} runs on this node: check the node and the UID (kubectl get pod -o wide); a pod whose \
+        "no process of {0} runs on this node: check the id and the node (kubectl get pod -o wide); a pod whose \
          containers all ended has no network namespace any more"
     )]
     NotFound(String),

@@ -63,8 +63,8 @@ pub(super) struct LocalArgs {
     pub(super) filter: Option<String>,
 
     /// End after this time, such as 30s or 5m
-    #[arg(long, value_name = "TIME", help_heading = "Capturing on this machine")]
-    pub(super) duration: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration, help_heading = "Capturing on this machine")]
+    pub(super) duration: Option<Duration>,
 
     /// End after this many packets
     #[arg(long, value_name = "N", help_heading = "Capturing on this machine")]
@@ -117,7 +117,11 @@ impl LocalArgs {
         }
         for (option, value) in [
             ("--filter", self.filter.clone()),
-            ("--duration", self.duration.clone()),
+            (
+                "--duration",
+                self.duration
+                    .map(|time| format!("{}ms", time.as_millis().max(1))),
+            ),
             ("--count", self.count.map(|count| count.to_string())),
             ("--snaplen", self.snaplen.map(|bytes| bytes.to_string())),
         ] {
@@ -192,6 +196,9 @@ impl Agent {
             (None, Ok(value)) if status.success() => Ok(value),
             (None, Ok(_)) => Err(anyhow!(
                 "the agent ended without a word ({status}): the capture may be cut short"
+            )),
+            (None, Err(_)) if !status.success() => Err(anyhow!(
+                "the agent ended before it captured anything ({status}): what it said stands above"
             )),
             (None, Err(error)) => Err(error),
         }

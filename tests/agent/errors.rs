@@ -94,7 +94,7 @@ fn a_target_that_is_not_there() {
     }
     let uid = uid();
     let message = complaint(agent(&["capture", "--pod-uid", &uid]));
-    let expected = format!("no process of pod {uid} runs on this node: check the node and the UID");
+    let expected = format!("no process of pod {uid} runs on this node: check the id and the node");
     assert!(message.starts_with(&expected), "{message}");
     let message = complaint(agent(&["capture", "--container-id", "0123abcd"]));
     assert!(
