@@ -1,0 +1,3 @@
+module meshsniff.test/app
+
+go 1.26
