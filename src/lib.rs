@@ -22,7 +22,7 @@ pub mod exchange;
 pub mod http;
 pub mod packet;
 pub mod report;
-#[cfg(all(feature = "agent", target_os = "linux"))]
+#[cfg(any(feature = "cli", all(feature = "agent", target_os = "linux")))]
 pub mod stream;
 pub mod tcp;
 pub mod time;

@@ -10,20 +10,20 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 /// How a source is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(crate) enum Compression {
     Gzip,
     Zstd,
 }
 
 /// Bytes that [`Compression::of`] looks at.
-pub(super) const MAGIC_LEN: usize = 4;
+pub(crate) const MAGIC_LEN: usize = 4;
 
 /// The largest window that a zstd frame may ask for: what zstd's own tool grants without being told to.
 const MAX_WINDOW: u64 = 128 << 20;
 
 impl Compression {
     /// What `start`, the first bytes of a source, says (RFC 1952, 2.3.1; RFC 8878, 3.1).
-    pub(super) fn of(start: &[u8]) -> Option<Self> {
+    pub(crate) fn of(start: &[u8]) -> Option<Self> {
         match *start {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
@@ -37,22 +37,26 @@ impl Compression {
     pub(super) fn reader(self, compressed: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(compressed)),
-            Self::Zstd => Box::new(Zstd::new(compressed)),
+            Self::Zstd => Box::new(Zstd::new(compressed, MAX_WINDOW)),
         }
     }
 }
 
 /// A zstd file: frames one behind another (RFC 8878, 3), of which ruzstd decodes one at a time.
-struct Zstd {
-    input: BufReader<Box<dyn Read + Send>>,
+///
+/// Of a frame that goes on, ruzstd keeps a window's worth back; of one that has ended nothing, and nothing is read beyond
+/// its end to find that out.
+pub(crate) struct Zstd<R> {
+    input: BufReader<R>,
     decoder: FrameDecoder,
     in_frame: bool,
 }
 
-impl Zstd {
-    fn new(input: Box<dyn Read + Send>) -> Self {
+impl<R: Read> Zstd<R> {
+    /// Decodes what `input` gives; it takes memory for frames of at most `max_window`.
+    pub(crate) fn new(input: R, max_window: u64) -> Self {
         let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(MAX_WINDOW);
+        decoder.set_max_window_size(max_window);
         Self {
             input: BufReader::new(input),
             decoder,
@@ -94,7 +98,7 @@ impl Zstd {
     }
 }
 
-impl Read for Zstd {
+impl<R: Read> Read for Zstd<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);

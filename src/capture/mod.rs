@@ -5,7 +5,7 @@
 //! is handed on as soon as its last byte has come.
 
 mod bytes;
-mod compressed;
+pub(crate) mod compressed;
 mod error;
 mod interface;
 mod map;

@@ -4,41 +4,58 @@
 //! reader takes.
 
 use crate::time::Timestamp;
+use std::net::IpAddr;
 
 /// The longest block that is written, and so that a reader of this stream has to take: a whole offloaded segment
 /// and its options.
 pub const LONGEST: usize = 256 << 10;
 
+/// Most bytes of a packet that are written: what goes around them takes less than the rest of the block.
+pub const MOST_DATA: usize = LONGEST - 256;
+
 /// How the comment of the last statistics block begins, after which nothing comes: a stream without it was cut.
 pub const END: &str = "meshsniff: end: ";
 
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-const INTERFACE_DESCRIPTION: u32 = 1;
-const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const BYTE_ORDER: u32 = 0x1a2b_3c4d;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const NAME_RESOLUTION: u32 = 4;
+pub(super) const INTERFACE_STATISTICS: u32 = 5;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 
-const OPT_COMMENT: u16 = 1;
-const SHB_HARDWARE: u16 = 2;
-const SHB_OS: u16 = 3;
-const SHB_USERAPPL: u16 = 4;
-const IF_NAME: u16 = 2;
-const IF_DESCRIPTION: u16 = 3;
-const IF_TSRESOL: u16 = 9;
-const IF_FILTER: u16 = 11;
-const EPB_FLAGS: u16 = 2;
-const ISB_STARTTIME: u16 = 2;
-const ISB_ENDTIME: u16 = 3;
-const ISB_IFRECV: u16 = 4;
-const ISB_IFDROP: u16 = 5;
-const ISB_OSDROP: u16 = 7;
-const ISB_USRDELIV: u16 = 8;
+pub(super) const OPT_END: u16 = 0;
+pub(super) const OPT_COMMENT: u16 = 1;
+pub(super) const SHB_HARDWARE: u16 = 2;
+pub(super) const SHB_OS: u16 = 3;
+pub(super) const SHB_USERAPPL: u16 = 4;
+pub(super) const IF_NAME: u16 = 2;
+pub(super) const IF_DESCRIPTION: u16 = 3;
+pub(super) const IF_TSRESOL: u16 = 9;
+pub(super) const IF_FILTER: u16 = 11;
+pub(super) const IF_TSOFFSET: u16 = 14;
+pub(super) const EPB_FLAGS: u16 = 2;
+pub(super) const ISB_STARTTIME: u16 = 2;
+pub(super) const ISB_ENDTIME: u16 = 3;
+pub(super) const ISB_IFRECV: u16 = 4;
+pub(super) const ISB_IFDROP: u16 = 5;
+pub(super) const ISB_OSDROP: u16 = 7;
+pub(super) const ISB_USRDELIV: u16 = 8;
+
+const NAME_IPV4: u16 = 1;
+const NAME_IPV6: u16 = 2;
 
 /// Most bytes of one option's text.
-const MOST_TEXT: usize = 4 << 10;
+pub(super) const MOST_TEXT: usize = 4 << 10;
+
+/// Most names of one address, and most bytes of one: a name of the DNS has 255 at most.
+const MOST_NAMES: usize = 32;
+const MOST_NAME: usize = 255;
+
+/// Bytes of names after which another block begins.
+const NAMES_EACH: usize = LONGEST / 4;
 
 /// Nanoseconds: ten to the minus ninth.
-const NANOSECONDS: u8 = 9;
+pub(super) const NANOSECONDS: u8 = 9;
 
 /// Which way a packet went, as seen from the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +135,7 @@ pub fn interface(out: &mut Vec<u8>, interface: &Interface<'_>) {
         option(out, IF_TSRESOL, &[&[NANOSECONDS]]);
         if !interface.filter.is_empty() {
             // 0: a libpcap expression.
-            let filter = shortened(interface.filter);
+            let filter = shortened(interface.filter, MOST_TEXT);
             option(out, IF_FILTER, &[&[0], filter.as_bytes()]);
         }
         end_of_options(out);
@@ -137,14 +154,14 @@ pub fn packet(
     data: &[u8],
     direction: Direction,
 ) {
-    let data = &data[..data.len().min(LONGEST - 256)];
+    let data = &data[..data.len().min(MOST_DATA)];
     let padded = data.len().next_multiple_of(4);
     let options = match direction {
         Direction::Unknown => 0,
         Direction::Inbound | Direction::Outbound => 12,
     };
     let total = (32 + padded + options) as u32;
-    let nanos = time.as_nanos().cast_unsigned();
+    let nanos = nanos(time);
     out.reserve(total as usize);
     let mut head = [0; 28];
     for (at, word) in [
@@ -200,9 +217,49 @@ pub fn statistics(
     });
 }
 
-/// A time as pcapng has it: the upper 32 bits, then the lower.
+/// Pushes which names addresses have, for readers that show them instead: as many blocks as it takes.
+///
+/// A name is cut where the DNS would not have it longer, and what no name can hold is replaced.
+pub fn names(out: &mut Vec<u8>, names: &[(IpAddr, Vec<String>)]) {
+    let mut rest = names;
+    while !rest.is_empty() {
+        block(out, NAME_RESOLUTION, |out| {
+            let most = out.len() + NAMES_EACH;
+            while let [(address, names), others @ ..] = rest
+                && out.len() < most
+            {
+                rest = others;
+                name_record(out, *address, names);
+            }
+            out.extend([0; 4]); // the end of the records; no options follow
+        });
+    }
+}
+
+fn name_record(out: &mut Vec<u8>, address: IpAddr, names: &[String]) {
+    let mut ended = String::new();
+    let names = names.iter().filter(|name| !name.is_empty());
+    for name in names.take(MOST_NAMES) {
+        let shown = |c: char| if c.is_control() { '_' } else { c };
+        ended.extend(shortened(name, MOST_NAME).chars().map(shown));
+        ended.push('\0');
+    }
+    let ended = ended.as_bytes();
+    match address {
+        _ if ended.is_empty() => {}
+        IpAddr::V4(address) => option(out, NAME_IPV4, &[&address.octets(), ended]),
+        IpAddr::V6(address) => option(out, NAME_IPV6, &[&address.octets(), ended]),
+    }
+}
+
+/// A time as pcapng has it, which knows none before 1970.
+fn nanos(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(0)
+}
+
+/// The upper 32 bits of a time, then the lower.
 fn halves(time: Timestamp) -> [u8; 8] {
-    let nanos = time.as_nanos().cast_unsigned();
+    let nanos = nanos(time);
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&((nanos >> 32) as u32).to_le_bytes());
     bytes[4..].copy_from_slice(&(nanos as u32).to_le_bytes());
@@ -221,7 +278,7 @@ fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
 
 fn text_option(out: &mut Vec<u8>, code: u16, text: &str) {
     if !text.is_empty() {
-        option(out, code, &[shortened(text).as_bytes()]);
+        option(out, code, &[shortened(text, MOST_TEXT).as_bytes()]);
     }
 }
 
@@ -239,8 +296,8 @@ fn end_of_options(out: &mut Vec<u8>) {
     out.extend([0; 4]);
 }
 
-fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MOST_TEXT);
+fn shortened(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -1,0 +1,194 @@
+//! Several agents' streams as one: what a file or Wireshark gets.
+//!
+//! Packets stand in the order in which they come, which between two nodes is neither that of their times nor always the
+//! same.
+
+use super::blocks::{self, Interface, Section, Statistics};
+use super::reader::{End, Event};
+use crate::time::Timestamp;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+/// Bytes gathered for one write.
+const BATCH: usize = 256 << 10;
+
+/// Which of the streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamNumber(usize);
+
+/// Writes streams as one, in one section. What was written has left for certain only after [`Merger::flush`].
+#[derive(Debug)]
+pub struct Merger<W> {
+    out: W,
+    batch: Vec<u8>,
+    streams: Vec<Stream>,
+    interfaces: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    prefix: String,
+    /// The numbers here of its interfaces.
+    interfaces: Vec<u32>,
+}
+
+/// What is known of an interface that was written.
+#[derive(Debug, Default)]
+struct Known {
+    packets: u64,
+    last: Timestamp,
+    statistics: Option<((Timestamp, Timestamp), Statistics)>,
+}
+
+impl<W: Write> Merger<W> {
+    /// Begins with the section's header, which leaves at once: a viewer waits for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn new(out: W, section: &Section<'_>) -> io::Result<Self> {
+        let mut merger = Self {
+            out,
+            batch: Vec::with_capacity(BATCH + blocks::LONGEST),
+            streams: Vec::new(),
+            interfaces: Vec::new(),
+        };
+        blocks::section(&mut merger.batch, section);
+        merger.flush()?;
+        Ok(merger)
+    }
+
+    /// Another stream. Its interfaces' names get `prefix` and a blank before them, unless that is empty.
+    pub fn add_stream(&mut self, prefix: &str) -> StreamNumber {
+        let prefix = match prefix {
+            "" => String::new(),
+            some => format!("{some} "),
+        };
+        self.streams.push(Stream {
+            prefix,
+            interfaces: Vec::new(),
+        });
+        StreamNumber(self.streams.len() - 1)
+    }
+
+    /// Writes what a stream says: its interfaces, packets and statistics, but not its header and its end.
+    ///
+    /// # Errors
+    /// If it cannot be written, or is of an interface that the stream has not described.
+    #[inline]
+    pub fn write(&mut self, stream: StreamNumber, event: &Event<'_>) -> io::Result<()> {
+        match event {
+            Event::Packet {
+                interface,
+                time,
+                wire_len,
+                data,
+                direction,
+            } => {
+                let (number, known) = self.known(stream, *interface)?;
+                known.packets += 1;
+                known.last = known.last.max(*time);
+                let batch = &mut self.batch;
+                blocks::packet(batch, number, *time, *wire_len, data, *direction);
+            }
+            Event::Statistics {
+                interface,
+                times,
+                statistics,
+                ..
+            } => {
+                let (number, known) = self.known(stream, *interface)?;
+                known.statistics = Some((*times, *statistics));
+                blocks::statistics(&mut self.batch, number, *times, statistics, "");
+            }
+            Event::Interface(interface) => self.describe(stream, interface)?,
+            Event::Section(_) => {}
+        }
+        if self.batch.len() >= BATCH {
+            self.write_batch()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn known(&mut self, stream: StreamNumber, interface: u32) -> io::Result<(u32, &mut Known)> {
+        let number = self.streams.get(stream.0);
+        let number = number.and_then(|stream| stream.interfaces.get(interface as usize).copied());
+        let number = number.ok_or_else(undescribed)?;
+        let known = self.interfaces.get_mut(number as usize);
+        Ok((number, known.ok_or_else(undescribed)?))
+    }
+
+    fn describe(&mut self, stream: StreamNumber, interface: &Interface<'_>) -> io::Result<()> {
+        let number = u32::try_from(self.interfaces.len()).map_err(|_| undescribed())?;
+        let stream = self.streams.get_mut(stream.0).ok_or_else(undescribed)?;
+        let interface = Interface {
+            name: &format!("{}{}", stream.prefix, interface.name),
+            ..interface.clone()
+        };
+        blocks::interface(&mut self.batch, &interface);
+        stream.interfaces.push(number);
+        self.interfaces.push(Known::default());
+        Ok(())
+    }
+
+    /// Writes which names addresses have, for readers that resolve with them.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn names(&mut self, names: &[(IpAddr, Vec<String>)]) -> io::Result<()> {
+        blocks::names(&mut self.batch, names);
+        self.write_batch()
+    }
+
+    /// Says that all is here, in the same words as a single stream, and why it ends. Without any interface there is
+    /// no block to say it on.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(&mut self, end: &End) -> io::Result<()> {
+        let told = self.interfaces.iter().rposition(|k| k.statistics.is_some());
+        let number = told.or(self.interfaces.len().checked_sub(1));
+        if let Some((number, known)) = number.and_then(|n| Some((n, self.interfaces.get(n)?))) {
+            // An agent that was cut off early has told nothing: then what was written counts.
+            let (times, statistics) = known.statistics.unwrap_or_else(|| {
+                let written = Statistics {
+                    received: known.packets,
+                    delivered: known.packets,
+                    ..Statistics::default()
+                };
+                ((known.last, known.last), written)
+            });
+            let comment = format!("{}{}: {}", blocks::END, end.reason, end.sentence);
+            blocks::statistics(&mut self.batch, number as u32, times, &statistics, &comment);
+        }
+        self.flush()
+    }
+
+    /// Lets everything leave that was written.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.write_batch()?;
+        self.out.flush()
+    }
+
+    fn write_batch(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.batch);
+        self.batch.clear();
+        written
+    }
+
+    /// What it writes to.
+    #[must_use]
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+}
+
+fn undescribed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a packet is of an interface that its stream has not described",
+    )
+}
