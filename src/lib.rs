@@ -18,6 +18,8 @@ pub mod analyzer;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod cluster;
 pub mod exchange;
 pub mod http;
 pub mod packet;

@@ -75,6 +75,9 @@ pub struct LiveArgs {
     /// on, every 30s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub heartbeat: Option<Duration>,
+    /// How early the kernel ends it when memory runs short; 1000: before anything else of its container
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(0..=1000))]
+    pub oom_score_adj: Option<i16>,
 }
 
 /// `capture`.
@@ -142,4 +145,7 @@ pub struct HoldArgs {
     /// How long to wait after the last one
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub after: Duration,
+    /// How early the kernel ends it when memory runs short; 1000: before anything else of its container
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(0..=1000))]
+    pub oom_score_adj: Option<i16>,
 }

@@ -7,6 +7,7 @@
 use super::args::HoldArgs;
 use super::clock;
 use super::ending::{self, Ending};
+use super::setup;
 use super::talk::Talk;
 use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,6 +40,7 @@ pub(super) fn join() -> Option<UnixStream> {
 /// If it cannot wait, or another one does already.
 pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     ending::block_signals().context("signals cannot be waited for")?;
+    setup::end_early(args.oom_score_adj, talk);
     let listener = address().and_then(|address| UnixListener::bind_addr(&address));
     let listener = listener.context("another hold runs here already, or sockets are forbidden")?;
     listener.set_nonblocking(true)?;

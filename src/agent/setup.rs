@@ -119,6 +119,17 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Wat
     Ok((namespace, target.describe(), watch, found.sidecar))
 }
 
+/// Tells the kernel to end this process before others when memory runs short. To ask for that takes no right.
+pub(super) fn end_early(score: Option<i16>, talk: Talk) {
+    let Some(score) = score else { return };
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        let message = format!(
+            "when memory runs short, others may be ended before this ({error}): --oom-score-adj has no effect"
+        );
+        talk.plain("warning", &message);
+    }
+}
+
 /// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up every right.
 ///
 /// `before` is called with all rights, after the handles are open.
@@ -132,6 +143,7 @@ pub fn set_up<T>(
 ) -> anyhow::Result<(Running, T)> {
     ending::block_signals().context("signals cannot be waited for")?;
     allow(&args.target)?;
+    end_early(args.oom_score_adj, talk);
     let (namespace, description, watch, sidecar) = find(&args.target, talk)?;
     let options = live::Options {
         snaplen: args.snaplen,
@@ -163,7 +175,7 @@ pub fn set_up<T>(
     talk.say(
         "ready",
         &format!("capturing on {} of {description}", names.join(", ")),
-        json!({ "interfaces": names, "target": description, "filter": args.filter, "snaplen": args.snaplen }),
+        json!({ "version": env!("CARGO_PKG_VERSION"), "interfaces": names, "target": description, "filter": args.filter, "snaplen": args.snaplen }),
     );
     let running = Running {
         taps,

@@ -2,6 +2,7 @@
 
 use super::capture::CaptureArgs;
 use super::local::LocalArgs;
+use super::packets::PacketArgs;
 use crate::capture::Input;
 use crate::report::select::Filter;
 use clap::error::ErrorKind;
@@ -16,18 +17,22 @@ use std::path::PathBuf;
     bin_name = "kubectl meshsniff",
     version,
     arg_required_else_help = true,
-    subcommand_required = true,
+    args_conflicts_with_subcommands = true,
     max_term_width = 110
 )]
 pub(super) struct Cli {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+
+    /// Without a command: a capture.
+    #[command(flatten)]
+    pub(super) capture: Box<CaptureArgs>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Report(ReportArgs),
-    Capture(CaptureArgs),
+    Capture(Box<CaptureArgs>),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,
 }
@@ -85,6 +90,10 @@ pub(super) struct ReportArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
 
+    /// Which packets of a capture.
+    #[command(flatten)]
+    packets: PacketArgs,
+
     /// A capture on this machine instead of files.
     #[command(flatten)]
     local: LocalArgs,
@@ -108,7 +117,7 @@ enum When {
 pub(super) struct ReportOptions {
     pub(super) inputs: Vec<Input>,
     /// A capture on this machine, in the place of inputs.
-    pub(super) local: Option<LocalArgs>,
+    pub(super) local: Option<(LocalArgs, PacketArgs)>,
     pub(super) format: Format,
     pub(super) all: bool,
     pub(super) slowest: usize,
@@ -136,7 +145,7 @@ impl ReportArgs {
                 "files and a capture on this machine are reported apart: name the one or the other";
             return Err(wrong(ErrorKind::ArgumentConflict, sentence));
         }
-        if !local && self.local.has_details() {
+        if !local && self.packets.is_set() {
             let sentence = "-i, --filter, --duration, --count and --snaplen are for a capture on this machine: add --local, \
                             --pid, --container or --netns";
             return Err(wrong(ErrorKind::ArgumentConflict, sentence));
@@ -176,7 +185,7 @@ impl ReportArgs {
         let filters = self.filter_http.into_iter();
         Ok(ReportOptions {
             live: no_input || stdins > 0 || local,
-            local: local.then_some(self.local),
+            local: local.then_some((self.local, self.packets)),
             inputs,
             format: self.output,
             all: self.all,
@@ -216,7 +225,7 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<ReportOptions, clap::Error> {
         let args = [&["kubectl-meshsniff", "report"], args].concat();
-        let Command::Report(args) = Cli::try_parse_from(args)?.command else {
+        let Some(Command::Report(args)) = Cli::try_parse_from(args)?.command else {
             panic!("not a report");
         };
         args.check()

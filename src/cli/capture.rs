@@ -1,52 +1,263 @@
-//! `capture`: packets to a file or a pipe.
+//! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a folder of files.
 
+use super::cluster::ClusterArgs;
 use super::local::{Agent, LocalArgs};
-use anyhow::{Context as _, bail};
+use super::names;
+use super::packets::PacketArgs;
+use super::sink::Sink;
+use super::wireshark;
+use crate::cluster::connect::{Cluster, block_on};
+use crate::cluster::session;
+use crate::cluster::stop::{Stop, Why};
+use crate::cluster::talk::Talk;
+use crate::cluster::target::{self, Target, Wanted};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Capture on this machine and write the packets as pcapng, for Wireshark or for later
+/// Capture a target's packets: into Wireshark, or with -w to a file, a pipe or a folder
 ///
-/// For example into Wireshark: kubectl meshsniff capture --netns /run/netns/blue -w - | wireshark -k -i -
+/// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME: then all of its pods are captured.
+///
+/// Without a cluster (--local, --pid, --netns, or --container without a TARGET) it captures on this machine, through
+/// meshsniff-agent, as root.
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
+    /// What to capture: POD or TYPE/NAME; several are several interfaces of one capture
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+
+    /// File to write to instead of Wireshark; - is standard output, FOLDER/ gets a file for each target
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
     /// What to capture.
     #[command(flatten)]
-    local: LocalArgs,
+    packets: PacketArgs,
 
-    /// File to write to; - is standard output, which must not be a terminal
-    #[arg(short, long, value_name = "FILE")]
-    write: PathBuf,
+    /// What to keep of it.
+    #[command(flatten)]
+    keep: KeepArgs,
+
+    /// Where.
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// Or here.
+    #[command(flatten)]
+    local: LocalArgs,
 }
 
-/// Captures as asked.
+/// What of the packets leaves the node.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "The packets")]
+pub(super) struct KeepArgs {
+    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no HTTP
+    #[arg(long)]
+    headers_only: bool,
+
+    /// Mask the values of these header fields on the node, such as authorization,cookie
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    redact: Vec<String>,
+
+    /// Pack the stream with zstd on the node: for a slow way between the cluster and here
+    #[arg(long)]
+    compress: bool,
+}
+
+impl KeepArgs {
+    fn to_options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if self.headers_only {
+            options.push("--headers-only".to_owned());
+        }
+        if !self.redact.is_empty() {
+            options.extend(["--redact".to_owned(), self.redact.join(",")]);
+        }
+        if self.compress {
+            options.push("--compress".to_owned());
+        }
+        options
+    }
+}
+
+/// Captures as asked; what comes back is what is missing, one sentence each.
 ///
 /// # Errors
 /// If nothing can be captured or written.
-pub(super) fn run(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
-    if !args.local.is_asked() {
-        bail!("say what to capture: --local, --pid, --container or --netns");
+pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
+    let named = !args.targets.is_empty() || args.cluster.target.selector.is_some();
+    if !named {
+        args.local.container = args.cluster.target.container.take();
     }
-    let mut out = open(&args.write)?;
-    let (agent, mut stream) = Agent::start(&args.local)?;
+    if args.local.is_asked() {
+        if named {
+            bail!(
+                "a target in a cluster and a capture on this machine are two things: name the one or the other"
+            );
+        }
+        return local(&args);
+    }
+    if !named {
+        bail!(
+            "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, --container or --netns"
+        );
+    }
+    let wanted = args.cluster.target.wanted(&args.targets);
+    let wanted = wanted.map_err(|why| anyhow!(why))?;
+    // All that can fail here fails before anything is created there.
+    let destination = Destination::of(args.write.as_deref())?;
+    block_on(cluster(args, wanted, destination))
+}
+
+fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
+    let Some(path) = &args.write else {
+        bail!(
+            "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | wireshark -k -i -"
+        );
+    };
+    let mut out = open(path)?;
+    let (agent, mut stream) = Agent::start(&args.local, &args.packets, &args.keep.to_options())?;
     let copied = io::copy(&mut stream, &mut out).and_then(|_| out.flush());
     drop(stream);
     agent.finish(copied.context("the packets could not be written"))?;
     Ok(Vec::new())
 }
 
-fn open(path: &Path) -> anyhow::Result<Box<dyn Write>> {
-    if path != Path::new("-") {
-        let file = File::create(path);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-        return Ok(Box::new(file));
+/// Where packets go.
+#[derive(Debug)]
+enum Destination {
+    /// To this Wireshark.
+    Wireshark(PathBuf),
+    /// To standard output or a file.
+    One(PathBuf),
+    /// To a file for each target, in this folder.
+    Folder(PathBuf),
+}
+
+impl Destination {
+    fn of(write: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = write else {
+            return Ok(Self::Wireshark(wireshark::find()?));
+        };
+        let text = path.to_string_lossy();
+        if text.ends_with(['/', std::path::MAIN_SEPARATOR]) || path.is_dir() {
+            std::fs::create_dir_all(path)
+                .with_context(|| format!("the folder {} cannot be made", path.display()))?;
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        if path == Path::new("-") {
+            refuse_terminal()?;
+        } else if let Some(folder) = path.parent()
+            && folder != Path::new("")
+            && !folder.is_dir()
+        {
+            bail!("there is no folder {}: make it first", folder.display());
+        }
+        Ok(Self::One(path.to_owned()))
     }
+}
+
+fn refuse_terminal() -> anyhow::Result<()> {
     if io::stdout().is_terminal() {
         bail!(
             "packets are nothing for a terminal: name a file with -w, or pipe them into a program"
         );
     }
-    Ok(Box::new(io::stdout()))
+    Ok(())
+}
+
+/// Opens what `-w` names; a file that is made is for its owner only.
+pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
+    if path == Path::new("-") {
+        refuse_terminal()?;
+        return Ok(Box::new(io::stdout()));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path);
+    let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(Box::new(file))
+}
+
+async fn cluster(
+    args: CaptureArgs,
+    wanted: Wanted,
+    destination: Destination,
+) -> anyhow::Result<Vec<String>> {
+    let talk = Talk::new(args.cluster.helper.quiet);
+    let stop = Stop::default();
+    // Before anything is created that a signal would leave behind.
+    stop.listen_to_signals()?;
+    let cluster = Cluster::connect(&args.cluster.connect).await?;
+    let found = tokio::select! {
+        found = target::find(&cluster, &wanted) => found?,
+        () = stop.asked() => return Ok(Vec::new()),
+    };
+    for why in &found.passed_over {
+        talk.warn(why);
+    }
+    let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
+    let several = names.len() > 1 || args.cluster.target.follow;
+    let sink = match &destination {
+        Destination::Folder(folder) => Sink::folder(folder),
+        Destination::One(path) => Sink::one(open(path)?, &names, several)?,
+        Destination::Wireshark(program) => {
+            let (mut child, pipe) = wireshark::start(program, &title(&names))?;
+            let closed = stop.clone();
+            std::thread::spawn(move || {
+                // Whatever became of it: nobody looks at packets any more.
+                let _ = child.wait();
+                closed.ask(Why::OutputClosed);
+            });
+            Sink::one(Box::new(pipe), &names, several)?
+        }
+    };
+    let sink = Arc::new(sink);
+    let named = Arc::clone(&sink);
+    let looked_up = names::look_up(cluster.clone(), found.targets.clone());
+    tokio::spawn(async move { named.names(looked_up.await) });
+    let mut command = vec![
+        "capture".to_owned(),
+        "--heartbeat".to_owned(),
+        "30s".to_owned(),
+    ];
+    command.extend(args.packets.to_options());
+    command.extend(args.keep.to_options());
+    let plan = args
+        .cluster
+        .helper
+        .plan(command, args.cluster.target.follow);
+    let done = session::run(
+        &cluster,
+        (wanted, found.targets),
+        plan,
+        Arc::clone(&sink),
+        &talk,
+        &stop,
+    )
+    .await;
+    talk.end_live();
+    let finished = match done {
+        Ok(finished) => finished,
+        // Ended by whoever started it, before there was anything.
+        Err(_) if matches!(stop.why(), Some(Why::Signal(_) | Why::OutputClosed)) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    sink.finish(&finished)
+}
+
+fn title(names: &[String]) -> String {
+    match names {
+        [] => "meshsniff".to_owned(),
+        [name] => name.clone(),
+        [name, rest @ ..] => format!("{name} and {} more", rest.len()),
+    }
 }

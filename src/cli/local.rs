@@ -3,6 +3,7 @@
 //! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line every few seconds, passes
 //! on what it says, and asks it to stop: on Ctrl-C the capture ends, and what was captured is still reported.
 
+use super::packets::PacketArgs;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
@@ -23,71 +24,29 @@ const ALIVE_WITHIN: &str = "30s";
 
 /// A capture on this machine.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Capturing on this machine")]
 pub(super) struct LocalArgs {
     /// Capture on this machine: in its own network namespace, unless one of the next three names another
-    #[arg(long, help_heading = "Capturing on this machine")]
+    #[arg(long)]
     pub(super) local: bool,
 
     /// Capture in the network namespace of this process
-    #[arg(long, value_name = "PID", help_heading = "Capturing on this machine")]
+    #[arg(long, value_name = "PID")]
     pub(super) pid: Option<i32>,
 
-    /// Capture in the network namespace of this container of this machine (containerd, CRI-O, Docker, Podman)
-    #[arg(
-        long,
-        value_name = "ID",
-        conflicts_with = "pid",
-        help_heading = "Capturing on this machine"
-    )]
-    pub(super) container: Option<String>,
-
     /// Capture in the network namespace at this path, such as /run/netns/NAME
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["pid", "container"], help_heading = "Capturing on this machine")]
+    #[arg(long, value_name = "PATH", conflicts_with = "pid")]
     pub(super) netns: Option<PathBuf>,
 
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
-    #[arg(
-        short,
-        long,
-        value_name = "NAME",
-        help_heading = "Capturing on this machine"
-    )]
-    pub(super) interface: Vec<String>,
-
-    /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
-    #[arg(
-        long,
-        value_name = "EXPRESSION",
-        help_heading = "Capturing on this machine"
-    )]
-    pub(super) filter: Option<String>,
-
-    /// End after this time, such as 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration, help_heading = "Capturing on this machine")]
-    pub(super) duration: Option<Duration>,
-
-    /// End after this many packets
-    #[arg(long, value_name = "N", help_heading = "Capturing on this machine")]
-    pub(super) count: Option<u64>,
-
-    /// Bytes of each packet to keep; the default keeps whole offloaded segments
-    #[arg(long, value_name = "BYTES", help_heading = "Capturing on this machine")]
-    pub(super) snaplen: Option<u32>,
+    /// The container of this machine whose network namespace is meant: `--container` without a target.
+    #[arg(skip)]
+    pub(super) container: Option<String>,
 }
 
 impl LocalArgs {
     /// Whether a capture on this machine was asked for.
     pub(super) const fn is_asked(&self) -> bool {
         self.local || self.pid.is_some() || self.container.is_some() || self.netns.is_some()
-    }
-
-    /// Whether anything was said that has a meaning for such a capture only.
-    pub(super) const fn has_details(&self) -> bool {
-        !self.interface.is_empty()
-            || self.filter.is_some()
-            || self.duration.is_some()
-            || self.count.is_some()
-            || self.snaplen.is_some()
     }
 
     /// What is captured, for messages and reports.
@@ -100,7 +59,7 @@ impl LocalArgs {
         }
     }
 
-    fn to_command(&self, program: &Path) -> Command {
+    fn to_command(&self, packets: &PacketArgs, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.args(["capture", "--heartbeat", ALIVE_WITHIN]);
         if let Some(pid) = self.pid {
@@ -112,23 +71,7 @@ impl LocalArgs {
         if let Some(path) = &self.netns {
             command.arg("--netns").arg(path);
         }
-        for name in &self.interface {
-            command.args(["--interface", name]);
-        }
-        for (option, value) in [
-            ("--filter", self.filter.clone()),
-            (
-                "--duration",
-                self.duration
-                    .map(|time| format!("{}ms", time.as_millis().max(1))),
-            ),
-            ("--count", self.count.map(|count| count.to_string())),
-            ("--snaplen", self.snaplen.map(|bytes| bytes.to_string())),
-        ] {
-            if let Some(value) = value {
-                command.arg(option).arg(value);
-            }
-        }
+        command.args(packets.to_options());
         command
     }
 }
@@ -146,9 +89,14 @@ impl Agent {
     ///
     /// # Errors
     /// If there is no agent.
-    pub(super) fn start(args: &LocalArgs) -> anyhow::Result<(Self, ChildStdout)> {
+    pub(super) fn start(
+        args: &LocalArgs,
+        packets: &PacketArgs,
+        more: &[String],
+    ) -> anyhow::Result<(Self, ChildStdout)> {
         let program = program()?;
-        let mut command = args.to_command(&program);
+        let mut command = args.to_command(packets, &program);
+        command.args(more);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

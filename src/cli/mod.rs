@@ -4,17 +4,26 @@
 //! |---|---|
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
-//! | `capture` | `capture`: packets to a file or a pipe |
+//! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
+//! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
+//! | `sink` | where the streams of targets are put |
+//! | `names` | names for addresses |
+//! | `wireshark` | finding and starting Wireshark |
 //! | `progress` | the bar on stderr |
 //!
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage.
 
 mod args;
 mod capture;
+mod cluster;
 mod local;
+mod names;
+mod packets;
 mod progress;
 mod report;
+mod sink;
+mod wireshark;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -27,12 +36,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let result = match cli.command {
+    let result = match cli.command.unwrap_or(Command::Capture(cli.capture)) {
         Command::Report(args) => match args.check() {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
-        Command::Capture(args) => capture::run(&args),
+        Command::Capture(args) => capture::run(*args),
         Command::Schema => schema(),
     };
     match result {
@@ -44,7 +53,7 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         // Whoever read the output has seen enough of it.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if crate::cluster::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -71,26 +80,4 @@ fn schema() -> anyhow::Result<Vec<String>> {
     out.write_all(crate::report::json::SCHEMA.as_bytes())?;
     out.flush()?;
     Ok(Vec::new())
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use anyhow::Context as _;
-
-    #[test]
-    fn a_broken_pipe_is_known_in_any_context() {
-        let broken: Result<(), _> = Err(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert!(is_broken_pipe(&broken.context("writing").unwrap_err()));
-        let full: Result<(), _> = Err(io::Error::from(io::ErrorKind::StorageFull));
-        assert!(!is_broken_pipe(&full.context("writing").unwrap_err()));
-    }
 }

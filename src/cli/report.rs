@@ -23,11 +23,11 @@ const DROPS_EVERY: u64 = 64;
 /// If nothing could be read, or the report could not be written.
 pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
     let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-    let Some(local) = options.local.take() else {
+    let Some((local, packets)) = options.local.take() else {
         let inputs = std::mem::take(&mut options.inputs);
         return write(inputs, options, out, true);
     };
-    let (agent, stream) = Agent::start(&local)?;
+    let (agent, stream) = Agent::start(&local, &packets, &[])?;
     let input = Input::Live {
         name: local.name(),
         reader: Box::new(stream),

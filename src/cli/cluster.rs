@@ -1,0 +1,183 @@
+//! What can be said about targets in a cluster and about the helper, and what it means.
+
+use crate::cluster::connect::ConnectArgs;
+use crate::cluster::manifest::HelperOptions;
+use crate::cluster::mode::Mode;
+use crate::cluster::session::Plan;
+use crate::cluster::target::{Named, Wanted};
+use clap::Args;
+use std::time::Duration;
+
+/// Names another image than the released one, for all commands.
+const IMAGE: &str = "MESHSNIFF_IMAGE";
+
+/// Which pods.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "The target")]
+pub(super) struct TargetArgs {
+    /// Pods with these labels
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub(super) selector: Option<String>,
+
+    /// Pods with these labels in all namespaces
+    #[arg(short = 'A', long, requires = "selector")]
+    pub(super) all_namespaces: bool,
+
+    /// Container of the pod to find its network by; without a target: container of this machine (containerd, CRI-O, Docker,
+    /// Podman) by its id
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) container: Option<String>,
+
+    /// Capture the node's network if the pod shares it
+    #[arg(long)]
+    pub(super) node: bool,
+
+    /// Most pods to capture at once
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) max_targets: u16,
+
+    /// Capture pods that come later, too, such as those that replace the target
+    #[arg(long)]
+    pub(super) follow: bool,
+}
+
+impl TargetArgs {
+    /// Whether anything was said that has a meaning for a cluster only.
+    pub(super) const fn is_set(&self) -> bool {
+        self.selector.is_some() || self.node || self.follow
+    }
+
+    /// The pods that are meant.
+    ///
+    /// # Errors
+    /// If a name is none, in a sentence.
+    pub(super) fn wanted(&self, names: &[String]) -> Result<Wanted, String> {
+        let named: Result<Vec<Named>, String> = names.iter().map(|name| name.parse()).collect();
+        Ok(Wanted {
+            named: named?,
+            selector: self.selector.clone(),
+            all_namespaces: self.all_namespaces,
+            container: self.container.clone(),
+            node: self.node,
+            most: usize::from(self.max_targets),
+        })
+    }
+}
+
+/// How the agent gets to the target.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "The helper")]
+pub(super) struct HelperArgs {
+    /// How to get into the pod's network
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) mode: Mode,
+
+    /// Namespace for the helper pod, where pods with the node's processes may run. Default: the target's
+    #[arg(long, value_name = "NAME")]
+    pub(super) helper_namespace: Option<String>,
+
+    /// The agent's image, for mirrors and air gaps [default: this version's; MESHSNIFF_IMAGE]
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) image: Option<String>,
+
+    /// When the node pulls the image
+    #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub(super) image_pull_policy: Option<String>,
+
+    /// Secret of the helper's namespace to pull the image with; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(super) image_pull_secret: Vec<String>,
+
+    /// Service account of the helper pod. Its token is not mounted
+    #[arg(long, value_name = "NAME")]
+    pub(super) service_account: Option<String>,
+
+    /// Priority class of the helper pod
+    #[arg(long, value_name = "NAME")]
+    pub(super) priority_class: Option<String>,
+
+    /// Label for the helper pod; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(super) helper_label: Vec<(String, String)>,
+
+    /// Annotation for the helper pod; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(super) helper_annotation: Vec<(String, String)>,
+
+    /// Memory limit of the helper pod [default: 64Mi and 64Mi for each target]
+    #[arg(long, value_name = "QUANTITY")]
+    pub(super) helper_memory: Option<String>,
+
+    /// Run the helper pod privileged, instead of with the three capabilities it takes: where SELinux wants it
+    #[arg(long)]
+    pub(super) privileged: bool,
+
+    /// How long the helper may take to start
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::time::parse_duration)]
+    pub(super) timeout: Duration,
+
+    /// Say nothing but warnings and errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl HelperArgs {
+    /// How the helper is to be made.
+    pub(super) fn options(&self) -> HelperOptions {
+        HelperOptions {
+            image: self.image.clone().unwrap_or_else(default_image),
+            pull_policy: self.image_pull_policy.clone(),
+            pull_secrets: self.image_pull_secret.clone(),
+            service_account: self.service_account.clone(),
+            priority_class: self.priority_class.clone(),
+            labels: self.helper_label.clone(),
+            annotations: self.helper_annotation.clone(),
+            privileged: self.privileged,
+            memory: self.helper_memory.clone(),
+        }
+    }
+
+    /// What is to be run: the agent's `command`.
+    pub(super) fn plan(&self, command: Vec<String>, follow: bool) -> Plan {
+        Plan {
+            mode: self.mode,
+            helper: self.options(),
+            helper_namespace: self.helper_namespace.clone(),
+            timeout: self.timeout,
+            command,
+            follow,
+        }
+    }
+}
+
+/// This version's image: with its digest if the release was built with one (`MESHSNIFF_RELEASE_IMAGE` at build time).
+pub(super) fn default_image() -> String {
+    let named = std::env::var(IMAGE).ok().filter(|image| !image.is_empty());
+    named.unwrap_or_else(|| {
+        let released = option_env!("MESHSNIFF_RELEASE_IMAGE");
+        released
+            .unwrap_or(concat!("meshsniff-agent:", env!("CARGO_PKG_VERSION")))
+            .to_owned()
+    })
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it takes the form KEY=VALUE".to_owned()),
+    }
+}
+
+/// Everything that leads to a stream of a target.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ClusterArgs {
+    /// The pods.
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// The cluster.
+    #[command(flatten)]
+    pub(super) connect: ConnectArgs,
+    /// The helper.
+    #[command(flatten)]
+    pub(super) helper: HelperArgs,
+}

@@ -1,0 +1,524 @@
+//! One run: from targets to streams, and everything away again.
+//!
+//! ```text
+//!  targets ──► way in ──► helper or ephemeral container ──► exec ──► consumer (a thread for each stream)
+//!                             └──── deleted, whatever happens ◄────────────┘
+//! ```
+
+use super::connect::Cluster;
+use super::ephemeral::Ephemeral;
+use super::error::{Doing, explain, is_missing_right, is_passing};
+use super::exec::{self, Ended, Output};
+use super::helper::Helper;
+use super::manifest::{AGENT, CONTAINER, HelperOptions};
+use super::mode::{self, Mode, Way};
+use super::rights;
+use super::stop::{Stop, Why};
+use super::talk::Talk;
+use super::target::{self, Target, Wanted};
+use crate::stream::reader::End;
+use anyhow::{anyhow, bail};
+use futures_util::future::join_all;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// How often new pods are looked for while they are followed.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long an exec that fails for a passing reason is tried again.
+const TRY: Duration = Duration::from_secs(5);
+
+/// What an ephemeral container may take: its memory counts against the pod's own limits.
+const GUEST: [&str; 6] = [
+    "--buffer-size",
+    "2048",
+    "--queue-size",
+    "8192",
+    "--oom-score-adj",
+    "1000",
+];
+
+/// What is to be run where.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which way in.
+    pub mode: Mode,
+    /// How the helper is made.
+    pub helper: HelperOptions,
+    /// The namespace it is made in; the target's if none.
+    pub helper_namespace: Option<String>,
+    /// How long its start may take.
+    pub timeout: Duration,
+    /// The agent's command and options, without the target.
+    pub command: Vec<String>,
+    /// Pods that come later are captured, too.
+    pub follow: bool,
+}
+
+/// What takes the streams in.
+pub trait Consumer: Send + Sync + 'static {
+    /// A target's stream begins; the number is the stream's, from 0.
+    ///
+    /// # Errors
+    /// If it cannot be taken: the run ends.
+    fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()>;
+
+    /// Reads the stream to its end, on a thread of its own; returns its last word, if it came.
+    ///
+    /// # Errors
+    /// If the stream is not what it should be, or cannot be put away: the run ends. A broken pipe ends it
+    /// without an error.
+    fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>>;
+}
+
+/// How a target's stream ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The target.
+    pub target: Target,
+    /// Its last word; without one it was cut.
+    pub last_word: Option<End>,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+}
+
+/// What is in the cluster because of this run.
+#[derive(Default)]
+struct Made {
+    helpers: Vec<Helper>,
+    ephemeral: Vec<Ephemeral>,
+}
+
+/// Captures `targets`, and with [`Plan::follow`] whatever is meant by `wanted` later, until all have ended or `stop` is
+/// asked.
+///
+/// Everything that was made in the cluster is deleted before this returns, also when it fails or panics.
+///
+/// # Errors
+/// If nothing could be captured at all.
+pub async fn run<C: Consumer>(
+    cluster: &Cluster,
+    (wanted, targets): (Wanted, Vec<Target>),
+    plan: Plan,
+    consumer: Arc<C>,
+    talk: &Talk,
+    stop: &Stop,
+) -> anyhow::Result<Vec<Finished>> {
+    let made = Arc::new(Mutex::new(Made::default()));
+    let session = Session {
+        cluster: cluster.clone(),
+        wanted,
+        plan,
+        talk: talk.clone(),
+        stop: stop.clone(),
+        made: Arc::clone(&made),
+        consumer,
+    };
+    // A task of its own: a panic in it must not keep us from what has to be deleted.
+    let done = tokio::spawn(session.run(targets)).await;
+    let mut made = made.lock().await;
+    join_all(
+        made.helpers
+            .drain(..)
+            .map(|helper| helper.end(talk.clone())),
+    )
+    .await;
+    for left in made.ephemeral.drain(..) {
+        talk.say(&format!(
+            "the ephemeral container {} has ended or will within 30 s; its entry stays in pod {}/{} as long as the pod does",
+            left.container, left.namespace, left.pod
+        ));
+    }
+    match done {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+struct Session<C> {
+    cluster: Cluster,
+    wanted: Wanted,
+    plan: Plan,
+    talk: Talk,
+    stop: Stop,
+    made: Arc<Mutex<Made>>,
+    consumer: Arc<C>,
+}
+
+/// Where a target's agent is run.
+#[derive(Clone, Debug)]
+struct Place {
+    namespace: String,
+    pod: String,
+    container: String,
+    way: Way,
+}
+
+impl<C: Consumer> Session<C> {
+    async fn run(self, targets: Vec<Target>) -> anyhow::Result<Vec<Finished>> {
+        let session = Arc::new(self);
+        let mut running: JoinSet<anyhow::Result<Finished>> = JoinSet::new();
+        let mut number = 0;
+        let mut known: HashSet<String> = targets.iter().map(|one| one.uid.clone()).collect();
+        let begun = session.begin(targets, &mut number, &mut running).await;
+        let mut finished = Vec::new();
+        // Where others are captured, one that cannot be is no reason to end.
+        let mut failed = begun.err();
+        let mut look = tokio::time::interval(LOOK);
+        while failed.is_none() || !running.is_empty() {
+            let following = session.plan.follow && session.stop.why().is_none();
+            tokio::select! {
+                Some(done) = running.join_next() => match done {
+                    Ok(Ok(one)) => {
+                        if following && let Some(word) = &one.last_word {
+                            session.talk.say(&format!("{}: {}", one.target.full_name(), word.sentence));
+                        }
+                        finished.push(one);
+                    }
+                    Ok(Err(error)) => {
+                        session.stop.ask(Why::Failed);
+                        failed.get_or_insert(error);
+                    }
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
+                _ = look.tick(), if following => {
+                    let new = session.new_targets(&mut known).await;
+                    if let Err(error) = session.begin(new, &mut number, &mut running).await {
+                        session.talk.warn(&format!("{error:#}"));
+                    }
+                }
+                () = session.stop.asked(), if session.plan.follow && running.is_empty() => break,
+                else => break,
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(finished),
+        }
+    }
+
+    /// Pods that are meant and were not there before.
+    async fn new_targets(&self, known: &mut HashSet<String>) -> Vec<Target> {
+        let Ok(found) = target::find(&self.cluster, &self.wanted).await else {
+            return Vec::new();
+        };
+        let new = found.targets.into_iter();
+        // Before its network is set up a pod has no address, and nothing could be captured.
+        new.filter(|target| !target.addresses.is_empty() && known.insert(target.uid.clone()))
+            .collect()
+    }
+
+    /// Starts capturing `targets`.
+    async fn begin(
+        self: &Arc<Self>,
+        targets: Vec<Target>,
+        number: &mut usize,
+        running: &mut JoinSet<anyhow::Result<Finished>>,
+    ) -> anyhow::Result<()> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let plan = &self.plan;
+        let namespace = |target: &Target| {
+            let own = plan.helper_namespace.clone();
+            own.unwrap_or_else(|| target.namespace.clone())
+        };
+        let first = namespace(&targets[0]);
+        let (way, why) = tokio::select! {
+            chosen = mode::choose(&self.cluster, plan.mode, &first, &plan.helper, &targets) => chosen?,
+            () = self.stop.asked() => bail!("ended before anything was captured"),
+        };
+        if let Some(why) = why {
+            self.talk
+                .say(&format!("{why}: an ephemeral container is used"));
+        }
+        // One helper for each node and namespace; each captures the targets it was made for, and no others.
+        let mut groups: BTreeMap<(String, String), Vec<Target>> = BTreeMap::new();
+        for target in targets {
+            let key = match way {
+                Way::Pod => (namespace(&target), target.node.clone()),
+                Way::Ephemeral => (target.namespace.clone(), target.name.clone()),
+            };
+            groups.entry(key).or_default().push(target);
+        }
+        let placed = join_all(
+            groups
+                .into_iter()
+                .map(|((namespace, _), targets)| async move {
+                    let place = match way {
+                        Way::Pod => self.helper(&namespace, &targets).await,
+                        Way::Ephemeral => self.ephemeral(&targets[0]).await,
+                    };
+                    (place, targets)
+                }),
+        )
+        .await;
+        let mut failed = None;
+        let mut begun = 0;
+        for (place, targets) in placed {
+            let place = match place {
+                Ok(place) => place,
+                Err(error) => {
+                    if let Some(first) = failed.replace(error) {
+                        self.talk.warn(&format!("{first:#}"));
+                    }
+                    continue;
+                }
+            };
+            for target in targets {
+                self.consumer.begin(*number, &target)?;
+                running.spawn(Arc::clone(self).stream(*number, target, place.clone()));
+                *number += 1;
+                begun += 1;
+            }
+        }
+        match failed {
+            Some(error) if begun == 0 => Err(error),
+            Some(error) => {
+                self.talk.warn(&format!("{error:#}"));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn helper(&self, namespace: &str, targets: &[Target]) -> anyhow::Result<Place> {
+        let node = &targets[0].node;
+        target::check_node(&self.cluster, node).await?;
+        let mut helper = Helper::create(
+            &self.cluster,
+            namespace,
+            &self.plan.helper,
+            node,
+            targets,
+            &self.talk,
+        )
+        .await?;
+        let waited = helper.wait(self.plan.timeout, &self.stop, &self.talk).await;
+        let place = Place {
+            namespace: namespace.to_owned(),
+            pod: helper.pod.clone(),
+            container: CONTAINER.to_owned(),
+            way: Way::Pod,
+        };
+        self.made.lock().await.helpers.push(helper);
+        waited.map(|()| place)
+    }
+
+    async fn ephemeral(&self, target: &Target) -> anyhow::Result<Place> {
+        target::check_node(&self.cluster, &target.node).await?;
+        let ephemeral = Ephemeral::create(&self.cluster, &self.plan.helper, target).await?;
+        self.made.lock().await.ephemeral.push(ephemeral.clone());
+        ephemeral
+            .wait(&self.cluster, self.plan.timeout, &self.stop, &self.talk)
+            .await?;
+        Ok(Place {
+            namespace: ephemeral.namespace,
+            pod: ephemeral.pod,
+            container: ephemeral.container,
+            way: Way::Ephemeral,
+        })
+    }
+
+    fn command(&self, target: &Target, way: Way) -> Vec<String> {
+        let mut command = vec![AGENT.to_owned()];
+        command.extend(self.plan.command.iter().cloned());
+        match way {
+            Way::Pod => {
+                command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
+                if let Some(id) = &target.container {
+                    command.extend(["--container-id".to_owned(), id.clone()]);
+                }
+            }
+            Way::Ephemeral => command.extend(GUEST.map(str::to_owned)),
+        }
+        command
+    }
+
+    /// One target's stream, from its beginning to its end.
+    async fn stream(
+        self: Arc<Self>,
+        number: usize,
+        target: Target,
+        place: Place,
+    ) -> anyhow::Result<Finished> {
+        let exec = tokio::select! {
+            exec = self.exec(&target, &place) => exec?,
+            () = self.stop.asked() => bail!("ended before anything was captured"),
+        };
+        let stopper = exec.stopper();
+        let ended = exec.ended.abort_handle();
+        let stop = self.stop.clone();
+        let guard = tokio::spawn(async move {
+            stop.asked().await;
+            stopper.stop().await;
+            stop.hurried().await;
+            ended.abort();
+        });
+        let listener = tokio::spawn(listen(
+            exec.lines,
+            target.full_name(),
+            self.label(&target),
+            self.talk.clone(),
+        ));
+        let (done, consumed) = oneshot::channel();
+        let consumer = Arc::clone(&self.consumer);
+        let output = exec.output;
+        std::thread::Builder::new()
+            .name(format!("stream {number}"))
+            .spawn(move || {
+                // Whoever waits for it may have gone.
+                let _ = done.send(consumer.consume(number, output));
+            })?;
+        let ended = exec.ended.await.unwrap_or(Ended::NoTrailer);
+        let consumed = match consumed.await {
+            Ok(consumed) => consumed,
+            Err(_) => Err(anyhow!("reading the stream failed")),
+        };
+        guard.abort();
+        let said = listener.await.ok().flatten();
+        let last_word = match consumed {
+            Ok(last_word) => last_word,
+            Err(error) if super::is_broken_pipe(&error) => {
+                self.stop.ask(Why::OutputClosed);
+                None
+            }
+            Err(error) => {
+                // What the agent says of its end is closer to the cause than what was not understood of its stream.
+                return Err(match said {
+                    Some(said) => anyhow!("{said}"),
+                    None => error,
+                });
+            }
+        };
+        if last_word.is_none()
+            && let Some(said) = said
+        {
+            return Err(anyhow!("{}{said}", self.label(&target)));
+        }
+        let error = (last_word.is_none())
+            .then(|| self.cut(&target, ended))
+            .flatten();
+        Ok(Finished {
+            target,
+            last_word,
+            error,
+        })
+    }
+
+    /// What is put before a sentence about this target, where there are several.
+    fn label(&self, target: &Target) -> String {
+        if self.wanted.is_open() || self.wanted.named.len() > 1 {
+            format!("{}: ", target.full_name())
+        } else {
+            String::new()
+        }
+    }
+
+    /// Why a stream has no last word.
+    fn cut(&self, target: &Target, ended: Ended) -> Option<String> {
+        if self.stop.why() == Some(Why::OutputClosed) {
+            return None;
+        }
+        let why = match ended {
+            Ended::Exited(None) => {
+                "the cluster says that it ended well, which it also says when a container runtime is restarted".to_owned()
+            }
+            Ended::Exited(Some(said)) => said,
+            Ended::Broken(said) => format!("the connection broke: {said}"),
+            Ended::Silent => "nothing came for 30 s".to_owned(),
+            Ended::NoTrailer => "its last word did not come in time".to_owned(),
+            Ended::Unread => "its output was not read".to_owned(),
+        };
+        Some(format!(
+            "the stream of {} was cut ({why}): what came before is kept, the rest is missing",
+            target.full_name()
+        ))
+    }
+
+    async fn exec(&self, target: &Target, place: &Place) -> anyhow::Result<exec::Exec> {
+        let command = self.command(target, place.way);
+        let deadline = tokio::time::Instant::now() + TRY;
+        loop {
+            let started = exec::start(
+                &self.cluster.client,
+                &place.namespace,
+                &place.pod,
+                &place.container,
+                &command,
+            );
+            let error = match started.await {
+                Ok(exec) => return Ok(exec),
+                Err(error) => error,
+            };
+            if is_passing(&error) && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                continue;
+            }
+            if is_missing_right(&error) {
+                let missing = rights::missing(&self.cluster, &place.namespace, &rights::EXEC).await;
+                if !missing.is_empty() {
+                    bail!(
+                        "you may not {} in namespace {} (an exec takes both get and create): ask for the rights that \
+                         kubectl meshsniff rbac prints",
+                        missing.join(" and "),
+                        place.namespace
+                    );
+                }
+            }
+            let what = format!("pod {}", place.pod);
+            let doing = Doing::request("create", "pods/exec", &place.namespace, &what);
+            return Err(explain(error, doing));
+        }
+    }
+}
+
+/// Passes on what the agent says; returns its error, if it has one.
+async fn listen(
+    mut lines: mpsc::Receiver<String>,
+    name: String,
+    label: String,
+    talk: Talk,
+) -> Option<String> {
+    let mut failed = None;
+    while let Some(line) = lines.recv().await {
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        let message = said["message"].as_str().unwrap_or(&line).to_owned();
+        match said["type"].as_str() {
+            Some("error") => failed = Some(message),
+            Some("ready") => {
+                check_version(&said, &talk);
+                let interfaces = said["interfaces"].as_array();
+                let interfaces: Vec<&str> = interfaces
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                talk.say(&format!(
+                    "capturing on {} of {name}; Ctrl-C ends it",
+                    interfaces.join(", ")
+                ));
+            }
+            Some("warning" | "drops") => talk.warn(&format!("{label}{message}")),
+            Some("end") => talk.say(&format!("{label}{message}")),
+            // What is no line of the agent's comes from whoever could not run it.
+            _ => failed = Some(message),
+        }
+    }
+    failed
+}
+
+/// The agent's version is the image's; the stream is the same within a version.
+fn check_version(ready: &Value, talk: &Talk) {
+    let own = env!("CARGO_PKG_VERSION");
+    let agents = ready["version"].as_str().unwrap_or("unknown");
+    if agents != own {
+        talk.warn(&format!(
+            "the agent in the image is version {agents}, this is {own}: if something is not understood, use the image of this \
+             version"
+        ));
+    }
+}

@@ -1,0 +1,142 @@
+//! The end of a run, whoever wants it: signals, whoever reads the output, limits.
+
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::watch;
+
+/// Why a run is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A signal, by its name.
+    Signal(&'static str),
+    /// Whoever read the output does not read it any more: that is no error.
+    OutputClosed,
+    /// As much as was asked for has been seen.
+    Enough,
+    /// Something failed; the error is told by whoever has it.
+    Failed,
+}
+
+/// Asked for by anybody, heard by all; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    why: Arc<watch::Sender<Option<Why>>>,
+    /// How many signals came: from the second on nobody waits for trailers.
+    signals: Arc<AtomicU32>,
+    hurried: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            why: Arc::new(watch::Sender::new(None)),
+            signals: Arc::default(),
+            hurried: Arc::new(watch::Sender::new(false)),
+        }
+    }
+}
+
+impl Stop {
+    /// Asks for the end; only the first reason counts.
+    pub fn ask(&self, why: Why) {
+        self.why.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                *known = Some(why);
+            }
+            first
+        });
+    }
+
+    /// Why it is to end, if it is.
+    #[must_use]
+    pub fn why(&self) -> Option<Why> {
+        self.why.borrow().clone()
+    }
+
+    /// Returns once the end is asked for.
+    pub async fn asked(&self) {
+        // The sender lives as long as this does.
+        let _ = self.why.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Returns once somebody asked a second time.
+    pub async fn hurried(&self) {
+        let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
+    }
+
+    fn signal(&self, name: &'static str) {
+        if self.signals.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.hurried.send_replace(true);
+        }
+        self.ask(Why::Signal(name));
+    }
+
+    /// Listens for signals from now on: before anything is created that they would have to remove.
+    ///
+    /// # Errors
+    /// If they cannot be listened to.
+    pub fn listen_to_signals(&self) -> anyhow::Result<()> {
+        const FAILED: &str = "signals cannot be waited for";
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            for (kind, name) in [
+                (SignalKind::interrupt(), "SIGINT"),
+                (SignalKind::terminate(), "SIGTERM"),
+                (SignalKind::hangup(), "SIGHUP"),
+            ] {
+                let mut signals = signal(kind).context(FAILED)?;
+                let stop = self.clone();
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        stop.signal(name);
+                    }
+                });
+            }
+        }
+        #[cfg(windows)]
+        {
+            use tokio::signal::windows;
+            let mut interrupt = windows::ctrl_c().context(FAILED)?;
+            let mut closed = windows::ctrl_close().context(FAILED)?;
+            let stop = self.clone();
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        Some(()) = interrupt.recv() => stop.signal("Ctrl-C"),
+                        Some(()) = closed.recv() => stop.signal("Ctrl-Close"),
+                        else => return,
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_counts() {
+        let stop = Stop::default();
+        assert_eq!(stop.why(), None);
+        stop.ask(Why::OutputClosed);
+        stop.ask(Why::Failed);
+        stop.asked().await;
+        assert_eq!(stop.why(), Some(Why::OutputClosed));
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_hurries() {
+        let stop = Stop::default();
+        stop.signal("SIGINT");
+        assert!(!*stop.hurried.borrow());
+        stop.signal("SIGTERM");
+        stop.hurried().await;
+        assert_eq!(stop.why(), Some(Why::Signal("SIGINT")));
+    }
+}

@@ -1,0 +1,66 @@
+//! What is said on stderr while it goes on.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+/// How to talk; clones share the live line.
+#[derive(Clone, Debug)]
+pub struct Talk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    quiet: bool,
+    /// The last line of a terminal, rewritten as things go on; hidden elsewhere.
+    live: ProgressBar,
+}
+
+impl Talk {
+    /// Talk that leaves out all but warnings and errors if it is to be `quiet`.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        let live = if quiet || !io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            live.set_style(style);
+        }
+        Self(Arc::new(Inner { quiet, live }))
+    }
+
+    /// A sentence about what goes on.
+    pub fn say(&self, sentence: &str) {
+        if !self.0.quiet {
+            self.print("", sentence);
+        }
+    }
+
+    /// A sentence about what may be missed.
+    pub fn warn(&self, sentence: &str) {
+        self.print("warning: ", sentence);
+    }
+
+    /// Rewrites the live line, on a terminal.
+    pub fn live(&self, line: &str) {
+        let mut shown = String::new();
+        crate::report::push_shown(&mut shown, line);
+        self.0.live.set_message(shown);
+    }
+
+    /// Takes the live line away.
+    pub fn end_live(&self) {
+        self.0.live.finish_and_clear();
+    }
+
+    fn print(&self, prefix: &str, sentence: &str) {
+        let mut line = String::from(prefix);
+        crate::report::push_shown(&mut line, sentence);
+        line.push('\n');
+        self.0.live.suspend(|| {
+            // Nothing is left to do if nobody can be told.
+            let _ = io::stderr().write_all(line.as_bytes());
+        });
+    }
+}
