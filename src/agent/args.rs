@@ -71,6 +71,9 @@ pub struct LiveArgs {
     /// End after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Pack the output with zstd
+    #[arg(long)]
+    pub compress: bool,
     /// End unless a line comes on standard input every so often, from the start. Without it: from the first line
     /// on, every 30s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -92,7 +95,7 @@ pub struct CaptureArgs {
     /// Mask the values of these header fields, such as authorization,cookie
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub redact: Vec<String>,
-    /// End after this many bytes of the stream
+    /// End after this many bytes of the stream, counted before they are packed
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub size: Option<u64>,
     /// Write to this file, which must not exist yet; - is standard output

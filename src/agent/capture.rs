@@ -4,6 +4,7 @@ use super::args::CaptureArgs;
 use super::clock;
 use super::ending::{Ending, Reason, write_or_end};
 use super::live::{self, Packet, Receiver, Tap};
+use super::packed::Packed;
 use super::queue::Queue;
 use super::redact::{Redaction, Redactor};
 use super::setup::{self, Running};
@@ -37,7 +38,10 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
             "a helper pod writes no files: leave --write away, the stream goes to standard output"
         );
     }
-    let (running, mut out) = setup::set_up(&args.live, talk, || open_output(&args.write))?;
+    let (running, mut out) = setup::set_up(&args.live, talk, || {
+        let file = open_output(&args.write)?;
+        output(file, args.live.compress)
+    })?;
     let ending = running.ending.clone();
     if args.write == Path::new("-") {
         ending.watch_reader().context("no thread can be started")?;
@@ -70,16 +74,16 @@ pub(super) fn plain_stdout() -> anyhow::Result<File> {
 }
 
 /// Standard output, or a new file that only its owner may read.
-fn open_output(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
+fn open_output(path: &Path) -> anyhow::Result<File> {
     if path == Path::new("-") {
-        return Ok(Box::new(plain_stdout()?));
+        return plain_stdout();
     }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path);
-    let file = file.map_err(|error| match error.kind() {
+    file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             anyhow::anyhow!(
                 "{} is there already: remove it, or name another file",
@@ -90,15 +94,24 @@ fn open_output(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
             "{} cannot be written ({error}): name another file",
             path.display()
         ),
-    })?;
-    Ok(Box::new(file))
+    })
 }
 
-/// Writes what comes. Once nobody reads any more, the rest is only taken out of the queue.
+/// What is written to, packing it if so asked.
+pub(super) fn output(file: File, compress: bool) -> anyhow::Result<Box<dyn Write + Send>> {
+    if !compress {
+        return Ok(Box::new(file));
+    }
+    let packed = Packed::new(file).context("there is no memory for --compress")?;
+    Ok(Box::new(packed))
+}
+
+/// Writes what comes, and lets it leave when for now there is no more. Once nobody reads any more, the rest is only taken
+/// out of the queue.
 pub(super) fn write(queue: &Queue, out: &mut impl Write, ending: &Ending) {
     let mut read = true;
     while let Some(batch) = queue.pop() {
-        read = read && write_or_end(out, &batch, ending);
+        read = read && write_or_end(out, &batch, queue.is_empty(), ending);
         queue.recycle(batch);
     }
 }

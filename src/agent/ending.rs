@@ -335,9 +335,15 @@ pub fn block_signals() -> io::Result<()> {
     ending_signals().thread_block().map_err(io::Error::from)
 }
 
-/// Writes all of `bytes` to the stream. A reader that is gone decides the end.
-pub(super) fn write_or_end(out: &mut impl Write, bytes: &[u8], ending: &Ending) -> bool {
-    let written = out.write_all(bytes).and_then(|()| out.flush());
+/// Writes all of `bytes` to the stream, `flush` at once. A reader that is gone decides the end.
+pub(super) fn write_or_end(
+    out: &mut impl Write,
+    bytes: &[u8],
+    flush: bool,
+    ending: &Ending,
+) -> bool {
+    let written = out.write_all(bytes);
+    let written = written.and_then(|()| if flush { out.flush() } else { Ok(()) });
     if written.is_err() {
         ending.decide(Reason::ReaderGone);
     }

@@ -17,6 +17,7 @@
 //! | [`setup`] | all of that in order |
 //! | [`redact`] | leaving out of packets what must not leave the node |
 //! | [`queue`] | between the thread that captures and the one that writes |
+//! | `packed` | what it writes, packed with zstd |
 //! | [`capture`], [`report`], [`hold`] | the commands |
 //! | [`talk`] | what is said on stderr |
 
@@ -29,6 +30,7 @@ mod ignore_outgoing;
 pub mod interfaces;
 pub mod live;
 pub mod namespace;
+mod packed;
 pub mod queue;
 pub mod redact;
 pub mod report;

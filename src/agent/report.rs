@@ -36,7 +36,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// If it cannot begin.
 pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
-    let (running, mut out) = setup::set_up(&args.live, talk, capture::plain_stdout)?;
+    let (running, mut out) = setup::set_up(&args.live, talk, || {
+        capture::output(capture::plain_stdout()?, args.live.compress)
+    })?;
     let ending = running.ending.clone();
     ending.watch_reader().context("no thread can be started")?;
     let queue = Queue::new(args.live.queue_size as usize * 1024);

@@ -89,6 +89,16 @@ pub enum ReadError {
         /// Whether it ends inside a frame, rather than another record.
         in_frame: bool,
     },
+    /// A capture of this program's that ends without the block that says it is whole.
+    #[error("{name} lacks its last block, which says that the capture is whole: the capture was cut, or the file was \
+             edited by a program that leaves that block out (as editcap, tshark and Wireshark do); {}; if it was not \
+             edited, capture again", kept(*.frames))]
+    Unended {
+        /// The source as the user named it.
+        name: String,
+        /// Frames that were read: all there are.
+        frames: u64,
+    },
     /// A record that contradicts itself.
     #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what `editcap` makes of it", kept(*.frames))]
     Malformed {
@@ -116,9 +126,10 @@ impl ReadError {
     #[must_use]
     pub fn frames(&self) -> u64 {
         match self {
-            Self::Cut { frames, .. } | Self::Malformed { frames, .. } | Self::Io { frames, .. } => {
-                *frames
-            }
+            Self::Cut { frames, .. }
+            | Self::Unended { frames, .. }
+            | Self::Malformed { frames, .. }
+            | Self::Io { frames, .. } => *frames,
         }
     }
 }
@@ -143,6 +154,7 @@ fn kept(frames: u64) -> String {
 #[derive(Debug)]
 pub(super) enum Fault {
     Cut { in_frame: bool },
+    Unended,
     Malformed(String),
     Io(io::Error),
 }
@@ -160,6 +172,7 @@ impl Fault {
                 frames,
                 in_frame,
             },
+            Self::Unended => ReadError::Unended { name, frames },
             Self::Malformed(what) => ReadError::Malformed { name, frames, what },
             // A decompressor whose input ended.
             Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => ReadError::Cut {

@@ -9,6 +9,7 @@ use super::error::Fault;
 use super::interface::Interface;
 use super::source::{MAX_RECORD, Notes, Record};
 use crate::packet::FrameId;
+use crate::stream::blocks;
 use crate::time::Timestamp;
 use pcap_parser::{
     EnhancedPacketBlock, InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode,
@@ -28,6 +29,9 @@ const JOURNAL: u32 = 9;
 const SYSDIG_EVENTS: [u32; 6] = [0x204, 0x208, 0x216, 0x217, 0x221, 0x222];
 const CUSTOM: u32 = 0x0000_0bad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
+
+/// How the programs that end their captures with a block that says so call themselves.
+const ENDED_BY: [&[u8]; 2] = [b"meshsniff-agent", b"kubectl-meshsniff"];
 
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
@@ -72,6 +76,10 @@ pub(super) struct PcapNg {
     frames: u64,
     /// Time of the last frame that had one: a simple packet block has none.
     last: Timestamp,
+    /// Whether the current section is to end with a block that says so, and that has not come.
+    open: bool,
+    /// Whether an earlier section lacks that block.
+    unended: bool,
 }
 
 impl PcapNg {
@@ -84,6 +92,8 @@ impl PcapNg {
             section: 0,
             frames: 0,
             last: Timestamp::default(),
+            open: false,
+            unended: false,
         }
     }
 
@@ -109,7 +119,10 @@ impl PcapNg {
         loop {
             let head = bytes.peek(START_LEN)?;
             if head.is_empty() {
-                return Ok(None);
+                return match self.open || self.unended {
+                    true => Err(Fault::Unended),
+                    false => Ok(None),
+                };
             }
             let Some(kind) = head.first_chunk::<4>() else {
                 return Err(Fault::Cut { in_frame: false });
@@ -320,6 +333,13 @@ impl PcapNg {
             )));
         }
         self.section = self.interfaces.len();
+        self.unended |= self.open;
+        self.open = header.options.iter().any(|option| {
+            option.code == OptionCode::ShbUserAppl
+                && option
+                    .as_bytes()
+                    .is_ok_and(|name| ENDED_BY.iter().any(|ours| name.starts_with(ours)))
+        });
         Ok(())
     }
 
@@ -348,6 +368,13 @@ impl PcapNg {
         } else {
             parse_interfacestatisticsblock_le(block)
         })?;
+        let ended = block.options.iter().any(|option| {
+            option.code == OptionCode::Comment
+                && option
+                    .as_bytes()
+                    .is_ok_and(|text| text.starts_with(blocks::END.as_bytes()))
+        });
+        self.open &= !ended;
         // Statistics of an interface that was never described say nothing about any frame.
         if let Some(interface) = self.interfaces.get_mut(self.section + block.if_id as usize) {
             interface.count_drops(&block, self.big_endian);

@@ -394,3 +394,68 @@ fn a_device_is_read_as_a_stream() {
     let opened = CaptureReader::open(vec![Input::Path(Path::new("/dev/null").into())]);
     assert!(matches!(opened, Err(OpenError::Empty { .. })));
 }
+
+/// A section of this program, or of another, with a packet and maybe the block that ends it.
+fn section_of(application: &str, ended: bool) -> Vec<u8> {
+    use crate::stream::blocks::{self, Direction, Interface, Section, Statistics};
+    let mut bytes = Vec::new();
+    let section = Section {
+        application,
+        ..Section::default()
+    };
+    blocks::section(&mut bytes, &section);
+    let interface = Interface {
+        link_type: 1,
+        name: "lo",
+        ..Interface::default()
+    };
+    blocks::interface(&mut bytes, &interface);
+    let time = Timestamp::from_nanos(7);
+    blocks::packet(&mut bytes, 0, time, 4, b"data", Direction::Unknown);
+    let statistics = Statistics::default();
+    blocks::statistics(&mut bytes, 0, (time, time), &statistics, "");
+    if ended {
+        let end = "meshsniff: end: stop: it was asked to stop";
+        blocks::statistics(&mut bytes, 0, (time, time), &statistics, end);
+    }
+    bytes
+}
+
+#[test]
+fn a_capture_of_ours_that_does_not_say_it_is_whole_is_not() {
+    let [agent, plugin, other] = ["meshsniff-agent 0.1.0", "kubectl-meshsniff 1", "Dumpcap"];
+    for (sections, whole) in [
+        (vec![(agent, true)], true),
+        (vec![(agent, false)], false),
+        (vec![(plugin, true)], true),
+        (vec![(plugin, false)], false),
+        (vec![(other, false)], true),
+        (vec![(agent, false), (other, false)], false),
+        (vec![(agent, true), (plugin, true)], true),
+        (vec![(agent, false), (agent, true)], false),
+        (vec![(other, true), (agent, false)], false),
+    ] {
+        let bytes: Vec<u8> = sections
+            .iter()
+            .flat_map(|&(application, ended)| section_of(application, ended))
+            .collect();
+        for mut reader in [reader(&bytes), streamed(&bytes), streamed(&gzip(&bytes))] {
+            let (frames, errors) = drain(&mut reader);
+            assert_eq!(frames.len(), sections.len());
+            let [error] = &errors[..] else {
+                assert!(errors.is_empty() && whole, "{sections:?}: {errors:?}");
+                continue;
+            };
+            assert!(
+                !whole && matches!(error, ReadError::Unended { .. }),
+                "{sections:?}"
+            );
+            assert_eq!(error.frames(), sections.len() as u64);
+            let sentence = error.to_string();
+            assert!(
+                sentence.starts_with("test lacks its last block"),
+                "{sentence}"
+            );
+        }
+    }
+}

@@ -23,7 +23,6 @@ pub(super) const NAME_RESOLUTION: u32 = 4;
 pub(super) const INTERFACE_STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
 
-pub(super) const OPT_END: u16 = 0;
 pub(super) const OPT_COMMENT: u16 = 1;
 pub(super) const SHB_HARDWARE: u16 = 2;
 pub(super) const SHB_OS: u16 = 3;
@@ -32,7 +31,6 @@ pub(super) const IF_NAME: u16 = 2;
 pub(super) const IF_DESCRIPTION: u16 = 3;
 pub(super) const IF_TSRESOL: u16 = 9;
 pub(super) const IF_FILTER: u16 = 11;
-pub(super) const IF_TSOFFSET: u16 = 14;
 pub(super) const EPB_FLAGS: u16 = 2;
 pub(super) const ISB_STARTTIME: u16 = 2;
 pub(super) const ISB_ENDTIME: u16 = 3;

@@ -34,6 +34,10 @@ const LEAST_INTERFACE: usize = 20;
 const LEAST_STATISTICS: usize = 24;
 const LEAST_PACKET: usize = 32;
 
+/// The end of a block's options, and an offset of all times, which no agent writes.
+const OPT_END: u16 = 0;
+const IF_TSOFFSET: u16 = 14;
+
 /// Kind and length.
 const HEAD: usize = 8;
 /// Bytes of a packet block before the packet.
@@ -442,7 +446,7 @@ impl<R: Read> StreamReader<R> {
                 let these = *value == [blocks::NANOSECONDS];
                 nanoseconds = Some(these && nanoseconds.unwrap_or(true));
             }
-            blocks::IF_TSOFFSET => moved = true,
+            IF_TSOFFSET => moved = true,
             _ => {}
         })
         .map_err(|what| self.malformed(what))?;
@@ -609,7 +613,7 @@ fn each_option(mut rest: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), 
     while !rest.is_empty() {
         let (head, after) = rest.split_first_chunk::<4>().ok_or(BEYOND)?;
         let (code, length) = (u16_at(head, 0), usize::from(u16_at(head, 2)));
-        if code == blocks::OPT_END {
+        if code == OPT_END {
             break;
         }
         let value = after.get(..length).ok_or(BEYOND)?;

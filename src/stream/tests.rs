@@ -492,7 +492,7 @@ fn merger() -> Merger<Vec<u8>> {
         application: "kubectl-meshsniff 1.2.3",
         ..Section::default()
     };
-    Merger::new(Vec::new(), &section).unwrap()
+    Merger::new(Vec::new(), &section).expect("memory")
 }
 
 fn stop() -> End {

@@ -3,6 +3,7 @@
 //! | here | holds |
 //! |---|---|
 //! | `same_packets` | what is captured against what tcpdump captures beside it |
+//! | `packed` | the same with `--compress` |
 //! | `readers` | the stream as tshark, capinfos, dumpcap and the plugin read it |
 //! | `endings`, `heartbeats` | everything that ends a capture, and what the stream says of it |
 //! | `rights` | what a running capture may still do |
@@ -29,6 +30,7 @@ mod hold;
 mod http;
 mod live_report;
 mod netns;
+mod packed;
 mod program;
 mod readers;
 mod rights;

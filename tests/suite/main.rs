@@ -16,6 +16,7 @@ mod oracle;
 mod readme;
 mod reassembly_model;
 mod scenarios;
+mod streams;
 mod talk;
 mod tools;
 mod truth;
