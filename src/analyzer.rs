@@ -9,6 +9,7 @@ use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark, Segment};
 use crate::tcp::Seq;
 use crate::time::{Span, Timestamp};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Connections watched at once; past it those silent for longest are given up.
@@ -42,7 +43,7 @@ pub struct Options {
 }
 
 /// What the capture held, whatever became of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Frames seen.
     pub frames: u64,
@@ -72,6 +73,40 @@ pub struct Totals {
     pub connections_evicted: u64,
     /// Bytes behind holes given up, to stay within memory.
     pub bytes_given_up: u64,
+}
+
+impl Totals {
+    /// Adds what another capture held.
+    pub fn add(&mut self, other: &Self) {
+        let earliest = [self.first, other.first].into_iter().flatten().min();
+        self.first = earliest;
+        self.last = self.last.max(other.last);
+        for (count, more) in self
+            .counts_mut()
+            .into_iter()
+            .zip(other.clone().counts_mut())
+        {
+            *count = count.saturating_add(*more);
+        }
+    }
+
+    /// All but the times.
+    pub(crate) fn counts_mut(&mut self) -> [&mut u64; 12] {
+        [
+            &mut self.frames,
+            &mut self.bytes,
+            &mut self.truncated_frames,
+            &mut self.duplicate_frames,
+            &mut self.malformed_frames,
+            &mut self.connections,
+            &mut self.encrypted_connections,
+            &mut self.http2_connections,
+            &mut self.other_connections,
+            &mut self.retransmissions,
+            &mut self.connections_evicted,
+            &mut self.bytes_given_up,
+        ]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 //! Everything is a whole number of nanoseconds, so that no gap is ever the difference of two rounded
 //! figures. Rounding happens once, where a report is written.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Sub;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use std::time::Duration;
 /// A moment as the capture recorded it: nanoseconds since the Unix epoch, UTC.
 ///
 /// Arithmetic saturates: a hostile capture may claim any time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -50,7 +53,9 @@ impl fmt::Display for Timestamp {
 }
 
 /// The time between two moments in nanoseconds; negative when the second came first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Span(i64);
 
 impl Span {

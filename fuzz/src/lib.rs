@@ -8,6 +8,7 @@
 //! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
 //! | [`analyzer`] | a capture file | reports that parse, of exchanges that make sense |
 //! | [`conversation`] | any segments of one connection | exchanges that make sense |
+//! | [`relay`] | lines of a relay | reports that parse, whatever they say |
 //! | [`missing_frame`] | steps of two proper ends | no frame's loss makes a certain claim wrong |
 
 pub mod analyzer;
@@ -19,13 +20,14 @@ pub mod judge;
 pub mod missing_frame;
 pub mod reader;
 pub mod reassembly;
+pub mod relay;
 pub mod wire;
 
 /// Panics if the bytes break what it checks.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("reader", reader::check),
     ("decoder", decoder::check),
     ("reassembly", reassembly::check),
@@ -33,4 +35,5 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("analyzer", analyzer::check),
     ("conversation", conversation::check),
     ("missing_frame", missing_frame::check),
+    ("relay", relay::check),
 ];

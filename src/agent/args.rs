@@ -1,6 +1,7 @@
 //! What can be asked of the agent.
 
 use super::live::WHOLE;
+use crate::report::select::Filter;
 use crate::time::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -124,6 +125,12 @@ pub struct ReportArgs {
     /// Count health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     pub probes: bool,
+    /// Only exchanges that fit, such as 'method=GET path=/items* status=5xx'; given several times, all must fit
+    #[arg(long, value_name = "TERMS", value_parser = Filter::parse)]
+    pub filter_http: Vec<Filter>,
+    /// Write the lines that kubectl-meshsniff of the same version makes any report of, instead of JSON for everybody
+    #[arg(long)]
+    pub relay: bool,
 }
 
 /// What can be left out of a report.

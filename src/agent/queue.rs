@@ -69,6 +69,11 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Whether there is room for more. It does not go away but by what the asker itself puts in.
+    pub fn has_room(&self) -> bool {
+        self.state().bytes < self.most_bytes
+    }
+
     /// Whether nothing waits to be written.
     pub fn is_empty(&self) -> bool {
         self.state().batches.is_empty()

@@ -15,6 +15,7 @@ use crate::analyzer::{Analyzer, Options};
 use crate::packet::{Frame, FrameId, LinkType};
 use crate::report::folded::{FoldedReport, Folding, Redacted};
 use crate::report::json::{JsonReport, Style};
+use crate::report::relay::{End, Progress, RelayWriter};
 use crate::report::select::Filter;
 use crate::report::{Capture, Report, Source};
 use crate::stream::blocks::Statistics;
@@ -23,13 +24,21 @@ use anyhow::Context as _;
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nanoseconds that a packet may lie in a ring before it is handed over, and more.
 const RING_DELAY: i64 = 250_000_000;
 
 /// How often the kernel is asked how many packets it lost.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often progress is told while packets come, and how often in any case: whoever reads the relay takes 30 s of silence for
+/// a broken connection.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const ALIVE_EVERY: Duration = Duration::from_secs(4);
+
+/// Frames between two looks at the clock for that.
+const LOOK_EVERY: u64 = 8_192;
 
 /// Reports as asked.
 ///
@@ -62,18 +71,9 @@ pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
 struct Lines<'a> {
     queue: &'a Queue,
     batch: Vec<u8>,
-    fate: &'a Fate,
 }
 
-/// What became of lines.
-#[derive(Debug, Default)]
-struct Fate {
-    /// Lines given up because nobody read them in time.
-    lost: Cell<u64>,
-    /// The last ones come: they are few, the sums are among them, and so none of them is given up.
-    ends: Cell<bool>,
-}
-
+/// There is always room for what was begun: whoever tells of an exchange asks before.
 impl Write for Lines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.batch.extend_from_slice(bytes);
@@ -82,36 +82,70 @@ impl Write for Lines<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.fate.ends.get() {
-            self.queue.push_always(&mut self.batch);
-            return Ok(());
-        }
-        let lines = memchr::memchr_iter(b'\n', &self.batch).count() as u64;
-        if !self.batch.is_empty() && !self.queue.push(&mut self.batch) {
-            self.fate.lost.set(self.fate.lost.get() + lines);
-        }
+        self.queue.push_always(&mut self.batch);
         Ok(())
     }
 }
 
+/// A report that leaves the machine while it is made.
+trait Leaving: Report {
+    /// How it stands.
+    fn progress(&mut self, progress: &Progress);
+    /// Why it ended.
+    fn end(&mut self, end: &End) -> io::Result<()>;
+}
+
+/// Whoever reads public lines sees how it stands by them, and the end is said on stderr.
+impl<W: Write> Leaving for JsonReport<W> {
+    fn progress(&mut self, _progress: &Progress) {}
+
+    fn end(&mut self, _end: &End) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W: Write> Leaving for RelayWriter<W> {
+    fn progress(&mut self, progress: &Progress) {
+        Self::progress(self, progress);
+    }
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        Self::end(self, end)
+    }
+}
+
 fn analyse(
+    args: &ReportArgs,
+    running: Running,
+    queue: &Queue,
+    talk: Talk,
+) -> io::Result<Statistics> {
+    let lines = Lines {
+        queue,
+        batch: Vec::new(),
+    };
+    if args.relay {
+        return analyse_to(RelayWriter::new(lines), args, running, queue, talk);
+    }
+    let style = Style::Lines { live: true };
+    let json = JsonReport::new(lines, style, Filter::default(), args.probes);
+    analyse_to(json, args, running, queue, talk)
+}
+
+fn analyse_to<R: Leaving>(
+    told: R,
     args: &ReportArgs,
     mut running: Running,
     queue: &Queue,
     talk: Talk,
 ) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
-    let fate = Fate::default();
-    let lines = Lines {
-        queue,
-        batch: Vec::new(),
-        fate: &fate,
-    };
-    let style = Style::Lines { live: true };
-    let json = JsonReport::new(lines, style, Filter::default(), args.probes);
+    let filters = args.filter_http.iter().cloned();
     let folding = Folding {
         all: args.all,
         slowest: usize::from(args.slowest),
+        probes: args.probes,
+        filter: filters.fold(Filter::default(), Filter::and),
         redacted: Redacted {
             query: args.redact.contains(&Part::Query),
             path: args.redact.contains(&Part::Path),
@@ -119,7 +153,9 @@ fn analyse(
             request_id: args.redact.contains(&Part::RequestId),
         },
     };
-    let mut report = FoldedReport::new(json, folding);
+    // The last ones are few, and so none of them is given up.
+    let ends = Cell::new(false);
+    let mut report = FoldedReport::new(told, folding, || ends.get() || queue.has_room());
     report.sources(&[Source {
         kind: "live".to_owned(),
         name: running.description.clone(),
@@ -139,7 +175,8 @@ fn analyse(
         left: args.live.count.unwrap_or(u64::MAX),
         statistics: Statistics::default(),
         losses: Losses::new(talk),
-        fate: &fate,
+        progress: Due::new(),
+        queue,
         ending: &running.ending,
     };
     let result = live::run(
@@ -151,30 +188,57 @@ fn analyse(
         &mut analysis,
     );
     analysis.count_drops(&mut taps);
+    ends.set(true);
     let statistics = analysis.finish();
     queue.close();
     result?;
     statistics
 }
 
-struct Analysis<'a, W: Write> {
+/// When progress is to be told: every second that brings packets, and as a sign of life.
+struct Due {
+    last: Instant,
+    frames: u64,
+}
+
+impl Due {
+    fn new() -> Self {
+        Self {
+            last: clock::now(),
+            frames: 0,
+        }
+    }
+
+    fn is_now(&mut self, frames: u64) -> bool {
+        let since = clock::now() - self.last;
+        let due = since >= PROGRESS_EVERY && frames > self.frames || since >= ALIVE_EVERY;
+        if due {
+            self.last = clock::now();
+            self.frames = frames;
+        }
+        due
+    }
+}
+
+struct Analysis<'a, R> {
     analyzer: Analyzer,
-    report: FoldedReport<W>,
+    report: FoldedReport<'a, R>,
     links: Vec<Option<LinkType>>,
     frames: u64,
     unsupported: u64,
     left: u64,
     statistics: Statistics,
     losses: Losses,
-    fate: &'a Fate,
+    progress: Due,
+    queue: &'a Queue,
     ending: &'a Ending,
 }
 
-impl<W: Write> Analysis<'_, W> {
+impl<R: Leaving> Analysis<'_, R> {
     fn count_drops(&mut self, taps: &mut [Tap]) {
         let dropped = taps.iter_mut().map(Tap::kernel_dropped).sum();
         self.statistics.kernel_dropped = dropped;
-        self.statistics.queue_dropped = self.fate.lost.get();
+        self.statistics.queue_dropped = self.report.not_told();
         self.losses.are(&self.statistics);
         self.analyzer.set_dropped(Some(dropped));
     }
@@ -182,8 +246,7 @@ impl<W: Write> Analysis<'_, W> {
     fn finish(mut self) -> io::Result<Statistics> {
         self.analyzer.finish(&mut self.report);
         self.statistics.delivered = self.frames;
-        self.fate.ends.set(true);
-        let lost = self.fate.lost.get();
+        let lost = self.report.not_told();
         self.statistics.queue_dropped = lost;
         let mut errors = match self.ending.reason() {
             Some(super::ending::Reason::InterfaceGone(name)) => {
@@ -205,11 +268,32 @@ impl<W: Write> Analysis<'_, W> {
             comments_left_out: 0,
             errors,
         })?;
+        if let Some(reason) = self.ending.reason() {
+            self.report.told().end(&End {
+                reason: reason.name().to_owned(),
+                sentence: reason.to_string(),
+            })?;
+        }
         Ok(self.statistics)
+    }
+
+    fn tell_progress(&mut self) {
+        if !self.queue.has_room() || !self.progress.is_now(self.frames) {
+            return;
+        }
+        let so_far = self.report.so_far();
+        let progress = Progress {
+            exchanges: so_far.exchanges,
+            not_ok: so_far.not_ok,
+            frames: self.frames,
+            dropped: self.statistics.kernel_dropped,
+            not_told: self.report.not_told(),
+        };
+        self.report.told().progress(&progress);
     }
 }
 
-impl<W: Write> Receiver for Analysis<'_, W> {
+impl<R: Leaving> Receiver for Analysis<'_, R> {
     fn packet(&mut self, packet: &Packet<'_>) -> bool {
         self.frames += 1;
         self.left -= 1;
@@ -229,6 +313,10 @@ impl<W: Write> Receiver for Analysis<'_, W> {
         self.analyzer.frame(&frame, &mut self.report);
         // A queue takes all there is; what it gives up is counted there.
         let _ = self.report.after_frame();
+        if self.frames.is_multiple_of(LOOK_EVERY) {
+            // A target may leave no time to be idle.
+            self.tell_progress();
+        }
         self.left > 0
     }
 
@@ -239,5 +327,6 @@ impl<W: Write> Receiver for Analysis<'_, W> {
         self.analyzer.quiet_until(now, &mut self.report);
         // A queue takes all there is; what it gives up is counted there.
         let _ = self.report.after_frame();
+        self.tell_progress();
     }
 }

@@ -8,6 +8,30 @@ use super::model::{EnvoyFlags, ResponseShape, Verdict};
 use super::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+
+/// Every list of flags that a place can have.
+const LISTS: [&[&str]; 9] = [
+    &[],
+    &["DC"],
+    &["UT"],
+    &["UT", "DC"],
+    &["DC", "UT"],
+    &["UC"],
+    &["UPE"],
+    &["UC", "UPE"],
+    &["UF", "URX,UF"],
+];
+
+/// Reads a list of flags that was written down somewhere else: one of [`LISTS`].
+pub(super) fn known<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<&'static [&'static str], D::Error> {
+    let flags = Vec::<Cow<'_, str>>::deserialize(deserializer)?;
+    let found = LISTS.into_iter().find(|list| flags == *list);
+    found.ok_or_else(|| de::Error::custom("flags that Envoy would not log together"))
+}
 
 /// What the flags of an exchange depend on.
 #[derive(Clone, Copy, Debug)]
@@ -88,5 +112,49 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
         }
         Verdict::ConnectRefused | Verdict::ConnectTimeout => (plain(&["UF", "URX,UF"]), None),
         Verdict::Ok | Verdict::Upgraded | Verdict::Unanswered => (EnvoyFlags::default(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_among_those_that_can_be_read_back() {
+        let endpoints = [
+            Endpoint::v4([127, 0, 0, 6], 1),
+            Endpoint::v4([10, 0, 0, 1], 1),
+        ];
+        let spans = [None, Some(500), Some(7_777)].map(|millis| millis.map(Span::from_millis));
+        let shapes = [
+            ResponseShape::Unread,
+            ResponseShape::Length,
+            ResponseShape::Chunked,
+            ResponseShape::UntilClose,
+            ResponseShape::NotHttp,
+        ];
+        for verdict in Verdict::ALL {
+            for client in endpoints {
+                for (announced, gave_up_after) in
+                    spans.iter().flat_map(|a| spans.iter().map(|b| (*a, *b)))
+                {
+                    for (shape, reset) in shapes.iter().flat_map(|s| [(*s, false), (*s, true)]) {
+                        let seen = Seen {
+                            verdict,
+                            client,
+                            announced,
+                            gave_up_after,
+                            shape,
+                            reset,
+                        };
+                        let flags = flags(&seen).0;
+                        let text = serde_json::to_string(&flags).unwrap();
+                        assert_eq!(serde_json::from_str::<EnvoyFlags>(&text).unwrap(), flags);
+                    }
+                }
+            }
+        }
+        let odd = r#"{"client":["XX"],"client_downstream":[],"server":[]}"#;
+        assert!(serde_json::from_str::<EnvoyFlags>(odd).is_err());
     }
 }

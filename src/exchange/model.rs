@@ -3,12 +3,15 @@
 //! Plain data. How they come about is in `connection` and `judge`, how they are written
 //! down in [`crate::report`].
 
+use super::envoy;
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
 /// What happened to an exchange, or to a connection that never opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The whole response, whatever its status.
     Ok,
@@ -79,7 +82,8 @@ impl Verdict {
 }
 
 /// Why a verdict is not certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Doubt {
     /// The kernel lost packets while the connection was open.
     CaptureDropped,
@@ -111,7 +115,8 @@ impl Doubt {
 }
 
 /// What kind of packet carried the ACK of a request's last byte.
-#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AckWith {
     /// Nothing but the ACK.
     #[default]
@@ -138,7 +143,8 @@ impl AckWith {
 }
 
 /// The two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The side that opened the connection.
     Client,
@@ -167,7 +173,7 @@ impl Side {
 }
 
 /// The moments of an exchange; each absent when the capture does not show it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Events {
     /// First byte of the request.
     pub request_start: Mark,
@@ -196,7 +202,7 @@ pub struct Events {
 }
 
 /// The gaps between the events; see the documentation of each in the README.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gaps {
     /// `request_start` to `request_end`.
     pub request_duration: Option<Span>,
@@ -265,7 +271,8 @@ impl Gaps {
 }
 
 /// What kind of thing a finding speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// Bytes sent again before they were acknowledged; costs first sighting to covering ACK.
     Retransmission,
@@ -300,7 +307,7 @@ impl FindingKind {
 }
 
 /// Something worth knowing beside the verdict.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What was found.
     pub kind: FindingKind,
@@ -311,18 +318,22 @@ pub struct Finding {
 }
 
 /// The flags that proxies in three places would log; empty where none is to be expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvoyFlags {
     /// The proxy that opened this connection.
+    #[serde(deserialize_with = "envoy::known")]
     pub client: &'static [&'static str],
     /// The proxy that called that one.
+    #[serde(deserialize_with = "envoy::known")]
     pub client_downstream: &'static [&'static str],
     /// The proxy that accepted this connection.
+    #[serde(deserialize_with = "envoy::known")]
     pub server: &'static [&'static str],
 }
 
 /// How the end of the response was to be told; decides what a cut one means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResponseShape {
     /// No final response head was read.
     #[default]
@@ -338,7 +349,7 @@ pub enum ResponseShape {
 }
 
 /// One request and all that answers it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exchange {
     /// Number of the exchange in the report, from 0, in the order they were settled.
     pub id: u64,
@@ -462,7 +473,8 @@ fn first(fin: Option<Mark>, rst: Option<Mark>) -> Option<(Mark, bool)> {
 }
 
 /// What a connection carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// No payload at all.
     #[default]
@@ -492,7 +504,7 @@ impl Protocol {
 }
 
 /// How a connection was closed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
     /// By whom.
     pub by: Side,
@@ -503,7 +515,7 @@ pub struct Close {
 }
 
 /// One TCP connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connection {
     /// Number of the connection in the report, from 0, in the order of their first packets.
     pub id: u64,

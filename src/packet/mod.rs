@@ -16,13 +16,17 @@ pub use link::{LinkType, UnsupportedLink};
 
 use crate::tcp::Seq;
 use crate::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a frame stands: which source (file or stream) and which frame of it.
 ///
 /// The frame number is 1-based and counts as Wireshark does, per source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct FrameId(u64);
 
 impl FrameId {
@@ -48,7 +52,7 @@ impl FrameId {
 }
 
 /// A frame and the moment it was captured: what every event of a report refers to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The frame.
     pub frame: FrameId,
@@ -126,7 +130,31 @@ impl Endpoint {
 /// `10.0.0.1:80` or `[::1]:80`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::net::SocketAddr::new(self.ip(), self.port).fmt(f)
+        SocketAddr::new(self.ip(), self.port).fmt(f)
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => Self::v4(v4.ip().octets(), v4.port()),
+            SocketAddr::V6(v6) => Self::v6(v6.ip().octets(), v6.port()),
+        }
+    }
+}
+
+/// As it is shown.
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let address: SocketAddr = text.parse().map_err(de::Error::custom)?;
+        Ok(address.into())
     }
 }
 

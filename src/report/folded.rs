@@ -1,35 +1,31 @@
-//! JSON lines of a live target: what went well is counted by route, what did not is told whole.
+//! What a live target does with exchanges that went well: they are counted by route, and only the others told whole.
 //!
 //! At tens of thousands of requests a second, a line for each is more than a pod should send. Nothing is left out
-//! silently: every exchange is in a `route` line's counts, or in a line of its own.
+//! silently: every exchange is told on its own, or in what [`Folded`] counts.
 
-use super::json::JsonReport;
+use super::routes::Routes;
+use super::select::Filter;
+use super::summary::Summary;
 use super::{Capture, Report, Source};
 use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange, Protocol};
-use crate::packet::{Endpoint, FrameId};
+use crate::packet::FrameId;
 use crate::time::{Span, Timestamp};
-use compact_str::CompactString;
-use hashbrown::HashMap;
-use hdrhistogram::Histogram;
-use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, Write};
-
-/// Most routes that are told apart; those that come later share one without a path.
-const MOST_ROUTES: usize = 256;
-
-/// Characters of a path that name a route.
-const LONGEST_PATH: usize = 200;
+use std::io;
 
 /// Which exchanges are told whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Folding {
     /// All of them.
     pub all: bool,
     /// How many of the slowest good ones.
     pub slowest: usize,
+    /// Whether health checkers count like everybody else.
+    pub probes: bool,
+    /// Which exchanges the report is about.
+    pub filter: Filter,
     /// What is left out of what is told.
     pub redacted: Redacted,
 }
@@ -70,64 +66,38 @@ impl Redacted {
     }
 }
 
-/// A report that folds.
-pub struct FoldedReport<W: Write> {
-    lines: JsonReport<W>,
+/// What is known of the exchanges that were not told one by one.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    /// Their figures, and those of connections that were not told.
+    pub summary: Summary,
+    /// The good ones by route.
+    pub routes: Routes,
+    /// The slowest good ones, whole, the slowest first: they are in the figures and routes already.
+    pub slowest: Vec<Exchange>,
+    /// How many good ones have a time to be ranked by.
+    pub ranked: u64,
+}
+
+/// How it went so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// Exchanges.
+    pub exchanges: u64,
+    /// Of these, the ones that did not go well.
+    pub not_ok: u64,
+}
+
+/// Folds good exchanges, and tells the rest to another report.
+pub struct FoldedReport<'a, R> {
+    told: R,
+    /// Whether the other report can take more just now.
+    room: Box<dyn Fn() -> bool + 'a>,
     folding: Folding,
-    routes: HashMap<Route, Counted>,
+    folded: Folded,
     slowest: BinaryHeap<Reverse<Slow>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Route {
-    server: Endpoint,
-    method: CompactString,
-    /// Without the query; empty for the routes that were too many.
-    path: CompactString,
-}
-
-#[derive(Default)]
-struct Counted {
-    exchanges: u64,
-    statuses: [u64; 6],
-    response: Micros,
-    total: Micros,
-}
-
-/// Values of a gap in whole microseconds, with two significant digits: routes are many.
-#[derive(Default)]
-struct Micros(Option<Histogram<u32>>);
-
-impl Micros {
-    const DIGITS: u8 = 2;
-
-    /// An early answer, whose gap is negative, counts as none at all.
-    fn add(&mut self, gap: Span) {
-        let micros = u64::try_from(gap.as_nanos() / 1_000).unwrap_or(0);
-        if self.0.is_none() {
-            // The constructor refuses only more than five digits.
-            self.0 = Histogram::new(Self::DIGITS).ok();
-        }
-        if let Some(histogram) = &mut self.0
-            && histogram.record(micros).is_err()
-        {
-            histogram.saturating_record(micros);
-        }
-    }
-
-    fn to_json(&self) -> Option<Value> {
-        let histogram = self.0.as_ref()?;
-        let millis = |micros: u64| micros as f64 / 1_000.0;
-        let at = |quantile| millis(histogram.value_at_quantile(quantile));
-        Some(json!({
-            "count": histogram.len(),
-            "min": millis(histogram.min()),
-            "p50": at(0.5),
-            "p90": at(0.9),
-            "p99": at(0.99),
-            "max": millis(histogram.max()),
-        }))
-    }
+    so_far: SoFar,
+    not_told: u64,
 }
 
 struct Slow {
@@ -156,45 +126,37 @@ impl Ord for Slow {
     }
 }
 
-impl<W: Write> FoldedReport<W> {
-    /// A report that writes its lines to `lines`.
-    pub fn new(lines: JsonReport<W>, folding: Folding) -> Self {
+impl<'a, R: Report> FoldedReport<'a, R> {
+    /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds none is counted and not
+    /// told.
+    pub fn new(told: R, folding: Folding, room: impl Fn() -> bool + 'a) -> Self {
         Self {
-            lines,
+            told,
+            room: Box::new(room),
+            folded: Folded {
+                summary: Summary::new(folding.probes),
+                ..Folded::default()
+            },
             folding,
-            routes: HashMap::new(),
             slowest: BinaryHeap::new(),
+            so_far: SoFar::default(),
+            not_told: 0,
         }
     }
 
-    fn fold(&mut self, exchange: &Exchange) {
-        let path = exchange.path.as_deref().unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
-        let mut end = path.len().min(LONGEST_PATH);
-        while !path.is_char_boundary(end) {
-            end -= 1;
-        }
-        let mut route = Route {
-            server: exchange.server,
-            method: exchange.method.clone().unwrap_or_default(),
-            path: CompactString::new(&path[..end]),
-        };
-        if self.routes.len() >= MOST_ROUTES && !self.routes.contains_key(&route) {
-            route.path = CompactString::default();
-            route.method = CompactString::default();
-        }
-        let counted = self.routes.entry(route).or_default();
-        counted.exchanges += 1;
-        let class = exchange
-            .status
-            .map_or(0, |status| usize::from(status / 100).min(5));
-        counted.statuses[class] += 1;
-        if let Some(gap) = exchange.gaps.request_to_response {
-            counted.response.add(gap);
-        }
-        if let Some(gap) = exchange.gaps.total {
-            counted.total.add(gap);
-        }
+    /// The report that is told.
+    pub const fn told(&mut self) -> &mut R {
+        &mut self.told
+    }
+
+    /// How it went so far.
+    pub const fn so_far(&self) -> SoFar {
+        self.so_far
+    }
+
+    /// Exchanges and connections that there was no room for: they are only counted.
+    pub const fn not_told(&self) -> u64 {
+        self.not_told
     }
 
     /// Keeps it if it is among the slowest so far.
@@ -202,13 +164,17 @@ impl<W: Write> FoldedReport<W> {
         let Some(response) = exchange.slowness() else {
             return;
         };
+        if !self.folded.summary.counts(exchange) {
+            return;
+        }
+        self.folded.ranked += 1;
         let full = self.slowest.len() >= self.folding.slowest;
         let faster = || {
             self.slowest
                 .peek()
                 .is_none_or(|Reverse(fastest)| fastest.response >= response)
         };
-        if exchange.probe || self.folding.slowest == 0 || full && faster() {
+        if full && faster() {
             return;
         }
         if full {
@@ -219,47 +185,14 @@ impl<W: Write> FoldedReport<W> {
             exchange: Box::new(exchange.clone()),
         }));
     }
-
-    fn write_routes(&mut self) {
-        let mut routes: Vec<_> = self.routes.drain().collect();
-        routes.sort_unstable_by(|a, b| {
-            b.1.exchanges
-                .cmp(&a.1.exchanges)
-                .then_with(|| a.0.cmp(&b.0))
-        });
-        for (route, counted) in routes {
-            let [_, informational, successful, redirected, refused, failed] = counted.statuses;
-            let mut gaps = serde_json::Map::new();
-            for (name, values) in [
-                ("request_to_response", &counted.response),
-                ("total", &counted.total),
-            ] {
-                if let Some(values) = values.to_json() {
-                    gaps.insert(name.to_owned(), values);
-                }
-            }
-            let other = route.method.is_empty();
-            self.lines.line(&json!({
-                "type": "route",
-                "server": route.server.to_string(),
-                "method": (!other).then_some(route.method.as_str()),
-                "path": (!other).then_some(route.path.as_str()),
-                "exchanges": counted.exchanges,
-                "statuses": {
-                    "1xx": informational,
-                    "2xx": successful,
-                    "3xx": redirected,
-                    "4xx": refused,
-                    "5xx": failed,
-                },
-                "gaps": gaps,
-            }));
-        }
-    }
 }
 
-impl<W: Write> Sink for FoldedReport<W> {
+impl<R: Report> Sink for FoldedReport<'_, R> {
     fn exchange(&mut self, exchange: &Exchange) {
+        if !self.folding.filter.exchange(exchange) {
+            self.folded.summary.left_out();
+            return;
+        }
         let mut redacted = None;
         let exchange = if self.folding.redacted.any() {
             let redacted = redacted.insert(exchange.clone());
@@ -268,66 +201,82 @@ impl<W: Write> Sink for FoldedReport<W> {
         } else {
             exchange
         };
-        let whole = self.folding.all || exchange.good() != Some(true) || exchange.doubt.is_some();
-        if whole {
-            self.lines.exchange(exchange);
+        let good = exchange.good();
+        let counts = self.folded.summary.counts(exchange);
+        self.so_far.exchanges += 1;
+        self.so_far.not_ok += u64::from(counts && good == Some(false));
+        let whole = self.folding.all || good != Some(true) || exchange.doubt.is_some();
+        if whole && (self.room)() {
+            self.told.exchange(exchange);
             return;
         }
-        self.lines.count(exchange);
-        self.fold(exchange);
-        self.rank(exchange);
+        self.folded.summary.exchange(exchange);
+        if whole {
+            self.not_told += 1;
+        } else {
+            self.folded.routes.add(exchange);
+            self.rank(exchange);
+        }
     }
 
     fn connection(&mut self, connection: &Connection) {
-        let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
-        if self.folding.all || !plain {
-            self.lines.connection(connection);
-        } else {
-            self.lines.count_connection(connection);
+        if !self.folding.filter.connection(connection) {
+            return;
         }
+        let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
+        let whole = self.folding.all || !plain;
+        if whole && (self.room)() {
+            self.told.connection(connection);
+            return;
+        }
+        self.not_told += u64::from(whole);
+        self.folded.summary.connection(connection);
     }
 }
 
-impl<W: Write> Report for FoldedReport<W> {
+impl<R: Report> Report for FoldedReport<'_, R> {
     fn begin(&mut self, frame: FrameId, time: Timestamp) {
-        self.lines.begin(frame, time);
+        self.told.begin(frame, time);
     }
 
     fn comment(&mut self, frame: FrameId, text: &str) {
-        self.lines.comment(frame, text);
+        self.told.comment(frame, text);
     }
 
     fn sources(&mut self, sources: &[Source]) {
-        self.lines.sources(sources);
+        self.told.sources(sources);
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        self.told.folded(folded);
     }
 
     fn after_frame(&mut self) -> io::Result<()> {
-        self.lines.after_frame()
+        self.told.after_frame()
     }
 
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
         let slowest = std::mem::take(&mut self.slowest).into_sorted_vec();
-        for Reverse(slow) in slowest {
-            self.lines.write_exchange(&slow.exchange);
-        }
-        self.write_routes();
-        self.lines.finish(capture)
+        let slowest = slowest.into_iter().map(|Reverse(slow)| *slow.exchange);
+        self.folded.slowest = slowest.collect();
+        self.told.folded(&self.folded);
+        self.told.finish(capture)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
-    use super::super::json::{SCHEMA, Style};
-    use super::super::select::Filter;
+    use super::super::json::{JsonReport, SCHEMA, Style};
     use super::*;
     use crate::exchange::Verdict;
+    use serde_json::Value;
 
     fn lines(folding: Folding, exchanges: &[Exchange]) -> Vec<Value> {
         let mut out = Vec::new();
         let style = Style::Lines { live: true };
         let json = JsonReport::new(&mut out, style, Filter::default(), false);
-        let mut report = FoldedReport::new(json, folding);
+        let mut report = FoldedReport::new(json, folding, || true);
         report.sources(&[Source {
             kind: "live".to_owned(),
             name: "pod".to_owned(),
@@ -372,7 +321,7 @@ mod tests {
             Folding {
                 all: false,
                 slowest: 0,
-                redacted: Redacted::default(),
+                ..Folding::default()
             },
             &exchanges,
         );
@@ -399,7 +348,7 @@ mod tests {
             Folding {
                 all: false,
                 slowest: 3,
-                redacted: Redacted::default(),
+                ..Folding::default()
             },
             &exchanges,
         );
@@ -414,7 +363,7 @@ mod tests {
                 Folding {
                     all: true,
                     slowest: 3,
-                    redacted: Redacted::default(),
+                    ..Folding::default()
                 },
                 &exchanges
             )
@@ -434,6 +383,7 @@ mod tests {
                 all: true,
                 slowest: 0,
                 redacted,
+                ..Folding::default()
             };
             of_type(&lines(folding, &[exchange.clone()]), "exchange")[0].to_string()
         };

@@ -6,6 +6,8 @@
 
 mod objects;
 
+use super::folded::Folded;
+use super::routes::Routes;
 use super::select::Filter;
 use super::summary::Summary;
 use super::{Capture, Report, Source};
@@ -46,6 +48,8 @@ pub struct JsonReport<W: Write> {
     style: Style,
     filter: Filter,
     summary: Summary,
+    /// Good exchanges that are not told one by one.
+    routes: Routes,
     objects: Objects,
     buffer: String,
     /// Connections of a document, each with a comma before it.
@@ -67,6 +71,7 @@ impl<W: Write> JsonReport<W> {
             style,
             filter,
             summary: Summary::new(with_probes),
+            routes: Routes::default(),
             objects: Objects::default(),
             buffer: String::with_capacity(BATCH + (BATCH >> 1)),
             spool: SpooledTempFile::new(SPOOL),
@@ -83,18 +88,8 @@ impl<W: Write> JsonReport<W> {
         &self.summary
     }
 
-    /// Takes an exchange into the figures without telling it.
-    pub(super) fn count(&mut self, exchange: &Exchange) {
-        self.summary.exchange(exchange);
-    }
-
-    /// Takes a connection into the figures without telling it.
-    pub(super) fn count_connection(&mut self, connection: &Connection) {
-        self.summary.connection(connection);
-    }
-
     /// Tells an exchange that is in the figures already.
-    pub(super) fn write_exchange(&mut self, exchange: &Exchange) {
+    fn write_exchange(&mut self, exchange: &Exchange) {
         let document = self.is_document();
         self.buffer.push_str(match (document, self.exchanges) {
             (true, 0) => "\n{",
@@ -107,12 +102,6 @@ impl<W: Write> JsonReport<W> {
         if self.buffer.len() >= BATCH && self.started {
             self.write_batch();
         }
-    }
-
-    /// Writes a line of another kind. Only for [`Style::Lines`].
-    pub(super) fn line(&mut self, value: &serde_json::Value) {
-        self.buffer.push_str(&value.to_string());
-        self.buffer.push('\n');
     }
 
     const fn is_document(&self) -> bool {
@@ -170,6 +159,15 @@ impl<W: Write> JsonReport<W> {
         if self.spool.read(&mut comma)? > 0 {
             io::copy(&mut self.spool, &mut self.out)?;
         }
+        if !self.routes.is_empty() {
+            // Only a report of a live target has them.
+            self.buffer.push_str("],\n\"routes\":[");
+            for (index, (route, counted)) in self.routes.sorted().into_iter().enumerate() {
+                self.buffer.push_str(if index > 0 { ",\n{" } else { "\n{" });
+                objects::route(&mut self.buffer, route, counted);
+                self.buffer.push('}');
+            }
+        }
         self.buffer.push_str("],\n\"sources\":[");
         for (index, source) in self.sources.iter().enumerate() {
             if index > 0 {
@@ -188,6 +186,11 @@ impl<W: Write> JsonReport<W> {
     }
 
     fn finish_lines(&mut self, capture: &Capture) {
+        for (route, counted) in self.routes.sorted() {
+            self.buffer.push_str("{\"type\":\"route\",");
+            objects::route(&mut self.buffer, route, counted);
+            self.buffer.push_str("}\n");
+        }
         self.buffer.push_str("{\"type\":\"capture\",");
         self.objects.capture(&mut self.buffer, capture);
         self.buffer.push_str("}\n{\"type\":\"summary\",");
@@ -241,6 +244,14 @@ impl<W: Write> Report for JsonReport<W> {
     fn sources(&mut self, sources: &[Source]) {
         self.objects.set_sources(sources.len());
         self.sources = sources.to_vec();
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        self.summary.merge(&folded.summary);
+        self.routes.merge(&folded.routes);
+        for exchange in &folded.slowest {
+            self.write_exchange(exchange);
+        }
     }
 
     fn after_frame(&mut self) -> io::Result<()> {

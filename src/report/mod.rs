@@ -5,7 +5,9 @@
 //! | [`summary`] | counts, success rates, timers and gap statistics, in bounded memory |
 //! | [`explain`] | the sentence that says what happened |
 //! | [`json`] | `-o json` and `-o jsonl`, and their schema |
-//! | [`folded`] | the lines of a live target: good exchanges counted by route, the others told whole |
+//! | [`folded`] | of a live target: good exchanges counted by route, the others told whole |
+//! | [`routes`] | those counts |
+//! | [`relay`] | a report on its way from a target to the program that writes it |
 //! | [`text`] | the report for a terminal |
 //! | [`select`] | which exchanges are wanted |
 //!
@@ -13,10 +15,14 @@
 //! it was asked to show everything, and then in a temporary file. It decides nothing: verdicts come from
 //! [`crate::exchange`].
 
+mod buckets;
 pub mod explain;
 pub mod folded;
+mod gap_values;
 pub mod json;
 mod number;
+pub mod relay;
+pub mod routes;
 pub mod select;
 pub mod summary;
 pub mod text;
@@ -30,11 +36,20 @@ mod fixtures;
 use crate::analyzer::{Sink, Totals};
 use crate::packet::FrameId;
 use crate::time::Timestamp;
+use folded::Folded;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::io;
 
+/// Largest count that is believed of another program, so that no sum of many can overflow: at a million a second, half a
+/// year.
+pub(crate) const MOST_COUNT: u64 = 1 << 44;
+
+/// The year 2200 in nanoseconds since 1970: the latest time, and the longest span, that is believed of another program.
+pub(crate) const MOST_NANOS: i64 = 7_258_118_400_000_000_000;
+
 /// Where packets came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// `file`, `stdin` or `live`.
     pub kind: String,
@@ -50,7 +65,7 @@ pub fn push_shown(out: &mut String, text: &str) {
 }
 
 /// What was read, once all of it was.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capture {
     /// Counts of the analyser.
     pub totals: Totals,
@@ -62,6 +77,23 @@ pub struct Capture {
     pub comments_left_out: u64,
     /// Why parts of the input could not be read, one sentence each. Empty: all of it was.
     pub errors: Vec<String>,
+}
+
+impl Capture {
+    /// Errors that are kept.
+    const MOST_ERRORS: usize = 100;
+
+    /// Adds what was read elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        let known = [self.dropped, other.dropped].into_iter().flatten();
+        self.dropped = known.reduce(u64::saturating_add);
+        let sum = |count: &mut u64, more: u64| *count = count.saturating_add(more);
+        sum(&mut self.unsupported_frames, other.unsupported_frames);
+        sum(&mut self.comments_left_out, other.comments_left_out);
+        let room = Self::MOST_ERRORS.saturating_sub(self.errors.len());
+        self.errors.extend(other.errors.iter().take(room).cloned());
+    }
 }
 
 /// A report being made: a [`Sink`] that also hears of what stands around the exchanges.
@@ -77,6 +109,10 @@ pub trait Report: Sink {
 
     /// The sources are known, at the latest after the first frame, and again at the end.
     fn sources(&mut self, sources: &[Source]);
+
+    /// There were exchanges and connections that the sink's methods do not tell of: these are their figures. At the end,
+    /// before `finish`; from several targets several times.
+    fn folded(&mut self, folded: &Folded);
 
     /// The frame was analysed.
     ///

@@ -1,14 +1,18 @@
 //! The figures of a whole report: counts, success rates, timers, gap statistics.
 //!
 //! Fed with each exchange and connection as it settles; its memory has a ceiling, whatever the traffic,
-//! and what found no room is counted. It writes nothing.
+//! and what found no room is counted. It writes nothing. Several make one ([`Summary::merge`]), and what
+//! one holds can be carried elsewhere in parts of bounded size ([`parts`]).
 
+pub mod parts;
+
+use super::gap_values::GapValues;
 use super::timers::Closes;
 use crate::exchange::{Connection, Exchange, Gaps, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::time::Span;
 use hashbrown::HashMap;
-use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// Servers that have a row of their own.
 const MOST_SERVERS: usize = 1_024;
@@ -35,7 +39,7 @@ pub struct Timer {
 }
 
 /// What clients got of one server, and what the server would say of the same exchanges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuccessRate {
     /// Exchanges that count: no probes, none unanswered, none uncertain.
     pub counted: u64,
@@ -65,7 +69,7 @@ pub struct GapStats {
 }
 
 /// All figures of a report.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     with_probes: bool,
     /// Exchanges, probes included.
@@ -166,7 +170,7 @@ impl Summary {
 
     /// Takes a connection in.
     pub fn connection(&mut self, connection: &Connection) {
-        self.syn_retries += connection.syn_retries;
+        self.syn_retries = self.syn_retries.saturating_add(connection.syn_retries);
         match connection.verdict {
             Some(Verdict::ConnectRefused) => self.connects_refused += 1,
             Some(Verdict::ConnectTimeout) => self.connects_timed_out += 1,
@@ -179,6 +183,83 @@ impl Summary {
         } else {
             self.servers_left_out += 1;
         }
+    }
+
+    /// Takes in what another summary holds, of other exchanges.
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self
+            .plain_counts_mut()
+            .into_iter()
+            .zip(other.plain_counts())
+        {
+            *count = count.saturating_add(more);
+        }
+        for (server, rate) in &other.served {
+            let room = self.served.len() < MOST_SERVERS;
+            match self.served.entry(*server) {
+                hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut().merge(rate),
+                hashbrown::hash_map::Entry::Vacant(entry) if room => {
+                    entry.insert(*rate);
+                }
+                hashbrown::hash_map::Entry::Vacant(_) => self.left_out_of_rows(rate.counted),
+            }
+        }
+        for (server, failed) in &other.unreachable {
+            let room = self.unreachable.len() < MOST_SERVERS;
+            match self.unreachable.entry(*server) {
+                hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                    *entry.get_mut() = entry.get().saturating_add(*failed);
+                }
+                hashbrown::hash_map::Entry::Vacant(entry) if room => {
+                    entry.insert(*failed);
+                }
+                hashbrown::hash_map::Entry::Vacant(_) => self.left_out_of_rows(*failed),
+            }
+        }
+        for (values, more) in self.gaps.iter_mut().zip(&other.gaps) {
+            values.merge(more);
+        }
+        self.closes.merge(&other.closes);
+    }
+
+    const fn left_out_of_rows(&mut self, count: u64) {
+        self.servers_left_out = self.servers_left_out.saturating_add(count);
+    }
+
+    /// Every plain count but those by verdict and goodness, then these: for [`Summary::merge`] and [`parts`].
+    fn plain_counts_mut(&mut self) -> impl IntoIterator<Item = &mut u64> {
+        [
+            &mut self.exchanges,
+            &mut self.probes,
+            &mut self.uncertain,
+            &mut self.filtered_out,
+            &mut self.failing_statuses,
+            &mut self.connects_refused,
+            &mut self.connects_timed_out,
+            &mut self.syn_retries,
+            &mut self.servers_left_out,
+        ]
+        .into_iter()
+        .chain(&mut self.verdicts)
+        .chain(&mut self.goodness)
+    }
+
+    /// The same counts in the same order.
+    fn plain_counts(&self) -> impl Iterator<Item = u64> {
+        [
+            self.exchanges,
+            self.probes,
+            self.uncertain,
+            self.filtered_out,
+            self.failing_statuses,
+            self.connects_refused,
+            self.connects_timed_out,
+            self.syn_retries,
+            self.servers_left_out,
+        ]
+        .into_iter()
+        .chain(self.verdicts)
+        .chain(self.goodness)
     }
 
     /// Notes an exchange that was not selected.
@@ -244,123 +325,13 @@ impl SuccessRate {
     pub const fn server_good(&self) -> u64 {
         self.good + self.ended_by_client
     }
-}
 
-/// Values of one gap: all of them while they are few, then a histogram with three significant digits.
-#[derive(Debug, Default)]
-struct GapValues {
-    few: Vec<i64>,
-    many: Option<Box<Histograms>>,
-    count: u64,
-    min: i64,
-    max: i64,
-}
-
-#[derive(Debug)]
-struct Histograms {
-    /// Gaps below zero, by magnitude: an early answer has one.
-    below: Histogram<u64>,
-    rest: Histogram<u64>,
-}
-
-impl GapValues {
-    const FEW: usize = 4_096;
-    const SIGNIFICANT_DIGITS: u8 = 3;
-
-    fn add(&mut self, nanos: i64) {
-        if self.count == 0 {
-            (self.min, self.max) = (nanos, nanos);
-        } else {
-            self.min = self.min.min(nanos);
-            self.max = self.max.max(nanos);
-        }
-        self.count += 1;
-        if let Some(many) = &mut self.many {
-            many.add(nanos);
-            return;
-        }
-        if self.few.len() < Self::FEW {
-            self.few.push(nanos);
-            return;
-        }
-        // The constructor refuses only more than five digits.
-        let (Ok(below), Ok(rest)) = (
-            Histogram::new(Self::SIGNIFICANT_DIGITS),
-            Histogram::new(Self::SIGNIFICANT_DIGITS),
-        ) else {
-            return;
-        };
-        let mut many = Box::new(Histograms { below, rest });
-        for &value in &self.few {
-            many.add(value);
-        }
-        many.add(nanos);
-        self.few = Vec::new();
-        self.many = Some(many);
+    const fn merge(&mut self, other: &Self) {
+        self.counted = self.counted.saturating_add(other.counted);
+        self.good = self.good.saturating_add(other.good);
+        self.ended_by_client = self.ended_by_client.saturating_add(other.ended_by_client);
+        self.connects_failed = self.connects_failed.saturating_add(other.connects_failed);
     }
-
-    fn stats(&self) -> Option<GapStats> {
-        if self.count == 0 {
-            return None;
-        }
-        let mut sorted = self.few.clone();
-        sorted.sort_unstable();
-        let at = |percent: u64| {
-            let rank = rank(percent, self.count);
-            let nanos = match &self.many {
-                None => usize::try_from(rank - 1)
-                    .ok()
-                    .and_then(|index| sorted.get(index).copied())
-                    .unwrap_or(self.max),
-                Some(many) => many.at_rank(rank, self.count),
-            };
-            Span::from_nanos(nanos.clamp(self.min, self.max))
-        };
-        Some(GapStats {
-            count: self.count,
-            min: Span::from_nanos(self.min),
-            p50: at(50),
-            p90: at(90),
-            p99: at(99),
-            max: Span::from_nanos(self.max),
-        })
-    }
-}
-
-/// The nearest rank of a percentile among `count` sorted values, from 1.
-fn rank(percent: u64, count: u64) -> u64 {
-    let rank = (u128::from(percent) * u128::from(count)).div_ceil(100);
-    u64::try_from(rank).unwrap_or(count).clamp(1, count)
-}
-
-impl Histograms {
-    fn add(&mut self, nanos: i64) {
-        let histogram = if nanos < 0 {
-            &mut self.below
-        } else {
-            &mut self.rest
-        };
-        // `record` grows the histogram as it must; only a value beyond all of them is taken as its end.
-        if histogram.record(nanos.unsigned_abs()).is_err() {
-            histogram.saturating_record(nanos.unsigned_abs());
-        }
-    }
-
-    fn at_rank(&self, rank: u64, count: u64) -> i64 {
-        let below = self.below.len();
-        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        if rank <= below {
-            // The lowest value is the one of the largest magnitude.
-            -signed(value_at(&self.below, below - rank + 1, below))
-        } else {
-            signed(value_at(&self.rest, rank - below, count - below))
-        }
-    }
-}
-
-fn value_at(histogram: &Histogram<u64>, rank: u64, count: u64) -> u64 {
-    // Half a rank less, so that rounding in the division cannot reach the next value.
-    histogram.value_at_quantile((rank as f64 - 0.5) / count.max(1) as f64)
 }
 
 #[cfg(test)]
@@ -437,56 +408,6 @@ mod tests {
         }
         assert_eq!(summary.success_rates().len(), MOST_SERVERS);
         assert_eq!(summary.servers_left_out, 20);
-    }
-
-    #[test]
-    fn percentiles_are_nearest_rank() {
-        let mut values = GapValues::default();
-        for value in [30, 10, 20, 40] {
-            values.add(value);
-        }
-        let stats = values.stats().unwrap();
-        assert_eq!(stats.p50.as_nanos(), 20);
-        assert_eq!(stats.p90.as_nanos(), 40);
-        assert_eq!(
-            (stats.min.as_nanos(), stats.max.as_nanos(), stats.count),
-            (10, 40, 4)
-        );
-        let mut one = GapValues::default();
-        one.add(-7);
-        let stats = one.stats().unwrap();
-        assert_eq!((stats.p50.as_nanos(), stats.p99.as_nanos()), (-7, -7));
-    }
-
-    #[test]
-    fn many_values_keep_three_digits_and_exact_ends() {
-        let mut values = GapValues::default();
-        for value in 0..100_000_i64 {
-            values.add((value - 1_000) * 1_009);
-        }
-        let stats = values.stats().unwrap();
-        let near = |span: Span, expected: i64| {
-            let off = (span.as_nanos() - expected).abs();
-            assert!(off * 500 <= expected.abs(), "{span:?} is not {expected}");
-        };
-        near(stats.p50, 49_000 * 1_009);
-        near(stats.p90, 89_000 * 1_009);
-        near(stats.p99, 98_000 * 1_009);
-        assert_eq!(stats.min.as_nanos(), -1_000 * 1_009);
-        assert_eq!(stats.max.as_nanos(), 98_999 * 1_009);
-        assert!(values.few.is_empty());
-    }
-
-    #[test]
-    fn hostile_values_do_not_panic() {
-        let mut values = GapValues::default();
-        for _ in 0..5_000 {
-            values.add(i64::MAX);
-            values.add(i64::MIN);
-        }
-        let stats = values.stats().unwrap();
-        assert_eq!(stats.min.as_nanos(), i64::MIN);
-        assert_eq!(stats.max.as_nanos(), i64::MAX);
     }
 
     #[test]

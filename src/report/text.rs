@@ -8,12 +8,14 @@ mod overview;
 mod paint;
 mod timeline;
 
+use super::folded::Folded;
+use super::routes::Routes;
 use super::select::Filter;
 use super::summary::Summary;
 use super::{Capture, Comments, Report, Source, wire};
 use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
+use crate::packet::{FrameId, Mark};
 use crate::time::Timestamp;
 use paint::{Ink, Paint};
 use std::io::{self, Seek as _, SeekFrom, Write};
@@ -60,8 +62,8 @@ const SPOOL: usize = 4 << 20;
 
 /// Timelines that wait for the head of the report.
 struct Blocks {
-    /// By the place of their first frame.
-    sorted: Vec<(u64, String)>,
+    /// With their first frame, by which they are sorted.
+    sorted: Vec<(Mark, String)>,
     bytes: usize,
     /// What came after, in the order it was settled.
     rest: SpooledTempFile,
@@ -76,6 +78,7 @@ pub struct TextReport<W: Write> {
     out: W,
     options: TextOptions,
     summary: Summary,
+    routes: Routes,
     sources: Vec<Source>,
     /// Names of the sources, made safe; empty if there is but one.
     names: Vec<String>,
@@ -98,6 +101,7 @@ impl<W: Write> TextReport<W> {
             out,
             summary: Summary::new(options.probes),
             options,
+            routes: Routes::default(),
             sources: Vec::new(),
             names: Vec::new(),
             comments: Comments::default(),
@@ -150,16 +154,16 @@ impl<W: Write> TextReport<W> {
             let mut block = String::new();
             self.canvas(exchange.start())
                 .exchange(&mut block, &exchange);
-            self.add(exchange.events.request_start.order, block);
+            self.add(exchange.events.request_start, block);
         }
     }
 
-    fn add(&mut self, order: u64, block: String) {
+    fn add(&mut self, first: Mark, block: String) {
         let blocks = &mut self.blocks;
         blocks.shown += 1;
         if !blocks.has_rest && blocks.bytes + block.len() <= SORTED {
             blocks.bytes += block.len();
-            blocks.sorted.push((order, block));
+            blocks.sorted.push((first, block));
             return;
         }
         blocks.has_rest = true;
@@ -173,7 +177,6 @@ impl<W: Write> TextReport<W> {
         let Some(gap) = exchange.slowness() else {
             return;
         };
-        self.ranked += 1;
         let most = self.options.slowest;
         let is_full = self.slowest.len() >= most;
         let last = self.slowest.last().and_then(Exchange::slowness);
@@ -203,7 +206,11 @@ impl<W: Write> TextReport<W> {
             head.push_str("\n\n");
         }
         self.out.write_all(head.as_bytes())?;
-        blocks.sorted.sort_by_key(|(order, _)| *order);
+        // Frames of several live targets have no common order but time.
+        let several = self.sources.len() > 1;
+        blocks
+            .sorted
+            .sort_by_key(|(first, _)| (several.then_some(first.time), first.order));
         for (_, block) in blocks.sorted.drain(..) {
             self.out.write_all(block.as_bytes())?;
         }
@@ -279,7 +286,8 @@ impl<W: Write> Sink for TextReport<W> {
                 self.render_fresh();
             }
         }
-        if good == Some(true) && self.options.slowest > 0 {
+        if good == Some(true) {
+            self.ranked += u64::from(exchange.slowness().is_some());
             self.rank(exchange);
         }
     }
@@ -293,7 +301,7 @@ impl<W: Write> Sink for TextReport<W> {
             let mut block = String::new();
             self.canvas(connection.first.time)
                 .connection(&mut block, connection);
-            self.add(connection.first.order, block);
+            self.add(connection.first, block);
         }
     }
 }
@@ -319,6 +327,15 @@ impl<W: Write> Report for TextReport<W> {
         }
     }
 
+    fn folded(&mut self, folded: &Folded) {
+        self.summary.merge(&folded.summary);
+        self.routes.merge(&folded.routes);
+        self.ranked = self.ranked.saturating_add(folded.ranked);
+        for exchange in &folded.slowest {
+            self.rank(exchange);
+        }
+    }
+
     fn after_frame(&mut self) -> io::Result<()> {
         if !self.fresh.is_empty() {
             self.render_fresh();
@@ -337,6 +354,7 @@ impl<W: Write> Report for TextReport<W> {
             &self.sources,
             capture,
             &self.summary,
+            &self.routes,
         );
         self.out.write_all(head.as_bytes())?;
         self.write_blocks()?;

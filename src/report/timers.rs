@@ -9,6 +9,7 @@ use crate::packet::Endpoint;
 use crate::time::Span;
 use compact_str::CompactString;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 /// Closes that are remembered, 40 bytes each.
 const MOST_CLOSES: usize = 65_536;
@@ -28,13 +29,23 @@ struct Close {
     server: Endpoint,
     by: Side,
     gap: Span,
-    exchange: u64,
+    /// `None`: it is not told, only counted.
+    exchange: Option<u64>,
     /// Index into the routes.
     route: Option<u16>,
 }
 
+/// A close whose exchange is not told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Untold {
+    pub(super) server: Endpoint,
+    pub(super) by: Side,
+    pub(super) gap: Span,
+    pub(super) route: Option<CompactString>,
+}
+
 /// The closes seen so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Closes {
     closes: Vec<Close>,
     routes: HashMap<CompactString, u16>,
@@ -51,14 +62,70 @@ impl Closes {
             self.left_out += 1;
             return;
         }
-        let route = self.route(exchange);
+        let route = route(exchange).and_then(|route| self.index(route));
         self.closes.push(Close {
             server: exchange.server,
             by,
             gap,
-            exchange: exchange.id,
+            exchange: Some(exchange.id),
             route,
         });
+    }
+
+    /// Takes in the closes of exchanges that are told nowhere.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let names = other.names();
+        for close in &other.closes {
+            let route = close.route.map(|route| names[usize::from(route)]);
+            self.add_untold(Untold {
+                server: close.server,
+                by: close.by,
+                gap: close.gap,
+                route: route.map(CompactString::new),
+            });
+        }
+        self.add_left_out(other.left_out);
+    }
+
+    pub(super) fn add_untold(&mut self, close: Untold) {
+        if self.closes.len() >= MOST_CLOSES {
+            return self.add_left_out(1);
+        }
+        let route = close.route.and_then(|route| self.index(route));
+        self.closes.push(Close {
+            server: close.server,
+            by: close.by,
+            gap: close.gap,
+            exchange: None,
+            route,
+        });
+    }
+
+    pub(super) const fn add_left_out(&mut self, more: u64) {
+        self.left_out = self.left_out.saturating_add(more);
+    }
+
+    /// What is remembered, for another program: without the numbers that exchanges have here.
+    pub(super) fn untold(&self) -> impl Iterator<Item = Untold> {
+        let names = self.names();
+        self.closes.iter().map(move |close| {
+            let route = close.route.map(|route| names[usize::from(route)]);
+            Untold {
+                server: close.server,
+                by: close.by,
+                gap: close.gap,
+                route: route.map(CompactString::new),
+            }
+        })
+    }
+
+    /// The routes by their index.
+    fn names(&self) -> Vec<&str> {
+        let mut names = vec![""; self.routes.len()];
+        for (name, &index) in &self.routes {
+            names[usize::from(index)] = name;
+        }
+        names
     }
 
     /// Closes that found no room.
@@ -66,19 +133,7 @@ impl Closes {
         self.left_out
     }
 
-    fn route(&mut self, exchange: &Exchange) -> Option<u16> {
-        let method = exchange.method.as_deref()?;
-        let path = exchange.path.as_deref()?;
-        let path = path.split('?').next().unwrap_or(path);
-        let mut route = CompactString::new(method);
-        route.push(' ');
-        for c in path.chars() {
-            if route.len() >= MOST_ROUTE_BYTES {
-                route.push('…');
-                break;
-            }
-            route.push(c);
-        }
+    fn index(&mut self, route: CompactString) -> Option<u16> {
         if let Some(&index) = self.routes.get(&route) {
             return Some(index);
         }
@@ -94,15 +149,29 @@ impl Closes {
     pub(super) fn timers(&self) -> Vec<Timer> {
         let mut closes = self.closes.clone();
         closes.sort_by_key(|close| (close.server, close.by, close.gap, close.exchange));
-        let mut names = vec![""; self.routes.len()];
-        for (name, &index) in &self.routes {
-            names[usize::from(index)] = name;
-        }
+        let names = self.names();
         closes
             .chunk_by(|a, b| (a.server, a.by) == (b.server, b.by))
             .flat_map(|closes| groups(closes).map(|group| timer(group, &names)))
             .collect()
     }
+}
+
+/// Method and path without query, as far as they are remembered.
+fn route(exchange: &Exchange) -> Option<CompactString> {
+    let method = exchange.method.as_deref()?;
+    let path = exchange.path.as_deref()?;
+    let path = path.split('?').next().unwrap_or(path);
+    let mut route = CompactString::new(method);
+    route.push(' ');
+    for c in path.chars() {
+        if route.len() >= MOST_ROUTE_BYTES {
+            route.push('…');
+            break;
+        }
+        route.push(c);
+    }
+    Some(route)
 }
 
 /// The side whose close decided the verdict, and how long after the request it came.
@@ -162,8 +231,8 @@ fn timer(group: &[Close], names: &[&str]) -> Timer {
     routes.sort_unstable();
     let mut exchanges: Vec<u64> = group
         .iter()
+        .filter_map(|close| close.exchange)
         .take(EXCHANGES_LISTED)
-        .map(|close| close.exchange)
         .collect();
     exchanges.sort_unstable();
     Timer {

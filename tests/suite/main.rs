@@ -15,6 +15,7 @@ mod odd_traffic;
 mod oracle;
 mod readme;
 mod reassembly_model;
+mod relay;
 mod scenarios;
 mod streams;
 mod talk;

@@ -3,6 +3,7 @@
 //! Every function pushes the inside of one object, so that a `type` can be put before it. Field names and
 //! their order are those of the documentation.
 
+use super::super::routes::{Counted, Route};
 use super::super::summary::{GapStats, Summary};
 use super::super::timeline::{self, Event, EventKind};
 use super::super::{Capture, Comments, Source, explain, number, wire};
@@ -352,6 +353,30 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
         out.push_str("\":");
         gap_stats(out, &stats);
     }
+    out.push('}');
+}
+
+/// A route whose exchanges are not told one by one. Its name is null if it stands for all that were too many.
+pub(super) fn route(out: &mut String, route: &Route, counted: &Counted) {
+    let named = !route.method.is_empty();
+    out.push_str("\"server\":\"");
+    number::endpoint(out, route.server);
+    out.push_str("\",\"method\":");
+    text_or_null(out, named.then_some(route.method.as_str()));
+    out.push_str(",\"path\":");
+    text_or_null(out, named.then_some(route.path.as_str()));
+    out.push_str(",\"exchanges\":");
+    number::unsigned(out, counted.exchanges);
+    out.push_str(",\"statuses\":{");
+    for (index, count) in counted.statuses[1..].iter().enumerate() {
+        comma(out, index);
+        out.push('"');
+        number::unsigned(out, index as u64 + 1);
+        out.push_str("xx\":");
+        number::unsigned(out, *count);
+    }
+    out.push_str("},\"gaps\":{");
+    counted.push_gaps(out);
     out.push('}');
 }
 

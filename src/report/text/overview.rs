@@ -1,5 +1,6 @@
 //! The head of the text report: what was read, how it went, what to know before believing it.
 
+use super::super::routes::{Counted, Route, Routes};
 use super::super::summary::{SuccessRate, Summary, Timer};
 use super::super::{Capture, Source, number, wire};
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
@@ -23,12 +24,14 @@ pub(super) fn push(
     sources: &[Source],
     capture: &Capture,
     summary: &Summary,
+    folded: &Routes,
 ) {
     read(out, paint, sources, capture);
     exchanges(out, paint, width, summary);
     rates(out, paint, summary);
     timers(out, paint, summary);
     answers(out, summary);
+    routes(out, paint, folded);
     notes(out, paint, width, capture, summary);
     out.push('\n');
 }
@@ -295,6 +298,78 @@ fn answers(out: &mut String, summary: &Summary) {
         out.push_str(if index == 0 { " " } else { ", " });
         number::spoken(out, span);
         out.push_str(name);
+    }
+    out.push('\n');
+}
+
+/// Good exchanges that the target only counted: of a file, there are none.
+fn routes(out: &mut String, paint: Paint, routes: &Routes) {
+    let routes = routes.sorted();
+    if routes.is_empty() {
+        return;
+    }
+    let servers = routes.iter().take(MOST_ROWS);
+    let widest = servers.map(|(route, _)| route.server.to_string().len());
+    let widest = widest.max().unwrap_or(0).max("server".len());
+    out.push('\n');
+    let mut head = String::from("  ");
+    left(&mut head, "server", widest);
+    right(&mut head, "good", 12);
+    for name in ["median", "p90", "p99", "slowest"] {
+        right(&mut head, name, 11);
+    }
+    head.push_str("   status   request");
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+    for (route, counted) in routes.iter().take(MOST_ROWS) {
+        route_row(out, route, counted, widest);
+    }
+    if routes.len() > MOST_ROWS {
+        out.push_str("  … and ");
+        let more = (routes.len() - MOST_ROWS) as u64;
+        count(out, more, "route more", "routes more");
+        out.push_str(" (-o json lists them)\n");
+    }
+}
+
+fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) {
+    out.push_str("  ");
+    left(out, &route.server.to_string(), widest);
+    let mut text = String::new();
+    number::grouped(&mut text, counted.exchanges);
+    right(out, &text, 12);
+    let response = counted.response();
+    for span in [
+        response.percentile(50),
+        response.percentile(90),
+        response.percentile(99),
+        response.max(),
+    ] {
+        text.clear();
+        if response.count() > 0 {
+            number::spoken(&mut text, span);
+        } else {
+            text.push('–');
+        }
+        right(out, &text, 11);
+    }
+    // The classes that occur, `2xx` or `2xx 4xx`.
+    text.clear();
+    for (class, count) in counted.statuses.iter().enumerate().skip(1) {
+        if *count > 0 {
+            text.push_str(if text.is_empty() { "" } else { " " });
+            number::unsigned(&mut text, class as u64);
+            text.push_str("xx");
+        }
+    }
+    out.push_str("   ");
+    left(out, &text, "status   ".len());
+    if route.method.is_empty() {
+        out.push_str("all other routes");
+    } else {
+        wire::shown(out, &route.method, 24);
+        out.push(' ');
+        wire::shown(out, &route.path, 72);
     }
     out.push('\n');
 }

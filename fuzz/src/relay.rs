@@ -1,0 +1,128 @@
+//! Lines of a relay, from a target that may say anything, to all three reports.
+
+use meshsniff::analyzer::Sink;
+use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::packet::FrameId;
+use meshsniff::report::folded::Folded;
+use meshsniff::report::json::{JsonReport, Style};
+use meshsniff::report::relay::{FORMAT, Gathered, Receiver};
+use meshsniff::report::select::Filter;
+use meshsniff::report::text::{TextOptions, TextReport};
+use meshsniff::report::{Capture, Report, Source};
+use meshsniff::time::Timestamp;
+use std::io;
+
+/// Lines that begin with this are the second target's.
+const OTHER: u8 = b'~';
+
+/// Tells every report.
+struct All<'a>(Vec<Box<dyn Report + 'a>>);
+
+impl All<'_> {
+    fn each(&mut self, tell: impl Fn(&mut dyn Report)) {
+        self.0.iter_mut().for_each(|report| tell(report.as_mut()));
+    }
+}
+
+impl Sink for All<'_> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        self.each(|report| report.exchange(exchange));
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        self.each(|report| report.connection(connection));
+    }
+}
+
+impl Report for All<'_> {
+    fn begin(&mut self, frame: FrameId, time: Timestamp) {
+        self.each(|report| report.begin(frame, time));
+    }
+
+    fn comment(&mut self, frame: FrameId, text: &str) {
+        self.each(|report| report.comment(frame, text));
+    }
+
+    fn sources(&mut self, sources: &[Source]) {
+        self.each(|report| report.sources(sources));
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        self.each(|report| report.folded(folded));
+    }
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        self.0
+            .iter_mut()
+            .try_for_each(|report| report.after_frame())
+    }
+
+    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
+        self.0
+            .iter_mut()
+            .try_for_each(|report| report.finish(capture))
+    }
+}
+
+/// A relay whose form is told already.
+fn receiver(index: u16, gathered: &mut Gathered, report: &mut All<'_>) -> Receiver {
+    let mut receiver = Receiver::new(index);
+    let form = format!("{{\"Format\":{FORMAT}}}");
+    let heard = receiver.line(form.as_bytes(), gathered, report);
+    heard.expect("the form of today");
+    receiver
+}
+
+/// Reports that parse, whatever the lines say.
+pub fn check(data: &[u8]) {
+    let (mut document, mut lines, mut text) = (Vec::new(), Vec::new(), Vec::new());
+    {
+        let json = |out, style| JsonReport::new(out, style, Filter::default(), true);
+        let all = TextOptions {
+            all: true,
+            probes: true,
+            ..TextOptions::default()
+        };
+        let mut report = All(vec![
+            Box::new(json(&mut document, Style::Document)),
+            Box::new(json(&mut lines, Style::Lines { live: true })),
+            Box::new(TextReport::new(&mut text, all)),
+        ]);
+        let mut gathered = Gathered::new(vec![String::new(); 2]);
+        let mut receivers = [0, 1].map(|index| receiver(index, &mut gathered, &mut report));
+        for line in data.split(|&byte| byte == b'\n') {
+            let other = line.first() == Some(&OTHER);
+            let line = if other { &line[1..] } else { line };
+            let index = usize::from(other);
+            if receivers[index]
+                .line(line, &mut gathered, &mut report)
+                .is_err()
+            {
+                // Another one, so that what follows is looked at too.
+                let next = receiver(index as u16, &mut gathered, &mut report);
+                std::mem::replace(&mut receivers[index], next).close(&mut gathered);
+            }
+        }
+        for receiver in receivers {
+            receiver.close(&mut gathered);
+        }
+        gathered
+            .finish(&mut report)
+            .expect("memory can be written to");
+    }
+    let document: serde_json::Value =
+        serde_json::from_slice(&document).expect("the document parses");
+    assert_eq!(document["sources"].as_array().map(Vec::len), Some(2));
+    let lines = String::from_utf8(lines).expect("lines of text");
+    let told = lines.lines().filter(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("the line parses");
+        line["type"] == "exchange"
+    });
+    assert_eq!(
+        document["exchanges"].as_array().map(Vec::len),
+        Some(told.count())
+    );
+    let text = String::from_utf8(text).expect("a report of text");
+    let control = text.chars().find(|&c| c.is_control() && c != '\n');
+    assert_eq!(control, None, "a control character reaches the terminal");
+}
