@@ -140,8 +140,8 @@ part_ready() { # name
     apiserver) kubectl get --raw /readyz ;;
     controller-manager) answers 127.0.0.1 10257 ;;
     scheduler) answers 127.0.0.1 10259 ;;
-    # The rule for the first Service there is.
-    proxy) iptables-save -t nat | grep -F -- "-d $kubernetes_service/32" ;;
+    # The rule for the first Service there is. It may be an earlier process's.
+    proxy) answers "$api_address" 10256 && iptables-save -t nat | grep -F -- "-d $kubernetes_service/32" ;;
     coredns) answers "$dns_address" 53 ;;
     # The process that holds the node's mounts ends up as this one.
     node[0-9]) [ "$(cat "/proc/$(part_pid "$1")/comm")" = sleep ] ;;
