@@ -1,14 +1,17 @@
 //! What can be typed, and what it means once it is checked.
 
 use super::capture::CaptureArgs;
+use super::cluster::ClusterArgs;
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
+use super::report::Look;
 use crate::capture::Input;
+use crate::cluster::target::Named;
 use crate::report::select::Filter;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Says who hung up on whom: times every HTTP request of a packet capture and judges how it ended
 #[derive(Debug, Parser)]
@@ -37,21 +40,25 @@ pub(super) enum Command {
     Schema,
 }
 
-/// Report a timing and a verdict for every HTTP request, of captures or of this machine's packets now
+/// Report a timing and a verdict for every HTTP request, of a target's packets now or of captures
 ///
-/// Reads pcap and pcapng, also packed with gzip or zstd. Several files are merged by time. Captures that are
+/// Of a TARGET (POD or TYPE/NAME): its packets are analysed beside it, until Ctrl-C or what --duration and the like say, and
+/// the report comes at the end. What is a file, or ends like one, is a FILE; pod/NAME is always a pod.
+///
+/// Of a FILE: reads pcap and pcapng, also packed with gzip or zstd. Several files are merged by time. Captures that are
 /// still being written can be piped in: tcpdump -U -w - | kubectl meshsniff report -o jsonl -
 ///
-/// With --local, --pid, --container or --netns it captures itself, through meshsniff-agent, as root, until Ctrl-C.
+/// With --local, --pid, --netns, or --container without a TARGET, it captures on this machine, through meshsniff-agent, as
+/// root.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit status: 0 the report was made, 1 an error (also when a file could be read only in part; \
 the report of that part is made), 2 wrong usage."
 )]
 pub(super) struct ReportArgs {
-    /// Capture files; - or nothing for standard input
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// A pod or TYPE/NAME, or capture files; - or nothing for standard input
+    #[arg(value_name = "TARGET|FILE")]
+    inputs: Vec<PathBuf>,
 
     /// Format: text for a person, json for one document, jsonl for one object a line as soon as it is settled
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
@@ -75,8 +82,8 @@ pub(super) struct ReportArgs {
     /// round. Terms: method=GET,POST path=/items* status=404,5xx,500-504,none verdict=client-gave-up (or not-ok)
     /// host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80). In path, host and request-id
     /// a * stands for anything; a path without ? fits whatever the query is.
-    #[arg(long, value_name = "TERMS", value_parser = Filter::parse)]
-    filter_http: Vec<Filter>,
+    #[arg(long, value_name = "TERMS", value_parser = terms)]
+    filter_http: Vec<Terms>,
 
     /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -90,9 +97,25 @@ pub(super) struct ReportArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
 
+    /// Write the packets to this file, too; they are then analysed here (of a target)
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
+    /// End once this many exchanges did not go well (of a target)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    until_findings: Option<u64>,
+
+    /// Leave these out of what is told of an exchange, already on the node (of a target)
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = ["query", "path", "host", "request-id"])]
+    redact: Vec<String>,
+
     /// Which packets of a capture.
     #[command(flatten)]
     packets: PacketArgs,
+
+    /// Where it is captured.
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// A capture on this machine instead of files.
     #[command(flatten)]
@@ -113,22 +136,40 @@ enum When {
     Never,
 }
 
+/// A selection, and how it was typed: the agent is told the same.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    filter: Filter,
+    typed: String,
+}
+
+fn terms(typed: &str) -> Result<Terms, String> {
+    let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
+    let typed = typed.to_owned();
+    Ok(Terms { filter, typed })
+}
+
+/// A report of targets in a cluster.
+pub(super) struct Live {
+    pub(super) names: Vec<String>,
+    pub(super) cluster: ClusterArgs,
+    pub(super) packets: PacketArgs,
+    pub(super) write: Option<PathBuf>,
+    pub(super) until_findings: Option<u64>,
+    pub(super) redact: Vec<String>,
+    /// What is selected, as it was typed.
+    pub(super) terms: Vec<String>,
+}
+
 /// A `report` that can be made.
 pub(super) struct ReportOptions {
+    /// Targets in a cluster, in the place of inputs.
+    pub(super) cluster: Option<Box<Live>>,
     pub(super) inputs: Vec<Input>,
     /// A capture on this machine, in the place of inputs.
     pub(super) local: Option<(LocalArgs, PacketArgs)>,
-    pub(super) format: Format,
-    pub(super) all: bool,
-    pub(super) slowest: usize,
-    /// 0 for no limit.
-    pub(super) limit: usize,
-    pub(super) filter: Filter,
     pub(super) ports: Vec<u16>,
-    pub(super) probes: bool,
-    pub(super) colour: bool,
-    /// Whether the input may pause, so that nobody should be kept waiting for output.
-    pub(super) live: bool,
+    pub(super) look: Look,
 }
 
 const LIMIT: usize = 50;
@@ -138,35 +179,104 @@ impl ReportArgs {
     ///
     /// # Errors
     /// If it makes no sense: to be printed as wrong usage.
-    pub(super) fn check(self) -> Result<ReportOptions, clap::Error> {
+    pub(super) fn check(mut self) -> Result<ReportOptions, clap::Error> {
+        let conflict = |sentence| Err(wrong(ErrorKind::ArgumentConflict, sentence));
+        let files: Vec<bool> = self.inputs.iter().map(|input| is_file(input)).collect();
+        let named = files.contains(&false) || self.cluster.target.selector.is_some();
+        if !named {
+            self.local.container = self.cluster.target.container.take();
+        }
         let local = self.local.is_asked();
-        if local && !self.files.is_empty() {
-            let sentence =
-                "files and a capture on this machine are reported apart: name the one or the other";
-            return Err(wrong(ErrorKind::ArgumentConflict, sentence));
+        if named && files.contains(&true) {
+            return conflict("files and targets are reported apart: name the one or the other");
         }
-        if !local && self.packets.is_set() {
-            let sentence = "-i, --filter, --duration, --count and --snaplen are for a capture on this machine: add --local, \
-                            --pid, --container or --netns";
-            return Err(wrong(ErrorKind::ArgumentConflict, sentence));
+        if local && !self.inputs.is_empty() {
+            return conflict(
+                "files or targets, and a capture on this machine, are reported apart: name the one or the other",
+            );
         }
-        let no_input = self.files.is_empty() && !local;
+        if !local && !named && self.packets.is_set() {
+            return conflict(
+                "-i, --filter, --duration, --count and --snaplen are for a capture: name a target, or add --local, --pid, \
+                 --container or --netns",
+            );
+        }
+        if !named
+            && (self.write.is_some() || self.until_findings.is_some() || !self.redact.is_empty())
+        {
+            return conflict(
+                "-w, --until-findings and --redact are for targets in a cluster: name one",
+            );
+        }
+        if !named && (self.cluster.target.is_set() || self.cluster.connect.is_set()) {
+            return conflict("--namespace and the like are for targets in a cluster: name one");
+        }
+        if self.write.is_some() && !self.redact.is_empty() {
+            return conflict(
+                "--redact leaves parts out of a report, not of packets: write the packets with meshsniff and its own \
+                 --redact or --headers-only, and report on the file",
+            );
+        }
+        let no_input = self.inputs.is_empty() && !local && !named;
         if no_input && io::stdin().is_terminal() {
             return Err(wrong(
                 ErrorKind::MissingRequiredArgument,
-                "name a capture file, or pipe a capture in",
+                "name a pod or a capture file, or pipe a capture in",
             ));
         }
         let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
-        let stdins = self.files.iter().filter(|path| is_stdin(path)).count();
+        let stdins = self.inputs.iter().filter(|path| is_stdin(path)).count();
         if stdins > 1 {
-            return Err(wrong(
-                ErrorKind::ArgumentConflict,
-                "- (standard input) can be read only once",
-            ));
+            return conflict("- (standard input) can be read only once");
         }
-        let inputs = if no_input {
-            vec![Input::Stdin]
+        let limit = match self.limit {
+            Some(limit) => usize::try_from(limit).unwrap_or(0),
+            None if self.all => 0,
+            None => LIMIT,
+        };
+        let filters = self.filter_http.iter().map(|terms| terms.filter.clone());
+        let look = Look {
+            format: self.output,
+            all: self.all,
+            slowest: usize::from(self.slowest),
+            limit,
+            filter: filters.fold(Filter::default(), Filter::and),
+            probes: self.probes,
+            colour: match self.color {
+                When::Always => true,
+                When::Never => false,
+                When::Auto => colour_is_welcome(),
+            },
+            live: no_input || stdins > 0 || local || named,
+        };
+        let mut options = ReportOptions {
+            cluster: None,
+            local: None,
+            inputs: Vec::new(),
+            ports: self.port,
+            look,
+        };
+        if named {
+            let names = self.inputs.into_iter();
+            options.cluster = Some(Box::new(Live {
+                names: names
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .collect(),
+                cluster: self.cluster,
+                packets: self.packets,
+                write: self.write,
+                until_findings: self.until_findings,
+                redact: self.redact,
+                terms: self
+                    .filter_http
+                    .into_iter()
+                    .map(|terms| terms.typed)
+                    .collect(),
+            }));
+        } else if local {
+            options.local = Some((self.local, self.packets));
+        } else if no_input {
+            options.inputs = vec![Input::Stdin];
         } else {
             let input = |path| {
                 if is_stdin(&path) {
@@ -175,32 +285,27 @@ impl ReportArgs {
                     Input::Path(path)
                 }
             };
-            self.files.into_iter().map(input).collect()
-        };
-        let limit = match self.limit {
-            Some(limit) => usize::try_from(limit).unwrap_or(0),
-            None if self.all => 0,
-            None => LIMIT,
-        };
-        let filters = self.filter_http.into_iter();
-        Ok(ReportOptions {
-            live: no_input || stdins > 0 || local,
-            local: local.then_some((self.local, self.packets)),
-            inputs,
-            format: self.output,
-            all: self.all,
-            slowest: usize::from(self.slowest),
-            limit,
-            filter: filters.fold(Filter::default(), Filter::and),
-            ports: self.port,
-            probes: self.probes,
-            colour: match self.color {
-                When::Always => true,
-                When::Never => false,
-                When::Auto => colour_is_welcome(),
-            },
-        })
+            options.inputs = self.inputs.into_iter().map(input).collect();
+        }
+        Ok(options)
     }
+}
+
+/// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
+fn is_file(typed: &Path) -> bool {
+    const ENDINGS: [&str; 7] = ["pcap", "pcapng", "cap", "gz", "zst", "ntar", "dmp"];
+    let Some(text) = typed.to_str() else {
+        return true;
+    };
+    if text == "-" || text.parse::<Named>().is_err() {
+        return true;
+    }
+    // A kind of thing in a cluster before a slash is never a folder by accident.
+    if text.contains('/') {
+        return false;
+    }
+    let ending = typed.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending)) || typed.exists()
 }
 
 fn wrong(kind: ErrorKind, sentence: &str) -> clap::Error {
@@ -254,12 +359,15 @@ mod tests {
     #[test]
     fn defaults() {
         let options = parse(&["a.pcap"]).unwrap();
-        assert_eq!(options.format, Format::Text);
-        assert_eq!((options.slowest, options.limit), (5, 50));
-        assert!(!options.live && !options.all && !options.probes);
-        assert!(options.filter.selects_all());
-        assert_eq!(parse(&["a.pcap", "--all"]).unwrap().limit, 0);
-        assert_eq!(parse(&["a.pcap", "--all", "--limit=3"]).unwrap().limit, 3);
+        assert_eq!(options.look.format, Format::Text);
+        assert_eq!((options.look.slowest, options.look.limit), (5, 50));
+        assert!(!options.look.live && !options.look.all && !options.look.probes);
+        assert!(options.look.filter.selects_all());
+        assert_eq!(parse(&["a.pcap", "--all"]).unwrap().look.limit, 0);
+        assert_eq!(
+            parse(&["a.pcap", "--all", "--limit=3"]).unwrap().look.limit,
+            3
+        );
     }
 
     #[test]
@@ -282,14 +390,32 @@ mod tests {
             "path=/a*",
         ])
         .unwrap();
-        assert_eq!(options.format, Format::Jsonl);
+        assert_eq!(options.look.format, Format::Jsonl);
         assert_eq!(options.ports, [8080, 81]);
         assert_eq!(options.inputs.len(), 2);
-        assert!(options.live && options.probes && options.colour);
+        assert!(options.look.live && options.look.probes && options.look.colour);
         assert_eq!(
-            options.filter,
+            options.look.filter,
             Filter::parse("method=GET status=5xx path=/a*").unwrap()
         );
+    }
+
+    #[test]
+    fn a_target_is_told_from_a_file() {
+        for file in ["a.pcap", "a.pcapng.gz", "-", "../a", "dir/a", "/tmp/a"] {
+            assert!(is_file(Path::new(file)), "{file}");
+        }
+        for target in ["catalog-7d9f", "deploy/catalog", "pod/a.pcap"] {
+            assert!(!is_file(Path::new(target)), "{target}");
+        }
+        let live = parse(&["deploy/catalog", "--filter-http", "status=5xx"]).unwrap();
+        let live = live.cluster.unwrap();
+        assert_eq!(live.names, ["deploy/catalog"]);
+        assert_eq!(live.terms, ["status=5xx"]);
+        assert!(parse(&["-l", "app=catalog"]).unwrap().cluster.is_some());
+        assert!(refused(&["catalog", "a.pcap"]).contains("apart"));
+        assert!(refused(&["a.pcap", "-w", "b.pcap"]).contains("cluster"));
+        assert!(refused(&["a.pcap", "-n", "shop"]).contains("--namespace"));
     }
 
     #[test]

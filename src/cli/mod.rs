@@ -5,6 +5,7 @@
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
+//! | `live` | `report` of targets in a cluster |
 //! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
 //! | `sink` | where the streams of targets are put |
@@ -17,6 +18,7 @@
 mod args;
 mod capture;
 mod cluster;
+mod live;
 mod local;
 mod names;
 mod packets;

@@ -3,11 +3,16 @@
 use super::args::{Format, ReportOptions};
 use super::local::Agent;
 use super::progress::Progress;
-use crate::analyzer::{Analyzer, Options};
+use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input, SourceInfo};
+use crate::exchange::{Connection, Exchange};
+use crate::packet::FrameId;
+use crate::report::folded::Folded;
 use crate::report::json::{JsonReport, Style};
+use crate::report::select::Filter;
 use crate::report::text::{TextOptions, TextReport};
 use crate::report::{Capture, Report, Source};
+use crate::time::Timestamp;
 use anyhow::Context as _;
 use std::io::{self, BufWriter, Write};
 
@@ -22,7 +27,10 @@ const DROPS_EVERY: u64 = 64;
 /// # Errors
 /// If nothing could be read, or the report could not be written.
 pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
-    let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    if let Some(live) = options.cluster.take() {
+        return super::live::run(*live, options);
+    }
+    let out = buffered(io::stdout().lock());
     let Some((local, packets)) = options.local.take() else {
         let inputs = std::mem::take(&mut options.inputs);
         return write(inputs, options, out, true);
@@ -35,8 +43,13 @@ pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
     agent.finish(write(vec![input], options, out, false))
 }
 
+/// Standard output, with room for what is written at once.
+pub(super) fn buffered<W: Write>(out: W) -> BufWriter<W> {
+    BufWriter::with_capacity(BUFFER, out)
+}
+
 /// As [`run`], to any writer. `watched`: somebody may be looking at stderr.
-fn write(
+pub(super) fn write(
     inputs: Vec<Input>,
     options: ReportOptions,
     out: impl Write,
@@ -44,7 +57,7 @@ fn write(
 ) -> anyhow::Result<Vec<String>> {
     let reader = CaptureReader::open(inputs)?;
     let progress = if watched {
-        Progress::of(&reader, options.format != Format::Text)
+        Progress::of(&reader, options.look.format != Format::Text)
     } else {
         Progress::none()
     };
@@ -58,24 +71,100 @@ fn write(
         comments: 0,
         errors: Vec::new(),
     };
-    let style = match options.format {
-        Format::Json => Style::Document,
-        Format::Jsonl => Style::Lines { live: options.live },
-        Format::Text => {
-            let text = TextOptions {
-                colour: options.colour,
-                width: width(),
-                all: options.all,
-                limit: options.limit,
-                slowest: options.slowest,
-                probes: options.probes,
-                filter: options.filter,
-            };
-            return driver.drive(&mut TextReport::new(out, text));
+    match options.look.start(out) {
+        AnyReport::Text(mut report) => driver.drive(&mut *report),
+        AnyReport::Json(mut report) => driver.drive(&mut *report),
+    }
+}
+
+/// How a report is to look, and what is in it.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) format: Format,
+    pub(super) all: bool,
+    pub(super) slowest: usize,
+    /// 0 for no limit.
+    pub(super) limit: usize,
+    pub(super) filter: Filter,
+    pub(super) probes: bool,
+    pub(super) colour: bool,
+    /// Whether the input may pause, so that nobody should be kept waiting for output.
+    pub(super) live: bool,
+}
+
+impl Look {
+    /// Such a report, to `out`.
+    pub(super) fn start<W: Write>(&self, out: W) -> AnyReport<W> {
+        let style = match self.format {
+            Format::Json => Style::Document,
+            Format::Jsonl => Style::Lines { live: self.live },
+            Format::Text => {
+                let text = TextOptions {
+                    colour: self.colour,
+                    width: width(),
+                    all: self.all,
+                    limit: self.limit,
+                    slowest: self.slowest,
+                    probes: self.probes,
+                    filter: self.filter.clone(),
+                };
+                return AnyReport::Text(Box::new(TextReport::new(out, text)));
+            }
+        };
+        let report = JsonReport::new(out, style, self.filter.clone(), self.probes);
+        AnyReport::Json(Box::new(report))
+    }
+}
+
+/// A report of any format.
+pub(super) enum AnyReport<W: Write> {
+    Text(Box<TextReport<W>>),
+    Json(Box<JsonReport<W>>),
+}
+
+macro_rules! forward {
+    ($self:ident, $report:ident => $call:expr) => {
+        match $self {
+            AnyReport::Text($report) => $call,
+            AnyReport::Json($report) => $call,
         }
     };
-    let mut report = JsonReport::new(out, style, options.filter, options.probes);
-    driver.drive(&mut report)
+}
+
+impl<W: Write> Sink for AnyReport<W> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        forward!(self, report => report.exchange(exchange));
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        forward!(self, report => report.connection(connection));
+    }
+}
+
+impl<W: Write> Report for AnyReport<W> {
+    fn begin(&mut self, frame: FrameId, time: Timestamp) {
+        forward!(self, report => report.begin(frame, time));
+    }
+
+    fn comment(&mut self, frame: FrameId, text: &str) {
+        forward!(self, report => report.comment(frame, text));
+    }
+
+    fn sources(&mut self, sources: &[Source]) {
+        forward!(self, report => report.sources(sources));
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        forward!(self, report => report.folded(folded));
+    }
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        forward!(self, report => report.after_frame())
+    }
+
+    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
+        forward!(self, report => report.finish(capture))
+    }
 }
 
 /// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
@@ -175,7 +264,6 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::select::Filter;
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
     struct Pcap {
@@ -248,17 +336,20 @@ mod tests {
 
     fn options(format: Format) -> ReportOptions {
         ReportOptions {
+            cluster: None,
             local: None,
             inputs: Vec::new(),
-            format,
-            all: false,
-            slowest: 5,
-            limit: 50,
-            filter: Filter::default(),
             ports: Vec::new(),
-            probes: false,
-            colour: false,
-            live: false,
+            look: Look {
+                format,
+                all: false,
+                slowest: 5,
+                limit: 50,
+                filter: Filter::default(),
+                probes: false,
+                colour: false,
+                live: false,
+            },
         }
     }
 
@@ -319,7 +410,7 @@ mod tests {
     #[test]
     fn the_filter_is_used() {
         let mut options = options(Format::Text);
-        options.filter = Filter::parse("status=200").unwrap();
+        options.look.filter = Filter::parse("status=200").unwrap();
         let (text, _) = report(Pcap::two_requests().bytes, options);
         assert!(
             text.contains("1 exchange selected of 2: 1 ok") && !text.contains("✗"),
@@ -345,7 +436,7 @@ mod tests {
             let out = Flushed(std::rc::Rc::clone(&flushes));
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let mut options = options(Format::Jsonl);
-            options.live = live;
+            options.look.live = live;
             write(vec![input], options, out, false).unwrap();
             assert!(flushes.get() >= least && (live || flushes.get() == 1));
         }

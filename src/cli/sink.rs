@@ -108,6 +108,12 @@ impl Sink {
         Ok(errors)
     }
 
+    /// Lets go of everything that is written to.
+    pub(super) fn close(&self) {
+        lock(&self.captures).clear();
+        lock(&self.streams).clear();
+    }
+
     fn stream(&self, number: usize) -> anyhow::Result<Place> {
         let place = lock(&self.streams).get(number).cloned();
         place.context("a stream comes that nobody asked for")

@@ -430,7 +430,7 @@ impl<C: Consumer> Session<C> {
             Ended::Exited(Some(said)) => said,
             Ended::Broken(said) => format!("the connection broke: {said}"),
             Ended::Silent => "nothing came for 30 s".to_owned(),
-            Ended::NoTrailer => "its last word did not come in time".to_owned(),
+            Ended::NoTrailer => "its last word was not waited for any longer".to_owned(),
             Ended::Unread => "its output was not read".to_owned(),
         };
         Some(format!(

@@ -1,9 +1,13 @@
 //! The end of a run, whoever wants it: signals, whoever reads the output, limits.
 
 use anyhow::Context as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Signals so close together are one: `timeout` sends its own twice, to the process and to its group.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Why a run is to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub enum Why {
 #[derive(Clone, Debug)]
 pub struct Stop {
     why: Arc<watch::Sender<Option<Why>>>,
-    /// How many signals came: from the second on nobody waits for trailers.
-    signals: Arc<AtomicU32>,
+    /// When the first signal came: from the second on nobody waits for trailers.
+    signalled: Arc<OnceLock<Instant>>,
     hurried: Arc<watch::Sender<bool>>,
 }
 
@@ -31,7 +35,7 @@ impl Default for Stop {
     fn default() -> Self {
         Self {
             why: Arc::new(watch::Sender::new(None)),
-            signals: Arc::default(),
+            signalled: Arc::default(),
             hurried: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -67,7 +71,8 @@ impl Stop {
     }
 
     fn signal(&self, name: &'static str) {
-        if self.signals.fetch_add(1, Ordering::Relaxed) > 0 {
+        let first = *self.signalled.get_or_init(Instant::now);
+        if first.elapsed() > SAME {
             self.hurried.send_replace(true);
         }
         self.ask(Why::Signal(name));
@@ -130,10 +135,13 @@ mod tests {
         assert_eq!(stop.why(), Some(Why::OutputClosed));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_second_signal_hurries() {
         let stop = Stop::default();
         stop.signal("SIGINT");
+        stop.signal("SIGINT");
+        assert!(!*stop.hurried.borrow());
+        tokio::time::advance(SAME * 2).await;
         assert!(!*stop.hurried.borrow());
         stop.signal("SIGTERM");
         stop.hurried().await;

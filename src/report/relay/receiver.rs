@@ -67,6 +67,8 @@ pub struct Gathered {
     /// A name for each target; where it is empty, the target says its own.
     names: Vec<String>,
     sources: Vec<Source>,
+    /// How many targets there may be.
+    room: usize,
     next_exchange: u64,
     capture: Capture,
 }
@@ -75,6 +77,13 @@ impl Gathered {
     /// For as many targets as there are `names`, 65,536 at most. An empty name: the target says its own.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
+        let room = names.len();
+        Self::with_room(names, room)
+    }
+
+    /// As [`Gathered::new`], with room for targets that come later: `room` in all, 65,536 at most.
+    #[must_use]
+    pub fn with_room(names: Vec<String>, room: usize) -> Self {
         let source = |name: &String| Source {
             kind: "live".to_owned(),
             name: name.clone(),
@@ -82,10 +91,24 @@ impl Gathered {
         };
         Self {
             sources: names.iter().map(source).collect(),
+            room: room.max(names.len()),
             names,
             next_exchange: 0,
             capture: Capture::default(),
         }
+    }
+
+    /// Another target; its number, or `None` if there is no room for it.
+    pub fn add(&mut self, name: String) -> Option<u16> {
+        let number = u16::try_from(self.names.len()).ok();
+        let number = number.filter(|number| usize::from(*number) < self.room)?;
+        self.sources.push(Source {
+            kind: "live".to_owned(),
+            name: name.clone(),
+            interfaces: Vec::new(),
+        });
+        self.names.push(name);
+        Some(number)
     }
 
     /// What was read of all targets whose relays have come to their ends.
@@ -146,7 +169,7 @@ impl Gathered {
     /// A connection's number in the report: as at the target, unless there are several.
     fn connection(&self, index: u16, id: u64) -> u64 {
         // The number was checked: this is below 2^60.
-        id * self.names.len().max(1) as u64 + u64::from(index)
+        id * self.room.max(1) as u64 + u64::from(index)
     }
 
     /// What to call a target in a sentence.

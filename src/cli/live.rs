@@ -1,0 +1,321 @@
+//! `report` of targets in a cluster: analysed beside them, told here.
+//!
+//! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted as well, they come
+//! anyway, and are analysed here.
+
+use super::args::{Live, ReportOptions};
+use super::capture::open;
+use super::names;
+use super::report::{AnyReport, buffered, write};
+use super::sink::Sink;
+use crate::capture::Input;
+use crate::cluster::connect::{Cluster, block_on};
+use crate::cluster::exec::Output;
+use crate::cluster::session::{self, Consumer, Finished};
+use crate::cluster::stop::{Stop, Why};
+use crate::cluster::talk::Talk;
+use crate::cluster::target::{self, Target, Wanted};
+use crate::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
+use crate::stream::reader::End;
+use anyhow::{Context as _, anyhow};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Targets that may come in a run that follows them.
+const ROOM: usize = 4096;
+
+/// Reports as asked; what comes back is what is missing, one sentence each.
+///
+/// # Errors
+/// If nothing could be captured, or the report could not be written.
+pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+    let wanted = live.cluster.target.wanted(&live.names);
+    let wanted = wanted.map_err(|why| anyhow!(why))?;
+    block_on(report(live, options, wanted))
+}
+
+async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::Result<Vec<String>> {
+    let talk = Talk::new(live.cluster.helper.quiet);
+    let stop = Stop::default();
+    // Before anything is created that a signal would leave behind.
+    stop.listen_to_signals()?;
+    let cluster = Cluster::connect(&live.cluster.connect).await?;
+    let found = tokio::select! {
+        found = target::find(&cluster, &wanted) => found?,
+        () = stop.asked() => return Ok(Vec::new()),
+    };
+    for why in &found.passed_over {
+        talk.warn(why);
+    }
+    let run = Run {
+        live,
+        wanted,
+        targets: found.targets,
+        cluster,
+        talk,
+        stop,
+    };
+    if run.live.write.is_some() {
+        run.with_packets(options).await
+    } else {
+        run.of_exchanges(options).await
+    }
+}
+
+struct Run {
+    live: Live,
+    wanted: Wanted,
+    targets: Vec<Target>,
+    cluster: Cluster,
+    talk: Talk,
+    stop: Stop,
+}
+
+impl Run {
+    /// The agents analyse.
+    async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+        let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
+        command.extend(["--heartbeat".to_owned(), "30s".to_owned()]);
+        command.extend(self.live.packets.to_options());
+        let look = &options.look;
+        if look.all {
+            command.push("--all".to_owned());
+        }
+        if look.probes {
+            command.push("--probes".to_owned());
+        }
+        command.extend(["--slowest".to_owned(), look.slowest.min(1000).to_string()]);
+        for port in &options.ports {
+            command.extend(["--port".to_owned(), port.to_string()]);
+        }
+        for terms in &self.live.terms {
+            command.extend(["--filter-http".to_owned(), terms.clone()]);
+        }
+        if !self.live.redact.is_empty() {
+            command.extend(["--redact".to_owned(), self.live.redact.join(",")]);
+        }
+        let follow = self.live.cluster.target.follow;
+        let room = if follow { ROOM } else { self.targets.len() };
+        let heard = Arc::new(Heard {
+            state: Mutex::new(State {
+                report: look.start(buffered(io::stdout())),
+                gathered: Gathered::with_room(Vec::new(), room),
+                progress: Vec::new(),
+            }),
+            until: self.live.until_findings,
+            talk: self.talk.clone(),
+            stop: self.stop.clone(),
+        });
+        let plan = self.live.cluster.helper.plan(command, follow);
+        let done = session::run(
+            &self.cluster,
+            (self.wanted, self.targets),
+            plan,
+            Arc::clone(&heard),
+            &self.talk,
+            &self.stop,
+        )
+        .await;
+        self.talk.end_live();
+        let finished = finished(done, &self.stop)?;
+        let Some(heard) = Arc::into_inner(heard) else {
+            return Err(anyhow!("a stream is still being read"));
+        };
+        heard.finish(finished)
+    }
+
+    /// The packets come here, to a file and to the analyser.
+    async fn with_packets(self, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+        let Some(path) = &self.live.write else {
+            return Ok(Vec::new());
+        };
+        let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
+        let (reader, writer) = io::pipe().context("no pipe can be had")?;
+        let out = Both(open(path)?, Some(writer));
+        let follow = self.live.cluster.target.follow;
+        let sink = Sink::one(Box::new(out), &names, names.len() > 1 || follow)?;
+        let sink = Arc::new(sink);
+        let named = Arc::clone(&sink);
+        let looked_up = names::look_up(self.cluster.clone(), self.targets.clone());
+        tokio::spawn(async move { named.names(looked_up.await) });
+        let input = Input::Live {
+            name: names.join(", "),
+            reader: Box::new(reader),
+        };
+        let analysis = tokio::task::spawn_blocking(move || {
+            write(vec![input], options, buffered(io::stdout()), false)
+        });
+        let mut command = vec![
+            "capture".to_owned(),
+            "--heartbeat".to_owned(),
+            "30s".to_owned(),
+        ];
+        command.extend(self.live.packets.to_options());
+        let plan = self.live.cluster.helper.plan(command, follow);
+        let done = session::run(
+            &self.cluster,
+            (self.wanted, self.targets),
+            plan,
+            Arc::clone(&sink),
+            &self.talk,
+            &self.stop,
+        )
+        .await;
+        self.talk.end_live();
+        let finished = finished(done, &self.stop);
+        // The analyser comes to its end once nobody writes to it any more.
+        let ended = finished.and_then(|finished| sink.finish(&finished));
+        sink.close();
+        let analysed = analysis.await.context("the analysis failed")?;
+        let mut errors = ended?;
+        for error in analysed? {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+        Ok(errors)
+    }
+}
+
+/// What ended; nothing, if whoever started it wanted no more before there was anything.
+fn finished(done: anyhow::Result<Vec<Finished>>, stop: &Stop) -> anyhow::Result<Vec<Finished>> {
+    match done {
+        Err(_) if matches!(stop.why(), Some(Why::Signal(_) | Why::OutputClosed)) => Ok(Vec::new()),
+        done => done,
+    }
+}
+
+/// Writes to both; what the second does not want is no loss to the first.
+struct Both<A, B>(A, Option<B>);
+
+impl<A: Write, B: Write> Write for Both<A, B> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        if let Some(second) = &mut self.1
+            && second.write_all(bytes).is_err()
+        {
+            self.1 = None;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// What the agents have told.
+struct Heard<W: Write> {
+    state: Mutex<State<W>>,
+    /// How many exchanges that did not go well are enough.
+    until: Option<u64>,
+    talk: Talk,
+    stop: Stop,
+}
+
+struct State<W: Write> {
+    report: AnyReport<W>,
+    gathered: Gathered,
+    /// By the number of the stream.
+    progress: Vec<Progress>,
+}
+
+impl<W: Write> Heard<W> {
+    fn state(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(self, finished: Vec<Finished>) -> anyhow::Result<Vec<String>> {
+        let state = self
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let State {
+            mut report,
+            mut gathered,
+            ..
+        } = state;
+        for error in finished.into_iter().filter_map(|one| one.error) {
+            gathered.error(error);
+        }
+        let capture = gathered
+            .finish(&mut report)
+            .context("the report could not be written")?;
+        Ok(capture.errors)
+    }
+
+    /// Shows how it stands, and ends it if that is enough.
+    fn progressed(&self, number: usize, progress: Progress) {
+        let mut sum = Progress::default();
+        {
+            let mut state = self.state();
+            if state.progress.len() <= number {
+                state.progress.resize(number + 1, Progress::default());
+            }
+            state.progress[number] = progress;
+            for one in &state.progress {
+                sum.exchanges = sum.exchanges.saturating_add(one.exchanges);
+                sum.not_ok = sum.not_ok.saturating_add(one.not_ok);
+                sum.frames = sum.frames.saturating_add(one.frames);
+                sum.dropped = sum.dropped.saturating_add(one.dropped);
+            }
+        }
+        let mut line = format!(
+            "{} exchanges, {} of them not ok, {} packets",
+            sum.exchanges, sum.not_ok, sum.frames
+        );
+        if sum.dropped > 0 {
+            line = format!("{line}, {} lost", sum.dropped);
+        }
+        self.talk
+            .live(&format!("{line}; Ctrl-C ends it and reports"));
+        if self.until.is_some_and(|enough| sum.not_ok >= enough) {
+            self.stop.ask(Why::Enough);
+        }
+    }
+}
+
+impl<W: Write + Send + 'static> Consumer for Heard<W> {
+    fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
+        let added = self.state().gathered.add(target.full_name());
+        let same = added.is_some_and(|added| usize::from(added) == number);
+        same.then_some(())
+            .context("more targets came than one report can hold: start another one")
+    }
+
+    fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
+        let mut receiver = Receiver::new(u16::try_from(number)?);
+        let mut lines = BufReader::with_capacity(64 << 10, output);
+        let mut line = Vec::new();
+        let mut end = None;
+        let read = loop {
+            line.clear();
+            // One byte more than a line may have: then it is too long, and not another one.
+            let most = LONGEST_LINE as u64 + 2;
+            match (&mut lines).take(most).read_until(b'\n', &mut line) {
+                Ok(0) => break Ok(()),
+                Ok(_) if !line.ends_with(b"\n") && line.len() <= LONGEST_LINE => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(anyhow::Error::from(error)),
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let received = {
+                let state = &mut *self.state();
+                receiver.line(line, &mut state.gathered, &mut state.report)
+            };
+            match received {
+                Ok(Received::Item) => {}
+                Ok(Received::Progress(progress)) => self.progressed(number, progress),
+                Ok(Received::End(told)) => {
+                    end = Some(End {
+                        reason: told.reason,
+                        sentence: told.sentence,
+                    });
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        receiver.close(&mut self.state().gathered);
+        read.map(|()| end)
+    }
+}
