@@ -1,0 +1,111 @@
+//! Nobody takes the packets, or there is no room for them.
+
+use super::client::{cut, some_packets};
+use crate::lab::{Checked, Lab, SOON, folder, wait_until};
+use crate::plugin::{Plugin, signal};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+/// A program in Wireshark's place that notes its process id and reads: what closing the window does to the pipe is
+/// what ending it does.
+pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let (program, noted) = (folder.path().join("wireshark"), folder.path().join("id"));
+    fs::write(
+        &program,
+        format!("#!/bin/sh\necho $$ > {0}.new && mv {0}.new {0}\nexec cat >/dev/null\n", noted.display()),
+    )?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let mut command = Plugin::command(lab, &["app", "-n", &namespace.name]);
+    command.env("MESHSNIFF_WIRESHARK", &program);
+    let mut plugin = Plugin::spawn(command)?;
+    plugin.captures()?;
+    let runs = namespace.runs()?;
+    let id: u32 = fs::read_to_string(&noted)?.trim().parse()?;
+    signal(id, "TERM")?;
+    plugin.ended(SOON)?.is(0, &[])?;
+    namespace.nothing_left(&runs)
+}
+
+pub(super) fn disk_full(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let args = ["app", "-n", &namespace.name, "-w", "/dev/full"];
+    let plugin = Plugin::start(lab, &args)?;
+    let ended = plugin.ended(SOON)?;
+    ended.is(1, &["cannot be written", "-w"])?;
+    namespace.nothing_left(&[])
+}
+
+/// `| head`: whoever read the output has seen enough of it, and that is no error.
+pub(super) fn stdout_closed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let mut command = Plugin::command(lab, &["app", "-n", &namespace.name, "-w", "-"]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let Some(stdout) = child.stdout.take() else {
+        return Err("no output to read".into());
+    };
+    let head = Command::new("head").args(["-c", "1000"]).stdin(stdout).output()?;
+    if head.stdout.len() != 1000 {
+        return Err("too little came".into());
+    }
+    let mut status = None;
+    wait_until("the end of the plugin", SOON, || {
+        status = child.try_wait()?;
+        Ok(status.is_some())
+    })?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{}: {said}", output.status).into());
+    }
+    namespace.nothing_left(&[])
+}
+
+/// The queue grows while the plugin sleeps, and the helper may not take that much.
+pub(super) fn capture_oom_killed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let address = namespace.get("pod/app", ".status.podIP")?;
+    let url = format!("http://{address}:8080/bytes?n=200000");
+    namespace.pod("load", &["get", "-every", "2ms", "-c", "2", &url], "")?;
+    namespace.ready("pod/load")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = ["app", "-n", &namespace.name, "-w", &path, "--helper-memory", "16Mi"];
+    let mut plugin = Plugin::start(lab, &args)?;
+    plugin.captures()?;
+    some_packets(&file)?;
+    let runs = namespace.runs()?;
+    plugin.signal("STOP")?;
+    // Within the 30 s in which the agent waits for a sign of life, 32 MiB have come.
+    wait_until("the end of the helper", SOON * 2, || {
+        Ok(namespace.helpers()?.is_empty() || lab.is_here() && !alive(&runs[0]))
+    })?;
+    plugin.signal("CONT")?;
+    let ended = plugin.ended(SOON)?;
+    ended.is(1, &["was cut"])?;
+    namespace.nothing_left(&runs)?;
+    cut(&file)
+}
+
+/// Whether a capture of this run is a process of this machine.
+fn alive(run: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.map(|entry| entry.path()).any(|folder| {
+        let environment = fs::read(folder.join("environ")).unwrap_or_default();
+        let command = fs::read(folder.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains("capture")
+            && String::from_utf8_lossy(&environment).contains(run)
+    })
+}

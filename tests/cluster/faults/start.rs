@@ -1,0 +1,124 @@
+//! The helper cannot start, or must not.
+
+use crate::lab::{Checked, Lab, SOON, wait_until};
+use crate::plugin::Plugin;
+use std::process::Command;
+use std::time::Duration;
+
+const NOWHERE: &str = "registry.invalid/meshsniff-agent:none";
+
+pub(super) fn no_image(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let args = ["app", "-n", &namespace.name, "-w", "-", "--image", NOWHERE];
+    let plugin = Plugin::start(lab, &args)?;
+    let ended = plugin.ended(SOON * 2)?;
+    ended.is(1, &["image", "--image"])?;
+    namespace.nothing_left(&[])
+}
+
+pub(super) fn no_image_ephemeral(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let args = [
+        "app", "-n", &namespace.name, "-w", "-", "--image", NOWHERE, "--mode", "ephemeral",
+    ];
+    let plugin = Plugin::start(lab, &args)?;
+    let ended = plugin.ended(SOON * 2)?;
+    ended.is(1, &["--image", "its entry stays in pod"])?;
+    namespace.nothing_left(&[])
+}
+
+/// The plugin is gone when the image is there at last: what then starts ends by itself.
+pub(super) fn late_image(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let late = format!("docker.io/library/meshsniff-late-{}:1", std::process::id());
+    let args = ["app", "-n", &namespace.name, "-w", "-", "--image", &late];
+    let plugin = Plugin::start(lab, &args)?;
+    let mut runs = Vec::new();
+    wait_until("a job of ours", SOON, || {
+        runs = namespace.runs()?;
+        Ok(!runs.is_empty())
+    })?;
+    plugin.signal("KILL")?;
+    plugin.ended(SOON)?;
+    let Some(node) = &lab.node else {
+        return Err("no node to give the image to".into());
+    };
+    let tagged = Command::new(node.join("tag")).args([&lab.image, &late]).output()?;
+    if !tagged.status.success() {
+        return Err(String::from_utf8_lossy(&tagged.stderr).into_owned().into());
+    }
+    namespace.nothing_left(&runs)
+}
+
+pub(super) fn pod_security(lab: &Lab) -> Checked {
+    let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let args = ["app", "-n", &namespace.name, "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["violates PodSecurity", "--helper-namespace", "--mode ephemeral"])?;
+    namespace.nothing_left(&[])
+}
+
+/// A webhook that is down refuses pods until somebody repairs it: the error names it.
+pub(super) fn webhook(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let name = &namespace.name;
+    lab.apply(&format!(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {{name: {name}}}\n\
+         webhooks: [{{name: down.meshsniff.test, clientConfig: {{url: \"https://127.0.0.1:9/\"}}, failurePolicy: Fail, sideEffects: \
+         None, admissionReviewVersions: [v1], timeoutSeconds: 1, namespaceSelector: {{matchLabels: \
+         {{kubernetes.io/metadata.name: {name}}}}}, rules: [{{apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE], \
+         resources: [pods]}}]}}]\n"
+    ))?;
+    let args = ["app", "-n", name, "-w", "-", "--timeout", "8s"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON);
+    lab.kubectl(&["delete", "mutatingwebhookconfiguration", name])?;
+    ended?.is(1, &["down.meshsniff.test"])?;
+    namespace.nothing_left(&[])
+}
+
+pub(super) fn quota(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    namespace.kubectl(&["create", "quota", "full", "--hard=pods=1"])?;
+    wait_until("the quota to count", SOON, || {
+        Ok(namespace.get("quota/full", ".status.used.pods")? == "1")
+    })?;
+    let args = ["app", "-n", &namespace.name, "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["exceeded quota", "--helper-namespace"])?;
+    namespace.nothing_left(&[])
+}
+
+/// Nobody else may run there, and the helper does.
+pub(super) fn taint(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let tolerant = "tolerations: [{operator: Exists}]";
+    namespace.pod("app", &["serve"], tolerant)?;
+    namespace.ready("pod/app")?;
+    let node = namespace.get("pod/app", ".spec.nodeName")?;
+    // A key of its own: other tests' pods tolerate it only if they are told to, so it comes and goes quickly.
+    let key = format!("meshsniff.test/{}", namespace.name);
+    let taint = format!("{key}=x:NoSchedule");
+    lab.kubectl(&["taint", "node", &node, &taint])?;
+    let done = capture_for_a_moment(lab, &namespace.name);
+    lab.kubectl(&["taint", "node", &node, &format!("{key}-")])?;
+    done?;
+    namespace.nothing_left(&[])
+}
+
+fn capture_for_a_moment(lab: &Lab, namespace: &str) -> Checked {
+    let args = ["app", "-n", namespace, "-w", "-", "--duration", "1s"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON + Duration::from_secs(30))?;
+    ended.is(0, &["capturing on"])
+}
