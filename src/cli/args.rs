@@ -34,7 +34,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     Capture(Box<CaptureArgs>),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,

@@ -16,6 +16,7 @@ use crate::cluster::stop::{Stop, Why};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
 use crate::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
+use crate::report::select::Filter;
 use crate::stream::reader::End;
 use anyhow::{Context as _, anyhow};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
@@ -77,7 +78,9 @@ impl Run {
         let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
         command.extend(["--heartbeat".to_owned(), "30s".to_owned()]);
         command.extend(self.live.packets.to_options());
-        let look = &options.look;
+        let mut look = options.look.clone();
+        // The agents select: they know what was left out of what is told here.
+        look.filter = Filter::default();
         if look.all {
             command.push("--all".to_owned());
         }

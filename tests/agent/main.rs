@@ -28,6 +28,7 @@ mod errors;
 mod heartbeats;
 mod hold;
 mod http;
+mod live_relay;
 mod live_report;
 mod netns;
 mod packed;

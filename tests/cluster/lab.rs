@@ -40,7 +40,8 @@ impl Lab {
         let version = env!("CARGO_PKG_VERSION");
         Some(Self {
             kubeconfig: named("MESHSNIFF_TEST_KUBECONFIG")?.into(),
-            kubectl: named("MESHSNIFF_TEST_KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from),
+            kubectl: named("MESHSNIFF_TEST_KUBECTL")
+                .map_or_else(|| "kubectl".into(), PathBuf::from),
             node: named("MESHSNIFF_TEST_NODE").map(PathBuf::from),
             image: text("MESHSNIFF_IMAGE", &format!("meshsniff-agent:{version}")),
             app: text("MESHSNIFF_TEST_APP_IMAGE", "local/app:1"),

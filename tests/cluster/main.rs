@@ -14,6 +14,10 @@
 
 #![cfg(unix)]
 #![allow(
+    clippy::print_stdout,
+    reason = "what is skipped is said where whoever counts tests looks"
+)]
+#![allow(
     clippy::disallowed_methods,
     reason = "deadlines are about the programs under test, not about what they capture"
 )]
@@ -35,7 +39,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let Some(lab) = Lab::from_env() else {
         let skipped = Trial::test("cluster", || {
-            println!("SKIPPED the cluster: none was named; tests/cluster/run starts one and runs these tests");
+            println!(
+                "SKIPPED the cluster: none was named; tests/cluster/run starts one and runs these tests"
+            );
             Ok(())
         });
         return libtest_mimic::run(&arguments, vec![skipped]).exit_code();

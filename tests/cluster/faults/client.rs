@@ -67,7 +67,7 @@ pub(super) fn some_packets(file: &Path) -> Checked {
 }
 
 /// The file is read to its end, and nothing is missing.
-pub(super) fn whole(file: &Path) -> Checked {
+pub(crate) fn whole(file: &Path) -> Checked {
     let read = report(file, &["-o", "json"])?;
     read.is(0, &[])?;
     exchanges(&read).map(drop)
@@ -142,7 +142,15 @@ pub(super) fn kill_ephemeral(lab: &Lab) -> Checked {
     let folder = folder()?;
     let file = folder.path().join("a.pcapng");
     let path = file.to_string_lossy();
-    let args = ["app", "-n", &namespace.name, "--mode", "ephemeral", "-w", &path];
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "--mode",
+        "ephemeral",
+        "-w",
+        &path,
+    ];
     let mut plugin = Plugin::start(lab, &args)?;
     plugin.captures()?;
     some_packets(&file)?;

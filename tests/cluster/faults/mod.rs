@@ -10,6 +10,7 @@
 //! | `output` | nobody takes the packets |
 
 mod client;
+pub(crate) use client::whole;
 mod network;
 mod node;
 mod output;
@@ -78,9 +79,15 @@ const FAULTS: [Fault; 44] = [
     anywhere("SIGHUP while it captures", client::hang_up_after),
     anywhere("SIGKILL while it captures", client::kill_after),
     anywhere("SIGSTOP for two minutes", client::stop_for_two_minutes),
-    anywhere("SIGKILL with an ephemeral container", client::kill_ephemeral),
+    anywhere(
+        "SIGKILL with an ephemeral container",
+        client::kill_ephemeral,
+    ),
     anywhere("image that cannot be pulled", start::no_image),
-    anywhere("image that cannot be pulled, ephemeral", start::no_image_ephemeral),
+    anywhere(
+        "image that cannot be pulled, ephemeral",
+        start::no_image_ephemeral,
+    ),
     here("image that comes after the plugin died", start::late_image),
     anywhere("Pod Security refuses the helper", start::pod_security),
     anywhere("webhook that is down", start::webhook),
@@ -97,7 +104,10 @@ const FAULTS: [Fault; 44] = [
     anywhere("target must not run as root", target::run_as_non_root),
     anywhere("target has completed", target::completed),
     anywhere("target crash-loops", target::crash_loop),
-    anywhere("helper is deleted while it captures", target::helper_deleted),
+    anywhere(
+        "helper is deleted while it captures",
+        target::helper_deleted,
+    ),
     anywhere("capture is OOM-killed", output::capture_oom_killed),
     alone("kubelet is restarted", node::kubelet_restarted),
     alone("kubelet is killed", node::kubelet_killed),
@@ -124,7 +134,10 @@ pub(crate) fn trials(lab: &Arc<Lab>) -> (Vec<Trial>, Vec<Trial>) {
         let own = Arc::clone(lab);
         let trial = Trial::test(format!("fault: {}", fault.name), move || {
             if fault.place != Place::Anywhere && !own.is_here() {
-                println!("SKIPPED {}: it takes a cluster on this machine (tests/cluster/run)", fault.name);
+                println!(
+                    "SKIPPED {}: it takes a cluster on this machine (tests/cluster/run)",
+                    fault.name
+                );
                 return Ok(());
             }
             (fault.check)(&own)

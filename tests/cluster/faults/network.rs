@@ -39,13 +39,19 @@ impl Laptop {
         let laptop = Self { name, outside };
         let Self { name, outside } = &laptop;
         ip(&format!("netns add {name}"))?;
-        ip(&format!("link add {outside} type veth peer name inside netns {name}"))?;
+        ip(&format!(
+            "link add {outside} type veth peer name inside netns {name}"
+        ))?;
         ip(&format!("addr add 198.18.{number}.1/30 dev {outside}"))?;
         ip(&format!("link set {outside} up"))?;
-        ip(&format!("-n {name} addr add 198.18.{number}.2/30 dev inside"))?;
+        ip(&format!(
+            "-n {name} addr add 198.18.{number}.2/30 dev inside"
+        ))?;
         ip(&format!("-n {name} link set inside up"))?;
         ip(&format!("-n {name} link set lo up"))?;
-        ip(&format!("-n {name} route add default via 198.18.{number}.1"))?;
+        ip(&format!(
+            "-n {name} route add default via 198.18.{number}.1"
+        ))?;
         Ok(laptop)
     }
 

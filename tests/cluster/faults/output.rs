@@ -16,7 +16,10 @@ pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
     let (program, noted) = (folder.path().join("wireshark"), folder.path().join("id"));
     fs::write(
         &program,
-        format!("#!/bin/sh\necho $$ > {0}.new && mv {0}.new {0}\nexec cat >/dev/null\n", noted.display()),
+        format!(
+            "#!/bin/sh\necho $$ > {0}.new && mv {0}.new {0}\nexec cat >/dev/null\n",
+            noted.display()
+        ),
     )?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let mut command = Plugin::command(lab, &["app", "-n", &namespace.name]);
@@ -53,7 +56,10 @@ pub(super) fn stdout_closed(lab: &Lab) -> Checked {
     let Some(stdout) = child.stdout.take() else {
         return Err("no output to read".into());
     };
-    let head = Command::new("head").args(["-c", "1000"]).stdin(stdout).output()?;
+    let head = Command::new("head")
+        .args(["-c", "1000"])
+        .stdin(stdout)
+        .output()?;
     if head.stdout.len() != 1000 {
         return Err("too little came".into());
     }
@@ -82,7 +88,15 @@ pub(super) fn capture_oom_killed(lab: &Lab) -> Checked {
     let folder = folder()?;
     let file = folder.path().join("a.pcapng");
     let path = file.to_string_lossy();
-    let args = ["app", "-n", &namespace.name, "-w", &path, "--helper-memory", "16Mi"];
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--helper-memory",
+        "16Mi",
+    ];
     let mut plugin = Plugin::start(lab, &args)?;
     plugin.captures()?;
     some_packets(&file)?;

@@ -23,7 +23,15 @@ pub(super) fn no_image_ephemeral(lab: &Lab) -> Checked {
     namespace.pod("app", &["serve"], "")?;
     namespace.ready("pod/app")?;
     let args = [
-        "app", "-n", &namespace.name, "-w", "-", "--image", NOWHERE, "--mode", "ephemeral",
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        "-",
+        "--image",
+        NOWHERE,
+        "--mode",
+        "ephemeral",
     ];
     let plugin = Plugin::start(lab, &args)?;
     let ended = plugin.ended(SOON * 2)?;
@@ -49,7 +57,9 @@ pub(super) fn late_image(lab: &Lab) -> Checked {
     let Some(node) = &lab.node else {
         return Err("no node to give the image to".into());
     };
-    let tagged = Command::new(node.join("tag")).args([&lab.image, &late]).output()?;
+    let tagged = Command::new(node.join("tag"))
+        .args([&lab.image, &late])
+        .output()?;
     if !tagged.status.success() {
         return Err(String::from_utf8_lossy(&tagged.stderr).into_owned().into());
     }
@@ -62,7 +72,14 @@ pub(super) fn pod_security(lab: &Lab) -> Checked {
     namespace.ready("pod/app")?;
     let args = ["app", "-n", &namespace.name, "-w", "-"];
     let ended = Plugin::start(lab, &args)?.ended(SOON)?;
-    ended.is(1, &["violates PodSecurity", "--helper-namespace", "--mode ephemeral"])?;
+    ended.is(
+        1,
+        &[
+            "violates PodSecurity",
+            "--helper-namespace",
+            "--mode ephemeral",
+        ],
+    )?;
     namespace.nothing_left(&[])
 }
 

@@ -1,0 +1,487 @@
+//! What works: modes, targets, formats, rights.
+
+use super::faults::whole;
+use super::lab::{Checked, Lab, SOON, folder, packets, wait_until};
+use super::plugin::{Plugin, report};
+use libtest_mimic::Trial;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+
+type Check = fn(&Lab) -> Checked;
+
+const CAPTURES: [(&str, Check); 11] = [
+    ("a pod, to a file", to_a_file),
+    ("a pod, ephemeral, in a baseline namespace", ephemeral),
+    (
+        "a pod in a restricted namespace, from another",
+        helper_namespace,
+    ),
+    ("every kind of target", kinds),
+    ("several pods are several interfaces", several),
+    ("several pods, a file each", file_each),
+    (
+        "a native sidecar and an ephemeral container are containers",
+        containers,
+    ),
+    ("nodes' own networks are refused", host_network),
+    ("a report, live", live_report),
+    ("a report with the packets beside it", report_with_packets),
+    ("only the rights it takes, and each one missing", rights),
+];
+
+pub(crate) fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
+    let trial = |(name, check): (&str, Check)| {
+        let lab = Arc::clone(lab);
+        Trial::test(format!("capture: {name}"), move || check(&lab))
+    };
+    CAPTURES.into_iter().map(trial).collect()
+}
+
+fn to_a_file(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--filter",
+        "tcp port 8080",
+        "--count",
+        "40",
+        "-c",
+        "app",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["40 packets captured", "as many packets as asked for"])?;
+    namespace.nothing_left(&[])?;
+    if packets(&file)? != 40 {
+        return Err("not the 40 packets that were asked for".into());
+    }
+    // Names for addresses travel with them.
+    let shown = Command::new("tshark")
+        .args(["-N", "n", "-r"])
+        .arg(&file)
+        .output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    if !shown.contains(&format!("app.{}", namespace.name)) {
+        return Err(format!("no names: {shown}").into());
+    }
+    whole(&file)
+}
+
+fn ephemeral(lab: &Lab) -> Checked {
+    let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--mode",
+        "ephemeral",
+        "--count",
+        "40",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["its entry stays in pod"])?;
+    wait_until("the end of the ephemeral container", SOON, || {
+        let path = ".status.ephemeralContainerStatuses[*].state.terminated.exitCode";
+        Ok(namespace.get("pod/app", path)? == "0")
+    })?;
+    whole(&file)
+}
+
+fn helper_namespace(lab: &Lab) -> Checked {
+    let restricted = lab.namespace_with(&["pod-security.kubernetes.io/enforce=restricted"])?;
+    let helpers = lab.namespace_with(&["pod-security.kubernetes.io/enforce=privileged"])?;
+    let name = &restricted.name;
+    lab.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: app, namespace: {name}}}\nspec: {{terminationGracePeriodSeconds: 1, \
+         securityContext: {{runAsNonRoot: true, runAsUser: 1000, seccompProfile: {{type: RuntimeDefault}}}}, containers: [{{name: \
+         app, image: \"local/app:1\", imagePullPolicy: IfNotPresent, args: [serve], securityContext: {{allowPrivilegeEscalation: \
+         false, capabilities: {{drop: [ALL]}}}}}}]}}\n"
+    ))?;
+    restricted.ready("pod/app")?;
+    let args = [
+        "app",
+        "-n",
+        name,
+        "-w",
+        "-",
+        "--helper-namespace",
+        &helpers.name,
+        "--duration",
+        "1s",
+    ];
+    Plugin::start(lab, &args)?
+        .ended(SOON)?
+        .is(0, &["capturing on"])?;
+    helpers.nothing_left(&[])?;
+    restricted.nothing_left(&[])
+}
+
+fn kinds(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let name = &namespace.name;
+    namespace.deployment("app", 1, &["serve"])?;
+    let container = "containers: [{name: app, image: \"local/app:1\", imagePullPolicy: IfNotPresent, args: [serve]}]";
+    let template = |app: &str| {
+        format!(
+            "template: {{metadata: {{labels: {{app: {app}}}}}, spec: {{terminationGracePeriodSeconds: 1, {container}}}}}"
+        )
+    };
+    let selector = |app: &str| format!("selector: {{matchLabels: {{app: {app}}}}}");
+    let spec = |app: &str| format!("{}, {}", selector(app), template(app));
+    lab.apply(&format!(
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: sts, namespace: {name}}}\nspec: {{serviceName: x, {}}}\n---\n\
+         apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: ds, namespace: {name}}}\nspec: {{{}}}\n---\n\
+         apiVersion: batch/v1\nkind: Job\nmetadata: {{name: job, namespace: {name}}}\nspec: {{template: {{spec: \
+         {{restartPolicy: Never, terminationGracePeriodSeconds: 1, {container}}}}}}}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {{name: svc, namespace: {name}}}\nspec: {{selector: {{app: app}}, ports: \
+         [{{port: 80, targetPort: 8080}}]}}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {{name: bare, namespace: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n",
+        spec("sts"),
+        spec("ds"),
+    ))?;
+    namespace.kubectl(&["rollout", "status", "deploy/app", "--timeout=60s"])?;
+    namespace.kubectl(&["rollout", "status", "sts/sts", "--timeout=60s"])?;
+    namespace.kubectl(&["rollout", "status", "ds/ds", "--timeout=60s"])?;
+    namespace.ready("pod").or_else(|_| {
+        namespace
+            .kubectl(&[
+                "wait",
+                "--for=condition=Ready",
+                "pod",
+                "--all",
+                "--timeout=60s",
+            ])
+            .map(drop)
+    })?;
+    let set = namespace.get("rs", ".items[0].metadata.name")?;
+    for target in [
+        "deploy/app",
+        "sts/sts",
+        "ds/ds",
+        "job/job",
+        "svc/svc",
+        &format!("rs/{set}"),
+    ] {
+        let args = [target, "-n", name, "-w", "-", "--duration", "500ms"];
+        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        ended.is(0, &["capturing on"])?;
+    }
+    for (target, words) in [
+        ("svc/bare", "has no selector"),
+        ("deploy/none", "there is no deployment none in namespace"),
+        ("none", "there is no pod none in namespace"),
+    ] {
+        let args = [target, "-n", name, "-w", "-"];
+        Plugin::start(lab, &args)?.ended(SOON)?.is(1, &[words])?;
+    }
+    namespace.nothing_left(&[])
+}
+
+fn several(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.deployment("app", 3, &["serve"])?;
+    namespace.kubectl(&["rollout", "status", "deploy/app", "--timeout=60s"])?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "-l",
+        "app=app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "-i",
+        "lo",
+    ];
+    let mut plugin = Plugin::start(lab, &args)?;
+    plugin.said("capturing on", 3)?;
+    plugin.interrupt()?.is(0, &[])?;
+    namespace.nothing_left(&[])?;
+    let shown = Command::new("capinfos").arg("-I").arg(&file).output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let pods = namespace.get("pod", ".items[*].metadata.name")?;
+    for pod in pods.split_whitespace() {
+        if !shown.contains(&format!("{}/{pod} lo", namespace.name)) {
+            return Err(format!("no interface for {pod}: {shown}").into());
+        }
+    }
+    Ok(())
+}
+
+fn file_each(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let path = format!("{}/new/", folder.path().display());
+    let args = [
+        "app",
+        "load",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--count",
+        "20",
+    ];
+    Plugin::start(lab, &args)?.ended(SOON)?.is(0, &[])?;
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&path)? {
+        let entry = entry?;
+        names.insert(entry.file_name().to_string_lossy().into_owned());
+        if packets(&entry.path())? != 20 {
+            return Err(format!("not 20 packets in {}", entry.path().display()).into());
+        }
+        whole(&entry.path())?;
+    }
+    let wanted = ["app", "load"].map(|pod| format!("{}_{pod}.pcapng", namespace.name));
+    if names != BTreeSet::from(wanted) {
+        return Err(format!("{names:?}").into());
+    }
+    namespace.nothing_left(&[])
+}
+
+fn containers(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let sidecar = "initContainers: [{name: proxy, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: \
+                   Always, args: [sleep]}]";
+    namespace.pod("app", &["serve"], sidecar)?;
+    namespace.ready("pod/app")?;
+    namespace.kubectl(&[
+        "debug",
+        "app",
+        "--image=local/app:1",
+        "--image-pull-policy=IfNotPresent",
+        "--container=debugger",
+        "--",
+        "app",
+        "sleep",
+    ])?;
+    for container in ["app", "proxy", "debugger"] {
+        let args = [
+            "app",
+            "-n",
+            &namespace.name,
+            "-c",
+            container,
+            "-w",
+            "-",
+            "--duration",
+            "500ms",
+        ];
+        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        ended.is(0, &["capturing on"])?;
+    }
+    let args = ["app", "-n", &namespace.name, "-c", "none", "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["it has app, proxy, debugger"])?;
+    namespace.nothing_left(&[])
+}
+
+fn host_network(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["sleep"], "hostNetwork: true")?;
+    namespace.ready("pod/app")?;
+    let args = ["app", "-n", &namespace.name, "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["shares the network of its node", "--node"])?;
+    namespace.nothing_left(&[])
+}
+
+/// Adds a client that gives up after 300 ms.
+fn impatient(namespace: &super::lab::Namespace<'_>) -> Checked {
+    namespace.traffic()?;
+    let address = namespace.get("pod/app", ".status.podIP")?;
+    let url = format!("http://{address}:8080/slow?ms=600");
+    let args = ["get", "-every", "200ms", "-timeout", "300ms", &url];
+    namespace.pod("hasty", &args, "")?;
+    namespace.ready("pod/hasty")
+}
+
+fn live_report(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    impatient(&namespace)?;
+    let name = &namespace.name;
+    let args = ["report", "app", "-n", name, "--until-findings", "3"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on"])?;
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    for words in [
+        "client-gave-up",
+        "probably 300 ms",
+        "GET /fast",
+        &format!("{name}/app"),
+    ] {
+        if !text.contains(words) {
+            return Err(format!("no {words:?} in {text}").into());
+        }
+    }
+    let args = [
+        "report",
+        "app",
+        "-n",
+        name,
+        "-o",
+        "json",
+        "--duration",
+        "3s",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &[])?;
+    let document: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+    if document["capture"]["complete"] != true || document["summary"]["exchanges"] == 0 {
+        return Err(format!("not a whole report: {}", document["capture"]).into());
+    }
+    namespace.nothing_left(&[])
+}
+
+fn report_with_packets(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    impatient(&namespace)?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "report",
+        "app",
+        "-n",
+        &namespace.name,
+        "-o",
+        "json",
+        "-w",
+        &path,
+        "--duration",
+        "3s",
+    ];
+    let live = Plugin::start(lab, &args)?.ended(SOON)?;
+    live.is(0, &[])?;
+    namespace.nothing_left(&[])?;
+    let live: serde_json::Value = serde_json::from_slice(&live.stdout)?;
+    let read = report(&file, &["-o", "json"])?;
+    read.is(0, &[])?;
+    let read: serde_json::Value = serde_json::from_slice(&read.stdout)?;
+    for part in ["summary", "exchanges"] {
+        if live[part] != read[part] {
+            return Err(format!("{part} differ: {} and {}", live[part], read[part]).into());
+        }
+    }
+    Ok(())
+}
+
+/// Rules of a Role, each with what stands for it in an error.
+fn rules(ephemeral: bool) -> Vec<(&'static str, &'static str)> {
+    let mut rules = vec![
+        (
+            "{apiGroups: [\"\"], resources: [pods], verbs: [get]}",
+            "get pods",
+        ),
+        (
+            "{apiGroups: [\"\"], resources: [pods/exec], verbs: [get]}",
+            "get pods/exec",
+        ),
+        (
+            "{apiGroups: [\"\"], resources: [pods/exec], verbs: [create]}",
+            "create pods/exec",
+        ),
+    ];
+    if ephemeral {
+        rules.push((
+            "{apiGroups: [\"\"], resources: [pods/ephemeralcontainers], verbs: [patch]}",
+            "patch pods/ephemeralcontainers",
+        ));
+    } else {
+        rules.extend([
+            (
+                "{apiGroups: [batch], resources: [jobs], verbs: [create]}",
+                "create jobs",
+            ),
+            (
+                "{apiGroups: [batch], resources: [jobs], verbs: [patch, delete, get]}",
+                "",
+            ),
+            (
+                "{apiGroups: [\"\"], resources: [pods], verbs: [list, watch]}",
+                "watch pods",
+            ),
+        ]);
+    }
+    rules
+}
+
+fn rights(lab: &Lab) -> Checked {
+    for mode in ["pod", "ephemeral"] {
+        let namespace = lab.namespace()?;
+        namespace.pod("app", &["serve"], "")?;
+        namespace.ready("pod/app")?;
+        let name = &namespace.name;
+        namespace.kubectl(&["create", "serviceaccount", "eve"])?;
+        namespace.kubectl(&[
+            "create",
+            "rolebinding",
+            "eve",
+            "--role=eve",
+            &format!("--serviceaccount={name}:eve"),
+        ])?;
+        let rules = rules(mode == "ephemeral");
+        let grant = |without: Option<usize>| {
+            let kept = rules
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| Some(*index) != without);
+            let kept: Vec<&str> = kept.map(|(_, (rule, _))| *rule).collect();
+            lab.apply(&format!(
+                "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: eve, namespace: {name}}}\nrules: [{}]\n",
+                kept.join(", ")
+            ))
+        };
+        let user = format!("system:serviceaccount:{name}:eve");
+        let args = [
+            "app",
+            "-n",
+            name,
+            "--as",
+            &user,
+            "--mode",
+            mode,
+            "-w",
+            "-",
+            "--duration",
+            "500ms",
+        ];
+        grant(None)?;
+        Plugin::start(lab, &args)?
+            .ended(SOON)?
+            .is(0, &["capturing on"])?;
+        for (index, (_, right)) in rules.iter().enumerate() {
+            if right.is_empty() {
+                continue;
+            }
+            grant(Some(index))?;
+            let ended = Plugin::start(lab, &args)?.ended(SOON * 2)?;
+            ended.is(
+                1,
+                &[
+                    &format!("you may not {right} in namespace"),
+                    "kubectl meshsniff rbac",
+                ],
+            )?;
+        }
+        namespace.nothing_left(&[])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! The target goes away, or is not what one would think.
+
+use super::client::{some_packets, whole};
+use crate::lab::{Checked, Lab, SOON, folder, packets, wait_until};
+use crate::plugin::{Plugin, report};
+use std::fs;
+use std::process::Command;
+
+/// Captures `app`, lets `harm` happen, and holds what is said to `words`; the capture is whole.
+fn while_capturing(
+    lab: &Lab,
+    more: &[&str],
+    words: &[&str],
+    harm: impl FnOnce(&crate::lab::Namespace<'_>) -> Checked,
+) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [&["app", "-n", &namespace.name, "-w", &path], more].concat();
+    let mut plugin = Plugin::start(lab, &args)?;
+    plugin.captures()?;
+    some_packets(&file)?;
+    let runs = namespace.runs()?;
+    harm(&namespace)?;
+    plugin.ended(SOON)?.is(0, words)?;
+    namespace.nothing_left(&runs)?;
+    whole(&file)
+}
+
+pub(super) fn deleted(lab: &Lab) -> Checked {
+    while_capturing(lab, &[], &["the target is gone"], |namespace| {
+        namespace
+            .kubectl(&["delete", "pod", "app", "--wait=false"])
+            .map(drop)
+    })
+}
+
+pub(super) fn deleted_ephemeral(lab: &Lab) -> Checked {
+    let words = ["SIGTERM came"];
+    while_capturing(lab, &["--mode", "ephemeral"], &words, |namespace| {
+        namespace
+            .kubectl(&["delete", "pod", "app", "--wait=false"])
+            .map(drop)
+    })
+}
+
+/// What a drain does to the target is an eviction.
+pub(super) fn drained(lab: &Lab) -> Checked {
+    while_capturing(lab, &[], &["the target is gone"], |namespace| {
+        let name = &namespace.name;
+        let eviction = format!(
+            "{{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{{\"name\":\"app\",\"namespace\":\"{name}\"}}}}"
+        );
+        let path = format!("/api/v1/namespaces/{name}/pods/app/eviction");
+        let folder = folder()?;
+        let file = folder.path().join("eviction.json");
+        fs::write(&file, eviction)?;
+        let file = file.to_string_lossy().into_owned();
+        namespace
+            .kubectl(&["create", "--raw", &path, "-f", &file])
+            .map(drop)
+    })
+}
+
+pub(super) fn replaced(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.deployment("app", 1, &["serve"])?;
+    namespace.kubectl(&["rollout", "status", "deploy/app", "--timeout=60s"])?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = ["deploy/app", "-n", &namespace.name, "-w", &path, "--follow"];
+    let mut plugin = Plugin::start(lab, &args)?;
+    plugin.captures()?;
+    namespace.kubectl(&["delete", "pod", "-l", "app=app", "--wait=false"])?;
+    plugin.said("capturing on", 2)?;
+    let runs = namespace.runs()?;
+    plugin.interrupt()?.is(0, &["the target is gone"])?;
+    namespace.nothing_left(&runs)?;
+    report(&file, &[])?.is(0, &[])
+}
+
+/// The container dies and comes again; the pod and its network live on, and so does the capture.
+pub(super) fn oom_killed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    lab.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: app, namespace: {}}}\nspec: {{terminationGracePeriodSeconds: 1, containers: \
+         [{{name: app, image: \"local/app:1\", imagePullPolicy: IfNotPresent, args: [serve], resources: {{limits: {{memory: \
+         32Mi}}}}}}]}}\n",
+        namespace.name
+    ))?;
+    namespace.ready("pod/app")?;
+    let address = namespace.get("pod/app", ".status.podIP")?;
+    let url = format!("http://{address}:8080/fast");
+    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
+    namespace.ready("pod/load")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", &path])?;
+    plugin.captures()?;
+    some_packets(&file)?;
+    let runs = namespace.runs()?;
+    let eat = format!("http://{address}:8080/eat?mb=64");
+    namespace.pod("eater", &["get", "-n", "1", &eat], "restartPolicy: Never")?;
+    wait_until("the container's second life", SOON, || {
+        let path = ".status.containerStatuses[0].restartCount";
+        Ok(namespace
+            .get("pod/app", path)?
+            .parse::<u32>()
+            .is_ok_and(|count| count > 0))
+    })?;
+    let size = file.metadata()?.len();
+    wait_until("more packets", SOON, || {
+        Ok(file.metadata()?.len() > size + 4096)
+    })?;
+    plugin.interrupt()?.is(0, &["it was asked to stop"])?;
+    namespace.nothing_left(&runs)?;
+    whole(&file)
+}
+
+/// The same pod gets a new network: the capture of the old one ends with a word.
+pub(super) fn sandbox_killed(lab: &Lab) -> Checked {
+    while_capturing(lab, &[], &["the target is gone"], |namespace| {
+        let uid = namespace.get("pod/app", ".metadata.uid")?;
+        let mut killed = false;
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let folder = entry.path();
+            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+            let groups = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
+            if name.trim() == "pause" && groups.contains(&uid) {
+                let id = entry.file_name().to_string_lossy().parse()?;
+                crate::plugin::signal(id, "KILL")?;
+                killed = true;
+            }
+        }
+        if killed {
+            Ok(())
+        } else {
+            Err("no sandbox found".into())
+        }
+    })
+}
+
+pub(super) fn static_pod(lab: &Lab) -> Checked {
+    let Some(node) = &lab.node else {
+        return Err("no node to put it on".into());
+    };
+    let namespace = lab.namespace()?;
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: static-app, namespace: {}}}\nspec: {{terminationGracePeriodSeconds: 1, \
+         containers: [{{name: app, image: \"local/app:1\", imagePullPolicy: IfNotPresent, args: [serve]}}]}}\n",
+        namespace.name
+    );
+    let folder = Command::new(node.join("static-pods")).output()?;
+    let folder = String::from_utf8_lossy(&folder.stdout).trim().to_owned();
+    let file = format!("{folder}/{}.yaml", namespace.name);
+    fs::write(&file, manifest)?;
+    let done = capture_static(&namespace);
+    fs::remove_file(&file)?;
+    done?;
+    namespace.nothing_left(&[])
+}
+
+fn capture_static(namespace: &crate::lab::Namespace<'_>) -> Checked {
+    wait_until("the static pod's mirror", SOON, || {
+        Ok(namespace.ready("pod/static-app-node1").is_ok())
+    })?;
+    let address = namespace.get("pod/static-app-node1", ".status.podIP")?;
+    let url = format!("http://{address}:8080/fast");
+    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
+    namespace.ready("pod/load")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "static-app-node1",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--count",
+        "20",
+    ];
+    Plugin::start(namespace.lab, &args)?
+        .ended(SOON)?
+        .is(0, &["as many packets as asked for"])?;
+    if packets(&file)? == 20 {
+        Ok(())
+    } else {
+        Err("not 20 packets".into())
+    }
+}
+
+/// The one that is not the pod's own is named, and not captured.
+pub(super) fn two_namespaces(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    lab.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: app, namespace: {}}}\nspec: {{terminationGracePeriodSeconds: 1, containers: \
+         [{{name: app, image: \"local/app:1\", imagePullPolicy: IfNotPresent, args: [newnet], securityContext: {{privileged: \
+         true}}}}]}}\n",
+        namespace.name
+    ))?;
+    namespace.ready("pod/app")?;
+    let args = ["app", "-n", &namespace.name, "-w", "-", "--duration", "1s"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["in another network namespace"])?;
+    namespace.nothing_left(&[])
+}
+
+/// The agent in an ephemeral container runs as root all the same, where that is allowed.
+pub(super) fn run_as_non_root(lab: &Lab) -> Checked {
+    let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
+    let user = "securityContext: {runAsNonRoot: true, runAsUser: 1000}";
+    namespace.pod("app", &["serve"], user)?;
+    namespace.ready("pod/app")?;
+    let address = namespace.get("pod/app", ".status.podIP")?;
+    let url = format!("http://{address}:8080/fast");
+    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
+    namespace.ready("pod/load")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--mode",
+        "auto",
+        "--count",
+        "50",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(
+        0,
+        &["an ephemeral container is used", "violates PodSecurity"],
+    )?;
+    whole(&file)
+}
+
+pub(super) fn completed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod(
+        "app",
+        &["get", "-n", "1", "http://127.0.0.1:9/"],
+        "restartPolicy: Never",
+    )?;
+    wait_until("the pod's end", SOON, || {
+        let phase = namespace.get("pod/app", ".status.phase")?;
+        Ok(matches!(phase.as_str(), "Succeeded" | "Failed"))
+    })?;
+    for mode in ["pod", "ephemeral"] {
+        let args = ["app", "-n", &namespace.name, "-w", "-", "--mode", mode];
+        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        ended.is(1, &["has ended", "its network is gone"])?;
+    }
+    namespace.nothing_left(&[])
+}
+
+/// No container lives long, but the pod's network does.
+pub(super) fn crash_loop(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["crash"], "")?;
+    wait_until("a crash loop", SOON, || {
+        let path = ".status.containerStatuses[0].restartCount";
+        Ok(namespace
+            .get("pod/app", path)?
+            .parse::<u32>()
+            .is_ok_and(|count| count > 0))
+    })?;
+    let args = ["app", "-n", &namespace.name, "-w", "-", "--duration", "2s"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on", "the time asked for is over"])?;
+    namespace.nothing_left(&[])
+}
+
+/// The trailer still arrives.
+pub(super) fn helper_deleted(lab: &Lab) -> Checked {
+    while_capturing(lab, &[], &["SIGTERM came"], |namespace| {
+        let pod = namespace.helper_pod()?;
+        namespace
+            .kubectl(&["delete", "pod", &pod, "--wait=false"])
+            .map(drop)
+    })
+}
+
+/// Whoever may exec into the helper, and nothing else.
+pub(super) fn misuse(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", "/dev/null"])?;
+    plugin.captures()?;
+    let runs = namespace.runs()?;
+    let helper = namespace.helper_pod()?;
+    let other = namespace.get("pod/load", ".metadata.uid")?;
+    let agent = "/meshsniff-agent";
+    for (command, words) in [
+        (vec!["/bin/sh", "-c", "id"], "no such file"),
+        (
+            vec![agent, "capture", "--pod-uid", &other],
+            "not among the targets",
+        ),
+        (
+            vec![agent, "report", "--pod-uid", &other],
+            "not among the targets",
+        ),
+        (vec![agent, "capture", "--pid", "1"], "not for a helper pod"),
+        (
+            vec![agent, "capture", "--netns", "/proc/1/ns/net"],
+            "not for a helper pod",
+        ),
+        (vec![agent, "capture"], "name one with --pod-uid"),
+    ] {
+        let args = [
+            &["-n", &namespace.name, "exec", &helper, "--"],
+            command.as_slice(),
+        ]
+        .concat();
+        let output = lab.try_kubectl(&args)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !said.contains(words) {
+            return Err(format!("{command:?} in the helper: {}, {said}", output.status).into());
+        }
+    }
+    let uid = namespace.get("pod/app", ".metadata.uid")?;
+    let written = [
+        agent,
+        "capture",
+        "--pod-uid",
+        &uid,
+        "--write",
+        "/proc/1/root/tmp/x",
+    ];
+    let args = [
+        &["-n", &namespace.name, "exec", &helper, "--"],
+        written.as_slice(),
+    ]
+    .concat();
+    let output = lab.try_kubectl(&args)?;
+    if output.status.success() {
+        return Err("the helper wrote a file".into());
+    }
+    plugin.interrupt()?.is(0, &[])?;
+    namespace.nothing_left(&runs)
+}
