@@ -177,7 +177,7 @@ fn pod_spec(options: &HelperOptions, run: &Run, node: &str, targets: &[Target]) 
             {"name": HOLD_ENV, "value": run.id},
         ],
         "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "requests": {"cpu": "10m", "memory": "16Mi"},
             "limits": {"cpu": "2", "memory": memory},
         },
         "securityContext": security(options),

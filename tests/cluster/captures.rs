@@ -1,7 +1,7 @@
 //! What works: modes, targets, formats, rights.
 
 use super::faults::whole;
-use super::lab::{Checked, Lab, SOON, folder, packets, wait_until};
+use super::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
 use super::plugin::{Plugin, report};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
@@ -303,12 +303,12 @@ fn host_network(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
-/// Adds a client that gives up after 300 ms.
-fn impatient(namespace: &super::lab::Namespace<'_>) -> Checked {
+/// Adds a client that gives up after 500 ms.
+fn impatient(namespace: &Namespace<'_>) -> Checked {
     namespace.traffic()?;
     let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/slow?ms=600");
-    let args = ["get", "-every", "200ms", "-timeout", "300ms", &url];
+    let url = format!("http://{address}:8080/slow?ms=900");
+    let args = ["get", "-every", "200ms", "-timeout", "500ms", &url];
     namespace.pod("hasty", &args, "")?;
     namespace.ready("pod/hasty")
 }
@@ -323,7 +323,7 @@ fn live_report(lab: &Lab) -> Checked {
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
     for words in [
         "client-gave-up",
-        "probably 300 ms",
+        "probably 500 ms",
         "GET /fast",
         &format!("{name}/app"),
     ] {
@@ -383,44 +383,68 @@ fn report_with_packets(lab: &Lab) -> Checked {
     Ok(())
 }
 
-/// Rules of a Role, each with what stands for it in an error.
-fn rules(ephemeral: bool) -> Vec<(&'static str, &'static str)> {
+/// Rights: verb and resource, and whether an error has to name the right when it is missing.
+fn rules(ephemeral: bool) -> Vec<(&'static str, &'static str, bool)> {
     let mut rules = vec![
-        (
-            "{apiGroups: [\"\"], resources: [pods], verbs: [get]}",
-            "get pods",
-        ),
-        (
-            "{apiGroups: [\"\"], resources: [pods/exec], verbs: [get]}",
-            "get pods/exec",
-        ),
-        (
-            "{apiGroups: [\"\"], resources: [pods/exec], verbs: [create]}",
-            "create pods/exec",
-        ),
+        ("get", "pods", true),
+        ("get", "pods/exec", true),
+        ("create", "pods/exec", true),
     ];
     if ephemeral {
-        rules.push((
-            "{apiGroups: [\"\"], resources: [pods/ephemeralcontainers], verbs: [patch]}",
-            "patch pods/ephemeralcontainers",
-        ));
+        rules.push(("patch", "pods/ephemeralcontainers", true));
     } else {
         rules.extend([
-            (
-                "{apiGroups: [batch], resources: [jobs], verbs: [create]}",
-                "create jobs",
-            ),
-            (
-                "{apiGroups: [batch], resources: [jobs], verbs: [patch, delete, get]}",
-                "",
-            ),
-            (
-                "{apiGroups: [\"\"], resources: [pods], verbs: [list, watch]}",
-                "watch pods",
-            ),
+            ("create", "jobs", true),
+            ("patch", "jobs", false),
+            ("delete", "jobs", false),
+            ("get", "jobs", false),
+            ("list", "pods", false),
+            ("watch", "pods", false),
         ]);
     }
     rules
+}
+
+/// Grants `eve` these rights and no others, and waits until the API server knows.
+fn grant(
+    namespace: &Namespace<'_>,
+    user: &str,
+    rules: &[(&str, &str, bool)],
+    but: Option<usize>,
+) -> Checked {
+    let kept = rules
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| Some(*index) != but);
+    let rule = |(_, (verb, resource, _)): (usize, &(&str, &str, bool))| {
+        let group = if *resource == "jobs" { "batch" } else { "\"\"" };
+        format!("{{apiGroups: [{group}], resources: [{resource}], verbs: [{verb}]}}")
+    };
+    let kept: Vec<String> = kept.map(rule).collect();
+    namespace.lab.apply(&format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: eve, namespace: {}}}\nrules: [{}]\n",
+        namespace.name,
+        kept.join(", ")
+    ))?;
+    wait_until("the rights that were granted", SOON, || {
+        for (index, (verb, resource, _)) in rules.iter().enumerate() {
+            let args = [
+                "-n",
+                &namespace.name,
+                "auth",
+                "can-i",
+                verb,
+                resource,
+                "--as",
+                user,
+            ];
+            let answer = namespace.lab.try_kubectl(&args)?;
+            if answer.status.success() != (Some(index) != but) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
 }
 
 fn rights(lab: &Lab) -> Checked {
@@ -430,25 +454,9 @@ fn rights(lab: &Lab) -> Checked {
         namespace.ready("pod/app")?;
         let name = &namespace.name;
         namespace.kubectl(&["create", "serviceaccount", "eve"])?;
-        namespace.kubectl(&[
-            "create",
-            "rolebinding",
-            "eve",
-            "--role=eve",
-            &format!("--serviceaccount={name}:eve"),
-        ])?;
+        let account = format!("--serviceaccount={name}:eve");
+        namespace.kubectl(&["create", "rolebinding", "eve", "--role=eve", &account])?;
         let rules = rules(mode == "ephemeral");
-        let grant = |without: Option<usize>| {
-            let kept = rules
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| Some(*index) != without);
-            let kept: Vec<&str> = kept.map(|(_, (rule, _))| *rule).collect();
-            lab.apply(&format!(
-                "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: eve, namespace: {name}}}\nrules: [{}]\n",
-                kept.join(", ")
-            ))
-        };
         let user = format!("system:serviceaccount:{name}:eve");
         let args = [
             "app",
@@ -463,23 +471,18 @@ fn rights(lab: &Lab) -> Checked {
             "--duration",
             "500ms",
         ];
-        grant(None)?;
+        grant(&namespace, &user, &rules, None)?;
         Plugin::start(lab, &args)?
             .ended(SOON)?
             .is(0, &["capturing on"])?;
-        for (index, (_, right)) in rules.iter().enumerate() {
-            if right.is_empty() {
+        for (index, (verb, resource, is_named)) in rules.iter().enumerate() {
+            if !is_named {
                 continue;
             }
-            grant(Some(index))?;
+            grant(&namespace, &user, &rules, Some(index))?;
             let ended = Plugin::start(lab, &args)?.ended(SOON * 2)?;
-            ended.is(
-                1,
-                &[
-                    &format!("you may not {right} in namespace"),
-                    "kubectl meshsniff rbac",
-                ],
-            )?;
+            let words = format!("you may not {verb} {resource}");
+            ended.is(1, &[&words, "kubectl meshsniff rbac"])?;
         }
         namespace.nothing_left(&[])?;
     }

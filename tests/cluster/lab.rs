@@ -177,7 +177,7 @@ impl Namespace<'_> {
         };
         self.lab.apply(&format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {}, labels: {{app: {name}}}}}\n\
-             spec: {{terminationGracePeriodSeconds: 1, containers: [{{name: app, image: \"{}\", imagePullPolicy: IfNotPresent, \
+             spec: {{terminationGracePeriodSeconds: 5, containers: [{{name: app, image: \"{}\", imagePullPolicy: IfNotPresent, \
              args: {args}}}]{more}}}\n",
             self.name, self.lab.app
         ))

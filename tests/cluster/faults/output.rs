@@ -95,7 +95,7 @@ pub(super) fn capture_oom_killed(lab: &Lab) -> Checked {
         "-w",
         &path,
         "--helper-memory",
-        "16Mi",
+        "24Mi",
     ];
     let mut plugin = Plugin::start(lab, &args)?;
     plugin.captures()?;
