@@ -22,8 +22,8 @@ pub const MOST_INTERFACES: u32 = 256;
 /// Most bytes of the name of a reason to end.
 const MOST_REASON: usize = 64;
 
-/// The largest window that a packed stream may ask for: zstd's advice for what a decoder should grant (RFC 8878, 3.1.1.1.2).
-const MAX_WINDOW: u64 = 8 << 20;
+/// The largest window that a packed stream may ask for, and so what is kept of each: four times what the agent's level takes.
+const MAX_WINDOW: u64 = 2 << 20;
 
 /// Room for a block that has begun to come, and one more.
 const BUFFER: usize = LONGEST * 2;
