@@ -624,7 +624,18 @@ fn each_option(mut rest: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), 
 }
 
 /// The direction among a packet's options.
+#[inline]
 fn way(options: &[u8]) -> Result<Direction, &'static str> {
+    // As the agent writes them.
+    match *options {
+        [2, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Inbound),
+        [2, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Outbound),
+        _ => any_way(options),
+    }
+}
+
+#[cold]
+fn any_way(options: &[u8]) -> Result<Direction, &'static str> {
     let mut direction = Direction::Unknown;
     each_option(options, |code, value| {
         if code == blocks::EPB_FLAGS
