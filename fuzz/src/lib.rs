@@ -3,6 +3,7 @@
 //! | target | bytes are | what must hold |
 //! |---|---|---|
 //! | [`reader`] | a capture file | the same frames whether it is there at once or trickles in |
+//! | [`stream`] | what an agent sends | the same again after it was merged |
 //! | [`decoder`] | a link type and frames | a cut frame says nothing that the whole one does not |
 //! | [`reassembly`] | what happens to one direction | it agrees with a table of bytes |
 //! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
@@ -21,6 +22,7 @@ pub mod missing_frame;
 pub mod reader;
 pub mod reassembly;
 pub mod relay;
+pub mod stream;
 pub mod wire;
 
 /// Panics if the bytes break what it checks.
@@ -29,6 +31,7 @@ pub type Check = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: [(&str, Check); 8] = [
     ("reader", reader::check),
+    ("stream", stream::check),
     ("decoder", decoder::check),
     ("reassembly", reassembly::check),
     ("http", http::check),

@@ -8,9 +8,16 @@ use std::io::{self, Read};
 const MOST_FRAMES: usize = 20_000;
 
 /// Gives a few bytes at a time.
-struct Trickle {
+pub(super) struct Trickle {
     bytes: Vec<u8>,
     at: usize,
+}
+
+impl Trickle {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let bytes = bytes.to_vec();
+        Self { bytes, at: 0 }
+    }
 }
 
 impl Read for Trickle {
@@ -101,10 +108,7 @@ fn read(input: Input) -> Outcome {
 /// The same whether the bytes are all there or come a few at a time.
 pub fn check(data: &[u8]) {
     let whole = read(Input::from_bytes("fuzz", data.to_vec()));
-    let trickle = Trickle {
-        bytes: data.to_vec(),
-        at: 0,
-    };
+    let trickle = Trickle::new(data);
     let pieces = read(Input::from_reader("fuzz", Box::new(trickle)));
     if is_packed(data) && !(whole.errors.is_empty() && pieces.errors.is_empty()) {
         // A damaged archive may say so sooner or later, but not only sometimes.

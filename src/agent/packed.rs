@@ -79,7 +79,7 @@ mod tests {
         packed.flush().unwrap();
         assert!(packed.out.is_empty());
         let mut written: Vec<u8> = Vec::new();
-        for round in 0..50_u32 {
+        for round in 1..50_u32 {
             let some: Vec<u8> = (0..round * 20_000)
                 .map(|n| (n.wrapping_mul(n) >> 11) as u8)
                 .collect();

@@ -180,13 +180,13 @@ pub fn packet(
     out.extend_from_slice(data);
     out.extend_from_slice(&[0; 3][..padded - data.len()]);
     if options > 0 {
-        let flags: u32 = if direction == Direction::Inbound {
+        let flags = if direction == Direction::Inbound {
             1
         } else {
             2
         };
-        option(out, EPB_FLAGS, &[&flags.to_le_bytes()]);
-        end_of_options(out);
+        // An option of four bytes, and the end of the options.
+        out.extend_from_slice(&[EPB_FLAGS as u8, 0, 4, 0, flags, 0, 0, 0, 0, 0, 0, 0]);
     }
     out.extend_from_slice(&total.to_le_bytes());
 }

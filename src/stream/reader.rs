@@ -22,8 +22,8 @@ pub const MOST_INTERFACES: u32 = 256;
 /// Most bytes of the name of a reason to end.
 const MOST_REASON: usize = 64;
 
-/// The largest window that a packed stream may ask for: zstd's advice for what a decoder should grant (RFC 8878, 3.1.1.1.2).
-const MAX_WINDOW: u64 = 8 << 20;
+/// The largest window that a packed stream may ask for, and so what is kept of each: four times what the agent's level takes.
+const MAX_WINDOW: u64 = 2 << 20;
 
 /// Room for a block that has begun to come, and one more.
 const BUFFER: usize = LONGEST * 2;
@@ -624,7 +624,18 @@ fn each_option(mut rest: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), 
 }
 
 /// The direction among a packet's options.
+#[inline]
 fn way(options: &[u8]) -> Result<Direction, &'static str> {
+    // As the agent writes them.
+    match *options {
+        [2, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Inbound),
+        [2, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Outbound),
+        _ => any_way(options),
+    }
+}
+
+#[cold]
+fn any_way(options: &[u8]) -> Result<Direction, &'static str> {
     let mut direction = Direction::Unknown;
     each_option(options, |code, value| {
         if code == blocks::EPB_FLAGS

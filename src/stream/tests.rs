@@ -435,8 +435,8 @@ fn interfaces_are_bounded() {
 
 #[test]
 fn damaged_or_demanding_packing_is_an_error() {
-    // A window of 16 MiB.
-    let window = [0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 1, 0, 0];
+    // A window of 4 MiB.
+    let window = [0x28, 0xb5, 0x2f, 0xfd, 0, 12 << 3, 1, 0, 0];
     // A block of the reserved type.
     let reserved = [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 7, 0, 0];
     for bytes in [window, reserved] {
