@@ -456,7 +456,7 @@ mod tests {
         for format in [Format::Text, Format::Json, Format::Jsonl] {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let error = write(vec![input], options(format), Gone, false).unwrap_err();
-            assert!(super::super::is_broken_pipe(&error), "{error:#}");
+            assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
         }
     }
 

@@ -169,7 +169,8 @@ impl Consumer for Sink {
             }
             Some(folder) => {
                 let (file, path) = create(folder, target)?;
-                let mut made = capture(Box::new(file), &[name.clone()]).context(UNWRITTEN)?;
+                let mut made =
+                    capture(Box::new(file), std::slice::from_ref(&name)).context(UNWRITTEN)?;
                 made.names(&lock(&self.names)).context(UNWRITTEN)?;
                 let made = Arc::new(Mutex::new(made));
                 lock(&self.captures).push(Arc::clone(&made));
