@@ -1,9 +1,11 @@
 //! What can be typed, and what it means once it is checked.
 
 use super::capture::CaptureArgs;
+use super::cleanup::CleanupArgs;
 use super::cluster::ClusterArgs;
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
+use super::rbac::RbacArgs;
 use super::report::Look;
 use crate::capture::Input;
 use crate::cluster::target::Named;
@@ -34,8 +36,10 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     Capture(Box<CaptureArgs>),
+    Cleanup(CleanupArgs),
+    Rbac(RbacArgs),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,
 }
