@@ -7,6 +7,8 @@
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
+//! | `doctor` | what would fail in a cluster |
+//! | `dry_run` | what a capture would make, printed |
 //! | `rbac` | the rights that a capture takes, as YAML |
 //! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
@@ -21,6 +23,8 @@ mod args;
 mod capture;
 mod cleanup;
 mod cluster;
+mod doctor;
+mod dry_run;
 mod live;
 mod local;
 mod names;
@@ -49,6 +53,7 @@ pub fn main() -> ExitCode {
         },
         Command::Capture(args) => capture::run(*args),
         Command::Cleanup(args) => cleanup::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Rbac(args) => rbac::run(args),
         Command::Schema => schema(),
     };

@@ -18,7 +18,7 @@ use kube::api::{
     DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -64,6 +64,31 @@ pub async fn dry_run(
         ..PostParams::default()
     };
     api.create(&params, &pod).await.map(drop)
+}
+
+/// The Job as the server would make it.
+///
+/// # Errors
+/// If it is refused, in a sentence.
+pub async fn dry_run_job(
+    cluster: &Cluster,
+    namespace: &str,
+    options: &HelperOptions,
+    node: &str,
+    targets: &[Target],
+) -> anyhow::Result<Value> {
+    let job: Job = serde_json::from_value(manifest::job(options, &Run::new(), node, targets))?;
+    let api: Api<Job> = Api::namespaced(cluster.client.clone(), namespace);
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let doing = Doing::request("create", "jobs", namespace, "namespace of that name");
+    let made = api.create(&params, &job).await;
+    let mut made = made.map_err(|error| explain(error, doing))?;
+    // Who set which field is of no use to a reader.
+    made.metadata.managed_fields = None;
+    Ok(serde_json::to_value(made)?)
 }
 
 impl Helper {
@@ -363,7 +388,8 @@ async fn renew(jobs: Api<Job>, name: String, namespace: String, talk: Talk) {
 }
 
 /// An error for a helper that was refused, with what to do about it.
-pub(super) fn refused(error: kube::Error, namespace: &str) -> anyhow::Error {
+#[must_use]
+pub fn refused(error: kube::Error, namespace: &str) -> anyhow::Error {
     if is_not_found(&error) {
         return anyhow!("there is no namespace {namespace}: create it, or name another one");
     }

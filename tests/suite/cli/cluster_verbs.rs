@@ -14,6 +14,11 @@ fn wrong_usage_is_status_2() {
     for args in [
         &["cleanup", "-A", "-n", "shop"][..],
         &["cleanup", "catalog"],
+        &["doctor", "-A"],
+        &["doctor", "--mode", "attach"],
+        &["catalog", "-o", "yaml"],
+        &["catalog", "--dry-run=never"],
+        &["report", "a.pcap", "--dry-run=client"],
         &["rbac", "--user", "a", "--group", "b"],
         &["rbac", "--serviceaccount", "sniffer"],
         &["rbac", "-n", "Shop"],
