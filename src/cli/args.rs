@@ -1,9 +1,13 @@
 //! What can be typed, and what it means once it is checked.
 
 use super::capture::CaptureArgs;
+use super::cleanup::CleanupArgs;
 use super::cluster::ClusterArgs;
+use super::doctor::DoctorArgs;
+use super::dry_run::{DryRun, DryRunArgs};
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
+use super::rbac::RbacArgs;
 use super::report::Look;
 use crate::capture::Input;
 use crate::cluster::target::Named;
@@ -36,6 +40,9 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Report(Box<ReportArgs>),
     Capture(Box<CaptureArgs>),
+    Cleanup(CleanupArgs),
+    Doctor(Box<DoctorArgs>),
+    Rbac(RbacArgs),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,
 }
@@ -117,6 +124,10 @@ pub(super) struct ReportArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
 
+    /// Or only what would be made there, as YAML.
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+
     /// A capture on this machine instead of files.
     #[command(flatten)]
     local: LocalArgs,
@@ -157,6 +168,8 @@ pub(super) struct Live {
     pub(super) write: Option<PathBuf>,
     pub(super) until_findings: Option<u64>,
     pub(super) redact: Vec<String>,
+    /// Print what would be made, and make nothing.
+    pub(super) dry_run: Option<DryRun>,
     /// What is selected, as it was typed.
     pub(super) terms: Vec<String>,
 }
@@ -210,6 +223,9 @@ impl ReportArgs {
         }
         if !named && (self.cluster.target.is_set() || self.cluster.connect.is_set()) {
             return conflict("--namespace and the like are for targets in a cluster: name one");
+        }
+        if !named && self.dry_run.dry_run.is_some() {
+            return conflict("--dry-run is for targets in a cluster: name one");
         }
         if self.write.is_some() && !self.redact.is_empty() {
             return conflict(
@@ -267,6 +283,7 @@ impl ReportArgs {
                 write: self.write,
                 until_findings: self.until_findings,
                 redact: self.redact,
+                dry_run: self.dry_run.dry_run,
                 terms: self
                     .filter_http
                     .into_iter()

@@ -1,6 +1,7 @@
 //! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a folder of files.
 
 use super::cluster::ClusterArgs;
+use super::dry_run::{self, DryRunArgs, Written};
 use super::local::{Agent, LocalArgs};
 use super::names;
 use super::packets::PacketArgs;
@@ -45,6 +46,21 @@ pub(super) struct CaptureArgs {
     /// Where.
     #[command(flatten)]
     cluster: ClusterArgs,
+
+    /// Or only what would be made there.
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+
+    /// How to write what would be made
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        requires = "dry_run",
+        help_heading = "The helper"
+    )]
+    output: Option<Written>,
 
     /// Or here.
     #[command(flatten)]
@@ -99,6 +115,9 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
                 "a target in a cluster and a capture on this machine are two things: name the one or the other"
             );
         }
+        if args.dry_run.dry_run.is_some() {
+            bail!("--dry-run is for targets in a cluster: name one");
+        }
         return local(&args);
     }
     if !named {
@@ -108,6 +127,9 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     }
     let wanted = args.cluster.target.wanted(&args.targets);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
+    if let Some(how) = args.dry_run.dry_run {
+        return dry_run::run(how, args.output.unwrap_or_default(), &args.cluster, &wanted);
+    }
     // All that can fail here fails before anything is created there.
     let destination = Destination::of(args.write.as_deref())?;
     block_on(cluster(args, wanted, destination))

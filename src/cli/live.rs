@@ -5,6 +5,7 @@
 
 use super::args::{Live, ReportOptions};
 use super::capture::open;
+use super::dry_run::{self, Written};
 use super::names;
 use super::report::{AnyReport, buffered, write};
 use super::sink::Sink;
@@ -32,6 +33,9 @@ const ROOM: usize = 4096;
 pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Vec<String>> {
     let wanted = live.cluster.target.wanted(&live.names);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
+    if let Some(how) = live.dry_run {
+        return dry_run::run(how, Written::Yaml, &live.cluster, &wanted);
+    }
     block_on(report(live, options, wanted))
 }
 

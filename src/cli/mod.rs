@@ -6,6 +6,10 @@
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `live` | `report` of targets in a cluster |
+//! | `cleanup` | what old runs left in a cluster |
+//! | `doctor` | what would fail in a cluster |
+//! | `dry_run` | what a capture would make, printed |
+//! | `rbac` | the rights that a capture takes, as YAML |
 //! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
 //! | `sink` | where the streams of targets are put |
@@ -17,12 +21,16 @@
 
 mod args;
 mod capture;
+mod cleanup;
 mod cluster;
+mod doctor;
+mod dry_run;
 mod live;
 mod local;
 mod names;
 mod packets;
 mod progress;
+mod rbac;
 mod report;
 mod sink;
 mod wireshark;
@@ -44,6 +52,9 @@ pub fn main() -> ExitCode {
             Err(error) => return usage(&error),
         },
         Command::Capture(args) => capture::run(*args),
+        Command::Cleanup(args) => cleanup::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Rbac(args) => rbac::run(args),
         Command::Schema => schema(),
     };
     match result {

@@ -71,6 +71,8 @@ pub fn is_missing_right(error: &Error) -> bool {
         Error::Api(status) if status.code == 403 => {
             let message = &status.message;
             message.is_empty()
+                // So the server puts what exec's second question came to.
+                || message.trim_end().ends_with("is forbidden:")
                 || message.contains("\" cannot ")
                     && (message.contains(" resource \"") || message.contains(" path \""))
         }
@@ -176,6 +178,7 @@ mod tests {
     fn a_missing_right_is_no_refusal_by_admission() {
         assert!(is_missing_right(&api(403, RBAC)));
         assert!(is_missing_right(&api(403, "")));
+        assert!(is_missing_right(&api(403, "pods \"x\" is forbidden: ")));
         assert!(!is_missing_right(&api(403, POD_SECURITY)));
         let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
         assert!(!is_missing_right(&api(403, quota)));

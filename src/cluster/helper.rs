@@ -18,7 +18,7 @@ use kube::api::{
     DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -64,6 +64,31 @@ pub async fn dry_run(
         ..PostParams::default()
     };
     api.create(&params, &pod).await.map(drop)
+}
+
+/// The Job as the server would make it.
+///
+/// # Errors
+/// If it is refused, in a sentence.
+pub async fn dry_run_job(
+    cluster: &Cluster,
+    namespace: &str,
+    options: &HelperOptions,
+    node: &str,
+    targets: &[Target],
+) -> anyhow::Result<Value> {
+    let job: Job = serde_json::from_value(manifest::job(options, &Run::new(), node, targets))?;
+    let api: Api<Job> = Api::namespaced(cluster.client.clone(), namespace);
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let doing = Doing::request("create", "jobs", namespace, "namespace of that name");
+    let made = api.create(&params, &job).await;
+    let mut made = made.map_err(|error| explain(error, doing))?;
+    // Who set which field is of no use to a reader.
+    made.metadata.managed_fields = None;
+    Ok(serde_json::to_value(made)?)
 }
 
 impl Helper {
@@ -153,7 +178,12 @@ impl Helper {
             );
         };
         self.pod = pod;
-        self.lease = Some(tokio::spawn(renew(self.jobs(), self.job.clone())));
+        self.lease = Some(tokio::spawn(renew(
+            self.jobs(),
+            self.job.clone(),
+            self.namespace.clone(),
+            talk.clone(),
+        )));
         Ok(())
     }
 
@@ -234,7 +264,7 @@ impl Helper {
             Ok(listed) => Ok(listed.items.into_iter().next()),
             Err(error) if is_missing_right(&error) => Err(explain(
                 error,
-                Doing::request("watch", "pods", &self.namespace, "pod"),
+                Doing::request("list", "pods", &self.namespace, "pod"),
             )),
             Err(_) => Ok(None),
         }
@@ -254,7 +284,7 @@ impl Helper {
         let complaint = events
             .tell(&self.cluster, &self.namespace, &self.job, talk)
             .await;
-        let Ok(job) = self.jobs().get_status(&self.job).await else {
+        let Ok(job) = self.jobs().get(&self.job).await else {
             return Ok(complaint);
         };
         let conditions = job.status.and_then(|status| status.conditions);
@@ -273,9 +303,17 @@ impl Helper {
         if let Some(lease) = self.lease.take() {
             lease.abort();
         }
-        if !delete(&self.jobs(), &self.job).await {
+        if let Err(why) = delete(&self.jobs(), &self.job).await {
+            let why = match why {
+                Some(error) if is_missing_right(&error) => format!(
+                    " (you may not delete jobs in namespace {}: ask for the rights that kubectl meshsniff rbac prints)",
+                    self.namespace
+                ),
+                Some(error) => format!(" ({error})"),
+                None => String::new(),
+            };
             talk.warn(&format!(
-                "the helper (job {} in namespace {}) could not be deleted: it ends by itself, and the cluster deletes it \
+                "the helper (job {} in namespace {}) could not be deleted{why}: it ends by itself, and the cluster deletes it \
                  within two minutes",
                 self.job, self.namespace
             ));
@@ -289,20 +327,24 @@ pub(super) fn watching() -> WatchParams {
 }
 
 /// Deletes a Job and what it made, as far as the server can be reached. The lease ends what is left.
-async fn delete(jobs: &Api<Job>, name: &str) -> bool {
+///
+/// # Errors
+/// If it is refused, as the server puts it; without words if there was no answer.
+async fn delete(jobs: &Api<Job>, name: &str) -> Result<(), Option<kube::Error>> {
     let params = DeleteParams::background();
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         match tokio::time::timeout_at(deadline, jobs.delete(name, &params)).await {
-            Ok(Ok(_)) => return true,
-            Ok(Err(error)) if is_not_found(&error) => return true,
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if is_not_found(&error) => return Ok(()),
             Ok(Err(error)) if is_passing(&error) => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
-            Ok(Err(_)) | Err(_) => return false,
+            Ok(Err(error)) => return Err(Some(error)),
+            Err(_) => return Err(None),
         }
     }
-    false
+    Err(None)
 }
 
 /// What to do about it, where that is known.
@@ -319,7 +361,7 @@ pub(super) fn advice(why: &str) -> &'static str {
 }
 
 /// Moves the deadline of the Job on, as long as this program lives.
-async fn renew(jobs: Api<Job>, name: String) {
+async fn renew(jobs: Api<Job>, name: String, namespace: String, talk: Talk) {
     let started = Instant::now();
     let mut tick = tokio::time::interval(RENEW);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -331,16 +373,23 @@ async fn renew(jobs: Api<Job>, name: String) {
         let patched = jobs
             .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
             .await;
-        if let Err(error) = patched
-            && (is_not_found(&error) || is_missing_right(&error))
-        {
-            return;
+        match patched {
+            Err(error) if is_missing_right(&error) => {
+                talk.warn(&format!(
+                    "you may not patch jobs in namespace {namespace}, so the cluster ends the helper {LEASE} s after its start: \
+                     ask for the rights that kubectl meshsniff rbac prints"
+                ));
+                return;
+            }
+            Err(error) if is_not_found(&error) => return,
+            _ => {}
         }
     }
 }
 
 /// An error for a helper that was refused, with what to do about it.
-pub(super) fn refused(error: kube::Error, namespace: &str) -> anyhow::Error {
+#[must_use]
+pub fn refused(error: kube::Error, namespace: &str) -> anyhow::Error {
     if is_not_found(&error) {
         return anyhow!("there is no namespace {namespace}: create it, or name another one");
     }

@@ -11,7 +11,8 @@
 //! | [`exec`] | a process in a container: output, heartbeat, stop |
 //! | [`session`] | one run, all of that in order |
 //! | [`stop`] | who ends it |
-//! | [`rights`] | what one may do |
+//! | [`leftovers`] | what old runs left, and its removal |
+//! | [`rights`] | what it takes, and what one may do |
 //! | [`error`] | what the server says, as sentences |
 //! | [`talk`] | what is said meanwhile |
 //!
@@ -22,6 +23,7 @@ pub mod ephemeral;
 pub mod error;
 pub mod exec;
 pub mod helper;
+pub mod leftovers;
 pub mod manifest;
 pub mod mode;
 pub mod rights;

@@ -138,6 +138,31 @@ pub async fn run<C: Consumer>(
     }
 }
 
+/// The namespace that a target's helper is in.
+#[must_use]
+pub fn namespace_of(own: Option<&str>, target: &Target) -> String {
+    own.unwrap_or(&target.namespace).to_owned()
+}
+
+/// Targets that share a helper, by its namespace and its node, or by the target's namespace and name where each has its
+/// own ephemeral container.
+#[must_use]
+pub fn groups(
+    way: Way,
+    own: Option<&str>,
+    targets: Vec<Target>,
+) -> BTreeMap<(String, String), Vec<Target>> {
+    let mut groups: BTreeMap<(String, String), Vec<Target>> = BTreeMap::new();
+    for target in targets {
+        let key = match way {
+            Way::Pod => (namespace_of(own, &target), target.node.clone()),
+            Way::Ephemeral => (target.namespace.clone(), target.name.clone()),
+        };
+        groups.entry(key).or_default().push(target);
+    }
+    groups
+}
+
 struct Session<C> {
     cluster: Cluster,
     wanted: Wanted,
@@ -222,11 +247,8 @@ impl<C: Consumer> Session<C> {
             return Ok(());
         }
         let plan = &self.plan;
-        let namespace = |target: &Target| {
-            let own = plan.helper_namespace.clone();
-            own.unwrap_or_else(|| target.namespace.clone())
-        };
-        let first = namespace(&targets[0]);
+        let own = plan.helper_namespace.as_deref();
+        let first = namespace_of(own, &targets[0]);
         let (way, why) = tokio::select! {
             chosen = mode::choose(&self.cluster, plan.mode, &first, &plan.helper, &targets) => chosen?,
             () = self.stop.asked() => bail!("ended before anything was captured"),
@@ -236,14 +258,7 @@ impl<C: Consumer> Session<C> {
                 .say(&format!("{why}: an ephemeral container is used"));
         }
         // One helper for each node and namespace; each captures the targets it was made for, and no others.
-        let mut groups: BTreeMap<(String, String), Vec<Target>> = BTreeMap::new();
-        for target in targets {
-            let key = match way {
-                Way::Pod => (namespace(&target), target.node.clone()),
-                Way::Ephemeral => (target.namespace.clone(), target.name.clone()),
-            };
-            groups.entry(key).or_default().push(target);
-        }
+        let groups = groups(way, own, targets);
         let placed = join_all(
             groups
                 .into_iter()
@@ -310,6 +325,11 @@ impl<C: Consumer> Session<C> {
 
     async fn ephemeral(&self, target: &Target) -> anyhow::Result<Place> {
         target::check_node(&self.cluster, &target.node).await?;
+        // It cannot be taken away again: what would be of no use is not made.
+        let missing = rights::missing(&self.cluster, &target.namespace, &rights::EXEC).await;
+        if !missing.is_empty() {
+            return Err(no_exec(&missing, &target.namespace));
+        }
         let ephemeral = Ephemeral::create(&self.cluster, &self.plan.helper, target).await?;
         self.made.lock().await.ephemeral.push(ephemeral.clone());
         ephemeral
@@ -461,12 +481,7 @@ impl<C: Consumer> Session<C> {
             if is_missing_right(&error) {
                 let missing = rights::missing(&self.cluster, &place.namespace, &rights::EXEC).await;
                 if !missing.is_empty() {
-                    bail!(
-                        "you may not {} in namespace {} (an exec takes both get and create): ask for the rights that \
-                         kubectl meshsniff rbac prints",
-                        missing.join(" and "),
-                        place.namespace
-                    );
+                    return Err(no_exec(&missing, &place.namespace));
                 }
             }
             let what = format!("pod {}", place.pod);
@@ -474,6 +489,14 @@ impl<C: Consumer> Session<C> {
             return Err(explain(error, doing));
         }
     }
+}
+
+fn no_exec(missing: &[String], namespace: &str) -> anyhow::Error {
+    anyhow!(
+        "you may not {} in namespace {namespace} (an exec takes both get and create): ask for the rights that kubectl meshsniff \
+         rbac prints",
+        missing.join(" and ")
+    )
 }
 
 /// Passes on what the agent says; returns its error, if it has one.

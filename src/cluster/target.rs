@@ -471,7 +471,17 @@ pub async fn check_node(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     let Ok(node) = api.get(name).await else {
         return Ok(());
     };
-    let Some(info) = node.status.and_then(|status| status.node_info) else {
+    fits(&node)
+}
+
+/// Whether the agent runs on a node; `Ok` if that cannot be told.
+///
+/// # Errors
+/// If it does not.
+pub fn fits(node: &Node) -> anyhow::Result<()> {
+    let name = node.name_any();
+    let status = node.status.as_ref();
+    let Some(info) = status.and_then(|status| status.node_info.as_ref()) else {
         return Ok(());
     };
     if info.operating_system != "linux" {

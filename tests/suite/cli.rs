@@ -5,10 +5,12 @@
 //! | here | holds |
 //! |---|---|
 //! | `bad_input` | what cannot be read, or only in part |
+//! | `cluster_verbs` | commands for clusters, as far as they need none |
 //! | `usage` | wrong usage, help, and what options do |
 //! | `pipes` | readers that leave, writers that are slow, packed and several files |
 
 mod bad_input;
+mod cluster_verbs;
 mod pipes;
 mod usage;
 

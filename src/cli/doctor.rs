@@ -1,0 +1,607 @@
+//! `doctor`: what would fail here, before anything is made. Everything is asked for or tried out by the server's own dry run.
+
+use super::cluster::ClusterArgs;
+use super::wireshark;
+use crate::cluster::connect::{Cluster, block_on};
+use crate::cluster::error::{Doing, explain, is_missing_right, is_not_found, is_passing};
+use crate::cluster::manifest::HelperOptions;
+use crate::cluster::mode::{Mode, Way};
+use crate::cluster::rights::{self, Need, Place, Rule, is_granted, rules};
+use crate::cluster::target::{self, Target, Wanted};
+use crate::cluster::{ephemeral, helper};
+use crate::report::push_shown;
+use anyhow::anyhow;
+use clap::Args;
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::{Api, ResourceExt as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+/// How long the server may take for its first answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The label of a namespace that says which pods Pod Security admits.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// A node where no target says which: admission does not look at it.
+const NO_NODE: &str = "meshsniff-doctor";
+
+/// Say what would fail here, before anything is made
+///
+/// Asks for the rights, tries out whether the helper is admitted, and looks at the targets' nodes; nothing is made. Without a
+/// TARGET it looks at rights and admission only.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 nothing FAILs, 1 something does, 2 wrong usage.")]
+pub(super) struct DoctorArgs {
+    /// What is to be captured: POD or TYPE/NAME
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+
+    /// Where.
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What was looked at, and how it is.
+#[derive(Debug)]
+struct Line {
+    mark: Mark,
+    /// For which way in; both if none.
+    way: Option<Way>,
+    text: String,
+}
+
+#[derive(Debug, Default)]
+struct Lines(Vec<Line>);
+
+impl Lines {
+    fn ok(&mut self, way: Option<Way>, text: String) {
+        self.push(Mark::Ok, way, text);
+    }
+
+    fn warn(&mut self, way: Option<Way>, text: String) {
+        self.push(Mark::Warn, way, text);
+    }
+
+    fn fail(&mut self, way: Option<Way>, text: String) {
+        self.push(Mark::Fail, way, text);
+    }
+
+    fn push(&mut self, mark: Mark, way: Option<Way>, text: String) {
+        self.0.push(Line { mark, way, text });
+    }
+
+    fn fails(&self, way: Way) -> bool {
+        let mut lines = self.0.iter();
+        lines.any(|line| line.mark == Mark::Fail && line.way == Some(way))
+    }
+
+    /// Where one way in is enough, what is against the other is no failure.
+    fn forgive_one_way(&mut self) {
+        let (pod, ephemeral) = (self.fails(Way::Pod), self.fails(Way::Ephemeral));
+        if pod && ephemeral {
+            return;
+        }
+        for line in &mut self.0 {
+            if line.mark == Mark::Fail && line.way.is_some() {
+                line.mark = Mark::Warn;
+            }
+        }
+        if pod {
+            let text = "--mode auto uses an ephemeral container here".to_owned();
+            self.ok(Some(Way::Ephemeral), text);
+        }
+    }
+
+    /// Writes all of them, or with `quiet` only those that are not well; returns how many fail.
+    fn write(&self, quiet: bool) -> io::Result<usize> {
+        let mut out = io::stdout().lock();
+        for line in &self.0 {
+            let mark = match line.mark {
+                Mark::Ok if quiet => continue,
+                Mark::Ok => "ok   ",
+                Mark::Warn => "warn ",
+                Mark::Fail => "FAIL ",
+            };
+            let mut shown = String::from(mark);
+            push_shown(&mut shown, &line.text);
+            writeln!(out, "{shown}")?;
+        }
+        out.flush()?;
+        let fails = self.0.iter().filter(|line| line.mark == Mark::Fail);
+        Ok(fails.count())
+    }
+}
+
+/// Looks; what comes back is that something fails, if it does.
+///
+/// # Errors
+/// If what was typed is no target, or nothing can be written.
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
+    let wanted = args.cluster.target.wanted(&args.targets);
+    let wanted = wanted.map_err(|why| anyhow!(why))?;
+    let mut lines = block_on(async { Ok(look(args, &wanted).await) })?;
+    if args.cluster.helper.mode == Mode::Auto {
+        lines.forgive_one_way();
+    }
+    match wireshark::find() {
+        Ok(program) => lines.ok(None, format!("Wireshark is {}", program.display())),
+        Err(error) => lines.warn(None, format!("{error:#}")),
+    }
+    let fails = lines.write(args.cluster.helper.quiet)?;
+    let told = match fails {
+        0 => return Ok(Vec::new()),
+        1 => "one thing fails here: see the line that begins with FAIL".to_owned(),
+        fails => format!("{fails} things fail here: see the lines that begin with FAIL"),
+    };
+    Ok(vec![told])
+}
+
+/// Everything that is to be looked at, as far as the cluster can be reached.
+async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
+    let mut lines = Lines::default();
+    let cluster = match Cluster::connect(&args.cluster.connect).await {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            lines.fail(None, format!("{error:#}"));
+            return lines;
+        }
+    };
+    let server = cluster.server.clone();
+    match tokio::time::timeout(PATIENCE, cluster.client.apiserver_version()).await {
+        Ok(Ok(version)) => {
+            let text = format!("the API server {server} answers: {}", version.git_version);
+            lines.ok(None, text);
+        }
+        // Who may not ask for the version has reached the server all the same.
+        Ok(Err(error)) if is_missing_right(&error) => {
+            lines.ok(None, format!("the API server {server} answers"));
+        }
+        Ok(Err(error)) => {
+            let error = explain(error, Doing::request("get", "version", "", "version"));
+            lines.fail(None, error.to_string());
+            return lines;
+        }
+        Err(_) => {
+            let text = format!(
+                "the API server {server} does not answer within {} s: see whether kubectl get ns works",
+                PATIENCE.as_secs()
+            );
+            lines.fail(None, text);
+            return lines;
+        }
+    }
+    let mut targets = Vec::new();
+    if !wanted.named.is_empty() || wanted.selector.is_some() {
+        match target::find(&cluster, wanted).await {
+            Ok(found) => {
+                let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
+                lines.ok(None, format!("the targets are {}", names.join(", ")));
+                for why in found.passed_over {
+                    lines.warn(None, why);
+                }
+                targets = found.targets;
+            }
+            Err(error) => lines.fail(None, format!("{error:#}")),
+        }
+    }
+    let check = Check::new(args, cluster, targets);
+    check.rights(&mut lines).await;
+    if check.mode != Mode::Ephemeral {
+        check.pod_security(&mut lines, Way::Pod).await;
+        check.helper(&mut lines).await;
+    }
+    if check.mode != Mode::Pod {
+        check.pod_security(&mut lines, Way::Ephemeral).await;
+        check.ephemeral(&mut lines).await;
+    }
+    check.nodes(&mut lines).await;
+    lines
+}
+
+/// What is looked at, and for what.
+struct Check {
+    cluster: Cluster,
+    mode: Mode,
+    options: HelperOptions,
+    own_namespace: Option<String>,
+    targets: Vec<Target>,
+    /// The namespaces of the targets.
+    target_namespaces: BTreeSet<String>,
+    /// The namespaces of the helpers.
+    helper_namespaces: BTreeSet<String>,
+}
+
+impl Check {
+    fn new(args: &DoctorArgs, cluster: Cluster, targets: Vec<Target>) -> Self {
+        let found = targets.iter().map(|target| target.namespace.clone());
+        let mut target_namespaces: BTreeSet<String> = found.collect();
+        if target_namespaces.is_empty() {
+            target_namespaces.insert(cluster.namespace.clone());
+        }
+        let own_namespace = args.cluster.helper.helper_namespace.clone();
+        let helper_namespaces = match &own_namespace {
+            Some(own) => BTreeSet::from([own.clone()]),
+            None => target_namespaces.clone(),
+        };
+        Self {
+            cluster,
+            mode: args.cluster.helper.mode,
+            options: args.cluster.helper.options(),
+            own_namespace,
+            targets,
+            target_namespaces,
+            helper_namespaces,
+        }
+    }
+
+    /// The command that prints what is missing in a namespace.
+    fn rbac(&self, namespace: &str) -> String {
+        let target = if self.target_namespaces.contains(namespace) {
+            Some(namespace)
+        } else {
+            self.target_namespaces.first().map(String::as_str)
+        };
+        let mut command = format!(
+            "kubectl meshsniff rbac -n {}",
+            target.unwrap_or(&self.cluster.namespace)
+        );
+        if let Some(own) = self
+            .own_namespace
+            .as_ref()
+            .filter(|_| self.mode != Mode::Ephemeral)
+        {
+            command = format!("{command} --helper-namespace {own}");
+        }
+        let mode = match self.mode {
+            Mode::Pod => "pod",
+            Mode::Ephemeral => "ephemeral",
+            Mode::Auto => "auto",
+        };
+        format!("{command} --mode {mode}")
+    }
+
+    async fn rights(&self, lines: &mut Lines) {
+        let cluster_wide = BTreeSet::from([String::new()]);
+        let asked = rules(self.mode).flat_map(|rule| {
+            let namespaces = match rule.place {
+                Place::Target => &self.target_namespaces,
+                Place::Helper => &self.helper_namespaces,
+                Place::Cluster => &cluster_wide,
+            };
+            namespaces
+                .iter()
+                .map(move |namespace| (rule, namespace.as_str()))
+        });
+        let asked: Vec<(&Rule, &str)> = asked.collect();
+        let answers = join_all(asked.iter().map(|(rule, namespace)| {
+            // A namespace is asked for by name.
+            let named = rule.right.resource == "namespaces";
+            let namespace = match self.helper_namespaces.first() {
+                Some(first) if named => first.as_str(),
+                _ => namespace,
+            };
+            is_granted(&self.cluster, namespace, rule.right)
+        }))
+        .await;
+        let granted = |namespace: &str, right: rights::Right| {
+            let mut known = asked.iter().zip(&answers);
+            known.any(|((rule, place), answer)| {
+                rule.right == right && *place == namespace && *answer == Some(true)
+            })
+        };
+        let mut held: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut optional: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut others = Lines::default();
+        for ((rule, namespace), answer) in asked.iter().zip(&answers) {
+            let right = rule.right;
+            let place = place(namespace);
+            match answer {
+                Some(true) => {
+                    let held = held.entry(namespace).or_default();
+                    if !held.contains(&right.to_string()) {
+                        held.push(right.to_string());
+                    }
+                }
+                None => others.warn(
+                    rule.way,
+                    format!(
+                        "nobody says whether you may {right} {place}: see kubectl auth can-i --list"
+                    ),
+                ),
+                Some(false) => {
+                    let needed = match rule.need {
+                        Need::Always => true,
+                        Need::Unless(verb) => !granted(namespace, rights::Right { verb, ..right }),
+                        Need::Sometimes | Need::Nicety => false,
+                    };
+                    if needed {
+                        let text = format!(
+                            "you may not {right} {place} ({}): ask for the rights that {} prints",
+                            rule.why,
+                            self.rbac(namespace)
+                        );
+                        others.fail(rule.way, text);
+                    } else {
+                        optional
+                            .entry(namespace)
+                            .or_default()
+                            .push(right.to_string());
+                    }
+                }
+            }
+        }
+        for (namespace, held) in held {
+            let place = place(namespace);
+            lines.ok(None, format!("{place} you may {}", held.join(", ")));
+        }
+        lines.0.append(&mut others.0);
+        for (namespace, mut missing) in optional {
+            missing.dedup();
+            let text = format!(
+                "{} you may not {}: a plain capture does without; {} says what each is for",
+                place(namespace),
+                missing.join(", "),
+                self.rbac(namespace)
+            );
+            lines.warn(None, text);
+        }
+    }
+
+    /// What the labels of the namespaces say.
+    async fn pod_security(&self, lines: &mut Lines, way: Way) {
+        let (namespaces, what) = match way {
+            Way::Pod => (&self.helper_namespaces, "a helper pod"),
+            Way::Ephemeral => (&self.target_namespaces, "an ephemeral container"),
+        };
+        let api: Api<Namespace> = Api::all(self.cluster.client.clone());
+        for name in namespaces {
+            let namespace = match api.get(name).await {
+                Ok(namespace) => namespace,
+                Err(error) if is_not_found(&error) => {
+                    let text = format!(
+                        "there is no namespace {name}: create it (manifests/helper-namespace.yaml is one for helpers), or name \
+                         another one"
+                    );
+                    lines.fail(Some(way), text);
+                    continue;
+                }
+                Err(_) => {
+                    let text = format!(
+                        "the Pod Security level of namespace {name} cannot be read: only trying out says what it is"
+                    );
+                    lines.warn(Some(way), text);
+                    continue;
+                }
+            };
+            let level = namespace.labels().get(ENFORCE).map(String::as_str);
+            // What counts is what the server says when it is tried; this only says why.
+            match (level, way) {
+                (None, _) => lines.ok(
+                    Some(way),
+                    format!("namespace {name} enforces no Pod Security level by a label of its own"),
+                ),
+                (Some("privileged"), _) | (Some("baseline"), Way::Ephemeral) => lines.ok(
+                    Some(way),
+                    format!("Pod Security in namespace {name} admits {what}"),
+                ),
+                (Some(level), Way::Pod) => lines.warn(
+                    Some(way),
+                    format!(
+                        "Pod Security in namespace {name} is {level}, which admits no helper pod: let it run in another \
+                         namespace with --helper-namespace, or use --mode ephemeral"
+                    ),
+                ),
+                (Some(level), Way::Ephemeral) => lines.warn(
+                    Some(way),
+                    format!(
+                        "Pod Security in namespace {name} is {level}, which admits no container as root: use --mode pod with \
+                         --helper-namespace"
+                    ),
+                ),
+            }
+        }
+    }
+
+    /// Tries a helper pod.
+    async fn helper(&self, lines: &mut Lines) {
+        let way = Some(Way::Pod);
+        for namespace in &self.helper_namespaces {
+            let of_this =
+                |target: &&Target| self.own_namespace.is_some() || target.namespace == *namespace;
+            let target = self.targets.iter().find(of_this);
+            let node = target.map_or(NO_NODE, |target| target.node.as_str());
+            let targets = target.map_or(&[][..], std::slice::from_ref);
+            let tried = helper::dry_run(&self.cluster, namespace, &self.options, node, targets);
+            match tried.await {
+                Ok(()) => lines.ok(way, format!("a helper pod is admitted in namespace {namespace}")),
+                Err(error) if is_missing_right(&error) => lines.warn(
+                    way,
+                    format!(
+                        "whether a helper pod is admitted in namespace {namespace} cannot be tried out without the right to create \
+                         pods: it is seen when the Job makes one"
+                    ),
+                ),
+                Err(error) if is_passing(&error) => {
+                    let doing = Doing::request("create", "pods", namespace, "pod");
+                    lines.warn(way, format!("{}: try again later", explain(error, doing)));
+                }
+                // That there is no such namespace has been said.
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => lines.fail(way, helper::refused(error, namespace).to_string()),
+            }
+        }
+    }
+
+    /// Tries an ephemeral container in each target.
+    async fn ephemeral(&self, lines: &mut Lines) {
+        let way = Some(Way::Ephemeral);
+        for target in &self.targets {
+            let name = target.full_name();
+            match ephemeral::dry_run(&self.cluster, &self.options, target).await {
+                Ok(()) => lines.ok(
+                    way,
+                    format!("an ephemeral container is admitted in pod {name}"),
+                ),
+                // Said already, of the namespace.
+                Err(error) if is_missing_right(&error) => {}
+                Err(error) => {
+                    let passing = is_passing(&error);
+                    let doing = Doing::request(
+                        "patch",
+                        "pods/ephemeralcontainers",
+                        &target.namespace,
+                        "pod of that name",
+                    );
+                    let error = explain(error, doing);
+                    if passing {
+                        lines.warn(way, format!("{error}: try again later"));
+                    } else {
+                        let text = format!(
+                            "pod {name}: {error}: use --mode pod, with --helper-namespace if need be"
+                        );
+                        lines.fail(way, text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at the nodes of the targets.
+    async fn nodes(&self, lines: &mut Lines) {
+        let names: BTreeSet<&str> = self.targets.iter().map(|one| one.node.as_str()).collect();
+        let api: Api<Node> = Api::all(self.cluster.client.clone());
+        for name in names {
+            let node = match api.get(name).await {
+                Ok(node) => node,
+                Err(_) => {
+                    let text = format!(
+                        "node {name} cannot be looked at: whether it can run the agent and pull {} is seen when it is to",
+                        self.options.image
+                    );
+                    lines.warn(None, text);
+                    continue;
+                }
+            };
+            match target::fits(&node) {
+                Ok(()) => lines.ok(None, format!("node {name} can run the agent")),
+                Err(error) => {
+                    lines.fail(None, error.to_string());
+                    continue;
+                }
+            }
+            let image = &self.options.image;
+            let images = node.status.into_iter().flat_map(|status| status.images);
+            let known: Vec<String> = images
+                .flatten()
+                .flat_map(|image| image.names.unwrap_or_default())
+                .collect();
+            let here = is_there(&known, image);
+            let never = self.options.pull_policy.as_deref() == Some("Never");
+            match (here, never) {
+                (true, _) => lines.ok(None, format!("node {name} has the image {image}")),
+                (false, true) => lines.warn(
+                    None,
+                    format!(
+                        "node {name} does not list the image {image}, and --image-pull-policy Never keeps it from pulling it: \
+                         import it there (a node lists its 50 largest images only)"
+                    ),
+                ),
+                (false, false) => lines.warn(
+                    None,
+                    format!(
+                        "node {name} does not list the image {image}, so it will be pulled: if it cannot be, name a mirror with \
+                         --image, and --image-pull-secret if that needs one"
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+fn place(namespace: &str) -> String {
+    if namespace.is_empty() {
+        "in the whole cluster".to_owned()
+    } else {
+        format!("in namespace {namespace}")
+    }
+}
+
+/// Whether an image is among those that a node lists. The names there are whole; a digest counts more than a tag.
+fn is_there(known: &[String], image: &str) -> bool {
+    let whole = whole_name(image);
+    known.iter().any(|known| *known == whole)
+}
+
+/// The name as container runtimes store it: `agent:1` is `docker.io/library/agent:1`.
+fn whole_name(image: &str) -> String {
+    let (first, rest) = image.split_once('/').unwrap_or(("", image));
+    let name = if first.is_empty() {
+        format!("docker.io/library/{rest}")
+    } else if first.contains(['.', ':']) || first == "localhost" {
+        image.to_owned()
+    } else {
+        format!("docker.io/{image}")
+    };
+    let tag_of = |name: &str| name.rsplit('/').next().and_then(|last| last.find(':'));
+    match name.split_once('@') {
+        Some((named, digest)) => {
+            let bare = tag_of(named).map_or(named, |_| {
+                named.rsplit_once(':').map_or(named, |(bare, _)| bare)
+            });
+            format!("{bare}@{digest}")
+        }
+        None if tag_of(&name).is_some() => name,
+        None => format!("{name}:latest"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_known_by_their_whole_names() {
+        assert_eq!(whole_name("agent:1"), "docker.io/library/agent:1");
+        assert_eq!(whole_name("me/agent"), "docker.io/me/agent:latest");
+        assert_eq!(
+            whole_name("r.example:5000/a/agent:1"),
+            "r.example:5000/a/agent:1"
+        );
+        assert_eq!(
+            whole_name("r.example:5000/agent"),
+            "r.example:5000/agent:latest"
+        );
+        assert_eq!(
+            whole_name("r.example/agent:1@sha256:ab"),
+            "r.example/agent@sha256:ab"
+        );
+        let known = ["docker.io/library/agent:1".to_owned()];
+        assert!(is_there(&known, "agent:1") && !is_there(&known, "agent:2"));
+    }
+
+    #[test]
+    fn one_way_in_is_enough_for_auto() {
+        let mut lines = Lines::default();
+        lines.fail(Some(Way::Pod), "no pods".to_owned());
+        lines.forgive_one_way();
+        assert!(!lines.fails(Way::Pod));
+        assert!(lines.0.iter().any(|line| line.text.contains("ephemeral")));
+        let mut lines = Lines::default();
+        lines.fail(Some(Way::Pod), "no pods".to_owned());
+        lines.fail(Some(Way::Ephemeral), "no patch".to_owned());
+        lines.forgive_one_way();
+        assert!(lines.fails(Way::Pod) && lines.fails(Way::Ephemeral));
+        let mut lines = Lines::default();
+        lines.fail(None, "no server".to_owned());
+        lines.forgive_one_way();
+        assert_eq!(lines.0[0].mark, Mark::Fail);
+    }
+}
