@@ -29,7 +29,7 @@ pub mod wire;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("reader", reader::check),
     ("stream", stream::check),
     ("decoder", decoder::check),

@@ -6,12 +6,13 @@ use super::plugin::{Plugin, report};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 11] = [
+const CAPTURES: [(&str, Check); 12] = [
+    ("into Wireshark, which shows packets", into_wireshark),
     ("a pod, to a file", to_a_file),
     ("a pod, ephemeral, in a baseline namespace", ephemeral),
     (
@@ -74,6 +75,75 @@ fn to_a_file(lab: &Lab) -> Checked {
         return Err(format!("no names: {shown}").into());
     }
     whole(&file)
+}
+
+/// A display that nobody sees.
+struct Display(Child, &'static str);
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The background that Wireshark gives HTTP, as its colouring rules come.
+const HTTP_GREEN: &str = "#E4FFC7";
+
+fn into_wireshark(lab: &Lab) -> Checked {
+    for tool in ["wireshark", "Xvfb", "import", "xwininfo"] {
+        if Command::new("which").arg(tool).output()?.stdout.is_empty() {
+            println!(
+                "SKIPPED Wireshark: {tool} is not installed (Debian: wireshark xvfb imagemagick x11-utils)"
+            );
+            return Ok(());
+        }
+    }
+    let name = ":78";
+    let server = Command::new("Xvfb")
+        .args([name, "-screen", "0", "1280x800x24"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let display = Display(server, name);
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    // A profile of nobody's: no dialog, no rules of one's own.
+    let home = folder()?;
+    let mut command = Plugin::command(lab, &["app", "-n", &namespace.name]);
+    command.env("DISPLAY", display.1).env("HOME", home.path());
+    let mut plugin = Plugin::spawn(command)?;
+    plugin.captures()?;
+    let title = format!("{}/app", namespace.name);
+    let windows = ["-display", display.1, "-root", "-tree"];
+    wait_until("a window that is titled by the target", SOON, || {
+        let shown = Command::new("xwininfo").args(windows).output()?;
+        Ok(String::from_utf8_lossy(&shown.stdout).contains(&title))
+    })?;
+    let picture = home.path().join("shot.png");
+    wait_until("rows of HTTP in the window", SOON, || {
+        let shot = ["-display", display.1, "-window", "root"];
+        Command::new("import").args(shot).arg(&picture).status()?;
+        let colours = Command::new("convert")
+            .arg(&picture)
+            .args(["-format", "%c", "histogram:info:-"])
+            .output()?;
+        let colours = String::from_utf8_lossy(&colours.stdout).into_owned();
+        let green = colours.lines().find(|line| line.contains(HTTP_GREEN));
+        let pixels = green.and_then(|line| line.trim().split(':').next()?.parse::<u32>().ok());
+        Ok(pixels.is_some_and(|pixels| pixels > 1000))
+    })?;
+    // Closing the window is the end.
+    let shown = Command::new("pgrep")
+        .args(["-f", &format!("gui.window_title:{title}")])
+        .output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let own = plugin.id().to_string();
+    for id in shown.split_whitespace().filter(|id| **id != own) {
+        super::plugin::signal(id.parse()?, "TERM")?;
+    }
+    plugin.ended(SOON)?.is(0, &[])?;
+    namespace.nothing_left(&[])
 }
 
 fn ephemeral(lab: &Lab) -> Checked {

@@ -101,6 +101,10 @@ impl Plugin {
         self.said("capturing on", 1)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `INT`.
     pub(crate) fn signal(&self, name: &str) -> Result<(), Failed> {
         signal(self.child.id(), name)
