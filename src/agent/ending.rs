@@ -245,8 +245,9 @@ impl Ending {
             .name("hold".to_owned())
             .spawn(move || {
                 let mut line = [0; 16];
-                // Its end without a word is that of the container: nothing of this process will be left.
-                if matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
+                // Its end without a word is that of the container: nothing of this process will be left. After a word the
+                // connection stays open as long as this process lives: its end tells `hold` that the trailer is out.
+                while matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
                     ending.decide(Reason::Signal("SIGTERM"));
                 }
             })
