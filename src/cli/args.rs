@@ -3,6 +3,7 @@
 use super::capture::CaptureArgs;
 use super::cleanup::CleanupArgs;
 use super::cluster::ClusterArgs;
+use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
 use super::local::LocalArgs;
@@ -43,6 +44,7 @@ pub(super) enum Command {
     Cleanup(CleanupArgs),
     Doctor(Box<DoctorArgs>),
     Rbac(RbacArgs),
+    Completion(CompletionArgs),
     /// Print the JSON Schema of what -o json and -o jsonl write
     Schema,
 }

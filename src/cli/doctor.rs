@@ -537,7 +537,7 @@ fn place(namespace: &str) -> String {
 /// Whether an image is among those that a node lists. The names there are whole; a digest counts more than a tag.
 fn is_there(known: &[String], image: &str) -> bool {
     let whole = whole_name(image);
-    known.iter().any(|known| *known == whole)
+    known.contains(&whole)
 }
 
 /// The name as container runtimes store it: `agent:1` is `docker.io/library/agent:1`.

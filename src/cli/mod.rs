@@ -8,6 +8,7 @@
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
+//! | `completion` | what a shell and kubectl complete |
 //! | `dry_run` | what a capture would make, printed |
 //! | `rbac` | the rights that a capture takes, as YAML |
 //! | `packets`, `cluster` | options that several commands share |
@@ -23,6 +24,7 @@ mod args;
 mod capture;
 mod cleanup;
 mod cluster;
+mod completion;
 mod doctor;
 mod dry_run;
 mod live;
@@ -42,6 +44,10 @@ use std::process::ExitCode;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(words) = completion::asked() {
+        completion::answer(&words);
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -53,6 +59,7 @@ pub fn main() -> ExitCode {
         },
         Command::Capture(args) => capture::run(*args),
         Command::Cleanup(args) => cleanup::run(&args),
+        Command::Completion(args) => completion::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Rbac(args) => rbac::run(args),
         Command::Schema => schema(),

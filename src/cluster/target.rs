@@ -8,13 +8,28 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, ReplicationController, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
-use kube::core::Selector;
+use kube::core::{ApiResource, Selector};
 use kube::{Api, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::str::FromStr;
+
+/// The resource that TYPE, the part of a TARGET before the slash, is.
+#[must_use]
+pub fn resource(typed: &str) -> Option<ApiResource> {
+    Some(match Kind::of(typed)? {
+        Kind::Pod => ApiResource::erase::<Pod>(&()),
+        Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+        Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+        Kind::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
+        Kind::ReplicaSet => ApiResource::erase::<ReplicaSet>(&()),
+        Kind::ReplicationController => ApiResource::erase::<ReplicationController>(&()),
+        Kind::Job => ApiResource::erase::<Job>(&()),
+        Kind::Service => ApiResource::erase::<Service>(&()),
+    })
+}
 
 /// A TARGET as it is typed: `POD` or `TYPE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]

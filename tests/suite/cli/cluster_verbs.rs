@@ -53,3 +53,34 @@ fn the_manifests_with_rights_are_what_is_printed() {
         );
     }
 }
+
+#[test]
+fn shells_get_their_scripts() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let run = run(&["completion", shell]);
+        assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
+        assert!(run.out.contains("kubectl-meshsniff"), "{shell}");
+        assert!(run.out.contains("helper-namespace"), "{shell}");
+    }
+}
+
+/// As kubectl asks, without any cluster: candidates, and a directive at the end.
+#[test]
+fn kubectl_gets_candidates_and_a_directive() {
+    let complete = |words: &[&str]| {
+        let mut command = super::program();
+        command
+            .env("KUBECONFIG", "/nonexistent")
+            .env("HOME", "/nonexistent");
+        command.arg("__complete").args(words);
+        let run = super::Run::from(command.output().expect("the program"));
+        assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{words:?}");
+        run.out
+    };
+    assert!(complete(&["--mode", "e"]).starts_with("ephemeral\t"));
+    assert!(complete(&["--mode", "e"]).ends_with("\n:4\n"));
+    assert_eq!(complete(&["-n", "s"]), ":4\n");
+    assert_eq!(complete(&["report", "cap"]), ":0\n");
+    assert!(complete(&["--help"]).starts_with("--help\t"));
+    assert!(complete(&[]).contains("report\t"));
+}
