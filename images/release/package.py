@@ -152,7 +152,7 @@ def krew(version, url, homepage, archives):
             f"        os: {system}",
             f"        arch: {architecture}",
             f"    uri: {url}/{name}",
-            f"    sha256: {digest}",
+            f'    sha256: "{digest}"',
             f"    bin: {binary}",
         ]
     return ("\n".join(lines) + "\n").encode()
