@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 fn wrong_usage_is_status_2_and_says_how_it_goes() {
     for args in [
         &[][..],
-        &["frobnicate"],
+        &["--frobnicate"],
         &["report", "--frob", "a.pcap"],
         &["report", "-o", "xml", "a.pcap"],
         &["report", "--port", "0", "a.pcap"],
