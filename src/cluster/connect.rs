@@ -36,17 +36,6 @@ pub struct ConnectArgs {
     /// Group to act as; may be given several times
     #[arg(long = "as-group", value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
-    /// How long the API server may take for an answer, such as 30s; 0s: as long as it likes
-    #[arg(long, value_name = "TIME", value_parser = parse_request_timeout)]
-    pub request_timeout: Option<Duration>,
-}
-
-/// As kubectl, `0` is no limit.
-fn parse_request_timeout(text: &str) -> Result<Duration, String> {
-    if matches!(text, "0" | "0s") {
-        return Ok(Duration::ZERO);
-    }
-    crate::time::parse_duration(text)
 }
 
 impl ConnectArgs {
