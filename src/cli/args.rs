@@ -18,7 +18,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-/// Says who hung up on whom: times every HTTP request of a packet capture and judges how it ended
+/// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-meshsniff",
