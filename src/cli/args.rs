@@ -6,11 +6,12 @@ use super::cluster::ClusterArgs;
 use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
+use super::formats::Look;
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
 use super::rbac::RbacArgs;
-use super::report::Look;
 use crate::capture::Input;
+use crate::cluster::stop::Stop;
 use crate::cluster::target::Named;
 use crate::report::select::Filter;
 use clap::error::ErrorKind;
@@ -180,6 +181,8 @@ pub(super) struct Live {
 pub(super) struct ReportOptions {
     /// Targets in a cluster, in the place of inputs.
     pub(super) cluster: Option<Box<Live>>,
+    /// How many exchanges that did not go well are enough, and who is to be told.
+    pub(super) until: Option<(u64, Stop)>,
     pub(super) inputs: Vec<Input>,
     /// A capture on this machine, in the place of inputs.
     pub(super) local: Option<(LocalArgs, PacketArgs)>,
@@ -269,6 +272,7 @@ impl ReportArgs {
         };
         let mut options = ReportOptions {
             cluster: None,
+            until: None,
             local: None,
             inputs: Vec::new(),
             ports: self.port,

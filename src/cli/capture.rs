@@ -9,7 +9,7 @@ use super::sink::Sink;
 use super::wireshark;
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::session;
-use crate::cluster::stop::{Stop, Why};
+use crate::cluster::stop::{EndedEarly, Stop, Why};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
 use anyhow::{Context as _, anyhow, bail};
@@ -217,10 +217,10 @@ async fn cluster(
     // Before anything is created that a signal would leave behind.
     stop.listen_to_signals()?;
     let cluster = Cluster::connect(&args.cluster.connect).await?;
-    let found = tokio::select! {
-        found = target::find(&cluster, &wanted) => found?,
-        () = stop.asked() => return Ok(Vec::new()),
+    let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
+        return Ok(Vec::new());
     };
+    let found = found?;
     for why in &found.passed_over {
         talk.warn(why);
     }
@@ -244,11 +244,7 @@ async fn cluster(
     let named = Arc::clone(&sink);
     let looked_up = names::look_up(cluster.clone(), found.targets.clone());
     tokio::spawn(async move { named.names(looked_up.await) });
-    let mut command = vec![
-        "capture".to_owned(),
-        "--heartbeat".to_owned(),
-        "30s".to_owned(),
-    ];
+    let mut command = vec!["capture".to_owned()];
     command.extend(args.packets.to_options());
     command.extend(args.keep.to_options());
     let plan = args
@@ -267,10 +263,7 @@ async fn cluster(
     talk.end_live();
     let finished = match done {
         Ok(finished) => finished,
-        // Ended by whoever started it, before there was anything.
-        Err(_) if matches!(stop.why(), Some(Why::Signal(_) | Why::OutputClosed)) => {
-            return Ok(Vec::new());
-        }
+        Err(error) if error.is::<EndedEarly>() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     sink.finish(&finished)

@@ -6,14 +6,15 @@
 use super::args::{Live, ReportOptions};
 use super::capture::open;
 use super::dry_run::{self, Written};
+use super::formats::AnyReport;
 use super::names;
-use super::report::{AnyReport, buffered, write};
+use super::report::{buffered, write};
 use super::sink::Sink;
 use crate::capture::Input;
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::exec::Output;
-use crate::cluster::session::{self, Consumer, Finished};
-use crate::cluster::stop::{Stop, Why};
+use crate::cluster::session::{self, Consumer};
+use crate::cluster::stop::{EndedEarly, Stop, Why};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
 use crate::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
@@ -45,10 +46,10 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
     // Before anything is created that a signal would leave behind.
     stop.listen_to_signals()?;
     let cluster = Cluster::connect(&live.cluster.connect).await?;
-    let found = tokio::select! {
-        found = target::find(&cluster, &wanted) => found?,
-        () = stop.asked() => return Ok(Vec::new()),
+    let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
+        return Ok(Vec::new());
     };
+    let found = found?;
     for why in &found.passed_over {
         talk.warn(why);
     }
@@ -80,7 +81,6 @@ impl Run {
     /// The agents analyse.
     async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Vec<String>> {
         let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
-        command.extend(["--heartbeat".to_owned(), "30s".to_owned()]);
         command.extend(self.live.packets.to_options());
         let mut look = options.look.clone();
         // The agents select: they know what was left out of what is told here.
@@ -124,15 +124,20 @@ impl Run {
         )
         .await;
         self.talk.end_live();
-        let finished = finished(done, &self.stop)?;
         let Some(heard) = Arc::into_inner(heard) else {
             return Err(anyhow!("a stream is still being read"));
         };
-        heard.finish(finished)
+        match done {
+            Ok(finished) => heard.finish(finished.into_iter().filter_map(|one| one.error)),
+            Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
+            // What was told until then is not lost.
+            Err(error) if heard.has_begun() => heard.finish([format!("{error:#}")]),
+            Err(error) => Err(error),
+        }
     }
 
     /// The packets come here, to a file and to the analyser.
-    async fn with_packets(self, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+    async fn with_packets(self, mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
         let Some(path) = &self.live.write else {
             return Ok(Vec::new());
         };
@@ -149,14 +154,12 @@ impl Run {
             name: names.join(", "),
             reader: Box::new(reader),
         };
+        let enough = self.live.until_findings;
+        options.until = enough.map(|enough| (enough, self.stop.clone()));
         let analysis = tokio::task::spawn_blocking(move || {
             write(vec![input], options, buffered(io::stdout()), false)
         });
-        let mut command = vec![
-            "capture".to_owned(),
-            "--heartbeat".to_owned(),
-            "30s".to_owned(),
-        ];
+        let mut command = vec!["capture".to_owned()];
         command.extend(self.live.packets.to_options());
         let plan = self.live.cluster.helper.plan(command, follow);
         let done = session::run(
@@ -169,9 +172,12 @@ impl Run {
         )
         .await;
         self.talk.end_live();
-        let finished = finished(done, &self.stop);
+        let ended = match done {
+            Ok(finished) => sink.finish(&finished),
+            Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
         // The analyser comes to its end once nobody writes to it any more.
-        let ended = finished.and_then(|finished| sink.finish(&finished));
         sink.close();
         let analysed = analysis.await.context("the analysis failed")?;
         let mut errors = ended?;
@@ -181,14 +187,6 @@ impl Run {
             }
         }
         Ok(errors)
-    }
-}
-
-/// What ended; nothing, if whoever started it wanted no more before there was anything.
-fn finished(done: anyhow::Result<Vec<Finished>>, stop: &Stop) -> anyhow::Result<Vec<Finished>> {
-    match done {
-        Err(_) if matches!(stop.why(), Some(Why::Signal(_) | Why::OutputClosed)) => Ok(Vec::new()),
-        done => done,
     }
 }
 
@@ -232,7 +230,13 @@ impl<W: Write> Heard<W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(self, finished: Vec<Finished>) -> anyhow::Result<Vec<String>> {
+    /// Whether any target's stream has begun.
+    fn has_begun(&self) -> bool {
+        !self.state().gathered.is_empty()
+    }
+
+    /// Writes the report, which lacks what `errors` say; returns all that it lacks.
+    fn finish(self, errors: impl IntoIterator<Item = String>) -> anyhow::Result<Vec<String>> {
         let state = self
             .state
             .into_inner()
@@ -242,7 +246,7 @@ impl<W: Write> Heard<W> {
             mut gathered,
             ..
         } = state;
-        for error in finished.into_iter().filter_map(|one| one.error) {
+        for error in errors {
             gathered.error(error);
         }
         let capture = gathered

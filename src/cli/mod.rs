@@ -5,6 +5,7 @@
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
+//! | `formats` | text, JSON and JSON lines behind one type |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -27,6 +28,7 @@ mod cluster;
 mod completion;
 mod doctor;
 mod dry_run;
+mod formats;
 mod live;
 mod local;
 mod names;

@@ -1,18 +1,12 @@
 //! `report`: a capture is read, a report is written.
 
 use super::args::{Format, ReportOptions};
+use super::formats::{AnyReport, Until};
 use super::local::Agent;
 use super::progress::Progress;
-use crate::analyzer::{Analyzer, Options, Sink};
+use crate::analyzer::{Analyzer, Options};
 use crate::capture::{CaptureReader, Input, SourceInfo};
-use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
-use crate::report::folded::Folded;
-use crate::report::json::{JsonReport, Style};
-use crate::report::select::Filter;
-use crate::report::text::{TextOptions, TextReport};
 use crate::report::{Capture, Report, Source};
-use crate::time::Timestamp;
 use anyhow::Context as _;
 use std::io::{self, BufWriter, Write};
 
@@ -71,109 +65,13 @@ pub(super) fn write(
         comments: 0,
         errors: Vec::new(),
     };
+    if let Some(until) = options.until {
+        return driver.drive(&mut Until::start(options.look, out, until));
+    }
     match options.look.start(out) {
         AnyReport::Text(mut report) => driver.drive(&mut *report),
         AnyReport::Json(mut report) => driver.drive(&mut *report),
     }
-}
-
-/// How a report is to look, and what is in it.
-#[derive(Clone, Debug)]
-pub(super) struct Look {
-    pub(super) format: Format,
-    pub(super) all: bool,
-    pub(super) slowest: usize,
-    /// 0 for no limit.
-    pub(super) limit: usize,
-    pub(super) filter: Filter,
-    pub(super) probes: bool,
-    pub(super) colour: bool,
-    /// Whether the input may pause, so that nobody should be kept waiting for output.
-    pub(super) live: bool,
-}
-
-impl Look {
-    /// Such a report, to `out`.
-    pub(super) fn start<W: Write>(&self, out: W) -> AnyReport<W> {
-        let style = match self.format {
-            Format::Json => Style::Document,
-            Format::Jsonl => Style::Lines { live: self.live },
-            Format::Text => {
-                let text = TextOptions {
-                    colour: self.colour,
-                    width: width(),
-                    all: self.all,
-                    limit: self.limit,
-                    slowest: self.slowest,
-                    probes: self.probes,
-                    filter: self.filter.clone(),
-                };
-                return AnyReport::Text(Box::new(TextReport::new(out, text)));
-            }
-        };
-        let report = JsonReport::new(out, style, self.filter.clone(), self.probes);
-        AnyReport::Json(Box::new(report))
-    }
-}
-
-/// A report of any format.
-pub(super) enum AnyReport<W: Write> {
-    Text(Box<TextReport<W>>),
-    Json(Box<JsonReport<W>>),
-}
-
-macro_rules! forward {
-    ($self:ident, $report:ident => $call:expr) => {
-        match $self {
-            AnyReport::Text($report) => $call,
-            AnyReport::Json($report) => $call,
-        }
-    };
-}
-
-impl<W: Write> Sink for AnyReport<W> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        forward!(self, report => report.exchange(exchange));
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        forward!(self, report => report.connection(connection));
-    }
-}
-
-impl<W: Write> Report for AnyReport<W> {
-    fn begin(&mut self, frame: FrameId, time: Timestamp) {
-        forward!(self, report => report.begin(frame, time));
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        forward!(self, report => report.comment(frame, text));
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        forward!(self, report => report.sources(sources));
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        forward!(self, report => report.folded(folded));
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        forward!(self, report => report.after_frame())
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        forward!(self, report => report.finish(capture))
-    }
-}
-
-/// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
-/// for it is not worth a dependency.
-fn width() -> usize {
-    const USUAL: usize = 100;
-    let told = std::env::var("COLUMNS").ok();
-    let told = told.and_then(|columns| columns.parse().ok());
-    told.unwrap_or(USUAL).clamp(60, 140)
 }
 
 /// Brings frames from the reader through the analyser to a report.
@@ -263,7 +161,9 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::formats::Look;
     use super::*;
+    use crate::report::select::Filter;
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
     struct Pcap {
@@ -337,6 +237,7 @@ mod tests {
     fn options(format: Format) -> ReportOptions {
         ReportOptions {
             cluster: None,
+            until: None,
             local: None,
             inputs: Vec::new(),
             ports: Vec::new(),

@@ -33,8 +33,6 @@ pub(super) struct Sink {
 struct Place {
     capture: Arc<Mutex<Merger<Out>>>,
     stream: StreamNumber,
-    /// The file, if it has one of its own.
-    file: Option<PathBuf>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -161,20 +159,20 @@ fn common_end(finished: &[Finished]) -> Option<End> {
 impl Consumer for Sink {
     fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
         let name = target.full_name();
-        let (capture, file) = match &self.folder {
+        let capture = match &self.folder {
             None => {
                 let captures = lock(&self.captures);
                 let first = captures.first().cloned();
-                (first.context("there is no capture to write to")?, None)
+                first.context("there is no capture to write to")?
             }
             Some(folder) => {
-                let (file, path) = create(folder, target)?;
+                let file = create(folder, target)?;
                 let mut made =
                     capture(Box::new(file), std::slice::from_ref(&name)).context(UNWRITTEN)?;
                 made.names(&lock(&self.names)).context(UNWRITTEN)?;
                 let made = Arc::new(Mutex::new(made));
                 lock(&self.captures).push(Arc::clone(&made));
-                (made, Some(path))
+                made
             }
         };
         let prefix = if self.several { name.as_str() } else { "" };
@@ -185,18 +183,15 @@ impl Consumer for Sink {
             number,
             "streams begin in the order of their numbers"
         );
-        streams.push(Place {
-            capture,
-            stream,
-            file,
-        });
+        streams.push(Place { capture, stream });
         Ok(())
     }
 
     fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
         let place = self.stream(number)?;
         let end = Self::copy(&place, output)?;
-        if let (Some(_), Some(end)) = (&place.file, &end) {
+        // In a folder each stream has a file of its own, and so an end.
+        if let (Some(_), Some(end)) = (&self.folder, &end) {
             lock(&place.capture).finish(end).context(UNWRITTEN)?;
         }
         Ok(end)
@@ -205,7 +200,7 @@ impl Consumer for Sink {
 
 /// A new file for a target, which only its owner may read. An existing one is never written over, and a link
 /// never followed: the name is not one that the user typed.
-fn create(folder: &Path, target: &Target) -> anyhow::Result<(File, PathBuf)> {
+fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
     let plain = |text: &str| -> String {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         text.chars()
@@ -224,7 +219,7 @@ fn create(folder: &Path, target: &Target) -> anyhow::Result<(File, PathBuf)> {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&path) {
-            Ok(file) => return Ok((file, path)),
+            Ok(file) => return Ok(file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
                 return Err(error).with_context(|| format!("{} cannot be written", path.display()));

@@ -7,7 +7,7 @@ use super::connect::Cluster;
 use super::error::{Doing, explain, is_missing_right};
 use super::helper::{advice, watching};
 use super::manifest::{self, HelperOptions, Run};
-use super::stop::Stop;
+use super::stop::{EndedEarly, Stop};
 use super::talk::Talk;
 use super::target::Target;
 use super::waiting::{self, State};
@@ -109,7 +109,7 @@ impl Ephemeral {
         let waited = tokio::select! {
             waited = self.watch(cluster, talk, &mut last) => waited.map(Some),
             () = tokio::time::sleep(patience) => Ok(None),
-            () = stop.asked() => bail!("ended before the ephemeral container ran"),
+            () = stop.asked() => return Err(EndedEarly.into()),
         };
         if waited?.is_some() {
             return Ok(());

@@ -6,7 +6,7 @@
 use super::connect::Cluster;
 use super::error::{Doing, explain, is_missing_right, is_not_found, is_passing};
 use super::manifest::{self, CONTAINER, HelperOptions, LEASE, RUN, Run};
-use super::stop::Stop;
+use super::stop::{EndedEarly, Stop};
 use super::talk::Talk;
 use super::target::Target;
 use super::waiting::{self, Events, State};
@@ -164,7 +164,7 @@ impl Helper {
         let waited = tokio::select! {
             waited = self.watch(talk, &mut last, &mut complaint) => waited.map(Some),
             () = tokio::time::sleep(patience) => Ok(None),
-            () = stop.asked() => bail!("ended before the helper ran"),
+            () = stop.asked() => return Err(EndedEarly.into()),
         };
         let Some(pod) = waited? else {
             let why = match (last, complaint) {

@@ -17,7 +17,7 @@ use super::stop::{Stop, Why};
 use super::talk::Talk;
 use super::target::{self, Target, Wanted};
 use crate::stream::reader::End;
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +30,9 @@ use tokio::task::JoinSet;
 const LOOK: Duration = Duration::from_secs(2);
 /// How long an exec that fails for a passing reason is tried again.
 const TRY: Duration = Duration::from_secs(5);
+
+/// How long the agent waits for a sign of life before it ends.
+const ALIVE_WITHIN: &str = "30s";
 
 /// What an ephemeral container may take: its memory counts against the pod's own limits.
 const GUEST: [&str; 6] = [
@@ -249,10 +252,8 @@ impl<C: Consumer> Session<C> {
         let plan = &self.plan;
         let own = plan.helper_namespace.as_deref();
         let first = namespace_of(own, &targets[0]);
-        let (way, why) = tokio::select! {
-            chosen = mode::choose(&self.cluster, plan.mode, &first, &plan.helper, &targets) => chosen?,
-            () = self.stop.asked() => bail!("ended before anything was captured"),
-        };
+        let chosen = mode::choose(&self.cluster, plan.mode, &first, &plan.helper, &targets);
+        let (way, why) = self.stop.unless_asked(chosen).await??;
         if let Some(why) = why {
             self.talk
                 .say(&format!("{why}: an ephemeral container is used"));
@@ -302,7 +303,8 @@ impl<C: Consumer> Session<C> {
 
     async fn helper(&self, namespace: &str, targets: &[Target]) -> anyhow::Result<Place> {
         let node = &targets[0].node;
-        target::check_node(&self.cluster, node).await?;
+        let checked = target::check_node(&self.cluster, node);
+        self.stop.unless_asked(checked).await??;
         let mut helper = Helper::create(
             &self.cluster,
             namespace,
@@ -324,9 +326,11 @@ impl<C: Consumer> Session<C> {
     }
 
     async fn ephemeral(&self, target: &Target) -> anyhow::Result<Place> {
-        target::check_node(&self.cluster, &target.node).await?;
+        let checked = target::check_node(&self.cluster, &target.node);
+        self.stop.unless_asked(checked).await??;
         // It cannot be taken away again: what would be of no use is not made.
-        let missing = rights::missing(&self.cluster, &target.namespace, &rights::EXEC).await;
+        let missing = rights::missing(&self.cluster, &target.namespace, &rights::EXEC);
+        let missing = self.stop.unless_asked(missing).await?;
         if !missing.is_empty() {
             return Err(no_exec(&missing, &target.namespace));
         }
@@ -346,6 +350,7 @@ impl<C: Consumer> Session<C> {
     fn command(&self, target: &Target, way: Way) -> Vec<String> {
         let mut command = vec![AGENT.to_owned()];
         command.extend(self.plan.command.iter().cloned());
+        command.extend(["--heartbeat", ALIVE_WITHIN].map(str::to_owned));
         match way {
             Way::Pod => {
                 command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
@@ -365,10 +370,8 @@ impl<C: Consumer> Session<C> {
         target: Target,
         place: Place,
     ) -> anyhow::Result<Finished> {
-        let exec = tokio::select! {
-            exec = self.exec(&target, &place) => exec?,
-            () = self.stop.asked() => bail!("ended before anything was captured"),
-        };
+        let exec = self.exec(&target, &place);
+        let exec = self.stop.unless_asked(exec).await??;
         let stopper = exec.stopper();
         let ended = exec.ended.abort_handle();
         let stop = self.stop.clone();

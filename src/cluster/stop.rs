@@ -22,6 +22,11 @@ pub enum Why {
     Failed,
 }
 
+/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to be told.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("ended before anything was captured")]
+pub struct EndedEarly;
+
 /// Asked for by anybody, heard by all; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Stop {
@@ -68,6 +73,17 @@ impl Stop {
     /// Returns once somebody asked a second time.
     pub async fn hurried(&self) {
         let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
+    }
+
+    /// Does `work` unless the end is asked for meanwhile. What is dropped half done must leave nothing behind.
+    ///
+    /// # Errors
+    /// If it is: [`EndedEarly`].
+    pub async fn unless_asked<T>(&self, work: impl Future<Output = T>) -> Result<T, EndedEarly> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.asked() => Err(EndedEarly),
+        }
     }
 
     fn signal(&self, name: &'static str) {

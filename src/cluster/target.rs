@@ -397,9 +397,9 @@ fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
     if let Some(phase @ ("Succeeded" | "Failed")) = phase {
-        let (phase, _) = (phase.to_ascii_lowercase(), ());
         return Err(format!(
-            "pod {namespace}/{name} has ended ({phase}): its network is gone; capture one that runs"
+            "pod {namespace}/{name} has ended ({}): its network is gone; capture one that runs",
+            phase.to_ascii_lowercase()
         ));
     }
     let Some(node) = spec.and_then(|spec| spec.node_name.clone()) else {

@@ -23,6 +23,7 @@ pub struct Merger<W> {
     batch: Vec<u8>,
     streams: Vec<Stream>,
     interfaces: Vec<Known>,
+    finished: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl<W: Write> Merger<W> {
             batch: Vec::with_capacity(BATCH + blocks::LONGEST),
             streams: Vec::new(),
             interfaces: Vec::new(),
+            finished: false,
         };
         blocks::section(&mut merger.batch, section);
         merger.flush()?;
@@ -131,11 +133,15 @@ impl<W: Write> Merger<W> {
         Ok(())
     }
 
-    /// Writes which names addresses have, for readers that resolve with them.
+    /// Writes which names addresses have, for readers that resolve with them. After the end they come too late:
+    /// nothing stands behind the last block.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn names(&mut self, names: &[(IpAddr, Vec<String>)]) -> io::Result<()> {
+        if self.finished {
+            return Ok(());
+        }
         blocks::names(&mut self.batch, names);
         self.write_batch()
     }
@@ -146,6 +152,7 @@ impl<W: Write> Merger<W> {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&mut self, end: &End) -> io::Result<()> {
+        self.finished = true;
         let told = self.interfaces.iter().rposition(|k| k.statistics.is_some());
         let number = told.or(self.interfaces.len().checked_sub(1));
         if let Some((number, known)) = number.and_then(|n| Some((n, self.interfaces.get(n)?))) {
