@@ -4,23 +4,18 @@
 //! It cannot be deleted. The agent in it ends, and one entry with its end stays in the pod's status.
 
 use super::connect::Cluster;
-use super::error::{Doing, explain, is_missing_right};
-use super::helper::{advice, watching};
+use super::error::{Doing, explain};
+use super::helper::advice;
 use super::manifest::{self, HelperOptions, Run};
 use super::stop::{EndedEarly, Stop};
 use super::talk::Talk;
 use super::target::Target;
-use super::waiting::{self, State};
+use super::waiting::{self, By, Follow, Seen, State};
 use anyhow::bail;
-use futures_util::{StreamExt as _, TryFutureExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{Patch, PatchParams, WatchEvent};
-use std::pin::pin;
+use kube::api::{Patch, PatchParams};
 use std::time::Duration;
-
-/// Between two looks at a pod that cannot be watched.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// An ephemeral container.
 #[derive(Clone, Debug)]
@@ -127,47 +122,26 @@ impl Ephemeral {
 
     async fn watch(&self, cluster: &Cluster, talk: &Talk, last: &mut State) -> anyhow::Result<()> {
         let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &self.namespace);
-        let selector = format!("metadata.name={}", self.pod);
-        let mut look = tokio::time::interval(LOOK);
-        // Watching is a right of its own; getting the pod has been enough so far.
-        let mut watchable = true;
-        'again: loop {
-            let params = watching().fields(&selector);
-            let mut watched = pin!(api.watch(&params, "0").try_flatten_stream());
-            loop {
-                let pod = tokio::select! {
-                    next = watched.next(), if watchable => match next {
-                        Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => pod,
-                        Some(Ok(WatchEvent::Deleted(_))) => bail!("the pod was deleted before the capture began"),
-                        Some(Ok(WatchEvent::Bookmark(_))) => continue,
-                        Some(Err(error)) if is_missing_right(&error) => {
-                            watchable = false;
-                            continue;
-                        }
-                        // Then it is looked at, again and again.
-                        Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => {
-                            look.tick().await;
-                            continue 'again;
-                        }
-                    },
-                    _ = look.tick() => match api.get(&self.pod).await {
-                        Ok(pod) => pod,
-                        Err(_) => continue,
-                    },
-                };
-                let state = self.state(&pod);
-                match &state {
-                    State::Running => return Ok(()),
-                    State::Failed(why) => {
-                        bail!("the ephemeral container cannot run ({why}){}", advice(why))
-                    }
-                    State::Waiting(Some(why)) if state != *last => {
-                        talk.say(&format!("waiting for the ephemeral container: {why}"));
-                    }
-                    State::Waiting(_) => {}
+        let mut follow = Follow::new(api, By::Name(self.pod.clone()));
+        loop {
+            let what = format!("pod {}", self.pod);
+            let doing = Doing::request("get", "pods", &self.namespace, &what);
+            let pod = match follow.next().await.map_err(|error| explain(error, doing))? {
+                Seen::Pod(pod) => pod,
+                Seen::Deleted => bail!("the pod was deleted before the capture began"),
+                Seen::Nothing => continue,
+            };
+            let state = self.state(&pod);
+            match &state {
+                State::Running => return Ok(()),
+                State::Failed(why) => {
+                    bail!("the ephemeral container cannot run ({why}){}", advice(why))
                 }
-                *last = state;
+                State::Waiting(_) => {
+                    waiting::tell_waiting("ephemeral container", &state, last, talk);
+                }
             }
+            *last = state;
         }
     }
 

@@ -60,22 +60,18 @@ pub struct Exec {
     pub lines: mpsc::Receiver<String>,
     /// How it ends.
     pub ended: JoinHandle<Ended>,
-    stop: mpsc::Sender<Order>,
-}
-
-enum Order {
-    Stop,
+    stop: mpsc::Sender<()>,
 }
 
 /// What asks a process to stop.
 #[derive(Clone)]
-pub struct Stopper(mpsc::Sender<Order>);
+pub struct Stopper(mpsc::Sender<()>);
 
 impl Stopper {
     /// Asks it to write its trailer and to end.
     pub async fn stop(&self) {
         // One that has ended already hears nothing.
-        let _ = self.0.send(Order::Stop).await;
+        let _ = self.0.send(()).await;
     }
 }
 
@@ -166,7 +162,7 @@ impl Exec {
 /// Sends heartbeats, and the line that asks for the end.
 async fn write<S>(
     mut sink: SplitSink<S, Message>,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<()>,
     stopped: mpsc::Sender<()>,
 ) where
     S: Sink<Message, Error = WsError>,
@@ -177,7 +173,7 @@ async fn write<S>(
     loop {
         let line = tokio::select! {
             _ = beat.tick() => "alive\n",
-            Some(Order::Stop) = orders.recv(), if !stopping => {
+            Some(()) = orders.recv(), if !stopping => {
                 stopping = true;
                 // The time for the trailer runs from now, whether the line gets through or not.
                 let _ = stopped.try_send(());

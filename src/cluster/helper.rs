@@ -9,17 +9,13 @@ use super::manifest::{self, CONTAINER, HelperOptions, LEASE, RUN, Run};
 use super::stop::{EndedEarly, Stop};
 use super::talk::Talk;
 use super::target::Target;
-use super::waiting::{self, Events, State};
+use super::waiting::{self, By, Events, Follow, LOOK, Seen, State};
 use anyhow::{anyhow, bail};
-use futures_util::{StreamExt as _, TryFutureExt as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{
-    DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
-};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,8 +24,6 @@ use tokio::time::Instant;
 const RENEW: Duration = Duration::from_secs(30);
 /// How long a request may take whose failure would leave something behind.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at a pod that cannot be watched.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A helper on a node.
 pub struct Helper {
@@ -194,79 +188,33 @@ impl Helper {
         last: &mut State,
         complaint: &mut Option<String>,
     ) -> anyhow::Result<String> {
-        let selector = format!("{RUN}={}", self.run.id);
+        let mut follow = Follow::new(self.pods(), By::Label(format!("{RUN}={}", self.run.id)));
         let started = Instant::now();
         let mut events = Events::default();
-        let mut watchable = true;
-        let mut look = tokio::time::interval(LOOK);
         loop {
-            let params = watching().labels(&selector);
-            // The answer's head may come with the first event only: that is waited for below, like all others.
-            let pods = self.pods();
-            let mut watched = pin!(pods.watch(&params, "0").try_flatten_stream());
-            let mut again = false;
-            loop {
-                let pod = tokio::select! {
-                    next = watched.next(), if watchable => match next {
-                        Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => Some(pod),
-                        Some(Ok(WatchEvent::Deleted(_))) => bail!("the helper was deleted before it ran"),
-                        Some(Ok(WatchEvent::Bookmark(_))) => None,
-                        Some(Err(error)) if is_missing_right(&error) && watchable => {
-                            watchable = false;
-                            None
-                        }
-                        // A watch ends now and then.
-                        // A watch ends now and then, and some servers give none.
-                        Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => {
-                            look.tick().await;
-                            again = true;
-                            self.look(&selector).await?
-                        }
-                    },
-                    _ = look.tick() => {
-                        let pod = if watchable { None } else { self.look(&selector).await? };
-                        if let Some(said) = self.tell(&mut events, started, talk).await? {
-                            *complaint = Some(said);
-                        }
-                        pod
-                    }
-                };
-                let Some(pod) = pod else {
-                    if again {
-                        break;
+            let seen = follow.next().await.map_err(|error| {
+                explain(
+                    error,
+                    Doing::request("list", "pods", &self.namespace, "pod"),
+                )
+            })?;
+            let pod = match seen {
+                Seen::Pod(pod) => pod,
+                Seen::Deleted => bail!("the helper was deleted before it ran"),
+                Seen::Nothing => {
+                    if let Some(said) = self.tell(&mut events, started, talk).await? {
+                        *complaint = Some(said);
                     }
                     continue;
-                };
-                let state = waiting::of_pod(&pod, CONTAINER);
-                match &state {
-                    State::Running => return Ok(pod.name_any()),
-                    State::Failed(why) => bail!("the helper cannot run ({why}){}", advice(why)),
-                    State::Waiting(Some(why)) if state != *last => {
-                        talk.say(&format!("waiting for the helper: {why}"));
-                    }
-                    State::Waiting(_) => {}
                 }
-                *last = state;
-                if again {
-                    break;
-                }
+            };
+            let state = waiting::of_pod(&pod, CONTAINER);
+            match &state {
+                State::Running => return Ok(pod.name_any()),
+                State::Failed(why) => bail!("the helper cannot run ({why}){}", advice(why)),
+                State::Waiting(_) => waiting::tell_waiting("helper", &state, last, talk),
             }
-        }
-    }
-
-    /// The pod, where watching is not allowed.
-    async fn look(&self, selector: &str) -> anyhow::Result<Option<Pod>> {
-        let listed = self
-            .pods()
-            .list(&ListParams::default().labels(selector))
-            .await;
-        match listed {
-            Ok(listed) => Ok(listed.items.into_iter().next()),
-            Err(error) if is_missing_right(&error) => Err(explain(
-                error,
-                Doing::request("list", "pods", &self.namespace, "pod"),
-            )),
-            Err(_) => Ok(None),
+            *last = state;
         }
     }
 
@@ -319,11 +267,6 @@ impl Helper {
             ));
         }
     }
-}
-
-/// A watch without bookmarks, which not every server's storage can give.
-pub(super) fn watching() -> WatchParams {
-    WatchParams::default().timeout(60).disable_bookmarks()
 }
 
 /// Deletes a Job and what it made, as far as the server can be reached. The lease ends what is left.

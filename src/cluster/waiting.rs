@@ -1,11 +1,16 @@
-//! How far a container has come, told from what the API server says of its pod.
+//! How far a container has come, told from what the API server says of its pod, and following that.
 
 use super::connect::Cluster;
+use super::error::is_missing_right;
 use super::talk::Talk;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryFutureExt as _};
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, WatchEvent, WatchParams};
 use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::Interval;
 
 /// How far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +92,125 @@ pub fn of_pod(pod: &Pod, container: &str) -> State {
     of_container(statuses.into_iter().find(|one| one.name == container))
 }
 
+/// Says why it waits, when that has changed.
+pub fn tell_waiting(what: &str, state: &State, last: &State, talk: &Talk) {
+    if let State::Waiting(Some(why)) = state
+        && state != last
+    {
+        talk.say(&format!("waiting for the {what}: {why}"));
+    }
+}
+
+/// Between two looks at a pod that cannot be watched.
+pub const LOOK: Duration = Duration::from_millis(500);
+
+/// Which pod.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// The one with this label, which need not be there yet.
+    Label(String),
+    /// The one with this name.
+    Name(String),
+}
+
+/// Follows a pod: by watching it, and by looking again and again where that is not allowed, or ends.
+pub struct Follow {
+    api: Api<Pod>,
+    by: By,
+    /// What the server sends; `None` where it is of no use to ask.
+    watched: Option<BoxStream<'static, kube::Result<WatchEvent<Pod>>>>,
+    may_watch: bool,
+    look: Interval,
+}
+
+/// What is known of it.
+pub enum Seen {
+    /// It is like this now.
+    Pod(Box<Pod>),
+    /// It was deleted.
+    Deleted,
+    /// Nothing new; said every [`LOOK`].
+    Nothing,
+}
+
+impl Follow {
+    /// Follows a pod of `api`'s namespace.
+    #[must_use]
+    pub fn new(api: Api<Pod>, by: By) -> Self {
+        Self {
+            api,
+            by,
+            watched: None,
+            may_watch: true,
+            look: tokio::time::interval(LOOK),
+        }
+    }
+
+    fn watch(&self) -> BoxStream<'static, kube::Result<WatchEvent<Pod>>> {
+        // Without bookmarks, which not every server's storage can give.
+        let params = WatchParams::default().timeout(60).disable_bookmarks();
+        let params = match &self.by {
+            By::Label(label) => params.labels(label),
+            By::Name(name) => params.fields(&format!("metadata.name={name}")),
+        };
+        let api = self.api.clone();
+        // The answer's head may come with the first event only: that is waited for like all others.
+        let watched = async move { api.watch(&params, "0").await };
+        watched.try_flatten_stream().boxed()
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// If one may neither watch it nor look at it.
+    pub async fn next(&mut self) -> kube::Result<Seen> {
+        if self.may_watch && self.watched.is_none() {
+            self.watched = Some(self.watch());
+        }
+        let event = match &mut self.watched {
+            None => {
+                self.look.tick().await;
+                return self.look().await;
+            }
+            Some(watched) => tokio::select! {
+                event = watched.next() => event,
+                _ = self.look.tick() => return Ok(Seen::Nothing),
+            },
+        };
+        match event {
+            Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => {
+                Ok(Seen::Pod(Box::new(pod)))
+            }
+            Some(Ok(WatchEvent::Deleted(_))) => Ok(Seen::Deleted),
+            Some(Ok(WatchEvent::Bookmark(_))) => Ok(Seen::Nothing),
+            // A watch ends now and then, and some servers give none: then it is looked at before it is watched again.
+            ended => {
+                self.watched = None;
+                self.may_watch = !matches!(&ended, Some(Err(error)) if is_missing_right(error));
+                self.look.tick().await;
+                self.look().await
+            }
+        }
+    }
+
+    async fn look(&mut self) -> kube::Result<Seen> {
+        let looked = match &self.by {
+            By::Label(label) => {
+                let listed = self.api.list(&ListParams::default().labels(label)).await;
+                listed.map(|listed| listed.items.into_iter().next())
+            }
+            By::Name(name) => self.api.get_opt(name).await,
+        };
+        match looked {
+            Ok(Some(pod)) => Ok(Seen::Pod(Box::new(pod))),
+            Ok(None) if matches!(self.by, By::Name(_)) => Ok(Seen::Deleted),
+            Err(error) if is_missing_right(&error) => Err(error),
+            // The server may be away for a while.
+            Ok(None) | Err(_) => Ok(Seen::Nothing),
+        }
+    }
+}
+
 /// Tells of events as they come, each once; where they may not be read, nothing is told.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -112,7 +236,7 @@ impl Events {
             Ok(listed) => listed.items,
             Err(error) => {
                 // They are a nicety.
-                self.forbidden = super::error::is_missing_right(&error);
+                self.forbidden = is_missing_right(&error);
                 return None;
             }
         };

@@ -93,6 +93,9 @@ const HTTP_GREEN: &str = "#E4FFC7";
 fn into_wireshark(lab: &Lab) -> Checked {
     for tool in ["wireshark", "Xvfb", "import", "xwininfo"] {
         if Command::new("which").arg(tool).output()?.stdout.is_empty() {
+            if std::env::var_os("MESHSNIFF_REQUIRE_TOOLS").is_some() {
+                return Err(format!("{tool} is not installed").into());
+            }
             println!(
                 "SKIPPED Wireshark: {tool} is not installed (Debian: wireshark xvfb imagemagick x11-utils)"
             );
@@ -308,6 +311,7 @@ fn file_each(lab: &Lab) -> Checked {
         &path,
         "--count",
         "20",
+        "--compress",
     ];
     Plugin::start(lab, &args)?.ended(SOON)?.is(0, &[])?;
     let mut names = BTreeSet::new();
@@ -445,7 +449,20 @@ fn report_with_packets(lab: &Lab) -> Checked {
             return Err(format!("{part} differ: {} and {}", live[part], read[part]).into());
         }
     }
-    Ok(())
+    let args = [
+        "report",
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--until-findings",
+        "2",
+    ];
+    Plugin::start(lab, &args)?
+        .ended(SOON)?
+        .is(0, &["it was asked to stop"])?;
+    namespace.nothing_left(&[])
 }
 
 /// Rights: verb and resource, and whether an error has to name the right when it is missing.

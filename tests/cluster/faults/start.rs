@@ -63,6 +63,21 @@ pub(super) fn late_image(lab: &Lab) -> Checked {
     if !tagged.status.success() {
         return Err(String::from_utf8_lossy(&tagged.stderr).into_owned().into());
     }
+    // It did come to run, and was not only given up.
+    let mut phase = String::new();
+    wait_until("the helper to start after all", SOON * 2, || {
+        let of_ours = [
+            "get",
+            "pods",
+            "-l",
+            "meshsniff-run",
+            "-o",
+            "jsonpath={.items[0].status.phase}",
+        ];
+        // It may be gone already: then the last thing that was seen counts.
+        phase = namespace.kubectl(&of_ours).unwrap_or(phase.clone());
+        Ok(matches!(phase.as_str(), "Running" | "Succeeded"))
+    })?;
     namespace.nothing_left(&runs)
 }
 
@@ -124,9 +139,8 @@ pub(super) fn taint(lab: &Lab) -> Checked {
     namespace.pod("app", &["serve"], tolerant)?;
     namespace.ready("pod/app")?;
     let node = namespace.get("pod/app", ".spec.nodeName")?;
-    // A key of its own: other tests' pods tolerate it only if they are told to, so it comes and goes quickly.
     let key = format!("meshsniff.test/{}", namespace.name);
-    let taint = format!("{key}=x:NoSchedule");
+    let taint = format!("{key}=x:NoExecute");
     lab.kubectl(&["taint", "node", &node, &taint])?;
     let done = capture_for_a_moment(lab, &namespace.name);
     lab.kubectl(&["taint", "node", &node, &format!("{key}-")])?;

@@ -46,21 +46,21 @@ pub(super) fn deleted_ephemeral(lab: &Lab) -> Checked {
     })
 }
 
-/// What a drain does to the target is an eviction.
+/// Target and helper are evicted, in whichever order; neither holds the drain up.
 pub(super) fn drained(lab: &Lab) -> Checked {
-    while_capturing(lab, &[], &["the target is gone"], |namespace| {
-        let name = &namespace.name;
-        let eviction = format!(
-            "{{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{{\"name\":\"app\",\"namespace\":\"{name}\"}}}}"
-        );
-        let path = format!("/api/v1/namespaces/{name}/pods/app/eviction");
-        let folder = folder()?;
-        let file = folder.path().join("eviction.json");
-        fs::write(&file, eviction)?;
-        let file = file.to_string_lossy().into_owned();
-        namespace
-            .kubectl(&["create", "--raw", &path, "-f", &file])
-            .map(drop)
+    while_capturing(lab, &[], &[" packets captured, "], |namespace| {
+        let node = namespace.get("pod/app", ".spec.nodeName")?;
+        let drain = [
+            "drain",
+            &node,
+            "--force",
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--timeout=60s",
+        ];
+        let drained = lab.kubectl(&drain).map(drop);
+        lab.kubectl(&["uncordon", &node])?;
+        drained
     })
 }
 
