@@ -37,7 +37,24 @@ pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Vec<Stri
     if let Some(how) = live.dry_run {
         return dry_run::run(how, Written::Yaml, &live.cluster, &wanted);
     }
-    block_on(report(live, options, wanted))
+    // What is called like a file was taken for one: a bare name may have been meant for one all the same.
+    let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
+    let reported = block_on(report(live, options, wanted));
+    reported.map_err(|error| match bare {
+        Some(name) if error.is::<Unknown>() => {
+            anyhow!("{error:#}; nor is there a file {name}")
+        }
+        _ => error,
+    })
+}
+
+/// The cluster or the target cannot be found.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unknown(String);
+
+fn unknown(error: anyhow::Error) -> anyhow::Error {
+    Unknown(format!("{error:#}")).into()
 }
 
 async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::Result<Vec<String>> {
@@ -45,11 +62,12 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
     let stop = Stop::default();
     // Before anything is created that a signal would leave behind.
     stop.listen_to_signals()?;
-    let cluster = Cluster::connect(&live.cluster.connect).await?;
+    let cluster = Cluster::connect(&live.cluster.connect).await;
+    let cluster = cluster.map_err(unknown)?;
     let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
         return Ok(Vec::new());
     };
-    let found = found?;
+    let found = found.map_err(unknown)?;
     for why in &found.passed_over {
         talk.warn(why);
     }
