@@ -1,68 +1,17 @@
 //! Lines of a relay, from a target that may say anything, to all three reports.
 
-use meshsniff::analyzer::Sink;
-use meshsniff::exchange::{Connection, Exchange};
-use meshsniff::packet::FrameId;
-use meshsniff::report::folded::Folded;
+use meshsniff::report::Report;
 use meshsniff::report::json::{JsonReport, Style};
+use meshsniff::report::many::Many;
 use meshsniff::report::relay::{FORMAT, Gathered, Receiver};
 use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::report::{Capture, Report, Source};
-use meshsniff::time::Timestamp;
-use std::io;
 
 /// Lines that begin with this are the second target's.
 const OTHER: u8 = b'~';
 
-/// Tells every report.
-struct All<'a>(Vec<Box<dyn Report + 'a>>);
-
-impl All<'_> {
-    fn each(&mut self, tell: impl Fn(&mut dyn Report)) {
-        self.0.iter_mut().for_each(|report| tell(report.as_mut()));
-    }
-}
-
-impl Sink for All<'_> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        self.each(|report| report.exchange(exchange));
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        self.each(|report| report.connection(connection));
-    }
-}
-
-impl Report for All<'_> {
-    fn begin(&mut self, frame: FrameId, time: Timestamp) {
-        self.each(|report| report.begin(frame, time));
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        self.each(|report| report.comment(frame, text));
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        self.each(|report| report.sources(sources));
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        self.each(|report| report.folded(folded));
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        self.0
-            .iter_mut()
-            .try_for_each(|report| report.after_frame())
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        self.0
-            .iter_mut()
-            .try_for_each(|report| report.finish(capture))
-    }
-}
+/// Every report.
+type All<'a> = Many<Box<dyn Report + 'a>>;
 
 /// A relay whose form is told already.
 fn receiver(index: u16, gathered: &mut Gathered, report: &mut All<'_>) -> Receiver {
@@ -83,7 +32,7 @@ pub fn check(data: &[u8]) {
             probes: true,
             ..TextOptions::default()
         };
-        let mut report = All(vec![
+        let mut report: All<'_> = Many(vec![
             Box::new(json(&mut document, Style::Document)),
             Box::new(json(&mut lines, Style::Lines { live: true })),
             Box::new(TextReport::new(&mut text, all)),

@@ -1,6 +1,7 @@
 //! What can be asked of the agent.
 
 use super::live::WHOLE;
+use crate::report::assertion::Assertion;
 use crate::report::select::Filter;
 use crate::time::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -128,6 +129,9 @@ pub struct ReportArgs {
     /// Only exchanges that fit, such as 'method=GET path=/items* status=5xx'; given several times, all must fit
     #[arg(long, value_name = "TERMS", value_parser = Filter::parse)]
     pub filter_http: Vec<Filter>,
+    /// Count what kubectl-meshsniff holds this against (--relay)
+    #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse, requires = "relay")]
+    pub fail_on: Vec<Assertion>,
     /// Write the lines that kubectl-meshsniff of the same version makes any report of, instead of JSON for everybody
     #[arg(long)]
     pub relay: bool,

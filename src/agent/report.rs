@@ -146,6 +146,7 @@ fn analyse_to<R: Leaving>(
         slowest: usize::from(args.slowest),
         probes: args.probes,
         filter: filters.fold(Filter::default(), Filter::and),
+        assertions: args.fail_on.clone(),
         redacted: Redacted {
             query: args.redact.contains(&Part::Query),
             path: args.redact.contains(&Part::Path),

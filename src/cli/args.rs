@@ -6,13 +6,15 @@ use super::cluster::ClusterArgs;
 use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
-use super::formats::Look;
+use super::formats::{Format, Look, Output, OutputParser};
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
 use super::rbac::RbacArgs;
 use crate::capture::Input;
 use crate::cluster::stop::Stop;
 use crate::cluster::target::Named;
+use crate::report::assertion::tally::MOST_ASSERTIONS;
+use crate::report::assertion::{Assertion, Rules};
 use crate::report::select::Filter;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -62,17 +64,36 @@ pub(super) enum Command {
 /// root.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 the report was made, 1 an error (also when a file could be read only in part; \
-the report of that part is made), 2 wrong usage."
+    after_help = "Exit status: 0 the report was made and every assertion passed, 1 an error (also when a file could be read \
+only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed."
 )]
 pub(super) struct ReportArgs {
     /// A pod or TYPE/NAME, or capture files; - or nothing for standard input
     #[arg(value_name = "TARGET|FILE")]
     inputs: Vec<PathBuf>,
 
-    /// Format: text for a person, json for one document, jsonl for one object a line as soon as it is settled
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    /// Format, and the file it goes to if not to standard output; may be given more than once. Text if none is given
+    #[arg(short, long, value_name = "FORMAT[=FILE]", value_parser = OutputParser)]
+    output: Vec<Output>,
+
+    /// Fail, with exit status 3, if this is so; may be given more than once
+    ///
+    /// A verdict (client-gave-up), not-ok or not-good, findings or findings.KIND, connects_failed, dropped, a term of
+    /// --filter-http (certainty=uncertain), each with an operator and a number or share if more than none may be
+    /// (not-ok>1%); exchanges<N; a gap and a time (ack_to_client_close>400ms) or a percentile of it
+    /// (request_to_response.p99>200ms); client_side<99% or server_side<99%, the success rates. Behind all but dropped,
+    /// "where" and terms of --filter-http say which exchanges are meant: total>1s where path=/items. Where there was nothing
+    /// to judge it fails, too.
+    #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse)]
+    fail_on: Vec<Assertion>,
+
+    /// Read such assertions from a file, one on each line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    assert_file: Vec<PathBuf>,
+
+    /// Do not fail where there was nothing to judge
+    #[arg(long)]
+    allow_no_traffic: bool,
 
     /// Show every exchange as a timeline, not only those that did not go well (text)
     #[arg(long)]
@@ -134,13 +155,6 @@ pub(super) struct ReportArgs {
     /// A capture on this machine instead of files.
     #[command(flatten)]
     local: LocalArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
-    Jsonl,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -255,13 +269,27 @@ impl ReportArgs {
             None if self.all => 0,
             None => LIMIT,
         };
+        let assertions = self.assertions()?;
         let filters = self.filter_http.iter().map(|terms| terms.filter.clone());
+        let filter = filters.fold(Filter::default(), Filter::and);
+        if self.output.is_empty() {
+            self.output.push(Output {
+                format: Format::Text,
+                file: None,
+            });
+        }
         let look = Look {
-            format: self.output,
+            outputs: self.output,
+            rules: Rules {
+                assertions,
+                allow_no_traffic: self.allow_no_traffic,
+                probes: self.probes,
+                filter: filter.clone(),
+            },
             all: self.all,
             slowest: usize::from(self.slowest),
             limit,
-            filter: filters.fold(Filter::default(), Filter::and),
+            filter,
             probes: self.probes,
             colour: match self.color {
                 When::Always => true,
@@ -312,6 +340,62 @@ impl ReportArgs {
         }
         Ok(options)
     }
+
+    /// Every assertion, and whether that and the outputs make sense.
+    fn assertions(&self) -> Result<Vec<Assertion>, clap::Error> {
+        let mut assertions = self.fail_on.clone();
+        let invalid = |sentence: String| wrong(ErrorKind::ValueValidation, &sentence);
+        for path in &self.assert_file {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| invalid(format!("{shown} cannot be read: {error}")))?;
+            let read = Assertion::parse_lines(&text)
+                .map_err(|error| invalid(format!("{shown}, {error}")))?;
+            if read.is_empty() {
+                return Err(invalid(format!(
+                    "{shown} holds no assertion: one on each line, such as client-gave-up"
+                )));
+            }
+            assertions.extend(read);
+        }
+        if assertions.len() > MOST_ASSERTIONS {
+            return Err(invalid(format!(
+                "{} assertions are more than a report can hold: {MOST_ASSERTIONS} at most",
+                assertions.len()
+            )));
+        }
+        if self.allow_no_traffic && assertions.is_empty() {
+            return Err(invalid(
+                "--allow-no-traffic is for assertions: add --fail-on or --assert-file".to_owned(),
+            ));
+        }
+        let junit = self
+            .output
+            .iter()
+            .any(|output| output.format == Format::Junit);
+        if junit && assertions.is_empty() {
+            return Err(invalid(
+                "-o junit has a test case for each assertion: add one, such as --fail-on not-good"
+                    .to_owned(),
+            ));
+        }
+        if !self.redact.is_empty() && assertions.iter().any(Assertion::asks_for_redacted) {
+            return Err(invalid(
+                "--redact leaves out what an assertion asks for: path=, host= or request-id="
+                    .to_owned(),
+            ));
+        }
+        let mut files: Vec<_> = self.output.iter().map(|output| &output.file).collect();
+        files.sort();
+        if let Some(twice) = files.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(invalid(match &twice[0] {
+                None => "only one report can go to standard output: give the others files, as in -o json=report.json"
+                    .to_owned(),
+                Some(path) => format!("two reports cannot go to one file: {}", path.display()),
+            }));
+        }
+        Ok(assertions)
+    }
 }
 
 /// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
@@ -359,6 +443,10 @@ mod tests {
         args.check()
     }
 
+    fn output(format: Format) -> Output {
+        Output { format, file: None }
+    }
+
     fn refused(args: &[&str]) -> String {
         let error = parse(args).err().expect("refused");
         assert_eq!(error.exit_code(), 2);
@@ -382,7 +470,7 @@ mod tests {
     #[test]
     fn defaults() {
         let options = parse(&["a.pcap"]).unwrap();
-        assert_eq!(options.look.format, Format::Text);
+        assert_eq!(options.look.outputs, [output(Format::Text)]);
         assert_eq!((options.look.slowest, options.look.limit), (5, 50));
         assert!(!options.look.live && !options.look.all && !options.look.probes);
         assert!(options.look.filter.selects_all());
@@ -413,7 +501,7 @@ mod tests {
             "path=/a*",
         ])
         .unwrap();
-        assert_eq!(options.look.format, Format::Jsonl);
+        assert_eq!(options.look.outputs, [output(Format::Jsonl)]);
         assert_eq!(options.ports, [8080, 81]);
         assert_eq!(options.inputs.len(), 2);
         assert!(options.look.live && options.look.probes && options.look.colour);
@@ -439,6 +527,43 @@ mod tests {
         assert!(refused(&["catalog", "a.pcap"]).contains("apart"));
         assert!(refused(&["a.pcap", "-w", "b.pcap"]).contains("cluster"));
         assert!(refused(&["a.pcap", "-n", "shop"]).contains("--namespace"));
+    }
+
+    #[test]
+    fn several_formats_and_assertions() {
+        let options = parse(&[
+            "a.pcap",
+            "-o",
+            "text",
+            "-ojunit=out/report.xml",
+            "--fail-on",
+            "client-gave-up",
+            "--fail-on=total>1s where path=/items",
+        ])
+        .unwrap();
+        let junit = Output {
+            format: Format::Junit,
+            file: Some("out/report.xml".into()),
+        };
+        assert_eq!(options.look.outputs, [output(Format::Text), junit]);
+        let typed = options.look.rules.assertions.iter().map(Assertion::as_str);
+        let typed: Vec<_> = typed.collect();
+        assert_eq!(typed, ["client-gave-up", "total>1s where path=/items"]);
+        for (args, said) in [
+            (&["-o", "text", "-o", "json"][..], "standard output"),
+            (&["-o", "text=a", "-o", "json=a"], "one file"),
+            (&["-o", "text="], "names no file"),
+            (&["-o", "html5=a"], "markdown"),
+            (&["-o", "junit"], "--fail-on not-good"),
+            (&["--allow-no-traffic"], "--fail-on"),
+            (&["--fail-on", "client-gaveup"], "client-gave-up"),
+            (&["--assert-file", "/no/such/file"], "cannot be read"),
+        ] {
+            let message = refused(&[&["a.pcap"], args].concat());
+            assert!(message.contains(said), "{args:?}: {message}");
+        }
+        let redacted = ["catalog", "--redact=path", "--fail-on=not-ok where path=/a"];
+        assert!(refused(&redacted).contains("leaves out"));
     }
 
     #[test]

@@ -1,125 +1,272 @@
-//! The formats of a report, each of which takes in the same.
+//! The formats of a report, each of which takes in the same, and where they go.
 //!
 //! What is read, and from where, is not known here.
 
-use super::args::Format;
 use crate::analyzer::Sink;
 use crate::cluster::stop::{Stop, Why};
 use crate::exchange::{Connection, Exchange};
 use crate::packet::FrameId;
+use crate::report::assertion::{Outcome, Rules};
 use crate::report::folded::Folded;
 use crate::report::json::{JsonReport, Style};
+use crate::report::judged::Judged;
+use crate::report::junit::JunitReport;
+use crate::report::many::Many;
+use crate::report::markdown::MarkdownReport;
 use crate::report::select::Filter;
 use crate::report::text::{TextOptions, TextReport};
 use crate::report::{Capture, Report, Source};
 use crate::time::Timestamp;
-use std::io::{self, Write};
+use anyhow::Context as _;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, ValueEnum};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Bytes gathered for one write.
+const BUFFER: usize = 64 << 10;
+
+/// What a report looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For a person at a terminal
+    Text,
+    /// One document
+    Json,
+    /// One object a line, as soon as it is settled
+    Jsonl,
+    /// Test cases for CI, one for each --fail-on
+    Junit,
+    /// For a pull request or a GitHub step summary
+    Markdown,
+}
+
+/// A format and where it goes: `-o json` or `-o junit=report.xml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) format: Format,
+    /// Standard output if it is `None`.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Reads an [`Output`].
+#[derive(Clone, Debug)]
+pub(super) struct OutputParser;
+
+impl TypedValueParser for OutputParser {
+    type Value = Output;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Output, clap::Error> {
+        let invalid = |typed: &str| {
+            let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
+            let formats = Format::value_variants().iter();
+            let formats = formats
+                .filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()));
+            for (kind, value) in [
+                (
+                    ContextKind::InvalidArg,
+                    ContextValue::String("--output <FORMAT[=FILE]>".to_owned()),
+                ),
+                (
+                    ContextKind::InvalidValue,
+                    ContextValue::String(typed.to_owned()),
+                ),
+                (
+                    ContextKind::ValidValue,
+                    ContextValue::Strings(formats.collect()),
+                ),
+            ] {
+                error.insert(kind, value);
+            }
+            error
+        };
+        let text = value.to_string_lossy();
+        let (name, _) = text.split_once('=').unwrap_or((&text, ""));
+        let format = Format::from_str(name, false).map_err(|_| invalid(name))?;
+        let file = value.as_encoded_bytes().get(name.len() + 1..);
+        let file = match file {
+            None => None,
+            Some(b"" | b"-") => {
+                return Err(clap::Error::raw(
+                    ErrorKind::InvalidValue,
+                    format!("-o {text} names no file: -o {name} alone writes to standard output\n"),
+                )
+                .with_cmd(command));
+            }
+            Some(_) => text.split_once('=').map(|(_, file)| PathBuf::from(file)),
+        };
+        Ok(Output { format, file })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let formats = Format::value_variants().iter();
+        Some(Box::new(formats.filter_map(ValueEnum::to_possible_value)))
+    }
+}
 
 /// How a report is to look, and what is in it.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    pub(super) format: Format,
+    pub(super) outputs: Vec<Output>,
     pub(super) all: bool,
     pub(super) slowest: usize,
     /// 0 for no limit.
     pub(super) limit: usize,
     pub(super) filter: Filter,
     pub(super) probes: bool,
+    /// Of text on standard output.
     pub(super) colour: bool,
     /// Whether the input may pause, so that nobody should be kept waiting for output.
     pub(super) live: bool,
+    /// What must not be.
+    pub(super) rules: Rules,
 }
 
 impl Look {
-    /// Such a report, to `out`.
-    pub(super) fn start<W: Write>(&self, out: W) -> AnyReport<W> {
-        let style = match self.format {
-            Format::Json => Style::Document,
-            Format::Jsonl => Style::Lines { live: self.live },
-            Format::Text => {
-                let text = TextOptions {
-                    colour: self.colour,
+    /// Whether a person reads standard output.
+    pub(super) fn is_text(&self) -> bool {
+        let mut shown = self.outputs.iter().filter(|output| output.file.is_none());
+        shown.all(|output| output.format == Format::Text)
+    }
+
+    /// Such reports, those without a file to `out`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(super) fn start<'a, W: Write + Send + 'a>(&self, out: W) -> anyhow::Result<Reports<'a>> {
+        let mut out = Some(out);
+        let mut reports: Vec<BoxedReport<'a>> = Vec::new();
+        let mut files = Vec::new();
+        for output in &self.outputs {
+            let report = match (&output.file, output.format) {
+                (None, format) => {
+                    // There is but one: that was checked.
+                    let out = out
+                        .take()
+                        .context("standard output can be written only once")?;
+                    self.report(format, out, self.colour)
+                }
+                (Some(path), format) => {
+                    let (file, kept) = open(path, format == Format::Jsonl)
+                        .with_context(|| format!("{} cannot be written", path.display()))?;
+                    files.extend(kept);
+                    self.report(format, BufWriter::with_capacity(BUFFER, file), false)
+                }
+            };
+            reports.push(report);
+        }
+        Ok(Reports {
+            report: Judged::new(Many(reports), self.rules.clone()),
+            files,
+        })
+    }
+
+    fn report<'a, W: Write + Send + 'a>(
+        &self,
+        format: Format,
+        out: W,
+        colour: bool,
+    ) -> BoxedReport<'a> {
+        let json = |out, style| JsonReport::new(out, style, self.filter.clone(), self.probes);
+        match format {
+            Format::Text => Box::new(TextReport::new(
+                out,
+                TextOptions {
+                    colour,
                     width: width(),
                     all: self.all,
                     limit: self.limit,
                     slowest: self.slowest,
                     probes: self.probes,
                     filter: self.filter.clone(),
-                };
-                return AnyReport::Text(Box::new(TextReport::new(out, text)));
+                },
+            )),
+            Format::Json => Box::new(json(out, Style::Document)),
+            Format::Jsonl => Box::new(json(out, Style::Lines { live: self.live })),
+            Format::Junit => Box::new(JunitReport::new(out, self.filter.clone(), self.probes)),
+            Format::Markdown => {
+                Box::new(MarkdownReport::new(out, self.filter.clone(), self.probes))
             }
-        };
-        let report = JsonReport::new(out, style, self.filter.clone(), self.probes);
-        AnyReport::Json(Box::new(report))
-    }
-}
-
-/// A report of any format.
-pub(super) enum AnyReport<W: Write> {
-    Text(Box<TextReport<W>>),
-    Json(Box<JsonReport<W>>),
-}
-
-macro_rules! forward {
-    ($self:ident, $report:ident => $call:expr) => {
-        match $self {
-            AnyReport::Text($report) => $call,
-            AnyReport::Json($report) => $call,
         }
+    }
+}
+
+/// A report whose format is known only when the program runs.
+pub(super) type BoxedReport<'a> = Box<dyn Report + Send + 'a>;
+
+/// Every report that was asked for.
+pub(super) struct Reports<'a> {
+    pub(super) report: Judged<Many<BoxedReport<'a>>>,
+    files: Vec<Kept>,
+}
+
+/// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
+struct Kept {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Reports<'_> {
+    /// Puts the files in their places; returns the assertions that failed.
+    ///
+    /// # Errors
+    /// If a file cannot be put there.
+    pub(super) fn done(self) -> anyhow::Result<Vec<String>> {
+        for Kept { path, file } in self.files {
+            file.persist(&path)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(self.report.failures().to_vec())
+    }
+}
+
+/// Opens a file for a report. `grows`: somebody may watch it grow, so it is written in its place.
+fn open(path: &Path, grows: bool) -> io::Result<(File, Option<Kept>)> {
+    // A link stays one, and a pipe or device is written to.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_special = path.exists() && !path.is_file();
+    if grows || is_special {
+        return Ok((File::create(&path)?, None));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     };
-}
-
-impl<W: Write> Sink for AnyReport<W> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        forward!(self, report => report.exchange(exchange));
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        forward!(self, report => report.connection(connection));
-    }
-}
-
-impl<W: Write> Report for AnyReport<W> {
-    fn begin(&mut self, frame: FrameId, time: Timestamp) {
-        forward!(self, report => report.begin(frame, time));
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        forward!(self, report => report.comment(frame, text));
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        forward!(self, report => report.sources(sources));
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        forward!(self, report => report.folded(folded));
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        forward!(self, report => report.after_frame())
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        forward!(self, report => report.finish(capture))
-    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".meshsniff-");
+    // As any other file: the umask says who may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder)?;
+    Ok((file.reopen()?, Some(Kept { path, file })))
 }
 
 /// A report that asks for the end of the capture once enough exchanges did not go well.
-pub(super) struct Until<W: Write> {
-    report: AnyReport<W>,
-    look: Look,
+pub(super) struct Until<'a, R> {
+    report: &'a mut R,
+    filter: Filter,
+    probes: bool,
     not_ok: u64,
     enough: u64,
     stop: Stop,
 }
 
-impl<W: Write> Until<W> {
-    /// `look`'s report to `out`; `enough` such exchanges are enough, and `stop` is told.
-    pub(super) fn start(look: Look, out: W, (enough, stop): (u64, Stop)) -> Self {
+impl<'a, R: Report> Until<'a, R> {
+    /// `report`, of what `look` selects; `enough` such exchanges are enough, and `stop` is told.
+    pub(super) fn new(look: &Look, report: &'a mut R, (enough, stop): (u64, Stop)) -> Self {
         Self {
-            report: look.start(out),
-            look,
+            report,
+            filter: look.filter.clone(),
+            probes: look.probes,
             not_ok: 0,
             enough,
             stop,
@@ -127,9 +274,9 @@ impl<W: Write> Until<W> {
     }
 }
 
-impl<W: Write> Sink for Until<W> {
+impl<R: Report> Sink for Until<'_, R> {
     fn exchange(&mut self, exchange: &Exchange) {
-        let counts = self.look.filter.exchange(exchange) && (self.look.probes || !exchange.probe);
+        let counts = self.filter.exchange(exchange) && (self.probes || !exchange.probe);
         if counts && exchange.good() == Some(false) {
             self.not_ok += 1;
             if self.not_ok >= self.enough {
@@ -144,7 +291,7 @@ impl<W: Write> Sink for Until<W> {
     }
 }
 
-impl<W: Write> Report for Until<W> {
+impl<R: Report> Report for Until<'_, R> {
     fn begin(&mut self, frame: FrameId, time: Timestamp) {
         self.report.begin(frame, time);
     }
@@ -159,6 +306,10 @@ impl<W: Write> Report for Until<W> {
 
     fn folded(&mut self, folded: &Folded) {
         self.report.folded(folded);
+    }
+
+    fn assertions(&mut self, outcomes: &[Outcome]) {
+        self.report.assertions(outcomes);
     }
 
     fn after_frame(&mut self) -> io::Result<()> {

@@ -3,10 +3,11 @@
 //! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted as well, they come
 //! anyway, and are analysed here.
 
+use super::Done;
 use super::args::{Live, ReportOptions};
 use super::capture::open;
 use super::dry_run::{self, Written};
-use super::formats::AnyReport;
+use super::formats::Reports;
 use super::names;
 use super::report::{buffered, write};
 use super::sink::Sink;
@@ -31,11 +32,11 @@ const ROOM: usize = 4096;
 ///
 /// # Errors
 /// If nothing could be captured, or the report could not be written.
-pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Done> {
     let wanted = live.cluster.target.wanted(&live.names);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
     if let Some(how) = live.dry_run {
-        return dry_run::run(how, Written::Yaml, &live.cluster, &wanted);
+        return dry_run::run(how, Written::Yaml, &live.cluster, &wanted).map(Done::from);
     }
     // What is called like a file was taken for one: a bare name may have been meant for one all the same.
     let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
@@ -57,7 +58,7 @@ fn unknown(error: anyhow::Error) -> anyhow::Error {
     Unknown(format!("{error:#}")).into()
 }
 
-async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::Result<Vec<String>> {
+async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::Result<Done> {
     let talk = Talk::new(live.cluster.helper.quiet);
     let stop = Stop::default();
     // Before anything is created that a signal would leave behind.
@@ -65,7 +66,7 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
     let cluster = Cluster::connect(&live.cluster.connect).await;
     let cluster = cluster.map_err(unknown)?;
     let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
-        return Ok(Vec::new());
+        return Ok(Done::default());
     };
     let found = found.map_err(unknown)?;
     for why in &found.passed_over {
@@ -97,12 +98,13 @@ struct Run {
 
 impl Run {
     /// The agents analyse.
-    async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Vec<String>> {
+    async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Done> {
         let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
         command.extend(self.live.packets.to_options());
         let mut look = options.look.clone();
         // The agents select: they know what was left out of what is told here.
         look.filter = Filter::default();
+        look.rules.filter = Filter::default();
         if look.all {
             command.push("--all".to_owned());
         }
@@ -116,6 +118,9 @@ impl Run {
         for terms in &self.live.terms {
             command.extend(["--filter-http".to_owned(), terms.clone()]);
         }
+        for assertion in &look.rules.assertions {
+            command.extend(["--fail-on".to_owned(), assertion.as_str().to_owned()]);
+        }
         if !self.live.redact.is_empty() {
             command.extend(["--redact".to_owned(), self.live.redact.join(",")]);
         }
@@ -123,7 +128,7 @@ impl Run {
         let room = if follow { ROOM } else { self.targets.len() };
         let heard = Arc::new(Heard {
             state: Mutex::new(State {
-                report: look.start(buffered(io::stdout())),
+                reports: look.start(buffered(io::stdout()))?,
                 gathered: Gathered::with_room(Vec::new(), room),
                 progress: Vec::new(),
             }),
@@ -147,7 +152,7 @@ impl Run {
         };
         match done {
             Ok(finished) => heard.finish(finished.into_iter().filter_map(|one| one.error)),
-            Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
+            Err(error) if error.is::<EndedEarly>() => Ok(Done::default()),
             // What was told until then is not lost.
             Err(error) if heard.has_begun() => heard.finish([format!("{error:#}")]),
             Err(error) => Err(error),
@@ -155,9 +160,9 @@ impl Run {
     }
 
     /// The packets come here, to a file and to the analyser.
-    async fn with_packets(self, mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
+    async fn with_packets(self, mut options: ReportOptions) -> anyhow::Result<Done> {
         let Some(path) = &self.live.write else {
-            return Ok(Vec::new());
+            return Ok(Done::default());
         };
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         let (reader, writer) = io::pipe().context("no pipe can be had")?;
@@ -199,12 +204,16 @@ impl Run {
         sink.close();
         let analysed = analysis.await.context("the analysis failed")?;
         let mut errors = ended?;
-        for error in analysed? {
+        let analysed = analysed?;
+        for error in analysed.errors {
             if !errors.contains(&error) {
                 errors.push(error);
             }
         }
-        Ok(errors)
+        Ok(Done {
+            errors,
+            failures: analysed.failures,
+        })
     }
 }
 
@@ -228,23 +237,23 @@ impl<A: Write, B: Write> Write for Both<A, B> {
 }
 
 /// What the agents have told.
-struct Heard<W: Write> {
-    state: Mutex<State<W>>,
+struct Heard {
+    state: Mutex<State>,
     /// How many exchanges that did not go well are enough.
     until: Option<u64>,
     talk: Talk,
     stop: Stop,
 }
 
-struct State<W: Write> {
-    report: AnyReport<W>,
+struct State {
+    reports: Reports<'static>,
     gathered: Gathered,
     /// By the number of the stream.
     progress: Vec<Progress>,
 }
 
-impl<W: Write> Heard<W> {
-    fn state(&self) -> MutexGuard<'_, State<W>> {
+impl Heard {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -254,13 +263,13 @@ impl<W: Write> Heard<W> {
     }
 
     /// Writes the report, which lacks what `errors` say; returns all that it lacks.
-    fn finish(self, errors: impl IntoIterator<Item = String>) -> anyhow::Result<Vec<String>> {
+    fn finish(self, errors: impl IntoIterator<Item = String>) -> anyhow::Result<Done> {
         let state = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         let State {
-            mut report,
+            mut reports,
             mut gathered,
             ..
         } = state;
@@ -268,9 +277,12 @@ impl<W: Write> Heard<W> {
             gathered.error(error);
         }
         let capture = gathered
-            .finish(&mut report)
+            .finish(&mut reports.report)
             .context("the report could not be written")?;
-        Ok(capture.errors)
+        Ok(Done {
+            errors: capture.errors,
+            failures: reports.done()?,
+        })
     }
 
     /// Shows how it stands, and ends it if that is enough.
@@ -304,7 +316,7 @@ impl<W: Write> Heard<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Consumer for Heard<W> {
+impl Consumer for Heard {
     fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
         let added = self.state().gathered.add(target.full_name());
         let same = added.is_some_and(|added| usize::from(added) == number);
@@ -330,7 +342,7 @@ impl<W: Write + Send + 'static> Consumer for Heard<W> {
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
             let received = {
                 let state = &mut *self.state();
-                receiver.line(line, &mut state.gathered, &mut state.report)
+                receiver.line(line, &mut state.gathered, &mut state.reports.report)
             };
             match received {
                 Ok(Received::Item) => {}

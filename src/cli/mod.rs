@@ -5,7 +5,7 @@
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
-//! | `formats` | text, JSON and JSON lines behind one type |
+//! | `formats` | the formats of a report behind one type, and their files |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -19,7 +19,7 @@
 //! | `wireshark` | finding and starting Wireshark |
 //! | `progress` | the bar on stderr |
 //!
-//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage.
+//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an assertion failed.
 
 mod args;
 mod capture;
@@ -44,6 +44,9 @@ use clap::Parser as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+/// The exit status when an assertion failed.
+const ASSERTION_FAILED: u8 = 3;
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     if let Some(words) = completion::asked() {
@@ -59,26 +62,57 @@ pub fn main() -> ExitCode {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
-        Command::Capture(args) => capture::run(*args),
-        Command::Cleanup(args) => cleanup::run(&args),
-        Command::Completion(args) => completion::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Rbac(args) => rbac::run(args),
-        Command::Schema => schema(),
+        Command::Capture(args) => capture::run(*args).map(Done::from),
+        Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
+        Command::Completion(args) => completion::run(&args).map(Done::from),
+        Command::Doctor(args) => doctor::run(&args).map(Done::from),
+        Command::Rbac(args) => rbac::run(args).map(Done::from),
+        Command::Schema => schema().map(Done::from),
     };
     match result {
-        Ok(errors) if errors.is_empty() => ExitCode::SUCCESS,
-        Ok(errors) => {
-            for error in errors {
-                say(&error);
-            }
-            ExitCode::FAILURE
-        }
+        Ok(done) => done.exit(),
         // Whoever read the output has seen enough of it.
         Err(error) if crate::cluster::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("{error:#}"));
+            say("error: ", &format!("{error:#}"));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What came of a command that did its work, if not all of it.
+#[derive(Debug, Default)]
+struct Done {
+    /// What is missing, one sentence each.
+    errors: Vec<String>,
+    /// Assertions that failed, each with what was seen.
+    failures: Vec<String>,
+}
+
+impl From<Vec<String>> for Done {
+    fn from(errors: Vec<String>) -> Self {
+        Self {
+            errors,
+            failures: Vec::new(),
+        }
+    }
+}
+
+impl Done {
+    /// Says what there is to say. Where something is missing, assertions are held against the rest, and that is an error first.
+    fn exit(self) -> ExitCode {
+        for failure in &self.failures {
+            say("failed: ", failure);
+        }
+        for error in &self.errors {
+            say("error: ", error);
+        }
+        if !self.errors.is_empty() {
+            ExitCode::FAILURE
+        } else if !self.failures.is_empty() {
+            ExitCode::from(ASSERTION_FAILED)
+        } else {
+            ExitCode::SUCCESS
         }
     }
 }
@@ -90,10 +124,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from)
 }
 
-/// Prints an error: one line, whatever is in it.
-fn say(error: &str) {
-    let mut line = String::from("error: ");
-    crate::report::push_shown(&mut line, error);
+/// Prints one line, whatever is in it.
+fn say(kind: &str, sentence: &str) {
+    let mut line = String::from(kind);
+    crate::report::push_shown(&mut line, sentence);
     let _ = writeln!(io::stderr(), "{line}");
 }
 

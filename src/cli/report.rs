@@ -1,7 +1,8 @@
 //! `report`: a capture is read, a report is written.
 
-use super::args::{Format, ReportOptions};
-use super::formats::{AnyReport, Until};
+use super::Done;
+use super::args::ReportOptions;
+use super::formats::Until;
 use super::local::Agent;
 use super::progress::Progress;
 use crate::analyzer::{Analyzer, Options};
@@ -16,15 +17,15 @@ const BUFFER: usize = 64 << 10;
 /// which come seldom, mostly at the end.
 const DROPS_EVERY: u64 = 64;
 
-/// Reads and reports as asked; what comes back is what could not be read, one sentence each.
+/// Reads and reports as asked; what comes back is what could not be read, and the assertions that failed.
 ///
 /// # Errors
 /// If nothing could be read, or the report could not be written.
-pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Vec<String>> {
+pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Done> {
     if let Some(live) = options.cluster.take() {
         return super::live::run(*live, options);
     }
-    let out = buffered(io::stdout().lock());
+    let out = buffered(io::stdout());
     let Some((local, packets)) = options.local.take() else {
         let inputs = std::mem::take(&mut options.inputs);
         return write(inputs, options, out, true);
@@ -46,12 +47,12 @@ pub(super) fn buffered<W: Write>(out: W) -> BufWriter<W> {
 pub(super) fn write(
     inputs: Vec<Input>,
     options: ReportOptions,
-    out: impl Write,
+    out: impl Write + Send,
     watched: bool,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Done> {
     let reader = CaptureReader::open(inputs)?;
     let progress = if watched {
-        Progress::of(&reader, options.look.format != Format::Text)
+        Progress::of(&reader, !options.look.is_text())
     } else {
         Progress::none()
     };
@@ -65,13 +66,16 @@ pub(super) fn write(
         comments: 0,
         errors: Vec::new(),
     };
-    if let Some(until) = options.until {
-        return driver.drive(&mut Until::start(options.look, out, until));
-    }
-    match options.look.start(out) {
-        AnyReport::Text(mut report) => driver.drive(&mut *report),
-        AnyReport::Json(mut report) => driver.drive(&mut *report),
-    }
+    let mut reports = options.look.start(out)?;
+    let report = &mut reports.report;
+    let errors = match options.until {
+        Some(until) => driver.drive(&mut Until::new(&options.look, report, until)),
+        None => driver.drive(report),
+    }?;
+    Ok(Done {
+        errors,
+        failures: reports.done()?,
+    })
 }
 
 /// Brings frames from the reader through the analyser to a report.
@@ -161,9 +165,11 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::formats::Look;
+    use super::super::formats::{Format, Look, Output};
     use super::*;
+    use crate::report::assertion::Rules;
     use crate::report::select::Filter;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
     struct Pcap {
@@ -242,7 +248,8 @@ mod tests {
             inputs: Vec::new(),
             ports: Vec::new(),
             look: Look {
-                format,
+                outputs: vec![Output { format, file: None }],
+                rules: Rules::default(),
                 all: false,
                 slowest: 5,
                 limit: 50,
@@ -257,8 +264,8 @@ mod tests {
     fn report(bytes: Vec<u8>, options: ReportOptions) -> (String, Vec<String>) {
         let mut out = Vec::new();
         let input = Input::from_bytes("two.pcap", bytes);
-        let errors = write(vec![input], options, &mut out, false).unwrap();
-        (String::from_utf8(out).unwrap(), errors)
+        let done = write(vec![input], options, &mut out, false).unwrap();
+        (String::from_utf8(out).unwrap(), done.errors)
     }
 
     #[test]
@@ -322,24 +329,25 @@ mod tests {
     #[test]
     fn live_lines_leave_at_once() {
         /// Counts how often it was told that a reader waits.
-        struct Flushed(std::rc::Rc<std::cell::Cell<usize>>);
-        impl Write for Flushed {
+        struct Flushed<'a>(&'a AtomicUsize);
+        impl Write for Flushed<'_> {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 Ok(bytes.len())
             }
             fn flush(&mut self) -> io::Result<()> {
-                self.0.set(self.0.get() + 1);
+                self.0.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
         }
         for (live, least) in [(true, 2), (false, 1)] {
-            let flushes = std::rc::Rc::default();
-            let out = Flushed(std::rc::Rc::clone(&flushes));
+            let flushes = AtomicUsize::new(0);
+            let out = Flushed(&flushes);
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let mut options = options(Format::Jsonl);
             options.look.live = live;
             write(vec![input], options, out, false).unwrap();
-            assert!(flushes.get() >= least && (live || flushes.get() == 1));
+            let flushes = flushes.into_inner();
+            assert!(flushes >= least && (live || flushes == 1));
         }
     }
 
@@ -354,7 +362,13 @@ mod tests {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
         }
-        for format in [Format::Text, Format::Json, Format::Jsonl] {
+        for format in [
+            Format::Text,
+            Format::Json,
+            Format::Jsonl,
+            Format::Junit,
+            Format::Markdown,
+        ] {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let error = write(vec![input], options(format), Gone, false).unwrap_err();
             assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");

@@ -100,6 +100,16 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 6] = [
+        Self::CaptureDropped,
+        Self::SequenceHole,
+        Self::OneSided,
+        Self::CaptureStartedLate,
+        Self::CaptureEnded,
+        Self::Snaplen,
+    ];
+
     /// The name used in every report.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -291,6 +301,17 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 7] = [
+        Self::Retransmission,
+        Self::ZeroWindow,
+        Self::DelayedAckStall,
+        Self::KeepaliveRace,
+        Self::LateResponse,
+        Self::SlowRequestBody,
+        Self::SynRetry,
+    ];
+
     /// The name used in every report.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -329,6 +350,22 @@ pub struct EnvoyFlags {
     /// The proxy that accepted this connection.
     #[serde(deserialize_with = "envoy::known")]
     pub server: &'static [&'static str],
+}
+
+impl EnvoyFlags {
+    /// Every flag that any place can have.
+    pub const KNOWN: [&'static str; 6] = ["DC", "UC", "UF", "UPE", "URX", "UT"];
+
+    /// Whether any of the places might log this flag.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        let places = [self.client, self.client_downstream, self.server];
+        // One entry may be several flags of one line of a log: `URX,UF`.
+        let flags = places.into_iter().flatten();
+        flags
+            .flat_map(|flags| flags.split(','))
+            .any(|one| one == flag)
+    }
 }
 
 /// How the end of the response was to be told; decides what a cut one means.

@@ -3,6 +3,8 @@
 //! At tens of thousands of requests a second, a line for each is more than a pod should send. Nothing is left out
 //! silently: every exchange is told on its own, or in what [`Folded`] counts.
 
+use super::assertion::tally::Tally;
+use super::assertion::{Assertion, Judge, Outcome, Rules};
 use super::routes::Routes;
 use super::select::Filter;
 use super::summary::Summary;
@@ -28,6 +30,8 @@ pub struct Folding {
     pub filter: Filter,
     /// What is left out of what is told.
     pub redacted: Redacted,
+    /// What must not be; its filter and its word on probes are those of the folding.
+    pub assertions: Vec<Assertion>,
 }
 
 /// Parts of an exchange that are not told, because they may be secret.
@@ -77,6 +81,8 @@ pub struct Folded {
     pub slowest: Vec<Exchange>,
     /// How many good ones have a time to be ranked by.
     pub ranked: u64,
+    /// What they count for the assertions, in their order.
+    pub tallies: Vec<Tally>,
 }
 
 /// How it went so far.
@@ -96,6 +102,7 @@ pub struct FoldedReport<'a, R> {
     folding: Folding,
     folded: Folded,
     slowest: BinaryHeap<Reverse<Slow>>,
+    judge: Judge,
     so_far: SoFar,
     not_told: u64,
 }
@@ -137,6 +144,11 @@ impl<'a, R: Report> FoldedReport<'a, R> {
                 summary: Summary::new(folding.probes),
                 ..Folded::default()
             },
+            judge: Judge::new(Rules {
+                assertions: folding.assertions.clone(),
+                probes: folding.probes,
+                ..Rules::default()
+            }),
             folding,
             slowest: BinaryHeap::new(),
             so_far: SoFar::default(),
@@ -194,6 +206,7 @@ impl<R: Report> Sink for FoldedReport<'_, R> {
             return;
         }
         let mut redacted = None;
+        let unredacted = exchange;
         let exchange = if self.folding.redacted.any() {
             let redacted = redacted.insert(exchange.clone());
             self.folding.redacted.apply(redacted);
@@ -205,11 +218,16 @@ impl<R: Report> Sink for FoldedReport<'_, R> {
         let counts = self.folded.summary.counts(exchange);
         self.so_far.exchanges += 1;
         self.so_far.not_ok += u64::from(counts && good == Some(false));
-        let whole = self.folding.all || good != Some(true) || exchange.doubt.is_some();
+        let wanted = self.judge.wants(unredacted);
+        let whole = self.folding.all || good != Some(true) || exchange.doubt.is_some() || wanted;
         if whole && (self.room)() {
+            if wanted {
+                self.judge.example(unredacted);
+            }
             self.told.exchange(exchange);
             return;
         }
+        self.judge.exchange(unredacted);
         self.folded.summary.exchange(exchange);
         if whole {
             self.not_told += 1;
@@ -231,6 +249,7 @@ impl<R: Report> Sink for FoldedReport<'_, R> {
         }
         self.not_told += u64::from(whole);
         self.folded.summary.connection(connection);
+        self.judge.connection(connection);
     }
 }
 
@@ -251,6 +270,10 @@ impl<R: Report> Report for FoldedReport<'_, R> {
         self.told.folded(folded);
     }
 
+    fn assertions(&mut self, outcomes: &[Outcome]) {
+        self.told.assertions(outcomes);
+    }
+
     fn after_frame(&mut self) -> io::Result<()> {
         self.told.after_frame()
     }
@@ -259,6 +282,7 @@ impl<R: Report> Report for FoldedReport<'_, R> {
         let slowest = std::mem::take(&mut self.slowest).into_sorted_vec();
         let slowest = slowest.into_iter().map(|Reverse(slow)| *slow.exchange);
         self.folded.slowest = slowest.collect();
+        self.folded.tallies = self.judge.tallies();
         self.told.folded(&self.folded);
         self.told.finish(capture)
     }

@@ -82,27 +82,38 @@ impl GapValues {
         if self.count == 0 {
             return None;
         }
-        let mut sorted = self.few.clone();
-        sorted.sort_unstable();
-        let at = |percent: u64| {
-            let rank = rank(percent, self.count);
-            let nanos = match &self.many {
-                None => usize::try_from(rank - 1)
-                    .ok()
-                    .and_then(|index| sorted.get(index).copied())
-                    .unwrap_or(self.max),
-                Some(many) => many.at_rank(rank),
-            };
-            Span::from_nanos(nanos.clamp(self.min, self.max))
-        };
+        let sorted = self.sorted();
         Some(GapStats {
             count: self.count,
             min: Span::from_nanos(self.min),
-            p50: at(50),
-            p90: at(90),
-            p99: at(99),
+            p50: self.at(50, &sorted),
+            p90: self.at(90, &sorted),
+            p99: self.at(99, &sorted),
             max: Span::from_nanos(self.max),
         })
+    }
+
+    /// The value of which this share is not above it (nearest rank).
+    pub(super) fn percentile(&self, percent: u64) -> Option<Span> {
+        (self.count > 0).then(|| self.at(percent, &self.sorted()))
+    }
+
+    fn sorted(&self) -> Vec<i64> {
+        let mut sorted = self.few.clone();
+        sorted.sort_unstable();
+        sorted
+    }
+
+    fn at(&self, percent: u64, sorted: &[i64]) -> Span {
+        let rank = rank(percent, self.count);
+        let nanos = match &self.many {
+            None => usize::try_from(rank - 1)
+                .ok()
+                .and_then(|index| sorted.get(index).copied())
+                .unwrap_or(self.max),
+            Some(many) => many.at_rank(rank),
+        };
+        Span::from_nanos(nanos.clamp(self.min, self.max))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod objects;
 
+use super::assertion::Outcome;
 use super::folded::Folded;
 use super::routes::Routes;
 use super::select::Filter;
@@ -56,6 +57,7 @@ pub struct JsonReport<W: Write> {
     spool: SpooledTempFile,
     spooled: String,
     sources: Vec<Source>,
+    outcomes: Vec<Outcome>,
     started: bool,
     exchanges: u64,
     /// The first failure to write, kept until a caller can be told.
@@ -77,6 +79,7 @@ impl<W: Write> JsonReport<W> {
             spool: SpooledTempFile::new(SPOOL),
             spooled: String::new(),
             sources: Vec::new(),
+            outcomes: Vec::new(),
             started: false,
             exchanges: 0,
             error: None,
@@ -177,6 +180,12 @@ impl<W: Write> JsonReport<W> {
             objects::source(&mut self.buffer, source);
             self.buffer.push('}');
         }
+        self.buffer.push_str("],\n\"assertions\":[");
+        for (index, outcome) in self.outcomes.iter().enumerate() {
+            self.buffer.push_str(if index > 0 { ",\n{" } else { "\n{" });
+            objects::assertion(&mut self.buffer, outcome);
+            self.buffer.push('}');
+        }
         self.buffer.push_str("],\n\"capture\":{");
         self.objects.capture(&mut self.buffer, capture);
         self.buffer.push_str("},\n\"summary\":{");
@@ -189,6 +198,11 @@ impl<W: Write> JsonReport<W> {
         for (route, counted) in self.routes.sorted() {
             self.buffer.push_str("{\"type\":\"route\",");
             objects::route(&mut self.buffer, route, counted);
+            self.buffer.push_str("}\n");
+        }
+        for outcome in &self.outcomes {
+            self.buffer.push_str("{\"type\":\"assertion\",");
+            objects::assertion(&mut self.buffer, outcome);
             self.buffer.push_str("}\n");
         }
         self.buffer.push_str("{\"type\":\"capture\",");
@@ -242,7 +256,7 @@ impl<W: Write> Report for JsonReport<W> {
     }
 
     fn sources(&mut self, sources: &[Source]) {
-        self.objects.set_sources(sources.len());
+        self.objects.set_sources(sources);
         self.sources = sources.to_vec();
     }
 
@@ -252,6 +266,10 @@ impl<W: Write> Report for JsonReport<W> {
         for exchange in &folded.slowest {
             self.write_exchange(exchange);
         }
+    }
+
+    fn assertions(&mut self, outcomes: &[Outcome]) {
+        self.outcomes = outcomes.to_vec();
     }
 
     fn after_frame(&mut self) -> io::Result<()> {

@@ -9,17 +9,29 @@
 //! | [`routes`] | those counts |
 //! | [`relay`] | a report on its way from a target to the program that writes it |
 //! | [`text`] | the report for a terminal |
+//! | `junit`, `markdown` | the reports that CI shows |
 //! | [`select`] | which exchanges are wanted |
+//! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
+//! | [`many`] | several reports of the same |
+//! | [`wireshark`] | display filters for what is reported |
 //!
 //! A report is fed while the capture is read and keeps nothing that grows with the capture, except where
 //! it was asked to show everything, and then in a temporary file. It decides nothing: verdicts come from
 //! [`crate::exchange`].
 
+pub mod assertion;
 mod buckets;
 pub mod explain;
+mod facts;
 pub mod folded;
 mod gap_values;
 pub mod json;
+pub mod judged;
+#[cfg(feature = "cli")]
+pub mod junit;
+pub mod many;
+#[cfg(feature = "cli")]
+pub mod markdown;
 mod number;
 pub mod relay;
 pub mod routes;
@@ -29,6 +41,7 @@ pub mod text;
 mod timeline;
 mod timers;
 mod wire;
+pub mod wireshark;
 
 #[cfg(test)]
 mod fixtures;
@@ -36,6 +49,7 @@ mod fixtures;
 use crate::analyzer::{Sink, Totals};
 use crate::packet::FrameId;
 use crate::time::Timestamp;
+use assertion::Outcome;
 use folded::Folded;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -113,6 +127,9 @@ pub trait Report: Sink {
     /// There were exchanges and connections that the sink's methods do not tell of: these are their figures. At the end,
     /// before `finish`; from several targets several times.
     fn folded(&mut self, folded: &Folded);
+
+    /// How the assertions came out: once, before `finish`, if there were any.
+    fn assertions(&mut self, outcomes: &[Outcome]);
 
     /// The frame was analysed.
     ///

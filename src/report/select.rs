@@ -4,7 +4,7 @@
 //! them must hold; a leading `!` turns a term round. There is nothing more to it: whoever needs more has
 //! `-o jsonl` and `jq`.
 
-use crate::exchange::{Connection, Exchange, Verdict};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, FindingKind, Verdict};
 use crate::packet::Endpoint;
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 pub enum FilterError {
     /// A term without `=`, or with a name that is none.
     #[error(
-        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, client= and server= are, each with a value"
+        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, client=, server=, certainty=, finding= and envoy= are, each with a value"
     )]
     Term(String),
     /// A value that its term does not take.
@@ -48,6 +48,12 @@ enum Test {
     NoStatus,
     Verdict(Verdict),
     NotOk,
+    Certain,
+    Uncertain,
+    Doubt(Doubt),
+    AnyFinding,
+    Finding(FindingKind),
+    Envoy(&'static str),
     Host(Glob),
     RequestId(Glob),
     Client(Address),
@@ -97,6 +103,21 @@ impl Filter {
         self.terms.is_empty()
     }
 
+    /// Whether only addresses are asked about: what a connection that never opened has, too.
+    #[must_use]
+    pub fn is_about_ends(&self) -> bool {
+        self.terms.iter().all(Term::is_about_ends)
+    }
+
+    /// Whether a path, a host or a request id is asked for.
+    #[must_use]
+    pub fn asks_for_names(&self) -> bool {
+        let tests = self.terms.iter().flat_map(|term| &term.any_of);
+        let mut names =
+            tests.filter(|test| matches!(test, Test::Path(_) | Test::Host(_) | Test::RequestId(_)));
+        names.next().is_some()
+    }
+
     /// Whether this exchange is selected.
     #[must_use]
     pub fn exchange(&self, exchange: &Exchange) -> bool {
@@ -132,6 +153,9 @@ impl Term {
             "path" => |value| Ok(Test::Path(Glob(value.to_owned()))),
             "status" => status,
             "verdict" => verdict,
+            "certainty" => certainty,
+            "finding" => finding,
+            "envoy" => envoy,
             "host" => |value| Ok(Test::Host(Glob(value.to_ascii_lowercase()))),
             "request-id" => |value| Ok(Test::RequestId(Glob(value.to_ascii_lowercase()))),
             "client" => |value| address(value).map(Test::Client),
@@ -170,6 +194,10 @@ impl Test {
             Self::Server(address) => address.fits(server),
             Self::Verdict(verdict) => found == Some(*verdict),
             Self::NotOk => !matches!(found, Some(Verdict::Ok | Verdict::Upgraded)),
+            Self::Envoy(flag) => match subject {
+                Subject::Exchange(it) => it.envoy.has(flag),
+                Subject::Connection(it) => it.envoy.has(flag),
+            },
             _ => exchange.is_some_and(|exchange| self.fits_exchange(exchange)),
         }
     }
@@ -194,7 +222,14 @@ impl Test {
                 .request_id
                 .as_deref()
                 .is_some_and(|id| glob.fits(&id.to_ascii_lowercase())),
-            Self::Verdict(_) | Self::NotOk | Self::Client(_) | Self::Server(_) => false,
+            Self::Certain => exchange.doubt.is_none(),
+            Self::Uncertain => exchange.doubt.is_some(),
+            Self::Doubt(doubt) => exchange.doubt == Some(*doubt),
+            Self::AnyFinding => !exchange.findings.is_empty(),
+            Self::Finding(kind) => exchange.finding(*kind).is_some(),
+            Self::Verdict(_) | Self::NotOk | Self::Envoy(_) | Self::Client(_) | Self::Server(_) => {
+                false
+            }
         }
     }
 }
@@ -229,23 +264,73 @@ fn status(value: &str) -> Result<Test, FilterError> {
     })
 }
 
+/// The one of `all` that is called `value`, or what is allowed.
+fn named<T: Copy>(
+    value: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+    (what, more): (&str, &[&str]),
+) -> Result<T, FilterError> {
+    let found = all.iter().copied().find(|one| name(*one) == value);
+    found.ok_or_else(|| {
+        let names = more.iter().copied().chain(all.iter().map(|one| name(*one)));
+        let names: Vec<&str> = names.collect();
+        FilterError::Value {
+            value: value.to_owned(),
+            expected: format!("{what}: {} are", names.join(", ")),
+        }
+    })
+}
+
 fn verdict(value: &str) -> Result<Test, FilterError> {
     if value == "not-ok" {
         return Ok(Test::NotOk);
     }
-    let found = Verdict::ALL
-        .into_iter()
-        .find(|verdict| verdict.name() == value);
-    found.map(Test::Verdict).ok_or_else(|| {
-        let names: Vec<&str> = Verdict::ALL
-            .into_iter()
-            .map(|verdict| verdict.name())
-            .collect();
-        FilterError::Value {
-            value: value.to_owned(),
-            expected: format!("a verdict: not-ok, {} are", names.join(", ")),
-        }
-    })
+    named(
+        value,
+        &Verdict::ALL,
+        Verdict::name,
+        ("a verdict", &["not-ok"]),
+    )
+    .map(Test::Verdict)
+}
+
+fn certainty(value: &str) -> Result<Test, FilterError> {
+    match value {
+        "certain" => Ok(Test::Certain),
+        "uncertain" => Ok(Test::Uncertain),
+        _ => named(
+            value,
+            &Doubt::ALL,
+            Doubt::name,
+            ("a certainty", &["certain", "uncertain"]),
+        )
+        .map(Test::Doubt),
+    }
+}
+
+fn finding(value: &str) -> Result<Test, FilterError> {
+    if value == "any" {
+        return Ok(Test::AnyFinding);
+    }
+    named(
+        value,
+        &FindingKind::ALL,
+        FindingKind::name,
+        ("a finding", &["any"]),
+    )
+    .map(Test::Finding)
+}
+
+fn envoy(value: &str) -> Result<Test, FilterError> {
+    let flags = EnvoyFlags::KNOWN;
+    named(
+        value,
+        &flags,
+        |flag| flag,
+        ("a response flag that meshsniff expects", &[]),
+    )
+    .map(Test::Envoy)
 }
 
 fn address(value: &str) -> Result<Address, FilterError> {
@@ -324,6 +409,11 @@ mod tests {
             "status=!5xx,404",
             "verdict=client-gave-up,ok",
             "verdict=not-ok",
+            "certainty=certain",
+            "certainty!=uncertain,snaplen",
+            "finding=any",
+            "finding=late-response",
+            "envoy=UT",
             "host=CATALOG",
             "host=cat*",
             "request-id=D3BF*",

@@ -8,11 +8,13 @@ mod overview;
 mod paint;
 mod timeline;
 
+use super::assertion::Outcome;
+use super::facts::Facts;
 use super::folded::Folded;
-use super::routes::Routes;
 use super::select::Filter;
 use super::summary::Summary;
-use super::{Capture, Comments, Report, Source, wire};
+use super::wireshark::Numbering;
+use super::{Capture, Report, Source};
 use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
@@ -55,6 +57,29 @@ impl Default for TextOptions {
     }
 }
 
+pub(super) use timeline::request;
+
+/// An exchange's timeline without colour, for reports of other formats.
+pub(super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
+    plain_canvas(facts, exchange.start()).exchange(out, exchange);
+}
+
+/// The same of a connection that never opened.
+pub(super) fn plain_connection(out: &mut String, facts: &Facts, connection: &Connection) {
+    plain_canvas(facts, connection.first.time).connection(out, connection);
+}
+
+fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
+    Canvas {
+        paint: Paint { colour: false },
+        width: 100,
+        origin: facts.origin.unwrap_or(first),
+        sources: &facts.names,
+        comments: &facts.comments,
+        numbering: Numbering::of(&facts.sources),
+    }
+}
+
 /// Bytes of timelines that are kept in memory and sorted.
 const SORTED: usize = 8 << 20;
 /// Bytes of the others that wait in memory rather than in a file.
@@ -77,13 +102,7 @@ struct Blocks {
 pub struct TextReport<W: Write> {
     out: W,
     options: TextOptions,
-    summary: Summary,
-    routes: Routes,
-    sources: Vec<Source>,
-    /// Names of the sources, made safe; empty if there is but one.
-    names: Vec<String>,
-    comments: Comments,
-    origin: Option<Timestamp>,
+    facts: Facts,
     /// Exchanges of the current frame, whose comment may not be known yet.
     fresh: Vec<Exchange>,
     blocks: Blocks,
@@ -99,13 +118,8 @@ impl<W: Write> TextReport<W> {
     pub fn new(out: W, options: TextOptions) -> Self {
         Self {
             out,
-            summary: Summary::new(options.probes),
+            facts: Facts::new(options.filter.clone(), options.probes),
             options,
-            routes: Routes::default(),
-            sources: Vec::new(),
-            names: Vec::new(),
-            comments: Comments::default(),
-            origin: None,
             fresh: Vec::new(),
             blocks: Blocks {
                 sorted: Vec::new(),
@@ -123,7 +137,7 @@ impl<W: Write> TextReport<W> {
 
     /// The figures so far.
     pub const fn summary(&self) -> &Summary {
-        &self.summary
+        &self.facts.summary
     }
 
     const fn paint(&self) -> Paint {
@@ -136,9 +150,10 @@ impl<W: Write> TextReport<W> {
         Canvas {
             paint: self.paint(),
             width: self.options.width,
-            origin: self.origin.unwrap_or(first),
-            sources: &self.names,
-            comments: &self.comments,
+            origin: self.facts.origin.unwrap_or(first),
+            sources: &self.facts.names,
+            comments: &self.facts.comments,
+            numbering: Numbering::of(&self.facts.sources),
         }
     }
 
@@ -207,7 +222,7 @@ impl<W: Write> TextReport<W> {
         }
         self.out.write_all(head.as_bytes())?;
         // Frames of several live targets have no common order but time.
-        let several = self.sources.len() > 1;
+        let several = self.facts.sources.len() > 1;
         blocks
             .sorted
             .sort_by_key(|(first, _)| (several.then_some(first.time), first.order));
@@ -231,8 +246,8 @@ impl<W: Write> TextReport<W> {
 
     fn write_slowest(&mut self) -> io::Result<()> {
         let mut text = String::new();
-        let [good, not_good, unknown] = self.summary.goodness;
-        if good > 0 && not_good + unknown + self.summary.connects_failed() == 0 {
+        let [good, not_good, unknown] = self.facts.summary.goodness;
+        if good > 0 && not_good + unknown + self.facts.summary.connects_failed() == 0 {
             self.paint()
                 .push(&mut text, Ink::Good, "Every exchange went well.");
             text.push_str("\n\n");
@@ -270,12 +285,7 @@ impl<W: Write> TextReport<W> {
 
 impl<W: Write> Sink for TextReport<W> {
     fn exchange(&mut self, exchange: &Exchange) {
-        if !self.options.filter.exchange(exchange) {
-            self.summary.left_out();
-            return;
-        }
-        self.summary.exchange(exchange);
-        if !self.summary.counts(exchange) {
+        if !self.facts.exchange(exchange) {
             return;
         }
         let good = exchange.good();
@@ -293,10 +303,9 @@ impl<W: Write> Sink for TextReport<W> {
     }
 
     fn connection(&mut self, connection: &Connection) {
-        if !self.options.filter.connection(connection) {
+        if !self.facts.connection(connection) {
             return;
         }
-        self.summary.connection(connection);
         if connection.verdict.is_some() && self.has_room() {
             let mut block = String::new();
             self.canvas(connection.first.time)
@@ -308,32 +317,27 @@ impl<W: Write> Sink for TextReport<W> {
 
 impl<W: Write> Report for TextReport<W> {
     fn begin(&mut self, _frame: FrameId, time: Timestamp) {
-        self.origin.get_or_insert(time);
+        self.facts.begin(time);
     }
 
     fn comment(&mut self, frame: FrameId, text: &str) {
-        self.comments.add(frame, text);
+        self.facts.comment(frame, text);
     }
 
     fn sources(&mut self, sources: &[Source]) {
-        self.sources = sources.to_vec();
-        self.names.clear();
-        if sources.len() > 1 {
-            self.names.extend(sources.iter().map(|source| {
-                let mut name = String::new();
-                wire::shown(&mut name, &source.name, 40);
-                name
-            }));
-        }
+        self.facts.sources(sources);
     }
 
     fn folded(&mut self, folded: &Folded) {
-        self.summary.merge(&folded.summary);
-        self.routes.merge(&folded.routes);
+        self.facts.folded(folded);
         self.ranked = self.ranked.saturating_add(folded.ranked);
         for exchange in &folded.slowest {
             self.rank(exchange);
         }
+    }
+
+    fn assertions(&mut self, outcomes: &[Outcome]) {
+        self.facts.assertions(outcomes);
     }
 
     fn after_frame(&mut self) -> io::Result<()> {
@@ -351,10 +355,16 @@ impl<W: Write> Report for TextReport<W> {
             &mut head,
             self.paint(),
             self.options.width,
-            &self.sources,
+            &self.facts.sources,
             capture,
-            &self.summary,
-            &self.routes,
+            &self.facts.summary,
+            &self.facts.routes,
+        );
+        overview::assertions(
+            &mut head,
+            self.paint(),
+            self.options.width,
+            &self.facts.outcomes,
         );
         self.out.write_all(head.as_bytes())?;
         self.write_blocks()?;

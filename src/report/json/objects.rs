@@ -3,9 +3,11 @@
 //! Every function pushes the inside of one object, so that a `type` can be put before it. Field names and
 //! their order are those of the documentation.
 
+use super::super::assertion::Outcome;
 use super::super::routes::{Counted, Route};
 use super::super::summary::{GapStats, Summary};
 use super::super::timeline::{self, Event, EventKind};
+use super::super::wireshark::{self, Numbering};
 use super::super::{Capture, Comments, Source, explain, number, wire};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Gaps, Verdict};
 use crate::packet::FrameId;
@@ -20,6 +22,7 @@ pub(super) struct Objects {
     /// The frame being analysed, whose comment may not be known yet.
     current: FrameId,
     many_sources: bool,
+    numbering: Option<Numbering>,
     comments: Comments,
     /// Whether a comment on the current frame came after an exchange was written.
     commented: bool,
@@ -35,8 +38,9 @@ impl Objects {
         self.origin.get_or_insert(time);
     }
 
-    pub(super) const fn set_sources(&mut self, count: usize) {
-        self.many_sources = count > 1;
+    pub(super) fn set_sources(&mut self, sources: &[Source]) {
+        self.many_sources = sources.len() > 1;
+        self.numbering = Some(Numbering::of(sources));
     }
 
     pub(super) fn comment(&mut self, frame: FrameId, text: &str) {
@@ -138,6 +142,14 @@ impl Objects {
         explain::exchange(&mut self.sentence, exchange);
         out.push_str(",\"explanation\":");
         wire::json(out, &self.sentence);
+        out.push_str(",\"display_filter\":\"");
+        // Names, numbers and signs of the program's own: there is nothing to escape.
+        wireshark::exchange(out, exchange, self.numbering());
+        out.push('"');
+    }
+
+    fn numbering(&self) -> Numbering {
+        self.numbering.unwrap_or(Numbering::Ends)
     }
 
     fn events(&mut self, out: &mut String, exchange: &Exchange) {
@@ -247,6 +259,9 @@ impl Objects {
         } else {
             wire::json(out, &self.sentence);
         }
+        out.push_str(",\"display_filter\":\"");
+        wireshark::connection(out, connection, self.numbering());
+        out.push('"');
     }
 
     pub(super) fn capture(&mut self, out: &mut String, capture: &Capture) {
@@ -319,6 +334,36 @@ pub(super) fn source(out: &mut String, source: &Source) {
     for (index, interface) in source.interfaces.iter().enumerate() {
         comma(out, index);
         wire::json(out, interface);
+    }
+    out.push(']');
+}
+
+pub(super) fn assertion(out: &mut String, outcome: &Outcome) {
+    out.push_str("\"assertion\":");
+    wire::json(out, &outcome.assertion);
+    out.push_str(",\"outcome\":\"");
+    out.push_str(outcome.name());
+    out.push_str("\",\"observed\":");
+    wire::json(out, &outcome.observed);
+    for (name, ids) in [
+        (
+            ",\"exchanges\":[",
+            outcome
+                .exchanges
+                .iter()
+                .map(|one| one.id)
+                .collect::<Vec<_>>(),
+        ),
+        (
+            "],\"connections\":[",
+            outcome.connections.iter().map(|one| one.id).collect(),
+        ),
+    ] {
+        out.push_str(name);
+        for (index, id) in ids.into_iter().enumerate() {
+            comma(out, index);
+            number::unsigned(out, id);
+        }
     }
     out.push(']');
 }

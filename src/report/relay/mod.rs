@@ -31,6 +31,7 @@ pub use writer::RelayWriter;
 
 #[cfg(doc)]
 use super::Report;
+use super::assertion::tally::TallyPart;
 use super::routes::RouteRow;
 use super::summary::parts::Part;
 use super::{Capture, Source};
@@ -41,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The number of this form, which the first line carries.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver refuses them as well.
 pub const LONGEST_LINE: usize = 1 << 20;
@@ -87,6 +88,7 @@ enum Item<'a> {
     Route(RouteRow),
     Slow(Cow<'a, Exchange>),
     Ranked(u64),
+    Tally(TallyPart),
     Capture(Cow<'a, Capture>),
     End(Cow<'a, End>),
 }

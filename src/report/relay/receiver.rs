@@ -1,5 +1,6 @@
 //! The side of whoever reads the report.
 
+use super::super::assertion::tally;
 use super::super::folded::Folded;
 use super::super::{Capture, Report, Source};
 use super::check::{self, Checked};
@@ -346,6 +347,10 @@ impl Receiver {
             Item::Ranked(ranked) => {
                 check::count(ranked).map_err(wrong)?;
                 self.folded.ranked = ranked;
+            }
+            Item::Tally(part) => {
+                let taken = tally::take_part(&mut self.folded.tallies, part);
+                taken.map_err(|error| RelayError::Wrong(error.to_string()))?;
             }
             Item::Capture(capture) => {
                 check::capture(&capture).map_err(wrong)?;

@@ -1,5 +1,6 @@
 //! The target's side.
 
+use super::super::assertion::{Outcome, tally};
 use super::super::folded::Folded;
 use super::super::{Capture, Report, Source};
 use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
@@ -189,10 +190,16 @@ impl<W: Write> Report for RelayWriter<W> {
             self.item(&Item::Route(row));
         }
         self.item(&Item::Ranked(folded.ranked));
+        for part in tally::parts(&folded.tallies) {
+            self.item(&Item::Tally(part));
+        }
         for exchange in &folded.slowest {
             self.item(&Item::Slow(Cow::Borrowed(exchange)));
         }
     }
+
+    /// They are held against what was told and folded where the relay is read.
+    fn assertions(&mut self, _outcomes: &[Outcome]) {}
 
     fn after_frame(&mut self) -> io::Result<()> {
         if self.told {

@@ -29,25 +29,12 @@ pub enum Part {
     Served(Vec<(Endpoint, SuccessRate)>),
     /// Failed connects by server.
     Unreachable(Vec<(Endpoint, u64)>),
-    /// Ends of a gap, and its values while they are few.
+    /// Values of a gap.
     Gap {
         /// Its index in [`Gaps::NAMES`].
         gap: u8,
-        /// The shortest, in nanoseconds.
-        min: i64,
-        /// The longest.
-        max: i64,
-        /// The values, if they are few.
-        few: Vec<i64>,
-    },
-    /// Buckets of the gap whose [`Part::Gap`] came before.
-    Buckets {
-        /// Its index in [`Gaps::NAMES`].
-        gap: u8,
-        /// Whether these are the values below zero, by magnitude.
-        below: bool,
-        /// Index and count of each bucket.
-        counts: Vec<(u32, u64)>,
+        /// Some of its values.
+        values: ValuesPart,
     },
     /// Closes among which there may be a timer.
     Closes {
@@ -58,10 +45,38 @@ pub enum Part {
     },
 }
 
+/// A part of the values of one gap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ValuesPart {
+    /// The ends of a gap, and its values while they are few.
+    Values {
+        /// The shortest, in nanoseconds.
+        min: i64,
+        /// The longest.
+        max: i64,
+        /// The values, if they are few.
+        few: Vec<i64>,
+    },
+    /// Buckets of the gap whose [`ValuesPart::Values`] came before.
+    Buckets {
+        /// Whether these are the values below zero, by magnitude.
+        below: bool,
+        /// Index and count of each bucket.
+        counts: Vec<(u32, u64)>,
+    },
+}
+
 /// A part that no summary has, with what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongPart(&'static str);
+
+impl WrongPart {
+    pub(crate) const fn new(wrong: &'static str) -> Self {
+        Self(wrong)
+    }
+}
 
 fn ensure(right: bool, wrong: &'static str) -> Result<(), WrongPart> {
     if right { Ok(()) } else { Err(WrongPart(wrong)) }
@@ -79,24 +94,8 @@ impl Summary {
         parts.extend((!served.is_empty()).then_some(Part::Served(served)));
         parts.extend((!unreachable.is_empty()).then_some(Part::Unreachable(unreachable)));
         for (gap, values) in (0..).zip(&self.gaps) {
-            if values.count == 0 {
-                continue;
-            }
-            parts.push(Part::Gap {
-                gap,
-                min: values.min,
-                max: values.max,
-                few: values.few.clone(),
-            });
-            let Some(many) = &values.many else { continue };
-            for (below, buckets) in [(true, &many.below), (false, &many.rest)] {
-                let counts: Vec<_> = buckets.pairs().collect();
-                parts.extend(counts.chunks(MOST_ENTRIES).map(|counts| Part::Buckets {
-                    gap,
-                    below,
-                    counts: counts.to_vec(),
-                }));
-            }
+            let values = values.parts().into_iter();
+            parts.extend(values.map(|values| Part::Gap { gap, values }));
         }
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
@@ -121,11 +120,7 @@ impl Summary {
             Part::Counts(counts) => self.take_counts(&counts),
             Part::Served(rows) => self.take_served(&rows),
             Part::Unreachable(rows) => self.take_unreachable(&rows),
-            Part::Gap { gap, min, max, few } => self.gap_mut(gap)?.take(min, max, few),
-            Part::Buckets { gap, below, counts } => {
-                ensure(counts.len() <= MOST_ENTRIES, "too many buckets")?;
-                self.gap_mut(gap)?.take_buckets(below, &counts)
-            }
+            Part::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
             Part::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }
     }
@@ -189,6 +184,42 @@ impl Summary {
 }
 
 impl GapValues {
+    /// All values, in the order in which [`GapValues::take_part`] wants them; nothing if there is none.
+    pub(crate) fn parts(&self) -> Vec<ValuesPart> {
+        if self.count == 0 {
+            return Vec::new();
+        }
+        let mut parts = vec![ValuesPart::Values {
+            min: self.min,
+            max: self.max,
+            few: self.few.clone(),
+        }];
+        let Some(many) = &self.many else { return parts };
+        for (below, buckets) in [(true, &many.below), (false, &many.rest)] {
+            let counts: Vec<_> = buckets.pairs().collect();
+            parts.extend(
+                counts
+                    .chunks(MOST_ENTRIES)
+                    .map(|counts| ValuesPart::Buckets {
+                        below,
+                        counts: counts.to_vec(),
+                    }),
+            );
+        }
+        parts
+    }
+
+    /// Takes in a part of what one other holds.
+    pub(crate) fn take_part(&mut self, part: ValuesPart) -> Result<(), WrongPart> {
+        match part {
+            ValuesPart::Values { min, max, few } => self.take(min, max, few),
+            ValuesPart::Buckets { below, counts } => {
+                ensure(counts.len() <= MOST_ENTRIES, "too many buckets")?;
+                self.take_buckets(below, &counts)
+            }
+        }
+    }
+
     fn take(&mut self, min: i64, max: i64, few: Vec<i64>) -> Result<(), WrongPart> {
         ensure(self.count == 0 && self.many.is_none(), "a gap twice")?;
         ensure(few.len() <= Self::FEW, "too many values")?;
@@ -323,9 +354,11 @@ mod tests {
         };
         let gap = |gap, min, max, few: &[i64]| Part::Gap {
             gap,
-            min,
-            max,
-            few: few.to_vec(),
+            values: ValuesPart::Values {
+                min,
+                max,
+                few: few.to_vec(),
+            },
         };
         let counts = Summary::default().plain_counts().count();
         for wrong in [
@@ -339,10 +372,12 @@ mod tests {
             gap(0, 1, 0, &[]),
             gap(0, 0, 1, &[2]),
             gap(0, i64::MIN, 0, &[0]),
-            Part::Buckets {
+            Part::Gap {
                 gap: 0,
-                below: false,
-                counts: vec![(0, 1)],
+                values: ValuesPart::Buckets {
+                    below: false,
+                    counts: vec![(0, 1)],
+                },
             },
         ] {
             assert!(

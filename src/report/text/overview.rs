@@ -1,5 +1,6 @@
 //! The head of the text report: what was read, how it went, what to know before believing it.
 
+use super::super::assertion::Outcome;
 use super::super::routes::{Counted, Route, Routes};
 use super::super::summary::{SuccessRate, Summary, Timer};
 use super::super::{Capture, Source, number, wire};
@@ -33,6 +34,32 @@ pub(super) fn push(
     answers(out, summary);
     routes(out, paint, folded);
     notes(out, paint, width, capture, summary);
+    out.push('\n');
+}
+
+/// Pushes how the assertions came out.
+pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes: &[Outcome]) {
+    if outcomes.is_empty() {
+        return;
+    }
+    paint.push(out, Ink::Bold, "Assertions");
+    out.push_str("\n\n");
+    let widest = outcomes.iter().map(|one| columns(&one.assertion)).max();
+    let widest = widest.unwrap_or(0).min(width / 2);
+    for outcome in outcomes {
+        let (sign, ink) = if outcome.passed() {
+            ("  ✓ ", Ink::Good)
+        } else {
+            ("  ✗ ", Ink::Bad)
+        };
+        paint.push(out, ink, sign);
+        let mut assertion = String::new();
+        wire::shown(&mut assertion, &outcome.assertion, usize::MAX);
+        left(out, &assertion, widest);
+        out.push_str("   ");
+        out.push_str(&outcome.observed);
+        out.push('\n');
+    }
     out.push('\n');
 }
 

@@ -12,6 +12,7 @@
 //! Events of one frame share a line. The gap beside a line is the one that ends there.
 
 use super::super::timeline::{self, Event, EventKind};
+use super::super::wireshark::{self, Numbering};
 use super::super::{Comments, explain, number, wire};
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
@@ -40,6 +41,7 @@ pub(super) struct Canvas<'a> {
     /// Names of the sources, if there are several.
     pub(super) sources: &'a [String],
     pub(super) comments: &'a Comments,
+    pub(super) numbering: Numbering,
 }
 
 /// A line of the timeline: what one frame did.
@@ -72,6 +74,18 @@ impl Canvas<'_> {
         let mut sentence = String::new();
         explain::exchange(&mut sentence, exchange);
         wrapped(out, &sentence, 2, self.width);
+        if exchange.good() != Some(true) {
+            self.wireshark(out, |filter| {
+                wireshark::exchange(filter, exchange, self.numbering);
+            });
+        }
+        out.push('\n');
+    }
+
+    fn wireshark(&self, out: &mut String, push: impl FnOnce(&mut String)) {
+        let mut line = String::from("  Wireshark: ");
+        push(&mut line);
+        self.paint.push(out, Ink::Dim, &line);
         out.push('\n');
     }
 
@@ -112,6 +126,9 @@ impl Canvas<'_> {
         let mut sentence = String::new();
         explain::connection(&mut sentence, connection);
         wrapped(out, &sentence, 2, self.width);
+        self.wireshark(out, |filter| {
+            wireshark::connection(filter, connection, self.numbering);
+        });
         out.push('\n');
     }
 
@@ -318,7 +335,7 @@ const ARROW: usize = 16;
 pub(super) const STATUS: usize = 9;
 
 /// `GET /items`, or what is left of it.
-pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
+pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {

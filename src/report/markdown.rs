@@ -1,0 +1,320 @@
+//! `-o markdown`: what a pull request or a GitHub step summary shows.
+//!
+//! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced by more backticks than it
+//! has, so that nothing in it is markup.
+
+use super::facts::Facts;
+use super::folded::Folded;
+use super::select::Filter;
+use super::{Capture, Report, Source, number, text, wire};
+use crate::analyzer::Sink;
+use crate::exchange::{Connection, Exchange, Side, Verdict};
+use crate::packet::FrameId;
+use crate::time::Timestamp;
+use std::io::{self, Write};
+
+/// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
+const MOST_TIMELINES: usize = 20;
+/// Rows of a table.
+const MOST_ROWS: usize = 20;
+/// Characters of a path in a table.
+const LONGEST_PATH: usize = 80;
+
+/// A report for a page that renders Markdown.
+pub struct MarkdownReport<W: Write> {
+    out: W,
+    facts: Facts,
+    /// The first ones that did not go well.
+    exchanges: Vec<Exchange>,
+    connections: Vec<Connection>,
+    left_out: u64,
+}
+
+impl<W: Write> MarkdownReport<W> {
+    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like everybody else.
+    pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
+        Self {
+            out,
+            facts: Facts::new(filter, with_probes),
+            exchanges: Vec::new(),
+            connections: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        let room = self.exchanges.len() + self.connections.len() < MOST_TIMELINES;
+        self.left_out += u64::from(!room);
+        room
+    }
+
+    fn head(&self, out: &mut String, capture: &Capture) {
+        let summary = &self.facts.summary;
+        let failed = self.facts.outcomes.iter().filter(|one| !one.passed());
+        let failed = failed.count() as u64;
+        out.push_str("## ");
+        if failed > 0 {
+            out.push_str("❌ ");
+            counted(out, failed, "assertion");
+            out.push_str(" failed\n\n");
+        } else if !capture.errors.is_empty() {
+            out.push_str("⚠️ The report is not whole\n\n");
+        } else if !self.facts.outcomes.is_empty() {
+            out.push_str("✅ Every assertion passed\n\n");
+        } else {
+            counted(out, summary.exchanges, "exchange");
+            out.push_str("\n\n");
+        }
+        for (index, source) in self.facts.sources.iter().take(MOST_ROWS).enumerate() {
+            if index > 0 {
+                out.push_str(", ");
+            }
+            code(out, &source.name, LONGEST_PATH);
+        }
+        if !self.facts.sources.is_empty() {
+            out.push_str(": ");
+        }
+        counted(out, capture.totals.frames, "frame");
+        out.push_str(", ");
+        counted(out, summary.exchanges, "exchange");
+        let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
+        for (verdict, count) in verdicts.filter(|(_, count)| *count > 0) {
+            out.push_str(", ");
+            number::grouped(out, count);
+            out.push_str(" `");
+            out.push_str(verdict.name());
+            out.push('`');
+        }
+        if summary.connects_failed() > 0 {
+            out.push_str(", ");
+            counted(out, summary.connects_failed(), "connection");
+            out.push_str(" that never opened");
+        }
+        out.push_str(".\n\n");
+        for error in &capture.errors {
+            out.push_str("- ⚠️ ");
+            code(out, error, 400);
+            out.push('\n');
+        }
+        if let Some(dropped @ 1..) = capture.dropped {
+            out.push_str("- ⚠️ the kernel lost ");
+            counted(out, dropped, "packet");
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+
+    fn outcomes(&self, out: &mut String) {
+        if self.facts.outcomes.is_empty() {
+            return;
+        }
+        out.push_str("| | must not be | what was seen |\n|---|---|---|\n");
+        for outcome in &self.facts.outcomes {
+            out.push_str(if outcome.passed() {
+                "| ✅ | "
+            } else {
+                "| ❌ | "
+            });
+            cell(out, &outcome.assertion, 200);
+            out.push_str(" | ");
+            // Figures and words of the program's own.
+            out.push_str(&outcome.observed);
+            out.push_str(" |\n");
+        }
+        out.push('\n');
+    }
+
+    fn rates(&self, out: &mut String) {
+        let mut rates = self.facts.summary.success_rates();
+        if rates.is_empty() {
+            return;
+        }
+        rates.sort_by_key(|(_, rate)| std::cmp::Reverse(rate.counted));
+        out.push_str("| server | exchanges | the client's success rate | the server's |\n|---|--:|--:|--:|\n");
+        for (server, rate) in rates.iter().take(MOST_ROWS) {
+            out.push_str("| `");
+            number::endpoint(out, *server);
+            out.push_str("` | ");
+            number::grouped(out, rate.counted);
+            for good in [rate.good, rate.server_good()] {
+                out.push_str(" | ");
+                if !number::percent(out, good, rate.counted) {
+                    out.push('–');
+                }
+            }
+            out.push_str(" |\n");
+        }
+        more(out, rates.len(), MOST_ROWS);
+        out.push('\n');
+    }
+
+    fn timers(&self, out: &mut String) {
+        for timer in self.facts.summary.timers().iter().take(MOST_ROWS) {
+            out.push_str("- ⏱ `");
+            number::endpoint(out, timer.server);
+            out.push_str("`: ");
+            number::grouped(out, timer.count);
+            out.push_str(match timer.closed_by {
+                Side::Client => " give-ups at ",
+                Side::Server => " closes by the server at ",
+            });
+            number::millis(out, timer.min);
+            out.push('–');
+            number::millis(out, timer.max);
+            out.push_str(" ms: a timer");
+            if let Some(guess) = timer.guess {
+                out.push_str(", probably ");
+                number::timeout(out, guess);
+            }
+            out.push_str("\n\n");
+        }
+    }
+
+    fn timelines(&self, out: &mut String) {
+        for exchange in &self.exchanges {
+            let mut title = String::new();
+            text::request(&mut title, exchange, LONGEST_PATH);
+            let mut timeline = String::new();
+            text::plain_timeline(&mut timeline, &self.facts, exchange);
+            details(out, exchange.verdict, &title, &timeline);
+        }
+        for connection in &self.connections {
+            let Some(verdict) = connection.verdict else {
+                continue;
+            };
+            let mut title = String::new();
+            number::endpoint(&mut title, connection.server);
+            let mut timeline = String::new();
+            text::plain_connection(&mut timeline, &self.facts, connection);
+            details(out, verdict, &title, &timeline);
+        }
+        if self.left_out > 0 {
+            out.push_str("… and ");
+            number::grouped(out, self.left_out);
+            out.push_str(" more that did not go well.\n");
+        }
+    }
+}
+
+/// A timeline that opens when its title is clicked.
+fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
+    out.push_str("<details><summary><code>");
+    html(out, verdict.name());
+    out.push_str("</code> <code>");
+    html(out, title);
+    out.push_str("</code></summary>\n\n");
+    let fence = "`".repeat(longest_run(timeline).max(2) + 1);
+    out.push_str(&fence);
+    out.push_str("text\n");
+    out.push_str(timeline.trim_end());
+    out.push('\n');
+    out.push_str(&fence);
+    out.push_str("\n\n</details>\n\n");
+}
+
+/// Pushes text as HTML: a `summary` element is none of Markdown's.
+fn html(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+}
+
+fn longest_run(text: &str) -> usize {
+    let runs = text.split(|c| c != '`').map(str::len);
+    runs.max().unwrap_or(0)
+}
+
+/// Pushes a code span (GFM 6.3), in which nothing is markup.
+fn code(out: &mut String, text: &str, most: usize) {
+    let mut shown = String::new();
+    wire::shown(&mut shown, text, most);
+    let fence = "`".repeat(longest_run(&shown) + 1);
+    // A blank at each end, which a reader does not see, keeps backticks of the text from the fence.
+    out.push_str(&fence);
+    out.push(' ');
+    out.push_str(&shown);
+    out.push(' ');
+    out.push_str(&fence);
+}
+
+/// A code span in a table, where a bar ends a cell even in code.
+fn cell(out: &mut String, text: &str, most: usize) {
+    let mut span = String::new();
+    code(&mut span, text, most);
+    out.push_str(&span.replace('|', "\\|"));
+}
+
+fn counted(out: &mut String, count: u64, what: &str) {
+    number::grouped(out, count);
+    out.push(' ');
+    out.push_str(what);
+    if count != 1 {
+        out.push('s');
+    }
+}
+
+fn more(out: &mut String, all: usize, shown: usize) {
+    if all > shown {
+        out.push_str("\n… and ");
+        number::grouped(out, (all - shown) as u64);
+        out.push_str(" more.\n");
+    }
+}
+
+impl<W: Write> Sink for MarkdownReport<W> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        if self.facts.exchange(exchange) && exchange.good() == Some(false) && self.has_room() {
+            self.exchanges.push(exchange.clone());
+        }
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        if self.facts.connection(connection) && connection.verdict.is_some() && self.has_room() {
+            self.connections.push(connection.clone());
+        }
+    }
+}
+
+impl<W: Write> Report for MarkdownReport<W> {
+    fn begin(&mut self, _frame: FrameId, time: Timestamp) {
+        self.facts.begin(time);
+    }
+
+    fn comment(&mut self, frame: FrameId, text: &str) {
+        self.facts.comment(frame, text);
+    }
+
+    fn sources(&mut self, sources: &[Source]) {
+        self.facts.sources(sources);
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        self.facts.folded(folded);
+    }
+
+    fn assertions(&mut self, outcomes: &[super::assertion::Outcome]) {
+        self.facts.assertions(outcomes);
+    }
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
+        let mut out = String::new();
+        self.head(&mut out, capture);
+        self.outcomes(&mut out);
+        self.rates(&mut out);
+        self.timers(&mut out);
+        self.timelines(&mut out);
+        self.out.write_all(out.as_bytes())?;
+        self.out.flush()
+    }
+}
