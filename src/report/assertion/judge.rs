@@ -144,16 +144,18 @@ impl Judge {
             if verdict == Verdict::NoTraffic && self.rules.allow_no_traffic {
                 verdict = Verdict::Passed;
             }
-            let failed = verdict == Verdict::Failed;
-            Outcome {
+            let mut outcome = Outcome {
                 assertion: assertion.typed.clone(),
                 verdict,
                 observed,
-                exchanges: failed.then(|| check.exchanges.clone()).unwrap_or_default(),
-                connections: failed
-                    .then(|| check.connections.clone())
-                    .unwrap_or_default(),
+                exchanges: Vec::new(),
+                connections: Vec::new(),
+            };
+            if verdict == Verdict::Failed {
+                outcome.exchanges.clone_from(&check.exchanges);
+                outcome.connections.clone_from(&check.connections);
             }
+            outcome
         });
         judged.collect()
     }
