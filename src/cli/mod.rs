@@ -6,6 +6,7 @@
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | the formats of a report behind one type, and their files |
+//! | `annotate` | `annotate`: a capture with the verdicts as packet comments |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -21,6 +22,7 @@
 //!
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an assertion failed.
 
+mod annotate;
 mod args;
 mod capture;
 mod cleanup;
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
+        Command::Annotate(args) => annotate::run(args),
         Command::Capture(args) => capture::run(*args).map(Done::from),
         Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
         Command::Completion(args) => completion::run(&args).map(Done::from),

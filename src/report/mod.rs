@@ -12,6 +12,7 @@
 //! | `junit`, `markdown` | the reports that CI shows |
 //! | [`select`] | which exchanges are wanted |
 //! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
+//! | `annotations` | what is said of single frames, for Wireshark |
 //! | [`many`] | several reports of the same |
 //! | [`wireshark`] | display filters for what is reported |
 //!
@@ -19,6 +20,8 @@
 //! it was asked to show everything, and then in a temporary file. It decides nothing: verdicts come from
 //! [`crate::exchange`].
 
+#[cfg(feature = "cli")]
+pub mod annotations;
 pub mod assertion;
 mod buckets;
 pub mod explain;

@@ -57,7 +57,7 @@ impl Default for TextOptions {
     }
 }
 
-pub(super) use timeline::request;
+pub(super) use timeline::{frames_in_words, request};
 
 /// An exchange's timeline without colour, for reports of other formats.
 pub(super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
