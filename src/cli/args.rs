@@ -7,6 +7,7 @@ use super::cluster::ClusterArgs;
 use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
+use super::follow::FollowArgs;
 use super::formats::{Format, Look, Output, OutputParser};
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
@@ -45,6 +46,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Report(Box<ReportArgs>),
     Annotate(AnnotateArgs),
+    Follow(FollowArgs),
     Capture(Box<CaptureArgs>),
     Cleanup(CleanupArgs),
     Doctor(Box<DoctorArgs>),
@@ -160,7 +162,7 @@ pub(super) struct ReportArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum When {
+pub(super) enum When {
     Auto,
     Always,
     Never,
@@ -304,11 +306,7 @@ impl ReportArgs {
             limit,
             filter,
             probes: self.probes,
-            colour: match self.color {
-                When::Always => true,
-                When::Never => false,
-                When::Auto => colour_is_welcome(),
-            },
+            colour: colour(self.color),
             live: no_input || stdins > 0 || local || named,
         };
         let mut options = ReportOptions {
@@ -439,6 +437,15 @@ fn wrong(kind: ErrorKind, sentence: &str) -> clap::Error {
     match command.find_subcommand_mut("report") {
         Some(report) => report.error(kind, sentence),
         None => command.error(kind, sentence),
+    }
+}
+
+/// Whether to write colour.
+pub(super) fn colour(when: When) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => colour_is_welcome(),
     }
 }
 

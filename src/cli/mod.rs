@@ -7,6 +7,7 @@
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | the formats of a report behind one type, and their files |
 //! | `annotate` | `annotate`: a capture with the verdicts as packet comments |
+//! | `follow` | `follow`: one conversation as text |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -30,6 +31,7 @@ mod cluster;
 mod completion;
 mod doctor;
 mod dry_run;
+mod follow;
 mod formats;
 mod live;
 mod local;
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
         Command::Completion(args) => completion::run(&args).map(Done::from),
         Command::Doctor(args) => doctor::run(&args).map(Done::from),
+        Command::Follow(args) => follow::run(args),
         Command::Rbac(args) => rbac::run(args).map(Done::from),
         Command::Schema => schema().map(Done::from),
     };

@@ -45,11 +45,11 @@ pub(super) struct Canvas<'a> {
 }
 
 /// A line of the timeline: what one frame did.
-struct Line {
-    event: Event,
-    what: String,
+pub(super) struct Line {
+    pub(super) event: Event,
+    pub(super) what: String,
     ink: Option<Ink>,
-    gap: Option<(Span, &'static str)>,
+    pub(super) gap: Option<(Span, &'static str)>,
 }
 
 impl Canvas<'_> {
@@ -361,7 +361,7 @@ pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, St
     said.collect()
 }
 
-fn lines(exchange: &Exchange) -> Vec<Line> {
+pub(super) fn lines(exchange: &Exchange) -> Vec<Line> {
     let mut events = Vec::new();
     timeline::fill(&mut events, exchange);
     let mut lines: Vec<Line> = Vec::new();
