@@ -263,6 +263,10 @@ pub(super) fn open_whole(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        let sentence = format!("there is no folder {}: make it first", folder.display());
+        return Err(io::Error::other(sentence));
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".meshsniff-");
     // Else as any other file: the umask says who may read it.
