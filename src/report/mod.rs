@@ -47,7 +47,7 @@ mod wire;
 pub mod wireshark;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 
 use crate::analyzer::{Sink, Totals};
 use crate::packet::FrameId;
