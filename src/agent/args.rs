@@ -43,6 +43,9 @@ pub struct TargetArgs {
     /// The network namespace at this path, such as /run/netns/NAME; without any of these: the agent's own
     #[arg(long, value_name = "PATH")]
     pub netns: Option<PathBuf>,
+    /// The node's own network: the network namespace of process 1
+    #[arg(long, conflicts_with_all = ["pod_uid", "container_id", "pid", "netns"])]
+    pub node: bool,
 }
 
 /// What to capture, and until when.

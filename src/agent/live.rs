@@ -31,6 +31,22 @@ pub struct Options {
     pub buffer: u32,
     /// In libpcap's language; empty for everything.
     pub filter: String,
+    /// What is left out whatever the filter says, in the same language; empty for nothing.
+    pub left_out: String,
+}
+
+impl Options {
+    /// The filter and what is left out as one expression.
+    ///
+    /// What is left out stands first: a filter with `vlan` in it moves the place where everything behind it looks.
+    #[must_use]
+    pub fn expression(&self) -> String {
+        match (self.left_out.as_str(), self.filter.trim()) {
+            ("", _) => self.filter.clone(),
+            (left_out, "") => left_out.to_owned(),
+            (left_out, filter) => format!("{left_out} and ({filter})"),
+        }
+    }
 }
 
 /// Why an interface cannot be captured on.
@@ -176,7 +192,11 @@ impl Tap {
         if known.is_some_and(|known| known.loopback) {
             ignore_outgoing::set(tap.handle.as_fd());
         }
+        // By itself first: a filter that is none must not become one by what is put around it.
         tap.set_filter(&options.filter)?;
+        if !options.left_out.is_empty() {
+            tap.set_filter(&options.expression())?;
+        }
         tap.handle = tap.handle.setnonblock().map_err(failed)?;
         Ok(tap)
     }
@@ -353,5 +373,28 @@ fn drain(index: usize, tap: &mut Tap, ending: &Ending, receiver: &mut impl Recei
         if ending.reason().is_some() {
             return true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_left_out_whatever_the_filter_says() {
+        let expression = |filter: &str, left_out: &str| {
+            Options {
+                snaplen: WHOLE,
+                buffer: 0,
+                filter: filter.to_owned(),
+                left_out: left_out.to_owned(),
+            }
+            .expression()
+        };
+        assert_eq!(expression("", ""), "");
+        assert_eq!(expression("tcp or udp", ""), "tcp or udp");
+        assert_eq!(expression(" ", "not (tcp port 1)"), "not (tcp port 1)");
+        let both = "not (tcp port 1) and (tcp or udp)";
+        assert_eq!(expression("tcp or udp", "not (tcp port 1)"), both);
     }
 }

@@ -529,7 +529,7 @@ async fn listen(
                 ));
             }
             Some("warning" | "drops") => talk.warn(&format!("{label}{message}")),
-            Some("end") => talk.say(&format!("{label}{message}")),
+            Some("end" | "note") => talk.say(&format!("{label}{message}")),
             // What is no line of the agent's comes from whoever could not run it.
             _ => failed = Some(message),
         }
