@@ -71,7 +71,8 @@ impl OwnStream {
                 if !ports.is_empty() {
                     seen.insert(*hop);
                 }
-                own.ports.extend(ports.iter().map(|port| (*port, name.clone())));
+                own.ports
+                    .extend(ports.iter().map(|port| (*port, name.clone())));
             }
         }
         if !seen.contains(&Hop::Runtime) {

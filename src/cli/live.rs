@@ -34,6 +34,8 @@ const ROOM: usize = 4096;
 pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Vec<String>> {
     let wanted = live.cluster.target.wanted(&live.names);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
+    // All that can fail here fails before anything is created there.
+    live.packets.check()?;
     if let Some(how) = live.dry_run {
         return dry_run::run(how, Written::Yaml, &live.cluster, &wanted);
     }

@@ -12,6 +12,7 @@
 //! | `completion` | what a shell and kubectl complete |
 //! | `dry_run` | what a capture would make, printed |
 //! | `rbac` | the rights that a capture takes, as YAML |
+//! | `bpf` | whether a capture filter compiles |
 //! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
 //! | `sink` | where the streams of targets are put |
@@ -22,6 +23,7 @@
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage.
 
 mod args;
+mod bpf;
 mod capture;
 mod cleanup;
 mod cluster;
@@ -78,7 +80,11 @@ pub fn main() -> ExitCode {
         Err(error) if crate::cluster::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<bpf::BadFilter>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

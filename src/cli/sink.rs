@@ -207,7 +207,11 @@ fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
             .map(|c| if fits(c) { c } else { '-' })
             .collect()
     };
-    let stem = format!("{}_{}", plain(&target.namespace), plain(&target.name));
+    let stem = if target.is_node() {
+        format!("node_{}", plain(&target.name))
+    } else {
+        format!("{}_{}", plain(&target.namespace), plain(&target.name))
+    };
     for again in 1..=MOST_FILES {
         let name = match again {
             1 => format!("{stem}.pcapng"),

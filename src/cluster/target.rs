@@ -28,7 +28,14 @@ pub fn resource(typed: &str) -> Option<ApiResource> {
         Kind::ReplicationController => ApiResource::erase::<ReplicationController>(&()),
         Kind::Job => ApiResource::erase::<Job>(&()),
         Kind::Service => ApiResource::erase::<Service>(&()),
+        Kind::Node => ApiResource::erase::<Node>(&()),
     })
+}
+
+/// Whether TYPE, the part of a TARGET before the slash, is of things that are in no namespace.
+#[must_use]
+pub fn is_of_cluster(typed: &str) -> bool {
+    Kind::of(typed) == Some(Kind::Node)
 }
 
 /// A TARGET as it is typed: `POD` or `TYPE/NAME`.
@@ -48,10 +55,11 @@ enum Kind {
     ReplicationController,
     Job,
     Service,
+    Node,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static [&'static str]); 8] = [
+    const ALL: [(Self, &'static [&'static str]); 9] = [
         (Self::Pod, &["pod", "pods", "po"]),
         (
             Self::Deployment,
@@ -99,6 +107,7 @@ impl Kind {
         ),
         (Self::Job, &["job", "jobs", "job.batch", "jobs.batch"]),
         (Self::Service, &["service", "services", "svc"]),
+        (Self::Node, &["node", "nodes", "no"]),
     ];
 
     fn of(typed: &str) -> Option<Self> {
@@ -120,6 +129,7 @@ impl Kind {
             Self::ReplicationController => ("replicationcontroller", "replicationcontrollers"),
             Self::Job => ("job", "jobs"),
             Self::Service => ("service", "services"),
+            Self::Node => ("node", "nodes"),
         }
     }
 }
@@ -135,7 +145,7 @@ impl FromStr for Named {
                 None => {
                     return Err(format!(
                         "{kind} is nothing that can be captured: name a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, \
-                         job/NAME or svc/NAME"
+                         job/NAME, svc/NAME or node/NAME"
                     ));
                 }
             },
@@ -189,20 +199,21 @@ impl Wanted {
     /// Whether pods that come later could be meant, too.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.selector.is_some() || self.named.iter().any(|named| named.kind != Kind::Pod)
+        let one = |named: &Named| matches!(named.kind, Kind::Pod | Kind::Node);
+        self.selector.is_some() || !self.named.iter().all(one)
     }
 }
 
-/// A pod that can be captured.
+/// A pod that can be captured, or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its namespace.
+    /// Its namespace; of a node the one that the helper is made in if no other is named.
     pub namespace: String,
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What its cgroups are named by: its UID; a static pod's configuration hash.
+    /// What its cgroups are named by: its UID; a static pod's configuration hash. Of a node [`PINNED_NODE`].
     pub cgroup: String,
     /// The node it runs on.
     pub node: String,
@@ -214,10 +225,22 @@ pub struct Target {
     pub host_network: bool,
 }
 
+/// What the agent knows the node itself by, where pods have a UID.
+pub const PINNED_NODE: &str = "node";
+
 impl Target {
-    /// `NAMESPACE/NAME`.
+    /// Whether this is a node and no pod.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.cgroup == PINNED_NODE
+    }
+
+    /// `NAMESPACE/NAME`; of a node `node/NAME`.
     #[must_use]
     pub fn full_name(&self) -> String {
+        if self.is_node() {
+            return format!("node/{}", self.name);
+        }
         format!("{}/{}", self.namespace, self.name)
     }
 }
@@ -245,6 +268,10 @@ pub async fn find(cluster: &Cluster, wanted: &Wanted) -> anyhow::Result<Found> {
                 &mut found,
                 target(&pod, wanted).map_err(|why| anyhow!(why))?,
             );
+            continue;
+        }
+        if named.kind == Kind::Node {
+            add(&mut found, node(cluster, named).await?);
             continue;
         }
         let selector = selector_of(cluster, named).await?;
@@ -320,9 +347,35 @@ where
     })
 }
 
+/// The node called so, as a target.
+async fn node(cluster: &Cluster, named: &Named) -> anyhow::Result<Target> {
+    let api: Api<Node> = Api::all(cluster.client.clone());
+    let what = format!("node {}", named.name);
+    let got = api.get(&named.name).await;
+    let node = got.map_err(|error| explain(error, Doing::request("get", "nodes", "", &what)))?;
+    let addresses = node
+        .status
+        .as_ref()
+        .and_then(|status| status.addresses.as_ref());
+    Ok(Target {
+        namespace: cluster.namespace.clone(),
+        name: node.name_any(),
+        uid: node.uid().unwrap_or_default(),
+        cgroup: PINNED_NODE.to_owned(),
+        node: node.name_any(),
+        container: None,
+        addresses: addresses
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.address.parse().ok())
+            .collect(),
+        host_network: true,
+    })
+}
+
 async fn selector_of(cluster: &Cluster, named: &Named) -> anyhow::Result<String> {
     let selector: Option<LabelSelector> = match named.kind {
-        Kind::Pod => None,
+        Kind::Pod | Kind::Node => None,
         Kind::Deployment => {
             let found: Deployment = get(cluster, named).await?;
             found.spec.map(|spec| spec.selector)
