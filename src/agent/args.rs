@@ -43,9 +43,18 @@ pub struct TargetArgs {
     /// The network namespace at this path, such as /run/netns/NAME; without any of these: the agent's own
     #[arg(long, value_name = "PATH")]
     pub netns: Option<PathBuf>,
-    /// The node's own network: the network namespace of process 1
-    #[arg(long, conflicts_with_all = ["pod_uid", "container_id", "pid", "netns"])]
+    /// The node's own network; with --pod-uid, that of a pod which shares it. The ports by which what is captured leaves the
+    /// node are left out
+    #[arg(long, conflicts_with_all = ["pid", "netns"])]
     pub node: bool,
+}
+
+impl TargetArgs {
+    /// Whether the node itself is the target, and not a pod in its network.
+    #[must_use]
+    pub const fn is_node(&self) -> bool {
+        self.node && self.pod_uid.is_none() && self.container_id.is_none()
+    }
 }
 
 /// What to capture, and until when.

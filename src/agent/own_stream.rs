@@ -48,6 +48,21 @@ pub struct OwnStream {
     missing: Vec<&'static str>,
 }
 
+/// A process in the node's own network, and that network namespace's inode: the first of all processes, or where that may
+/// not be looked at, a kubelet.
+#[must_use]
+pub fn of_node(proc: &Path) -> Option<(i32, u64)> {
+    let of = |pid: i32| Some((pid, namespace_of(&proc.join(format!("{pid}/ns/net")))?));
+    of(1).or_else(|| {
+        let processes = fs::read_dir(proc).into_iter().flatten().flatten();
+        let kubelets = processes.filter(|process| {
+            program(&process.path()).is_some_and(|(_, hops)| hops.contains(&Hop::Kubelet))
+        });
+        let pids = kubelets.filter_map(|kubelet| kubelet.file_name().to_str()?.parse().ok());
+        pids.min().and_then(of)
+    })
+}
+
 impl OwnStream {
     /// Looks the ports up for the network namespace with this inode; `proc` is where procfs is mounted.
     #[must_use]
@@ -264,6 +279,20 @@ mod tests {
     fn a_kubelet_that_was_moved_is_left_out_with_all_it_serves() {
         let own = found(&[(2, "crio", 7, &[11]), (3, "kubelet", 7, &[12, 15])]);
         assert_eq!(own.ports().collect::<Vec<_>>(), [6443, 10248, 40123]);
+    }
+
+    #[test]
+    fn the_nodes_network_is_that_of_its_first_process_or_of_a_kubelet() {
+        let processes: [(u32, &str, u64, &[u64]); 3] = [
+            (1, "systemd", 7, &[]),
+            (20, "kubelet", 9, &[]),
+            (3, "nginx", 8, &[]),
+        ];
+        let proc = procfs("", &processes);
+        assert_eq!(of_node(proc.path()), Some((1, 7)));
+        fs::remove_file(proc.path().join("1/ns/net")).unwrap();
+        assert_eq!(of_node(proc.path()), Some((20, 9)));
+        assert_eq!(of_node(procfs("", &processes[2..]).path()), None);
     }
 
     #[test]

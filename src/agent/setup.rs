@@ -6,7 +6,7 @@ use super::hold;
 use super::interfaces;
 use super::live::{self, Tap};
 use super::namespace::{NameWatch, Namespace};
-use super::own_stream::OwnStream;
+use super::own_stream::{self, OwnStream};
 use super::rights;
 use super::talk::Talk;
 use super::target::{self, Target};
@@ -23,9 +23,6 @@ pub const PINNED: &str = "MESHSNIFF_TARGETS";
 
 /// What stands among the pods for the node itself: no pod's UID is spelt like that.
 pub const PINNED_NODE: &str = "node";
-
-/// The process whose network is the node's own, seen from a helper with the node's processes.
-const INIT: i32 = 1;
 
 /// How often a heartbeat is due once one came.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -82,8 +79,8 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
     }
     let is_pinned = |wanted: &str| pinned.split(',').any(|one| one == wanted);
     match args.pod_uid.as_deref() {
-        None if args.node && is_pinned(PINNED_NODE) => Ok(()),
-        None if args.node => {
+        None if args.is_node() && is_pinned(PINNED_NODE) => Ok(()),
+        None if args.is_node() => {
             bail!("the node is not among the targets of this helper: start a helper for it")
         }
         Some(uid) if is_pinned(uid) => Ok(()),
@@ -117,16 +114,6 @@ impl There {
     }
 }
 
-/// The way of a helper's stream, if it crosses the network namespace that is to be captured: the node's own.
-fn own_stream(namespace: Option<u64>) -> Option<OwnStream> {
-    // Without a helper the stream is a pipe on the same machine.
-    if !is_helper() {
-        return None;
-    }
-    let node = target::namespace_of(Path::new(&format!("/proc/{INIT}/ns/net")))?;
-    (namespace == Some(node)).then(|| OwnStream::find(Path::new("/proc"), node))
-}
-
 fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     if let Some(path) = &args.netns {
         // First the name, then what it stands for: it may be taken away in between.
@@ -134,11 +121,19 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
         let namespace = Namespace::at(path)?;
         return Ok(There::new(namespace, path.display().to_string(), watch));
     }
-    if args.node {
-        let namespace = Namespace::of(INIT)?;
-        let inode = target::namespace_of(Path::new(&format!("/proc/{INIT}/ns/net")));
-        let mut there = There::new(namespace, "the node".to_owned(), Watch::Nothing);
-        there.own = own_stream(inode);
+    if args.is_node() {
+        let Some((process, inode)) = own_stream::of_node(Path::new("/proc")) else {
+            bail!(
+                "the network of the node cannot be found: run as root with CAP_SYS_PTRACE, in the host's PID namespace"
+            );
+        };
+        // The network of a node goes when the node does.
+        let mut there = There::new(
+            Namespace::of(process)?,
+            "the node".to_owned(),
+            Watch::Nothing,
+        );
+        there.own = Some(OwnStream::find(Path::new("/proc"), inode));
         return Ok(there);
     }
     if let Some(pid) = args.pid {
@@ -169,7 +164,9 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     let namespace = Namespace::of_found(&found)?;
     let mut there = There::new(namespace, target.describe(), watch);
     there.sidecar = found.sidecar;
-    there.own = own_stream(Some(found.namespace));
+    there.own = args
+        .node
+        .then(|| OwnStream::find(Path::new("/proc"), found.namespace));
     Ok(there)
 }
 

@@ -352,9 +352,13 @@ impl<C: Consumer> Session<C> {
         command.extend(self.plan.command.iter().cloned());
         command.extend(["--heartbeat", ALIVE_WITHIN].map(str::to_owned));
         match way {
-            Way::Pod if target.is_node() => command.push("--node".to_owned()),
             Way::Pod => {
-                command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
+                if target.host_network {
+                    command.push("--node".to_owned());
+                }
+                if !target.is_node() {
+                    command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
+                }
                 if let Some(id) = &target.container {
                     command.extend(["--container-id".to_owned(), id.clone()]);
                 }

@@ -3,15 +3,16 @@
 use super::faults::whole;
 use super::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
 use super::plugin::{Plugin, report};
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 12] = [
+const CAPTURES: [(&str, Check); 15] = [
     ("into Wireshark, which shows packets", into_wireshark),
     ("a pod, to a file", to_a_file),
     ("a pod, ephemeral, in a baseline namespace", ephemeral),
@@ -27,6 +28,12 @@ const CAPTURES: [(&str, Check); 12] = [
         containers,
     ),
     ("nodes' own networks are refused", host_network),
+    (
+        "a node's own network, without the stream itself",
+        node_network,
+    ),
+    ("a node by its name, and a report of it", node_by_name),
+    ("a filter that does not compile makes nothing", bad_filter),
     ("a report, live", live_report),
     ("a report with the packets beside it", report_with_packets),
     ("only the rights it takes, and each one missing", rights),
@@ -374,6 +381,192 @@ fn host_network(lab: &Lab) -> Checked {
     let args = ["app", "-n", &namespace.name, "-w", "-"];
     let ended = Plugin::start(lab, &args)?.ended(SOON)?;
     ended.is(1, &["shares the network of its node", "--node"])?;
+    namespace.nothing_left(&[])
+}
+
+/// The port that the pod in the node's network listens on: no other test's.
+const NODE_PORT: u16 = 18_099;
+
+/// A server in its node's network, and a client in its own that asks it ten times a second; returns the node.
+fn node_traffic(namespace: &Namespace<'_>, port: u16) -> Result<String, Failed> {
+    let listen = format!(":{port}");
+    let args = ["serve", "-addr", &listen];
+    namespace.pod("app", &args, "hostNetwork: true")?;
+    namespace.ready("pod/app")?;
+    let address = namespace.get("pod/app", ".status.podIP")?;
+    let url = format!("http://{address}:{port}/fast");
+    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
+    namespace.ready("pod/load")?;
+    namespace.get("pod/app", ".spec.nodeName")
+}
+
+/// How many packets of a file fit a display filter.
+fn matching(file: &Path, filter: &str) -> Result<usize, Failed> {
+    let shown = Command::new("tshark")
+        .args([
+            "-n",
+            "-Y",
+            filter,
+            "-T",
+            "fields",
+            "-e",
+            "frame.number",
+            "-r",
+        ])
+        .arg(file)
+        .output()?;
+    if !shown.status.success() {
+        return Err(String::from_utf8_lossy(&shown.stderr).into_owned().into());
+    }
+    Ok(String::from_utf8_lossy(&shown.stdout).lines().count())
+}
+
+/// The ports that a run says it left out.
+fn left_out(said: &str) -> Result<Vec<String>, Failed> {
+    let line = said.lines().find(|line| line.contains("are left out"));
+    let line = line.ok_or_else(|| format!("nothing is left out: {said}"))?;
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    let ports: Vec<String> = words
+        .filter(|word| word.parse::<u16>().is_ok())
+        .map(str::to_owned)
+        .collect();
+    for name in ["containerd", "kubelet"] {
+        if !line.contains(&format!("({name})")) {
+            return Err(format!("no port of {name} is left out: {line}").into());
+        }
+    }
+    if ports.contains(&"10250".to_owned()) {
+        Ok(ports)
+    } else {
+        Err(format!("the kubelet's port is not left out: {line}").into())
+    }
+}
+
+/// Holds a capture of a node to what was left out of it, and what was not.
+fn without_the_stream(file: &Path, said: &str, port: u16) -> Checked {
+    for left_out in left_out(said)? {
+        let packets = matching(file, &format!("tcp.port == {left_out}"))?;
+        if packets > 0 {
+            return Err(format!("{packets} packets of port {left_out}").into());
+        }
+    }
+    match matching(file, &format!("tcp.port == {port} && tcp.len > 0"))? {
+        0..5 => Err("the pod's own traffic is missing".into()),
+        _ => Ok(()),
+    }
+}
+
+fn node_network(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    node_traffic(&namespace, NODE_PORT)?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    for filter in ["", "tcp or udp", "tcp or vlan"] {
+        let args = [
+            "app",
+            "-n",
+            &namespace.name,
+            "--node",
+            "-w",
+            &path,
+            "--duration",
+            "4s",
+            "--filter",
+            filter,
+        ];
+        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        ended.is(0, &["this is the node's own network"])?;
+        without_the_stream(&file, &ended.stderr, NODE_PORT)?;
+    }
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "--node",
+        "-w",
+        "-",
+        "--mode",
+        "ephemeral",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["only a helper pod can capture", "--mode pod"])?;
+    namespace.nothing_left(&[])
+}
+
+fn node_by_name(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let port = NODE_PORT + 1;
+    let node = format!("node/{}", node_traffic(&namespace, port)?);
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        &node,
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--duration",
+        "4s",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on", &node])?;
+    without_the_stream(&file, &ended.stderr, port)?;
+    let filter = format!("tcp port {port} or tcp port 10250");
+    let args = [
+        "report",
+        &node,
+        "-n",
+        &namespace.name,
+        "--duration",
+        "3s",
+        "-o",
+        "json",
+        "--filter",
+        &filter,
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on"])?;
+    left_out(&ended.stderr)?;
+    let document: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+    if document["summary"]["exchanges"]
+        .as_u64()
+        .unwrap_or_default()
+        < 5
+    {
+        return Err(format!("few exchanges: {}", document["summary"]).into());
+    }
+    let args = ["node/none", "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["there is no node none"])?;
+    namespace.nothing_left(&[])
+}
+
+/// Where nothing here can compile filters, the agent says it: its helper is gone then, too.
+fn bad_filter(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        "-",
+        "--filter",
+        "tcp prt 80",
+    ];
+    let words = ["«tcp prt 80» does not compile", "syntax error"];
+    Plugin::start(lab, &args)?.ended(SOON)?.is(2, &words)?;
+    if !namespace.helpers()?.is_empty() {
+        return Err("a helper was made".into());
+    }
+    let mut command = Plugin::command(lab, &args);
+    command.env("PATH", "");
+    let ended = Plugin::spawn(command)?.ended(SOON)?;
+    // With libpcap inside nobody else has to be asked.
+    ended.is(if cfg!(feature = "agent") { 2 } else { 1 }, &words)?;
     namespace.nothing_left(&[])
 }
 

@@ -314,6 +314,14 @@ pub(super) fn misuse(lab: &Lab) -> Checked {
             "not for a helper pod",
         ),
         (vec![agent, "capture"], "name one with --pod-uid"),
+        (
+            vec![agent, "capture", "--node"],
+            "the node is not among the targets",
+        ),
+        (
+            vec![agent, "capture", "--node", "--container-id", &other],
+            "name one with --pod-uid",
+        ),
     ] {
         let args = [
             &["-n", &namespace.name, "exec", &helper, "--"],
