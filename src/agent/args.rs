@@ -63,7 +63,7 @@ pub struct LiveArgs {
     /// Which network namespace.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
+    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all; of a node any
     #[arg(short, long, value_name = "NAME")]
     pub interface: Vec<String>,
     /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'

@@ -10,7 +10,7 @@ use super::interfaces::Interface;
 use crate::stream::blocks::Direction;
 use crate::time::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pcap::{Active, Capture, Precision};
+use pcap::{Active, Capture, Linktype, Precision};
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
@@ -21,6 +21,12 @@ const BLOCK_TIMEOUT: i32 = 50;
 
 /// The longest packet there is: a whole offloaded segment, IPv6 jumbograms included.
 pub const WHOLE: u32 = 256 << 10;
+
+/// What stands for all interfaces, those that come later included.
+pub const ANY: &str = "any";
+
+/// `DLT_LINUX_SLL2`.
+const DLT_COOKED_2: i32 = 276;
 
 /// What a capture is to hold.
 #[derive(Clone, Debug)]
@@ -155,7 +161,7 @@ const fn link_type(dlt: i32) -> u16 {
 impl Tap {
     fn open(name: &str, there: &[Interface], options: &Options) -> Result<Self, OpenError> {
         let known = there.iter().find(|one| one.name == name);
-        if known.is_none() && name != "any" {
+        if known.is_none() && name != ANY {
             let names: Vec<_> = there.iter().map(|one| one.name.as_str()).collect();
             return Err(OpenError::NoInterface {
                 name: name.to_owned(),
@@ -172,7 +178,7 @@ impl Tap {
                 OpenError::Other { name, words }
             }
         };
-        let handle = Capture::from_device(name)
+        let mut handle = Capture::from_device(name)
             .map_err(failed)?
             .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
             .buffer_size(i32::try_from(options.buffer).unwrap_or(i32::MAX))
@@ -180,6 +186,11 @@ impl Tap {
             .precision(Precision::Nano)
             .open()
             .map_err(failed)?;
+        if name == ANY {
+            // It tells which interface a packet was seen on, and so one that crossed several from one that was sent again.
+            // Where libpcap is too old for it, there is the first kind.
+            let _ = handle.set_datalink(Linktype(DLT_COOKED_2));
+        }
         let mut tap = Self {
             link_type: link_type(handle.get_datalink().0),
             handle,

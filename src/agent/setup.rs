@@ -217,10 +217,15 @@ pub fn set_up<T>(
         filter: args.filter.clone(),
         left_out: own.as_ref().map(OwnStream::expression).unwrap_or_default(),
     };
+    let mut wanted = args.interface.clone();
+    if own.is_some() && !sidecar && wanted.is_empty() {
+        // A node's interfaces come and go with its pods, and are many: one ring for all of them, in the order of time.
+        wanted.push(live::ANY.to_owned());
+    }
     let taps = namespace.inside(|| {
         let there = interfaces::list().context("the interfaces cannot be listed")?;
         let sidecar = sidecar || interfaces::has_sidecar();
-        live::open(&args.interface, &there, sidecar, &options).map_err(anyhow::Error::from)
+        live::open(&wanted, &there, sidecar, &options).map_err(anyhow::Error::from)
     })??;
     let more = before()?;
     let hold = hold::join();

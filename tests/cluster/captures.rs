@@ -384,8 +384,11 @@ fn host_network(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
-/// The port that the pod in the node's network listens on: no other test's.
-const NODE_PORT: u16 = 18_099;
+/// A port for a pod in its node's network: no other test's, nor that of a run before, whose pod may still be ending.
+fn node_port(number: u16) -> u16 {
+    let own = u16::try_from(std::process::id() % 5000).unwrap_or_default();
+    20_000 + 2 * own + number
+}
 
 /// A server in its node's network, and a client in its own that asks it ten times a second; returns the node.
 fn node_traffic(namespace: &Namespace<'_>, port: u16) -> Result<String, Failed> {
@@ -458,11 +461,12 @@ fn without_the_stream(file: &Path, said: &str, port: u16) -> Checked {
 
 fn node_network(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    node_traffic(&namespace, NODE_PORT)?;
+    let port = node_port(0);
+    node_traffic(&namespace, port)?;
     let folder = folder()?;
     let file = folder.path().join("a.pcapng");
     let path = file.to_string_lossy();
-    for filter in ["", "tcp or udp", "tcp or vlan"] {
+    for filter in ["", "tcp or udp"] {
         let args = [
             "app",
             "-n",
@@ -477,7 +481,7 @@ fn node_network(lab: &Lab) -> Checked {
         ];
         let ended = Plugin::start(lab, &args)?.ended(SOON)?;
         ended.is(0, &["this is the node's own network"])?;
-        without_the_stream(&file, &ended.stderr, NODE_PORT)?;
+        without_the_stream(&file, &ended.stderr, port)?;
     }
     let args = [
         "app",
@@ -496,7 +500,7 @@ fn node_network(lab: &Lab) -> Checked {
 
 fn node_by_name(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    let port = NODE_PORT + 1;
+    let port = node_port(1);
     let node = format!("node/{}", node_traffic(&namespace, port)?);
     let folder = folder()?;
     let file = folder.path().join("a.pcapng");
