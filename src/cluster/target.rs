@@ -11,6 +11,7 @@ use kube::api::ListParams;
 use kube::core::{ApiResource, Selector};
 use kube::{Api, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -223,6 +224,10 @@ pub struct Target {
     pub addresses: Vec<IpAddr>,
     /// Whether it shares the node's network.
     pub host_network: bool,
+    /// The ids of its containers that run or did, ephemeral ones aside: there are others once the pod has got a new sandbox.
+    pub containers: BTreeSet<String>,
+    /// Whether it is being deleted.
+    pub ending: bool,
 }
 
 /// What the agent knows the node itself by, where pods have a UID.
@@ -370,6 +375,8 @@ async fn node(cluster: &Cluster, named: &Named) -> anyhow::Result<Target> {
             .filter_map(|one| one.address.parse().ok())
             .collect(),
         host_network: true,
+        containers: BTreeSet::new(),
+        ending: false,
     })
 }
 
@@ -487,7 +494,21 @@ fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
         cgroup,
         node,
         host_network,
+        containers: containers(pod),
+        ending: pod.metadata.deletion_timestamp.is_some(),
     })
+}
+
+/// The ids of the containers that live as long as their pod's sandbox does.
+fn containers(pod: &Pod) -> BTreeSet<String> {
+    let status = pod.status.as_ref();
+    let statuses = status.into_iter().flat_map(|status| {
+        let lists = [&status.container_statuses, &status.init_container_statuses];
+        lists.into_iter().flatten().flatten()
+    });
+    statuses
+        .filter_map(|status| status.container_id.clone())
+        .collect()
 }
 
 /// The id of the container called `wanted`, wherever a pod may have containers.
