@@ -7,6 +7,7 @@ use super::args::{Live, ReportOptions};
 use super::capture::open;
 use super::dry_run::{self, Written};
 use super::formats::AnyReport;
+use super::held::{Begun, Held};
 use super::names;
 use super::report::{buffered, write};
 use super::sink::Sink;
@@ -123,9 +124,12 @@ impl Run {
         }
         let follow = self.live.cluster.target.follow;
         let room = if follow { ROOM } else { self.targets.len() };
+        let begun = Begun::default();
+        let out = Held::new(io::stdout(), begun.clone());
         let heard = Arc::new(Heard {
+            begun,
             state: Mutex::new(State {
-                report: look.start(buffered(io::stdout())),
+                report: look.start(buffered(out)),
                 gathered: Gathered::with_room(Vec::new(), room),
                 progress: Vec::new(),
             }),
@@ -151,7 +155,7 @@ impl Run {
             Ok(finished) => heard.finish(finished.into_iter().filter_map(|one| one.error)),
             Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
             // What was told until then is not lost.
-            Err(error) if heard.has_begun() => heard.finish([format!("{error:#}")]),
+            Err(error) if heard.begun.get() => heard.finish([format!("{error:#}")]),
             Err(error) => Err(error),
         }
     }
@@ -176,9 +180,10 @@ impl Run {
         };
         let enough = self.live.until_findings;
         options.until = enough.map(|enough| (enough, self.stop.clone()));
-        let analysis = tokio::task::spawn_blocking(move || {
-            write(vec![input], options, buffered(io::stdout()), false)
-        });
+        let begun = sink.begun();
+        let report = buffered(Held::new(io::stdout(), begun.clone()));
+        let analysis =
+            tokio::task::spawn_blocking(move || write(vec![input], options, report, false));
         let mut command = vec!["capture".to_owned()];
         command.extend(self.live.packets.to_options());
         let plan = self.live.cluster.helper.plan(command, follow);
@@ -201,6 +206,10 @@ impl Run {
         sink.close();
         let analysed = analysis.await.context("the analysis failed")?;
         let mut errors = ended?;
+        if !begun.get() {
+            // What is wrong with a capture of nothing is no news.
+            return Ok(errors);
+        }
         for error in analysed? {
             if !errors.contains(&error) {
                 errors.push(error);
@@ -231,6 +240,8 @@ impl<A: Write, B: Write> Write for Both<A, B> {
 
 /// What the agents have told.
 struct Heard<W: Write> {
+    /// Whether any target's agent has told anything.
+    begun: Begun,
     state: Mutex<State<W>>,
     /// How many exchanges that did not go well are enough.
     until: Option<u64>,
@@ -248,11 +259,6 @@ struct State<W: Write> {
 impl<W: Write> Heard<W> {
     fn state(&self) -> MutexGuard<'_, State<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether any target's stream has begun.
-    fn has_begun(&self) -> bool {
-        !self.state().gathered.is_empty()
     }
 
     /// Writes the report, which lacks what `errors` say; returns all that it lacks.
@@ -334,6 +340,9 @@ impl<W: Write + Send + 'static> Consumer for Heard<W> {
                 let state = &mut *self.state();
                 receiver.line(line, &mut state.gathered, &mut state.report)
             };
+            if received.is_ok() {
+                self.begun.set();
+            }
             match received {
                 Ok(Received::Item) => {}
                 Ok(Received::Progress(progress)) => self.progressed(number, progress),

@@ -6,6 +6,7 @@
 //! | `report` | `report`: options checked, capture read, report written |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | text, JSON and JSON lines behind one type |
+//! | `held` | a report that waits for something to report |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -31,6 +32,7 @@ mod completion;
 mod doctor;
 mod dry_run;
 mod formats;
+mod held;
 mod live;
 mod local;
 mod names;

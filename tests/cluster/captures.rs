@@ -2,17 +2,18 @@
 
 use super::faults::whole;
 use super::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
-use super::plugin::{Plugin, report};
+use super::plugin::{Plugin, report, signal};
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 15] = [
+const CAPTURES: [(&str, Check); 17] = [
     ("into Wireshark, which shows packets", into_wireshark),
     ("a pod, to a file", to_a_file),
     ("a pod, ephemeral, in a baseline namespace", ephemeral),
@@ -36,6 +37,8 @@ const CAPTURES: [(&str, Check); 15] = [
     ("a filter that does not compile makes nothing", bad_filter),
     ("a report, live", live_report),
     ("a report with the packets beside it", report_with_packets),
+    ("no report of what was not captured", no_report),
+    ("a report of what was captured before the end", cut_report),
     ("only the rights it takes, and each one missing", rights),
 ];
 
@@ -390,16 +393,15 @@ fn node_port(number: u16) -> u16 {
     20_000 + 2 * own + number
 }
 
-/// A server in its node's network, and a client in its own that asks it ten times a second; returns the node.
+/// A pod in its node's network, a server that is asked ten times a second from beside it; returns the node.
 fn node_traffic(namespace: &Namespace<'_>, port: u16) -> Result<String, Failed> {
+    let spec = format!(
+        "hostNetwork: true, initContainers: [{{name: asks, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: \
+         Always, args: [get, -every, 100ms, \"http://127.0.0.1:{port}/fast\"]}}]"
+    );
     let listen = format!(":{port}");
-    let args = ["serve", "-addr", &listen];
-    namespace.pod("app", &args, "hostNetwork: true")?;
+    namespace.pod("app", &["serve", "-addr", &listen], &spec)?;
     namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:{port}/fast");
-    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
-    namespace.ready("pod/load")?;
     namespace.get("pod/app", ".spec.nodeName")
 }
 
@@ -660,6 +662,76 @@ fn report_with_packets(lab: &Lab) -> Checked {
         .ended(SOON)?
         .is(0, &["it was asked to stop"])?;
     namespace.nothing_left(&[])
+}
+
+/// Only the error, in every format, with and without the packets; whether the helper is refused or the agent itself.
+fn no_report(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let name = &namespace.name;
+    let never = ["--image", "local/none:1", "--image-pull-policy", "Never"];
+    let nowhere = ["--helper-namespace", "nowhere"];
+    for (why, words) in [
+        (&never[..], "ErrImageNeverPull"),
+        (&nowhere[..], "there is no namespace nowhere"),
+        (&["-i", "none0"][..], "there is no interface none0"),
+    ] {
+        for how in [
+            &[][..],
+            &["-o", "json"],
+            &["-w", &path],
+            &["-w", &path, "-o", "json"],
+            &["-w", &path, "-o", "jsonl"],
+        ] {
+            let args = [&["report", "app", "-n", name], why, how].concat();
+            let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+            ended.is(1, &[words])?;
+            if !ended.stdout.is_empty() {
+                let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+                return Err(format!("{args:?}: a report of nothing: {told}").into());
+            }
+        }
+    }
+    namespace.nothing_left(&[])
+}
+
+fn cut_report(lab: &Lab) -> Checked {
+    if !lab.is_here() {
+        println!("SKIPPED a report that is cut: it takes a cluster on this machine");
+        return Ok(());
+    }
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    for how in [&["-w", &path][..], &[]] {
+        let args = [&["report", "app", "-n", &namespace.name, "-o", "json"], how].concat();
+        let mut plugin = Plugin::start(lab, &args)?;
+        plugin.captures()?;
+        let runs = namespace.runs()?;
+        std::thread::sleep(Duration::from_secs(2));
+        for agent in lab.agents(&runs) {
+            let id = agent.rsplit('/').next().unwrap_or_default();
+            // The first takes the others with it.
+            let _ = signal(id.parse()?, "KILL");
+        }
+        let ended = plugin.ended(SOON)?;
+        ended.is(1, &["was cut"])?;
+        let document: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+        if document["capture"]["complete"] != false {
+            return Err(format!("a whole report: {}", document["capture"]).into());
+        }
+        if !how.is_empty() && document["summary"]["exchanges"] == 0 {
+            return Err("what was captured is not reported".into());
+        }
+        namespace.nothing_left(&runs)?;
+    }
+    Ok(())
 }
 
 /// Rights: verb and resource, and whether an error has to name the right when it is missing.

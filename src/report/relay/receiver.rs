@@ -98,12 +98,6 @@ impl Gathered {
         }
     }
 
-    /// Whether there is no target yet.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// Another target; its number, or `None` if there is no room for it.
     pub fn add(&mut self, name: String) -> Option<u16> {
         let number = u16::try_from(self.names.len()).ok();
