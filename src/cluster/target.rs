@@ -449,6 +449,11 @@ async fn list(
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// Whether it can be the hash of a configuration: an annotation may say anything, and the helper captures what it says.
+fn is_hash(text: &str) -> bool {
+    text != PINNED_NODE && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 /// The target that `pod` is, or why it is none.
 fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
     let name = pod.name_any();
@@ -477,7 +482,7 @@ fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
     let annotations = pod.annotations();
     let uid = pod.uid().unwrap_or_default();
     let cgroup = match annotations.get(CONFIG_HASH) {
-        Some(hash) if annotations.contains_key(CONFIG_MIRROR) => hash.clone(),
+        Some(hash) if annotations.contains_key(CONFIG_MIRROR) && is_hash(hash) => hash.clone(),
         _ => uid.clone(),
     };
     let ips = status.and_then(|status| status.pod_ips.clone());
@@ -645,6 +650,16 @@ mod tests {
         let annotations =
             json!({"metadata": {"annotations": {CONFIG_HASH: "h", CONFIG_MIRROR: "h"}}});
         assert_eq!(target(&pod(annotations), &wanted()).unwrap().cgroup, "h");
+    }
+
+    #[test]
+    fn an_annotation_names_neither_the_node_nor_several() {
+        for hash in [PINNED_NODE, "h,node", "h node", "../h"] {
+            let annotations =
+                json!({"metadata": {"annotations": {CONFIG_HASH: hash, CONFIG_MIRROR: hash}}});
+            let found = target(&pod(annotations), &wanted()).unwrap();
+            assert_eq!((found.cgroup.as_str(), found.is_node()), ("u-1", false));
+        }
     }
 
     #[test]
