@@ -44,6 +44,18 @@ pub struct TargetArgs {
     /// The network namespace at this path, such as /run/netns/NAME; without any of these: the agent's own
     #[arg(long, value_name = "PATH")]
     pub netns: Option<PathBuf>,
+    /// The node's own network; with --pod-uid, that of a pod which shares it. The ports by which what is captured leaves the
+    /// node are left out
+    #[arg(long, conflicts_with_all = ["pid", "netns"])]
+    pub node: bool,
+}
+
+impl TargetArgs {
+    /// Whether the node itself is the target, and not a pod in its network.
+    #[must_use]
+    pub const fn is_node(&self) -> bool {
+        self.node && self.pod_uid.is_none() && self.container_id.is_none()
+    }
 }
 
 /// What to capture, and until when.
@@ -52,7 +64,7 @@ pub struct LiveArgs {
     /// Which network namespace.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
+    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all; of a node any
     #[arg(short, long, value_name = "NAME")]
     pub interface: Vec<String>,
     /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
@@ -129,6 +141,9 @@ pub struct ReportArgs {
     /// Only exchanges that fit, such as 'method=GET path=/items* status=5xx'; given several times, all must fit
     #[arg(long, value_name = "TERMS", value_parser = Filter::parse)]
     pub filter_http: Vec<Filter>,
+    /// Tell every second what was folded since, for those who watch (--relay)
+    #[arg(long, requires = "relay")]
+    pub watched: bool,
     /// Count what kubectl-meshsniff holds this against (--relay)
     #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse, requires = "relay")]
     pub fail_on: Vec<Assertion>,

@@ -210,7 +210,7 @@ impl<'a> Recorder<'a> {
                     snaplen: args.live.snaplen,
                     name: &tap.name,
                     description: &format!("{} of {}", tap.name, running.description),
-                    filter: &args.live.filter,
+                    filter: &running.filter,
                 },
             );
         }

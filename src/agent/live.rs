@@ -10,7 +10,7 @@ use super::interfaces::Interface;
 use crate::stream::blocks::Direction;
 use crate::time::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pcap::{Active, Capture, Precision};
+use pcap::{Active, Capture, Linktype, Precision};
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
@@ -22,6 +22,12 @@ const BLOCK_TIMEOUT: i32 = 50;
 /// The longest packet there is: a whole offloaded segment, IPv6 jumbograms included.
 pub const WHOLE: u32 = 256 << 10;
 
+/// What stands for all interfaces, those that come later included.
+pub const ANY: &str = "any";
+
+/// `DLT_LINUX_SLL2`.
+const DLT_COOKED_2: i32 = 276;
+
 /// What a capture is to hold.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,6 +37,22 @@ pub struct Options {
     pub buffer: u32,
     /// In libpcap's language; empty for everything.
     pub filter: String,
+    /// What is left out whatever the filter says, in the same language; empty for nothing.
+    pub left_out: String,
+}
+
+impl Options {
+    /// The filter and what is left out as one expression.
+    ///
+    /// What is left out stands first: a filter with `vlan` in it moves the place where everything behind it looks.
+    #[must_use]
+    pub fn expression(&self) -> String {
+        match (self.left_out.as_str(), self.filter.trim()) {
+            ("", _) => self.filter.clone(),
+            (left_out, "") => left_out.to_owned(),
+            (left_out, filter) => format!("{left_out} and ({filter})"),
+        }
+    }
 }
 
 /// Why an interface cannot be captured on.
@@ -139,7 +161,7 @@ const fn link_type(dlt: i32) -> u16 {
 impl Tap {
     fn open(name: &str, there: &[Interface], options: &Options) -> Result<Self, OpenError> {
         let known = there.iter().find(|one| one.name == name);
-        if known.is_none() && name != "any" {
+        if known.is_none() && name != ANY {
             let names: Vec<_> = there.iter().map(|one| one.name.as_str()).collect();
             return Err(OpenError::NoInterface {
                 name: name.to_owned(),
@@ -156,7 +178,7 @@ impl Tap {
                 OpenError::Other { name, words }
             }
         };
-        let handle = Capture::from_device(name)
+        let mut handle = Capture::from_device(name)
             .map_err(failed)?
             .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
             .buffer_size(i32::try_from(options.buffer).unwrap_or(i32::MAX))
@@ -164,6 +186,11 @@ impl Tap {
             .precision(Precision::Nano)
             .open()
             .map_err(failed)?;
+        if name == ANY {
+            // It tells which interface a packet was seen on, and so one that crossed several from one that was sent again.
+            // Where libpcap is too old for it, there is the first kind.
+            let _ = handle.set_datalink(Linktype(DLT_COOKED_2));
+        }
         let mut tap = Self {
             link_type: link_type(handle.get_datalink().0),
             handle,
@@ -176,7 +203,11 @@ impl Tap {
         if known.is_some_and(|known| known.loopback) {
             ignore_outgoing::set(tap.handle.as_fd());
         }
+        // By itself first: a filter that is none must not become one by what is put around it.
         tap.set_filter(&options.filter)?;
+        if !options.left_out.is_empty() {
+            tap.set_filter(&options.expression())?;
+        }
         tap.handle = tap.handle.setnonblock().map_err(failed)?;
         Ok(tap)
     }
@@ -353,5 +384,28 @@ fn drain(index: usize, tap: &mut Tap, ending: &Ending, receiver: &mut impl Recei
         if ending.reason().is_some() {
             return true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_left_out_whatever_the_filter_says() {
+        let expression = |filter: &str, left_out: &str| {
+            Options {
+                snaplen: WHOLE,
+                buffer: 0,
+                filter: filter.to_owned(),
+                left_out: left_out.to_owned(),
+            }
+            .expression()
+        };
+        assert_eq!(expression("", ""), "");
+        assert_eq!(expression("tcp or udp", ""), "tcp or udp");
+        assert_eq!(expression(" ", "not (tcp port 1)"), "not (tcp port 1)");
+        let both = "not (tcp port 1) and (tcp or udp)";
+        assert_eq!(expression("tcp or udp", "not (tcp port 1)"), both);
     }
 }

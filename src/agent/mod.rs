@@ -11,6 +11,7 @@
 //! | [`target`] | which process stands for a pod or a container |
 //! | [`namespace`] | its network namespace: held, watched, entered |
 //! | [`interfaces`] | what is in there |
+//! | [`own_stream`] | in the node's own network: the ports by which the capture itself leaves |
 //! | [`live`] | packets as they come, from libpcap |
 //! | [`rights`] | giving up every right before the first packet is looked at |
 //! | [`ending`] | why and when it ends |
@@ -30,6 +31,7 @@ mod ignore_outgoing;
 pub mod interfaces;
 pub mod live;
 pub mod namespace;
+pub mod own_stream;
 mod packed;
 pub mod queue;
 pub mod redact;

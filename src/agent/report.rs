@@ -16,6 +16,7 @@ use crate::packet::{Frame, FrameId, LinkType};
 use crate::report::folded::{FoldedReport, Folding, Redacted};
 use crate::report::json::{JsonReport, Style};
 use crate::report::relay::{End, Progress, RelayWriter};
+use crate::report::routes::Routes;
 use crate::report::select::Filter;
 use crate::report::{Capture, Report, Source};
 use crate::stream::blocks::Statistics;
@@ -89,15 +90,15 @@ impl Write for Lines<'_> {
 
 /// A report that leaves the machine while it is made.
 trait Leaving: Report {
-    /// How it stands.
-    fn progress(&mut self, progress: &Progress);
+    /// How it stands, and what was folded since it was told last.
+    fn progress(&mut self, progress: &Progress, recent: &Routes);
     /// Why it ended.
     fn end(&mut self, end: &End) -> io::Result<()>;
 }
 
 /// Whoever reads public lines sees how it stands by them, and the end is said on stderr.
 impl<W: Write> Leaving for JsonReport<W> {
-    fn progress(&mut self, _progress: &Progress) {}
+    fn progress(&mut self, _progress: &Progress, _recent: &Routes) {}
 
     fn end(&mut self, _end: &End) -> io::Result<()> {
         Ok(())
@@ -105,7 +106,8 @@ impl<W: Write> Leaving for JsonReport<W> {
 }
 
 impl<W: Write> Leaving for RelayWriter<W> {
-    fn progress(&mut self, progress: &Progress) {
+    fn progress(&mut self, progress: &Progress, recent: &Routes) {
+        self.recent(recent);
         Self::progress(self, progress);
     }
 
@@ -146,6 +148,7 @@ fn analyse_to<R: Leaving>(
         slowest: usize::from(args.slowest),
         probes: args.probes,
         filter: filters.fold(Filter::default(), Filter::and),
+        live: args.watched,
         assertions: args.fail_on.clone(),
         redacted: Redacted {
             query: args.redact.contains(&Part::Query),
@@ -290,7 +293,8 @@ impl<R: Leaving> Analysis<'_, R> {
             dropped: self.statistics.kernel_dropped,
             not_told: self.report.not_told(),
         };
-        self.report.told().progress(&progress);
+        let recent = self.report.take_recent();
+        self.report.told().progress(&progress, &recent);
     }
 }
 

@@ -6,6 +6,7 @@ use super::hold;
 use super::interfaces;
 use super::live::{self, Tap};
 use super::namespace::{NameWatch, Namespace};
+use super::own_stream::{self, OwnStream};
 use super::rights;
 use super::talk::Talk;
 use super::target::{self, Target};
@@ -20,6 +21,9 @@ use std::time::Duration;
 /// Names the pods that a helper may capture: set in its pod's spec, which whoever may exec into it cannot change.
 pub const PINNED: &str = "MESHSNIFF_TARGETS";
 
+/// What stands among the pods for the node itself: no pod's UID is spelt like that.
+pub const PINNED_NODE: &str = "node";
+
 /// How often a heartbeat is due once one came.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -33,6 +37,8 @@ pub struct Running {
     pub woken: PipeReader,
     /// What is captured, in words.
     pub description: String,
+    /// The filter that the kernel was given.
+    pub filter: String,
     process: Option<Namespace>,
 }
 
@@ -71,8 +77,13 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
     if args.pid.is_some() || args.netns.is_some() {
         bail!("--pid and --netns are not for a helper pod: name a pod with --pod-uid");
     }
+    let is_pinned = |wanted: &str| pinned.split(',').any(|one| one == wanted);
     match args.pod_uid.as_deref() {
-        Some(uid) if pinned.split(',').any(|one| one == uid) => Ok(()),
+        None if args.is_node() && is_pinned(PINNED_NODE) => Ok(()),
+        None if args.is_node() => {
+            bail!("the node is not among the targets of this helper: start a helper for it")
+        }
+        Some(uid) if is_pinned(uid) => Ok(()),
         Some(uid) => {
             bail!("pod {uid} is not among the targets of this helper: start a helper for it")
         }
@@ -80,24 +91,59 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
     }
 }
 
-fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Watch, bool)> {
+/// A target that was found.
+struct There {
+    namespace: Namespace,
+    description: String,
+    watch: Watch,
+    /// Whether a mesh's proxy runs there.
+    sidecar: bool,
+    /// By which ports the stream itself crosses it.
+    own: Option<OwnStream>,
+}
+
+impl There {
+    const fn new(namespace: Namespace, description: String, watch: Watch) -> Self {
+        Self {
+            namespace,
+            description,
+            watch,
+            sidecar: false,
+            own: None,
+        }
+    }
+}
+
+fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     if let Some(path) = &args.netns {
         // First the name, then what it stands for: it may be taken away in between.
         let watch = NameWatch::new(path).map_or(Watch::Nothing, Watch::Name);
         let namespace = Namespace::at(path)?;
-        return Ok((namespace, path.display().to_string(), watch, false));
+        return Ok(There::new(namespace, path.display().to_string(), watch));
+    }
+    if args.is_node() {
+        let Some((process, inode)) = own_stream::of_node(Path::new("/proc")) else {
+            bail!(
+                "the network of the node cannot be found: run as root with CAP_SYS_PTRACE, in the host's PID namespace"
+            );
+        };
+        // The network of a node goes when the node does.
+        let mut there = There::new(
+            Namespace::of(process)?,
+            "the node".to_owned(),
+            Watch::Nothing,
+        );
+        there.own = Some(OwnStream::find(Path::new("/proc"), inode));
+        return Ok(there);
     }
     if let Some(pid) = args.pid {
         let watch = Watch::Process(Namespace::of(pid)?);
-        return Ok((Namespace::of(pid)?, format!("process {pid}"), watch, false));
+        let namespace = Namespace::of(pid)?;
+        return Ok(There::new(namespace, format!("process {pid}"), watch));
     }
     if args.pod_uid.is_none() && args.container_id.is_none() {
-        return Ok((
-            Namespace::own(),
-            "this network namespace".to_owned(),
-            Watch::Nothing,
-            false,
-        ));
+        let words = "this network namespace".to_owned();
+        return Ok(There::new(Namespace::own(), words, Watch::Nothing));
     }
     let target = Target {
         pod: args.pod_uid.clone(),
@@ -116,7 +162,21 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<(Namespace, String, Wat
     }
     let watch = Watch::Process(Namespace::of_found(&found)?);
     let namespace = Namespace::of_found(&found)?;
-    Ok((namespace, target.describe(), watch, found.sidecar))
+    let mut there = There::new(namespace, target.describe(), watch);
+    there.sidecar = found.sidecar;
+    there.own = args
+        .node
+        .then(|| OwnStream::find(Path::new("/proc"), found.namespace));
+    Ok(there)
+}
+
+/// Says what is left out of a capture of the node's own network.
+fn say_left_out(own: &OwnStream, talk: Talk) {
+    let ports: Vec<u16> = own.ports().collect();
+    talk.say("note", &own.describe(), json!({ "left_out": ports }));
+    for missing in own.missing() {
+        talk.plain("warning", missing);
+    }
 }
 
 /// Tells the kernel to end this process before others when memory runs short. To ask for that takes no right.
@@ -144,16 +204,28 @@ pub fn set_up<T>(
     ending::block_signals().context("signals cannot be waited for")?;
     allow(&args.target)?;
     end_early(args.oom_score_adj, talk);
-    let (namespace, description, watch, sidecar) = find(&args.target, talk)?;
+    let There {
+        namespace,
+        description,
+        watch,
+        sidecar,
+        own,
+    } = find(&args.target, talk)?;
     let options = live::Options {
         snaplen: args.snaplen,
         buffer: args.buffer_size.saturating_mul(1024),
         filter: args.filter.clone(),
+        left_out: own.as_ref().map(OwnStream::expression).unwrap_or_default(),
     };
+    let mut wanted = args.interface.clone();
+    if own.is_some() && !sidecar && wanted.is_empty() {
+        // A node's interfaces come and go with its pods, and are many: one ring for all of them, in the order of time.
+        wanted.push(live::ANY.to_owned());
+    }
     let taps = namespace.inside(|| {
         let there = interfaces::list().context("the interfaces cannot be listed")?;
         let sidecar = sidecar || interfaces::has_sidecar();
-        live::open(&args.interface, &there, sidecar, &options).map_err(anyhow::Error::from)
+        live::open(&wanted, &there, sidecar, &options).map_err(anyhow::Error::from)
     })??;
     let more = before()?;
     let hold = hold::join();
@@ -171,17 +243,22 @@ pub fn set_up<T>(
         }
     };
     start_watchers(args, &ending, hold).context("no thread can be started")?;
+    if let Some(own) = &own {
+        say_left_out(own, talk);
+    }
+    let filter = options.expression();
     let names: Vec<_> = taps.iter().map(|tap| tap.name.as_str()).collect();
     talk.say(
         "ready",
         &format!("capturing on {} of {description}", names.join(", ")),
-        json!({ "version": env!("CARGO_PKG_VERSION"), "interfaces": names, "target": description, "filter": args.filter, "snaplen": args.snaplen }),
+        json!({ "version": env!("CARGO_PKG_VERSION"), "interfaces": names, "target": description, "filter": filter, "snaplen": args.snaplen }),
     );
     let running = Running {
         taps,
         ending,
         woken,
         description,
+        filter,
         process,
     };
     Ok((running, more))

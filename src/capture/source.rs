@@ -24,6 +24,9 @@ pub(super) const MAX_RECORD: usize = 16 << 20;
 const MAX_COMMENTS: usize = 1_000;
 const MAX_COMMENT: usize = 4 << 10;
 
+/// The name of standard input, also where a reader stands for it.
+const STDIN: &str = "-";
+
 /// A record that holds a frame.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -103,10 +106,14 @@ impl Source {
         let (kind, name, mut bytes, total) = match input {
             Input::Stdin => {
                 let bytes = Bytes::stream(count(Box::new(io::stdin())));
-                (SourceKind::Stdin, "-".to_owned(), bytes, None)
+                (SourceKind::Stdin, STDIN.to_owned(), bytes, None)
             }
             Input::Reader { name, reader } => {
-                (SourceKind::File, name, Bytes::stream(count(reader)), None)
+                let kind = match name.as_str() {
+                    STDIN => SourceKind::Stdin,
+                    _ => SourceKind::File,
+                };
+                (kind, name, Bytes::stream(count(reader)), None)
             }
             Input::Live { name, reader } => {
                 (SourceKind::Live, name, Bytes::stream(count(reader)), None)

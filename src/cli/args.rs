@@ -18,10 +18,12 @@ use crate::cluster::target::Named;
 use crate::report::assertion::tally::MOST_ASSERTIONS;
 use crate::report::assertion::{Assertion, Rules};
 use crate::report::select::Filter;
+use crate::watch::Watched;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
 #[derive(Debug, Parser)]
@@ -94,6 +96,11 @@ pub(super) struct ReportArgs {
     /// Read such assertions from a file, one on each line; # begins a comment
     #[arg(long, value_name = "FILE")]
     assert_file: Vec<PathBuf>,
+
+    /// Watch while it is captured: figures by route and the latest problems on a terminal, with keys, else as lines on
+    /// standard error; the report comes at the end
+    #[arg(long)]
+    live: bool,
 
     /// Do not fail where there was nothing to judge
     #[arg(long)]
@@ -285,6 +292,11 @@ impl ReportArgs {
             None if self.all => 0,
             None => LIMIT,
         };
+        if self.live && !named && !local && !no_input && stdins == 0 {
+            return conflict(
+                "--live is for packets that come now: name a target, or pipe a capture in",
+            );
+        }
         let assertions = self.assertions()?;
         let filter = all_of(&self.filter_http);
         if self.output.is_empty() {
@@ -308,6 +320,21 @@ impl ReportArgs {
             probes: self.probes,
             colour: colour(self.color),
             live: no_input || stdins > 0 || local || named,
+            watched: self.live.then(|| {
+                let names: Vec<_> = self
+                    .inputs
+                    .iter()
+                    .map(|name| name.to_string_lossy())
+                    .collect();
+                let title = match names.as_slice() {
+                    _ if local => self.local.name(),
+                    [] if named => "the targets".to_owned(),
+                    [] => "standard input".to_owned(),
+                    [one] if one == "-" => "standard input".to_owned(),
+                    names => names.join(", "),
+                };
+                Arc::new(Mutex::new(Watched::new(&title, self.probes)))
+            }),
         };
         let mut options = ReportOptions {
             cluster: None,

@@ -22,6 +22,7 @@ use std::sync::Arc;
 /// Capture a target's packets: into Wireshark, or with -w to a file, a pipe or a folder
 ///
 /// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME: then all of its pods are captured.
+/// node/NAME is the network of a node, with everybody's traffic.
 ///
 /// Without a cluster (--local, --pid, --netns, or --container without a TARGET) it captures on this machine, through
 /// meshsniff-agent, as root.
@@ -127,10 +128,11 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     }
     let wanted = args.cluster.target.wanted(&args.targets);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
+    // All that can fail here fails before anything is created there.
+    args.packets.check()?;
     if let Some(how) = args.dry_run.dry_run {
         return dry_run::run(how, args.output.unwrap_or_default(), &args.cluster, &wanted);
     }
-    // All that can fail here fails before anything is created there.
     let destination = Destination::of(args.write.as_deref())?;
     block_on(cluster(args, wanted, destination))
 }

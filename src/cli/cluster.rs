@@ -28,7 +28,7 @@ pub(super) struct TargetArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(super) container: Option<String>,
 
-    /// Capture the node's network if the pod shares it
+    /// Capture the node's network if the pod shares it, but for the ports by which the packets themselves come here
     #[arg(long)]
     pub(super) node: bool,
 

@@ -294,7 +294,7 @@ fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (C
 
 /// Words that are no options: commands, targets, and what else a command takes.
 fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (Candidates, u8) {
-    const TYPES: [&str; 6] = ["deploy/", "sts/", "ds/", "svc/", "rs/", "job/"];
+    const TYPES: [&str; 7] = ["deploy/", "sts/", "ds/", "svc/", "rs/", "job/", "node/"];
     let command = typed.command;
     let is_root = std::ptr::eq(command, root);
     let mut found = Candidates::new();
@@ -379,10 +379,14 @@ impl Names for InCluster {
         let Some(resource) = target::resource(kind) else {
             return Vec::new();
         };
+        let of_cluster = target::is_of_cluster(kind);
         ask(async move {
             let cluster = Cluster::connect(&connect).await?;
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(cluster.client, &cluster.namespace, &resource);
+            let api: Api<DynamicObject> = if of_cluster {
+                Api::all_with(cluster.client, &resource)
+            } else {
+                Api::namespaced_with(cluster.client, &cluster.namespace, &resource)
+            };
             let listed = api
                 .list_metadata(&ListParams::default().limit(MOST))
                 .await?;

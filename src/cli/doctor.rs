@@ -5,7 +5,7 @@ use super::wireshark;
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::error::{Doing, explain, is_missing_right, is_not_found, is_passing};
 use crate::cluster::manifest::HelperOptions;
-use crate::cluster::mode::{Mode, Way};
+use crate::cluster::mode::{self, Mode, Way};
 use crate::cluster::rights::{self, Need, Place, Rule, is_granted, rules};
 use crate::cluster::target::{self, Target, Wanted};
 use crate::cluster::{ephemeral, helper};
@@ -445,6 +445,10 @@ impl Check {
         let way = Some(Way::Ephemeral);
         for target in &self.targets {
             let name = target.full_name();
+            if let Err(error) = mode::admits_ephemeral(std::slice::from_ref(target)) {
+                lines.fail(way, error.to_string());
+                continue;
+            }
             match ephemeral::dry_run(&self.cluster, &self.options, target).await {
                 Ok(()) => lines.ok(
                     way,

@@ -86,7 +86,10 @@ async fn parts(how: DryRun, args: &ClusterArgs, wanted: &Wanted) -> anyhow::Resu
         talk.warn(why);
     }
     let way = match (how, mode) {
-        (_, Mode::Ephemeral) => Way::Ephemeral,
+        (_, Mode::Ephemeral) => {
+            mode::admits_ephemeral(&found.targets)?;
+            Way::Ephemeral
+        }
         (_, Mode::Pod) => Way::Pod,
         (DryRun::Client, Mode::Auto) => {
             talk.say(

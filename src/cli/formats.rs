@@ -2,6 +2,7 @@
 //!
 //! What is read, and from where, is not known here.
 
+use super::watch::{Shared, WatchedReport};
 use crate::analyzer::Sink;
 use crate::cluster::stop::{Stop, Why};
 use crate::exchange::{Connection, Exchange};
@@ -25,6 +26,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 /// Bytes gathered for one write.
@@ -129,6 +131,8 @@ pub(super) struct Look {
     pub(super) live: bool,
     /// What must not be.
     pub(super) rules: Rules,
+    /// Who watches while it is made.
+    pub(super) watched: Option<Shared>,
 }
 
 impl Look {
@@ -163,6 +167,10 @@ impl Look {
                 }
             };
             reports.push(report);
+        }
+        if let Some(shared) = &self.watched {
+            let filter = self.filter.clone();
+            reports.push(Box::new(WatchedReport::new(Arc::clone(shared), filter)));
         }
         Ok(Reports {
             report: Judged::new(Many(reports), self.rules.clone()),

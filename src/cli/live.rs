@@ -8,15 +8,17 @@ use super::args::{Live, ReportOptions};
 use super::capture::open;
 use super::dry_run::{self, Written};
 use super::formats::Reports;
+use super::held::{Begun, Held};
 use super::names;
 use super::report::{buffered, write};
 use super::sink::Sink;
+use super::watch::{self, Shared, Watch};
 use crate::capture::Input;
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::exec::Output;
 use crate::cluster::session::{self, Consumer};
 use crate::cluster::stop::{EndedEarly, Stop, Why};
-use crate::cluster::talk::Talk;
+use crate::cluster::talk::{Listener, Talk};
 use crate::cluster::target::{self, Target, Wanted};
 use crate::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
 use crate::report::select::Filter;
@@ -35,6 +37,8 @@ const ROOM: usize = 4096;
 pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Done> {
     let wanted = live.cluster.target.wanted(&live.names);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
+    // All that can fail here fails before anything is created there.
+    live.packets.check()?;
     if let Some(how) = live.dry_run {
         return dry_run::run(how, Written::Yaml, &live.cluster, &wanted).map(Done::from);
     }
@@ -65,8 +69,9 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
     stop.listen_to_signals()?;
     let cluster = Cluster::connect(&live.cluster.connect).await;
     let cluster = cluster.map_err(unknown)?;
+    let judged = !options.look.rules.assertions.is_empty();
     let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
-        return Ok(Done::default());
+        return Ok(nothing(judged));
     };
     let found = found.map_err(unknown)?;
     for why in &found.passed_over {
@@ -87,6 +92,14 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
     }
 }
 
+/// What came of a run that ended before anything was captured: no error, but no success of any assertion either.
+fn nothing(judged: bool) -> Done {
+    let sentence =
+        "it ended before anything was captured: there is nothing to hold against the assertions";
+    let errors = judged.then(|| sentence.to_owned());
+    Done::from(Vec::from_iter(errors))
+}
+
 struct Run {
     live: Live,
     wanted: Wanted,
@@ -99,6 +112,7 @@ struct Run {
 impl Run {
     /// The agents analyse.
     async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Done> {
+        let judged = !options.look.rules.assertions.is_empty();
         let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
         command.extend(self.live.packets.to_options());
         let mut look = options.look.clone();
@@ -121,21 +135,29 @@ impl Run {
         for assertion in &look.rules.assertions {
             command.extend(["--fail-on".to_owned(), assertion.as_str().to_owned()]);
         }
+        if look.watched.is_some() {
+            command.push("--watched".to_owned());
+        }
         if !self.live.redact.is_empty() {
             command.extend(["--redact".to_owned(), self.live.redact.join(",")]);
         }
         let follow = self.live.cluster.target.follow;
         let room = if follow { ROOM } else { self.targets.len() };
+        let begun = Begun::default();
+        let out = Held::new(io::stdout(), begun.clone());
         let heard = Arc::new(Heard {
+            begun,
             state: Mutex::new(State {
-                reports: look.start(buffered(io::stdout()))?,
+                reports: look.start(buffered(out))?,
                 gathered: Gathered::with_room(Vec::new(), room),
                 progress: Vec::new(),
             }),
             until: self.live.until_findings,
+            watched: look.watched.clone(),
             talk: self.talk.clone(),
             stop: self.stop.clone(),
         });
+        let watch = self.watch(look.watched.as_ref())?;
         let plan = self.live.cluster.helper.plan(command, follow);
         let done = session::run(
             &self.cluster,
@@ -147,16 +169,37 @@ impl Run {
         )
         .await;
         self.talk.end_live();
+        self.talk.tell_instead(None);
+        drop(watch);
         let Some(heard) = Arc::into_inner(heard) else {
             return Err(anyhow!("a stream is still being read"));
         };
         match done {
             Ok(finished) => heard.finish(finished.into_iter().filter_map(|one| one.error)),
-            Err(error) if error.is::<EndedEarly>() => Ok(Done::default()),
+            Err(error) if error.is::<EndedEarly>() => Ok(nothing(judged)),
             // What was told until then is not lost.
-            Err(error) if heard.has_begun() => heard.finish([format!("{error:#}")]),
+            Err(error) if heard.begun.get() => heard.finish([format!("{error:#}")]),
             Err(error) => Err(error),
         }
+    }
+
+    /// The live view, if that was asked for.
+    fn watch(&self, watched: Option<&Shared>) -> anyhow::Result<Option<Watch>> {
+        let Some(shared) = watched else {
+            return Ok(None);
+        };
+        let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
+        {
+            let mut title = String::new();
+            crate::report::push_shown(&mut title, &names.join(", "));
+            watch::lock(shared).title = title;
+        }
+        let stop = self.stop.clone();
+        let watch = Watch::start(Arc::clone(shared), move || stop.signal("q"))?;
+        if watch.has_screen() {
+            self.talk.tell_instead(Some(Listener::new(watch::tell)));
+        }
+        Ok(Some(watch))
     }
 
     /// The packets come here, to a file and to the analyser.
@@ -164,6 +207,7 @@ impl Run {
         let Some(path) = &self.live.write else {
             return Ok(Done::default());
         };
+        let judged = !options.look.rules.assertions.is_empty();
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         let (reader, writer) = io::pipe().context("no pipe can be had")?;
         let out = Both(open(path)?, Some(writer));
@@ -181,9 +225,11 @@ impl Run {
         };
         let enough = self.live.until_findings;
         options.until = enough.map(|enough| (enough, self.stop.clone()));
-        let analysis = tokio::task::spawn_blocking(move || {
-            write(vec![input], options, buffered(io::stdout()), false)
-        });
+        let watch = self.watch(options.look.watched.as_ref())?;
+        let begun = sink.begun();
+        let report = buffered(Held::new(io::stdout(), begun.clone()));
+        let analysis =
+            tokio::task::spawn_blocking(move || write(vec![input], options, None, report, false));
         let mut command = vec!["capture".to_owned()];
         command.extend(self.live.packets.to_options());
         let plan = self.live.cluster.helper.plan(command, follow);
@@ -197,6 +243,8 @@ impl Run {
         )
         .await;
         self.talk.end_live();
+        self.talk.tell_instead(None);
+        drop(watch);
         let ended = match done {
             Ok(finished) => sink.finish(&finished),
             Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
@@ -207,6 +255,13 @@ impl Run {
         let analysed = analysis.await.context("the analysis failed")?;
         let mut errors = ended?;
         let analysed = analysed?;
+        if !begun.get() {
+            // What is wrong with a capture of nothing is no news.
+            if errors.is_empty() {
+                return Ok(nothing(judged));
+            }
+            return Ok(errors.into());
+        }
         for error in analysed.errors {
             if !errors.contains(&error) {
                 errors.push(error);
@@ -240,9 +295,13 @@ impl<A: Write, B: Write> Write for Both<A, B> {
 
 /// What the agents have told.
 struct Heard {
+    /// Whether any target's agent has told anything.
+    begun: Begun,
     state: Mutex<State>,
     /// How many exchanges that did not go well are enough.
     until: Option<u64>,
+    /// Who watches.
+    watched: Option<Shared>,
     talk: Talk,
     stop: Stop,
 }
@@ -257,11 +316,6 @@ struct State {
 impl Heard {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether any target's stream has begun.
-    fn has_begun(&self) -> bool {
-        !self.state().gathered.is_empty()
     }
 
     /// Writes the report, which lacks what `errors` say; returns all that it lacks.
@@ -302,6 +356,11 @@ impl Heard {
                 sum.frames = sum.frames.saturating_add(one.frames);
                 sum.dropped = sum.dropped.saturating_add(one.dropped);
             }
+        }
+        if let Some(shared) = &self.watched {
+            let mut watched = watch::lock(shared);
+            watched.frames = sum.frames;
+            watched.dropped = sum.dropped;
         }
         let mut line = format!(
             "{} exchanges, {} of them not ok, {} packets",
@@ -346,9 +405,17 @@ impl Consumer for Heard {
                 let state = &mut *self.state();
                 receiver.line(line, &mut state.gathered, &mut state.reports.report)
             };
+            if received.is_ok() {
+                self.begun.set();
+            }
             match received {
                 Ok(Received::Item) => {}
                 Ok(Received::Progress(progress)) => self.progressed(number, progress),
+                Ok(Received::Recent(routes)) => {
+                    if let Some(shared) = &self.watched {
+                        watch::lock(shared).counted(&routes);
+                    }
+                }
                 Ok(Received::End(told)) => {
                     end = Some(End {
                         reason: told.reason,

@@ -7,7 +7,7 @@ use super::packets::PacketArgs;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -79,6 +79,7 @@ impl LocalArgs {
 /// An agent at work.
 pub(super) struct Agent {
     child: Child,
+    stdin: Arc<Mutex<ChildStdin>>,
     /// Ends the thread of the heartbeats when it is dropped.
     alive: Sender<()>,
     said: JoinHandle<Option<String>>,
@@ -114,7 +115,7 @@ impl Agent {
             bail!("the agent has no pipes");
         };
         let stdin = Arc::new(Mutex::new(stdin));
-        let on_signal = Arc::clone(&stdin);
+        let (on_signal, to_stop) = (Arc::clone(&stdin), Arc::clone(&stdin));
         ctrlc::set_handler(move || tell(&on_signal, "stop"))
             .context("Ctrl-C cannot be waited for")?;
         let (alive, ended) = channel();
@@ -124,7 +125,19 @@ impl Agent {
             }
         });
         let said = thread::spawn(move || listen(stderr));
-        Ok((Self { child, alive, said }, stdout))
+        let agent = Self {
+            child,
+            stdin: to_stop,
+            alive,
+            said,
+        };
+        Ok((agent, stdout))
+    }
+
+    /// What asks it for its end.
+    pub(super) fn stopper(&self) -> impl Fn() + Send + 'static {
+        let stdin = Arc::clone(&self.stdin);
+        move || tell(&stdin, "stop")
     }
 
     /// Waits for its end.
@@ -134,6 +147,7 @@ impl Agent {
     pub(super) fn finish<T>(mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
         // Nobody reads its stream any more: it ends by itself, if it has not.
         drop(self.alive);
+        drop(self.stdin);
         let status = self
             .child
             .wait()
@@ -173,7 +187,7 @@ fn listen(stderr: ChildStderr) -> Option<String> {
                     shown.push_str("warning: ");
                 }
                 crate::report::push_shown(&mut shown, &message);
-                let _ = writeln!(io::stderr(), "{shown}");
+                super::watch::tell(&shown);
             }
         }
     }

@@ -8,23 +8,27 @@
 //! | `formats` | the formats of a report behind one type, and their files |
 //! | `annotate` | `annotate`: a capture with the verdicts as packet comments |
 //! | `follow` | `follow`: one conversation as text |
+//! | `held` | a report that waits for something to report |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
 //! | `completion` | what a shell and kubectl complete |
 //! | `dry_run` | what a capture would make, printed |
 //! | `rbac` | the rights that a capture takes, as YAML |
+//! | `bpf` | whether a capture filter compiles |
 //! | `packets`, `cluster` | options that several commands share |
 //! | `local` | a capture on this machine, through the agent |
 //! | `sink` | where the streams of targets are put |
 //! | `names` | names for addresses |
 //! | `wireshark` | finding and starting Wireshark |
+//! | `watch` | `report --live`: its terminal and its keys |
 //! | `progress` | the bar on stderr |
 //!
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an assertion failed.
 
 mod annotate;
 mod args;
+mod bpf;
 mod capture;
 mod cleanup;
 mod cluster;
@@ -33,6 +37,7 @@ mod doctor;
 mod dry_run;
 mod follow;
 mod formats;
+mod held;
 mod live;
 mod local;
 mod names;
@@ -41,6 +46,7 @@ mod progress;
 mod rbac;
 mod report;
 mod sink;
+mod watch;
 mod wireshark;
 
 use args::{Cli, Command};
@@ -81,7 +87,11 @@ pub fn main() -> ExitCode {
         Err(error) if crate::cluster::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say("error: ", &format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<bpf::BadFilter>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

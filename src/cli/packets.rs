@@ -1,5 +1,6 @@
 //! Which packets, and how many of them: the same for a capture on this machine and in a cluster.
 
+use super::bpf::{self, BadFilter};
 use clap::Args;
 use std::time::Duration;
 
@@ -36,6 +37,14 @@ impl PacketArgs {
             || self.duration.is_some()
             || self.count.is_some()
             || self.snaplen.is_some()
+    }
+
+    /// Checks what can be checked here.
+    ///
+    /// # Errors
+    /// If the filter does not compile.
+    pub(super) fn check(&self) -> Result<(), BadFilter> {
+        bpf::check(self.filter.as_deref())
     }
 
     /// The agent's options for it.

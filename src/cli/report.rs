@@ -6,11 +6,13 @@ use super::args::ReportOptions;
 use super::formats::Until;
 use super::local::Agent;
 use super::progress::Progress;
+use super::watch::{self, Watch};
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::{CaptureReader, Input, SourceInfo};
 use crate::report::{Capture, Report, Source};
 use anyhow::Context as _;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 /// Bytes gathered for one write to stdout.
 const BUFFER: usize = 64 << 10;
@@ -28,15 +30,33 @@ pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Done> {
     }
     let out = buffered(io::stdout());
     let Some((local, packets)) = options.local.take() else {
-        let inputs = std::mem::take(&mut options.inputs);
-        return write(inputs, options, out, true);
+        let mut inputs = std::mem::take(&mut options.inputs);
+        let watch = match &options.look.watched {
+            Some(shared) => {
+                // A key must be able to end what is read, whoever writes it.
+                let (reader, end) = watch::endable_stdin()?;
+                let stdin = inputs
+                    .iter()
+                    .position(|input| matches!(input, Input::Stdin));
+                if let Some(stdin) = stdin {
+                    inputs[stdin] = Input::from_reader("-", reader);
+                }
+                Some(Watch::start(Arc::clone(shared), end)?)
+            }
+            None => None,
+        };
+        return write(inputs, options, watch, out, true);
     };
     let (agent, stream) = Agent::start(&local, &packets, &[])?;
+    let watch = match &options.look.watched {
+        Some(shared) => Some(Watch::start(Arc::clone(shared), agent.stopper())?),
+        None => None,
+    };
     let input = Input::Live {
         name: local.name(),
         reader: Box::new(stream),
     };
-    agent.finish(write(vec![input], options, out, false))
+    agent.finish(write(vec![input], options, watch, out, false))
 }
 
 /// Standard output, with room for what is written at once.
@@ -44,15 +64,17 @@ pub(super) fn buffered<W: Write>(out: W) -> BufWriter<W> {
     BufWriter::with_capacity(BUFFER, out)
 }
 
-/// As [`run`], to any writer. `watched`: somebody may be looking at stderr.
+/// As [`run`], to any writer; `watch` ends before anything is written at the end. `watched`: somebody may be looking at
+/// stderr.
 pub(super) fn write(
     inputs: Vec<Input>,
     options: ReportOptions,
+    watch: Option<Watch>,
     out: impl Write + Send,
     watched: bool,
 ) -> anyhow::Result<Done> {
     let reader = CaptureReader::open(inputs)?;
-    let progress = if watched {
+    let progress = if watched && watch.is_none() {
         Progress::of(&reader, !options.look.is_text())
     } else {
         Progress::none()
@@ -64,6 +86,7 @@ pub(super) fn write(
         reader,
         analyzer,
         progress,
+        watch,
         comments: 0,
         errors: Vec::new(),
     };
@@ -94,6 +117,7 @@ struct Driver {
     reader: CaptureReader,
     analyzer: Analyzer,
     progress: Progress,
+    watch: Option<Watch>,
     /// Comments handed on.
     comments: usize,
     errors: Vec<String>,
@@ -104,6 +128,8 @@ impl Driver {
         report.sources(&sources(self.reader.sources()));
         let read = self.read(report);
         self.progress.clear();
+        // The terminal is needed for the report.
+        self.watch = None;
         read.context("the report could not be written")?;
         self.finish(report)
             .context("the report could not be written")?;
@@ -262,6 +288,7 @@ mod tests {
             look: Look {
                 outputs: vec![Output { format, file: None }],
                 rules: Rules::default(),
+                watched: None,
                 all: false,
                 slowest: 5,
                 limit: 50,
@@ -276,7 +303,7 @@ mod tests {
     fn report(bytes: Vec<u8>, options: ReportOptions) -> (String, Vec<String>) {
         let mut out = Vec::new();
         let input = Input::from_bytes("two.pcap", bytes);
-        let done = write(vec![input], options, &mut out, false).unwrap();
+        let done = write(vec![input], options, None, &mut out, false).unwrap();
         (String::from_utf8(out).unwrap(), done.errors)
     }
 
@@ -357,7 +384,7 @@ mod tests {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let mut options = options(Format::Jsonl);
             options.look.live = live;
-            write(vec![input], options, out, false).unwrap();
+            write(vec![input], options, None, out, false).unwrap();
             let flushes = flushes.into_inner();
             assert!(flushes >= least && (live || flushes == 1));
         }
@@ -382,7 +409,7 @@ mod tests {
             Format::Markdown,
         ] {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
-            let error = write(vec![input], options(format), Gone, false).unwrap_err();
+            let error = write(vec![input], options(format), None, Gone, false).unwrap_err();
             assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
         }
     }
@@ -390,7 +417,7 @@ mod tests {
     #[test]
     fn what_is_no_capture_is_an_error() {
         let input = Input::from_bytes("notes.txt", b"dear diary, today I met a pcap".to_vec());
-        let error = write(vec![input], options(Format::Text), io::sink(), false).unwrap_err();
+        let error = write(vec![input], options(Format::Text), None, io::sink(), false).unwrap_err();
         assert!(format!("{error:#}").contains("notes.txt"), "{error:#}");
     }
 }

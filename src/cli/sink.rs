@@ -1,5 +1,6 @@
 //! Where the streams of targets are put: all into one capture, or a file each.
 
+use super::held::Begun;
 use crate::cluster::exec::Output;
 use crate::cluster::session::{Consumer, Finished};
 use crate::cluster::target::Target;
@@ -27,6 +28,8 @@ pub(super) struct Sink {
     /// By the number of the stream.
     streams: Mutex<Vec<Place>>,
     names: Mutex<Vec<(IpAddr, Vec<String>)>>,
+    /// Whether any stream said anything.
+    begun: Begun,
 }
 
 #[derive(Clone)]
@@ -57,7 +60,13 @@ impl Sink {
             captures: Mutex::default(),
             streams: Mutex::default(),
             names: Mutex::default(),
+            begun: Begun::default(),
         }
+    }
+
+    /// Whether any target's stream has begun.
+    pub(super) fn begun(&self) -> Begun {
+        self.begun.clone()
     }
 
     /// All streams go to `out`, as one capture of the targets called `names`.
@@ -117,11 +126,12 @@ impl Sink {
         place.context("a stream comes that nobody asked for")
     }
 
-    fn copy(place: &Place, output: Output) -> anyhow::Result<Option<End>> {
+    fn copy(&self, place: &Place, output: Output) -> anyhow::Result<Option<End>> {
         let mut reader = StreamReader::new(output);
         while let Some(event) = reader.next() {
             {
                 let event = event?;
+                self.begun.set();
                 lock(&place.capture)
                     .write(place.stream, &event)
                     .context(UNWRITTEN)?;
@@ -189,7 +199,7 @@ impl Consumer for Sink {
 
     fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
         let place = self.stream(number)?;
-        let end = Self::copy(&place, output)?;
+        let end = self.copy(&place, output)?;
         // In a folder each stream has a file of its own, and so an end.
         if let (Some(_), Some(end)) = (&self.folder, &end) {
             lock(&place.capture).finish(end).context(UNWRITTEN)?;
@@ -207,7 +217,11 @@ fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
             .map(|c| if fits(c) { c } else { '-' })
             .collect()
     };
-    let stem = format!("{}_{}", plain(&target.namespace), plain(&target.name));
+    let stem = if target.is_node() {
+        format!("node_{}", plain(&target.name))
+    } else {
+        format!("{}_{}", plain(&target.namespace), plain(&target.name))
+    };
     for again in 1..=MOST_FILES {
         let name = match again {
             1 => format!("{stem}.pcapng"),

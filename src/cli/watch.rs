@@ -23,17 +23,31 @@ use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often the screen is drawn anew, and how long a key may wait.
 const REFRESH: Duration = Duration::from_millis(200);
+
+/// Who is told instead of stderr, while a screen is open.
+static HEARD: Mutex<Option<Shared>> = Mutex::new(None);
+
+/// Says a line on stderr, or on the screen that covers it.
+pub(super) fn tell(line: &str) {
+    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*heard {
+        Some(shared) => lock(shared).message(line),
+        // Nothing is left to do if nobody can be told.
+        None => drop(writeln!(io::stderr(), "{line}")),
+    }
+}
 
 /// What is known, shared by those who learn it and the thread that shows it.
 pub(super) type Shared = Arc<Mutex<Watched>>;
 
 /// The live view, until it is dropped.
 pub(super) struct Watch {
-    shared: Shared,
+    screen: bool,
     /// Ends the thread when it is dropped.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -49,28 +63,33 @@ impl Watch {
         let (end, ended) = mpsc::channel();
         let watched = Arc::clone(&shared);
         let thread = thread::Builder::new().name("live".to_owned());
-        let thread = if io::stderr().is_terminal() {
-            let screen = Screen::open().context("the terminal cannot be drawn on")?;
-            thread.spawn(move || screen.run(&watched, &ended, &quit))
+        let screen = io::stderr().is_terminal();
+        let thread = if screen {
+            let opened = Screen::open().context("the terminal cannot be drawn on")?;
+            *HEARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+            thread.spawn(move || opened.run(&watched, &ended, &quit))
         } else {
             thread.spawn(move || say(&watched, &ended))
         };
         Ok(Self {
-            shared,
+            screen,
             end: Some(end),
             thread: Some(thread.context("no thread can be started")?),
         })
     }
+}
 
-    /// What is known.
-    pub(super) fn shared(&self) -> Shared {
-        Arc::clone(&self.shared)
+impl Watch {
+    /// Whether it has the terminal.
+    pub(super) const fn has_screen(&self) -> bool {
+        self.screen
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         drop(self.end.take());
+        *HEARD.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(thread) = self.thread.take() {
             // It has put the terminal back, also if it has panicked.
             let _ = thread.join();
@@ -133,7 +152,6 @@ impl Screen {
 
     fn run(mut self, shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>, quit: &dyn Fn()) {
         let (began, mut view) = (Instant::now(), View::default());
-        let mut asked = false;
         loop {
             if ended.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
                 return;
@@ -155,9 +173,8 @@ impl Screen {
             }
             match key() {
                 Ok(Some(key)) => {
-                    if view.key(key) && !asked {
-                        asked = true;
-                        lock(shared).message("ends: the report comes");
+                    if view.key(key) {
+                        lock(shared).message("the capture ends, and the report comes");
                         quit();
                     }
                     // That it stands still is to be seen.
@@ -271,7 +288,8 @@ impl Report for WatchedReport {
 ///
 /// # Errors
 /// If there is no pipe or no thread.
-pub(super) fn endable_stdin() -> anyhow::Result<(Box<dyn Read + Send>, impl Fn() + Send + 'static)> {
+pub(super) fn endable_stdin() -> anyhow::Result<(Box<dyn Read + Send>, impl Fn() + Send + 'static)>
+{
     let (reader, writer) = io::pipe().context("no pipe can be had")?;
     let writer = Arc::new(Mutex::new(Some(writer)));
     let ended = Arc::clone(&writer);

@@ -300,6 +300,8 @@ mod tests {
             container: None,
             addresses: Vec::new(),
             host_network: false,
+            containers: std::collections::BTreeSet::new(),
+            ending: false,
         }
     }
 

@@ -44,6 +44,7 @@ pub async fn choose(
         bail!("there is nothing to capture");
     };
     if mode == Mode::Ephemeral {
+        admits_ephemeral(targets)?;
         return Ok((Way::Ephemeral, None));
     }
     let tried = helper::dry_run(
@@ -61,7 +62,7 @@ pub async fn choose(
         Err(error) if is_missing_right(&error) && mode == Mode::Pod => return Ok((Way::Pod, None)),
         Err(error) => error,
     };
-    if mode == Mode::Pod {
+    if mode == Mode::Pod || admits_ephemeral(targets).is_err() {
         return Err(helper::refused(refused, helper_namespace));
     }
     let why = short(&refused);
@@ -85,6 +86,22 @@ pub async fn choose(
             let second = explain(error, doing);
             bail!("neither a helper pod nor an ephemeral container is admitted: {why}; {second}")
         }
+    }
+}
+
+/// Whether all of the targets can be captured by an ephemeral container.
+///
+/// # Errors
+/// If one is in its node's network: there the stream itself would be captured, and only a helper pod sees the processes by
+/// which to tell its ports.
+pub fn admits_ephemeral(targets: &[Target]) -> anyhow::Result<()> {
+    match targets.iter().find(|target| target.host_network) {
+        None => Ok(()),
+        Some(target) => bail!(
+            "{} is in its node's network, which only a helper pod can capture without its own stream: use --mode pod, with \
+             --helper-namespace if need be",
+            target.full_name()
+        ),
     }
 }
 

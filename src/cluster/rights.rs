@@ -303,7 +303,7 @@ pub const RULES: &[Rule] = {
             None,
             Nicety,
             Right::new("get", "", "nodes", ""),
-            "telling at once that a node is neither Linux nor amd64 or arm64",
+            "targets named node/NAME; telling at once that a node is neither Linux nor amd64 or arm64",
         ),
         rule(
             Place::Cluster,

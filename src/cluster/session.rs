@@ -13,14 +13,14 @@ use super::helper::Helper;
 use super::manifest::{AGENT, CONTAINER, HelperOptions};
 use super::mode::{self, Mode, Way};
 use super::rights;
-use super::stop::{Stop, Why};
+use super::stop::{EndedEarly, Stop, Why};
 use super::talk::Talk;
 use super::target::{self, Target, Wanted};
 use crate::stream::reader::End;
 use anyhow::anyhow;
 use futures_util::future::join_all;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -30,6 +30,10 @@ use tokio::task::JoinSet;
 const LOOK: Duration = Duration::from_secs(2);
 /// How long an exec that fails for a passing reason is tried again.
 const TRY: Duration = Duration::from_secs(5);
+
+/// How long the agent may find nothing of a pod that runs again, and how often it looks.
+const AGAIN: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the agent waits for a sign of life before it ends.
 const ALIVE_WITHIN: &str = "30s";
@@ -82,10 +86,75 @@ pub trait Consumer: Send + Sync + 'static {
 pub struct Finished {
     /// The target.
     pub target: Target,
+    /// Which way in it was.
+    pub way: Way,
     /// Its last word; without one it was cut.
     pub last_word: Option<End>,
     /// What went wrong, in a sentence.
     pub error: Option<String>,
+}
+
+/// Pods that have been captured, by their UIDs.
+#[derive(Default)]
+struct Known(HashMap<String, Life>);
+
+/// What was last known of a pod.
+struct Life {
+    containers: BTreeSet<String>,
+    /// Whether its stream has ended with its sandbox.
+    gone: bool,
+}
+
+/// What a pod is that is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// It was not there before.
+    New,
+    /// It was captured until its sandbox was gone, and has another one.
+    Again,
+    /// Nothing is to be done.
+    Before,
+}
+
+impl Known {
+    fn see(&mut self, target: &Target) -> Seen {
+        // Before its network is set up a pod has no address, and nothing could be captured.
+        if target.addresses.is_empty() {
+            return Seen::Before;
+        }
+        let seen = match self.0.get(&target.uid) {
+            None => Seen::New,
+            // The API server learns late that the old containers are gone: new ones are a sure sign.
+            Some(life)
+                if life.gone
+                    && !target.ending
+                    && !target.containers.is_subset(&life.containers) =>
+            {
+                Seen::Again
+            }
+            Some(_) => Seen::Before,
+        };
+        if seen != Seen::Before {
+            let life = Life {
+                containers: target.containers.clone(),
+                gone: false,
+            };
+            self.0.insert(target.uid.clone(), life);
+        }
+        seen
+    }
+
+    fn ended(&mut self, finished: &Finished) {
+        let reason = finished.last_word.as_ref().map(|word| word.reason.as_str());
+        let gone = match finished.way {
+            Way::Pod => reason == Some("target-gone"),
+            // It is a container of the pod, and told to end with the others.
+            Way::Ephemeral => matches!(reason, Some("target-gone" | "signal")),
+        };
+        if let Some(life) = self.0.get_mut(&finished.target.uid) {
+            life.gone |= gone;
+        }
+    }
 }
 
 /// What is in the cluster because of this run.
@@ -188,10 +257,19 @@ struct Place {
 impl<C: Consumer> Session<C> {
     async fn run(self, targets: Vec<Target>) -> anyhow::Result<Vec<Finished>> {
         let session = Arc::new(self);
-        let mut running: JoinSet<anyhow::Result<Finished>> = JoinSet::new();
+        let mut running: JoinSet<anyhow::Result<Option<Finished>>> = JoinSet::new();
         let mut number = 0;
-        let mut known: HashSet<String> = targets.iter().map(|one| one.uid.clone()).collect();
-        let begun = session.begin(targets, &mut number, &mut running).await;
+        let mut known = Known::default();
+        for target in &targets {
+            let life = Life {
+                containers: target.containers.clone(),
+                gone: false,
+            };
+            known.0.insert(target.uid.clone(), life);
+        }
+        let begun = session
+            .begin(targets, false, &mut number, &mut running)
+            .await;
         let mut finished = Vec::new();
         // Where others are captured, one that cannot be is no reason to end.
         let mut failed = begun.err();
@@ -200,10 +278,12 @@ impl<C: Consumer> Session<C> {
             let following = session.plan.follow && session.stop.why().is_none();
             tokio::select! {
                 Some(done) = running.join_next() => match done {
-                    Ok(Ok(one)) => {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some(one))) => {
                         if following && let Some(word) = &one.last_word {
                             session.talk.say(&format!("{}: {}", one.target.full_name(), word.sentence));
                         }
+                        known.ended(&one);
                         finished.push(one);
                     }
                     Ok(Err(error)) => {
@@ -213,9 +293,12 @@ impl<C: Consumer> Session<C> {
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 },
                 _ = look.tick(), if following => {
-                    let new = session.new_targets(&mut known).await;
-                    if let Err(error) = session.begin(new, &mut number, &mut running).await {
-                        session.talk.warn(&format!("{error:#}"));
+                    let (new, again) = session.new_targets(&mut known).await;
+                    for (targets, again) in [(new, false), (again, true)] {
+                        let begun = session.begin(targets, again, &mut number, &mut running).await;
+                        if let Err(error) = begun {
+                            session.talk.warn(&format!("{error:#}"));
+                        }
                     }
                 }
                 () = session.stop.asked(), if session.plan.follow && running.is_empty() => break,
@@ -228,23 +311,35 @@ impl<C: Consumer> Session<C> {
         }
     }
 
-    /// Pods that are meant and were not there before.
-    async fn new_targets(&self, known: &mut HashSet<String>) -> Vec<Target> {
+    /// Pods that are meant and were not there before, and those that run again.
+    async fn new_targets(&self, known: &mut Known) -> (Vec<Target>, Vec<Target>) {
+        let (mut new, mut again) = (Vec::new(), Vec::new());
         let Ok(found) = target::find(&self.cluster, &self.wanted).await else {
-            return Vec::new();
+            return (new, again);
         };
-        let new = found.targets.into_iter();
-        // Before its network is set up a pod has no address, and nothing could be captured.
-        new.filter(|target| !target.addresses.is_empty() && known.insert(target.uid.clone()))
-            .collect()
+        for target in found.targets {
+            match known.see(&target) {
+                Seen::New => new.push(target),
+                Seen::Again => {
+                    let name = target.full_name();
+                    self.talk.say(&format!(
+                        "{name} runs again in a new sandbox: it is captured on"
+                    ));
+                    again.push(target);
+                }
+                Seen::Before => {}
+            }
+        }
+        (new, again)
     }
 
-    /// Starts capturing `targets`.
+    /// Starts capturing `targets`; `again` if they were captured before.
     async fn begin(
         self: &Arc<Self>,
         targets: Vec<Target>,
+        again: bool,
         number: &mut usize,
-        running: &mut JoinSet<anyhow::Result<Finished>>,
+        running: &mut JoinSet<anyhow::Result<Option<Finished>>>,
     ) -> anyhow::Result<()> {
         if targets.is_empty() {
             return Ok(());
@@ -286,7 +381,16 @@ impl<C: Consumer> Session<C> {
             };
             for target in targets {
                 self.consumer.begin(*number, &target)?;
-                running.spawn(Arc::clone(self).stream(*number, target, place.clone()));
+                let session = Arc::clone(self);
+                let (number_of_this, place) = (*number, place.clone());
+                running.spawn(async move {
+                    if again {
+                        Ok(session.stream_again(number_of_this, target, place).await)
+                    } else {
+                        let done = session.stream(number_of_this, target, place, false);
+                        done.await.map(Some)
+                    }
+                });
                 *number += 1;
                 begun += 1;
             }
@@ -353,7 +457,12 @@ impl<C: Consumer> Session<C> {
         command.extend(["--heartbeat", ALIVE_WITHIN].map(str::to_owned));
         match way {
             Way::Pod => {
-                command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
+                if target.host_network {
+                    command.push("--node".to_owned());
+                }
+                if !target.is_node() {
+                    command.extend(["--pod-uid".to_owned(), target.cgroup.clone()]);
+                }
                 if let Some(id) = &target.container {
                     command.extend(["--container-id".to_owned(), id.clone()]);
                 }
@@ -363,15 +472,66 @@ impl<C: Consumer> Session<C> {
         command
     }
 
-    /// One target's stream, from its beginning to its end.
+    /// The stream of a target that was captured before: that it cannot be captured again is no reason to end. `None` if the
+    /// end came first.
+    async fn stream_again(
+        self: Arc<Self>,
+        number: usize,
+        target: Target,
+        place: Place,
+    ) -> Option<Finished> {
+        let way = place.way;
+        let done = Arc::clone(&self)
+            .stream(number, target.clone(), place, true)
+            .await;
+        match done {
+            Ok(finished) => Some(finished),
+            Err(error) if error.is::<EndedEarly>() => None,
+            Err(error) => {
+                let error = format!("{error:#}");
+                self.talk.warn(&error);
+                Some(Finished {
+                    target,
+                    way,
+                    last_word: None,
+                    error: Some(error),
+                })
+            }
+        }
+    }
+
+    /// Runs the agent; what comes with it is what it has said already.
+    async fn start(
+        &self,
+        target: &Target,
+        place: &Place,
+        again: bool,
+    ) -> anyhow::Result<(exec::Exec, Vec<String>)> {
+        let deadline = tokio::time::Instant::now() + AGAIN;
+        loop {
+            let mut exec = self.exec(target, place).await?;
+            if !again {
+                return Ok((exec, Vec::new()));
+            }
+            let (ready, said) = first_words(&mut exec.lines).await;
+            if ready || tokio::time::Instant::now() >= deadline {
+                return Ok((exec, said));
+            }
+            // The new sandbox's processes are not there yet.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// One target's stream, from its beginning to its end; `again` if it was captured before.
     async fn stream(
         self: Arc<Self>,
         number: usize,
         target: Target,
         place: Place,
+        again: bool,
     ) -> anyhow::Result<Finished> {
-        let exec = self.exec(&target, &place);
-        let exec = self.stop.unless_asked(exec).await??;
+        let started = self.start(&target, &place, again);
+        let (exec, said_already) = self.stop.unless_asked(started).await??;
         let stopper = exec.stopper();
         let ended = exec.ended.abort_handle();
         let stop = self.stop.clone();
@@ -382,6 +542,7 @@ impl<C: Consumer> Session<C> {
             ended.abort();
         });
         let listener = tokio::spawn(listen(
+            said_already,
             exec.lines,
             target.full_name(),
             self.label(&target),
@@ -427,6 +588,7 @@ impl<C: Consumer> Session<C> {
             .flatten();
         Ok(Finished {
             target,
+            way: place.way,
             last_word,
             error,
         })
@@ -502,15 +664,37 @@ fn no_exec(missing: &[String], namespace: &str) -> anyhow::Error {
     )
 }
 
-/// Passes on what the agent says; returns its error, if it has one.
+/// What the agent says until it is ready, and whether it ever is.
+async fn first_words(lines: &mut mpsc::Receiver<String>) -> (bool, Vec<String>) {
+    let mut said = Vec::new();
+    while let Some(line) = lines.recv().await {
+        let ready = serde_json::from_str::<Value>(&line).is_ok_and(|said| said["type"] == "ready");
+        said.push(line);
+        if ready {
+            return (true, said);
+        }
+    }
+    (false, said)
+}
+
+/// Passes on what the agent says and has said; returns its error, if it has one.
 async fn listen(
+    said: Vec<String>,
     mut lines: mpsc::Receiver<String>,
     name: String,
     label: String,
     talk: Talk,
 ) -> Option<String> {
     let mut failed = None;
-    while let Some(line) = lines.recv().await {
+    let mut said = said.into_iter();
+    loop {
+        let line = match said.next() {
+            Some(line) => line,
+            None => match lines.recv().await {
+                Some(line) => line,
+                None => return failed,
+            },
+        };
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let message = said["message"].as_str().unwrap_or(&line).to_owned();
         match said["type"].as_str() {
@@ -529,12 +713,11 @@ async fn listen(
                 ));
             }
             Some("warning" | "drops") => talk.warn(&format!("{label}{message}")),
-            Some("end") => talk.say(&format!("{label}{message}")),
+            Some("end" | "note") => talk.say(&format!("{label}{message}")),
             // What is no line of the agent's comes from whoever could not run it.
             _ => failed = Some(message),
         }
     }
-    failed
 }
 
 /// The agent's version is the image's; the stream is the same within a version.
@@ -546,5 +729,72 @@ fn check_version(ready: &Value, talk: &Talk) {
             "the agent in the image is version {agents}, this is {own}: if something is not understood, use the image of this \
              version"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(containers: &[&str]) -> Target {
+        Target {
+            namespace: "shop".to_owned(),
+            name: "catalog".to_owned(),
+            uid: "u-1".to_owned(),
+            cgroup: "u-1".to_owned(),
+            node: "n1".to_owned(),
+            container: None,
+            addresses: vec![[10, 0, 0, 1].into()],
+            host_network: false,
+            containers: containers.iter().map(|id| (*id).to_owned()).collect(),
+            ending: false,
+        }
+    }
+
+    fn ended(way: Way, reason: &str) -> Finished {
+        Finished {
+            target: target(&["a"]),
+            way,
+            last_word: Some(End {
+                reason: reason.to_owned(),
+                sentence: String::new(),
+            }),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_pod_is_captured_again_in_its_new_sandbox() {
+        let mut known = Known::default();
+        assert_eq!(known.see(&target(&["a"])), Seen::New);
+        // A container that comes again in the same sandbox.
+        assert_eq!(known.see(&target(&["b"])), Seen::Before);
+        known.ended(&ended(Way::Pod, "target-gone"));
+        // As it was before.
+        assert_eq!(known.see(&target(&["a"])), Seen::Before);
+        let mut deleted = target(&["c"]);
+        deleted.ending = true;
+        assert_eq!(known.see(&deleted), Seen::Before);
+        let mut homeless = target(&["c"]);
+        homeless.addresses.clear();
+        assert_eq!(known.see(&homeless), Seen::Before);
+        assert_eq!(known.see(&target(&["c"])), Seen::Again);
+        assert_eq!(known.see(&target(&["c"])), Seen::Before);
+    }
+
+    #[test]
+    fn only_the_end_of_its_sandbox_is_one_to_go_on_after() {
+        for (way, reason, seen) in [
+            (Way::Pod, "target-gone", Seen::Again),
+            (Way::Pod, "signal", Seen::Before),
+            (Way::Pod, "count", Seen::Before),
+            (Way::Ephemeral, "signal", Seen::Again),
+            (Way::Ephemeral, "duration", Seen::Before),
+        ] {
+            let mut known = Known::default();
+            known.see(&target(&["a"]));
+            known.ended(&ended(way, reason));
+            assert_eq!(known.see(&target(&["b"])), seen, "{way:?} {reason}");
+        }
     }
 }

@@ -86,7 +86,8 @@ impl Stop {
         }
     }
 
-    fn signal(&self, name: &'static str) {
+    /// A signal came, or a key that stands for one. A second one, a while after the first: nobody waits any more.
+    pub fn signal(&self, name: &'static str) {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {
             self.hurried.send_replace(true);

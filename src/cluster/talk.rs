@@ -1,8 +1,9 @@
 //! What is said on stderr while it goes on.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How to talk; clones share the live line.
 #[derive(Clone, Debug)]
@@ -13,6 +14,24 @@ struct Inner {
     quiet: bool,
     /// The last line of a terminal, rewritten as things go on; hidden elsewhere.
     live: ProgressBar,
+    /// Who has the terminal meanwhile, and is told instead.
+    elsewhere: Mutex<Option<Listener>>,
+}
+
+/// Hears what would be said on stderr.
+pub struct Listener(Box<dyn Fn(&str) + Send>);
+
+impl Listener {
+    /// One that is told each line by `tell`.
+    pub fn new(tell: impl Fn(&str) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Talk {
@@ -27,7 +46,11 @@ impl Talk {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             live.set_style(style);
         }
-        Self(Arc::new(Inner { quiet, live }))
+        Self(Arc::new(Inner {
+            quiet,
+            live,
+            elsewhere: Mutex::new(None),
+        }))
     }
 
     /// A sentence about what goes on.
@@ -42,8 +65,21 @@ impl Talk {
         self.print("warning: ", sentence);
     }
 
+    /// From now on `listener` is told, because something else has the terminal; until `None`.
+    pub fn tell_instead(&self, listener: Option<Listener>) {
+        *self.elsewhere() = listener;
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Option<Listener>> {
+        let elsewhere = self.0.elsewhere.lock();
+        elsewhere.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Rewrites the live line, on a terminal.
     pub fn live(&self, line: &str) {
+        if self.elsewhere().is_some() {
+            return;
+        }
         let mut shown = String::new();
         crate::report::push_shown(&mut shown, line);
         self.0.live.set_message(shown);
@@ -57,6 +93,9 @@ impl Talk {
     fn print(&self, prefix: &str, sentence: &str) {
         let mut line = String::from(prefix);
         crate::report::push_shown(&mut line, sentence);
+        if let Some(Listener(tell)) = &*self.elsewhere() {
+            return tell(&line);
+        }
         line.push('\n');
         self.0.live.suspend(|| {
             // Nothing is left to do if nobody can be told.

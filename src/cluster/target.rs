@@ -11,6 +11,7 @@ use kube::api::ListParams;
 use kube::core::{ApiResource, Selector};
 use kube::{Api, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -28,7 +29,14 @@ pub fn resource(typed: &str) -> Option<ApiResource> {
         Kind::ReplicationController => ApiResource::erase::<ReplicationController>(&()),
         Kind::Job => ApiResource::erase::<Job>(&()),
         Kind::Service => ApiResource::erase::<Service>(&()),
+        Kind::Node => ApiResource::erase::<Node>(&()),
     })
+}
+
+/// Whether TYPE, the part of a TARGET before the slash, is of things that are in no namespace.
+#[must_use]
+pub fn is_of_cluster(typed: &str) -> bool {
+    Kind::of(typed) == Some(Kind::Node)
 }
 
 /// A TARGET as it is typed: `POD` or `TYPE/NAME`.
@@ -48,10 +56,11 @@ enum Kind {
     ReplicationController,
     Job,
     Service,
+    Node,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static [&'static str]); 8] = [
+    const ALL: [(Self, &'static [&'static str]); 9] = [
         (Self::Pod, &["pod", "pods", "po"]),
         (
             Self::Deployment,
@@ -99,6 +108,7 @@ impl Kind {
         ),
         (Self::Job, &["job", "jobs", "job.batch", "jobs.batch"]),
         (Self::Service, &["service", "services", "svc"]),
+        (Self::Node, &["node", "nodes", "no"]),
     ];
 
     fn of(typed: &str) -> Option<Self> {
@@ -120,6 +130,7 @@ impl Kind {
             Self::ReplicationController => ("replicationcontroller", "replicationcontrollers"),
             Self::Job => ("job", "jobs"),
             Self::Service => ("service", "services"),
+            Self::Node => ("node", "nodes"),
         }
     }
 }
@@ -135,7 +146,7 @@ impl FromStr for Named {
                 None => {
                     return Err(format!(
                         "{kind} is nothing that can be captured: name a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, \
-                         job/NAME or svc/NAME"
+                         job/NAME, svc/NAME or node/NAME"
                     ));
                 }
             },
@@ -189,20 +200,21 @@ impl Wanted {
     /// Whether pods that come later could be meant, too.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.selector.is_some() || self.named.iter().any(|named| named.kind != Kind::Pod)
+        let one = |named: &Named| matches!(named.kind, Kind::Pod | Kind::Node);
+        self.selector.is_some() || !self.named.iter().all(one)
     }
 }
 
-/// A pod that can be captured.
+/// A pod that can be captured, or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its namespace.
+    /// Its namespace; of a node the one that the helper is made in if no other is named.
     pub namespace: String,
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What its cgroups are named by: its UID; a static pod's configuration hash.
+    /// What its cgroups are named by: its UID; a static pod's configuration hash. Of a node [`PINNED_NODE`].
     pub cgroup: String,
     /// The node it runs on.
     pub node: String,
@@ -212,12 +224,28 @@ pub struct Target {
     pub addresses: Vec<IpAddr>,
     /// Whether it shares the node's network.
     pub host_network: bool,
+    /// The ids of its containers that run or did, ephemeral ones aside: there are others once the pod has got a new sandbox.
+    pub containers: BTreeSet<String>,
+    /// Whether it is being deleted.
+    pub ending: bool,
 }
 
+/// What the agent knows the node itself by, where pods have a UID.
+pub const PINNED_NODE: &str = "node";
+
 impl Target {
-    /// `NAMESPACE/NAME`.
+    /// Whether this is a node and no pod.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.cgroup == PINNED_NODE
+    }
+
+    /// `NAMESPACE/NAME`; of a node `node/NAME`.
     #[must_use]
     pub fn full_name(&self) -> String {
+        if self.is_node() {
+            return format!("node/{}", self.name);
+        }
         format!("{}/{}", self.namespace, self.name)
     }
 }
@@ -245,6 +273,10 @@ pub async fn find(cluster: &Cluster, wanted: &Wanted) -> anyhow::Result<Found> {
                 &mut found,
                 target(&pod, wanted).map_err(|why| anyhow!(why))?,
             );
+            continue;
+        }
+        if named.kind == Kind::Node {
+            add(&mut found, node(cluster, named).await?);
             continue;
         }
         let selector = selector_of(cluster, named).await?;
@@ -320,9 +352,37 @@ where
     })
 }
 
+/// The node called so, as a target.
+async fn node(cluster: &Cluster, named: &Named) -> anyhow::Result<Target> {
+    let api: Api<Node> = Api::all(cluster.client.clone());
+    let what = format!("node {}", named.name);
+    let got = api.get(&named.name).await;
+    let node = got.map_err(|error| explain(error, Doing::request("get", "nodes", "", &what)))?;
+    let addresses = node
+        .status
+        .as_ref()
+        .and_then(|status| status.addresses.as_ref());
+    Ok(Target {
+        namespace: cluster.namespace.clone(),
+        name: node.name_any(),
+        uid: node.uid().unwrap_or_default(),
+        cgroup: PINNED_NODE.to_owned(),
+        node: node.name_any(),
+        container: None,
+        addresses: addresses
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.address.parse().ok())
+            .collect(),
+        host_network: true,
+        containers: BTreeSet::new(),
+        ending: false,
+    })
+}
+
 async fn selector_of(cluster: &Cluster, named: &Named) -> anyhow::Result<String> {
     let selector: Option<LabelSelector> = match named.kind {
-        Kind::Pod => None,
+        Kind::Pod | Kind::Node => None,
         Kind::Deployment => {
             let found: Deployment = get(cluster, named).await?;
             found.spec.map(|spec| spec.selector)
@@ -389,6 +449,11 @@ async fn list(
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// Whether it can be the hash of a configuration: an annotation may say anything, and the helper captures what it says.
+fn is_hash(text: &str) -> bool {
+    text != PINNED_NODE && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 /// The target that `pod` is, or why it is none.
 fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
     let name = pod.name_any();
@@ -417,7 +482,7 @@ fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
     let annotations = pod.annotations();
     let uid = pod.uid().unwrap_or_default();
     let cgroup = match annotations.get(CONFIG_HASH) {
-        Some(hash) if annotations.contains_key(CONFIG_MIRROR) => hash.clone(),
+        Some(hash) if annotations.contains_key(CONFIG_MIRROR) && is_hash(hash) => hash.clone(),
         _ => uid.clone(),
     };
     let ips = status.and_then(|status| status.pod_ips.clone());
@@ -434,7 +499,21 @@ fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, String> {
         cgroup,
         node,
         host_network,
+        containers: containers(pod),
+        ending: pod.metadata.deletion_timestamp.is_some(),
     })
+}
+
+/// The ids of the containers that live as long as their pod's sandbox does.
+fn containers(pod: &Pod) -> BTreeSet<String> {
+    let status = pod.status.as_ref();
+    let statuses = status.into_iter().flat_map(|status| {
+        let lists = [&status.container_statuses, &status.init_container_statuses];
+        lists.into_iter().flatten().flatten()
+    });
+    statuses
+        .filter_map(|status| status.container_id.clone())
+        .collect()
 }
 
 /// The id of the container called `wanted`, wherever a pod may have containers.
@@ -571,6 +650,16 @@ mod tests {
         let annotations =
             json!({"metadata": {"annotations": {CONFIG_HASH: "h", CONFIG_MIRROR: "h"}}});
         assert_eq!(target(&pod(annotations), &wanted()).unwrap().cgroup, "h");
+    }
+
+    #[test]
+    fn an_annotation_names_neither_the_node_nor_several() {
+        for hash in [PINNED_NODE, "h,node", "h node", "../h"] {
+            let annotations =
+                json!({"metadata": {"annotations": {CONFIG_HASH: hash, CONFIG_MIRROR: hash}}});
+            let found = target(&pod(annotations), &wanted()).unwrap();
+            assert_eq!((found.cgroup.as_str(), found.is_node()), ("u-1", false));
+        }
     }
 
     #[test]

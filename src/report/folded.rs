@@ -30,6 +30,8 @@ pub struct Folding {
     pub filter: Filter,
     /// What is left out of what is told.
     pub redacted: Redacted,
+    /// Whether what was folded lately is told on the way, too.
+    pub live: bool,
     /// What must not be; its filter and its word on probes are those of the folding.
     pub assertions: Vec<Assertion>,
 }
@@ -103,6 +105,8 @@ pub struct FoldedReport<'a, R> {
     folded: Folded,
     slowest: BinaryHeap<Reverse<Slow>>,
     judge: Judge,
+    /// What was folded since it was told last.
+    recent: Routes,
     so_far: SoFar,
     not_told: u64,
 }
@@ -150,6 +154,7 @@ impl<'a, R: Report> FoldedReport<'a, R> {
                 ..Rules::default()
             }),
             folding,
+            recent: Routes::default(),
             slowest: BinaryHeap::new(),
             so_far: SoFar::default(),
             not_told: 0,
@@ -159,6 +164,11 @@ impl<'a, R: Report> FoldedReport<'a, R> {
     /// The report that is told.
     pub const fn told(&mut self) -> &mut R {
         &mut self.told
+    }
+
+    /// The good exchanges that were folded since this was asked last, if the folding is live.
+    pub fn take_recent(&mut self) -> Routes {
+        std::mem::take(&mut self.recent)
     }
 
     /// How it went so far.
@@ -233,6 +243,9 @@ impl<R: Report> Sink for FoldedReport<'_, R> {
             self.not_told += 1;
         } else {
             self.folded.routes.add(exchange);
+            if self.folding.live && self.folded.summary.counts(exchange) {
+                self.recent.add(exchange);
+            }
             self.rank(exchange);
         }
     }

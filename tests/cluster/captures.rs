@@ -2,16 +2,18 @@
 
 use super::faults::whole;
 use super::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
-use super::plugin::{Plugin, report};
-use libtest_mimic::Trial;
+use super::plugin::{Plugin, report, signal};
+use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 12] = [
+const CAPTURES: [(&str, Check); 17] = [
     ("into Wireshark, which shows packets", into_wireshark),
     ("a pod, to a file", to_a_file),
     ("a pod, ephemeral, in a baseline namespace", ephemeral),
@@ -27,8 +29,16 @@ const CAPTURES: [(&str, Check); 12] = [
         containers,
     ),
     ("nodes' own networks are refused", host_network),
+    (
+        "a node's own network, without the stream itself",
+        node_network,
+    ),
+    ("a node by its name, and a report of it", node_by_name),
+    ("a filter that does not compile makes nothing", bad_filter),
     ("a report, live", live_report),
     ("a report with the packets beside it", report_with_packets),
+    ("no report of what was not captured", no_report),
+    ("a report of what was captured before the end", cut_report),
     ("only the rights it takes, and each one missing", rights),
 ];
 
@@ -377,6 +387,195 @@ fn host_network(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
+/// A port for a pod in its node's network: no other test's, nor that of a run before, whose pod may still be ending.
+fn node_port(number: u16) -> u16 {
+    let own = u16::try_from(std::process::id() % 5000).unwrap_or_default();
+    20_000 + 2 * own + number
+}
+
+/// A pod in its node's network, a server that is asked ten times a second from beside it; returns the node.
+fn node_traffic(namespace: &Namespace<'_>, port: u16) -> Result<String, Failed> {
+    let spec = format!(
+        "hostNetwork: true, initContainers: [{{name: asks, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: \
+         Always, args: [get, -every, 100ms, \"http://127.0.0.1:{port}/fast\"]}}]"
+    );
+    let listen = format!(":{port}");
+    namespace.pod("app", &["serve", "-addr", &listen], &spec)?;
+    namespace.ready("pod/app")?;
+    namespace.get("pod/app", ".spec.nodeName")
+}
+
+/// How many packets of a file fit a display filter.
+fn matching(file: &Path, filter: &str) -> Result<usize, Failed> {
+    let shown = Command::new("tshark")
+        .args([
+            "-n",
+            "-Y",
+            filter,
+            "-T",
+            "fields",
+            "-e",
+            "frame.number",
+            "-r",
+        ])
+        .arg(file)
+        .output()?;
+    if !shown.status.success() {
+        return Err(String::from_utf8_lossy(&shown.stderr).into_owned().into());
+    }
+    Ok(String::from_utf8_lossy(&shown.stdout).lines().count())
+}
+
+/// The ports that a run says it left out.
+fn left_out(said: &str) -> Result<Vec<String>, Failed> {
+    let line = said.lines().find(|line| line.contains("are left out"));
+    let line = line.ok_or_else(|| format!("nothing is left out: {said}"))?;
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    let ports: Vec<String> = words
+        .filter(|word| word.parse::<u16>().is_ok())
+        .map(str::to_owned)
+        .collect();
+    for name in ["containerd", "kubelet"] {
+        if !line.contains(&format!("({name})")) {
+            return Err(format!("no port of {name} is left out: {line}").into());
+        }
+    }
+    if ports.contains(&"10250".to_owned()) {
+        Ok(ports)
+    } else {
+        Err(format!("the kubelet's port is not left out: {line}").into())
+    }
+}
+
+/// Holds a capture of a node to what was left out of it, and what was not.
+fn without_the_stream(file: &Path, said: &str, port: u16) -> Checked {
+    for left_out in left_out(said)? {
+        let packets = matching(file, &format!("tcp.port == {left_out}"))?;
+        if packets > 0 {
+            return Err(format!("{packets} packets of port {left_out}").into());
+        }
+    }
+    match matching(file, &format!("tcp.port == {port} && tcp.len > 0"))? {
+        0..5 => Err("the pod's own traffic is missing".into()),
+        _ => Ok(()),
+    }
+}
+
+fn node_network(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let port = node_port(0);
+    node_traffic(&namespace, port)?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    for filter in ["", "tcp or udp"] {
+        let args = [
+            "app",
+            "-n",
+            &namespace.name,
+            "--node",
+            "-w",
+            &path,
+            "--duration",
+            "4s",
+            "--filter",
+            filter,
+        ];
+        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        ended.is(0, &["this is the node's own network"])?;
+        without_the_stream(&file, &ended.stderr, port)?;
+    }
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "--node",
+        "-w",
+        "-",
+        "--mode",
+        "ephemeral",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["only a helper pod can capture", "--mode pod"])?;
+    namespace.nothing_left(&[])
+}
+
+fn node_by_name(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    let port = node_port(1);
+    let node = format!("node/{}", node_traffic(&namespace, port)?);
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let args = [
+        &node,
+        "-n",
+        &namespace.name,
+        "-w",
+        &path,
+        "--duration",
+        "4s",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on", &node])?;
+    without_the_stream(&file, &ended.stderr, port)?;
+    let filter = format!("tcp port {port} or tcp port 10250");
+    let args = [
+        "report",
+        &node,
+        "-n",
+        &namespace.name,
+        "--duration",
+        "3s",
+        "-o",
+        "json",
+        "--filter",
+        &filter,
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(0, &["capturing on"])?;
+    left_out(&ended.stderr)?;
+    let document: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+    if document["summary"]["exchanges"]
+        .as_u64()
+        .unwrap_or_default()
+        < 5
+    {
+        return Err(format!("few exchanges: {}", document["summary"]).into());
+    }
+    let args = ["node/none", "-w", "-"];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(1, &["there is no node none"])?;
+    namespace.nothing_left(&[])
+}
+
+/// Where nothing here can compile filters, the agent says it: its helper is gone then, too.
+fn bad_filter(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let args = [
+        "app",
+        "-n",
+        &namespace.name,
+        "-w",
+        "-",
+        "--filter",
+        "tcp prt 80",
+    ];
+    let words = ["«tcp prt 80» does not compile", "syntax error"];
+    Plugin::start(lab, &args)?.ended(SOON)?.is(2, &words)?;
+    if !namespace.helpers()?.is_empty() {
+        return Err("a helper was made".into());
+    }
+    let mut command = Plugin::command(lab, &args);
+    command.env("PATH", "");
+    let ended = Plugin::spawn(command)?.ended(SOON)?;
+    // With libpcap inside nobody else has to be asked.
+    ended.is(if cfg!(feature = "agent") { 2 } else { 1 }, &words)?;
+    namespace.nothing_left(&[])
+}
+
 /// Adds a client that gives up after 500 ms.
 fn impatient(namespace: &Namespace<'_>) -> Checked {
     namespace.traffic()?;
@@ -463,6 +662,76 @@ fn report_with_packets(lab: &Lab) -> Checked {
         .ended(SOON)?
         .is(0, &["it was asked to stop"])?;
     namespace.nothing_left(&[])
+}
+
+/// Only the error, in every format, with and without the packets; whether the helper is refused or the agent itself.
+fn no_report(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.pod("app", &["serve"], "")?;
+    namespace.ready("pod/app")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    let name = &namespace.name;
+    let never = ["--image", "local/none:1", "--image-pull-policy", "Never"];
+    let nowhere = ["--helper-namespace", "nowhere"];
+    for (why, words) in [
+        (&never[..], "ErrImageNeverPull"),
+        (&nowhere[..], "there is no namespace nowhere"),
+        (&["-i", "none0"][..], "there is no interface none0"),
+    ] {
+        for how in [
+            &[][..],
+            &["-o", "json"],
+            &["-w", &path],
+            &["-w", &path, "-o", "json"],
+            &["-w", &path, "-o", "jsonl"],
+        ] {
+            let args = [&["report", "app", "-n", name], why, how].concat();
+            let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+            ended.is(1, &[words])?;
+            if !ended.stdout.is_empty() {
+                let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+                return Err(format!("{args:?}: a report of nothing: {told}").into());
+            }
+        }
+    }
+    namespace.nothing_left(&[])
+}
+
+fn cut_report(lab: &Lab) -> Checked {
+    if !lab.is_here() {
+        println!("SKIPPED a report that is cut: it takes a cluster on this machine");
+        return Ok(());
+    }
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    for how in [&["-w", &path][..], &[]] {
+        let args = [&["report", "app", "-n", &namespace.name, "-o", "json"], how].concat();
+        let mut plugin = Plugin::start(lab, &args)?;
+        plugin.captures()?;
+        let runs = namespace.runs()?;
+        std::thread::sleep(Duration::from_secs(2));
+        for agent in lab.agents(&runs) {
+            let id = agent.rsplit('/').next().unwrap_or_default();
+            // The first takes the others with it.
+            let _ = signal(id.parse()?, "KILL");
+        }
+        let ended = plugin.ended(SOON)?;
+        ended.is(1, &["was cut"])?;
+        let document: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+        if document["capture"]["complete"] != false {
+            return Err(format!("a whole report: {}", document["capture"]).into());
+        }
+        if !how.is_empty() && document["summary"]["exchanges"] == 0 {
+            return Err("what was captured is not reported".into());
+        }
+        namespace.nothing_left(&runs)?;
+    }
+    Ok(())
 }
 
 /// Rights: verb and resource, and whether an error has to name the right when it is missing.

@@ -111,7 +111,7 @@ impl Lab {
     }
 
     /// Processes of this machine that run the agent for one of these runs.
-    fn agents(&self, runs: &[String]) -> Vec<String> {
+    pub(crate) fn agents(&self, runs: &[String]) -> Vec<String> {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let folder = entry.path();

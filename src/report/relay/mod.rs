@@ -84,6 +84,7 @@ enum Item<'a> {
     Connection(Cow<'a, Connection>),
     After,
     Progress(Progress),
+    Recent(RouteRow),
     Summary(Part),
     Route(RouteRow),
     Slow(Cow<'a, Exchange>),

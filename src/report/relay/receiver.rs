@@ -2,6 +2,7 @@
 
 use super::super::assertion::tally;
 use super::super::folded::Folded;
+use super::super::routes::Routes;
 use super::super::{Capture, Report, Source};
 use super::check::{self, Checked};
 use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
@@ -44,12 +45,14 @@ pub enum RelayError {
 }
 
 /// What a line was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Received {
     /// Something that the report heard.
     Item,
     /// How it stands, or a sign of life.
     Progress(Progress),
+    /// Good exchanges that were folded lately; they are among the sums at the end.
+    Recent(Box<Routes>),
     /// The last line.
     End(End),
 }
@@ -97,12 +100,6 @@ impl Gathered {
             next_exchange: 0,
             capture: Capture::default(),
         }
-    }
-
-    /// Whether there is no target yet.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.names.is_empty()
     }
 
     /// Another target; its number, or `None` if there is no room for it.
@@ -325,6 +322,13 @@ impl Receiver {
             }
             Item::After => report.after_frame()?,
             Item::Progress(progress) => return Ok(Received::Progress(progress)),
+            Item::Recent(row) => {
+                let mut recent = Routes::default();
+                if !recent.take_row(row) {
+                    return Err(wrong("a route that cannot be"));
+                }
+                return Ok(Received::Recent(Box::new(recent)));
+            }
             Item::Summary(part) => {
                 let taken = self.folded.summary.take_part(part);
                 taken.map_err(|error| RelayError::Wrong(error.to_string()))?;

@@ -1,6 +1,8 @@
+use super::super::assertion::{Assertion, Rules};
 use super::super::fixtures;
 use super::super::folded::{FoldedReport, Folding};
 use super::super::json::{JsonReport, Style};
+use super::super::judged::Judged;
 use super::super::select::Filter;
 use super::super::text::{TextOptions, TextReport};
 use super::*;
@@ -9,6 +11,7 @@ use crate::exchange::{Finding, FindingKind};
 use crate::report::Report as _;
 use crate::time::Span;
 use serde_json::{Value, json};
+use std::io;
 
 fn capture() -> Capture {
     let mut capture = Capture::default();
@@ -348,7 +351,8 @@ fn progress_comes_at_any_time() {
     drop(relay);
     let out = String::from_utf8(out).unwrap();
     let (_, last) = text(&[out.lines().map(str::to_owned).collect()]);
-    assert_eq!(last[0].as_ref().unwrap(), &Received::Progress(progress));
+    let heard = last[0].as_ref().unwrap();
+    assert!(matches!(heard, Received::Progress(heard) if *heard == progress));
 }
 
 #[test]
@@ -381,4 +385,107 @@ fn what_finds_no_room_is_counted() {
     assert!(text.contains("1 connection never opened"), "{text}");
     assert!(text.contains("timer  3 give-ups at 501.7 ms"), "{text}");
     assert_eq!(text.matches("✗ GET /items").count(), 1, "{text}");
+}
+
+#[test]
+fn assertions_count_what_was_folded_and_what_was_told() {
+    let assertions = [
+        "client-gave-up>25%",
+        "exchanges<5",
+        "total.p50>1h",
+        "status=200>3",
+        "client_side<99%",
+    ];
+    let assertions = assertions
+        .map(|text| Assertion::parse(text).unwrap())
+        .to_vec();
+    let folding = Folding {
+        slowest: 2,
+        assertions: assertions.clone(),
+        ..Folding::default()
+    };
+    let exchanges = [
+        fixtures::ok(),
+        fixtures::ok(),
+        fixtures::ok(),
+        fixtures::gave_up(),
+    ];
+    let mut out = Vec::new();
+    let mut target = FoldedReport::new(RelayWriter::new(&mut out), folding, || true);
+    target.begin(FrameId::new(0, 1), fixtures::ORIGIN);
+    for exchange in &exchanges {
+        target.exchange(exchange);
+    }
+    target.finish(&capture()).unwrap();
+    target.told().end(&end()).unwrap();
+    drop(target);
+    let rules = Rules {
+        assertions,
+        ..Rules::default()
+    };
+    let judged = |relayed: bool| {
+        let text = TextReport::new(io::sink(), TextOptions::default());
+        let mut report = Judged::new(text, rules.clone());
+        if relayed {
+            let mut gathered = Gathered::new(vec!["pod".to_owned()]);
+            let mut receiver = Receiver::new(0);
+            for line in out
+                .strip_suffix(b"\n")
+                .unwrap()
+                .split(|byte| *byte == b'\n')
+            {
+                receiver.line(line, &mut gathered, &mut report).unwrap();
+            }
+            receiver.close(&mut gathered);
+            gathered.finish(&mut report).unwrap();
+        } else {
+            for exchange in &exchanges {
+                report.exchange(exchange);
+            }
+            report.finish(&capture()).unwrap();
+        }
+        report.failures().to_vec()
+    };
+    assert_eq!(judged(true), judged(false));
+    assert_eq!(
+        judged(true),
+        [
+            "exchanges<5: 4 exchanges",
+            "client_side<99%: 3 of 4 exchanges (75.00 %) went well",
+        ]
+    );
+}
+
+#[test]
+fn whoever_watches_hears_of_folded_exchanges_at_once() {
+    let folding = Folding {
+        live: true,
+        ..Folding::default()
+    };
+    let mut out = Vec::new();
+    let mut target = FoldedReport::new(RelayWriter::new(&mut out), folding, || true);
+    for _ in 0..5 {
+        target.exchange(&fixtures::ok());
+    }
+    let recent = target.take_recent();
+    target.told().recent(&recent);
+    target.told().progress(&Progress::default());
+    assert!(target.take_recent().is_empty());
+    drop(target);
+    let text = TextReport::new(io::sink(), TextOptions::default());
+    let (mut report, mut gathered) = (text, Gathered::new(vec![String::new()]));
+    let mut receiver = Receiver::new(0);
+    let mut heard = 0;
+    for line in out
+        .strip_suffix(b"\n")
+        .unwrap()
+        .split(|byte| *byte == b'\n')
+    {
+        if let Received::Recent(routes) = receiver.line(line, &mut gathered, &mut report).unwrap() {
+            heard += routes.sorted()[0].1.exchanges;
+        }
+    }
+    assert_eq!(heard, 5);
+    // They are no part of the report until its sums come.
+    assert_eq!(report.summary().exchanges, 0);
 }

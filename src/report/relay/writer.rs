@@ -2,6 +2,7 @@
 
 use super::super::assertion::{Outcome, tally};
 use super::super::folded::Folded;
+use super::super::routes::Routes;
 use super::super::{Capture, Report, Source};
 use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
 use crate::analyzer::Sink;
@@ -51,6 +52,13 @@ impl<W: Write> RelayWriter<W> {
     pub fn progress(&mut self, progress: &Progress) {
         self.item(&Item::Progress(*progress));
         self.flush();
+    }
+
+    /// Tells what was folded lately, for those who watch.
+    pub fn recent(&mut self, routes: &Routes) {
+        for row in routes.rows() {
+            self.item(&Item::Recent(row));
+        }
     }
 
     /// Tells why it ended: the last line, after [`Report::finish`].

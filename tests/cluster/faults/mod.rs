@@ -65,7 +65,7 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
 }
 
 /// The table.
-const FAULTS: [Fault; 44] = [
+const FAULTS: [Fault; 45] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -99,6 +99,10 @@ const FAULTS: [Fault; 44] = [
     anywhere("target is replaced and followed", target::replaced),
     anywhere("target is OOM-killed", target::oom_killed),
     here("target's sandbox is killed", target::sandbox_killed),
+    here(
+        "target's sandbox is killed and followed",
+        target::sandbox_killed_and_followed,
+    ),
     here("target is a static pod", target::static_pod),
     anywhere("target has two network namespaces", target::two_namespaces),
     anywhere("target must not run as root", target::run_as_non_root),

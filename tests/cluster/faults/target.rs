@@ -1,7 +1,7 @@
 //! The target goes away, or is not what one would think.
 
 use super::client::{some_packets, whole};
-use crate::lab::{Checked, Lab, SOON, folder, packets, wait_until};
+use crate::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
 use crate::plugin::{Plugin, report};
 use std::fs;
 use std::process::Command;
@@ -123,25 +123,71 @@ pub(super) fn oom_killed(lab: &Lab) -> Checked {
 
 /// The same pod gets a new network: the capture of the old one ends with a word.
 pub(super) fn sandbox_killed(lab: &Lab) -> Checked {
-    while_capturing(lab, &[], &["the target is gone"], |namespace| {
-        let uid = namespace.get("pod/app", ".metadata.uid")?;
-        let mut killed = false;
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let folder = entry.path();
-            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
-            let groups = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
-            if name.trim() == "pause" && groups.contains(&uid) {
-                let id = entry.file_name().to_string_lossy().parse()?;
-                crate::plugin::signal(id, "KILL")?;
-                killed = true;
-            }
+    while_capturing(lab, &[], &["the target is gone"], kill_sandbox)
+}
+
+/// Kills the sandbox of the pod `app`.
+fn kill_sandbox(namespace: &Namespace<'_>) -> Checked {
+    let uid = namespace.get("pod/app", ".metadata.uid")?;
+    let mut killed = false;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let folder = entry.path();
+        let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+        let groups = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
+        if name.trim() == "pause" && groups.contains(&uid) {
+            let id = entry.file_name().to_string_lossy().parse()?;
+            crate::plugin::signal(id, "KILL")?;
+            killed = true;
         }
-        if killed {
-            Ok(())
-        } else {
-            Err("no sandbox found".into())
+    }
+    if killed {
+        Ok(())
+    } else {
+        Err("no sandbox found".into())
+    }
+}
+
+/// The same pod is captured on in its new network.
+pub(super) fn sandbox_killed_and_followed(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    // It talks to itself: whatever its address is.
+    let talks = "initContainers: [{name: talks, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: Always, \
+                 args: [get, -every, 100ms, \"http://127.0.0.1:8080/fast\"]}]";
+    namespace.pod("app", &["serve"], talks)?;
+    namespace.ready("pod/app")?;
+    let folder = folder()?;
+    let file = folder.path().join("a.pcapng");
+    let path = file.to_string_lossy();
+    for mode in ["pod", "ephemeral"] {
+        let args = [
+            "app",
+            "-n",
+            &namespace.name,
+            "-w",
+            &path,
+            "--follow",
+            "--mode",
+            mode,
+        ];
+        let mut plugin = Plugin::start(lab, &args)?;
+        plugin.captures()?;
+        some_packets(&file)?;
+        for times in 2..4 {
+            kill_sandbox(&namespace)?;
+            plugin.said("capturing on", times)?;
+            let size = file.metadata()?.len();
+            wait_until("packets of the new sandbox", SOON, || {
+                Ok(file.metadata()?.len() > size + 4096)
+            })?;
         }
-    })
+        let runs = namespace.runs()?;
+        plugin
+            .interrupt()?
+            .is(0, &["runs again in a new sandbox", "it was asked to stop"])?;
+        namespace.nothing_left(&runs)?;
+        whole(&file)?;
+    }
+    Ok(())
 }
 
 pub(super) fn static_pod(lab: &Lab) -> Checked {
@@ -314,6 +360,14 @@ pub(super) fn misuse(lab: &Lab) -> Checked {
             "not for a helper pod",
         ),
         (vec![agent, "capture"], "name one with --pod-uid"),
+        (
+            vec![agent, "capture", "--node"],
+            "the node is not among the targets",
+        ),
+        (
+            vec![agent, "capture", "--node", "--container-id", &other],
+            "name one with --pod-uid",
+        ),
     ] {
         let args = [
             &["-n", &namespace.name, "exec", &helper, "--"],

@@ -32,6 +32,32 @@ fn wrong_usage_is_status_2() {
     }
 }
 
+/// A kubeconfig that is not there: whoever complains of the filter has asked no cluster.
+#[test]
+fn a_filter_that_does_not_compile_is_wrong_usage() {
+    let with_libpcap = cfg!(feature = "agent");
+    if !with_libpcap && !crate::tools::need("tcpdump", "tcpdump") {
+        return;
+    }
+    let nowhere = ["--kubeconfig", "/nonexistent", "--filter"];
+    for command in [
+        &["catalog", "-w", "-"][..],
+        &["report", "catalog"],
+        &["report", "node/n1", "-w", "/dev/null"],
+        &["catalog", "--dry-run=client"],
+    ] {
+        let bad = run(&[command, &nowhere, &["tcp prt 80"]].concat());
+        assert_eq!(bad.status, Some(2), "{command:?}: {}", bad.err);
+        for words in ["«tcp prt 80»", "syntax error"] {
+            assert!(bad.err.contains(words), "{}", bad.err);
+        }
+        nothing_reported(&bad);
+        let good = run(&[command, &nowhere, &["tcp port 80"]].concat());
+        assert_eq!(good.status, Some(1), "{command:?}: {}", good.err);
+        assert!(good.err.contains("kubeconfig"), "{}", good.err);
+    }
+}
+
 /// The files are what is printed: whoever changes the rights writes them again with the command in this test.
 #[test]
 fn the_manifests_with_rights_are_what_is_printed() {

@@ -1,0 +1,92 @@
+//! A report that is held back until there is anything to report: a target that cannot be captured gets an error, and no empty
+//! report beside it.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether anything was captured yet; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    /// Something was.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Writes from then on, also what came before; until then nothing, and if it never comes, nothing ever.
+pub(super) struct Held<W> {
+    out: W,
+    begun: Begun,
+    held: Vec<u8>,
+}
+
+impl<W: Write> Held<W> {
+    pub(super) const fn new(out: W, begun: Begun) -> Self {
+        Self {
+            out,
+            begun,
+            held: Vec::new(),
+        }
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        self.out.write_all(&std::mem::take(&mut self.held))
+    }
+}
+
+impl<W: Write> Write for Held<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.begun.get() {
+            // What can be said of nothing is little.
+            self.held.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        self.release()?;
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.begun.get() {
+            return Ok(());
+        }
+        self.release()?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_before_there_is_anything() {
+        let (mut out, begun) = (Vec::new(), Begun::default());
+        let mut held = Held::new(&mut out, begun.clone());
+        held.write_all(b"head ").unwrap();
+        held.flush().unwrap();
+        assert!(held.out.is_empty());
+        begun.set();
+        held.write_all(b"and body").unwrap();
+        held.flush().unwrap();
+        drop(held);
+        assert_eq!(out, b"head and body");
+    }
+
+    #[test]
+    fn what_was_held_leaves_with_the_last_flush() {
+        let (mut out, begun) = (Vec::new(), Begun::default());
+        let mut held = Held::new(&mut out, begun.clone());
+        held.write_all(b"all").unwrap();
+        begun.set();
+        held.flush().unwrap();
+        drop(held);
+        assert_eq!(out, b"all");
+    }
+}
