@@ -31,7 +31,7 @@ fn hear<R: Report>(lines: &[String], report: &mut R) -> Heard {
     for line in lines {
         let heard = receiver.line(line.as_bytes(), &mut gathered, report);
         match heard.expect("a line of a relay") {
-            Received::Item => {}
+            Received::Item | Received::Recent(_) => {}
             Received::Progress(one) => progress.push(one),
             Received::End(last) => end = Some(last),
         }
