@@ -8,6 +8,8 @@
 mod conversation;
 mod overview;
 mod paint;
+#[cfg(feature = "cli")]
+mod plain;
 mod timeline;
 
 use super::assertion::Outcome;
@@ -64,28 +66,7 @@ pub use conversation::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
 #[cfg(feature = "cli")]
-pub(super) use timeline::{frames_in_words, request};
-
-/// An exchange's timeline without colour, for reports of other formats.
-pub(super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
-    plain_canvas(facts, exchange.start()).exchange(out, exchange);
-}
-
-/// The same of a connection that never opened.
-pub(super) fn plain_connection(out: &mut String, facts: &Facts, connection: &Connection) {
-    plain_canvas(facts, connection.first.time).connection(out, connection);
-}
-
-fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
-    Canvas {
-        paint: Paint { colour: false },
-        width: 100,
-        origin: facts.origin.unwrap_or(first),
-        sources: &facts.names,
-        comments: &facts.comments,
-        numbering: Numbering::of(&facts.sources),
-    }
-}
+pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
 
 /// Bytes of timelines that are kept in memory and sorted.
 const SORTED: usize = 8 << 20;

@@ -16,7 +16,7 @@ use super::super::wireshark::{self, Numbering};
 use super::super::{Comments, explain, number, wire};
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
-use crate::packet::{Endpoint, FrameId};
+use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
 
 /// Characters of a request target in a headline and in a line.
@@ -335,7 +335,7 @@ const ARROW: usize = 16;
 pub(super) const STATUS: usize = 9;
 
 /// `GET /items`, or what is left of it.
-pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
+pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
@@ -344,21 +344,6 @@ pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usi
             wire::shown(out, path.unwrap_or("(target cut)"), most);
         }
     }
-}
-
-/// What each frame of an exchange did, with the gap that ended there.
-pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, String)> {
-    let said = lines(exchange).into_iter().map(|line| {
-        let mut words = line.what;
-        if let Some((gap, since)) = line.gap {
-            words.push_str(", ");
-            number::millis_exact(&mut words, gap);
-            words.push_str(" ms ");
-            words.push_str(since);
-        }
-        (line.event.1.frame, words)
-    });
-    said.collect()
 }
 
 pub(super) fn lines(exchange: &Exchange) -> Vec<Line> {
