@@ -128,8 +128,6 @@ impl Driver {
         report.sources(&sources(self.reader.sources()));
         let read = self.read(report);
         self.progress.clear();
-        // The terminal is needed for the report.
-        self.watch = None;
         read.context("the report could not be written")?;
         self.finish(report)
             .context("the report could not be written")?;
@@ -179,6 +177,8 @@ impl Driver {
     fn finish<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
         self.analyzer.set_dropped(self.reader.dropped());
         self.analyzer.finish(report);
+        // The terminal is needed for the report.
+        self.watch = None;
         report.sources(&sources(self.reader.sources()));
         let unsupported = self.reader.unsupported_frames();
         report.finish(&Capture {

@@ -21,8 +21,8 @@ const MOST_ROUTES: usize = 500;
 const MOST_ROWS: usize = 1_000;
 /// Problems that can be looked through.
 const MOST_PROBLEMS: usize = 200;
-/// Messages that are kept.
-const MOST_MESSAGES: usize = 50;
+/// Seconds for which a message is shown.
+const MESSAGE: u64 = 10;
 /// Seconds over which a rate is taken.
 const WINDOW: usize = 5;
 
@@ -175,7 +175,8 @@ pub struct Watched {
     problems: VecDeque<Problem>,
     /// Problems so far, also those that are kept no more.
     pub not_ok: u64,
-    messages: VecDeque<String>,
+    /// What was said last, and when.
+    message: Option<(u64, String)>,
     /// What is watched.
     pub title: String,
     /// Frames so far, as far as they are told.
@@ -243,10 +244,7 @@ impl Watched {
     pub fn message(&mut self, sentence: &str) {
         let mut shown = String::new();
         push_shown(&mut shown, sentence);
-        if self.messages.len() >= MOST_MESSAGES {
-            self.messages.pop_front();
-        }
-        self.messages.push_back(shown);
+        self.message = Some((self.seconds, shown));
     }
 
     /// So much time has passed since the begin.
@@ -300,10 +298,11 @@ impl Watched {
         self.problems.iter().rev()
     }
 
-    /// What was said last.
+    /// What was said last, if that is not long ago.
     #[must_use]
     pub fn last_message(&self) -> Option<&str> {
-        self.messages.back().map(String::as_str)
+        let (said, message) = self.message.as_ref()?;
+        (self.seconds < said + MESSAGE).then_some(message.as_str())
     }
 
     fn problem(&mut self, problem: Problem) {
@@ -422,6 +421,9 @@ mod tests {
             watched.exchange(&exchange);
             watched.message("said");
         }
+        assert_eq!(watched.last_message(), Some("said"));
+        watched.at(Duration::from_secs(MESSAGE));
+        assert_eq!(watched.last_message(), None);
         assert_eq!(watched.rows.len(), MOST_ROWS + 1);
         assert_eq!(watched.problems().len(), MOST_PROBLEMS);
         assert_eq!(watched.not_ok, 3_000);

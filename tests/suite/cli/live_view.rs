@@ -1,0 +1,151 @@
+//! `report --live`, on a terminal that tmux plays, and without one.
+
+use super::{capture, json, program};
+use crate::tools;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough on a busy machine: nothing waits so long that works.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A terminal of its own, gone with the test.
+struct Terminal(String);
+
+impl Terminal {
+    fn start(name: &str, command: &str) -> Self {
+        let terminal = Self(format!("meshsniff-{}-{name}", std::process::id()));
+        let status = terminal.tmux(&["new-session", "-d", "-x", "120", "-y", "30", command]);
+        assert!(status.0, "tmux: {}", status.1);
+        terminal
+    }
+
+    fn tmux(&self, args: &[&str]) -> (bool, String) {
+        let output = Command::new("tmux")
+            .args(["-f", "/dev/null", "-L", &self.0])
+            .args(args)
+            .output()
+            .expect("tmux");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
+    /// Waits until this is on the screen.
+    #[track_caller]
+    fn shows(&self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let (_, screen) = self.tmux(&["capture-pane", "-p", "-S", "-200"]);
+            if screen.contains(text) {
+                return screen;
+            }
+            assert!(begun.elapsed() < LONG, "{text} is not on\n{screen}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn press(&self, key: &str) {
+        assert!(self.tmux(&["send-keys", key]).0);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
+
+/// The program, reading a capture that does not end.
+fn endless(args: &str) -> String {
+    // A shell waits for both ends of a pipe, and for no process substitution.
+    format!(
+        "bash -c \"'{}' report --live - {args} < <(cat '{}'; exec sleep 600); echo status \\$?; exec sleep 600\"",
+        env!("CARGO_BIN_EXE_kubectl-meshsniff"),
+        capture("tutorial-istio.pcap").display()
+    )
+}
+
+#[test]
+fn a_terminal_shows_it_and_its_keys_work() {
+    if !tools::need("tmux", "tmux") {
+        return;
+    }
+    let terminal = Terminal::start("keys", &endless("--fail-on client-gave-up"));
+    // What comes after the last packet of the capture, the late answers, is waited for by the analyser: not all of them show.
+    let screen = terminal.shows("GET /items?delay=2005");
+    for expected in [
+        "standard input",
+        "routes, by rate (ms)",
+        "gave up",
+        "client-gave-up",
+    ] {
+        assert!(screen.contains(expected), "{expected}\n{screen}");
+    }
+    terminal.press("s");
+    terminal.shows("routes, by not ok");
+    terminal.press("Tab");
+    terminal.press("Enter");
+    terminal.shows("before any response byte");
+    terminal.press("Escape");
+    terminal.press("?");
+    terminal.shows("count anew");
+    terminal.press("?");
+    terminal.press("Space");
+    terminal.shows("stands still");
+    terminal.press("q");
+    // The screen is as it was, and the report comes.
+    let screen = terminal.shows("status 3");
+    assert!(
+        screen.contains("failed: client-gave-up: 4 of 14 exchanges"),
+        "{screen}"
+    );
+    assert!(screen.contains("Slowest of the good ones"), "{screen}");
+    assert!(!screen.contains("routes, by"), "{screen}");
+}
+
+#[test]
+fn control_c_is_a_key_there() {
+    if !tools::need("tmux", "tmux") {
+        return;
+    }
+    let terminal = Terminal::start("interrupt", &endless("-o jsonl=/dev/null"));
+    terminal.shows("client-gave-up");
+    terminal.press("C-c");
+    terminal.shows("status 0");
+}
+
+#[test]
+fn without_a_terminal_it_is_lines_and_the_report_is_the_same() {
+    let file = capture("tutorial-istio.pcap");
+    let mut child = program()
+        .args(["report", "--live", "-", "-o", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    stdin
+        .write_all(&fs::read(&file).expect("a capture"))
+        .expect("a pipe");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program");
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(said.matches("client-gave-up").count(), 4, "{said}");
+    assert!(
+        said.contains("14 exchanges") && said.contains("4 gave up"),
+        "{said}"
+    );
+    let document = json(&String::from_utf8(output.stdout).expect("text"));
+    assert_eq!(document["summary"]["exchanges"], 14);
+    assert_eq!(document["sources"][0]["kind"], "stdin");
+    let files = super::report(&file, &["--live"]);
+    assert_eq!(files.status, Some(2));
+    assert!(files.err.contains("packets that come now"), "{}", files.err);
+}
