@@ -19,7 +19,7 @@ use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
 use crate::time::Timestamp;
-use paint::{Ink, Paint};
+use paint::Paint;
 use std::io::{self, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
 use timeline::Canvas;
@@ -57,7 +57,12 @@ impl Default for TextOptions {
     }
 }
 
+#[cfg(feature = "cli")]
+pub(super) use overview::{noted, read, timer};
+pub(super) use paint::Ink;
 pub(super) use timeline::request;
+#[cfg(feature = "cli")]
+pub(super) use timeline::{Line, lines, places};
 
 /// An exchange's timeline without colour, for reports of other formats.
 pub(super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
