@@ -30,10 +30,9 @@
   // Those that did not go well come first, each group in the order of time.
   const RANK = new Map([[false, 0], [null, 1], [true, 2]]);
   const COLUMNS = [
-    { id: 'sign', title: '', words: 'went well or not', value: (row) => RANK.get(row.good) },
+    { id: 'sign', title: '±', words: 'went well or not', value: (row) => RANK.get(row.good) },
     { id: 'verdict', title: 'verdict', value: (row) => row.verdict },
     { id: 'request', title: 'request', value: (row) => row.request },
-    { id: 'host', title: 'host', value: (row) => row.host ?? null },
     { id: 'server', title: 'server', value: (row) => row.server },
     { id: 'status', title: 'status', number: true, value: (row) => row.status ?? null },
     { id: 'start', title: 'start, s', words: 'seconds since the first frame', number: true, value: (row) => Number(row.start) },
@@ -82,7 +81,7 @@
   const head = make('tr');
   const headButtons = new Map();
   for (const column of COLUMNS) {
-    const button = make('button', { type: 'button', text: column.title || '±', title: column.words, 'aria-label': column.title ? undefined : column.words,
+    const button = make('button', { type: 'button', title: column.words, 'aria-label': column.id === 'sign' ? column.words : undefined,
       click: () => sortBy(column.id) });
     headButtons.set(column.id, button);
     head.append(make('th', { scope: 'col', class: `${column.id}${column.number ? ' n' : ''}` }, button));
@@ -120,7 +119,9 @@
       if (id === state.by) cell.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
       else cell.removeAttribute('aria-sort');
       const { title } = COLUMNS.find((column) => column.id === id);
-      button.textContent = (title || '±') + (id === state.by ? (state.down ? ' ↓' : ' ↑') : '');
+      const arrow = id !== state.by ? '' : state.down ? '↓' : '↑';
+      // The column of signs has room for one.
+      button.textContent = id === 'sign' ? arrow || title : `${title} ${arrow}`.trim();
     }
     const all = rows.length;
     count.textContent = shown.length === all ? `${all.toLocaleString('en')} shown` : `${shown.length.toLocaleString('en')} of ${all.toLocaleString('en')} shown`;
@@ -150,19 +151,22 @@
     const button = make('button', { type: 'button', class: 'open-row', 'aria-expanded': String(open), tabindex: row === current ? '0' : '-1', text: row.request,
       title: row.request, 'data-key': row.key });
     const cell = (id, text, kind = '') => make('td', { class: `${id} ${kind}`, text: text ?? '–', title: text });
-    const figure = (id, name) => cell(id, row.took[name], 'n');
+    const figure = (id, name) => cell(id, row.took[name], row.took[name] === undefined ? 'n none' : 'n');
     const verdict = make('td', { class: `verdict ${ink}`, text: row.verdict, title: data.verdicts[row.verdict] });
     if (row.doubt) verdict.append(make('span', { class: 'doubt', text: ' uncertain', title: row.doubt.words }));
     if (row.probe) verdict.append(make('span', { class: 'dim', text: ' probe' }));
     return make('tr', { class: open ? 'row open' : 'row', id: row.key },
       make('td', { class: `sign-cell ${ink}` }, make('span', { class: 'sign', role: 'img', 'aria-label': meaning, text: sign })), verdict,
-      make('th', { scope: 'row' }, button), cell('host', row.host), cell('server', row.server),
+      make('th', { scope: 'row' }, button), cell('server', row.server),
       cell('status', row.status === undefined ? undefined : String(row.status), 'n'), cell('start', row.start, 'n'),
       figure('response', 'request_to_response'), figure('total', 'total'), figure('close', 'request_to_client_close'));
   };
 
   const detailOf = (row) => make('tr', { class: 'detail-row', id: `${row.key}-timeline` },
-    make('td', { class: 'detail', colspan: String(COLUMNS.length) }, cardOf(row)));
+    make('td', { class: 'detail', colspan: String(columnsShown()) }, cardOf(row)));
+
+  /** On a narrow screen some are not there, and a cell across more than there are would make new ones. */
+  const columnsShown = () => [...head.children].filter((cell) => getComputedStyle(cell).display !== 'none').length || COLUMNS.length;
 
   const toggle = (row, open = !state.open.has(row.key)) => {
     const line = document.getElementById(row.key);
@@ -252,7 +256,8 @@
 
   const cardOf = (row) => {
     const facts = make('dl');
-    const gaps = Object.entries(row.took);
+    // A message that came in one packet took no time.
+    const gaps = Object.entries(row.took).filter(([name, figure]) => !(name.endsWith('_duration') && figure === '0.000'));
     if (gaps.length > 0) {
       facts.append(...term('Gaps', ...gaps.map(([name, figure]) => make('div', { class: 'gap' }, make('span', { text: `${figure} ms` }),
         make('span', {}, make('code', { text: name }), make('span', { class: 'words', text: ` ${data.gaps[name]}` }))))));
@@ -278,8 +283,8 @@
         make('a', { href: `#${row.key}`, text: `${row.kind} ${row.id}`, title: 'A link to this timeline' })),
       make('p', { class: 'parties dim' }, make('code', { text: row.client }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
         make('code', { text: row.server }), ...(row.host ? [', host ', make('code', { text: row.host })] : [])),
-      make('p', { class: 'said', text: row.said }), drawing,
-      make('p', { class: 'caption' }, 'Bars between the arrows are to scale.', cut), facts);
+      make('p', { class: 'said', text: row.said }),
+      make('div', { class: 'both' }, make('div', {}, drawing, make('p', { class: 'caption' }, 'Bars between the arrows are to scale.', cut)), facts));
   };
 
   const copier = (text) => {
@@ -308,10 +313,12 @@
   // ---- The drawing ----
 
   const redrawAll = () => {
+    const columns = columnsShown();
+    for (const cell of body.querySelectorAll('.detail')) cell.colSpan = columns;
     for (const paper of body.querySelectorAll('.paper')) redraw(paper);
   };
   const redraw = (paper) => {
-    const width = Math.round(Math.min(paper.clientWidth || 640, 680));
+    const width = Math.round(Math.min(paper.clientWidth || 560, 620));
     if (paper.dataset.width === String(width)) return;
     paper.dataset.width = String(width);
     const { picture, cut } = drawingOf(byKey.get(paper.dataset.key), width);
@@ -359,7 +366,7 @@
     };
     write(client, 12, 'client', 'lane', 'middle');
     write(server, 12, 'server', 'lane', 'middle');
-    write(0, 12, 'frame, seconds', 'dim');
+    write(0, 12, 'frame, s', 'dim');
 
     const lines = row.lines;
     const bars = barsOf(lines);
@@ -481,17 +488,17 @@
   });
 
   const theme = document.getElementById('theme');
-  const THEMES = ['automatic', 'light', 'dark'];
+  const THEMES = ['auto', 'light', 'dark'];
   const store = {
     get: () => { try { return localStorage.getItem('meshsniff-theme'); } catch { return null; } },
     set: (value) => { try { localStorage.setItem('meshsniff-theme', value); } catch { /* Then it is not kept. */ } },
   };
   const wear = (name) => {
-    if (name === 'automatic') delete document.documentElement.dataset.theme;
+    if (name === 'auto') delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = name;
     theme.textContent = `Theme: ${name}`;
   };
-  let worn = THEMES.includes(store.get()) ? store.get() : 'automatic';
+  let worn = THEMES.includes(store.get()) ? store.get() : 'auto';
   theme.hidden = false;
   theme.addEventListener('click', () => {
     worn = THEMES[(THEMES.indexOf(worn) + 1) % THEMES.length];

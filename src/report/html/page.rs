@@ -357,7 +357,7 @@ impl Page<'_> {
         }
         out.push_str(
             "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen where the capture was taken.</p>\n\
-             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table><thead><tr><th scope=col>gap<th scope=col class=n>count\
+             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
              <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col class=n>p90<th scope=col class=n>p99\
              <th scope=col class=n>longest</thead><tbody>",
         );

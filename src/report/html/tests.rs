@@ -84,10 +84,9 @@ fn the_tutorials_case() {
 
 #[test]
 fn every_verdict_can_be_shown() {
-    let exchanges: Vec<_> = (0..).zip(fixtures::every_verdict());
-    let exchanges: Vec<_> = exchanges
-        .iter()
-        .map(|(id, one)| numbered(one, *id))
+    let exchanges: Vec<_> = (0..)
+        .zip(fixtures::every_verdict())
+        .map(|(id, one)| numbered(&one, id))
         .collect();
     let connections = [
         fixtures::connection(),
