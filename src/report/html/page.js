@@ -30,7 +30,7 @@
   // Those that did not go well come first, each group in the order of time.
   const RANK = new Map([[false, 0], [null, 1], [true, 2]]);
   const COLUMNS = [
-    { id: 'sign', title: '±', words: 'went well or not', value: (row) => RANK.get(row.good) },
+    { id: 'well', title: '±', words: 'went well or not', value: (row) => RANK.get(row.good) },
     { id: 'verdict', title: 'verdict', value: (row) => row.verdict },
     { id: 'request', title: 'request', value: (row) => row.request },
     { id: 'server', title: 'server', value: (row) => row.server },
@@ -57,7 +57,7 @@
     byKey.set(row.key, row);
   });
 
-  const state = { words: [], verdicts: new Set(rows.map((row) => row.verdict)), onlyBad: false, by: 'sign', down: false, open: new Set() };
+  const state = { words: [], verdicts: new Set(rows.map((row) => row.verdict)), onlyBad: false, by: 'well', down: false, open: new Set() };
   let shown = [];
   let rendered = 0;
   let current = null;
@@ -81,14 +81,14 @@
   const head = make('tr');
   const headButtons = new Map();
   for (const column of COLUMNS) {
-    const button = make('button', { type: 'button', title: column.words, 'aria-label': column.id === 'sign' ? column.words : undefined,
+    const button = make('button', { type: 'button', title: column.words, 'aria-label': column.id === 'well' ? column.words : undefined,
       click: () => sortBy(column.id) });
     headButtons.set(column.id, button);
     head.append(make('th', { scope: 'col', class: `${column.id}${column.number ? ' n' : ''}` }, button));
   }
   const body = make('tbody');
   const table = make('table', { class: 'list', 'aria-describedby': 'count keys' },
-    make('caption', { class: 'caption', id: 'keys', text: 'Arrow keys move from row to row, Enter opens a timeline. Times are in milliseconds.' }),
+    make('caption', { class: 'caption', id: 'keys', text: 'Arrow keys move from row to row, Enter opens a timeline. Gaps in milliseconds: request_to_response (answer began), total (all of it), request_to_client_close (client closed).' }),
     make('colgroup', {}, ...COLUMNS.map((column) => make('col', { class: `c-${column.gap ? 'took' : column.id} c-${column.id}` }))),
     make('thead', {}, head), body);
   const more = make('button', { type: 'button', class: 'more', text: 'Show more', click: () => renderMore() });
@@ -121,7 +121,7 @@
       const { title } = COLUMNS.find((column) => column.id === id);
       const arrow = id !== state.by ? '' : state.down ? '↓' : '↑';
       // The column of signs has room for one.
-      button.textContent = id === 'sign' ? arrow || title : `${title} ${arrow}`.trim();
+      button.textContent = id === 'well' ? arrow || title : `${title} ${arrow}`.trim();
     }
     const all = rows.length;
     count.textContent = shown.length === all ? `${all.toLocaleString('en')} shown` : `${shown.length.toLocaleString('en')} of ${all.toLocaleString('en')} shown`;
@@ -156,7 +156,7 @@
     if (row.doubt) verdict.append(make('span', { class: 'doubt', text: ' uncertain', title: row.doubt.words }));
     if (row.probe) verdict.append(make('span', { class: 'dim', text: ' probe' }));
     return make('tr', { class: open ? 'row open' : 'row', id: row.key },
-      make('td', { class: `sign-cell ${ink}` }, make('span', { class: 'sign', role: 'img', 'aria-label': meaning, text: sign })), verdict,
+      make('td', { class: `well ${ink}` }, make('span', { class: 'sign', role: 'img', 'aria-label': meaning, text: sign })), verdict,
       make('th', { scope: 'row' }, button), cell('server', row.server),
       cell('status', row.status === undefined ? undefined : String(row.status), 'n'), cell('start', row.start, 'n'),
       figure('response', 'request_to_response'), figure('total', 'total'), figure('close', 'request_to_client_close'));
@@ -278,8 +278,11 @@
     facts.append(...term('Wireshark', make('code', { text: row.filter }), copier(row.filter)));
     const cut = make('span', { hidden: true, text: ' Where a bar is broken, time is left out.' });
     const drawing = make('div', { class: 'paper', 'data-key': row.key });
+    const [sign, ink] = SIGNS.get(row.good);
+    const came = `${row.verdict}${row.status === undefined ? '' : ` ${row.status}`}`;
     return make('div', { class: 'card' },
       make('div', { class: 'head' }, make('span', { class: 'full', text: row.request }),
+        make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),
         make('a', { href: `#${row.key}`, text: `${row.kind} ${row.id}`, title: 'A link to this timeline' })),
       make('p', { class: 'parties dim' }, make('code', { text: row.client }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
         make('code', { text: row.server }), ...(row.host ? [', host ', make('code', { text: row.host })] : [])),
@@ -380,7 +383,7 @@
       if (index > 0) {
         barOf(back, front, client, top, bar);
         const zone = Math.max(bar.length, 14);
-        write(client + 10, top + zone / 2 + 4, `${line.step} ms`, 'dim step');
+        write(client + (bar.cut ? 16 : 10), top + zone / 2 + 4, `${line.step} ms`, 'dim step');
         const before = lines[index - 1].us;
         if (!marked && timeout.us <= line.us && timeout.us >= before) {
           marked = true;

@@ -146,11 +146,18 @@ impl Page<'_> {
             number::grouped(out, summary.filtered_out + summary.exchanges);
         }
         let [good, not_good, unknown] = summary.goodness;
+        let never_opened = summary.connects_failed();
         if not_good > 0 {
             out.push_str(", <strong class=bad>");
             number::grouped(out, not_good);
             out.push_str(" did not go well</strong>");
-        } else if good > 0 && unknown + summary.connects_failed() == 0 {
+        }
+        if never_opened > 0 {
+            out.push_str(", <strong class=bad>");
+            counted(out, never_opened, "connection", "connections");
+            out.push_str(" never opened</strong>");
+        }
+        if good > 0 && not_good + unknown + never_opened == 0 {
             out.push_str(", <strong class=good>every one went well</strong>");
         }
         out.push_str("</p>\n<ul class=verdicts>");

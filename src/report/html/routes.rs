@@ -163,25 +163,49 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
         ),
     ] {
         if values.count() > 0 {
-            histogram(out, (name, words), values, *axis, limits);
+            figure(out, (name, words), values, *axis, limits);
         }
     }
     out.push_str("</div></article>");
 }
 
-fn histogram(
+fn figure(
     out: &mut String,
     (name, words): (&str, &str),
     values: &Micros,
     axis: Axis,
     limits: &[u64],
 ) {
+    let _ = write!(
+        out,
+        "<figure class={name}><figcaption><code>{name}</code> <span class=words>{words}</span></figcaption>"
+    );
+    if values.count() == 1 {
+        out.push_str("<p>1 value: ");
+        number::spoken(out, values.max());
+    } else {
+        histogram(out, values, axis, limits);
+        out.push_str("<p>");
+        counted(out, values.count(), "value", "values");
+        for (name, span) in [
+            (": median ", values.percentile(50)),
+            (", p90 ", values.percentile(90)),
+            (", p99 ", values.percentile(99)),
+            (", longest ", values.max()),
+        ] {
+            out.push_str(name);
+            number::spoken(out, span);
+        }
+    }
+    out.push_str("</p></figure>");
+}
+
+fn histogram(out: &mut String, values: &Micros, axis: Axis, limits: &[u64]) {
     let bars: Vec<(usize, u64)> = bars(values, limits).collect();
     let tallest = bars.iter().map(|(_, count)| *count).max().unwrap_or(1);
     let _ = write!(
         out,
-        "<figure><figcaption><code>{name}</code> <span class=words>{words}</span></figcaption>\
-         <svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid d=\""
+        "<svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid d=\""
     );
     for decade in axis.first..=axis.last + 1 {
         let x = axis.x(decade * PER_DECADE);
@@ -215,18 +239,7 @@ fn histogram(
         let label = LABELS.get(decade).copied().unwrap_or_default();
         let _ = write!(out, "<text x={x} y=60 text-anchor=middle>{label}</text>");
     }
-    out.push_str("</svg><p>");
-    counted(out, values.count(), "value", "values");
-    for (name, span) in [
-        (": median ", values.percentile(50)),
-        (", p90 ", values.percentile(90)),
-        (", p99 ", values.percentile(99)),
-        (", longest ", values.max()),
-    ] {
-        out.push_str(name);
-        number::spoken(out, span);
-    }
-    out.push_str("</p></figure>");
+    out.push_str("</svg>");
 }
 
 #[cfg(test)]
