@@ -162,15 +162,14 @@ impl Kept {
 /// The exchange without what is too long for a page.
 fn bounded(exchange: &Exchange) -> Exchange {
     let mut exchange = exchange.clone();
-    for text in [
+    let texts = [
         &mut exchange.method,
         &mut exchange.path,
         &mut exchange.authority,
         &mut exchange.request_id,
-    ] {
-        if let Some(text) = text {
-            cut(text);
-        }
+    ];
+    for text in texts.into_iter().flatten() {
+        cut(text);
     }
     exchange
 }
