@@ -131,6 +131,7 @@ impl Row<'_> {
         }
         ends(out, exchange.client, exchange.server);
         self.start(out, exchange.start());
+        self.source(out, exchange.events.request_start);
         out.push_str(",\"took\":");
         gaps(out, &exchange.gaps);
         timeout(out, exchange);
@@ -153,7 +154,7 @@ impl Row<'_> {
         out.push_str(",\"lines\":[");
         let mut before = None;
         for line in text::lines(exchange).iter().take(MOST_LINES) {
-            self.line(out, line, &mut before, exchange.start());
+            self.line(out, line, &mut before, exchange.events.request_start);
         }
         out.push_str("]}");
     }
@@ -170,6 +171,7 @@ impl Row<'_> {
         ends(out, connection.client, connection.server);
         let first = connection.first;
         self.start(out, first.time);
+        self.source(out, first);
         out.push_str(",\"took\":{}");
         doubt(out, connection.doubt);
         flags(out, &connection.envoy, connection.client, false);
@@ -189,11 +191,11 @@ impl Row<'_> {
             what.push_str(" times");
         }
         let mut before = None;
-        self.arrow(out, (first, Side::Client), &what, &mut before, first.time);
+        self.arrow(out, (first, Side::Client), &what, &mut before, first);
         out.push('}');
         if let Some(close) = connection.close {
             let what = if close.reset { "RST" } else { "FIN" };
-            self.arrow(out, (close.mark, close.by), what, &mut before, first.time);
+            self.arrow(out, (close.mark, close.by), what, &mut before, first);
             out.push_str(",\"ink\":\"bad\"}");
         }
         out.push_str("]}");
@@ -216,7 +218,15 @@ impl Row<'_> {
         out.push('"');
     }
 
-    fn line(&self, out: &mut String, line: &Line, before: &mut Option<Mark>, start: Timestamp) {
+    /// Where there are several, the capture whose frames these are.
+    fn source(&self, out: &mut String, mark: Mark) {
+        if let Some(name) = self.facts.names.get(usize::from(mark.frame.source())) {
+            out.push_str(",\"source\":");
+            text(out, name);
+        }
+    }
+
+    fn line(&self, out: &mut String, line: &Line, before: &mut Option<Mark>, start: Mark) {
         let (kind, mark) = line.event;
         let step = before.map(|before| mark.time - before.time);
         self.arrow(out, (mark, kind.sender()), &line.what, before, start);
@@ -243,7 +253,7 @@ impl Row<'_> {
         (mark, from): (Mark, Side),
         what: &str,
         before: &mut Option<Mark>,
-        start: Timestamp,
+        start: Mark,
     ) {
         out.push_str(if before.is_some() {
             ",{\"frame\":"
@@ -256,7 +266,7 @@ impl Row<'_> {
         out.push_str("\",\"at\":\"");
         self.seconds(out, mark.time);
         out.push_str("\",\"us\":");
-        number::decimal(out, number::micros(mark.time - start), 0, 0);
+        number::decimal(out, number::micros(mark.time - start.time), 0, 0);
         if let Some(before) = before.replace(mark) {
             out.push_str(",\"step\":\"");
             number::millis_exact(out, mark.time - before.time);
@@ -264,9 +274,9 @@ impl Row<'_> {
         }
         out.push_str(",\"what\":");
         text(out, what);
-        if let Some(name) = self.facts.names.get(usize::from(mark.frame.source())) {
-            out.push_str(",\"source\":");
-            text(out, name);
+        // Files of one connection may follow each other.
+        if mark.frame.source() != start.frame.source() {
+            self.source(out, mark);
         }
         if let Some(comment) = self.facts.comments.get(mark.frame) {
             out.push_str(",\"comment\":");

@@ -52,7 +52,7 @@
   rows.forEach((row, index) => {
     row.key = keyOf(row);
     row.order = index;
-    row.hay = [row.request, row.host, row.request_id, row.verdict, row.server, row.client, row.key]
+    row.hay = [row.request, row.host, row.request_id, row.verdict, row.server, row.client, row.key, row.source]
       .filter(Boolean).join('\n').toLowerCase();
     byKey.set(row.key, row);
   });
@@ -285,7 +285,8 @@
         make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),
         make('a', { href: `#${row.key}`, text: `${row.kind} ${row.id}`, title: 'A link to this timeline' })),
       make('p', { class: 'parties dim' }, make('code', { text: row.client }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
-        make('code', { text: row.server }), ...(row.host ? [', host ', make('code', { text: row.host })] : [])),
+        make('code', { text: row.server }), ...(row.host ? [', host ', make('code', { text: row.host })] : []),
+        ...(row.source ? [', frames of ', make('code', { text: row.source })] : [])),
       make('p', { class: 'said', text: row.said }),
       make('div', { class: 'both' }, make('div', {}, drawing, make('p', { class: 'caption' }, 'Bars between the arrows are to scale.', cut)), facts));
   };
@@ -393,8 +394,8 @@
       }
       const labels = [[line.what, line.ink ?? 'what']];
       if (line.gap) labels.push([line.gap, 'dim']);
-      if (line.comment) labels.push([`“${line.comment}”`, 'dim']);
       if (line.source) labels.push([line.source, 'dim']);
+      if (line.comment) labels.push([`“${line.comment}”`, 'dim']);
       for (const [text, kind] of labels) {
         y += 15;
         write(client + 10, y, text, kind);

@@ -443,7 +443,7 @@ impl Page<'_> {
         part(connections, "failed connection", "failed connections", "");
         out.push_str(&parts.join(", "));
         out.push_str(
-            ". All of them are in the figures above; <code>-o json</code> tells every one, <code>--filter-http</code> selects.</p>",
+            ". All of them are in the other figures of this page; <code>-o json</code> tells every one, <code>--filter-http</code> selects.</p>",
         );
     }
 

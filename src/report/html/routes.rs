@@ -148,8 +148,27 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
             out.push_str("xx");
         }
     }
+    if counts.exchanges == 1 {
+        // Of one exchange there is nothing to draw.
+        for (name, _, values) in gaps(counts) {
+            out.push_str(", <code>");
+            out.push_str(name);
+            out.push_str("</code> ");
+            number::spoken(out, values.max());
+        }
+        out.push_str("</p></article>");
+        return;
+    }
     out.push_str("</p><div class=histograms>");
-    for (name, words, values) in [
+    for (name, words, values) in gaps(counts) {
+        figure(out, (name, words), values, *axis, limits);
+    }
+    out.push_str("</div></article>");
+}
+
+/// The gaps of a route that have values, with their names and what they are.
+fn gaps(counts: &Counted) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
+    [
         (
             "request_to_response",
             "until the answer began",
@@ -161,12 +180,9 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
             "until the client closed",
             counts.client_close(),
         ),
-    ] {
-        if values.count() > 0 {
-            figure(out, (name, words), values, *axis, limits);
-        }
-    }
-    out.push_str("</div></article>");
+    ]
+    .into_iter()
+    .filter(|(_, _, values)| values.count() > 0)
 }
 
 fn figure(
