@@ -61,6 +61,8 @@
   let shown = [];
   let rendered = 0;
   let current = null;
+  // Paper has every column and a width of its own, whatever the window is like.
+  let isPrinting = false;
 
   // ---- The frame around the table ----
 
@@ -166,7 +168,7 @@
     make('td', { class: 'detail', colspan: String(columnsShown()) }, cardOf(row)));
 
   /** On a narrow screen some are not there, and a cell across more than there are would make new ones. */
-  const columnsShown = () => [...head.children].filter((cell) => getComputedStyle(cell).display !== 'none').length || COLUMNS.length;
+  const columnsShown = () => isPrinting ? COLUMNS.length : [...head.children].filter((cell) => getComputedStyle(cell).display !== 'none').length || COLUMNS.length;
 
   const toggle = (row, open = !state.open.has(row.key)) => {
     const line = document.getElementById(row.key);
@@ -322,7 +324,7 @@
     for (const paper of body.querySelectorAll('.paper')) redraw(paper);
   };
   const redraw = (paper) => {
-    const width = Math.round(Math.min(paper.clientWidth || 560, 620));
+    const width = isPrinting ? 440 : Math.round(Math.min(paper.clientWidth || 560, 620));
     if (paper.dataset.width === String(width)) return;
     paper.dataset.width = String(width);
     const { picture, cut } = drawingOf(byKey.get(paper.dataset.key), width);
@@ -382,15 +384,22 @@
       const bar = bars[index];
       const top = y + 8;
       if (index > 0) {
-        barOf(back, front, client, top, bar);
-        const zone = Math.max(bar.length, 14);
-        write(client + (bar.cut ? 16 : 10), top + zone / 2 + 4, `${line.step} ms`, 'dim step');
+        barOf(back, client, top, bar);
         const before = lines[index - 1].us;
-        if (!marked && timeout.us <= line.us && timeout.us >= before) {
+        const isHere = !marked && timeout.us >= before && timeout.us <= line.us;
+        const zone = Math.max(bar.length, isHere ? 40 : 14);
+        let middle = top + zone / 2 + 4;
+        if (isHere) {
           marked = true;
-          timeoutAt(front, client, server, top + along(bar, timeout.us - before), timeout);
+          const at = top + along(bar, timeout.us - before);
+          // Its words stand above its line, unless the arrow before is there; the gap's stand clear of both.
+          const isBelow = at < top + 16;
+          timeoutAt(front, client, server, at, isBelow, timeout);
+          if (isBelow) middle = Math.max(middle, at + 28);
+          else if (middle > at - 18) middle = at - 18 >= top + 8 ? at - 18 : at + 16;
         }
-        y = top + zone + 4;
+        write(client + (bar.cut ? 16 : 10), middle, `${line.step} ms`, 'dim step');
+        y = Math.max(top + zone, middle) + 4;
       }
       const labels = [[line.what, line.ink ?? 'what']];
       if (line.gap) labels.push([line.gap, 'dim']);
@@ -409,8 +418,8 @@
     if (!marked && timeout.us > (lines.at(-1)?.us ?? 0)) {
       // Beyond what was seen: only that it is later is to be shown.
       const bar = { cut: true, length: 34 };
-      barOf(back, front, client, y + 12, bar);
-      timeoutAt(front, client, server, y + 62, timeout);
+      barOf(back, client, y + 12, bar);
+      timeoutAt(front, client, server, y + 62, false, timeout);
       y += 62;
     }
     y += 18;
@@ -423,7 +432,7 @@
     return { picture, cut: bars.some((bar) => bar.cut) };
   };
 
-  const barOf = (back, front, x, top, bar) => {
+  const barOf = (back, x, top, bar) => {
     if (bar.length < 1) return;
     back.append(draw('path', { class: 'bar-of', d: `M${x} ${top}V${top + bar.length}`, 'data-length': bar.length.toFixed(1) }));
     if (!bar.cut) return;
@@ -432,9 +441,9 @@
     back.append(draw('path', { class: 'cut', d: `M${x - 9} ${middle}h18` }), draw('path', { class: 'cut-edge', d: zigzag(-5) + zigzag(5) }));
   };
 
-  const timeoutAt = (front, client, server, y, timeout) => {
+  const timeoutAt = (front, client, server, y, isBelow, timeout) => {
     front.append(draw('path', { class: 'timeout', d: `M${client - 9} ${y}H${server}` }),
-      draw('text', { x: server - 8, y: y - 4, class: 'timeout-label', 'text-anchor': 'end' }, `timeout ${timeout.text}, ${timeout.guess ? 'a guess' : 'announced'}`));
+      draw('text', { x: server - 8, y: isBelow ? y + 12 : y - 4, class: 'timeout-label', 'text-anchor': 'end' }, `timeout ${timeout.text}, ${timeout.guess ? 'a guess' : 'announced'}`));
   };
 
   const arrowOf = (front, line, client, server, y) => {
@@ -475,20 +484,26 @@
 
   let opened = [];
   window.addEventListener('beforeprint', () => {
+    isPrinting = true;
     renderMore(shown.length);
     opened = shown.filter((row) => row.good === false && !state.open.has(row.key)).slice(0, MOST_PRINTED);
     for (const row of opened) {
+      const line = document.getElementById(row.key);
       state.open.add(row.key);
-      document.getElementById(row.key).after(detailOf(row));
+      line.classList.add('open');
+      line.after(detailOf(row));
     }
     redrawAll();
   });
   window.addEventListener('afterprint', () => {
+    isPrinting = false;
     for (const row of opened) {
       state.open.delete(row.key);
+      document.getElementById(row.key)?.classList.remove('open');
       document.getElementById(`${row.key}-timeline`)?.remove();
     }
     opened = [];
+    redrawAll();
   });
 
   const theme = document.getElementById('theme');
