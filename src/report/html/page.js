@@ -324,7 +324,7 @@
     for (const paper of body.querySelectorAll('.paper')) redraw(paper);
   };
   const redraw = (paper) => {
-    const width = isPrinting ? 440 : Math.round(Math.min(paper.clientWidth || 560, 620));
+    const width = isPrinting ? 500 : Math.round(Math.min(paper.clientWidth || 560, 620));
     if (paper.dataset.width === String(width)) return;
     paper.dataset.width = String(width);
     const { picture, cut } = drawingOf(byKey.get(paper.dataset.key), width);
@@ -340,7 +340,7 @@
     const longest = Math.max(...gaps);
     const rest = sum - longest;
     const isCut = rest > 0 && longest > 8 * rest;
-    const scale = sum === 0 ? 0 : isCut ? 90 / rest : 220 / sum;
+    const scale = sum === 0 ? 0 : isCut ? 90 / rest : (isPrinting ? 130 : 220) / sum;
     const CUT = 84;
     return gaps.map((gap) => {
       const cut = isCut && gap === longest;
