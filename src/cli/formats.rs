@@ -9,6 +9,7 @@ use crate::exchange::{Connection, Exchange};
 use crate::packet::FrameId;
 use crate::report::assertion::{Outcome, Rules};
 use crate::report::folded::Folded;
+use crate::report::html::HtmlReport;
 use crate::report::json::{JsonReport, Style};
 use crate::report::judged::Judged;
 use crate::report::junit::JunitReport;
@@ -45,6 +46,8 @@ pub(super) enum Format {
     Junit,
     /// For a pull request or a GitHub step summary
     Markdown,
+    /// A page for a colleague: one file, no network
+    Html,
 }
 
 /// A format and where it goes: `-o json` or `-o junit=report.xml`.
@@ -204,6 +207,7 @@ impl Look {
             Format::Markdown => {
                 Box::new(MarkdownReport::new(out, self.filter.clone(), self.probes))
             }
+            Format::Html => Box::new(HtmlReport::new(out, self.filter.clone(), self.probes)),
         }
     }
 }

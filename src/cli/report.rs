@@ -407,6 +407,7 @@ mod tests {
             Format::Jsonl,
             Format::Junit,
             Format::Markdown,
+            Format::Html,
         ] {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let error = write(vec![input], options(format), None, Gone, false).unwrap_err();

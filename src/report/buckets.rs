@@ -65,6 +65,14 @@ impl<const BITS: u32> Buckets<BITS> {
         counted.filter_map(|(index, count)| Some((u32::try_from(index).ok()?, *count)))
     }
 
+    /// Lowest value and count of each bucket that has one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn lowest(&self) -> impl Iterator<Item = (u64, u64)> {
+        let counted = self.counts.iter().enumerate();
+        let counted = counted.filter(|(_, count)| **count > 0);
+        counted.map(|(index, count)| (Self::ends(index).0, *count))
+    }
+
     /// Adds what [`Buckets::pairs`] gave somewhere else. `false`: it cannot have.
     pub(crate) fn add_pairs(&mut self, pairs: &[(u32, u64)], most: u64) -> bool {
         for &(index, count) in pairs {

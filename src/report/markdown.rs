@@ -199,9 +199,9 @@ impl<W: Write> MarkdownReport<W> {
 /// A timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     out.push_str("<details><summary><code>");
-    html(out, verdict.name());
+    wire::html(out, verdict.name());
     out.push_str("</code> <code>");
-    html(out, title);
+    wire::html(out, title);
     out.push_str("</code></summary>\n\n");
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
@@ -210,20 +210,6 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     out.push('\n');
     out.push_str(&fence);
     out.push_str("\n\n</details>\n\n");
-}
-
-/// Pushes text as HTML: a `summary` element is none of Markdown's.
-fn html(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
 }
 
 fn longest_run(text: &str) -> usize {

@@ -10,6 +10,7 @@
 //! | [`relay`] | a report on its way from a target to the program that writes it |
 //! | [`text`] | the report for a terminal |
 //! | `junit`, `markdown` | the reports that CI shows |
+//! | `html` | the page for a colleague |
 //! | [`select`] | which exchanges are wanted |
 //! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
 //! | `annotations` | what is said of single frames, for Wireshark |
@@ -28,6 +29,8 @@ pub mod explain;
 mod facts;
 pub mod folded;
 mod gap_values;
+#[cfg(feature = "cli")]
+pub mod html;
 pub mod json;
 pub mod judged;
 #[cfg(feature = "cli")]

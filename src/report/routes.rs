@@ -41,6 +41,8 @@ pub struct Counted {
     pub statuses: [u64; 6],
     response: Micros,
     total: Micros,
+    /// Not carried in a row: of good exchanges, which rows are about, there are none.
+    client_close: Micros,
 }
 
 /// Values of a gap in whole microseconds, with two significant digits: routes are many.
@@ -112,6 +114,18 @@ impl Micros {
         Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
+    /// How many values there are below each of these limits, in whole microseconds and ascending, and not below the one before; the
+    /// last count is of those above all. A value within a hundredth of a limit may be counted on its other side.
+    #[cfg(feature = "cli")]
+    pub(super) fn between(&self, limits: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0_u64; limits.len() + 1];
+        for (lowest, count) in self.0.lowest() {
+            let place = limits.partition_point(|limit| *limit <= lowest);
+            counts[place] = counts[place].saturating_add(count);
+        }
+        counts
+    }
+
     /// How many values there are.
     #[must_use]
     pub const fn count(&self) -> u64 {
@@ -160,6 +174,12 @@ impl Counted {
         &self.total
     }
 
+    /// From the request's end to the client's close.
+    #[cfg(feature = "cli")]
+    pub(super) const fn client_close(&self) -> &Micros {
+        &self.client_close
+    }
+
     /// Pushes the statistics of its gaps as the inside of a JSON object.
     pub(super) fn push_gaps(&self, out: &mut String) {
         let mut first = true;
@@ -185,6 +205,7 @@ impl Counted {
         }
         self.response.0.merge(&other.response.0);
         self.total.0.merge(&other.total.0);
+        self.client_close.0.merge(&other.client_close.0);
     }
 }
 
@@ -209,6 +230,9 @@ impl Routes {
         }
         if let Some(gap) = exchange.gaps.total {
             counted.total.add(gap);
+        }
+        if let Some(gap) = exchange.gaps.request_to_client_close {
+            counted.client_close.add(gap);
         }
     }
 

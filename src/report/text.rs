@@ -23,7 +23,7 @@ use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
 use crate::time::Timestamp;
-use paint::{Ink, Paint};
+use paint::Paint;
 use std::io::{self, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
 use timeline::Canvas;
@@ -66,7 +66,12 @@ pub use conversation::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
 #[cfg(feature = "cli")]
+pub(super) use overview::{noted, read, timer};
+pub(super) use paint::Ink;
+#[cfg(feature = "cli")]
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
+#[cfg(feature = "cli")]
+pub(super) use timeline::{Line, lines, places};
 
 /// Bytes of timelines that are kept in memory and sorted.
 const SORTED: usize = 8 << 20;

@@ -52,6 +52,43 @@ pub(crate) fn shown(out: &mut String, text: &str, most: usize) {
     }
 }
 
+/// Pushes `text` for a person who reads HTML: as [`shown`], and nothing in it is markup, in an element or in the quotes of an
+/// attribute.
+#[cfg(feature = "cli")]
+pub(crate) fn html(out: &mut String, text: &str) {
+    let mut safe = String::new();
+    shown(&mut safe, text, usize::MAX);
+    for c in safe.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+}
+
+/// As [`json`], for a script element of HTML: nothing in it can end the element or begin a comment.
+#[cfg(feature = "cli")]
+pub(crate) fn json_in_html(out: &mut String, text: &str) {
+    let begin = out.len();
+    json(out, text);
+    if !out[begin..].contains(['<', '>', '&']) {
+        return;
+    }
+    let plain = out.split_off(begin);
+    for c in plain.chars() {
+        match c {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            c => out.push(c),
+        }
+    }
+}
+
 /// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). What could fool a terminal is escaped
 /// beyond what JSON asks for; a parser reads the same text.
 pub(crate) fn json(out: &mut String, text: &str) {
@@ -106,6 +143,23 @@ mod tests {
         assert!(!out.chars().any(is_unsafe), "{out}");
         assert!(out.contains("\\x1b[2J"), "{out}");
         assert!(out.contains("\\u{202e}"), "{out}");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn no_markup_of_the_wires() {
+        let hostile = format!("</script><!--<img src=x onerror='a&b'>\"{HOSTILE}");
+        let mut out = String::new();
+        html(&mut out, &hostile);
+        assert!(!out.contains(['<', '>', '"', '\'']), "{out}");
+        assert!(out.starts_with(
+            "&lt;/script&gt;&lt;!--&lt;img src=x onerror=&#39;a&amp;b&#39;&gt;&quot;"
+        ));
+        assert!(!out.chars().any(is_unsafe), "{out}");
+        out.clear();
+        json_in_html(&mut out, &hostile);
+        assert!(!out.contains(['<', '>', '&']), "{out}");
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), hostile);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn push(
     summary: &Summary,
     folded: &Routes,
 ) {
-    read(out, paint, sources, capture);
+    head(out, paint, sources, capture);
     exchanges(out, paint, width, summary);
     rates(out, paint, summary);
     timers(out, paint, summary);
@@ -69,8 +69,7 @@ fn count(out: &mut String, number: u64, one: &str, many: &str) {
     out.push_str(if number == 1 { one } else { many });
 }
 
-fn read(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
-    let totals = &capture.totals;
+fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
     let mut names = String::new();
     for (index, source) in sources.iter().enumerate() {
         if index > 0 {
@@ -89,6 +88,13 @@ fn read(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
     }
     paint.push(out, Ink::Bold, &names);
     out.push_str("   ");
+    read(out, capture);
+    out.push('\n');
+}
+
+/// Pushes how much was read.
+pub(in super::super) fn read(out: &mut String, capture: &Capture) {
+    let totals = &capture.totals;
     count(out, totals.frames, "frame", "frames");
     out.push_str(", ");
     number::bytes(out, totals.bytes);
@@ -98,7 +104,6 @@ fn read(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
         out.push_str(" s from ");
         number::Clock::default().push(out, first);
     }
-    out.push('\n');
 }
 
 fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
@@ -266,7 +271,8 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
     }
 }
 
-fn timer(out: &mut String, timer: &Timer) {
+/// Pushes what a timer is known by.
+pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     number::grouped(out, timer.count);
     out.push_str(match timer.closed_by {
         Side::Client => " give-ups at ",
@@ -401,8 +407,24 @@ fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) 
     out.push('\n');
 }
 
-/// What to know before believing the figures.
 fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summary: &Summary) {
+    let notes = noted(capture, summary);
+    if notes.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for (ink, text) in notes {
+        let mut line = String::new();
+        wrapped(&mut line, &text, 2, width);
+        for line in line.lines() {
+            paint.push(out, ink, line);
+            out.push('\n');
+        }
+    }
+}
+
+/// What to know before believing the figures.
+pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
     let mut notes: Vec<(Ink, String)> = Vec::new();
     let mut note = |ink, number: u64, one: &str, many: &str| {
@@ -495,16 +517,5 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
         wire::shown(&mut text, error, 400);
         notes.push((Ink::Bad, text));
     }
-    if notes.is_empty() {
-        return;
-    }
-    out.push('\n');
-    for (ink, text) in notes {
-        let mut line = String::new();
-        wrapped(&mut line, &text, 2, width);
-        for line in line.lines() {
-            paint.push(out, ink, line);
-            out.push('\n');
-        }
-    }
+    notes
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What a piece of text is, as far as it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(in super::super) enum Ink {
     Bold,
     Dim,
     Good,

@@ -45,11 +45,12 @@ pub(super) struct Canvas<'a> {
 }
 
 /// A line of the timeline: what one frame did.
-pub(super) struct Line {
-    pub(super) event: Event,
-    pub(super) what: String,
-    ink: Option<Ink>,
-    pub(super) gap: Option<(Span, &'static str)>,
+pub(in super::super) struct Line {
+    pub(in super::super) event: Event,
+    pub(in super::super) what: String,
+    pub(in super::super) ink: Option<Ink>,
+    /// The gap that ends here, and since when it counts.
+    pub(in super::super) gap: Option<(Span, &'static str)>,
 }
 
 impl Canvas<'_> {
@@ -295,29 +296,10 @@ impl Canvas<'_> {
             return;
         }
         out.push_str("  Envoy would log:");
-        let mut first = true;
-        let (proxy, caller) = if client.is_istio_inbound() && flags.client == ["UT"] {
-            // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
-            (
-                " at the proxy that announced the timeout, DC at the sidecar if that was its caller",
-                "",
-            )
-        } else if client.is_istio_inbound() {
-            (" at the sidecar", " at the gateway or whoever called it")
-        } else {
-            (" at the client's proxy", " at the proxy that called it")
-        };
-        for (place, flags) in [
-            (proxy, flags.client),
-            (caller, flags.client_downstream),
-            (" at the server's proxy", flags.server),
-        ] {
-            if flags.is_empty() {
-                continue;
-            }
-            out.push_str(if first { " " } else { "; " });
-            first = false;
+        for (index, (place, flags)) in places(flags, client).enumerate() {
+            out.push_str(if index == 0 { " " } else { "; " });
             self.paint.push(out, Ink::Bold, &flags.join(" or "));
+            out.push(' ');
             out.push_str(place);
             if guessed && flags.len() > 1 {
                 out.push_str(" (a guess)");
@@ -325,6 +307,31 @@ impl Canvas<'_> {
         }
         out.push('\n');
     }
+}
+
+/// Where a proxy would log flags, in words, and which.
+pub(in super::super) fn places(
+    flags: &EnvoyFlags,
+    client: Endpoint,
+) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let (proxy, caller) = if client.is_istio_inbound() && flags.client == ["UT"] {
+        // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
+        (
+            "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
+            "",
+        )
+    } else if client.is_istio_inbound() {
+        ("at the sidecar", "at the gateway or whoever called it")
+    } else {
+        ("at the client's proxy", "at the proxy that called it")
+    };
+    [
+        (proxy, flags.client),
+        (caller, flags.client_downstream),
+        ("at the server's proxy", flags.server),
+    ]
+    .into_iter()
+    .filter(|(_, flags)| !flags.is_empty())
 }
 
 /// Columns of the frame number, the time and the arrow.
@@ -346,7 +353,8 @@ pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     }
 }
 
-pub(super) fn lines(exchange: &Exchange) -> Vec<Line> {
+/// The lines of an exchange, in the order of their frames.
+pub(in super::super) fn lines(exchange: &Exchange) -> Vec<Line> {
     let mut events = Vec::new();
     timeline::fill(&mut events, exchange);
     let mut lines: Vec<Line> = Vec::new();

@@ -1,0 +1,92 @@
+"""Captures that no program makes on demand: hostile names, and any number of exchanges."""
+
+import socket
+import struct
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+
+class Capture:
+    """A pcap file of raw IPv4 (LINKTYPE_RAW), with nanoseconds. Checksums are left zero: on `lo` they are seldom right."""
+
+    def __init__(self, path):
+        self.file = open(path, "wb", buffering=1 << 20)
+        self.file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101))
+
+    def packet(self, micros, ends, ports, sequence, acknowledged, flags, data=b""):
+        length = 40 + len(data)
+        second, rest = divmod(micros, 1_000_000)
+        self.file.write(struct.pack("<IIII", 1_795_507_200 + second, rest * 1000, length, length)
+                        + struct.pack(">BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 6, 0, *ends)
+                        + struct.pack(">HHIIBBHHH", *ports, sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF, 0x50, flags, 65000, 0, 0) + data)
+
+    def close(self):
+        self.file.close()
+
+
+class Talk:
+    """One connection to 10.0.0.2:80. Each call takes the time it is given, in microseconds since the capture's begin."""
+
+    def __init__(self, capture, port, micros):
+        self.capture, self.port = capture, port
+        self.address = (socket.inet_aton("10.0.0.1"), socket.inet_aton("10.0.0.2"))
+        self.sequence, self.answered = 1000, 5000
+        self.client(micros, SYN, moves=1, acknowledges=False)
+        self.server(micros + 20, SYN | ACK, moves=1)
+        self.client(micros + 40, ACK)
+
+    def client(self, micros, flags=ACK, data=b"", moves=0, acknowledges=True):
+        self.capture.packet(micros, self.address, (self.port, 80), self.sequence, self.answered if acknowledges else 0, flags, data)
+        self.sequence += len(data) + moves
+
+    def server(self, micros, flags=ACK, data=b"", moves=0):
+        self.capture.packet(micros, self.address[::-1], (80, self.port), self.answered, self.sequence, flags, data)
+        self.answered += len(data) + moves
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def request(path, host=b"shop", more=b""):
+    return b"GET " + path + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + more + b"\r\n"
+
+
+def gives_up(capture, port, begin, data):
+    """A client that leaves after 500 ms, and an answer that comes then."""
+    talk = Talk(capture, port, begin)
+    talk.client(begin + 100, data=data)
+    talk.server(begin + 130)
+    talk.client(begin + 500_100, FIN | ACK, moves=1)
+    talk.server(begin + 900_000, data=OK)
+    talk.client(begin + 900_020, RST)
+
+
+def hostile(path):
+    """Names that are markup, scripts, the ends of scripts, and what turns text around."""
+    capture = Capture(path)
+    names = [b"</script><script>window.hacked=1</script>", b"<img/src=x/onerror=window.hacked=2>", b"\"'><svg/onload=window.hacked=3>",
+             b"<!--<script>", "\u202eevil\u2028".encode(), b"{{data}}", b"&lt;b&gt;", b"javascript:window.hacked=4", b"]]>${window.hacked=5}`"]
+    for index, name in enumerate(names):
+        blanks = name.replace(b"/", b" ")
+        more = b"X-Request-Id: " + name + b"\r\nX-Envoy-Expected-Rq-Timeout-Ms: 500\r\n"
+        gives_up(capture, 40_000 + index, index * 1_000_000, request(b"/" + name, blanks, more))
+    capture.close()
+    return len(names)
+
+
+def many(path, exchanges, give_ups):
+    """`exchanges` of which the last `give_ups` do not go well; the good ones take their time: 1 µs more each."""
+    capture = Capture(path)
+    now, talk = 0, None
+    good = exchanges - give_ups
+    for index in range(good):
+        if index % 1000 == 0:
+            talk = Talk(capture, 10_000 + index // 1000, now)
+            now += 100
+        talk.client(now, data=request(b"/route/%d?n=%d" % (index % 50, index), more=b"X-Request-Id: %08x-0000-4000-8000-000000000000\r\n" % index))
+        talk.server(now + 100 + index, data=OK)
+        talk.client(now + 110 + index)
+        now += 200 + index
+    for index in range(give_ups):
+        gives_up(capture, 20_000 + index, now + index * 1_000_000, request(b"/slow/%d" % index))
+    capture.close()
