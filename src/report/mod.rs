@@ -13,6 +13,7 @@
 //! | [`select`] | which exchanges are wanted |
 //! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
 //! | [`many`] | several reports of the same |
+//! | `compare` | two captures or reports side by side |
 //! | [`wireshark`] | display filters for what is reported |
 //!
 //! A report is fed while the capture is read and keeps nothing that grows with the capture, except where
@@ -21,6 +22,8 @@
 
 pub mod assertion;
 mod buckets;
+#[cfg(feature = "cli")]
+pub mod compare;
 pub mod explain;
 mod facts;
 pub mod folded;
@@ -36,6 +39,8 @@ mod number;
 pub mod relay;
 pub mod routes;
 pub mod select;
+#[cfg(feature = "cli")]
+mod spans;
 pub mod summary;
 pub mod text;
 mod timeline;

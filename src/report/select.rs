@@ -69,7 +69,7 @@ struct Address {
 
 /// Text in which `*` stands for any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Glob(String);
+pub(super) struct Glob(pub(super) String);
 
 /// What the terms are asked about. A part that a thing does not have fits no value.
 #[derive(Clone, Copy)]
@@ -107,6 +107,13 @@ impl Filter {
     #[must_use]
     pub fn is_about_ends(&self) -> bool {
         self.terms.iter().all(Term::is_about_ends)
+    }
+
+    /// Whether only methods and paths are asked about: what a route has, too.
+    #[must_use]
+    pub fn is_about_routes(&self) -> bool {
+        let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
+        tests.all(|test| matches!(test, Test::Method(_) | Test::Path(_)))
     }
 
     /// Whether a path, a host or a request id is asked for.
@@ -361,7 +368,7 @@ impl Address {
 
 impl Glob {
     /// Linear in memory and at worst quadratic in time: it only ever goes back to the last `*`.
-    fn fits(&self, text: &str) -> bool {
+    pub(super) fn fits(&self, text: &str) -> bool {
         let (pattern, text) = (self.0.as_bytes(), text.as_bytes());
         let (mut p, mut t) = (0, 0);
         let mut last_star: Option<(usize, usize)> = None;

@@ -5,7 +5,7 @@
 //! memory, sorted, the rest (only with no limit) in a temporary file.
 
 mod overview;
-mod paint;
+pub(super) mod paint;
 mod timeline;
 
 use super::assertion::Outcome;
