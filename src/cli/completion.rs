@@ -310,6 +310,9 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
             )
         }));
     }
+    if command.get_name() == "compare" {
+        return (found, FILES);
+    }
     if !(is_root || matches!(command.get_name(), "capture" | "report" | "doctor")) {
         let mut takes = command.get_positionals();
         let values = takes.next().filter(|_| typed.plain.is_empty());

@@ -229,6 +229,22 @@ impl Reports<'_> {
     }
 }
 
+/// Writes a whole report to a file, which has its old content until then.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = || -> anyhow::Result<()> {
+        let (mut file, kept) = open(path, false)?;
+        file.write_all(text.as_bytes())?;
+        if let Some(Kept { path, file }) = kept {
+            file.persist(&path)?;
+        }
+        Ok(())
+    };
+    written().with_context(|| format!("{} cannot be written", path.display()))
+}
+
 /// Opens a file for a report. `grows`: somebody may watch it grow, so it is written in its place.
 fn open(path: &Path, grows: bool) -> io::Result<(File, Option<Kept>)> {
     // A link stays one, and a pipe or device is written to.
@@ -323,7 +339,7 @@ impl<R: Report> Report for Until<'_, R> {
 
 /// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
 /// for it is not worth a dependency.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     const USUAL: usize = 100;
     let told = std::env::var("COLUMNS").ok();
     let told = told.and_then(|columns| columns.parse().ok());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
+//! | `compare` | `compare`: two captures or reports read, and held against each other |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | the formats of a report behind one type, and their files |
 //! | `live` | `report` of targets in a cluster |
@@ -25,6 +26,7 @@ mod args;
 mod capture;
 mod cleanup;
 mod cluster;
+mod compare;
 mod completion;
 mod doctor;
 mod dry_run;
@@ -62,12 +64,16 @@ pub fn main() -> ExitCode {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
+        Command::Compare(args) => match args.check() {
+            Ok(options) => compare::run(options),
+            Err(error) => return usage(&error),
+        },
         Command::Capture(args) => capture::run(*args).map(Done::from),
         Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
         Command::Completion(args) => completion::run(&args).map(Done::from),
         Command::Doctor(args) => doctor::run(&args).map(Done::from),
         Command::Rbac(args) => rbac::run(args).map(Done::from),
-        Command::Schema => schema().map(Done::from),
+        Command::Schema(args) => schema(&args).map(Done::from),
     };
     match result {
         Ok(done) => done.exit(),
@@ -131,9 +137,14 @@ fn say(kind: &str, sentence: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn schema() -> anyhow::Result<Vec<String>> {
+fn schema(args: &args::SchemaArgs) -> anyhow::Result<Vec<String>> {
+    let schema = if args.compare {
+        crate::report::compare::json::SCHEMA
+    } else {
+        crate::report::json::SCHEMA
+    };
     let mut out = io::stdout().lock();
-    out.write_all(crate::report::json::SCHEMA.as_bytes())?;
+    out.write_all(schema.as_bytes())?;
     out.flush()?;
     Ok(Vec::new())
 }

@@ -46,4 +46,3 @@ pub(super) fn more(out: &mut String, all: usize, shown: usize) {
         out.push_str(" more.\n");
     }
 }
-

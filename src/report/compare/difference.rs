@@ -250,7 +250,8 @@ impl GapChange {
         };
         let slower = longer > 0.5;
         let enough = |from: Span, to: Span| {
-            let moved = relative(from, to).map_or(from != to, |change| change.abs() >= thresholds.min_change);
+            let moved = relative(from, to)
+                .map_or(from != to, |change| change.abs() >= thresholds.min_change);
             moved && (to > from) == slower
         };
         let enough = enough(before.p50, after.p50) || enough(before.p90, after.p90);
@@ -361,21 +362,23 @@ impl Difference {
             words.join(", ")
         } else if outcomes.any(|outcome| outcome == Outcome::Small) {
             format!("changed by less than {}", percent(thresholds.min_change))
-        } else if self.is_tested() {
+        } else if self.is_tested() || self.is_the_same() {
             "no change beyond noise".to_owned()
         } else {
-            self.untested().to_owned()
+            "too little to tell a change from noise".to_owned()
         }
     }
 
-    pub(super) fn is_tested(&self) -> bool {
+    fn is_tested(&self) -> bool {
         self.shares.iter().any(|row| row.test.is_some())
             || self.gaps.iter().any(|row| row.test.is_some())
     }
 
-    /// Why nothing could be tested.
-    fn untested(&self) -> &'static str {
-        "too little to tell a change from noise"
+    /// Whether every figure is: then there is no change, however few the exchanges.
+    fn is_the_same(&self) -> bool {
+        let shares = self.shares.iter();
+        let mut shares = shares.map(|row| row.before.value() == row.after.value());
+        shares.all(|same| same) && self.gaps.iter().all(|row| row.before == row.after)
     }
 }
 
@@ -405,7 +408,10 @@ impl Comparison {
             .collect();
         let tests = correct(&mut routes);
         for route in &mut routes {
-            route.shares.iter_mut().for_each(|row| row.settle(thresholds));
+            route
+                .shares
+                .iter_mut()
+                .for_each(|row| row.settle(thresholds));
             route.gaps.iter_mut().for_each(|row| row.settle(thresholds));
         }
         routes.sort_by_cached_key(|route| {

@@ -120,7 +120,9 @@ impl Assertion {
                     let seen = self.look(route, selection)?;
                     Some((*route, seen))
                 });
-                let looked: Vec<_> = looked.map(|(route, (hit, seen))| (route, hit.then_some(seen))).collect();
+                let looked: Vec<_> = looked
+                    .map(|(route, (hit, seen))| (route, hit.then_some(seen)))
+                    .collect();
                 if looked.is_empty() {
                     nothing(self.why_nothing())
                 } else {
@@ -186,7 +188,11 @@ impl Assertion {
                 };
                 let seen = row.map_or_else(String::new, |row| {
                     let value = |share: Option<f64>| percent(share.unwrap_or_default());
-                    format!("{} → {}", value(row.before.value()), value(row.after.value()))
+                    format!(
+                        "{} → {}",
+                        value(row.before.value()),
+                        value(row.after.value())
+                    )
                 });
                 // Rounded, so that from 1 % to 2 % is one point and not a bit less.
                 let change = (change * 1e9).round() / 1e9;
@@ -249,7 +255,10 @@ fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Came, 
         let counts = routes.iter().map(|route| count(route));
         counts.fold(0_u64, u64::saturating_add)
     };
-    let (before, after) = (sum(|one| one.before.exchanges), sum(|one| one.after.exchanges));
+    let (before, after) = (
+        sum(|one| one.before.exchanges),
+        sum(|one| one.after.exchanges),
+    );
     let fails = operator.holds(before, number) || operator.holds(after, number);
     let observed = format!("{before} before, {after} after");
     (if fails { Came::Failed } else { Came::Passed }, observed)
@@ -280,7 +289,14 @@ fn named_ones<'a>(
     }
     let routes = if all == 1 { "route" } else { "routes" };
     let observed = format!("{failed} of {all} {routes}{observed}");
-    (if failed > 0 { Came::Failed } else { Came::Passed }, observed)
+    (
+        if failed > 0 {
+            Came::Failed
+        } else {
+            Came::Passed
+        },
+        observed,
+    )
 }
 
 /// Pushes a route's name for a person.
@@ -313,13 +329,17 @@ fn what(condition: &str) -> Result<What, String> {
     }
     if name == "exchanges" {
         let number = value.parse().map_err(|_| {
-            format!("“{value}” is no number: exchanges<10 fails where either side has fewer than 10")
+            format!(
+                "“{value}” is no number: exchanges<10 fails where either side has fewer than 10"
+            )
         })?;
         return Ok(What::Exchanges(operator, number));
     }
     if let Some(kind) = share(name) {
         return match change(value)? {
-            Change::Relative(points) if points.abs() <= 1.0 => Ok(What::Share(kind, operator, points)),
+            Change::Relative(points) if points.abs() <= 1.0 => {
+                Ok(What::Share(kind, operator, points))
+            }
             Change::Relative(_) => Err("a share changes by 100 points at most".to_owned()),
             Change::Absolute(_) => Err(format!("a share changes by points: {name}>+1%")),
         };
@@ -327,8 +347,9 @@ fn what(condition: &str) -> Result<What, String> {
     if let Some((gap, percentile)) = name.rsplit_once('.')
         && let Some(gap) = Selection::gap(gap)
     {
-        let percentile = Percentile::parse(percentile)
-            .ok_or_else(|| format!("“{percentile}” is no percentile: p1 to p99, min and max are"))?;
+        let percentile = Percentile::parse(percentile).ok_or_else(|| {
+            format!("“{percentile}” is no percentile: p1 to p99, min and max are")
+        })?;
         return Ok(What::Gap(gap, percentile, operator, change(value)?));
     }
     if Selection::gap(name).is_some() {
@@ -344,17 +365,23 @@ fn plain(name: &str) -> Result<What, String> {
         "exchanges" => return Err("say how few are too few: exchanges<10".to_owned()),
         _ => {}
     }
-    let mut words = Word::ALL.into_iter().filter(|word| !matches!(word, Word::More | Word::Fewer));
+    let mut words = Word::ALL
+        .into_iter()
+        .filter(|word| !matches!(word, Word::More | Word::Fewer));
     if let Some(word) = words.find(|word| word.name() == name) {
         return Ok(What::Word(word));
     }
     if share(name).is_some() {
         let sign = if name == "good" { "<-" } else { ">+" };
-        return Err(format!("say by how many points it may change: {name}{sign}1%"));
+        return Err(format!(
+            "say by how many points it may change: {name}{sign}1%"
+        ));
     }
     let gap = name.rsplit_once('.').map_or(name, |(gap, _)| gap);
     if Selection::gap(gap).is_some() {
-        return Err(format!("say by how much it may change: {gap}.p50>+10ms, or slower"));
+        return Err(format!(
+            "say by how much it may change: {gap}.p50>+10ms, or slower"
+        ));
     }
     Err(unknown(name))
 }
@@ -391,7 +418,11 @@ fn change(text: &str) -> Result<Change, String> {
     let length = parse_duration(size).ok();
     let nanos = length.and_then(|length| i64::try_from(length.as_nanos()).ok());
     let nanos = nanos.ok_or_else(|| format!("“{text}” is no change: +20% and +10ms are"))?;
-    Ok(Change::Absolute(Span::from_nanos(if sign < 0.0 { -nanos } else { nanos })))
+    Ok(Change::Absolute(Span::from_nanos(if sign < 0.0 {
+        -nanos
+    } else {
+        nanos
+    })))
 }
 
 /// Whether there is such a gap: for the sentence that refuses one.

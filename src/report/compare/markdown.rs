@@ -3,7 +3,7 @@
 use super::super::assertion::Outcome as Judged;
 use super::super::number;
 use super::super::spans::{cell, code, more};
-use super::difference::{Comparison, Difference, Outcome};
+use super::difference::{Comparison, Difference, Outcome, Presence};
 use super::language::route_name;
 use super::rows;
 
@@ -19,7 +19,10 @@ pub fn write(comparison: &Comparison, assertions: &[Judged]) -> String {
     let mut out = String::from("## ");
     let failed = assertions.iter().filter(|one| !one.passed()).count();
     if failed > 0 {
-        out.push_str(&format!("❌ {failed} of {} assertions failed\n\n", assertions.len()));
+        out.push_str(&format!(
+            "❌ {failed} of {} assertions failed\n\n",
+            assertions.len()
+        ));
     } else if !assertions.is_empty() {
         out.push_str("✅ Every assertion passed\n\n");
     } else {
@@ -38,17 +41,26 @@ pub fn write(comparison: &Comparison, assertions: &[Judged]) -> String {
     }
     out.push('\n');
     outcomes(&mut out, assertions);
-    let changed = |one: &&Difference| !one.words().is_empty();
-    let with_table: Vec<&Difference> = comparison.routes.iter().filter(changed).collect();
-    for difference in with_table.iter().take(MOST_TABLES) {
-        table(&mut out, comparison, difference);
-    }
-    let shown: Vec<&Difference> = with_table.into_iter().take(MOST_TABLES).collect();
-    let others = comparison
+    // The changed ones come first.
+    let (both, one_sided): (Vec<_>, Vec<_>) = comparison
         .routes
         .iter()
-        .filter(|one| !shown.iter().any(|other| std::ptr::eq(*one, *other)));
-    list(&mut out, comparison, &others.collect::<Vec<_>>());
+        .partition(|one| one.presence() == Presence::Both);
+    let (tables, others) = both.split_at(both.len().min(MOST_TABLES));
+    let unchanged = tables.partition_point(|one| !one.words().is_empty());
+    let (changed, unchanged) = tables.split_at(unchanged);
+    for difference in changed {
+        table(&mut out, comparison, difference);
+    }
+    if !unchanged.is_empty() {
+        out.push_str("<details><summary>Routes that did not change</summary>\n\n");
+        for difference in unchanged {
+            table(&mut out, comparison, difference);
+        }
+        out.push_str("</details>\n\n");
+    }
+    let rest: Vec<&Difference> = others.iter().copied().chain(one_sided).collect();
+    list(&mut out, comparison, &rest);
     if comparison.tests > 0 {
         out.push_str("\n<sub>");
         out.push_str(&rows::method(comparison));

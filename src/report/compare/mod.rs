@@ -19,8 +19,8 @@ pub mod json;
 pub mod language;
 pub mod markdown;
 pub mod read;
-pub mod side;
 mod rows;
+pub mod side;
 mod statistics;
 pub mod text;
 

@@ -4,9 +4,9 @@
 //! [`LONGEST_ITEM`] bytes. Fields that are not known here are passed over, so that a later version of the format with more of
 //! them can be read.
 
-use super::side::{Digest, Kind, Rows, Selection, Side, Stats, Told};
 use super::super::MOST_COUNT;
 use super::super::json::FORMAT;
+use super::side::{Digest, Kind, Rows, Selection, Side, Stats, Told};
 use crate::exchange::{
     Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, ResponseShape, Verdict,
 };
@@ -239,8 +239,8 @@ impl<'a> Hearing<'a> {
             return Err(ReportError::OnlyFigures(name.to_owned()));
         } else {
             self.side.kind = Kind::LiveReport;
-            self.side.exchanges = (self.side.exchanges - self.good_exchanges)
-                .saturating_add(self.counted_exchanges);
+            self.side.exchanges =
+                (self.side.exchanges - self.good_exchanges).saturating_add(self.counted_exchanges);
             self.side.probes = self.probes_in_figures;
             self.rows.merge(&self.counted, gaps);
         }
@@ -269,7 +269,11 @@ impl<'a> Hearing<'a> {
         }
         let folds = exchange.good() == Some(true) && exchange.doubt.is_none();
         self.good_exchanges += u64::from(folds);
-        let rows = if folds { &mut self.good } else { &mut self.rows };
+        let rows = if folds {
+            &mut self.good
+        } else {
+            &mut self.rows
+        };
         self.selection.add(rows, &exchange);
         Ok(())
     }
@@ -299,9 +303,8 @@ impl<'a> Hearing<'a> {
 
     /// Takes in the whole of a line, or the plain fields of a document.
     fn fields(&mut self, kind: Option<&str>, fields: Map<String, Value>) -> Result<(), String> {
-        let item = |fields| {
-            Item::deserialize(Value::Object(fields)).map_err(|error| error.to_string())
-        };
+        let item =
+            |fields| Item::deserialize(Value::Object(fields)).map_err(|error| error.to_string());
         match kind {
             Some("exchange") => self.exchange(item(fields)?)?,
             Some("route") => self.route(&item(fields)?)?,
@@ -491,9 +494,19 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
                 }
             }
         }
-        let known = ["source", "exchange", "connection", "route", "capture", "summary", "assertion"];
+        let known = [
+            "source",
+            "exchange",
+            "connection",
+            "route",
+            "capture",
+            "summary",
+            "assertion",
+        ];
         self.0.is_report |= kind.as_deref().is_some_and(|kind| known.contains(&kind));
-        self.0.fields(kind.as_deref(), fields).map_err(A::Error::custom)
+        self.0
+            .fields(kind.as_deref(), fields)
+            .map_err(A::Error::custom)
     }
 }
 

@@ -4,8 +4,8 @@
 
 use super::super::number;
 use super::difference::{
-    Comparison, Difference, GapChange, Head, Kind, Outcome, Presence, ShareChange, Test,
-    Thresholds, percent, relative,
+    Comparison, Difference, GapChange, Head, Kind, Outcome, ShareChange, Test, Thresholds, percent,
+    relative,
 };
 use super::side::Kind as Made;
 use super::statistics::Share;
@@ -31,7 +31,6 @@ const NONE: &str = "–";
 
 /// The rows of a route.
 pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> {
-    let is_both = difference.presence() == Presence::Both;
     let shares = difference
         .shares
         .iter()
@@ -43,13 +42,6 @@ pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> 
             .iter()
             .flat_map(|row| gap_rows(row, thresholds)),
     );
-    if !is_both {
-        // With one side there is nothing to say of noise.
-        for row in &mut rows {
-            row.noise.clear();
-            row.outcome = None;
-        }
-    }
     rows
 }
 
@@ -192,7 +184,10 @@ pub(super) fn side(head: &Head) -> String {
             Made::Capture | Made::Report => " health checks left out",
         },
     );
-    more(head.connects_failed.unwrap_or(0), " connections never opened");
+    more(
+        head.connects_failed.unwrap_or(0),
+        " connections never opened",
+    );
     more(head.dropped.unwrap_or(0), " packets lost by the kernel");
     text.push_str(match head.kind {
         Made::Capture => " (capture)",

@@ -148,7 +148,9 @@ impl Digest {
             Some(Some(Told::Several)) => {
                 Err("the report holds only percentiles, and those of several routes or servers")
             }
-            Some(Some(Told::Missing)) | None => Err("the report does not hold this gap of good exchanges"),
+            Some(Some(Told::Missing)) | None => {
+                Err("the report does not hold this gap of good exchanges")
+            }
             Some(None) => Ok(&self.samples[place]),
         }
     }
@@ -255,9 +257,7 @@ impl Rows {
             || self.known.binary_search(&route).is_ok()
             || (!self.only_known && self.rows.len() < self.known.len() + MOST_ROUTES);
         let route = if has_room { route } else { Route::Other };
-        self.rows
-            .entry(route)
-            .or_insert_with(|| Digest::new(gaps))
+        self.rows.entry(route).or_insert_with(|| Digest::new(gaps))
     }
 
     pub(super) fn merge(&mut self, other: &Self, gaps: usize) {
@@ -277,15 +277,18 @@ impl Rows {
 
 impl Selection {
     /// The gaps that are shown unless more are asked for.
-    pub const USUAL: [&'static str; 3] = ["request_to_response", "total", "request_to_client_close"];
+    pub const USUAL: [&'static str; 3] =
+        ["request_to_response", "total", "request_to_client_close"];
 
     /// The place of a gap in [`Gaps::NAMES`].
     #[must_use]
     pub fn gap(name: &str) -> Option<usize> {
-        let same = |known: &&str| known.bytes().eq(name.bytes().map(|byte| match byte {
-            b'-' => b'_',
-            byte => byte,
-        }));
+        let same = |known: &&str| {
+            known.bytes().eq(name.bytes().map(|byte| match byte {
+                b'-' => b'_',
+                byte => byte,
+            }))
+        };
         Gaps::NAMES.iter().position(same)
     }
 

@@ -37,12 +37,10 @@ pub(super) fn mann_whitney(before: &[(i64, u64)], after: &[(i64, u64)]) -> Optio
             (None, Some(_)) => Ordering::Greater,
             (Some((one, _)), Some((other, _))) => one.cmp(other),
         };
-        let mut take = |wanted: bool, side: &mut std::iter::Peekable<std::slice::Iter<'_, (i64, u64)>>| {
-            let next = if wanted { side.next() } else { None };
-            next.map_or(0.0, |(_, count)| *count as f64)
-        };
-        let here = take(order.is_le(), &mut before);
-        let there = take(order.is_ge(), &mut after);
+        let here = before.next_if(|_| order.is_le());
+        let there = after.next_if(|_| order.is_ge());
+        let [here, there] =
+            [here, there].map(|group| group.map_or(0.0, |(_, count)| *count as f64));
         larger += there * (below + here / 2.0);
         below += here;
         let tied = here + there;
@@ -99,9 +97,7 @@ pub(super) fn fisher(before: Share, after: Share) -> Option<f64> {
     }
     let own = urn.tail(seen, seen < mode);
     let other = match urn.opposite(ln_seen, mode, seen < mode) {
-        Some(start) => {
-            urn.tail(start, seen > mode) * (urn.ln_probability(start) - ln_seen).exp()
-        }
+        Some(start) => urn.tail(start, seen > mode) * (urn.ln_probability(start) - ln_seen).exp(),
         None => 0.0,
     };
     Some(((own + other) * ln_seen.exp()).min(1.0))
@@ -129,7 +125,9 @@ impl Urn {
     fn mode(&self) -> u64 {
         let product = (u128::from(self.first) + 1) * (u128::from(self.kind) + 1);
         let mode = product / (u128::from(self.first) + u128::from(self.second) + 2);
-        u64::try_from(mode).unwrap_or(u64::MAX).clamp(self.least(), self.most())
+        u64::try_from(mode)
+            .unwrap_or(u64::MAX)
+            .clamp(self.least(), self.most())
     }
 
     fn ln_probability(&self, k: u64) -> f64 {
@@ -268,7 +266,10 @@ mod tests {
             ([7, 0, 1, 6], 0.004_662_004_662_004_662),
             ([0, 500, 12, 490], 0.000_456_928_029_960_492_75),
             ([10, 990, 40, 960], 1.900_947_494_329_907e-5),
-            ([100_000, 900_000, 101_000, 899_000], 0.018_800_806_211_350_142),
+            (
+                [100_000, 900_000, 101_000, 899_000],
+                0.018_800_806_211_350_142,
+            ),
         ] {
             let share = |part, rest| Share {
                 part,

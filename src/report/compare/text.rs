@@ -54,9 +54,9 @@ pub fn write(comparison: &Comparison, assertions: &[Judged], options: TextOption
         0 => usize::MAX,
         limit => limit,
     };
+    let mut one_sided = false;
     for difference in comparison.routes.iter().take(limit) {
-        out.push('\n');
-        route(&mut out, paint, comparison, difference);
+        route(&mut out, paint, comparison, difference, &mut one_sided);
     }
     let more = comparison.routes.len().saturating_sub(limit);
     if more > 0 {
@@ -102,7 +102,19 @@ const fn ink(words: &[Word]) -> Ink {
     }
 }
 
-fn route(out: &mut String, paint: Paint, comparison: &Comparison, difference: &Difference) {
+/// `one_sided`: the route before had no table either, so that no empty line parts them.
+fn route(
+    out: &mut String,
+    paint: Paint,
+    comparison: &Comparison,
+    difference: &Difference,
+    one_sided: &mut bool,
+) {
+    let is_both = difference.presence() == Presence::Both;
+    if is_both || !*one_sided {
+        out.push('\n');
+    }
+    *one_sided = !is_both;
     let mut name = String::new();
     route_name(&mut name, &difference.route, LONGEST_PATH);
     paint.push(out, Ink::Bold, &name);
@@ -117,6 +129,9 @@ fn route(out: &mut String, paint: Paint, comparison: &Comparison, difference: &D
     out.push_str(" → ");
     number::grouped(out, difference.after.exchanges);
     out.push_str(" exchanges\n");
+    if !is_both {
+        return;
+    }
     let rows = rows::rows(difference, comparison.thresholds);
     let widest = |of: fn(&Row) -> &str, least: usize| {
         let widths = rows.iter().map(|row| of(row).chars().count());
