@@ -1,7 +1,7 @@
 //! A report of `-o json` or `-o jsonl` as a side.
 //!
 //! It is read as a stream: exchange after exchange is counted and forgotten, and no single one may take more than
-//! [`LONGEST_ITEM`] bytes. Fields that are not known here are passed over, so that a later version of the format with more of
+//! 16 MiB. Fields that are not known here are passed over, so that a later version of the format with more of
 //! them can be read.
 
 use super::super::MOST_COUNT;
