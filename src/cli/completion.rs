@@ -475,6 +475,7 @@ mod tests {
         assert_eq!(completed("rep"), (vec!["report".to_owned()], NO_FILES));
         assert_eq!(names("report default"), ["default-pod"]);
         assert_eq!(completed("report zzz").1, FILES, "or a capture file");
+        assert_eq!(completed("compare zzz").1, FILES, "or a report");
         assert_eq!(complete(&[], &Few).1, NO_FILES);
     }
 

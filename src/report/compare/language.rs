@@ -108,6 +108,8 @@ impl Assertion {
             What::Only(presence) => {
                 if comparison.before.exchanges == 0 || comparison.after.exchanges == 0 {
                     nothing("one side has no exchange")
+                } else if routes.is_empty() {
+                    nothing("there is no such route")
                 } else {
                     named_ones(routes.iter().map(|route| {
                         let found = route.presence() == presence;

@@ -164,6 +164,7 @@ fn what_became_worse_is_found_and_fails() {
         // Nothing to compare: give-ups are on one side only, and there is no such route.
         "request_to_client_close.p50>+10ms",
         "slower where path=/basket",
+        "gone where path=/basket",
     ];
     for assertion in failing {
         let args = [&ONE_ROUTE[..], &["--fail-on", assertion]].concat();
