@@ -103,6 +103,7 @@ impl<const BITS: u32> Values<BITS> {
 
     /// Values and how often they came, the lowest first. `coarse`: the numbers of their buckets in their place, which keep
     /// the order and can be held against those of others that are in buckets already.
+    #[cfg(feature = "cli")]
     pub(super) fn groups(&self, coarse: bool) -> Vec<(i64, u64)> {
         if let Some(many) = &self.many {
             return many.groups();
@@ -149,6 +150,7 @@ impl<const BITS: u32> Many<BITS> {
     }
 
     /// Numbers of buckets, below zero those of values below zero, and their counts.
+    #[cfg(feature = "cli")]
     fn groups(&self) -> Vec<(i64, u64)> {
         let below = self.below.pairs();
         let mut groups: Vec<_> = below

@@ -69,7 +69,7 @@ struct Address {
 
 /// Text in which `*` stands for any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Glob(pub(super) String);
+struct Glob(String);
 
 /// What the terms are asked about. A part that a thing does not have fits no value.
 #[derive(Clone, Copy)]
@@ -367,29 +367,34 @@ impl Address {
 }
 
 impl Glob {
-    /// Linear in memory and at worst quadratic in time: it only ever goes back to the last `*`.
-    pub(super) fn fits(&self, text: &str) -> bool {
-        let (pattern, text) = (self.0.as_bytes(), text.as_bytes());
-        let (mut p, mut t) = (0, 0);
-        let mut last_star: Option<(usize, usize)> = None;
-        while t < text.len() {
-            if pattern.get(p) == Some(&b'*') {
-                last_star = Some((p, t));
-                p += 1;
-            } else if pattern.get(p) == Some(&text[t]) {
-                p += 1;
-                t += 1;
-            } else if let Some((star, taken)) = last_star {
-                // Let the last star take one more byte.
-                last_star = Some((star, taken + 1));
-                p = star + 1;
-                t = taken + 1;
-            } else {
-                return false;
-            }
-        }
-        pattern[p..].iter().all(|&byte| byte == b'*')
+    fn fits(&self, text: &str) -> bool {
+        fits(&self.0, text)
     }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory and at worst quadratic
+/// in time: it only ever goes back to the last `*`.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            last_star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star, taken)) = last_star {
+            // Let the last star take one more byte.
+            last_star = Some((star, taken + 1));
+            p = star + 1;
+            t = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

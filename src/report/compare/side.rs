@@ -5,11 +5,12 @@
 //! that are never wider than 0.4 % of their values (150 kB at the very worst, mostly a tenth of that). With three gaps that
 //! is 90 MB before and 180 MB after, at the very worst.
 
+use super::super::MOST_COUNT;
 use super::super::assertion::Outcome;
 use super::super::folded::Folded;
 use super::super::gap_values::Values;
 use super::super::routes::{LONGEST_METHOD, LONGEST_PATH, cut};
-use super::super::select::{Filter, Glob};
+use super::super::select::{Filter, fits};
 use super::super::{Capture, Report, Source};
 use super::statistics::Share;
 use crate::analyzer::Sink;
@@ -74,8 +75,6 @@ pub(super) struct Digest {
     /// In the order of the gaps that are asked for.
     samples: Vec<Sample>,
     told: Vec<Option<Told>>,
-    /// Exchanges that were only counted.
-    pub(super) only_counted: u64,
 }
 
 /// What is to be gathered.
@@ -195,13 +194,14 @@ impl Digest {
 
     /// Takes in what another counted.
     fn merge(&mut self, other: &Self) {
-        self.exchanges = self.exchanges.saturating_add(other.exchanges);
+        // A report may claim any number: below this no sum overflows and every test ends.
+        let add = |count: &mut u64, more: u64| *count = count.saturating_add(more).min(MOST_COUNT);
+        add(&mut self.exchanges, other.exchanges);
         for (count, more) in self.verdicts.iter_mut().zip(other.verdicts) {
-            *count = count.saturating_add(more);
+            add(count, more);
         }
-        self.good.whole = self.good.whole.saturating_add(other.good.whole);
-        self.good.part = self.good.part.saturating_add(other.good.part);
-        self.only_counted = self.only_counted.saturating_add(other.only_counted);
+        add(&mut self.good.whole, other.good.whole);
+        add(&mut self.good.part, other.good.part);
         for (sample, more) in self.samples.iter_mut().zip(&other.samples) {
             sample.merge(more);
         }
@@ -221,7 +221,6 @@ impl Digest {
     pub(super) fn counted(exchanges: u64, upgraded: u64, told: Vec<Option<Told>>) -> Self {
         let mut digest = Self::new(told.len());
         digest.exchanges = exchanges;
-        digest.only_counted = exchanges;
         digest.verdicts[Verdict::Ok as usize] = exchanges - upgraded;
         digest.verdicts[Verdict::Upgraded as usize] = upgraded;
         digest.good = Share {
@@ -304,7 +303,7 @@ impl Selection {
         let path = path.unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         let mut patterns = self.routes.iter();
-        let pattern = patterns.find(|pattern| Glob((*pattern).clone()).fits(path));
+        let pattern = patterns.find(|pattern| fits(pattern, path));
         Route::Named {
             method: cut(method.unwrap_or_default(), LONGEST_METHOD).into(),
             path: cut(pattern.map_or(path, String::as_str), LONGEST_PATH).into(),

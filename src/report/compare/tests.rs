@@ -2,6 +2,7 @@
 
 use super::difference::{Comparison, Presence, Thresholds};
 use super::language::Assertion;
+use super::read;
 use super::side::{Gatherer, MOST_ROUTES, Route, Selection, Side};
 use crate::analyzer::Sink as _;
 use crate::exchange::Exchange;
@@ -177,5 +178,33 @@ fn assertions_are_read_or_refused_with_a_sentence() {
     ] {
         let error = Assertion::parse(wrong).expect_err(wrong).to_string();
         assert!(error.contains(said), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_damaged_report_is_read_or_refused() {
+    let exchange = r#"{"verdict":"ok","status":200,"method":"GET","path":"/a?b","client":"10.0.0.1:1","gaps":{"total":1.5}}"#;
+    let route = r#"{"method":"GET","path":"/a","exchanges":17592186044416,"statuses":{"1xx":9},"gaps":{"total":
+        {"count":1,"min":1,"p50":-1e300,"p90":1e300,"p99":3,"max":4}}}"#;
+    let document = format!(
+        r#"{{"schema":"meshsniff.report/v1","exchanges":[{exchange},{exchange}],"routes":[{route},{route}],"summary":{{"probes":1}}}}"#
+    );
+    let selection = selection();
+    let read = |bytes: &[u8]| read::report(bytes, "report.json", &selection, None);
+    let whole = read(document.as_bytes()).expect("a report").0;
+    let once_more = read(document.as_bytes()).expect("a report").0;
+    // Counts that no capture has, which must not overflow.
+    let comparison = Comparison::new(whole, once_more, &selection, Thresholds::default());
+    assert_eq!(comparison.routes.len(), 1);
+    for at in 0..document.len() {
+        assert!(read(&document.as_bytes()[..at]).is_err(), "cut at {at}");
+        for byte in [0, b'"', b'9', b'{', b'-', 0xff] {
+            let mut damaged = document.clone().into_bytes();
+            damaged[at] = byte;
+            // Either is right: it must come to an end.
+            if let (Ok((before, _)), Ok((after, _))) = (read(&damaged), read(document.as_bytes())) {
+                let _ = Comparison::new(before, after, &selection, Thresholds::default());
+            }
+        }
     }
 }
