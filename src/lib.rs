@@ -9,7 +9,7 @@
 //! and TCP; [`tcp`] puts each direction's bytes in order and knows what is missing; [`http`] reads
 //! messages; [`exchange`] pairs them, times them and judges them; [`report`] writes that down. [`Analyzer`]
 //! runs the middle of it, from frame to exchange: it is pure, opens nothing and knows no clock but the
-//! capture's.
+//! capture's. [`conversation`] shows one connection as text, [`watch`] what comes while it comes.
 
 #[cfg(all(feature = "agent", target_os = "linux"))]
 pub mod agent;
@@ -20,6 +20,8 @@ pub mod capture;
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod cluster;
+#[cfg(feature = "cli")]
+pub mod conversation;
 pub mod exchange;
 pub mod http;
 pub mod packet;
@@ -28,5 +30,7 @@ pub mod report;
 pub mod stream;
 pub mod tcp;
 pub mod time;
+#[cfg(feature = "cli")]
+pub mod watch;
 
 pub use analyzer::{Analyzer, Options, Sink, Totals};

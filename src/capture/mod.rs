@@ -4,6 +4,7 @@
 //! Plain files are mapped; everything else is read through a buffer that grows with the longest record, and a frame
 //! is handed on as soon as its last byte has come.
 
+mod annotated;
 mod bytes;
 pub(crate) mod compressed;
 mod error;
@@ -18,6 +19,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use annotated::{Copied, CopyError, OWN_COMMENT, copy_annotated};
 pub use error::{OpenError, ReadError};
 
 use crate::packet::{Frame, FrameId};

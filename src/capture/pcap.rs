@@ -71,6 +71,11 @@ impl Pcap {
         }))
     }
 
+    /// The byte order of its headers.
+    pub(super) fn is_big_endian(&self) -> bool {
+        self.big_endian
+    }
+
     /// Frames read so far.
     pub(super) fn frames(&self) -> u64 {
         self.frames

@@ -4,6 +4,7 @@
 //! length, trailer) and only whole ones are handed to the parser, so that what it finds missing is damage and
 //! never input still to come. Every block that Wireshark lists as a record is counted as a frame.
 
+use super::OWN_COMMENT;
 use super::bytes::Bytes;
 use super::error::Fault;
 use super::interface::Interface;
@@ -20,10 +21,10 @@ use pcap_parser::{
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
-const PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
+pub(super) const PACKET: u32 = 2;
+pub(super) const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 const JOURNAL: u32 = 9;
 /// Events of sysdig and Falco, in the versions that Wireshark lists.
 const SYSDIG_EVENTS: [u32; 6] = [0x204, 0x208, 0x216, 0x217, 0x221, 0x222];
@@ -41,8 +42,8 @@ pub(super) const START_LEN: usize = 12;
 /// Bytes of a block that are neither data nor options: of a simple packet block, and of both other packet
 /// blocks (28 in front, 4 behind).
 const SIMPLE_FRAME: usize = 16;
-const PACKET_FRAME: usize = 32;
-const PACKET_DATA: usize = 28;
+pub(super) const PACKET_FRAME: usize = 32;
+pub(super) const PACKET_DATA: usize = 28;
 
 /// Most bytes of options that are parsed: a hostile block would have them spread into a list.
 const MAX_OPTIONS: usize = 1 << 20;
@@ -52,6 +53,24 @@ const MAX_INTERFACES: usize = 65_536;
 /// Whether `start`, of [`START_LEN`] bytes, begins a pcapng file.
 pub(super) fn begins(start: &[u8]) -> bool {
     start.starts_with(&SECTION_HEADER.to_be_bytes()) && byte_order(start).is_some()
+}
+
+/// Whether Wireshark lists a block of this kind as a record, so that it takes a frame number.
+pub(super) fn is_record(kind: u32) -> bool {
+    matches!(
+        kind,
+        ENHANCED_PACKET | SIMPLE_PACKET | PACKET | JOURNAL | CUSTOM | CUSTOM_NOT_COPIED
+    ) || SYSDIG_EVENTS.contains(&kind)
+}
+
+/// If `head` begins a section: whether that is big-endian.
+pub(super) fn section_byte_order(head: &[u8]) -> Result<Option<bool>, Fault> {
+    if !head.starts_with(&SECTION_HEADER.to_be_bytes()) {
+        return Ok(None);
+    }
+    let order = byte_order(head);
+    let order = order.ok_or_else(|| Fault::malformed("a section has no byte order mark"))?;
+    Ok(Some(order))
 }
 
 /// Whether the section whose header this is, is big-endian.
@@ -128,8 +147,7 @@ impl PcapNg {
                 return Err(Fault::Cut { in_frame: false });
             };
             if *kind == SECTION_HEADER.to_be_bytes() && head.len() >= START_LEN {
-                self.big_endian = byte_order(head)
-                    .ok_or_else(|| Fault::malformed("a section has no byte order mark"))?;
+                self.big_endian = section_byte_order(head)?.unwrap_or(self.big_endian);
             }
             let kind = self.u32_at(head, 0);
             let in_frame = matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET);
@@ -157,9 +175,7 @@ impl PcapNg {
                 ENHANCED_PACKET => self.enhanced(block, notes)?,
                 SIMPLE_PACKET => self.simple(block, notes)?,
                 PACKET => self.packet(block, notes)?,
-                kind if SYSDIG_EVENTS.contains(&kind)
-                    || matches!(kind, JOURNAL | CUSTOM | CUSTOM_NOT_COPIED) =>
-                {
+                kind if is_record(kind) => {
                     self.frames += 1;
                     None
                 }
@@ -316,6 +332,8 @@ impl PcapNg {
         for option in &block.options {
             if option.code == OptionCode::Comment
                 && let Ok(text) = option.as_bytes()
+                // What an earlier report said is no news to this one.
+                && !text.starts_with(OWN_COMMENT.as_bytes())
             {
                 notes.comment(FrameId::new(self.source, self.frames), text);
             }

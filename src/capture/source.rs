@@ -72,7 +72,7 @@ pub(super) fn shortened(text: &[u8], most: usize) -> String {
     text
 }
 
-enum Format {
+pub(super) enum Format {
     Pcap(Pcap),
     PcapNg(Box<PcapNg>),
 }
@@ -248,6 +248,17 @@ impl Read for Counted {
     }
 }
 
+/// The bytes of a file, unpacked.
+pub(super) fn open_path(path: &Path, name: &str) -> Result<Bytes, OpenError> {
+    let (file, _) = open_file(path, name)?;
+    let mut bytes = Bytes::stream(Box::new(file));
+    let compression = peek(&mut bytes, compressed::MAGIC_LEN, name).map(Compression::of)?;
+    Ok(match compression {
+        Some(compression) => Bytes::stream(compression.reader(bytes.into_reader())),
+        None => bytes,
+    })
+}
+
 /// Opens a file; with its length if it is a plain one, rather than a pipe or a device.
 fn open_file(path: &Path, name: &str) -> Result<(File, Option<u64>), OpenError> {
     let name = || name.to_owned();
@@ -281,7 +292,7 @@ fn peek<'a>(bytes: &'a mut Bytes, least: usize, label: &str) -> Result<&'a [u8],
 }
 
 /// Tells which format this is by its first bytes, asking for no more of them than it needs.
-fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Format, OpenError> {
+pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Format, OpenError> {
     let name = || label.to_owned();
     let start = peek(bytes, 4, label)?;
     if start.is_empty() {

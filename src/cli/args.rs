@@ -1,5 +1,6 @@
 //! What can be typed, and what it means once it is checked.
 
+use super::annotate::AnnotateArgs;
 use super::capture::CaptureArgs;
 use super::cleanup::CleanupArgs;
 use super::cluster::ClusterArgs;
@@ -7,6 +8,7 @@ use super::compare::CompareArgs;
 use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
+use super::follow::FollowArgs;
 use super::formats::{Format, Look, Output, OutputParser};
 use super::local::LocalArgs;
 use super::packets::PacketArgs;
@@ -45,6 +47,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Report(Box<ReportArgs>),
     Compare(Box<CompareArgs>),
+    Annotate(AnnotateArgs),
+    Follow(FollowArgs),
     Capture(Box<CaptureArgs>),
     Cleanup(CleanupArgs),
     Doctor(Box<DoctorArgs>),
@@ -137,7 +141,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
 
-    /// Write the packets to this file, too; they are then analysed here (of a target)
+    /// Write the packets to this file, too, with the verdicts as packet comments; of a target they are then analysed here
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -174,21 +178,10 @@ pub(super) enum When {
     Never,
 }
 
-impl When {
-    /// Whether standard output gets colour.
-    pub(super) fn colour(self) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto => colour_is_welcome(),
-        }
-    }
-}
-
 /// A selection, and how it was typed: the agent is told the same.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
-    pub(super) filter: Filter,
+    filter: Filter,
     typed: String,
 }
 
@@ -197,6 +190,12 @@ pub(super) fn terms(typed: &str) -> Result<Terms, String> {
     let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
     let typed = typed.to_owned();
     Ok(Terms { filter, typed })
+}
+
+/// The selection of what all of them select.
+pub(super) fn all_of(terms: &[Terms]) -> Filter {
+    let filters = terms.iter().map(|terms| terms.filter.clone());
+    filters.fold(Filter::default(), Filter::and)
 }
 
 /// A report of targets in a cluster.
@@ -220,6 +219,8 @@ pub(super) struct ReportOptions {
     /// How many exchanges that did not go well are enough, and who is to be told.
     pub(super) until: Option<(u64, Stop)>,
     pub(super) inputs: Vec<Input>,
+    /// A capture, and where a copy with comments goes.
+    pub(super) annotated: Option<(PathBuf, PathBuf)>,
     /// A capture on this machine, in the place of inputs.
     pub(super) local: Option<(LocalArgs, PacketArgs)>,
     pub(super) ports: Vec<u16>,
@@ -255,11 +256,15 @@ impl ReportArgs {
                  --container or --netns",
             );
         }
-        if !named
-            && (self.write.is_some() || self.until_findings.is_some() || !self.redact.is_empty())
-        {
+        if !named && (self.until_findings.is_some() || !self.redact.is_empty()) {
             return conflict(
-                "-w, --until-findings and --redact are for targets in a cluster: name one",
+                "--until-findings and --redact are for targets in a cluster: name one",
+            );
+        }
+        let one_file = matches!(self.inputs.as_slice(), [path] if path.as_os_str() != "-");
+        if !named && self.write.is_some() && !one_file {
+            return conflict(
+                "-w writes a copy of one capture file, or the packets of a target in a cluster: name one",
             );
         }
         if !named && (self.cluster.target.is_set() || self.cluster.connect.is_set()) {
@@ -292,8 +297,7 @@ impl ReportArgs {
             None => LIMIT,
         };
         let assertions = self.assertions()?;
-        let filters = self.filter_http.iter().map(|terms| terms.filter.clone());
-        let filter = filters.fold(Filter::default(), Filter::and);
+        let filter = all_of(&self.filter_http);
         if self.output.is_empty() {
             self.output.push(Output {
                 format: Format::Text,
@@ -313,7 +317,7 @@ impl ReportArgs {
             limit,
             filter,
             probes: self.probes,
-            colour: self.color.colour(),
+            colour: colour(self.color),
             live: no_input || stdins > 0 || local || named,
         };
         let mut options = ReportOptions {
@@ -321,6 +325,7 @@ impl ReportArgs {
             until: None,
             local: None,
             inputs: Vec::new(),
+            annotated: None,
             ports: self.port,
             look,
         };
@@ -354,6 +359,10 @@ impl ReportArgs {
                     Input::Path(path)
                 }
             };
+            options.annotated = self
+                .write
+                .zip(self.inputs.first())
+                .map(|(to, from)| (from.clone(), to));
             options.inputs = self.inputs.into_iter().map(input).collect();
         }
         Ok(options)
@@ -452,6 +461,15 @@ pub(super) fn wrong_in(command: &str, kind: ErrorKind, sentence: &str) -> clap::
     match command.find_subcommand_mut(name) {
         Some(subcommand) => subcommand.error(kind, sentence),
         None => command.error(kind, sentence),
+    }
+}
+
+/// Whether to write colour.
+pub(super) fn colour(when: When) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => colour_is_welcome(),
     }
 }
 
@@ -556,7 +574,13 @@ mod tests {
         assert_eq!(live.terms, ["status=5xx"]);
         assert!(parse(&["-l", "app=catalog"]).unwrap().cluster.is_some());
         assert!(refused(&["catalog", "a.pcap"]).contains("apart"));
-        assert!(refused(&["a.pcap", "-w", "b.pcap"]).contains("cluster"));
+        assert!(refused(&["a.pcap", "c.pcap", "-w", "b.pcap"]).contains("one capture file"));
+        assert!(
+            parse(&["a.pcap", "-w", "b.pcap"])
+                .unwrap()
+                .annotated
+                .is_some()
+        );
         assert!(refused(&["a.pcap", "-n", "shop"]).contains("--namespace"));
     }
 

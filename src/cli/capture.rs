@@ -183,7 +183,7 @@ impl Destination {
     }
 }
 
-fn refuse_terminal() -> anyhow::Result<()> {
+pub(super) fn refuse_terminal() -> anyhow::Result<()> {
     if io::stdout().is_terminal() {
         bail!(
             "packets are nothing for a terminal: name a file with -w, or pipe them into a program"

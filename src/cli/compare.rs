@@ -1,7 +1,7 @@
 //! `compare`: two captures or reports read, and held against each other.
 
 use super::Done;
-use super::args::{Terms, When, a_place_each, terms, wrong_in};
+use super::args::{Terms, When, a_place_each, all_of, colour, terms, wrong_in};
 use super::formats::{Format, Output, OutputParser, width, write_file};
 use super::report::read_into;
 use crate::capture::compressed::{Compression, MAGIC_LEN};
@@ -13,7 +13,6 @@ use crate::report::compare::language::{Assertion, gap_names};
 use crate::report::compare::side::{Gatherer, Selection, Side};
 use crate::report::compare::text::TextOptions;
 use crate::report::compare::{json, markdown, read, text};
-use crate::report::select::Filter;
 use anyhow::Context as _;
 use clap::Args;
 use clap::error::ErrorKind;
@@ -167,7 +166,6 @@ impl CompareArgs {
             ));
         }
         a_place_each(&self.output).map_err(|sentence| wrong(&sentence))?;
-        let filters = self.filter_http.into_iter().map(|terms| terms.filter);
         let usual = Selection::USUAL
             .iter()
             .filter_map(|name| Selection::gap(name));
@@ -183,7 +181,7 @@ impl CompareArgs {
             after: self.after,
             outputs: self.output,
             selection: Selection {
-                filter: filters.fold(Filter::default(), Filter::and),
+                filter: all_of(&self.filter_http),
                 probes: self.probes,
                 routes: self.route,
                 gaps,
@@ -195,7 +193,7 @@ impl CompareArgs {
             },
             ports: self.port,
             limit: usize::try_from(self.limit).unwrap_or(0),
-            colour: self.color.colour(),
+            colour: colour(self.color),
         })
     }
 }

@@ -156,7 +156,7 @@ impl Look {
                     self.report(format, out, self.colour)
                 }
                 (Some(path), format) => {
-                    let (file, kept) = open(path, format == Format::Jsonl)
+                    let (file, kept) = open_whole(path, format == Format::Jsonl, false)
                         .with_context(|| format!("{} cannot be written", path.display()))?;
                     files.extend(kept);
                     self.report(format, BufWriter::with_capacity(BUFFER, file), false)
@@ -210,20 +210,37 @@ pub(super) struct Reports<'a> {
 }
 
 /// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
-struct Kept {
+pub(super) struct Kept {
     path: PathBuf,
     file: NamedTempFile,
 }
 
-impl Reports<'_> {
+impl Kept {
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub(super) fn done(self) -> anyhow::Result<()> {
+        let Self { path, file } = self;
+        file.persist(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(())
+    }
+}
+
+impl<'a> Reports<'a> {
+    /// One more report of the same, which writes nothing that was asked for with `-o`.
+    pub(super) fn add(&mut self, report: BoxedReport<'a>) {
+        self.report.inner_mut().0.push(report);
+    }
+
     /// Puts the files in their places; returns the assertions that failed.
     ///
     /// # Errors
     /// If a file cannot be put there.
     pub(super) fn done(self) -> anyhow::Result<Vec<String>> {
-        for Kept { path, file } in self.files {
-            file.persist(&path)
-                .with_context(|| format!("{} cannot be written", path.display()))?;
+        for file in self.files {
+            file.done()?;
         }
         Ok(self.report.failures().to_vec())
     }
@@ -234,19 +251,19 @@ impl Reports<'_> {
 /// # Errors
 /// If the file cannot be written.
 pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = || -> anyhow::Result<()> {
-        let (mut file, kept) = open(path, false)?;
-        file.write_all(text.as_bytes())?;
-        if let Some(Kept { path, file }) = kept {
-            file.persist(&path)?;
-        }
-        Ok(())
-    };
-    written().with_context(|| format!("{} cannot be written", path.display()))
+    let unwritten = || format!("{} cannot be written", path.display());
+    let (mut file, kept) = open_whole(path, false, false).with_context(unwritten)?;
+    file.write_all(text.as_bytes()).with_context(unwritten)?;
+    kept.map_or(Ok(()), Kept::done)
 }
 
-/// Opens a file for a report. `grows`: somebody may watch it grow, so it is written in its place.
-fn open(path: &Path, grows: bool) -> io::Result<(File, Option<Kept>)> {
+/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
+/// its owner may read it.
+pub(super) fn open_whole(
+    path: &Path,
+    grows: bool,
+    private: bool,
+) -> io::Result<(File, Option<Kept>)> {
     // A link stays one, and a pipe or device is written to.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let is_special = path.exists() && !path.is_file();
@@ -257,11 +274,19 @@ fn open(path: &Path, grows: bool) -> io::Result<(File, Option<Kept>)> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        let sentence = format!("there is no folder {}: make it first", folder.display());
+        return Err(io::Error::other(sentence));
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".meshsniff-");
-    // As any other file: the umask says who may read it.
+    // Else as any other file: the umask says who may read it.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(if private {
+        0o600
+    } else {
+        0o666
+    }));
     let file = builder.tempfile_in(folder)?;
     Ok((file.reopen()?, Some(Kept { path, file })))
 }

@@ -167,6 +167,8 @@ impl Run {
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         let (reader, writer) = io::pipe().context("no pipe can be had")?;
         let out = Both(open(path)?, Some(writer));
+        // What the report says of frames is put on them once they are all there.
+        options.annotated = path.is_file().then(|| (path.clone(), path.clone()));
         let follow = self.live.cluster.target.follow;
         let sink = Sink::one(Box::new(out), &names, names.len() > 1 || follow)?;
         let sink = Arc::new(sink);

@@ -7,6 +7,8 @@
 //! | `compare` | `compare`: two captures or reports read, and held against each other |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | the formats of a report behind one type, and their files |
+//! | `annotate` | `annotate`: a capture with the verdicts as packet comments |
+//! | `follow` | `follow`: one conversation as text |
 //! | `live` | `report` of targets in a cluster |
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
@@ -22,6 +24,7 @@
 //!
 //! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an assertion failed.
 
+mod annotate;
 mod args;
 mod capture;
 mod cleanup;
@@ -30,6 +33,7 @@ mod compare;
 mod completion;
 mod doctor;
 mod dry_run;
+mod follow;
 mod formats;
 mod live;
 mod local;
@@ -68,10 +72,12 @@ pub fn main() -> ExitCode {
             Ok(options) => compare::run(options),
             Err(error) => return usage(&error),
         },
+        Command::Annotate(args) => annotate::run(args),
         Command::Capture(args) => capture::run(*args).map(Done::from),
         Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
         Command::Completion(args) => completion::run(&args).map(Done::from),
         Command::Doctor(args) => doctor::run(&args).map(Done::from),
+        Command::Follow(args) => follow::run(args),
         Command::Rbac(args) => rbac::run(args).map(Done::from),
         Command::Schema(args) => schema(&args).map(Done::from),
     };

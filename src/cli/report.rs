@@ -1,6 +1,7 @@
 //! `report`: a capture is read, a report is written.
 
 use super::Done;
+use super::annotate::Annotated;
 use super::args::ReportOptions;
 use super::formats::Until;
 use super::local::Agent;
@@ -67,11 +68,21 @@ pub(super) fn write(
         errors: Vec::new(),
     };
     let mut reports = options.look.start(out)?;
+    let look = &options.look;
+    let annotated = options.annotated.map(|(from, to)| {
+        let (annotated, report) = Annotated::new(from, to, look.filter.clone(), look.probes);
+        reports.add(report);
+        annotated
+    });
     let report = &mut reports.report;
     let errors = match options.until {
         Some(until) => driver.drive(&mut Until::new(&options.look, report, until)),
         None => driver.drive(report),
     }?;
+    if let Some(annotated) = annotated {
+        // What of the capture could not be read was said already.
+        annotated.write()?;
+    }
     Ok(Done {
         errors,
         failures: reports.done()?,
@@ -265,6 +276,7 @@ mod tests {
             until: None,
             local: None,
             inputs: Vec::new(),
+            annotated: None,
             ports: Vec::new(),
             look: Look {
                 outputs: vec![Output { format, file: None }],

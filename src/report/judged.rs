@@ -26,6 +26,11 @@ impl<R: Report> Judged<R> {
         }
     }
 
+    /// The report that is told.
+    pub const fn inner_mut(&mut self) -> &mut R {
+        &mut self.report
+    }
+
     /// The assertions that failed, with what was seen; known once it is finished.
     #[must_use]
     pub fn failures(&self) -> &[String] {

@@ -12,6 +12,7 @@
 //! | `junit`, `markdown` | the reports that CI shows |
 //! | [`select`] | which exchanges are wanted |
 //! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
+//! | `annotations` | what is said of single frames, for Wireshark |
 //! | [`many`] | several reports of the same |
 //! | `compare` | two captures or reports side by side |
 //! | [`wireshark`] | display filters for what is reported |
@@ -20,6 +21,8 @@
 //! it was asked to show everything, and then in a temporary file. It decides nothing: verdicts come from
 //! [`crate::exchange`].
 
+#[cfg(feature = "cli")]
+pub mod annotations;
 pub mod assertion;
 mod buckets;
 #[cfg(feature = "cli")]
@@ -49,7 +52,7 @@ mod wire;
 pub mod wireshark;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 
 use crate::analyzer::{Sink, Totals};
 use crate::packet::FrameId;

@@ -71,9 +71,39 @@ pub(super) fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
+impl Route {
+    /// The route of an exchange: its path without the query, both cut to what a name may have.
+    #[must_use]
+    pub fn of(exchange: &Exchange) -> Self {
+        let path = exchange.path.as_deref().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let method = exchange.method.as_deref().unwrap_or_default();
+        Self {
+            server: exchange.server,
+            method: CompactString::new(cut(method, LONGEST_METHOD)),
+            path: CompactString::new(cut(path, LONGEST_PATH)),
+        }
+    }
+
+    /// What stands for the routes of a server that were too many.
+    #[must_use]
+    pub fn others(server: Endpoint) -> Self {
+        Self {
+            server,
+            method: CompactString::default(),
+            path: CompactString::default(),
+        }
+    }
+}
+
 impl Micros {
-    /// An early answer, whose gap is negative, counts as none at all.
-    fn add(&mut self, gap: Span) {
+    /// Takes in what others counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.merge(&other.0);
+    }
+
+    /// Counts a gap. An early answer, whose gap is negative, counts as none at all.
+    pub fn add(&mut self, gap: Span) {
         self.0
             .add(u64::try_from(gap.as_nanos() / 1_000).unwrap_or(0));
     }
@@ -167,14 +197,7 @@ impl Routes {
 
     /// Counts an exchange.
     pub fn add(&mut self, exchange: &Exchange) {
-        let path = exchange.path.as_deref().unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
-        let method = exchange.method.as_deref().unwrap_or_default();
-        let route = Route {
-            server: exchange.server,
-            method: CompactString::new(cut(method, LONGEST_METHOD)),
-            path: CompactString::new(cut(path, LONGEST_PATH)),
-        };
+        let route = Route::of(exchange);
         let counted = self.row(route, MOST_ROUTES, MOST_ROWS);
         counted.exchanges += 1;
         let class = exchange
@@ -199,8 +222,7 @@ impl Routes {
 
     fn row(&mut self, mut route: Route, named: usize, most: usize) -> &mut Counted {
         if self.0.len() >= named && !self.0.contains_key(&route) {
-            route.method = CompactString::default();
-            route.path = CompactString::default();
+            route = Route::others(route.server);
             if self.0.len() >= most && !self.0.contains_key(&route) {
                 route.server = Endpoint::v4([0; 4], 0);
             }

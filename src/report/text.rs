@@ -4,6 +4,8 @@
 //! ones. The figures are known only at the end, so what comes after them waits: the first of it in
 //! memory, sorted, the rest (only with no limit) in a temporary file.
 
+#[cfg(feature = "cli")]
+mod conversation;
 mod overview;
 pub(super) mod paint;
 mod timeline;
@@ -57,7 +59,12 @@ impl Default for TextOptions {
     }
 }
 
-pub(super) use timeline::request;
+#[cfg(feature = "cli")]
+pub use conversation::{
+    ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
+};
+#[cfg(feature = "cli")]
+pub(super) use timeline::{frames_in_words, request};
 
 /// An exchange's timeline without colour, for reports of other formats.
 pub(super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {

@@ -7,12 +7,14 @@
 //! | `bad_input` | what cannot be read, or only in part |
 //! | `cluster_verbs` | commands for clusters, as far as they need none |
 //! | `compare` | two captures or reports against each other |
+//! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `usage` | wrong usage, help, and what options do |
 //! | `pipes` | readers that leave, writers that are slow, packed and several files |
 
 mod bad_input;
 mod cluster_verbs;
 mod compare;
+mod for_ci;
 mod pipes;
 mod usage;
 

@@ -16,7 +16,7 @@ use super::super::wireshark::{self, Numbering};
 use super::super::{Comments, explain, number, wire};
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, FrameId};
 use crate::time::{Span, Timestamp};
 
 /// Characters of a request target in a headline and in a line.
@@ -45,11 +45,11 @@ pub(super) struct Canvas<'a> {
 }
 
 /// A line of the timeline: what one frame did.
-struct Line {
-    event: Event,
-    what: String,
+pub(super) struct Line {
+    pub(super) event: Event,
+    pub(super) what: String,
     ink: Option<Ink>,
-    gap: Option<(Span, &'static str)>,
+    pub(super) gap: Option<(Span, &'static str)>,
 }
 
 impl Canvas<'_> {
@@ -346,7 +346,22 @@ pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usi
     }
 }
 
-fn lines(exchange: &Exchange) -> Vec<Line> {
+/// What each frame of an exchange did, with the gap that ended there.
+pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, String)> {
+    let said = lines(exchange).into_iter().map(|line| {
+        let mut words = line.what;
+        if let Some((gap, since)) = line.gap {
+            words.push_str(", ");
+            number::millis_exact(&mut words, gap);
+            words.push_str(" ms ");
+            words.push_str(since);
+        }
+        (line.event.1.frame, words)
+    });
+    said.collect()
+}
+
+pub(super) fn lines(exchange: &Exchange) -> Vec<Line> {
     let mut events = Vec::new();
     timeline::fill(&mut events, exchange);
     let mut lines: Vec<Line> = Vec::new();

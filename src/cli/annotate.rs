@@ -1,0 +1,178 @@
+//! `annotate`: a copy of a capture that says in Wireshark what a report says.
+
+use super::Done;
+use super::args::{Terms, all_of};
+use super::formats::{BoxedReport, Kept, open_whole};
+use crate::analyzer::{Analyzer, Options};
+use crate::capture::{CaptureReader, Input, copy_annotated};
+use crate::report::annotations::{Annotations, FrameComments};
+use crate::report::select::Filter;
+use anyhow::{Context as _, bail};
+use clap::Args;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Copy a capture as pcapng with the verdicts as packet comments
+///
+/// Wireshark shows them above a packet's details, and finds them: frame.comment contains "client-gave-up". The frame that a
+/// request begins with carries the verdict and what happened, the others of the exchange what they did, with the gap that
+/// ended there. Comments of others, names, keys and statistics of a pcapng capture stay as they are; annotating again
+/// replaces what was annotated before.
+#[derive(Debug, Args)]
+pub(super) struct AnnotateArgs {
+    /// The capture: pcap or pcapng, also packed; - for standard input
+    input: PathBuf,
+
+    /// Where the copy goes; - for standard output
+    output: PathBuf,
+
+    /// Annotate every exchange, not only those that did not go well
+    #[arg(long)]
+    all: bool,
+
+    /// Annotate only the exchanges that fit, as of report
+    #[arg(long, value_name = "TERMS", value_parser = super::args::terms)]
+    filter_http: Vec<Terms>,
+
+    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+
+    /// Annotate health checks of the kubelet and the mesh like all other requests
+    #[arg(long)]
+    probes: bool,
+}
+
+/// Copies as asked; what comes back is what could not be read.
+///
+/// # Errors
+/// If nothing could be read, or the copy not be written.
+pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
+    let is_stdin = args.input == Path::new("-");
+    let mut spooled = None;
+    let input = if is_stdin {
+        // It is read twice.
+        let mut file = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
+        io::copy(&mut io::stdin().lock(), &mut file).context("standard input cannot be read")?;
+        let path = file.path().to_owned();
+        spooled = Some(file);
+        path
+    } else {
+        args.input.clone()
+    };
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout {
+        super::capture::refuse_terminal()?;
+    }
+    let reader = CaptureReader::open(vec![Input::Path(input.clone())]);
+    let mut reader = reader.map_err(|error| match is_stdin {
+        true => anyhow::anyhow!("standard input: {error}"),
+        false => error.into(),
+    })?;
+    let (mut annotations, comments) =
+        Annotations::new(all_of(&args.filter_http), args.probes, args.all);
+    let mut analyzer = Analyzer::new(Options { ports: args.port });
+    let mut errors = Vec::new();
+    while let Some(next) = reader.next() {
+        match next {
+            Ok(frame) => analyzer.frame(&frame, &mut annotations),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    analyzer.set_dropped(reader.dropped());
+    analyzer.finish(&mut annotations);
+    let annotated = Annotated {
+        from: input,
+        to: args.output,
+        comments,
+    };
+    let (said, damage) = if to_stdout {
+        annotated.copy(&mut BufWriter::new(io::stdout()))?
+    } else {
+        annotated.write()?
+    };
+    drop(spooled);
+    // Whatever damage the copy met the analysis had met as well.
+    if errors.is_empty() {
+        errors.extend(damage);
+    }
+    writeln!(io::stderr(), "{said}")?;
+    Ok(errors.into())
+}
+
+/// A capture and its copy.
+pub(super) struct Annotated {
+    pub(super) from: PathBuf,
+    pub(super) to: PathBuf,
+    comments: Arc<Mutex<FrameComments>>,
+}
+
+impl Annotated {
+    /// `from` is to be copied to `to`, which may be the same, with what the report that comes back collects.
+    pub(super) fn new(
+        from: PathBuf,
+        to: PathBuf,
+        filter: Filter,
+        probes: bool,
+    ) -> (Self, BoxedReport<'static>) {
+        let (annotations, comments) = Annotations::new(filter, probes, false);
+        (Self { from, to, comments }, Box::new(annotations))
+    }
+
+    /// Writes the copy to its file; what is said of it, and what of the capture could not be read.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn write(&self) -> anyhow::Result<(String, Option<String>)> {
+        let comments = self.comments.lock();
+        let none = comments.unwrap_or_else(PoisonError::into_inner).frames() == 0;
+        if none && self.from == self.to {
+            return Ok((String::new(), None));
+        }
+        let cannot = || format!("{} cannot be written", self.to.display());
+        let (file, kept): (File, Option<Kept>) =
+            open_whole(&self.to, false, true).with_context(cannot)?;
+        if kept.is_none() && self.from == self.to {
+            bail!("{} is no file that can be annotated", self.to.display());
+        }
+        let said = self.copy(&mut BufWriter::new(file))?;
+        if let Some(kept) = kept {
+            kept.done()?;
+        }
+        Ok(said)
+    }
+
+    fn copy(&self, out: &mut impl io::Write) -> anyhow::Result<(String, Option<String>)> {
+        use crate::capture::CopyError;
+        let comments = self.comments.lock();
+        let comments = comments.unwrap_or_else(PoisonError::into_inner);
+        let copied = copy_annotated(&self.from, out, |frame| comments.of(frame));
+        let (copied, damage) = match copied {
+            Ok(copied) => (Some(copied), None),
+            Err(CopyError::Read(error)) => (None, Some(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        out.flush()?;
+        let count = copied.map_or(comments.frames() as u64, |copied| copied.commented);
+        let mut said = match count {
+            0 => "no frame has a comment: every exchange went well (--all comments those, too)"
+                .to_owned(),
+            1 => "1 frame has a comment".to_owned(),
+            _ => format!("{count} frames have comments"),
+        };
+        if comments.left_out() > 0 {
+            said = format!("{said}; {} comments found no room", comments.left_out());
+        }
+        if let Some(copied) = copied
+            && copied.not_commentable > 0
+        {
+            said = format!(
+                "{said}; {} frames are in blocks that cannot carry any",
+                copied.not_commentable
+            );
+        }
+        Ok((said, damage))
+    }
+}

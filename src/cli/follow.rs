@@ -1,0 +1,344 @@
+//! `follow`: one conversation of a capture as text.
+
+use super::Done;
+use super::args::{When, colour};
+use crate::analyzer::{Analyzer, Options, Sink};
+use crate::capture::{CaptureReader, Input};
+use crate::conversation::{Conversation, Entry};
+use crate::exchange::{Connection, Exchange};
+use crate::packet::{Decoded, Decoder, Endpoint};
+use crate::report::text::{
+    ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
+};
+use crate::time::Timestamp;
+use anyhow::{Context as _, bail};
+use clap::Args;
+use hashbrown::HashMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Exchanges of one connection whose gaps are shown.
+const MOST_EXCHANGES: usize = 10_000;
+/// Connections among which the one of a frame is looked for.
+const MOST_CONNECTIONS: usize = 1 << 20;
+
+/// Show one conversation of a capture as text, with frames, times and gaps beside the lines
+///
+/// What Wireshark's "Follow TCP Stream" shows, in the order of time, and where it was quiet for how long. Bodies are told by
+/// their size and credentials masked, unless --body and --show-secrets say otherwise.
+#[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    /// The capture: pcap or pcapng, also packed
+    file: PathBuf,
+
+    /// The exchange with this number, as report tells it
+    #[arg(long, value_name = "N", group = "which")]
+    exchange: Option<u64>,
+
+    /// The exchange that this frame is part of, or else the last one before it on its connection
+    #[arg(long, value_name = "N", group = "which", value_parser = clap::value_parser!(u64).range(1..))]
+    frame: Option<u64>,
+
+    /// The exchange whose x-request-id is this, or begins so
+    #[arg(long, value_name = "ID", group = "which")]
+    request_id: Option<String>,
+
+    /// Show the whole connection, not only the exchange
+    #[arg(long)]
+    connection: bool,
+
+    /// Show this many bytes of each body
+    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    body: u32,
+
+    /// Mask the values of these fields, too
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    redact: Vec<String>,
+
+    /// Show the values of authorization, cookie and the like
+    #[arg(long)]
+    show_secrets: bool,
+
+    /// Show every segment without data, not only those that tell something
+    #[arg(long)]
+    acks: bool,
+
+    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+
+    /// When to use colour; auto asks the terminal and NO_COLOR
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    color: When,
+}
+
+/// Shows as asked; what comes back is what could not be read.
+///
+/// # Errors
+/// If there is no such exchange, or nothing can be read.
+pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
+    if args.file == Path::new("-") {
+        bail!(
+            "a conversation is looked for first and then read again: name a file, not standard input"
+        );
+    }
+    let found = args.find()?;
+    let (mut exchanges, mut entries, left_out, mut errors) = args.read(&found)?;
+    let last = last_order(&found.exchange);
+    if !args.connection {
+        let first = found.exchange.events.request_start.order;
+        entries.retain(|entry| (first..=last).contains(&entry.mark.order));
+        exchanges.retain(|one| one.id == found.exchange.id);
+    }
+    let mut out = String::new();
+    push_ends(&mut out, &found.exchange);
+    let mut secret = args.redact;
+    if !args.show_secrets {
+        secret.extend(SECRET_FIELDS.map(str::to_owned));
+    }
+    let options = ConversationOptions {
+        colour: colour(args.color),
+        secret,
+        acks: args.acks,
+    };
+    conversation(&mut out, &options, found.origin, &exchanges, &entries);
+    out.push('\n');
+    push_explanation(&mut out, &found.exchange);
+    if left_out > 0 {
+        errors.push(format!(
+            "the conversation is longer than can be shown: {left_out} more lines"
+        ));
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(out.as_bytes())?;
+    stdout.flush()?;
+    Ok(errors.into())
+}
+
+/// The exchange that was asked for.
+struct Found {
+    exchange: Exchange,
+    /// The time of the capture's first frame.
+    origin: Timestamp,
+}
+
+fn last_order(exchange: &Exchange) -> u64 {
+    let events = &exchange.events;
+    [
+        Some(events.request_start),
+        events.request_end,
+        events.request_acked.map(|(mark, _)| mark),
+        events.response_start,
+        events.response_end,
+        events.response_acked,
+        events.client_fin,
+        events.server_fin,
+        events.client_rst,
+        events.server_rst,
+        events.late_response,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|mark| mark.order)
+    .max()
+    .unwrap_or(0)
+}
+
+impl FollowArgs {
+    fn open(&self) -> anyhow::Result<(CaptureReader, Analyzer)> {
+        let reader = CaptureReader::open(vec![Input::Path(self.file.clone())])?;
+        let analyzer = Analyzer::new(Options {
+            ports: self.port.clone(),
+        });
+        Ok((reader, analyzer))
+    }
+
+    fn find(&self) -> anyhow::Result<Found> {
+        let (mut reader, mut analyzer) = self.open()?;
+        let mut finder = Finder {
+            args: self,
+            ends: None,
+            found: None,
+            by_ends: HashMap::new(),
+            exchanges: 0,
+            not_good: 0,
+            ambiguous: false,
+        };
+        let mut decoder = Decoder::default();
+        let mut frames = 0;
+        while let Some(next) = reader.next() {
+            // What could not be read is said when it is read again.
+            let Ok(frame) = next else { continue };
+            frames += 1;
+            if Some(frame.id.number()) == self.frame
+                && let Decoded::Tcp(segment) = decoder.decode(&frame)
+            {
+                finder.ends = Some((segment.src, segment.dst));
+            }
+            analyzer.frame(&frame, &mut finder);
+        }
+        analyzer.finish(&mut finder);
+        let origin = analyzer.totals().first.unwrap_or_default();
+        let name = self.file.display();
+        let exchanges = finder.exchanges;
+        let there_are = match exchanges {
+            0 => "it holds no HTTP/1 exchange".to_owned(),
+            1 => "its only exchange has the number 0".to_owned(),
+            _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
+        };
+        let exchange = finder.chosen().with_context(|| match (self.exchange, self.frame, &self.request_id) {
+            (Some(number), ..) => format!("{name} has no exchange {number}: {there_are}"),
+            (_, Some(frame), _) if frame > frames => {
+                format!("{name} has no frame {frame}: it has {frames}")
+            }
+            (_, Some(frame), _) => format!(
+                "frame {frame} of {name} is part of no exchange, and there is none before it on its connection: {there_are}"
+            ),
+            (_, _, Some(id)) => format!(
+                "{name} has no request with the id {id}, or several that begin so: kubectl meshsniff report --all shows them"
+            ),
+            _ => format!(
+                "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl meshsniff report --all shows them)"
+            ),
+        })?;
+        Ok(Found { exchange, origin })
+    }
+
+    /// The exchanges on its connection, what was said there, how much of that was too much, and what could not be read.
+    #[allow(clippy::type_complexity, reason = "read by one caller")]
+    fn read(&self, found: &Found) -> anyhow::Result<(Vec<Exchange>, Vec<Entry>, u64, Vec<String>)> {
+        let (mut reader, mut analyzer) = self.open()?;
+        let exchange = &found.exchange;
+        let mut on_it = OnConnection {
+            id: exchange.connection,
+            ends: (exchange.client, exchange.server),
+            exchanges: Vec::new(),
+            first: 0,
+            begins: Vec::new(),
+        };
+        let mut followed = Conversation::new(exchange.client, exchange.server, self.body as usize);
+        let mut errors = Vec::new();
+        let mut order = 0;
+        while let Some(next) = reader.next() {
+            match next {
+                Ok(frame) => {
+                    order += 1;
+                    analyzer.frame(&frame, &mut on_it);
+                    followed.frame(&frame, order);
+                }
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        analyzer.finish(&mut on_it);
+        let (mut entries, left_out) = followed.finish();
+        // The same addresses and ports may have had other connections before and after.
+        let next = on_it
+            .begins
+            .into_iter()
+            .filter(|begin| *begin > on_it.first)
+            .min();
+        let range = on_it.first..next.unwrap_or(u64::MAX);
+        entries.retain(|entry| range.contains(&entry.mark.order));
+        Ok((on_it.exchanges, entries, left_out, errors))
+    }
+}
+
+/// Looks for the exchange.
+struct Finder<'a> {
+    args: &'a FollowArgs,
+    /// The ends of the frame that was named.
+    ends: Option<(Endpoint, Endpoint)>,
+    found: Option<(Exchange, bool)>,
+    /// The last exchange of each connection that began before the frame.
+    by_ends: HashMap<(Endpoint, Endpoint), Exchange>,
+    exchanges: u64,
+    not_good: u64,
+    /// Several request ids begin as the one that was named.
+    ambiguous: bool,
+}
+
+impl Finder<'_> {
+    fn chosen(mut self) -> Option<Exchange> {
+        if self.args.frame.is_some() {
+            let (src, dst) = self.ends?;
+            let found = self.by_ends.remove(&(src, dst));
+            return found.or_else(|| self.by_ends.remove(&(dst, src)));
+        }
+        let nothing_named = self.args.exchange.is_none() && self.args.request_id.is_none();
+        if nothing_named && self.not_good != 1 && self.exchanges != 1 {
+            return None;
+        }
+        let (exchange, exact) = self.found?;
+        (exact || !self.ambiguous).then_some(exchange)
+    }
+}
+
+impl Sink for Finder<'_> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        self.exchanges += 1;
+        let args = self.args;
+        if let Some(frame) = args.frame {
+            let ends = (exchange.client, exchange.server);
+            let before = exchange.events.request_start.frame.number() <= frame;
+            if before && (self.by_ends.len() < MOST_CONNECTIONS || self.by_ends.contains_key(&ends))
+            {
+                self.by_ends.insert(ends, exchange.clone());
+            }
+        } else if let Some(number) = args.exchange {
+            if exchange.id == number {
+                self.found = Some((exchange.clone(), true));
+            }
+        } else if let Some(id) = &args.request_id {
+            let its = exchange.request_id.as_deref().unwrap_or_default();
+            let exact = its == id;
+            let before = self.found.as_ref().map(|(_, exact)| *exact);
+            match before {
+                Some(true) => {}
+                _ if exact => self.found = Some((exchange.clone(), true)),
+                // A second one that begins so: neither is meant.
+                Some(false) if its.starts_with(id.as_str()) => self.ambiguous = true,
+                None if its.starts_with(id.as_str()) => {
+                    self.found = Some((exchange.clone(), false))
+                }
+                _ => {}
+            }
+        } else {
+            let good = exchange.good() == Some(true);
+            self.not_good += u64::from(!good);
+            if !good || self.found.is_none() {
+                self.found = Some((exchange.clone(), true));
+            }
+        }
+    }
+
+    fn connection(&mut self, _connection: &Connection) {}
+}
+
+/// The exchanges of one connection.
+struct OnConnection {
+    id: u64,
+    exchanges: Vec<Exchange>,
+    ends: (Endpoint, Endpoint),
+    first: u64,
+    /// Where connections of the same ends begin.
+    begins: Vec<u64>,
+}
+
+impl Sink for OnConnection {
+    fn exchange(&mut self, exchange: &Exchange) {
+        if exchange.connection == self.id && self.exchanges.len() < MOST_EXCHANGES {
+            self.exchanges.push(exchange.clone());
+        }
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        if connection.id == self.id {
+            self.first = connection.first.order;
+        }
+        if (connection.client, connection.server) == self.ends
+            && self.begins.len() < MOST_CONNECTIONS
+        {
+            self.begins.push(connection.first.order);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! `report --live`: the live view's thread, its terminal and its keys.
+
+use crate::analyzer::Sink;
+use crate::exchange::{Connection, Exchange};
+use crate::packet::FrameId;
+use crate::report::assertion::Outcome;
+use crate::report::folded::Folded;
+use crate::report::select::Filter;
+use crate::report::{Capture, Report, Source};
+use crate::time::Timestamp;
+use crate::watch::Watched;
+use crate::watch::lines::Lines;
+use crate::watch::screen::{Key, View};
+use anyhow::Context as _;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute};
+use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often the screen is drawn anew, and how long a key may wait.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// What is known, shared by those who learn it and the thread that shows it.
+pub(super) type Shared = Arc<Mutex<Watched>>;
+
+/// The live view, until it is dropped.
+pub(super) struct Watch {
+    shared: Shared,
+    /// Ends the thread when it is dropped.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Shows what is told to `shared` on the terminal that stderr is, or else as lines there. `quit` is called when the user
+    /// has seen enough.
+    ///
+    /// # Errors
+    /// If the terminal cannot be used.
+    pub(super) fn start(shared: Shared, quit: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
+        let (end, ended) = mpsc::channel();
+        let watched = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("live".to_owned());
+        let thread = if io::stderr().is_terminal() {
+            let screen = Screen::open().context("the terminal cannot be drawn on")?;
+            thread.spawn(move || screen.run(&watched, &ended, &quit))
+        } else {
+            thread.spawn(move || say(&watched, &ended))
+        };
+        Ok(Self {
+            shared,
+            end: Some(end),
+            thread: Some(thread.context("no thread can be started")?),
+        })
+    }
+
+    /// What is known.
+    pub(super) fn shared(&self) -> Shared {
+        Arc::clone(&self.shared)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // It has put the terminal back, also if it has panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(super) fn lock(shared: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says what is new, until the end.
+fn say(shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>) {
+    let (began, mut lines) = (Instant::now(), Lines::default());
+    loop {
+        let last = ended.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout);
+        let since = began.elapsed();
+        let new = {
+            let mut watched = lock(shared);
+            watched.at(since);
+            lines.next(&watched, since, last)
+        };
+        let mut stderr = io::stderr().lock();
+        for line in new {
+            // Nothing is left to do if nobody can be told.
+            let _ = writeln!(stderr, "{line}");
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// The terminal, while the live view has it.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<io::Stderr>>,
+    /// Puts it back, whatever happens.
+    _restored: Restored,
+}
+
+struct Restored;
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        let _ = execute!(io::stderr(), LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+impl Screen {
+    fn open() -> io::Result<Self> {
+        enable_raw_mode()?;
+        let restored = Restored;
+        execute!(io::stderr(), EnterAlternateScreen, cursor::Hide)?;
+        Ok(Self {
+            terminal: Terminal::new(CrosstermBackend::new(io::stderr()))?,
+            _restored: restored,
+        })
+    }
+
+    fn run(mut self, shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>, quit: &dyn Fn()) {
+        let (began, mut view) = (Instant::now(), View::default());
+        let mut asked = false;
+        loop {
+            if ended.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
+                return;
+            }
+            let since = began.elapsed();
+            {
+                let mut watched = lock(shared);
+                if std::mem::take(&mut view.clear) {
+                    watched.clear();
+                }
+                watched.at(since);
+            }
+            if !view.paused {
+                let watched = lock(shared);
+                // A terminal that is gone takes no drawing; the report is made all the same.
+                let _ = self
+                    .terminal
+                    .draw(|frame| view.draw(frame, &watched, since));
+            }
+            match key() {
+                Ok(Some(key)) => {
+                    if view.key(key) && !asked {
+                        asked = true;
+                        lock(shared).message("ends: the report comes");
+                        quit();
+                    }
+                    // That it stands still is to be seen.
+                    if view.paused {
+                        let watched = lock(shared);
+                        let _ = self
+                            .terminal
+                            .draw(|frame| view.draw(frame, &watched, since));
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => thread::sleep(REFRESH),
+            }
+        }
+    }
+}
+
+/// The next key that means something, if one comes before the screen is to be drawn anew.
+fn key() -> io::Result<Option<Key>> {
+    if !event::poll(REFRESH)? {
+        return Ok(None);
+    }
+    let Event::Key(pressed) = event::read()? else {
+        return Ok(None);
+    };
+    if pressed.kind == KeyEventKind::Release {
+        return Ok(None);
+    }
+    let control = pressed.modifiers.contains(KeyModifiers::CONTROL);
+    Ok(Some(match pressed.code {
+        KeyCode::Char('c' | 'd') if control => Key::Quit,
+        KeyCode::Char('q') => Key::Quit,
+        KeyCode::Esc => Key::Back,
+        KeyCode::Up | KeyCode::Char('k') => Key::Up,
+        KeyCode::Down | KeyCode::Char('j') => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home | KeyCode::Char('g') => Key::First,
+        KeyCode::Tab | KeyCode::BackTab => Key::Other,
+        KeyCode::Enter => Key::Open,
+        KeyCode::Char('s') => Key::Sort,
+        KeyCode::Char(' ' | 'p') => Key::Pause,
+        KeyCode::Char('c') => Key::Clear,
+        KeyCode::Char('?' | 'h') => Key::Help,
+        _ => return Ok(None),
+    }))
+}
+
+/// Tells the live view of a report what it is told.
+pub(super) struct WatchedReport {
+    shared: Shared,
+    filter: Filter,
+    frames: u64,
+}
+
+/// Frames after which their number is told.
+const EVERY: u64 = 1 << 10;
+
+impl WatchedReport {
+    /// Of the exchanges that `filter` selects.
+    pub(super) fn new(shared: Shared, filter: Filter) -> Self {
+        Self {
+            shared,
+            filter,
+            frames: 0,
+        }
+    }
+}
+
+impl Sink for WatchedReport {
+    fn exchange(&mut self, exchange: &Exchange) {
+        if self.filter.exchange(exchange) {
+            lock(&self.shared).exchange(exchange);
+        }
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        if connection.verdict.is_some() && self.filter.connection(connection) {
+            lock(&self.shared).connection(connection);
+        }
+    }
+}
+
+impl Report for WatchedReport {
+    fn begin(&mut self, _frame: FrameId, _time: Timestamp) {
+        self.frames += 1;
+        if self.frames.is_multiple_of(EVERY) {
+            lock(&self.shared).frames += EVERY;
+        }
+    }
+
+    fn comment(&mut self, _frame: FrameId, _text: &str) {}
+
+    fn sources(&mut self, _sources: &[Source]) {}
+
+    /// What is folded was told as it came.
+    fn folded(&mut self, _folded: &Folded) {}
+
+    fn assertions(&mut self, _outcomes: &[Outcome]) {}
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _capture: &Capture) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard input that can be brought to its end: what comes before goes through a pipe.
+///
+/// # Errors
+/// If there is no pipe or no thread.
+pub(super) fn endable_stdin() -> anyhow::Result<(Box<dyn Read + Send>, impl Fn() + Send + 'static)> {
+    let (reader, writer) = io::pipe().context("no pipe can be had")?;
+    let writer = Arc::new(Mutex::new(Some(writer)));
+    let ended = Arc::clone(&writer);
+    thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            let mut stdin = io::stdin().lock();
+            loop {
+                let count = match stdin.read(&mut buffer) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    // The end, or an error that a reader of a pipe would see as one.
+                    Err(_) => 0,
+                };
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let written = match writer.as_mut() {
+                    Some(writer) if count > 0 => writer.write_all(&buffer[..count]).is_ok(),
+                    _ => false,
+                };
+                if !written {
+                    *writer = None;
+                    return;
+                }
+            }
+        })
+        .context("no thread can be started")?;
+    let end = move || {
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    };
+    Ok((Box::new(reader), end))
+}

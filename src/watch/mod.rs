@@ -1,0 +1,451 @@
+//! What `report --live` shows while packets come: figures by route, and the latest exchanges that did not go well.
+//!
+//! Here is what is known; [`screen`] draws it on a terminal, [`lines`] says it where there is none. Whoever has exchanges tells
+//! [`Watched`]; nothing in it grows with their number.
+
+pub mod lines;
+pub mod screen;
+
+use crate::exchange::{Connection, Exchange, Verdict};
+use crate::packet::Endpoint;
+use crate::report::routes::{Counted, Micros, Route, Routes};
+use crate::report::{push_shown, wireshark};
+use crate::time::{Span, Timestamp};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Routes that have a row of their own; the others of a server share one.
+const MOST_ROUTES: usize = 500;
+/// Servers beyond that.
+const MOST_ROWS: usize = 1_000;
+/// Problems that can be looked through.
+const MOST_PROBLEMS: usize = 200;
+/// Messages that are kept.
+const MOST_MESSAGES: usize = 50;
+/// Seconds over which a rate is taken.
+const WINDOW: usize = 5;
+
+/// How many came in each of the last seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    /// Of the current second.
+    now: u64,
+    /// Of those before, the last one first.
+    before: [u64; WINDOW],
+    /// How many of them there were.
+    seconds: usize,
+}
+
+impl Rate {
+    fn second(&mut self) {
+        self.before.rotate_right(1);
+        self.before[0] = self.now;
+        self.now = 0;
+        self.seconds = (self.seconds + 1).min(WINDOW);
+    }
+
+    /// Per second; what there is of the first one counts as one.
+    fn per_second(&self) -> f64 {
+        match self.seconds {
+            0 => self.now as f64,
+            seconds => self.before[..seconds].iter().sum::<u64>() as f64 / seconds as f64,
+        }
+    }
+}
+
+/// The figures of one route.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    rate: Rate,
+    /// Exchanges.
+    pub exchanges: u64,
+    /// Of these, the good ones.
+    pub ok: u64,
+    /// Of these, the ones that their clients ended.
+    pub gave_up: u64,
+    /// Of these, the others that were not good.
+    pub failed: u64,
+    /// From the request's end to the answer's begin.
+    pub response: Micros,
+    /// From the request's begin to the answer's end.
+    pub total: Micros,
+    /// From the request's end to the client's close.
+    pub close: Micros,
+}
+
+impl Row {
+    /// Exchanges a second, lately.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.rate.per_second()
+    }
+
+    fn add(&mut self, exchange: &Exchange) {
+        self.exchanges += 1;
+        self.rate.now += 1;
+        match exchange.good() {
+            Some(true) => self.ok += 1,
+            Some(false) if exchange.verdict.ended_by_client() => self.gave_up += 1,
+            Some(false) => self.failed += 1,
+            None => {}
+        }
+        let gaps = &exchange.gaps;
+        for (values, gap) in [
+            (&mut self.response, gaps.request_to_response),
+            (&mut self.total, gaps.total),
+            (&mut self.close, gaps.request_to_client_close),
+        ] {
+            if let Some(gap) = gap {
+                values.add(gap);
+            }
+        }
+    }
+
+    /// Takes in good exchanges that were counted elsewhere.
+    fn merge(&mut self, counted: &Counted) {
+        self.exchanges = self.exchanges.saturating_add(counted.exchanges);
+        self.rate.now = self.rate.now.saturating_add(counted.exchanges);
+        self.ok = self.ok.saturating_add(counted.exchanges);
+        self.response.merge(counted.response());
+        self.total.merge(counted.total());
+    }
+}
+
+/// An exchange or connection that did not go well.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// When it began.
+    pub time: Timestamp,
+    /// What happened.
+    pub verdict: Verdict,
+    /// What was asked for, made safe.
+    pub request: String,
+    /// The figure that tells most: the gap to the close, or the status.
+    pub figure: String,
+    /// What happened, in a sentence.
+    pub explanation: String,
+    /// A display filter for Wireshark.
+    pub filter: String,
+}
+
+/// By which column the routes are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sorting {
+    /// The busiest first.
+    #[default]
+    Rate,
+    /// The one with the most that did not go well first.
+    NotOk,
+    /// The slowest first, by the 99th percentile of the answer.
+    Response,
+    /// By name.
+    Name,
+}
+
+impl Sorting {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Rate => Self::NotOk,
+            Self::NotOk => Self::Response,
+            Self::Response => Self::Name,
+            Self::Name => Self::Rate,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::NotOk => "not ok",
+            Self::Response => "response p99",
+            Self::Name => "route",
+        }
+    }
+}
+
+/// All that is known so far.
+#[derive(Debug, Default)]
+pub struct Watched {
+    rows: HashMap<Route, Row>,
+    sum: Row,
+    problems: VecDeque<Problem>,
+    /// Problems so far, also those that are kept no more.
+    pub not_ok: u64,
+    messages: VecDeque<String>,
+    /// What is watched.
+    pub title: String,
+    /// Frames so far, as far as they are told.
+    pub frames: u64,
+    /// Packets that the kernel lost.
+    pub dropped: u64,
+    /// Whether health checkers are shown like everybody else.
+    probes: bool,
+    seconds: u64,
+}
+
+impl Watched {
+    /// Nothing so far.
+    #[must_use]
+    pub fn new(title: &str, probes: bool) -> Self {
+        let mut shown = String::new();
+        push_shown(&mut shown, title);
+        Self {
+            title: shown,
+            probes,
+            ..Self::default()
+        }
+    }
+
+    /// Takes an exchange in.
+    pub fn exchange(&mut self, exchange: &Exchange) {
+        if exchange.probe && !self.probes {
+            return;
+        }
+        self.sum.add(exchange);
+        self.row(Route::of(exchange)).add(exchange);
+        if exchange.good() == Some(false) {
+            self.problem(problem_of(exchange));
+        }
+    }
+
+    /// Takes a connection in.
+    pub fn connection(&mut self, connection: &Connection) {
+        let Some(verdict) = connection.verdict else {
+            return;
+        };
+        let mut explanation = String::new();
+        crate::report::explain::connection(&mut explanation, connection);
+        let mut filter = String::new();
+        wireshark::connection(&mut filter, connection, wireshark::Numbering::Ends);
+        self.problem(Problem {
+            time: connection.first.time,
+            verdict,
+            request: format!("connection to {}", connection.server),
+            figure: String::new(),
+            explanation,
+            filter,
+        });
+    }
+
+    /// Takes in good exchanges that are only counted.
+    pub fn counted(&mut self, routes: &Routes) {
+        for (route, counted) in routes.sorted() {
+            self.sum.merge(counted);
+            self.row(route.clone()).merge(counted);
+        }
+    }
+
+    /// Something that is to be said.
+    pub fn message(&mut self, sentence: &str) {
+        let mut shown = String::new();
+        push_shown(&mut shown, sentence);
+        if self.messages.len() >= MOST_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(shown);
+    }
+
+    /// So much time has passed since the begin.
+    pub fn at(&mut self, since: Duration) {
+        // After a long pause every second of the window is over.
+        let over = since.as_secs().saturating_sub(self.seconds);
+        for _ in 0..over.min(WINDOW as u64 + 1) {
+            self.sum.rate.second();
+            for row in self.rows.values_mut() {
+                row.rate.second();
+            }
+        }
+        self.seconds = since.as_secs();
+    }
+
+    /// Begins to count anew.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.sum = Row::default();
+        self.problems.clear();
+        self.not_ok = 0;
+    }
+
+    /// The figures of all routes together.
+    #[must_use]
+    pub const fn sum(&self) -> &Row {
+        &self.sum
+    }
+
+    /// The routes, sorted.
+    #[must_use]
+    pub fn routes(&self, sorting: Sorting) -> Vec<(&Route, &Row)> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_unstable_by(|(route, row), (other_route, other)| {
+            let by = match sorting {
+                Sorting::Rate => other
+                    .rate()
+                    .total_cmp(&row.rate())
+                    .then_with(|| other.exchanges.cmp(&row.exchanges)),
+                Sorting::NotOk => (other.gave_up + other.failed).cmp(&(row.gave_up + row.failed)),
+                Sorting::Response => p99(&other.response).cmp(&p99(&row.response)),
+                Sorting::Name => std::cmp::Ordering::Equal,
+            };
+            by.then_with(|| route.cmp(other_route))
+        });
+        rows
+    }
+
+    /// The problems, the latest first.
+    pub fn problems(&self) -> impl ExactSizeIterator<Item = &Problem> {
+        self.problems.iter().rev()
+    }
+
+    /// What was said last.
+    #[must_use]
+    pub fn last_message(&self) -> Option<&str> {
+        self.messages.back().map(String::as_str)
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        self.not_ok += 1;
+        if self.problems.len() >= MOST_PROBLEMS {
+            self.problems.pop_front();
+        }
+        self.problems.push_back(problem);
+    }
+
+    fn row(&mut self, mut route: Route) -> &mut Row {
+        if self.rows.len() >= MOST_ROUTES && !self.rows.contains_key(&route) {
+            route = Route::others(route.server);
+            if self.rows.len() >= MOST_ROWS && !self.rows.contains_key(&route) {
+                route = Route::others(Endpoint::v4([0; 4], 0));
+            }
+        }
+        self.rows.entry(route).or_default()
+    }
+}
+
+fn p99(values: &Micros) -> Span {
+    if values.count() == 0 {
+        Span::from_nanos(-1)
+    } else {
+        values.percentile(99)
+    }
+}
+
+/// What a route is called: method and path, or that it stands for many.
+#[must_use]
+pub fn route_name(route: &Route) -> String {
+    let mut name = String::new();
+    if route.method.is_empty() && route.path.is_empty() {
+        name.push_str("(other routes)");
+    } else {
+        push_shown(&mut name, &format!("{} {}", route.method, route.path));
+    }
+    name
+}
+
+fn problem_of(exchange: &Exchange) -> Problem {
+    let mut request = String::new();
+    let method = exchange.method.as_deref().unwrap_or("(request line cut)");
+    let path = exchange.path.as_deref().unwrap_or_default();
+    push_shown(&mut request, &format!("{method} {path}"));
+    let close = exchange.gaps.request_to_client_close;
+    let close = close.or(exchange.gaps.request_to_server_close);
+    let figure = match (close, exchange.status) {
+        (Some(gap), _) => format!("{:.1} ms", gap.as_millis()),
+        (None, Some(status)) => status.to_string(),
+        (None, None) => String::new(),
+    };
+    let mut explanation = String::new();
+    crate::report::explain::exchange(&mut explanation, exchange);
+    let mut filter = String::new();
+    wireshark::exchange(&mut filter, exchange, wireshark::Numbering::Ends);
+    Problem {
+        time: exchange.start(),
+        verdict: exchange.verdict,
+        request,
+        figure,
+        explanation,
+        filter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures;
+
+    #[test]
+    fn rates_are_of_the_last_seconds() {
+        let mut watched = Watched::new("pod", false);
+        for second in 0..10_u64 {
+            watched.at(Duration::from_secs(second));
+            for _ in 0..(if second < 8 { 10 } else { 20 }) {
+                watched.exchange(&fixtures::ok());
+            }
+        }
+        watched.at(Duration::from_secs(10));
+        assert_eq!(watched.sum().exchanges, 120);
+        let rate = watched.routes(Sorting::Rate)[0].1.rate();
+        assert!((rate - 14.0).abs() < 1e-9, "{rate}");
+        // Then it is quiet.
+        watched.at(Duration::from_secs(60));
+        assert_eq!(watched.sum().rate(), 0.0);
+    }
+
+    #[test]
+    fn who_gave_up_is_told_from_who_failed() {
+        let mut watched = Watched::new("pod", false);
+        for exchange in fixtures::every_verdict() {
+            watched.exchange(&exchange);
+        }
+        watched.connection(&fixtures::refused());
+        watched.connection(&fixtures::connection());
+        let sum = watched.sum().clone();
+        let all = fixtures::every_verdict();
+        let bad = all.iter().filter(|one| one.good() == Some(false));
+        assert_eq!(sum.gave_up + sum.failed, bad.count() as u64);
+        assert!(sum.gave_up >= 3 && sum.failed >= 3);
+        assert_eq!(watched.not_ok, sum.gave_up + sum.failed + 1);
+        let latest = watched.problems().next().unwrap();
+        assert_eq!(latest.verdict, Verdict::ConnectRefused);
+    }
+
+    #[test]
+    fn nothing_grows_without_end() {
+        let mut watched = Watched::new("pod", false);
+        let mut exchange = fixtures::gave_up();
+        for number in 0..3_000_u32 {
+            exchange.path = Some(format!("/{number}").into());
+            exchange.server.port = number as u16;
+            watched.exchange(&exchange);
+            watched.message("said");
+        }
+        assert_eq!(watched.rows.len(), MOST_ROWS + 1);
+        assert_eq!(watched.problems().len(), MOST_PROBLEMS);
+        assert_eq!(watched.not_ok, 3_000);
+        let rows = watched.rows.values();
+        assert_eq!(rows.map(|row| row.exchanges).sum::<u64>(), 3_000);
+        watched.clear();
+        assert!(watched.routes(Sorting::Name).is_empty());
+    }
+
+    #[test]
+    fn counted_and_told_are_one_route() {
+        let mut routes = Routes::default();
+        for _ in 0..7 {
+            routes.add(&fixtures::ok());
+        }
+        let mut watched = Watched::new("pod", false);
+        watched.counted(&routes);
+        watched.exchange(&fixtures::gave_up());
+        let rows = watched.routes(Sorting::NotOk);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(
+            (rows[0].1.exchanges, rows[0].1.ok, rows[0].1.gave_up),
+            (8, 7, 1)
+        );
+        assert_eq!(route_name(rows[0].0), "GET /items");
+    }
+}

@@ -1,0 +1,519 @@
+//! Assertions and the reports that CI shows: what they say, to whom, and that nothing from the wire is more than text in them.
+
+use super::{Run, capture, file, folder, good, json, program, report, run};
+use crate::talk::{self, End, Talk};
+use crate::tools;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+const TUTORIAL: &str = "tutorial-istio.pcap";
+
+/// Request targets that would be markup, if anything let them. They hold no blank: no such target would be taken for one.
+const HOSTILE: [&str; 5] = [
+    "/</failure><script>alert(1)</script>",
+    "/```</code></summary><img/src=x/onerror=alert(2)>",
+    "/|a|`b`|[x](javascript:alert(3))",
+    "/]]>&#x27;&amp;\"'",
+    "/${{secrets.TOKEN}}%0A::error::x",
+];
+/// What would move a cursor or turn a name round, where a field may hold it.
+const CONTROLS: &str = "\u{9b}2J\u{9b}31m\u{202e}gnp.exe\u{2028}\u{feff}";
+
+/// Captures in each of which one of them was given up, all of names that are markup as well.
+fn hostile(folder: &TempDir) -> Vec<PathBuf> {
+    let captures = (40_000..).zip(HOSTILE).map(|(port, path)| {
+        let mut talk = Talk::new("hostile");
+        talk.client_addr([10, 0, 0, 9], port).open();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {CONTROLS}{path}\r\nx-request-id: {path}{CONTROLS}\r\n\r\n"
+        );
+        talk.say(End::Client, request.as_bytes()).ack(End::Server);
+        talk.wait(500.0).fin(End::Client).ack(End::Server);
+        let file = folder.path().join(format!("{port}<img src=x onerror=alert(4)>.pcap"));
+        talk::write_pcap(&file, talk.packets()).expect("a capture");
+        file
+    });
+    captures.collect()
+}
+
+/// `report` on all of them.
+fn hostile_report(folder: &TempDir, args: &[&str]) -> Run {
+    let mut command = program();
+    command.arg("report").args(args).args(hostile(folder));
+    command.output().expect("the program").into()
+}
+
+#[test]
+fn an_assertion_that_fails_is_status_3_and_named() {
+    let run = report(&capture(TUTORIAL), &["--fail-on", "client-gave-up"]);
+    assert_eq!(run.status, Some(3));
+    assert_eq!(
+        run.err,
+        "failed: client-gave-up: 4 of 14 exchanges (28.57 %)\n"
+    );
+    assert!(
+        run.out.contains("✗ client-gave-up   4 of 14"),
+        "{}",
+        run.out
+    );
+    let passes = ["--fail-on", "client-gave-up>4", "--fail-on=exchanges<14"];
+    let out = good(report(&capture(TUTORIAL), &passes));
+    assert!(out.contains("✓ client-gave-up>4"), "{out}");
+}
+
+#[test]
+fn a_policy_from_a_file() {
+    let folder = folder();
+    let policy = file(
+        &folder,
+        "policy",
+        b"# the route's timeout\nack_to_client_close>400ms where path=/items*\n\nconnects_failed\n",
+    );
+    let policy = policy.to_str().expect("a path");
+    let run = report(&capture(TUTORIAL), &["--assert-file", policy, "-o", "json"]);
+    assert_eq!(run.status, Some(3));
+    let assertions = json(&run.out)["assertions"].clone();
+    assert_eq!(assertions[0]["outcome"], "failed");
+    assert_eq!(
+        assertions[0]["exchanges"],
+        serde_json::json!([10, 11, 12, 13])
+    );
+    assert_eq!(assertions[1]["outcome"], "passed");
+    for (content, said) in [
+        (&b"not-ok\nnonsense\n"[..], "policy, line 2: "),
+        (b"# nothing\n", "holds no assertion"),
+    ] {
+        file(&folder, "policy", content);
+        let run = report(&capture(TUTORIAL), &["--assert-file", policy]);
+        assert_eq!(run.status, Some(2), "{}", run.err);
+        assert!(run.err.contains(said), "{}", run.err);
+        assert_eq!(run.out, "");
+    }
+}
+
+#[test]
+fn nothing_to_judge_is_no_success_and_what_is_missing_is_an_error_first() {
+    let nothing = ["--fail-on", "client-gave-up where path=/other"];
+    let run = report(&capture(TUTORIAL), &nothing);
+    assert_eq!(run.status, Some(3));
+    assert!(run.err.contains("nothing to judge"), "{}", run.err);
+    good(report(
+        &capture(TUTORIAL),
+        &[&nothing[..], &["--allow-no-traffic"]].concat(),
+    ));
+    let folder = folder();
+    let mut bytes = fs::read(capture(TUTORIAL)).expect("a capture");
+    bytes.truncate(bytes.len() - 7);
+    let cut = file(&folder, "cut.pcap", &bytes);
+    let junit = folder.path().join("report.xml");
+    let output = format!("junit={}", junit.display());
+    let run = report(&cut, &["--fail-on=client-gave-up", "-o", &output]);
+    assert_eq!(run.status, Some(1), "{}", run.err);
+    assert!(run.err.contains("failed: client-gave-up"), "{}", run.err);
+    assert!(run.err.contains("error: "), "{}", run.err);
+    let xml = fs::read_to_string(junit).expect("a report");
+    assert!(xml.contains("<error message="), "{xml}");
+}
+
+#[test]
+fn several_reports_at_once_tell_the_same() {
+    let folder = folder();
+    let name = |name: &str| folder.path().join(name);
+    fs::write(name("r.xml"), "what was there before").expect("a file");
+    let args: Vec<String> = [
+        "junit=r.xml",
+        "markdown=r.md",
+        "json=r.json",
+        "jsonl=r.jsonl",
+        "text=r.txt",
+    ]
+    .iter()
+    .map(|output| {
+        let (format, file) = output.split_once('=').expect("an output");
+        format!("-o{format}={}", name(file).display())
+    })
+    .collect();
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    args.push("--fail-on=client-gave-up");
+    let file = capture(TUTORIAL);
+    let run = report(&file, &args);
+    assert_eq!((run.status, run.out.as_str()), (Some(3), ""));
+    let read = |file: &str| fs::read_to_string(name(file)).expect("a report");
+    for (file, alone) in [
+        ("r.json", "json"),
+        ("r.jsonl", "jsonl"),
+        ("r.txt", "text"),
+        ("r.xml", "junit"),
+        ("r.md", "markdown"),
+    ] {
+        let alone = report(
+            &capture(TUTORIAL),
+            &["-o", alone, "--fail-on=client-gave-up"],
+        );
+        assert_eq!(read(file), alone.out, "{file}");
+    }
+    // The tutorial's figure, in each of them.
+    for file in ["r.json", "r.jsonl", "r.txt", "r.xml", "r.md"] {
+        assert!(read(file).contains("486.498"), "{file}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_what_was_there() {
+    let folder = folder();
+    let old = file(&folder, "old.json", b"old");
+    let output = format!("-ojson={}", old.display());
+    let run = report(Path::new("/no/such.pcap"), &[&output]);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(fs::read(&old).expect("a file"), b"old");
+    let run = report(&capture(TUTORIAL), &["-ojson=/no/such/folder/report.json"]);
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.err.contains("there is no folder /no/such/folder"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn junit_is_xml_whatever_was_on_the_wire() {
+    if !tools::need("xmllint", "libxml2-utils") {
+        return;
+    }
+    let folder = folder();
+    let run = hostile_report(&folder, &["-ojunit", "--fail-on=client-gave-up"]);
+    assert_eq!(run.status, Some(3), "{}", run.err);
+    let xml = file(&folder, "report.xml", run.out.as_bytes());
+    let elements = Command::new("xmllint")
+        .args(["--xpath", "count(//*[not(self::testsuites or self::testsuite or self::testcase or self::failure or self::properties or self::property)])"])
+        .arg(&xml)
+        .output()
+        .expect("xmllint");
+    let error = String::from_utf8_lossy(&elements.stderr);
+    assert!(elements.status.success(), "{error}");
+    assert_eq!(String::from_utf8_lossy(&elements.stdout).trim(), "0");
+    assert!(run.out.contains("&lt;script&gt;alert(1)"), "{}", run.out);
+    harmless(&run.out);
+}
+
+/// No character that a terminal or a reader acts on.
+fn harmless(text: &str) {
+    let bad = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!text.chars().any(bad), "{text:?}");
+}
+
+#[test]
+fn markdown_is_no_html_whatever_was_on_the_wire() {
+    if !tools::need("cmark-gfm", "cmark-gfm") {
+        return;
+    }
+    let folder = folder();
+    let run = hostile_report(
+        &folder,
+        &["-omarkdown", "--fail-on=client-gave-up where path=/*"],
+    );
+    assert_eq!(run.status, Some(3), "{}", run.err);
+    harmless(&run.out);
+    let mut child = Command::new("cmark-gfm")
+        .args(["--unsafe", "-e", "table", "-e", "autolink"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cmark-gfm");
+    std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), run.out.as_bytes())
+        .expect("markdown");
+    let output = child.wait_with_output().expect("cmark-gfm");
+    let html = String::from_utf8(output.stdout).expect("text");
+    for tag in html.split('<').skip(1) {
+        let name = tag.trim_start_matches('/');
+        let name: String = name
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        let known = [
+            "h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "pre",
+            "details", "summary",
+        ];
+        assert!(known.contains(&name.as_str()), "<{tag}\n{html}");
+        assert!(
+            !tag.to_ascii_lowercase().contains("onerror=alert(2)>") || tag.contains("&gt;"),
+            "<{tag}"
+        );
+    }
+    assert!(html.contains("&lt;script&gt;alert(1)"), "{html}");
+    assert_eq!(html.matches("<details>").count(), HOSTILE.len(), "{html}");
+}
+
+#[test]
+fn terminals_and_follow_are_harmless_too() {
+    let folder = folder();
+    let run = hostile_report(&folder, &["--fail-on=client-gave-up"]);
+    harmless(&run.out);
+    harmless(&run.err);
+    for path in hostile(&folder) {
+        let path = path.to_str().expect("a path");
+        let out = good(self::run(&["follow", path]));
+        harmless(&out);
+        assert!(out.contains("FIN: the client closes"), "{out}");
+    }
+}
+
+fn comments(file: &Path, filter: &str) -> Vec<(u64, String)> {
+    let output = Command::new("tshark")
+        .args(["-n", "-r"])
+        .arg(file)
+        .args([
+            "-Y",
+            filter,
+            "-T",
+            "fields",
+            "-e",
+            "frame.number",
+            "-e",
+            "frame.comment",
+        ])
+        .output()
+        .expect("tshark");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().map(|line| {
+        let (frame, comment) = line.split_once('\t').expect("two fields");
+        (frame.parse().expect("a number"), comment.to_owned())
+    });
+    lines.collect()
+}
+
+#[test]
+fn wireshark_finds_the_comments() {
+    if !tools::need("tshark", "tshark") {
+        return;
+    }
+    let folder = folder();
+    let copy = folder.path().join("copy.pcapng");
+    let copied = copy.to_str().expect("a path").to_owned();
+    let original = capture(TUTORIAL);
+    let run: Run = program()
+        .arg("annotate")
+        .arg(&original)
+        .arg(&copy)
+        .output()
+        .expect("the program")
+        .into();
+    assert_eq!(
+        (run.status, run.err.as_str()),
+        (Some(0), "20 frames have comments\n")
+    );
+    let found = comments(&copy, "frame.comment contains \"client-gave-up\"");
+    let frames: Vec<u64> = found.iter().map(|(frame, _)| *frame).collect();
+    let expected = [
+        17, 18, 19, 31, 32, 33, 45, 46, 47, 58, 59, 61, 62, 63, 65, 66, 67, 68, 69, 70,
+    ];
+    assert_eq!(frames, expected);
+    assert!(
+        found[2].1.contains("486.498 ms after the ACK"),
+        "{:?}",
+        found[2]
+    );
+    // The filter of a report finds the frame, too.
+    let document = json(&good(report(&original, &["-o", "json"])));
+    for exchange in super::exchanges(&document) {
+        let filter = exchange["display_filter"].as_str().expect("a filter");
+        let first = exchange["events"][0]["frame"].as_u64().expect("a frame");
+        let shown = comments(&copy, filter);
+        assert_eq!(
+            shown.first().map(|(frame, _)| *frame),
+            Some(first),
+            "{filter}"
+        );
+    }
+    // Nothing else has changed, and a second time changes nothing at all.
+    assert_eq!(told(&copy), told(&original));
+    let again = folder.path().join("again.pcapng");
+    let second = self::run(&["annotate", &copied, again.to_str().expect("a path")]);
+    assert_eq!(second.status, Some(0), "{}", second.err);
+    assert_eq!(
+        fs::read(&copy).expect("a copy"),
+        fs::read(&again).expect("a copy")
+    );
+    // The same as part of a report, and in its own place.
+    let beside = folder.path().join("beside.pcapng");
+    good(report(&original, &["-w", beside.to_str().expect("a path")]));
+    assert_eq!(
+        fs::read(&copy).expect("a copy"),
+        fs::read(&beside).expect("a copy")
+    );
+    good(report(&copy, &["-w", &copied]));
+    assert_eq!(
+        fs::read(&copy).expect("a copy"),
+        fs::read(&beside).expect("a copy")
+    );
+}
+
+#[test]
+fn every_capture_can_be_annotated_and_stays_what_it_was() {
+    let folder = folder();
+    let copy = folder.path().join("copy.pcapng");
+    let files = fs::read_dir(crate::corpus::own_folder()).expect("captures");
+    for entry in files {
+        let original = entry.expect("a file").path();
+        let name = original.file_name().and_then(|name| name.to_str());
+        let name = name.expect("a name");
+        let is_capture = [".pcap", ".pcapng", ".gz", ".zst"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        if !is_capture {
+            continue;
+        }
+        let run = annotate_all(&original, &copy);
+        assert_eq!(run.status, Some(0), "{name}: {}", run.err);
+        assert_eq!(told(&copy), told(&original), "{name}");
+    }
+}
+
+fn annotate_all(original: &Path, copy: &Path) -> Run {
+    let mut command = program();
+    let command = command.args(["annotate", "--all"]).args([original, copy]);
+    command.output().expect("the program").into()
+}
+
+/// What is reported of a capture, but for its name and its interfaces'.
+fn told(file: &Path) -> Vec<String> {
+    let lines = good(report(file, &["-o", "jsonl"]));
+    let lines = lines.lines();
+    let told = lines.filter(|line| !line.starts_with("{\"type\":\"source\""));
+    told.map(str::to_owned).collect()
+}
+
+#[test]
+fn tshark_reads_a_copy_like_the_original() {
+    if !tools::need("tshark", "tshark") {
+        return;
+    }
+    let folder = folder();
+    let copy = folder.path().join("copy.pcapng");
+    for name in [
+        "multi-interface.pcapng",
+        "pcapng-comments.pcapng",
+        "snaplen-96.pcap",
+        "istio-pod-any.pcap",
+    ] {
+        let original = capture(name);
+        let run = annotate_all(&original, &copy);
+        assert_eq!(run.status, Some(0), "{name}: {}", run.err);
+        let fields = |file: &Path| {
+            let output = Command::new("tshark")
+                .args(["-n", "-r"])
+                .arg(file)
+                .args(["-T", "fields", "-e", "frame.time_epoch", "-e", "frame.len"])
+                .args(["-e", "frame.cap_len", "-e", "ip.id", "-e", "tcp.seq_raw"])
+                .output()
+                .expect("tshark");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert_eq!(fields(&copy), fields(&original), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_annotated_is_said() {
+    let folder = folder();
+    let copy = folder.path().join("copy.pcapng");
+    let copy = copy.to_str().expect("a path");
+    for (args, said) in [
+        (["annotate", "/no/such.pcap", copy], "there is no file"),
+        (["annotate", env!("CARGO_MANIFEST_DIR"), copy], "directory"),
+        (
+            [
+                "annotate",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"),
+                copy,
+            ],
+            "not a capture",
+        ),
+    ] {
+        let run = run(&args);
+        assert_eq!(run.status, Some(1));
+        assert!(run.err.contains(said), "{}", run.err);
+        assert!(!Path::new(copy).exists());
+    }
+    // What came before damage is copied, and the rest said.
+    let mut bytes = fs::read(capture(TUTORIAL)).expect("a capture");
+    bytes.truncate(bytes.len() - 7);
+    let cut = file(&folder, "cut.pcap", &bytes);
+    let run = run(&["annotate", cut.to_str().expect("a path"), copy]);
+    assert_eq!(run.status, Some(1));
+    assert!(run.err.contains("cut short"), "{}", run.err);
+    let frames = json(&good(report(Path::new(copy), &["-o", "json"])))["capture"]["frames"].clone();
+    assert_eq!(frames, 69);
+}
+
+#[test]
+fn a_conversation_has_times_beside_the_lines() {
+    let path = capture(TUTORIAL);
+    let path = path.to_str().expect("a path");
+    let out = good(run(&["follow", path, "--exchange", "10"]));
+    for expected in [
+        "      17      0.082983  ▶  GET /items?delay=2005 HTTP/1.1\n",
+        "      19      0.569507  ▶  FIN: the client closes                      486.498 ms after the ACK",
+        "◀  32 bytes of body\n",
+        "Wireshark: tcp.stream == 0 && frame.number >= 17",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}");
+    }
+    let same = good(run(&["follow", path, "--frame", "18"]));
+    assert_eq!(same, out);
+    let by_id = good(run(&["follow", path, "--request-id", "c877a2e8"]));
+    assert_eq!(by_id, out);
+    let whole = good(run(&["follow", path, "--exchange", "10", "--connection"]));
+    assert!(
+        whole.contains("SYN, ACK") && whole.contains("GET /items/1 HTTP/1.1"),
+        "{whole}"
+    );
+    let body = good(run(&["follow", path, "--exchange", "10", "--body", "32"]));
+    assert!(body.lines().count() > out.lines().count(), "{body}");
+    for (args, said) in [
+        (&["--exchange", "99"][..], "0 to 13"),
+        (&["--frame", "9999"], "it has 70"),
+        (&["--request-id", "zzz"], "--all shows them"),
+        (&[], "--exchange N"),
+    ] {
+        let run = run(&[&["follow", path], args].concat());
+        assert_eq!(run.status, Some(1), "{args:?}");
+        assert!(run.err.contains(said), "{args:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn credentials_are_masked_unless_somebody_asks() {
+    let folder = folder();
+    let mut talk = Talk::opened("secret");
+    talk.say(
+        End::Client,
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer abcdef\r\nCOOKIE: s=12345\r\nX-Mine: hush\r\n\r\n",
+    );
+    talk.ack(End::Server).wait(1.0);
+    talk.say(
+        End::Server,
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: s=67890\r\nContent-Length: 5\r\n\r\nhello",
+    )
+    .ack(End::Client);
+    let path = folder.path().join("secret.pcap");
+    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    let path = path.to_str().expect("a path");
+    let out = good(run(&["follow", path, "--redact", "x-mine"]));
+    for secret in ["abcdef", "12345", "67890", "hush", "hello"] {
+        assert!(!out.contains(secret), "{out}");
+    }
+    assert!(out.contains("Authorization: (redacted, 13 bytes)"), "{out}");
+    let out = good(run(&["follow", path, "--show-secrets", "--body", "99"]));
+    for secret in ["Bearer abcdef", "s=12345", "s=67890", "hush", "hello"] {
+        assert!(out.contains(secret), "{out}");
+    }
+}
