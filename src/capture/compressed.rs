@@ -34,7 +34,7 @@ impl Compression {
     }
 
     /// A reader of what `compressed` holds.
-    pub(super) fn reader(self, compressed: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+    pub(crate) fn reader(self, compressed: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(compressed)),
             Self::Zstd => Box::new(Zstd::new(compressed, MAX_WINDOW)),

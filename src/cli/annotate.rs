@@ -3,7 +3,6 @@
 use super::Done;
 use super::args::{Terms, all_of};
 use super::formats::{BoxedReport, Kept, open_whole};
-use crate::analyzer::{Analyzer, Options};
 use crate::capture::{CaptureReader, Input, copy_annotated};
 use crate::report::annotations::{Annotations, FrameComments};
 use crate::report::select::Filter;
@@ -67,22 +66,13 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
         super::capture::refuse_terminal()?;
     }
     let reader = CaptureReader::open(vec![Input::Path(input.clone())]);
-    let mut reader = reader.map_err(|error| match is_stdin {
+    let reader = reader.map_err(|error| match is_stdin {
         true => anyhow::anyhow!("standard input: {error}"),
         false => error.into(),
     })?;
     let (mut annotations, comments) =
         Annotations::new(all_of(&args.filter_http), args.probes, args.all);
-    let mut analyzer = Analyzer::new(Options { ports: args.port });
-    let mut errors = Vec::new();
-    while let Some(next) = reader.next() {
-        match next {
-            Ok(frame) => analyzer.frame(&frame, &mut annotations),
-            Err(error) => errors.push(error.to_string()),
-        }
-    }
-    analyzer.set_dropped(reader.dropped());
-    analyzer.finish(&mut annotations);
+    let mut errors = super::report::read_into(reader, args.port, &mut annotations)?;
     let annotated = Annotated {
         from: input,
         to: args.output,

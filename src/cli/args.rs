@@ -4,6 +4,7 @@ use super::annotate::AnnotateArgs;
 use super::capture::CaptureArgs;
 use super::cleanup::CleanupArgs;
 use super::cluster::ClusterArgs;
+use super::compare::CompareArgs;
 use super::completion::CompletionArgs;
 use super::doctor::DoctorArgs;
 use super::dry_run::{DryRun, DryRunArgs};
@@ -47,6 +48,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Report(Box<ReportArgs>),
+    Compare(Box<CompareArgs>),
     Annotate(AnnotateArgs),
     Follow(FollowArgs),
     Capture(Box<CaptureArgs>),
@@ -54,8 +56,15 @@ pub(super) enum Command {
     Doctor(Box<DoctorArgs>),
     Rbac(RbacArgs),
     Completion(CompletionArgs),
-    /// Print the JSON Schema of what -o json and -o jsonl write
-    Schema,
+    Schema(SchemaArgs),
+}
+
+/// Print the JSON Schema of what report -o json and -o jsonl write
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of what compare -o json writes
+    #[arg(long)]
+    pub(super) compare: bool,
 }
 
 /// Report a timing and a verdict for every HTTP request, of a target's packets now or of captures
@@ -168,6 +177,7 @@ pub(super) struct ReportArgs {
     local: LocalArgs,
 }
 
+/// When there is to be colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum When {
     Auto,
@@ -182,6 +192,7 @@ pub(super) struct Terms {
     typed: String,
 }
 
+/// Reads a selection.
 pub(super) fn terms(typed: &str) -> Result<Terms, String> {
     let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
     let typed = typed.to_owned();
@@ -428,16 +439,23 @@ impl ReportArgs {
                     .to_owned(),
             ));
         }
-        let mut files: Vec<_> = self.output.iter().map(|output| &output.file).collect();
-        files.sort();
-        if let Some(twice) = files.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(invalid(match &twice[0] {
-                None => "only one report can go to standard output: give the others files, as in -o json=report.json"
-                    .to_owned(),
-                Some(path) => format!("two reports cannot go to one file: {}", path.display()),
-            }));
-        }
+        a_place_each(&self.output).map_err(invalid)?;
         Ok(assertions)
+    }
+}
+
+/// Refuses two outputs that would go to one place.
+pub(super) fn a_place_each(outputs: &[Output]) -> Result<(), String> {
+    let mut files: Vec<_> = outputs.iter().map(|output| &output.file).collect();
+    files.sort();
+    let twice = files.windows(2).find(|pair| pair[0] == pair[1]);
+    match twice.map(|pair| pair[0]) {
+        None => Ok(()),
+        Some(None) => Err(
+            "only one report can go to standard output: give the others files, as in -o json=report.json"
+                .to_owned(),
+        ),
+        Some(Some(path)) => Err(format!("two reports cannot go to one file: {}", path.display())),
     }
 }
 
@@ -459,10 +477,16 @@ fn is_file(typed: &Path) -> bool {
 }
 
 fn wrong(kind: ErrorKind, sentence: &str) -> clap::Error {
+    wrong_in("report", kind, sentence)
+}
+
+/// Wrong usage of a command.
+pub(super) fn wrong_in(command: &str, kind: ErrorKind, sentence: &str) -> clap::Error {
+    let name = command;
     let mut command = Cli::command();
     command.build();
-    match command.find_subcommand_mut("report") {
-        Some(report) => report.error(kind, sentence),
+    match command.find_subcommand_mut(name) {
+        Some(subcommand) => subcommand.error(kind, sentence),
         None => command.error(kind, sentence),
     }
 }

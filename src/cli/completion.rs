@@ -310,6 +310,9 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
             )
         }));
     }
+    if command.get_name() == "compare" {
+        return (found, FILES);
+    }
     if !(is_root || matches!(command.get_name(), "capture" | "report" | "doctor")) {
         let mut takes = command.get_positionals();
         let values = takes.next().filter(|_| typed.plain.is_empty());
@@ -476,6 +479,7 @@ mod tests {
         assert_eq!(completed("rep"), (vec!["report".to_owned()], NO_FILES));
         assert_eq!(names("report default"), ["default-pod"]);
         assert_eq!(completed("report zzz").1, FILES, "or a capture file");
+        assert_eq!(completed("compare zzz").1, FILES, "or a report");
         assert_eq!(complete(&[], &Few).1, NO_FILES);
     }
 

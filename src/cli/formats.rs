@@ -258,6 +258,17 @@ impl<'a> Reports<'a> {
     }
 }
 
+/// Writes a whole report to a file, which has its old content until then.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let unwritten = || format!("{} cannot be written", path.display());
+    let (mut file, kept) = open_whole(path, false, false).with_context(unwritten)?;
+    file.write_all(text.as_bytes()).with_context(unwritten)?;
+    kept.map_or(Ok(()), Kept::done)
+}
+
 /// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
 /// its owner may read it.
 pub(super) fn open_whole(
@@ -365,7 +376,7 @@ impl<R: Report> Report for Until<'_, R> {
 
 /// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
 /// for it is not worth a dependency.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     const USUAL: usize = 100;
     let told = std::env::var("COLUMNS").ok();
     let told = told.and_then(|columns| columns.parse().ok());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | what can be typed |
 //! | `report` | `report`: options checked, capture read, report written |
+//! | `compare` | `compare`: two captures or reports read, and held against each other |
 //! | `capture` | the command without a name: packets to Wireshark, a file or a pipe |
 //! | `formats` | the formats of a report behind one type, and their files |
 //! | `annotate` | `annotate`: a capture with the verdicts as packet comments |
@@ -32,6 +33,7 @@ mod bpf;
 mod capture;
 mod cleanup;
 mod cluster;
+mod compare;
 mod completion;
 mod doctor;
 mod dry_run;
@@ -72,6 +74,10 @@ pub fn main() -> ExitCode {
             Ok(options) => report::run(options),
             Err(error) => return usage(&error),
         },
+        Command::Compare(args) => match args.check() {
+            Ok(options) => compare::run(options),
+            Err(error) => return usage(&error),
+        },
         Command::Annotate(args) => annotate::run(args),
         Command::Capture(args) => capture::run(*args).map(Done::from),
         Command::Cleanup(args) => cleanup::run(&args).map(Done::from),
@@ -79,7 +85,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args).map(Done::from),
         Command::Follow(args) => follow::run(args),
         Command::Rbac(args) => rbac::run(args).map(Done::from),
-        Command::Schema => schema().map(Done::from),
+        Command::Schema(args) => schema(&args).map(Done::from),
     };
     match result {
         Ok(done) => done.exit(),
@@ -147,9 +153,14 @@ fn say(kind: &str, sentence: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn schema() -> anyhow::Result<Vec<String>> {
+fn schema(args: &args::SchemaArgs) -> anyhow::Result<Vec<String>> {
+    let schema = if args.compare {
+        crate::report::compare::json::SCHEMA
+    } else {
+        crate::report::json::SCHEMA
+    };
     let mut out = io::stdout().lock();
-    out.write_all(crate::report::json::SCHEMA.as_bytes())?;
+    out.write_all(schema.as_bytes())?;
     out.flush()?;
     Ok(Vec::new())
 }

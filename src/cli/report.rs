@@ -112,6 +112,26 @@ pub(super) fn write(
     })
 }
 
+/// Reads captures into a report that is written nowhere by itself; what comes back is what could not be read.
+///
+/// # Errors
+/// If the report fails.
+pub(super) fn read_into<R: Report>(
+    reader: CaptureReader,
+    ports: Vec<u16>,
+    report: &mut R,
+) -> anyhow::Result<Vec<String>> {
+    let driver = Driver {
+        progress: Progress::of(&reader, false),
+        reader,
+        analyzer: Analyzer::new(Options { ports }),
+        watch: None,
+        comments: 0,
+        errors: Vec::new(),
+    };
+    driver.drive(report)
+}
+
 /// Brings frames from the reader through the analyser to a report.
 struct Driver {
     reader: CaptureReader,

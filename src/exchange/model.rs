@@ -278,6 +278,39 @@ impl Gaps {
             self.idle_before,
         ]
     }
+
+    /// Gaps from what [`Gaps::values`] gave.
+    #[must_use]
+    pub const fn from_values(values: [Option<Span>; Self::COUNT]) -> Self {
+        let [
+            request_duration,
+            request_to_ack,
+            request_to_response,
+            after_previous,
+            response_duration,
+            response_to_ack,
+            total,
+            request_to_client_close,
+            ack_to_client_close,
+            request_to_server_close,
+            client_close_to_late_response,
+            idle_before,
+        ] = values;
+        Self {
+            request_duration,
+            request_to_ack,
+            request_to_response,
+            after_previous,
+            response_duration,
+            response_to_ack,
+            total,
+            request_to_client_close,
+            ack_to_client_close,
+            request_to_server_close,
+            client_close_to_late_response,
+            idle_before,
+        }
+    }
 }
 
 /// What kind of thing a finding speaks of.

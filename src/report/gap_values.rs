@@ -5,23 +5,26 @@ use super::summary::GapStats;
 use crate::time::Span;
 
 /// All of them while they are few, then counted in buckets that keep three significant digits.
+pub(super) type GapValues = Values<11>;
+
+/// All of them while they are few, then counted in buckets of this many bits.
 #[derive(Clone, Debug, Default)]
-pub(super) struct GapValues {
+pub(super) struct Values<const BITS: u32> {
     pub(super) few: Vec<i64>,
-    pub(super) many: Option<Box<Many>>,
+    pub(super) many: Option<Box<Many<BITS>>>,
     pub(super) count: u64,
     pub(super) min: i64,
     pub(super) max: i64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Many {
+pub(super) struct Many<const BITS: u32> {
     /// Gaps below zero, by magnitude: an early answer has one.
-    pub(super) below: Buckets<11>,
-    pub(super) rest: Buckets<11>,
+    pub(super) below: Buckets<BITS>,
+    pub(super) rest: Buckets<BITS>,
 }
 
-impl GapValues {
+impl<const BITS: u32> Values<BITS> {
     pub(super) const FEW: usize = 4_096;
 
     pub(super) fn add(&mut self, nanos: i64) {
@@ -42,7 +45,7 @@ impl GapValues {
     }
 
     /// The buckets, which take over what was kept one by one.
-    fn many(&mut self) -> &mut Many {
+    fn many(&mut self) -> &mut Many<BITS> {
         let many = self.many.get_or_insert_default();
         for value in self.few.drain(..) {
             many.add(value);
@@ -98,6 +101,25 @@ impl GapValues {
         (self.count > 0).then(|| self.at(percent, &self.sorted()))
     }
 
+    /// Values and how often they came, the lowest first. `coarse`: the numbers of their buckets in their place, which keep
+    /// the order and can be held against those of others that are in buckets already.
+    #[cfg(feature = "cli")]
+    pub(super) fn groups(&self, coarse: bool) -> Vec<(i64, u64)> {
+        if let Some(many) = &self.many {
+            return many.groups();
+        }
+        let sorted = self.sorted();
+        if coarse {
+            let mut many = Many::<BITS>::default();
+            for value in sorted {
+                many.add(value);
+            }
+            return many.groups();
+        }
+        let same = sorted.chunk_by(|one, next| one == next);
+        same.map(|same| (same[0], same.len() as u64)).collect()
+    }
+
     fn sorted(&self) -> Vec<i64> {
         let mut sorted = self.few.clone();
         sorted.sort_unstable();
@@ -117,7 +139,7 @@ impl GapValues {
     }
 }
 
-impl Many {
+impl<const BITS: u32> Many<BITS> {
     pub(super) fn add(&mut self, nanos: i64) {
         let buckets = if nanos < 0 {
             &mut self.below
@@ -125,6 +147,22 @@ impl Many {
             &mut self.rest
         };
         buckets.add(nanos.unsigned_abs());
+    }
+
+    /// Numbers of buckets, below zero those of values below zero, and their counts.
+    #[cfg(feature = "cli")]
+    fn groups(&self) -> Vec<(i64, u64)> {
+        let below = self.below.pairs();
+        let mut groups: Vec<_> = below
+            .map(|(index, count)| (-1 - i64::from(index), count))
+            .collect();
+        groups.reverse();
+        groups.extend(
+            self.rest
+                .pairs()
+                .map(|(index, count)| (i64::from(index), count)),
+        );
+        groups
     }
 
     fn at_rank(&self, rank: u64) -> i64 {

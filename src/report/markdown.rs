@@ -6,6 +6,7 @@
 use super::facts::Facts;
 use super::folded::Folded;
 use super::select::Filter;
+use super::spans::{cell, code, counted, longest_run, more};
 use super::{Capture, Report, Source, number, text, wire};
 use crate::analyzer::Sink;
 use crate::exchange::{Connection, Exchange, Side, Verdict};
@@ -210,48 +211,6 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     out.push('\n');
     out.push_str(&fence);
     out.push_str("\n\n</details>\n\n");
-}
-
-fn longest_run(text: &str) -> usize {
-    let runs = text.split(|c| c != '`').map(str::len);
-    runs.max().unwrap_or(0)
-}
-
-/// Pushes a code span (GFM 6.3), in which nothing is markup.
-fn code(out: &mut String, text: &str, most: usize) {
-    let mut shown = String::new();
-    wire::shown(&mut shown, text, most);
-    let fence = "`".repeat(longest_run(&shown) + 1);
-    // A blank at each end, which a reader does not see, keeps backticks of the text from the fence.
-    out.push_str(&fence);
-    out.push(' ');
-    out.push_str(&shown);
-    out.push(' ');
-    out.push_str(&fence);
-}
-
-/// A code span in a table, where a bar ends a cell even in code.
-fn cell(out: &mut String, text: &str, most: usize) {
-    let mut span = String::new();
-    code(&mut span, text, most);
-    out.push_str(&span.replace('|', "\\|"));
-}
-
-fn counted(out: &mut String, count: u64, what: &str) {
-    number::grouped(out, count);
-    out.push(' ');
-    out.push_str(what);
-    if count != 1 {
-        out.push('s');
-    }
-}
-
-fn more(out: &mut String, all: usize, shown: usize) {
-    if all > shown {
-        out.push_str("\n… and ");
-        number::grouped(out, (all - shown) as u64);
-        out.push_str(" more.\n");
-    }
 }
 
 impl<W: Write> Sink for MarkdownReport<W> {

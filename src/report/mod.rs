@@ -15,6 +15,7 @@
 //! | [`assertion`], [`judged`] | what makes a report fail, and a report that is held against it |
 //! | `annotations` | what is said of single frames, for Wireshark |
 //! | [`many`] | several reports of the same |
+//! | `compare` | two captures or reports side by side |
 //! | [`wireshark`] | display filters for what is reported |
 //!
 //! A report is fed while the capture is read and keeps nothing that grows with the capture, except where
@@ -25,6 +26,8 @@
 pub mod annotations;
 pub mod assertion;
 mod buckets;
+#[cfg(feature = "cli")]
+pub mod compare;
 pub mod explain;
 mod facts;
 pub mod folded;
@@ -42,6 +45,8 @@ mod number;
 pub mod relay;
 pub mod routes;
 pub mod select;
+#[cfg(feature = "cli")]
+mod spans;
 pub mod summary;
 pub mod text;
 mod timeline;

@@ -17,9 +17,9 @@ const MOST_ROWS: usize = 1_024;
 const MOST_MERGED: usize = 8 * MOST_ROWS;
 
 /// Bytes of a path that name a route.
-const LONGEST_PATH: usize = 200;
+pub(super) const LONGEST_PATH: usize = 200;
 /// Bytes of a method that name one: where HTTP is forced upon a port, any word is a method.
-const LONGEST_METHOD: usize = 64;
+pub(super) const LONGEST_METHOD: usize = 64;
 
 /// Which exchanges are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct RouteRow {
 pub struct Routes(HashMap<Route, Counted>);
 
 /// The longest beginning of whole characters.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -109,6 +109,13 @@ impl Filter {
         self.terms.iter().all(Term::is_about_ends)
     }
 
+    /// Whether only methods and paths are asked about: what a route has, too.
+    #[must_use]
+    pub fn is_about_routes(&self) -> bool {
+        let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
+        tests.all(|test| matches!(test, Test::Method(_) | Test::Path(_)))
+    }
+
     /// Whether a path, a host or a request id is asked for.
     #[must_use]
     pub fn asks_for_names(&self) -> bool {
@@ -360,29 +367,34 @@ impl Address {
 }
 
 impl Glob {
-    /// Linear in memory and at worst quadratic in time: it only ever goes back to the last `*`.
     fn fits(&self, text: &str) -> bool {
-        let (pattern, text) = (self.0.as_bytes(), text.as_bytes());
-        let (mut p, mut t) = (0, 0);
-        let mut last_star: Option<(usize, usize)> = None;
-        while t < text.len() {
-            if pattern.get(p) == Some(&b'*') {
-                last_star = Some((p, t));
-                p += 1;
-            } else if pattern.get(p) == Some(&text[t]) {
-                p += 1;
-                t += 1;
-            } else if let Some((star, taken)) = last_star {
-                // Let the last star take one more byte.
-                last_star = Some((star, taken + 1));
-                p = star + 1;
-                t = taken + 1;
-            } else {
-                return false;
-            }
-        }
-        pattern[p..].iter().all(|&byte| byte == b'*')
+        fits(&self.0, text)
     }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory and at worst quadratic
+/// in time: it only ever goes back to the last `*`.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            last_star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star, taken)) = last_star {
+            // Let the last star take one more byte.
+            last_star = Some((star, taken + 1));
+            p = star + 1;
+            t = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 #[cfg(feature = "cli")]
 mod conversation;
 mod overview;
-mod paint;
+pub(super) mod paint;
 #[cfg(feature = "cli")]
 mod plain;
 mod timeline;

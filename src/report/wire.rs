@@ -110,14 +110,36 @@ pub(crate) fn json_inner(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if is_unsafe(c) => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
+            c if is_unsafe(c) => push_units(out, c),
             c => out.push(c),
         }
+    }
+}
+
+/// JSON that another writer made, with everything escaped in it that could fool a terminal: outside of its strings there is
+/// nothing of the kind but line breaks.
+#[cfg(feature = "cli")]
+pub(crate) fn escaped_json(text: String) -> String {
+    let is_odd = |c: char| is_unsafe(c) && c != '\n';
+    if !text.contains(is_odd) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_odd(c) {
+            push_units(&mut out, c);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Pushes `\u202e`: the escape, or the two, of RFC 8259, 7.
+fn push_units(out: &mut String, c: char) {
+    let mut units = [0; 2];
+    for unit in c.encode_utf16(&mut units) {
+        let _ = write!(out, "\\u{unit:04x}");
     }
 }
 

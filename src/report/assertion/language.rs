@@ -83,14 +83,14 @@ pub(super) enum What {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Percentile {
+pub(in crate::report) enum Percentile {
     Min,
     Nearest(u64),
     Max,
 }
 
 impl Percentile {
-    fn parse(name: &str) -> Option<Self> {
+    pub(in crate::report) fn parse(name: &str) -> Option<Self> {
         match name {
             "min" => Some(Self::Min),
             "max" => Some(Self::Max),
@@ -103,7 +103,7 @@ impl Percentile {
         }
     }
 
-    pub(super) fn name(self) -> String {
+    pub(in crate::report) fn name(self) -> String {
         match self {
             Self::Min => "min".to_owned(),
             Self::Nearest(percent) => format!("p{percent}"),
@@ -113,7 +113,7 @@ impl Percentile {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(in crate::report) enum Operator {
     More,
     AtLeast,
     Less,
@@ -123,7 +123,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    const ALL: [(&'static str, Self); 7] = [
+    pub(in crate::report) const ALL: [(&'static str, Self); 7] = [
         (">=", Self::AtLeast),
         ("<=", Self::AtMost),
         ("==", Self::Equal),
@@ -133,7 +133,7 @@ impl Operator {
         ("=", Self::Equal),
     ];
 
-    pub(super) fn holds<T: PartialOrd>(self, found: T, bound: T) -> bool {
+    pub(in crate::report) fn holds<T: PartialOrd>(self, found: T, bound: T) -> bool {
         match self {
             Self::More => found > bound,
             Self::AtLeast => found >= bound,
@@ -251,7 +251,7 @@ impl Assertion {
     }
 }
 
-fn split_where(typed: &str) -> (&str, Option<&str>) {
+pub(in crate::report) fn split_where(typed: &str) -> (&str, Option<&str>) {
     // Blanks of any kind and number may stand around it.
     let mut from = 0;
     while let Some(at) = typed[from..].find("where") {

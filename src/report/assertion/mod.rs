@@ -11,6 +11,8 @@ pub mod tally;
 
 pub use judge::{Judge, Rules};
 pub use language::{Assertion, AssertionError};
+#[cfg(feature = "cli")]
+pub(super) use language::{Operator, Percentile, split_where};
 
 use crate::exchange::{Connection, Exchange};
 

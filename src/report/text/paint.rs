@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What a piece of text is, as far as it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Ink {
+pub(crate) enum Ink {
     Bold,
     Dim,
     Good,
@@ -15,13 +15,13 @@ pub(in super::super) enum Ink {
 
 /// Puts colour on, or does not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    pub(super) colour: bool,
+pub(crate) struct Paint {
+    pub(crate) colour: bool,
 }
 
 impl Paint {
     /// Pushes `text` in `ink`.
-    pub(super) fn push(self, out: &mut String, ink: Ink, text: &str) {
+    pub(crate) fn push(self, out: &mut String, ink: Ink, text: &str) {
         if !self.colour {
             out.push_str(text);
             return;
@@ -41,7 +41,7 @@ impl Paint {
 
 /// Columns that `text` takes. Wide characters count as one: what is shown here is nearly all ASCII, and
 /// a column that is off by one is no harm.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     if text.is_ascii() {
         text.len()
     } else {
@@ -50,18 +50,18 @@ pub(super) fn columns(text: &str) -> usize {
 }
 
 /// Pushes `text` and blanks up to `width` columns.
-pub(super) fn left(out: &mut String, text: &str, width: usize) {
+pub(crate) fn left(out: &mut String, text: &str, width: usize) {
     out.push_str(text);
     blanks(out, width.saturating_sub(columns(text)));
 }
 
 /// Pushes blanks and `text`, `width` columns together.
-pub(super) fn right(out: &mut String, text: &str, width: usize) {
+pub(crate) fn right(out: &mut String, text: &str, width: usize) {
     blanks(out, width.saturating_sub(columns(text)));
     out.push_str(text);
 }
 
-pub(super) fn blanks(out: &mut String, count: usize) {
+pub(crate) fn blanks(out: &mut String, count: usize) {
     for _ in 0..count {
         out.push(' ');
     }
@@ -69,7 +69,7 @@ pub(super) fn blanks(out: &mut String, count: usize) {
 
 /// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word stands
 /// on a line of its own.
-pub(super) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
+pub(crate) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
     let room = width.saturating_sub(indent).max(20);
     let mut used = 0;
     for word in text.split(' ') {

@@ -1,0 +1,406 @@
+//! `compare`: two captures or reports read, and held against each other.
+
+use super::Done;
+use super::args::{Terms, When, a_place_each, all_of, colour, terms, wrong_in};
+use super::formats::{Format, Output, OutputParser, width, write_file};
+use super::report::read_into;
+use crate::capture::compressed::{Compression, MAGIC_LEN};
+use crate::capture::{CaptureReader, Input, OpenError};
+use crate::report::assertion::Outcome;
+use crate::report::assertion::tally::MOST_ASSERTIONS;
+use crate::report::compare::difference::{Comparison, Thresholds};
+use crate::report::compare::language::{Assertion, gap_names};
+use crate::report::compare::side::{Gatherer, Selection, Side};
+use crate::report::compare::text::TextOptions;
+use crate::report::compare::{json, markdown, read, text};
+use anyhow::Context as _;
+use clap::Args;
+use clap::error::ErrorKind;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes by which a report is told from a capture: it may begin with a few blanks.
+const LOOKED_AT: u64 = 256;
+
+/// Compare two captures or reports, route by route, and tell a change from noise
+///
+/// BEFORE and AFTER are each a capture (pcap or pcapng, also packed with gzip or zstd) or a report that -o json or -o jsonl
+/// made; - is standard input. What is compared is what has the same method and path, the query left out; servers may
+/// differ. Of every route: the share of good exchanges and of each verdict, and percentiles of its gaps, before and after.
+///
+/// A change is called worse, slower, better or faster if it is significant (shares: two-sided Fisher exact test; gaps:
+/// two-sided Mann-Whitney U test, from 8 values on each side; p corrected for the number of all tests by Holm and
+/// Bonferroni) and also at least as large as --min-change. The tests take exchanges as independent: compare two captures of
+/// the same version to see how much captures differ anyway.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 the comparison was made and every assertion passed, 1 an error (also when a file could be read \
+only in part; what was read is compared), 2 wrong usage, 3 an assertion failed."
+)]
+pub(super) struct CompareArgs {
+    /// A capture or a JSON report of how it was
+    #[arg(value_name = "BEFORE")]
+    before: PathBuf,
+
+    /// The same of how it is now
+    #[arg(value_name = "AFTER")]
+    after: PathBuf,
+
+    /// text, json or markdown, and the file it goes to if not to standard output; may be given more than once. Text if none
+    /// is given
+    #[arg(short, long, value_name = "FORMAT[=FILE]", value_parser = OutputParser, hide_possible_values = true)]
+    output: Vec<Output>,
+
+    /// Fail, with exit status 3, if this is so; may be given more than once
+    ///
+    /// slower, worse, faster or better (a route is called so); new or gone (a route is only on one side); a percentile of a
+    /// gap that changed by so much on any route (request_to_response.p99>+20%, total.p50>+10ms); a share that changed by so
+    /// many percentage points (client-gave-up>+1%, good<-1%); exchanges<10 on either side. Behind it, "where" and path= or
+    /// method= say which routes are meant: slower where path=/items*. Where there was nothing to compare it fails, too.
+    #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse)]
+    fail_on: Vec<Assertion>,
+
+    /// Make one route of all whose path fits, * standing for anything; of several the first that fits counts
+    #[arg(long, value_name = "PATTERN")]
+    route: Vec<String>,
+
+    /// Compare this gap, too, beside request_to_response, total and request_to_client_close; may be given more than once
+    #[arg(long, value_name = "NAME", value_parser = gap)]
+    gap: Vec<usize>,
+
+    /// A change is significant if its corrected p is not above this
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = alpha)]
+    alpha: f64,
+
+    /// The least change that gets a name: of the median or p90 of a gap, or of a share (and 0.1 percentage points)
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = min_change)]
+    min_change: f64,
+
+    /// How many routes to show; 0 shows all (text)
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+
+    /// Compare only the exchanges that fit, as of report; may be given more than once, all must fit
+    #[arg(long, value_name = "TERMS", value_parser = terms)]
+    filter_http: Vec<Terms>,
+
+    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once (of captures)
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+
+    /// Count health checks of the kubelet and the mesh like all other requests
+    #[arg(long)]
+    probes: bool,
+
+    /// When to use colour; auto asks the terminal and NO_COLOR (text)
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    color: When,
+}
+
+fn gap(name: &str) -> Result<usize, String> {
+    Selection::gap(name).ok_or_else(|| format!("there is no such gap: {} are", gap_names()))
+}
+
+fn alpha(text: &str) -> Result<f64, String> {
+    let alpha = text.parse().ok();
+    alpha
+        .filter(|alpha| *alpha > 0.0 && *alpha < 1.0)
+        .ok_or_else(|| "that is no threshold: 0.05 and 0.01 are".to_owned())
+}
+
+fn min_change(text: &str) -> Result<f64, String> {
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.trim().parse::<f64>().ok());
+    percent
+        .filter(|percent| (0.0..=1e6).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "that is no change: 5% and 0.5% are".to_owned())
+}
+
+/// A comparison that can be made.
+pub(super) struct CompareOptions {
+    before: PathBuf,
+    after: PathBuf,
+    outputs: Vec<Output>,
+    assertions: Vec<Assertion>,
+    selection: Selection,
+    thresholds: Thresholds,
+    ports: Vec<u16>,
+    limit: usize,
+    colour: bool,
+}
+
+impl CompareArgs {
+    /// Puts together what was asked for.
+    ///
+    /// # Errors
+    /// If it makes no sense: to be printed as wrong usage.
+    pub(super) fn check(mut self) -> Result<CompareOptions, clap::Error> {
+        let wrong = |sentence: &str| wrong_in("compare", ErrorKind::ValueValidation, sentence);
+        if self.before.as_os_str() == "-" && self.after.as_os_str() == "-" {
+            return Err(wrong("- (standard input) can be read only once"));
+        }
+        if self.fail_on.len() > MOST_ASSERTIONS {
+            return Err(wrong(&format!(
+                "{} assertions are more than can be held against it: {MOST_ASSERTIONS} at most",
+                self.fail_on.len()
+            )));
+        }
+        if self.output.is_empty() {
+            self.output.push(Output {
+                format: Format::Text,
+                file: None,
+            });
+        }
+        let fits = |output: &Output| {
+            matches!(
+                output.format,
+                Format::Text | Format::Json | Format::Markdown
+            )
+        };
+        if !self.output.iter().all(fits) {
+            return Err(wrong(
+                "a comparison is written as text, json or markdown: the other formats are for report",
+            ));
+        }
+        a_place_each(&self.output).map_err(|sentence| wrong(&sentence))?;
+        let usual = Selection::USUAL
+            .iter()
+            .filter_map(|name| Selection::gap(name));
+        let asserted = self.fail_on.iter().filter_map(Assertion::gap);
+        let mut gaps = Vec::new();
+        for gap in usual.chain(self.gap).chain(asserted) {
+            if !gaps.contains(&gap) {
+                gaps.push(gap);
+            }
+        }
+        Ok(CompareOptions {
+            before: self.before,
+            after: self.after,
+            outputs: self.output,
+            selection: Selection {
+                filter: all_of(&self.filter_http),
+                probes: self.probes,
+                routes: self.route,
+                gaps,
+            },
+            assertions: self.fail_on,
+            thresholds: Thresholds {
+                alpha: self.alpha,
+                min_change: self.min_change,
+            },
+            ports: self.port,
+            limit: usize::try_from(self.limit).unwrap_or(0),
+            colour: colour(self.color),
+        })
+    }
+}
+
+/// Reads both sides and writes how they differ.
+///
+/// # Errors
+/// If a side cannot be read, or the comparison cannot be written.
+pub(super) fn run(options: CompareOptions) -> anyhow::Result<Done> {
+    let (before, mut errors) = options.side(&options.before, None)?;
+    let (after, more) = options.side(&options.after, Some(&before))?;
+    errors.extend(more);
+    let comparison = Comparison::new(before, after, &options.selection, options.thresholds);
+    let outcomes = options.assertions.iter();
+    let outcomes = outcomes.map(|assertion| assertion.judge(&comparison, &options.selection));
+    let outcomes: Vec<Outcome> = outcomes.collect();
+    for output in &options.outputs {
+        let text = options.render(output, &comparison, &outcomes)?;
+        match &output.file {
+            Some(path) => write_file(path, &text)?,
+            None => {
+                let mut out = io::stdout().lock();
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+            }
+        }
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed());
+    Ok(Done {
+        errors,
+        failures: failed
+            .map(|outcome| format!("{}: {}", outcome.assertion, outcome.observed))
+            .collect(),
+    })
+}
+
+impl CompareOptions {
+    /// Reads one side; what comes back beside it is what is missing in it.
+    fn side(&self, path: &Path, other: Option<&Side>) -> anyhow::Result<(Side, Vec<String>)> {
+        let name = if path.as_os_str() == "-" {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        match Content::of(path, &name)? {
+            Content::Report(reader) => Ok(read::report(reader, &name, &self.selection, other)?),
+            Content::Capture(input) => {
+                let reader = CaptureReader::open(vec![input]).map_err(|error| match error {
+                    OpenError::NotACapture { name, .. } => anyhow::anyhow!(
+                        "{name} is neither a capture (pcap or pcapng, also packed with gzip or zstd) nor a report of \
+                         -o json or -o jsonl: name one of these"
+                    ),
+                    error => error.into(),
+                })?;
+                let mut gatherer = Gatherer::new(&self.selection, &name, other);
+                let errors = read_into(reader, self.ports.clone(), &mut gatherer)?;
+                Ok((gatherer.done(), errors))
+            }
+        }
+    }
+
+    fn render(
+        &self,
+        output: &Output,
+        comparison: &Comparison,
+        outcomes: &[Outcome],
+    ) -> anyhow::Result<String> {
+        Ok(match output.format {
+            Format::Json => {
+                json::write(comparison, outcomes).context("the comparison could not be written")?
+            }
+            Format::Markdown => markdown::write(comparison, outcomes),
+            _ => text::write(
+                comparison,
+                outcomes,
+                TextOptions {
+                    colour: self.colour && output.file.is_none(),
+                    width: width(),
+                    limit: self.limit,
+                },
+            ),
+        })
+    }
+}
+
+/// What a file is, by its first bytes.
+enum Content {
+    Capture(Input),
+    Report(Box<dyn Read + Send>),
+}
+
+impl Content {
+    fn of(path: &Path, name: &str) -> anyhow::Result<Self> {
+        let is_stdin = path.as_os_str() == "-";
+        let is_plain = path.is_file();
+        let mut source: Box<dyn Read + Send> = if is_stdin {
+            Box::new(io::stdin())
+        } else {
+            match File::open(path) {
+                Ok(file) if !path.is_dir() => Box::new(file),
+                // The reader of captures says what is wrong with it.
+                _ => return Ok(Self::Capture(Input::Path(path.to_owned()))),
+            }
+        };
+        let unread = || format!("{name} cannot be read");
+        let (magic, whole) = peek(source.as_mut(), MAGIC_LEN as u64).with_context(unread)?;
+        source = Box::new(whole.chain(source));
+        let Some(compression) = Compression::of(&magic) else {
+            let (start, whole) = peek(source.as_mut(), LOOKED_AT).with_context(unread)?;
+            let source: Box<dyn Read + Send> = Box::new(whole.chain(source));
+            return Ok(if looks_like_json(&start) {
+                Self::Report(source)
+            } else if is_plain {
+                Self::Capture(Input::Path(path.to_owned()))
+            } else {
+                Self::Capture(Input::from_reader(name, source))
+            });
+        };
+        if is_plain {
+            let mut unpacked = compression.reader(source);
+            // What cannot be unpacked is for the reader of captures to say.
+            let (start, whole) = peek(unpacked.as_mut(), LOOKED_AT).unwrap_or_default();
+            return Ok(if looks_like_json(&start) {
+                Self::Report(Box::new(whole.chain(unpacked)))
+            } else {
+                Self::Capture(Input::Path(path.to_owned()))
+            });
+        }
+        let mut unpacked = compression.reader(source);
+        let (start, whole) = peek(unpacked.as_mut(), LOOKED_AT).with_context(unread)?;
+        let unpacked: Box<dyn Read + Send> = Box::new(whole.chain(unpacked));
+        Ok(if looks_like_json(&start) {
+            Self::Report(unpacked)
+        } else {
+            Self::Capture(Input::from_reader(name, unpacked))
+        })
+    }
+}
+
+/// The first bytes, and a reader that gives them once more.
+fn peek(source: &mut dyn Read, most: u64) -> io::Result<(Vec<u8>, Cursor<Vec<u8>>)> {
+    let mut start = Vec::new();
+    source.take(most).read_to_end(&mut start)?;
+    Ok((start.clone(), Cursor::new(start)))
+}
+
+/// A pcapng file begins with line breaks, too, but no brace comes behind them.
+fn looks_like_json(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let rest = start.trim_ascii_start();
+    rest.first() == Some(&b'{') && !start.starts_with(b"\x0a\x0d\x0d\x0a")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::*;
+    use clap::Parser as _;
+
+    fn parse(args: &[&str]) -> Result<CompareOptions, clap::Error> {
+        let args = [&["kubectl-meshsniff", "compare", "a", "b"], args].concat();
+        let Some(Command::Compare(args)) = Cli::try_parse_from(args)?.command else {
+            panic!("not a comparison");
+        };
+        args.check()
+    }
+
+    #[test]
+    fn defaults() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.thresholds, Thresholds::default());
+        assert_eq!(options.selection.gaps.len(), 3);
+        assert_eq!(options.outputs[0].format, Format::Text);
+        let asserted = parse(&["--fail-on", "request_to_ack.p50>+1ms", "--gap=total"]).unwrap();
+        assert_eq!(asserted.selection.gaps.len(), 4);
+        let changed = parse(&["--min-change=0.5%", "--alpha=0.01"]).unwrap();
+        assert_eq!(changed.thresholds.min_change, 0.005);
+        assert_eq!(changed.thresholds.alpha, 0.01);
+    }
+
+    #[test]
+    fn wrong_usage_says_what_is_right() {
+        for (args, said) in [
+            (&["-o", "junit"][..], "text, json or markdown"),
+            (&["-o", "text", "-o", "json"], "standard output"),
+            (&["--gap", "time"], "request_to_response"),
+            (&["--alpha", "2"], "0.05"),
+            (&["--min-change", "5"], "5%"),
+            (&["--fail-on", "slowest"], "worse, slower"),
+            (&["--fail-on", "total.p50>10ms"], "has no sign"),
+            (
+                &["--fail-on", "slower where status=200"],
+                "path= and method=",
+            ),
+        ] {
+            let error = parse(args).err().expect("refused");
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(said), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn reports_are_told_from_captures() {
+        assert!(looks_like_json(b"{\"schema\""));
+        assert!(looks_like_json(b"\xef\xbb\xbf \r\n {"));
+        assert!(!looks_like_json(b"\x0a\x0d\x0d\x0a{"));
+        assert!(!looks_like_json(b"\xd4\xc3\xb2\xa1{"));
+        assert!(!looks_like_json(b""));
+    }
+}
