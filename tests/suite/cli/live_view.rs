@@ -6,10 +6,12 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Long enough on a busy machine: nothing waits so long that works.
 const LONG: Duration = Duration::from_secs(60);
+/// Between two looks at the screen.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A terminal of its own, gone with the test.
 struct Terminal(String);
@@ -38,15 +40,15 @@ impl Terminal {
     /// Waits until this is on the screen.
     #[track_caller]
     fn shows(&self, text: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            let (_, screen) = self.tmux(&["capture-pane", "-p", "-S", "-200"]);
+        let mut screen = String::new();
+        for _ in 0..LONG.as_millis() / PAUSE.as_millis() {
+            screen = self.tmux(&["capture-pane", "-p", "-S", "-200"]).1;
             if screen.contains(text) {
                 return screen;
             }
-            assert!(begun.elapsed() < LONG, "{text} is not on\n{screen}");
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(PAUSE);
         }
+        panic!("{text} is not on\n{screen}");
     }
 
     fn press(&self, key: &str) {
