@@ -13,7 +13,7 @@ use std::time::Duration;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 17] = [
+const CAPTURES: [(&str, Check); 18] = [
     ("into Wireshark, which shows packets", into_wireshark),
     ("a pod, to a file", to_a_file),
     ("a pod, ephemeral, in a baseline namespace", ephemeral),
@@ -37,6 +37,7 @@ const CAPTURES: [(&str, Check); 17] = [
     ("a filter that does not compile makes nothing", bad_filter),
     ("a report, live", live_report),
     ("a report with the packets beside it", report_with_packets),
+    ("a report, watched and judged", judged_live),
     ("no report of what was not captured", no_report),
     ("a report of what was captured before the end", cut_report),
     ("only the rights it takes, and each one missing", rights),
@@ -618,6 +619,72 @@ fn live_report(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
+/// How many frames of a file fit a display filter.
+fn tshark(file: &Path, filter: &str) -> Result<usize, Failed> {
+    let output = Command::new("tshark")
+        .args(["-n", "-r"])
+        .arg(file)
+        .args(["-Y", filter, "-T", "fields", "-e", "frame.number"])
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    Ok(output.stdout.iter().filter(|byte| **byte == b'\n').count())
+}
+
+fn judged_live(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    impatient(&namespace)?;
+    let folder = folder()?;
+    let junit = folder.path().join("report.xml");
+    let output = format!("junit={}", junit.display());
+    let args = [
+        "report",
+        "app",
+        "-n",
+        &namespace.name,
+        "-o",
+        &output,
+        "--duration",
+        "5s",
+        "--live",
+        "--fail-on",
+        "client-gave-up",
+        // Good ones are only counted beside the target: these are held against what it counted.
+        "--fail-on",
+        "status=200 > 0 where path=/fast",
+        "--fail-on",
+        "request_to_response.p50>1m",
+        "--fail-on",
+        "exchanges<2",
+        "--fail-on",
+        "total>1h where path=/nothing-is-there",
+    ];
+    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    ended.is(
+        3,
+        &[
+            "✗ 20",
+            " GET /",
+            "exchanges, ",
+            "failed: client-gave-up: ",
+            "failed: status=200 > 0 where path=/fast: ",
+            "failed: total>1h where path=/nothing-is-there: nothing to judge",
+        ],
+    )?;
+    let failed = ended.stderr.matches("failed: ").count();
+    if failed != 3 || !ended.stdout.is_empty() {
+        return Err(format!("{failed} failed: {}", ended.stderr).into());
+    }
+    let xml = fs::read_to_string(&junit)?;
+    for words in ["failures=\"3\"", "FIN: the client closes", "GET /fast"] {
+        if !xml.contains(words) {
+            return Err(format!("no {words:?} in {xml}").into());
+        }
+    }
+    namespace.nothing_left(&[])
+}
+
 fn report_with_packets(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     impatient(&namespace)?;
@@ -639,10 +706,22 @@ fn report_with_packets(lab: &Lab) -> Checked {
     let live = Plugin::start(lab, &args)?.ended(SOON)?;
     live.is(0, &[])?;
     namespace.nothing_left(&[])?;
-    let live: serde_json::Value = serde_json::from_slice(&live.stdout)?;
+    let told = |stdout: &[u8]| -> Result<serde_json::Value, Failed> {
+        let mut document: serde_json::Value = serde_json::from_slice(stdout)?;
+        for exchange in document["exchanges"].as_array_mut().into_iter().flatten() {
+            // Of a file it names a stream's number, of packets that come the ends.
+            exchange["display_filter"].take();
+        }
+        Ok(document)
+    };
+    let live = told(&live.stdout)?;
     let read = report(&file, &["-o", "json"])?;
     read.is(0, &[])?;
-    let read: serde_json::Value = serde_json::from_slice(&read.stdout)?;
+    let read = told(&read.stdout)?;
+    let commented = tshark(&file, "frame.comment contains \"client-gave-up\"")?;
+    if commented == 0 {
+        return Err("no frame of the file has a comment".into());
+    }
     for part in ["summary", "exchanges"] {
         if live[part] != read[part] {
             return Err(format!("{part} differ: {} and {}", live[part], read[part]).into());
