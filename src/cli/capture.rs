@@ -2,6 +2,7 @@
 
 use super::cluster::ClusterArgs;
 use super::dry_run::{self, DryRunArgs, Written};
+use super::held::{Begun, Held};
 use super::local::{Agent, LocalArgs};
 use super::names;
 use super::packets::PacketArgs;
@@ -14,7 +15,7 @@ use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,8 +144,11 @@ fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
             "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | wireshark -k -i -"
         );
     };
-    let mut out = open(path)?;
+    let begun = Begun::default();
+    let mut out = open(path, &begun)?;
     let (agent, mut stream) = Agent::start(&args.local, &args.packets, &args.keep.to_options())?;
+    // From its first byte on it is a capture.
+    begun.set();
     let copied = io::copy(&mut stream, &mut out).and_then(|_| out.flush());
     drop(stream);
     agent.finish(copied.context("the packets could not be written"))?;
@@ -194,19 +198,67 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens what `-w` names; a file that is made is for its owner only.
-pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
+/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before something `begun`: a capture of
+/// nothing leaves what was there.
+pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
     if path == Path::new("-") {
         refuse_terminal()?;
         return Ok(Box::new(io::stdout()));
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path);
+    let file = Fresh::open(path);
     let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(Box::new(file))
+    Ok(Box::new(Held::new(file, begun.clone())))
+}
+
+/// A file that loses what it held when something is written to it, and is gone again if nothing is and it was not there before.
+struct Fresh {
+    file: File,
+    path: PathBuf,
+    /// Whether it was made for this.
+    made: bool,
+    written: bool,
+}
+
+impl Fresh {
+    fn open(path: &Path) -> io::Result<Self> {
+        let made = !path.exists();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Ok(Self {
+            file: options.open(path)?,
+            path: path.to_owned(),
+            made,
+            written: false,
+        })
+    }
+}
+
+impl Write for Fresh {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.written {
+            self.written = true;
+            // A pipe or a device has no length.
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if self.made && !self.written {
+            // It is empty: that it stays would be no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 async fn cluster(
@@ -228,9 +280,10 @@ async fn cluster(
     }
     let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
     let several = names.len() > 1 || args.cluster.target.follow;
+    let begun = Begun::default();
     let sink = match &destination {
         Destination::Folder(folder) => Sink::folder(folder),
-        Destination::One(path) => Sink::one(open(path)?, &names, several)?,
+        Destination::One(path) => Sink::one(open(path, &begun)?, &names, several, begun)?,
         Destination::Wireshark(program) => {
             let (mut child, pipe) = wireshark::start(program, &title(&names))?;
             let closed = stop.clone();
@@ -239,7 +292,7 @@ async fn cluster(
                 let _ = child.wait();
                 closed.ask(Why::OutputClosed);
             });
-            Sink::one(Box::new(pipe), &names, several)?
+            Sink::one(Box::new(pipe), &names, several, begun)?
         }
     };
     let sink = Arc::new(sink);

@@ -210,11 +210,13 @@ impl Run {
         let judged = !options.look.rules.assertions.is_empty();
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         let (reader, writer) = io::pipe().context("no pipe can be had")?;
-        let out = Both(open(path)?, Some(writer));
+        let begun = Begun::default();
+        let out = Both(open(path, &begun)?, Some(writer));
         // What the report says of frames is put on them once they are all there.
         options.annotated = path.is_file().then(|| (path.clone(), path.clone()));
         let follow = self.live.cluster.target.follow;
-        let sink = Sink::one(Box::new(out), &names, names.len() > 1 || follow)?;
+        let several = names.len() > 1 || follow;
+        let sink = Sink::one(Box::new(out), &names, several, begun.clone())?;
         let sink = Arc::new(sink);
         let named = Arc::clone(&sink);
         let looked_up = names::look_up(self.cluster.clone(), self.targets.clone());
@@ -226,7 +228,6 @@ impl Run {
         let enough = self.live.until_findings;
         options.until = enough.map(|enough| (enough, self.stop.clone()));
         let watch = self.watch(options.look.watched.as_ref())?;
-        let begun = sink.begun();
         let report = buffered(Held::new(io::stdout(), begun.clone()));
         let analysis =
             tokio::task::spawn_blocking(move || write(vec![input], options, None, report, false));

@@ -64,18 +64,21 @@ impl Sink {
         }
     }
 
-    /// Whether any target's stream has begun.
-    pub(super) fn begun(&self) -> Begun {
-        self.begun.clone()
-    }
-
-    /// All streams go to `out`, as one capture of the targets called `names`.
+    /// All streams go to `out`, as one capture of the targets called `names`; `begun` is told when the first one says anything.
     ///
     /// # Errors
     /// If its header cannot be written.
-    pub(super) fn one(out: Out, names: &[String], several: bool) -> anyhow::Result<Self> {
+    pub(super) fn one(
+        out: Out,
+        names: &[String],
+        several: bool,
+        begun: Begun,
+    ) -> anyhow::Result<Self> {
         let capture = capture(out, names).context(UNWRITTEN)?;
-        let sink = Self::new(None, several);
+        let sink = Self {
+            begun,
+            ..Self::new(None, several)
+        };
         lock(&sink.captures).push(Arc::new(Mutex::new(capture)));
         Ok(sink)
     }

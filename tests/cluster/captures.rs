@@ -751,6 +751,7 @@ fn no_report(lab: &Lab) -> Checked {
     let folder = folder()?;
     let file = folder.path().join("a.pcapng");
     let path = file.to_string_lossy();
+    fs::write(&file, "what was there before")?;
     let name = &namespace.name;
     let never = ["--image", "local/none:1", "--image-pull-policy", "Never"];
     let nowhere = ["--helper-namespace", "nowhere"];
@@ -774,6 +775,17 @@ fn no_report(lab: &Lab) -> Checked {
                 return Err(format!("{args:?}: a report of nothing: {told}").into());
             }
         }
+        let args = [&["app", "-n", name, "-w", &path], why].concat();
+        Plugin::start(lab, &args)?.ended(SOON)?.is(1, &[words])?;
+    }
+    if fs::read(&file)? != b"what was there before" {
+        return Err("a capture of nothing took the place of what was there".into());
+    }
+    fs::remove_file(&file)?;
+    let args = [&["app", "-n", name, "-w", &path], &nowhere[..]].concat();
+    Plugin::start(lab, &args)?.ended(SOON)?.is(1, &[])?;
+    if file.exists() {
+        return Err("a capture of nothing left a file".into());
     }
     namespace.nothing_left(&[])
 }
