@@ -131,7 +131,7 @@ pub(super) struct ReportArgs {
     ///
     /// Terms separated by blanks must all fit; of values separated by commas one must; a leading ! turns a term
     /// round. Terms: method=GET,POST path=/items* status=404,5xx,500-504,none verdict=client-gave-up (or not-ok)
-    /// host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80). In path, host and request-id
+    /// host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80) certainty=uncertain finding=zero-window envoy=UT. In path, host and request-id
     /// a * stands for anything; a path without ? fits whatever the query is.
     #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
