@@ -33,7 +33,7 @@ pub enum CopyError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The copy cannot be written.
-    #[error("the copy cannot be written: {0}")]
+    #[error("the copy cannot be written")]
     Write(#[source] io::Error),
 }
 
@@ -217,6 +217,10 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
                 }
             } else {
                 self.block.extend(block);
+                if let Some(length) = section_length(&mut self.block) {
+                    // Blocks become longer: of a length that is not known.
+                    length.fill(0xff);
+                }
             }
             self.write_block()?;
             bytes.skip(length);
@@ -228,6 +232,12 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
         self.block.clear();
         written.map_err(Stopped::Write)
     }
+}
+
+/// The bytes of a section header that say how long the section is; `None` of any other block.
+fn section_length(block: &mut [u8]) -> Option<&mut [u8]> {
+    let begins = pcapng::section_byte_order(block).ok().flatten();
+    begins.and_then(|_| block.get_mut(16..24))
 }
 
 /// Pushes a packet block with these comments in place of those of this program's that it had. `false`: its options cannot be

@@ -121,6 +121,16 @@ impl Annotated {
         if none && self.from == self.to {
             return Ok((String::new(), None));
         }
+        let packed = self
+            .from
+            .extension()
+            .is_some_and(|ending| ending == "gz" || ending == "zst");
+        if packed && self.is_in_place() == Some(true) {
+            bail!(
+                "{} is packed and its copy would not be: name another file",
+                self.to.display()
+            );
+        }
         let cannot = || format!("{} cannot be written", self.to.display());
         let (file, kept): (File, Option<Kept>) =
             open_whole(&self.to, false, true).with_context(cannot)?;
@@ -128,10 +138,18 @@ impl Annotated {
             bail!("{} is no file that can be annotated", self.to.display());
         }
         let said = self.copy(&mut BufWriter::new(file))?;
+        if let (Some(damage), Some(true)) = (&said.1, self.is_in_place()) {
+            bail!("a copy would lose what comes after: {damage}");
+        }
         if let Some(kept) = kept {
             kept.done()?;
         }
         Ok(said)
+    }
+
+    /// Whether the copy takes the place of the capture.
+    fn is_in_place(&self) -> Option<bool> {
+        Some(self.from.canonicalize().ok()? == self.to.canonicalize().ok()?)
     }
 
     fn copy(&self, out: &mut impl io::Write) -> anyhow::Result<(String, Option<String>)> {
@@ -147,6 +165,7 @@ impl Annotated {
         out.flush()?;
         let count = copied.map_or(comments.frames() as u64, |copied| copied.commented);
         let mut said = match count {
+            0 if comments.frames() > 0 || damage.is_some() => "no frame has a comment".to_owned(),
             0 => "no frame has a comment: every exchange went well (--all comments those, too)"
                 .to_owned(),
             1 => "1 frame has a comment".to_owned(),

@@ -24,6 +24,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
@@ -228,6 +229,8 @@ pub(super) struct ReportOptions {
     pub(super) inputs: Vec<Input>,
     /// A capture, and where a copy with comments goes.
     pub(super) annotated: Option<(PathBuf, PathBuf)>,
+    /// Whether the user has ended standard input.
+    pub(super) cut: Option<Arc<AtomicBool>>,
     /// A capture on this machine, in the place of inputs.
     pub(super) local: Option<(LocalArgs, PacketArgs)>,
     pub(super) ports: Vec<u16>,
@@ -331,6 +334,7 @@ impl ReportArgs {
             probes: self.probes,
             colour: colour(self.color),
             live: no_input || stdins > 0 || local || named,
+            more: self.write.is_some(),
             watched: self.live.then(|| {
                 let names: Vec<_> = self
                     .inputs
@@ -353,6 +357,7 @@ impl ReportArgs {
             local: None,
             inputs: Vec::new(),
             annotated: None,
+            cut: None,
             ports: self.port,
             look,
         };
@@ -439,17 +444,66 @@ impl ReportArgs {
                     .to_owned(),
             ));
         }
+        let connects = assertions.iter().find(|one| one.is_about_connects());
+        if let Some(connects) = connects
+            && !all_of(&self.filter_http).is_about_ends()
+        {
+            return Err(invalid(format!(
+                "“{}” is about connections that never opened, of which --filter-http can ask only for client= and server=",
+                connects.as_str()
+            )));
+        }
         a_place_each(&self.output).map_err(invalid)?;
+        self.no_overwriting().map_err(invalid)?;
         Ok(assertions)
     }
 }
 
+impl ReportArgs {
+    /// Refuses an output that would take the place of a capture.
+    fn no_overwriting(&self) -> Result<(), String> {
+        let captures = self.inputs.iter().chain(&self.write);
+        let captures: Vec<PathBuf> = captures.map(|path| resolved(path)).collect();
+        for path in self.output.iter().filter_map(|output| output.file.as_ref()) {
+            if captures.contains(&resolved(path)) && !is_special(path) {
+                return Err(format!(
+                    "a report would take the place of a capture: {}",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path that is the same for the same file, whether it is there or not.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether it is there and no file, as a pipe or a device.
+fn is_special(path: &Path) -> bool {
+    path.exists() && !path.is_file()
+}
+
 /// Refuses two outputs that would go to one place.
 pub(super) fn a_place_each(outputs: &[Output]) -> Result<(), String> {
-    let mut files: Vec<_> = outputs.iter().map(|output| &output.file).collect();
+    let files = outputs.iter().map(|output| output.file.as_deref());
+    let files = files.filter(|file| !file.is_some_and(is_special));
+    let mut files: Vec<_> = files.map(|file| file.map(resolved)).collect();
     files.sort();
     let twice = files.windows(2).find(|pair| pair[0] == pair[1]);
-    match twice.map(|pair| pair[0]) {
+    match twice.map(|pair| &pair[0]) {
         None => Ok(()),
         Some(None) => Err(
             "only one report can go to standard output: give the others files, as in -o json=report.json"

@@ -210,16 +210,22 @@ pub(super) fn run(options: CompareOptions) -> anyhow::Result<Done> {
     let outcomes = options.assertions.iter();
     let outcomes = outcomes.map(|assertion| assertion.judge(&comparison, &options.selection));
     let outcomes: Vec<Outcome> = outcomes.collect();
+    let mut printed = None;
     for output in &options.outputs {
         let text = options.render(output, &comparison, &outcomes)?;
         match &output.file {
             Some(path) => write_file(path, &text)?,
-            None => {
-                let mut out = io::stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
-            }
+            None => printed = Some(text),
         }
+    }
+    if let Some(text) = printed {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        // Whoever read it has seen enough of it; the assertions are held all the same.
+        written.or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })?;
     }
     let failed = outcomes.iter().filter(|outcome| !outcome.passed());
     Ok(Done {

@@ -130,6 +130,8 @@ pub(super) struct Look {
     pub(super) probes: bool,
     /// Of text on standard output.
     pub(super) colour: bool,
+    /// Whether something is made beside the reports.
+    pub(super) more: bool,
     /// Whether the input may pause, so that nobody should be kept waiting for output.
     pub(super) live: bool,
     /// What must not be.
@@ -150,7 +152,13 @@ impl Look {
     /// # Errors
     /// If a file cannot be written.
     pub(super) fn start<'a, W: Write + Send + 'a>(&self, out: W) -> anyhow::Result<Reports<'a>> {
-        let mut out = Some(out);
+        // Where that is not all there is to do, whoever reads standard output may leave before the end.
+        let all = self.outputs.len() == 1 && self.rules.assertions.is_empty() && !self.more;
+        let mut out = Some(Out {
+            out,
+            may_leave: !all,
+            gone: false,
+        });
         let mut reports: Vec<BoxedReport<'a>> = Vec::new();
         let mut files = Vec::new();
         for output in &self.outputs {
@@ -209,6 +217,44 @@ impl Look {
             }
             Format::Html => Box::new(HtmlReport::new(out, self.filter.clone(), self.probes)),
         }
+    }
+}
+
+/// Standard output.
+struct Out<W> {
+    out: W,
+    /// Whether a reader that leaves is no reason to end.
+    may_leave: bool,
+    gone: bool,
+}
+
+impl<W: Write> Out<W> {
+    fn done<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
+        match result {
+            Err(error) if self.may_leave && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(instead)
+            }
+            result => result,
+        }
+    }
+}
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        let written = self.out.write(bytes);
+        self.done(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        let flushed = self.out.flush();
+        self.done(flushed, ())
     }
 }
 
@@ -300,6 +346,10 @@ pub(super) fn open_whole(
         0o666
     }));
     let file = builder.tempfile_in(folder)?;
+    if let Ok(before) = path.metadata() {
+        // Whoever could read what was there can read what takes its place.
+        file.as_file().set_permissions(before.permissions())?;
+    }
     Ok((file.reopen()?, Some(Kept { path, file })))
 }
 

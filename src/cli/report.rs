@@ -6,16 +6,19 @@ use super::args::ReportOptions;
 use super::formats::Until;
 use super::local::Agent;
 use super::progress::Progress;
-use super::watch::{self, Watch};
+use super::watch::{self, Endable, Watch};
 use crate::analyzer::{Analyzer, Options};
-use crate::capture::{CaptureReader, Input, SourceInfo};
+use crate::capture::{CaptureReader, Input, ReadError, SourceInfo};
 use crate::report::{Capture, Report, Source};
 use anyhow::Context as _;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes gathered for one write to stdout.
 const BUFFER: usize = 64 << 10;
+/// The exit status after a second signal, as a shell has it for SIGINT.
+const SIGNALLED: i32 = 130;
 /// Frames between two looks at how many packets the kernel lost: a power of two. That is known from blocks
 /// which come seldom, mostly at the end.
 const DROPS_EVERY: u64 = 64;
@@ -31,18 +34,27 @@ pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Done> {
     let out = buffered(io::stdout());
     let Some((local, packets)) = options.local.take() else {
         let mut inputs = std::mem::take(&mut options.inputs);
-        let watch = match &options.look.watched {
-            Some(shared) => {
-                // A key must be able to end what is read, whoever writes it.
-                let (reader, end) = watch::endable_stdin()?;
-                let stdin = inputs
-                    .iter()
-                    .position(|input| matches!(input, Input::Stdin));
-                if let Some(stdin) = stdin {
-                    inputs[stdin] = Input::from_reader("-", reader);
-                }
-                Some(Watch::start(Arc::clone(shared), end)?)
+        let stdin = inputs
+            .iter()
+            .position(|input| matches!(input, Input::Stdin));
+        let Some(stdin) = stdin else {
+            return write(inputs, options, None, out, true);
+        };
+        // A key or a signal must be able to end what is read, whoever writes it: then the report comes.
+        let Endable { reader, end, cut } = watch::endable_stdin()?;
+        inputs[stdin] = Input::from_reader("-", reader);
+        options.cut = Some(Arc::clone(&cut));
+        let on_signal = Arc::clone(&end);
+        let handler = move || {
+            if cut.load(Ordering::Acquire) {
+                // Once more: nobody waits for the report.
+                std::process::exit(SIGNALLED);
             }
+            on_signal();
+        };
+        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
+        let watch = match &options.look.watched {
+            Some(shared) => Some(Watch::start(Arc::clone(shared), move || end())?),
             None => None,
         };
         return write(inputs, options, watch, out, true);
@@ -87,6 +99,7 @@ pub(super) fn write(
         analyzer,
         progress,
         watch,
+        cut: options.cut,
         comments: 0,
         errors: Vec::new(),
     };
@@ -98,18 +111,16 @@ pub(super) fn write(
         annotated
     });
     let report = &mut reports.report;
-    let errors = match options.until {
+    let mut errors = match options.until {
         Some(until) => driver.drive(&mut Until::new(&options.look, report, until)),
         None => driver.drive(report),
     }?;
-    if let Some(annotated) = annotated {
-        // What of the capture could not be read was said already.
-        annotated.write()?;
+    let failures = reports.done()?;
+    // The reports are there whatever becomes of the copy; what of the capture could not be read was said already.
+    if let Some(Err(error)) = annotated.map(|annotated| annotated.write()) {
+        errors.push(format!("{error:#}"));
     }
-    Ok(Done {
-        errors,
-        failures: reports.done()?,
-    })
+    Ok(Done { errors, failures })
 }
 
 /// Reads captures into a report that is written nowhere by itself; what comes back is what could not be read.
@@ -126,6 +137,7 @@ pub(super) fn read_into<R: Report>(
         reader,
         analyzer: Analyzer::new(Options { ports }),
         watch: None,
+        cut: None,
         comments: 0,
         errors: Vec::new(),
     };
@@ -138,6 +150,8 @@ struct Driver {
     analyzer: Analyzer,
     progress: Progress,
     watch: Option<Watch>,
+    /// Whether the user ended standard input.
+    cut: Option<Arc<AtomicBool>>,
     /// Comments handed on.
     comments: usize,
     errors: Vec<String>,
@@ -163,7 +177,15 @@ impl Driver {
                     self.analyzer.frame(&frame, report);
                 }
                 Err(error) => {
-                    self.errors.push(error.to_string());
+                    let unfinished =
+                        matches!(error, ReadError::Cut { .. } | ReadError::Unended { .. });
+                    let by_user = self
+                        .cut
+                        .as_ref()
+                        .is_some_and(|cut| cut.load(Ordering::Acquire));
+                    if !(unfinished && by_user) {
+                        self.errors.push(error.to_string());
+                    }
                     continue;
                 }
             }
@@ -226,7 +248,7 @@ mod tests {
     use super::*;
     use crate::report::assertion::Rules;
     use crate::report::select::Filter;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
     struct Pcap {
@@ -304,11 +326,13 @@ mod tests {
             local: None,
             inputs: Vec::new(),
             annotated: None,
+            cut: None,
             ports: Vec::new(),
             look: Look {
                 outputs: vec![Output { format, file: None }],
                 rules: Rules::default(),
                 watched: None,
+                more: false,
                 all: false,
                 slowest: 5,
                 limit: 50,

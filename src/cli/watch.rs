@@ -20,6 +20,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute};
 use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -284,12 +285,21 @@ impl Report for WatchedReport {
     }
 }
 
-/// Standard input that can be brought to its end: what comes before goes through a pipe.
+/// Standard input that can be brought to its end.
+pub(super) struct Endable {
+    /// What comes until then.
+    pub(super) reader: Box<dyn Read + Send>,
+    /// Ends it.
+    pub(super) end: Arc<dyn Fn() + Send + Sync>,
+    /// Whether it was ended so: then the last packet may be half there, and that is no damage.
+    pub(super) cut: Arc<AtomicBool>,
+}
+
+/// Reads standard input through a pipe, so that it can be ended.
 ///
 /// # Errors
 /// If there is no pipe or no thread.
-pub(super) fn endable_stdin() -> anyhow::Result<(Box<dyn Read + Send>, impl Fn() + Send + 'static)>
-{
+pub(super) fn endable_stdin() -> anyhow::Result<Endable> {
     let (reader, writer) = io::pipe().context("no pipe can be had")?;
     let writer = Arc::new(Mutex::new(Some(writer)));
     let ended = Arc::clone(&writer);
@@ -317,8 +327,15 @@ pub(super) fn endable_stdin() -> anyhow::Result<(Box<dyn Read + Send>, impl Fn()
             }
         })
         .context("no thread can be started")?;
+    let cut = Arc::new(AtomicBool::new(false));
+    let cut_by_user = Arc::clone(&cut);
     let end = move || {
+        cut_by_user.store(true, Ordering::Release);
         *ended.lock().unwrap_or_else(PoisonError::into_inner) = None;
     };
-    Ok((Box::new(reader), end))
+    Ok(Endable {
+        reader: Box::new(reader),
+        end: Arc::new(end),
+        cut,
+    })
 }

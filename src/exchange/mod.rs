@@ -21,3 +21,4 @@ mod partial;
 pub mod timeout;
 
 pub use model::*;
+pub(crate) use open::is_probed;

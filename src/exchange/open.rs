@@ -125,7 +125,7 @@ impl Open {
                 status: None,
                 late_status: None,
                 request_id: None,
-                probe: is_probe_port(server.port),
+                probe: is_probed(server.port),
                 expected_timeout: None,
                 timeout_guess: None,
                 request_bytes: 0,
@@ -295,6 +295,6 @@ impl Open {
 }
 
 /// Ports on which only health checkers ask: pilot-agent's and Envoy's in Istio, Linkerd's admin port.
-const fn is_probe_port(port: u16) -> bool {
+pub(crate) const fn is_probed(port: u16) -> bool {
     matches!(port, 15020 | 15021 | 15090 | 4191)
 }

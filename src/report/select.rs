@@ -116,6 +116,19 @@ impl Filter {
         tests.all(|test| matches!(test, Test::Method(_) | Test::Path(_)))
     }
 
+    /// Whether something is asked for that only connections have which never opened.
+    #[must_use]
+    pub fn asks_for_connects(&self) -> bool {
+        let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
+        tests.any(|test| {
+            matches!(
+                test,
+                Test::Verdict(Verdict::ConnectRefused | Verdict::ConnectTimeout)
+                    | Test::Envoy("UF" | "URX")
+            )
+        })
+    }
+
     /// Whether a path, a host or a request id is asked for.
     #[must_use]
     pub fn asks_for_names(&self) -> bool {

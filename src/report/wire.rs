@@ -19,7 +19,10 @@ fn is_unsafe(c: char) -> bool {
                 | '\u{feff}'
                 | '\u{fff9}'..='\u{fffb}'
                 | '\u{e0000}'..='\u{e007f}'
+                | '\u{fdd0}'..='\u{fdef}'
         )
+        // Noncharacters, of which XML 1.0 takes none of the first plane.
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 fn is_plain_ascii(text: &str) -> bool {
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     const HOSTILE: &str =
-        "/a\"b\\c\n\t\r\u{0}\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}é漢😀";
+        "/\u{fffe}\u{ffff}a\"b\\c\n\t\r\u{0}\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}é漢😀";
 
     #[test]
     fn json_reads_back_as_it_was() {

@@ -5,13 +5,17 @@ use super::super::select::Filter;
 use super::language::{Assertion, Bound, Operator, Percentile, Value, What};
 use super::tally::Tally;
 use super::{Outcome, Verdict};
-use crate::exchange::{Connection, Exchange, Verdict as Ended};
+use crate::exchange::{Connection, Exchange, Verdict as Ended, is_probed};
 use crate::time::Span;
 
 /// Exchanges and connections of an assertion that are kept as examples.
 const MOST_SHOWN: usize = 10;
 /// The same where every exchange is one, more or less.
 const MOST_OF_STATISTIC: usize = 3;
+
+/// Gaps that every answered exchange has: where there is none, nobody was answered. The others tell of closes and the like, and
+/// that there is none of them is good.
+const ANSWERED: [usize; 6] = [0, 1, 2, 4, 5, 6];
 
 /// Assertions, and what they are held against.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +67,8 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            if assertion.only.exchange(exchange) {
+            let of_exchanges = !matches!(assertion.what, What::Connects(_) | What::Dropped);
+            if of_exchanges && assertion.only.exchange(exchange) {
                 check.exchange(assertion, exchange);
                 check.show(assertion, exchange);
             }
@@ -103,10 +108,8 @@ impl Judge {
 
     /// Takes a connection in.
     pub fn connection(&mut self, connection: &Connection) {
-        let Some(verdict) = connection.verdict else {
-            return;
-        };
-        if !self.rules.filter.connection(connection) {
+        let probe = is_probed(connection.server.port);
+        if probe && !self.rules.probes || !self.rules.filter.connection(connection) {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
@@ -114,7 +117,7 @@ impl Judge {
                 continue;
             };
             if assertion.only.connection(connection) {
-                check.connection(verdicts, verdict, connection);
+                check.connection(verdicts, connection);
             }
         }
     }
@@ -226,8 +229,9 @@ impl Check {
         }
     }
 
-    fn connection(&mut self, verdicts: &[Ended], verdict: Ended, connection: &Connection) {
-        let hit = verdicts.contains(&verdict);
+    fn connection(&mut self, verdicts: &[Ended], connection: &Connection) {
+        let verdict = connection.verdict;
+        let hit = verdict.is_some_and(|verdict| verdicts.contains(&verdict));
         self.tally.look(hit);
         if hit && self.connections.len() < MOST_SHOWN {
             self.connections.push(connection.clone());
@@ -281,10 +285,17 @@ impl Assertion {
                     "the capture does not say how many packets were lost".to_owned(),
                 ),
             },
-            What::Connects(_) => (
-                judged(counts(operator, hits, value)),
-                format!("{} that failed so", plural(hits, "connection")),
+            What::Connects(_) if count == 0 => (
+                Verdict::NoTraffic,
+                "nothing to judge: there was no connection".to_owned(),
             ),
+            What::Connects(_) => {
+                let mut observed = String::new();
+                number::grouped(&mut observed, hits);
+                observed.push_str(" of ");
+                observed.push_str(&plural(count, "connection"));
+                (judged(counts(operator, hits, value)), observed)
+            }
             _ if count == 0 => (
                 Verdict::NoTraffic,
                 if self.only.selects_all() {
@@ -329,6 +340,13 @@ impl Assertion {
                 }
                 (judged(hits > 0), observed)
             }
+            What::Percentile(gap, _) if tally.values() == 0 && ANSWERED.contains(gap) => (
+                Verdict::NoTraffic,
+                format!(
+                    "nothing to judge: no such gap in {}",
+                    plural(count, "exchange")
+                ),
+            ),
             What::Percentile(_, percentile) => {
                 let (Some(found), Value::Span(bound)) = (tally.percentile(*percentile), value)
                 else {
@@ -458,13 +476,9 @@ mod tests {
                 false,
                 "4 of 4 exchanges (100.00 %) went well",
             ),
-            ("connects_failed", true, "1 connection that failed so"),
-            ("connect-timeout", false, "0 connections that failed so"),
-            (
-                "verdict=connect-refused",
-                true,
-                "1 connection that failed so",
-            ),
+            ("connects_failed", true, "1 of 2 connections"),
+            ("connect-timeout", false, "0 of 2 connections"),
+            ("verdict=connect-refused", true, "1 of 2 connections"),
             ("dropped", true, "7 packets lost"),
             ("envoy=UT", true, "1 of 4 exchanges (25.00 %)"),
             (

@@ -234,6 +234,12 @@ impl Assertion {
         Ok(assertions)
     }
 
+    /// Whether it is about connections that never opened, which have addresses and nothing else.
+    #[must_use]
+    pub fn is_about_connects(&self) -> bool {
+        matches!(self.what, What::Connects(_))
+    }
+
     /// Whether it cannot be judged without what a redacted report lacks.
     #[must_use]
     pub fn asks_for_redacted(&self) -> bool {
@@ -411,6 +417,14 @@ fn check(what: &What, bound: &Bound, only: &Filter) -> Result<(), String> {
             }
         }
     }
+    if let What::Fitting(filter) = what
+        && filter.asks_for_connects()
+    {
+        return Err(
+            "a connection that never opened is no exchange: assert connect-refused, connect-timeout or connects_failed by itself"
+                .to_owned(),
+        );
+    }
     if matches!(what, What::Dropped) && !only.selects_all() {
         return Err(
             "packets that the kernel lost belong to no exchange: leave the where out".to_owned(),
@@ -582,6 +596,8 @@ mod tests {
             ("certainty=maybe", "capture-ended"),
             ("status=many", "500-504"),
             ("envoy=XX", "UT"),
+            ("envoy=UF", "connects_failed"),
+            ("verdict=connect-refused,client-gave-up", "by itself"),
             ("dropped where path=/", "leave the where out"),
             ("connect-refused where path=/", "client= and server="),
         ] {

@@ -517,3 +517,160 @@ fn credentials_are_masked_unless_somebody_asks() {
         assert!(out.contains(secret), "{out}");
     }
 }
+
+#[test]
+fn a_reader_that_leaves_changes_no_verdict_and_loses_no_file() {
+    let folder = folder();
+    let junit = folder.path().join("r.xml");
+    let output = format!("-ojunit={}", junit.display());
+    let mut child = program()
+        .args(["report", "-o", "text", &output, "--fail-on=client-gave-up"])
+        .arg(capture(TUTORIAL))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the program");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("failed: client-gave-up"), "{said}");
+    let xml = fs::read_to_string(junit).expect("a report");
+    assert!(xml.contains("failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn a_damaged_capture_is_not_annotated_in_its_own_place() {
+    let folder = folder();
+    let mut bytes = fs::read(capture(TUTORIAL)).expect("a capture");
+    // The length of a record in the middle cannot be.
+    let mut at = 24;
+    for _ in 0..40 {
+        let length: [u8; 4] = bytes[at + 8..at + 12].try_into().expect("a length");
+        at += 16 + u32::from_le_bytes(length) as usize;
+    }
+    bytes[at + 8..at + 12].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    let damaged = file(&folder, "damaged.pcap", &bytes);
+    let name = damaged.to_str().expect("a path");
+    for args in [
+        &["annotate", "--all", name, name][..],
+        &["report", name, "-w", name],
+    ] {
+        let run = run(args);
+        assert_eq!(run.status, Some(1), "{}", run.err);
+        assert_eq!(fs::read(&damaged).expect("a capture"), bytes, "{args:?}");
+    }
+}
+
+#[test]
+fn what_could_never_fail_or_would_overwrite_is_refused() {
+    let refused = capture("refused.pcap");
+    for (args, said) in [
+        (
+            &["--fail-on=connects_failed", "--filter-http=path=/x"][..],
+            "client= and server=",
+        ),
+        (&["--fail-on=envoy=UF"], "connects_failed"),
+        (
+            &["--fail-on=verdict=connect-refused,client-gave-up"],
+            "by itself",
+        ),
+    ] {
+        let run = report(&refused, args);
+        assert_eq!(run.status, Some(2), "{args:?}: {}", run.err);
+        assert!(run.err.contains(said), "{args:?}: {}", run.err);
+    }
+    assert_eq!(
+        report(&refused, &["--fail-on=connects_failed"]).status,
+        Some(3)
+    );
+    let slow = [
+        "--fail-on=request_to_response.p99>1s",
+        "--filter-http=verdict=client-gave-up",
+    ];
+    let run = report(&capture(TUTORIAL), &slow);
+    assert_eq!(run.status, Some(3), "{}", run.err);
+    assert!(run.err.contains("nothing to judge"), "{}", run.err);
+    let folder = folder();
+    let copy = file(&folder, "a.pcap", &fs::read(&refused).expect("a capture"));
+    let path = copy.to_str().expect("a path");
+    let beside = format!("{}/./a.pcap", folder.path().display());
+    for args in [
+        vec![format!("-ojson={beside}")],
+        vec![format!("-ojsonl={path}x"), format!("-ojson={beside}x")],
+        vec![
+            format!("-ojson={path}y"),
+            "-w".to_owned(),
+            format!("{beside}y"),
+        ],
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let run = report(&copy, &args);
+        assert_eq!(run.status, Some(2), "{args:?}: {}", run.err);
+    }
+    let same = fs::read(&copy).expect("a capture") == fs::read(&refused).expect("a capture");
+    assert!(same, "the capture was overwritten");
+}
+
+#[test]
+fn noncharacters_make_no_report_unreadable() {
+    if !tools::need("xmllint", "libxml2-utils") {
+        return;
+    }
+    let folder = folder();
+    let mut talk = Talk::opened("noncharacters");
+    talk.say(
+        End::Client,
+        "GET / HTTP/1.1\r\nHost: \u{fffe}\u{ffff}\r\n\r\n".as_bytes(),
+    )
+    .ack(End::Server);
+    talk.wait(500.0).fin(End::Client).ack(End::Server);
+    let path = folder.path().join("a.pcap");
+    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    let run = report(&path, &["-ojunit", "--fail-on=not-ok"]);
+    assert_eq!(run.status, Some(3));
+    let xml = file(&folder, "a.xml", run.out.as_bytes());
+    let read = Command::new("xmllint")
+        .arg("--noout")
+        .arg(xml)
+        .output()
+        .expect("xmllint");
+    assert!(
+        read.status.success(),
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+}
+
+#[test]
+fn a_signal_ends_standard_input_and_the_report_comes() {
+    let mut child = program()
+        .args(["report", "-", "-o", "json", "--live"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let bytes = fs::read(capture(TUTORIAL)).expect("a capture");
+    // It ends inside a packet: as far as a writer with a buffer has got.
+    std::io::Write::write_all(&mut stdin, &bytes[..bytes.len() - 20]).expect("a pipe");
+    let mut stderr = std::io::BufReader::new(child.stderr.take().expect("stderr"));
+    let mut line = String::new();
+    while !line.contains("client-gave-up") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut stderr, &mut line).expect("a line") > 0);
+    }
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(killed.expect("kill").success());
+    let output = child.wait_with_output().expect("the program");
+    drop(stdin);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{rest}");
+    let document = json(&String::from_utf8(output.stdout).expect("text"));
+    assert_eq!(document["capture"]["frames"], 69);
+    assert_eq!(document["capture"]["complete"], true);
+}
