@@ -150,7 +150,12 @@ impl Runner {
         let workflow = fs::read_to_string(format!("{RECIPE}/github-workflow.yaml"))?;
         let workflow: Value = serde_saphyr::from_str(&workflow)?;
         let job = &workflow["jobs"]["report"];
-        for name in job["env"].as_object().into_iter().flatten().map(|set| set.0) {
+        for name in job["env"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|set| set.0)
+        {
             if !self.environment.contains_key(name) {
                 return Err(format!("the workflow sets {name}, this test does not").into());
             }
@@ -279,12 +284,7 @@ fn workflow_passes(lab: &Lab) -> Checked {
 // ---- the Job ----
 
 /// Applies both manifests by way of kustomize, and waits for the end of the Job; returns its condition.
-fn job(
-    lab: &Lab,
-    namespace: &Namespace<'_>,
-    image: &str,
-    timeout: &str,
-) -> Result<String, Failed> {
+fn job(lab: &Lab, namespace: &Namespace<'_>, image: &str, timeout: &str) -> Result<String, Failed> {
     let folder = folder()?;
     let reproduction = fs::read_to_string(format!("{RECIPE}/reproduction.yaml"))?;
     let timeout = format!("timeout: {timeout}");
