@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes static binaries of several platforms as one OCI archive: the same bytes for the same input, whatever the machine.
 
-    oci.py --name NAME --version VERSION OUT.tar linux/amd64=BINARY [linux/arm64=BINARY]
+    oci.py [--program PROGRAM] --name NAME --version VERSION OUT.tar linux/amd64=BINARY [linux/arm64=BINARY]
 
 The archive is a tarred OCI image layout (image-spec 1.0): an index of the platforms, and for each of them a manifest, a
 configuration and one layer that holds one file. SOURCE_DATE_EPOCH, seconds since 1970, is every time in it (default 0).
@@ -19,7 +19,13 @@ import sys
 import tarfile
 import time
 
-PROGRAM = "meshsniff-agent"
+# What an image runs, as in the Dockerfile, and the licences of what is linked into it.
+PROGRAMS = {
+    # The agent, libpcap, glibc.
+    "meshsniff-agent": ({"User": "0:0", "Cmd": ["hold"]}, "(Apache-2.0 OR MIT) AND BSD-3-Clause AND LGPL-2.1-or-later"),
+    # The plugin, ring, glibc. Nothing in it takes root.
+    "kubectl-meshsniff": ({"User": "65532:65532"}, "(Apache-2.0 OR MIT) AND ISC AND LGPL-2.1-or-later"),
+}
 # e_machine of the ELF header.
 MACHINES = {"amd64": 62, "arm64": 183}
 PT_INTERP = 3
@@ -94,18 +100,17 @@ class Layout:
         return {"mediaType": media_type, "digest": "sha256:" + digest, "size": len(content), **more}
 
 
-def add_image(layout, architecture, binary, labels, epoch):
+def add_image(layout, program, architecture, binary, labels, epoch):
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
-    layer = tar({PROGRAM: (0o755, binary)}, epoch)
+    layer = tar({program: (0o755, binary)}, epoch)
     packed = zipped(layer)
     config = {
         "architecture": architecture,
         "os": "linux",
         "created": created,
-        # As at the end of the Dockerfile.
-        "config": {"User": "0:0", "Entrypoint": ["/" + PROGRAM], "Cmd": ["hold"], "WorkingDir": "/", "Labels": labels},
+        "config": {**PROGRAMS[program][0], "Entrypoint": ["/" + program], "WorkingDir": "/", "Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
-        "history": [{"created": created, "created_by": f"COPY {PROGRAM} /"}],
+        "history": [{"created": created, "created_by": f"COPY {program} /"}],
     }
     manifest = {
         "schemaVersion": 2,
@@ -119,6 +124,7 @@ def add_image(layout, architecture, binary, labels, epoch):
 
 def main():
     parser = argparse.ArgumentParser(description="Writes static binaries as one multi-platform OCI archive.")
+    parser.add_argument("--program", choices=PROGRAMS, default="meshsniff-agent")
     parser.add_argument("--name", required=True, help="what the image is called once it is imported, with its tag")
     parser.add_argument("--version", required=True, help="for the label org.opencontainers.image.version")
     parser.add_argument("out", metavar="OUT.tar")
@@ -128,10 +134,9 @@ def main():
 
     name = full_reference(options.name)
     labels = {
-        "org.opencontainers.image.title": PROGRAM,
+        "org.opencontainers.image.title": options.program,
         "org.opencontainers.image.version": options.version,
-        # The agent, libpcap, glibc.
-        "org.opencontainers.image.licenses": "(Apache-2.0 OR MIT) AND BSD-3-Clause AND LGPL-2.1-or-later",
+        "org.opencontainers.image.licenses": PROGRAMS[options.program][1],
     }
     layout, manifests = Layout(), []
     for item in sorted(options.binaries):
@@ -143,7 +148,7 @@ def main():
             binary = file.read()
         if complaint := complaint_about(binary, architecture):
             sys.exit(f"oci.py: {path} does not go into a {platform} image: {complaint}")
-        descriptor, packed = add_image(layout, architecture, binary, labels, epoch)
+        descriptor, packed = add_image(layout, options.program, architecture, binary, labels, epoch)
         manifests.append(descriptor)
         print(f"{platform}: {len(binary)} bytes, layer {packed} bytes", file=sys.stderr)
 

@@ -81,7 +81,8 @@ pub(super) struct SchemaArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit status: 0 the report was made and every assertion passed, 1 an error (also when a file could be read \
-only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed."
+only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed. The file that MESHSNIFF_REASON_FILE names gets the errors and the assertions that failed, \
+too: in a pod, /dev/termination-log."
 )]
 pub(super) struct ReportArgs {
     /// A pod or TYPE/NAME, or capture files; - or nothing for standard input

@@ -53,11 +53,16 @@ mod wireshark;
 
 use args::{Cli, Command};
 use clap::Parser as _;
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// The exit status when an assertion failed.
 const ASSERTION_FAILED: u8 = 3;
+
+/// Names a file that gets the errors and the assertions that failed, too: a container's `/dev/termination-log`, for one. In
+/// its log they may stand anywhere, because two streams are brought together there.
+const REASON_FILE: &str = "MESHSNIFF_REASON_FILE";
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -151,6 +156,16 @@ fn say(kind: &str, sentence: &str) {
     let mut line = String::from(kind);
     crate::report::push_shown(&mut line, sentence);
     let _ = writeln!(io::stderr(), "{line}");
+    if let Some(path) = std::env::var_os(REASON_FILE).filter(|path| !path.is_empty()) {
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
+            let path = path.to_string_lossy();
+            let _ = writeln!(
+                io::stderr(),
+                "warning: {path}, which {REASON_FILE} names, cannot be written: {error}"
+            );
+        }
+    }
 }
 
 fn schema(args: &args::SchemaArgs) -> anyhow::Result<Vec<String>> {

@@ -103,17 +103,20 @@ async fn config(args: &ConnectArgs) -> anyhow::Result<Config> {
     let kubeconfig = match read {
         Ok(kubeconfig) => kubeconfig,
         Err(KubeconfigError::ReadConfig(error, path)) => {
-            // In a pod there is no kubeconfig, and none is needed.
-            if args.kubeconfig.is_none()
-                && args.context.is_none()
-                && let Ok(config) = Config::incluster()
-            {
-                return Ok(config);
+            if let Some(config) = in_cluster(args) {
+                return config;
             }
             bail!(
                 "the kubeconfig {} cannot be read ({error}): name one with --kubeconfig or in KUBECONFIG",
                 path.display()
             );
+        }
+        Err(KubeconfigError::FindPath) => {
+            return in_cluster(args).unwrap_or_else(|| {
+                Err(anyhow!(
+                    "there is no home directory to look for a kubeconfig in: name one with --kubeconfig or in KUBECONFIG"
+                ))
+            });
         }
         Err(error) => return Err(unusable(&error)),
     };
@@ -128,18 +131,30 @@ async fn config(args: &ConnectArgs) -> anyhow::Result<Config> {
         Err(KubeconfigError::LoadContext(name)) => bail!(
             "there is no context {name} in the kubeconfig: kubectl config get-contexts lists those there are"
         ),
-        Err(KubeconfigError::CurrentContextNotSet) => {
-            if args.kubeconfig.is_none()
-                && let Ok(config) = Config::incluster()
-            {
-                return Ok(config);
-            }
+        Err(KubeconfigError::CurrentContextNotSet) => in_cluster(args).unwrap_or_else(|| {
             Err(anyhow!(
                 "the kubeconfig names no current context: choose one with --context or kubectl config use-context"
             ))
-        }
+        }),
         Err(error) => Err(unusable(&error)),
     }
+}
+
+/// In a pod there is no kubeconfig, and none is needed. `None`: this is no pod, or something of a kubeconfig was named.
+fn in_cluster(args: &ConnectArgs) -> Option<anyhow::Result<Config>> {
+    if args.kubeconfig.is_some()
+        || args.context.is_some()
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_none()
+    {
+        return None;
+    }
+    let config = Config::incluster().map_err(|error| {
+        anyhow!(
+            "in this pod there is neither a kubeconfig nor a service account that can be used ({error}): name one in the pod's \
+             serviceAccountName, and leave automountServiceAccountToken on"
+        )
+    });
+    Some(config)
 }
 
 fn unusable(error: &KubeconfigError) -> anyhow::Error {

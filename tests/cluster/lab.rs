@@ -54,6 +54,10 @@ impl Lab {
         self.node.is_some()
     }
 
+    pub(crate) fn kubectl_program(&self) -> &Path {
+        &self.kubectl
+    }
+
     pub(crate) fn kubectl_command(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
         command.arg("--kubeconfig").arg(&self.kubeconfig);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `captures` | what works: modes, targets, formats, rights |
 //! | `faults` | the table of what goes wrong, and that nothing is left behind after it |
+//! | `recipe` | the files of `manifests/ci`, as they stand |
 //! | `lab` | the cluster, namespaces, traffic, what is left in it |
 //! | `plugin` | the program under test |
 //! | `node` | a Kubernetes on this machine (scripts) |
@@ -26,6 +27,7 @@ mod captures;
 mod faults;
 mod lab;
 mod plugin;
+mod recipe;
 
 use lab::Lab;
 use libtest_mimic::{Arguments, Trial};
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let lab = Arc::new(lab);
     let (mut quiet, disturbing) = faults::trials(&lab);
     quiet.extend(captures::trials(&lab));
+    quiet.extend(recipe::trials(&lab));
     arguments.test_threads.get_or_insert(AT_ONCE);
     let first = libtest_mimic::run(&arguments, quiet);
     // What restarts a kubelet is nobody's neighbour.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Takes the agent out of an OCI archive, checking on the way that the archive is what images/README.md says.
+"""Takes the program out of an OCI archive, checking on the way that the archive is what images/README.md says.
 
-    unpack.py ARCHIVE.tar DIRECTORY
+    unpack.py ARCHIVE.tar DIRECTORY [meshsniff-agent|kubectl-meshsniff]
 
 Writes DIRECTORY/linux/amd64 and so on, and prints a line to each: platform, bytes of the compressed layer. It shares no
 code with images/oci.py, which wrote the archive. Ends with a sentence at the first thing that is not as it should be.
@@ -21,8 +21,14 @@ def check(right, what):
         sys.exit(f"unpack.py: {what}")
 
 
+# What it is started with, and as whom.
+STARTS = {"meshsniff-agent": (["hold"], "0:0"), "kubectl-meshsniff": (None, "65532:65532")}
+
+
 def main():
-    check(len(sys.argv) == 3, "usage: unpack.py ARCHIVE.tar DIRECTORY")
+    program = (sys.argv[3:] or ["meshsniff-agent"])[0]
+    check(len(sys.argv) in (3, 4) and program in STARTS, "usage: unpack.py ARCHIVE.tar DIRECTORY [PROGRAM]")
+    command, user = STARTS[program]
     with tarfile.open(sys.argv[1], "r:") as archive:
         entries = archive.getmembers()
         files = {entry.name: archive.extractfile(entry).read() for entry in entries if entry.isfile()}
@@ -51,8 +57,8 @@ def main():
         config = json.loads(blob(manifest["config"]))
         check(f"{config['os']}/{config['architecture']}" == platform, f"{platform}: the configuration is of another platform")
         run = config["config"]
-        check((run["Entrypoint"], run["Cmd"]) == (["/meshsniff-agent"], ["hold"]), f"{platform}: it does not run hold")
-        check(run["User"] == "0:0", f"{platform}: it does not run as 0:0")
+        check((run["Entrypoint"], run.get("Cmd")) == (["/" + program], command), f"{platform}: it does not run {program}")
+        check(run["User"] == user, f"{platform}: it does not run as {user}")
         check(len(manifest["layers"]) == 1, f"{platform}: it has more than one layer")
         packed = blob(manifest["layers"][0])
         check(packed[3] == 0 and packed[4:8] == bytes(4), f"{platform}: the gzip header holds a name or a time")
@@ -60,7 +66,7 @@ def main():
         check(config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(layer).hexdigest()], f"{platform}: wrong diff_id")
         with tarfile.open(fileobj=io.BytesIO(layer)) as content:
             members = content.getmembers()
-            check([m.name for m in members] == ["meshsniff-agent"], f"{platform}: the layer holds more than the agent")
+            check([m.name for m in members] == [program], f"{platform}: the layer holds more than {program}")
             check((members[0].mode, members[0].uid, members[0].gid) == (0o755, 0, 0), f"{platform}: mode or owner is wrong")
             binary = content.extractfile(members[0]).read()
         path = pathlib.Path(sys.argv[2], platform)

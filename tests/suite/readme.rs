@@ -1,4 +1,4 @@
-//! The README shows what the program prints.
+//! The README shows what the program prints, and the manifests name its version.
 
 use std::fs;
 use std::path::Path;
@@ -50,4 +50,12 @@ fn the_comparison_is_what_is_printed() {
         readme.contains(printed.trim_end()),
         "the README shows something else than:\n{printed}"
     );
+}
+
+#[test]
+fn the_job_for_ci_runs_this_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let job = fs::read_to_string(root.join("manifests/ci/job.yaml")).expect("the Job");
+    let image = format!("image: kubectl-meshsniff:{}\n", env!("CARGO_PKG_VERSION"));
+    assert!(job.contains(&image), "it does not say {image}");
 }

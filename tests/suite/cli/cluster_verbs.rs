@@ -110,3 +110,30 @@ fn kubectl_gets_candidates_and_a_directive() {
     assert!(complete(&["--help"]).contains("--help\t"));
     assert!(complete(&[]).contains("report\t"));
 }
+
+#[test]
+fn without_a_cluster_the_next_step_is_named() {
+    let report = |variables: &[(&str, &str)]| {
+        let mut command = super::program();
+        command
+            .env_remove("KUBECONFIG")
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .env("HOME", "/nonexistent")
+            .envs(variables.iter().copied())
+            .args(["report", "deploy/catalog"]);
+        super::Run::from(command.output().expect("the program"))
+    };
+    let run = report(&[]);
+    assert_eq!((run.status, run.out.as_str()), (Some(1), ""));
+    assert!(run.err.contains("--kubeconfig"), "{}", run.err);
+    // In a pod that has no service account's token. (These tests may themselves run in one that has.)
+    if !std::path::Path::new("/var/run/secrets/kubernetes.io/serviceaccount").exists() {
+        let pod = [
+            ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+            ("KUBERNETES_SERVICE_PORT", "1"),
+        ];
+        let run = report(&pod);
+        assert_eq!((run.status, run.out.as_str()), (Some(1), ""));
+        assert!(run.err.contains("serviceAccountName"), "{}", run.err);
+    }
+}

@@ -45,6 +45,27 @@ fn hostile_report(folder: &TempDir, args: &[&str]) -> Run {
     command.output().expect("the program").into()
 }
 
+/// Which of two streams ends a pod's log is chance: the reason has a file of its own.
+#[test]
+fn the_reason_goes_to_a_file_as_well() {
+    let folder = folder();
+    let reason = folder.path().join("termination-log");
+    fs::write(&reason, "").expect("a file");
+    let mut command = program();
+    command
+        .arg("report")
+        .arg(capture(TUTORIAL))
+        .args(["--fail-on", "client-gave-up"])
+        .env("MESHSNIFF_REASON_FILE", &reason);
+    let run = Run::from(command.output().expect("the program"));
+    assert_eq!(run.status, Some(3));
+    assert_eq!(fs::read_to_string(&reason).expect("the reason"), run.err);
+    command.env("MESHSNIFF_REASON_FILE", folder.path());
+    let run = Run::from(command.output().expect("the program"));
+    assert_eq!(run.status, Some(3));
+    assert!(run.err.contains("cannot be written"), "{}", run.err);
+}
+
 #[test]
 fn an_assertion_that_fails_is_status_3_and_named() {
     let run = report(&capture(TUTORIAL), &["--fail-on", "client-gave-up"]);
