@@ -104,3 +104,20 @@ fn keep_alives_and_probes_are_no_retransmissions() {
     assert!(out.contains("keep-alive\n"), "{out}");
     assert!(out.contains("2 bytes of body"), "{out}");
 }
+
+#[test]
+fn one_byte_is_no_bytes() {
+    let mut talk = Talk::opened("one-byte");
+    talk.say(End::Client, b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: ");
+    talk.uncaptured(End::Client, 1);
+    talk.say(End::Client, b"\n").ack(End::Server);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--frame", "4", "--connection"]);
+    for told in [
+        "1 byte is missing from the capture",
+        "1 byte of a message whose beginning is not in the capture",
+    ] {
+        assert!(out.contains(told), "{told}\n{out}");
+    }
+}
