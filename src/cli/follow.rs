@@ -6,7 +6,7 @@ use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input};
 use crate::conversation::{Conversation, Entry};
 use crate::exchange::{Connection, Exchange};
-use crate::packet::{Decoded, Decoder, Endpoint};
+use crate::packet::{Decoded, Decoder, Endpoint, Mark};
 use crate::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Exchanges of one connection whose gaps are shown.
@@ -83,11 +84,8 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         );
     }
     let found = args.find()?;
-    let (mut exchanges, mut entries, left_out, mut errors) = args.read(&found)?;
-    let last = last_order(&found.exchange);
+    let (mut exchanges, entries, left_out, mut errors) = args.read(&found)?;
     if !args.connection {
-        let first = found.exchange.events.request_start.order;
-        entries.retain(|entry| (first..=last).contains(&entry.mark.order));
         exchanges.retain(|one| one.id == found.exchange.id);
     }
     let mut out = String::new();
@@ -99,6 +97,7 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     let options = ConversationOptions {
         colour: colour(args.color),
         secret,
+        unread: args.show_secrets,
         acks: args.acks,
     };
     conversation(&mut out, &options, found.origin, &exchanges, &entries);
@@ -120,11 +119,14 @@ struct Found {
     exchange: Exchange,
     /// The time of the capture's first frame.
     origin: Timestamp,
+    /// Orders of the frames to show.
+    wanted: RangeInclusive<u64>,
 }
 
-fn last_order(exchange: &Exchange) -> u64 {
+/// The frames of an exchange that tell something.
+fn marks(exchange: &Exchange) -> impl Iterator<Item = Mark> + '_ {
     let events = &exchange.events;
-    [
+    let single = [
         Some(events.request_start),
         events.request_end,
         events.request_acked.map(|(mark, _)| mark),
@@ -138,10 +140,48 @@ fn last_order(exchange: &Exchange) -> u64 {
         events.late_response,
     ]
     .into_iter()
-    .flatten()
-    .map(|mark| mark.order)
-    .max()
-    .unwrap_or(0)
+    .flatten();
+    single.chain(events.interim.iter().map(|(mark, _)| *mark))
+}
+
+fn last_order(exchange: &Exchange) -> u64 {
+    marks(exchange).map(|mark| mark.order).max().unwrap_or(0)
+}
+
+/// How surely a frame that `from_client` sent, or its server, is part of an exchange on its connection; 0: not at all.
+fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
+    let events = &exchange.events;
+    let is = |mark: Option<Mark>| mark.is_some_and(|mark| mark.frame.number() == frame);
+    let within = |from: Option<Mark>, to: Option<Mark>| {
+        from.is_some_and(|from| from.frame.number() <= frame)
+            && to.is_some_and(|to| frame <= to.frame.number())
+    };
+    let start = Some(events.request_start);
+    let own = [
+        start,
+        events.request_end,
+        events.response_start,
+        events.response_end,
+        events.late_response,
+    ];
+    let mut findings = exchange.findings.iter().flat_map(|finding| &finding.frames);
+    let spoken = if from_client {
+        within(start, events.request_end)
+    } else {
+        within(events.response_start, events.response_end)
+    };
+    if own.into_iter().any(is) {
+        4
+    } else if marks(exchange).any(|mark| is(Some(mark))) || findings.any(|mark| is(Some(*mark))) {
+        3
+    } else if spoken {
+        2
+    } else {
+        let end = events
+            .response_end
+            .or(marks(exchange).max_by_key(|mark| mark.order));
+        u8::from(within(start, end))
+    }
 }
 
 impl FollowArgs {
@@ -159,7 +199,9 @@ impl FollowArgs {
             args: self,
             ends: None,
             found: None,
+            fitting: None,
             by_ends: HashMap::new(),
+            begins: Vec::new(),
             exchanges: 0,
             not_good: 0,
             ambiguous: false,
@@ -186,6 +228,7 @@ impl FollowArgs {
             1 => "its only exchange has the number 0".to_owned(),
             _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
         };
+        let begins = std::mem::take(&mut finder.begins);
         let exchange = finder.chosen().with_context(|| match (self.exchange, self.frame, &self.request_id) {
             (Some(number), ..) => format!("{name} has no exchange {number}: {there_are}"),
             (_, Some(frame), _) if frame > frames => {
@@ -201,7 +244,16 @@ impl FollowArgs {
                 "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl meshsniff report --all shows them)"
             ),
         })?;
-        Ok(Found { exchange, origin })
+        let wanted = if self.connection {
+            connection_range(&exchange, &begins)
+        } else {
+            exchange.events.request_start.order..=last_order(&exchange)
+        };
+        Ok(Found {
+            exchange,
+            origin,
+            wanted,
+        })
     }
 
     /// The exchanges on its connection, what was said there, how much of that was too much, and what could not be read.
@@ -211,12 +263,14 @@ impl FollowArgs {
         let exchange = &found.exchange;
         let mut on_it = OnConnection {
             id: exchange.connection,
-            ends: (exchange.client, exchange.server),
             exchanges: Vec::new(),
-            first: 0,
-            begins: Vec::new(),
         };
-        let mut followed = Conversation::new(exchange.client, exchange.server, self.body as usize);
+        let mut followed = Conversation::new(
+            exchange.client,
+            exchange.server,
+            self.body as usize,
+            found.wanted.clone(),
+        );
         let mut errors = Vec::new();
         let mut order = 0;
         while let Some(next) = reader.next() {
@@ -230,17 +284,30 @@ impl FollowArgs {
             }
         }
         analyzer.finish(&mut on_it);
-        let (mut entries, left_out) = followed.finish();
-        // The same addresses and ports may have had other connections before and after.
-        let next = on_it
-            .begins
-            .into_iter()
-            .filter(|begin| *begin > on_it.first)
-            .min();
-        let range = on_it.first..next.unwrap_or(u64::MAX);
-        entries.retain(|entry| range.contains(&entry.mark.order));
+        let (entries, left_out) = followed.finish();
         Ok((on_it.exchanges, entries, left_out, errors))
     }
+}
+
+/// Orders of the frames of an exchange's connection: the same addresses and ports may have had others before and after.
+fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64> {
+    let its = begins.iter().find(|begin| begin.id == exchange.connection);
+    let first = its.map_or(0, |begin| begin.order);
+    let (client, server) = (exchange.client, exchange.server);
+    let next = begins
+        .iter()
+        .filter(|begin| begin.order > first)
+        .filter(|begin| [(client, server), (server, client)].contains(&begin.ends))
+        .map(|begin| begin.order)
+        .min();
+    first..=next.map_or(u64::MAX, |next| next - 1)
+}
+
+/// Where a connection begins.
+struct Begin {
+    id: u64,
+    order: u64,
+    ends: (Endpoint, Endpoint),
 }
 
 /// Looks for the exchange.
@@ -249,8 +316,12 @@ struct Finder<'a> {
     /// The ends of the frame that was named.
     ends: Option<(Endpoint, Endpoint)>,
     found: Option<(Exchange, bool)>,
+    /// The first exchange of those that the frame fits best into, and how well it does.
+    fitting: Option<(u8, Exchange)>,
     /// The last exchange of each connection that began before the frame.
     by_ends: HashMap<(Endpoint, Endpoint), Exchange>,
+    /// Of all connections, if one is to be shown.
+    begins: Vec<Begin>,
     exchanges: u64,
     not_good: u64,
     /// Several request ids begin as the one that was named.
@@ -260,6 +331,9 @@ struct Finder<'a> {
 impl Finder<'_> {
     fn chosen(mut self) -> Option<Exchange> {
         if self.args.frame.is_some() {
+            if let Some((_, exchange)) = self.fitting {
+                return Some(exchange);
+            }
             let (src, dst) = self.ends?;
             let found = self.by_ends.remove(&(src, dst));
             return found.or_else(|| self.by_ends.remove(&(dst, src)));
@@ -279,6 +353,14 @@ impl Sink for Finder<'_> {
         let args = self.args;
         if let Some(frame) = args.frame {
             let ends = (exchange.client, exchange.server);
+            if let Some((src, dst)) = self.ends
+                && [(src, dst), (dst, src)].contains(&ends)
+            {
+                let fit = fit(exchange, frame, src == ends.0);
+                if fit > self.fitting.as_ref().map_or(0, |(best, _)| *best) {
+                    self.fitting = Some((fit, exchange.clone()));
+                }
+            }
             let before = exchange.events.request_start.frame.number() <= frame;
             if before && (self.by_ends.len() < MOST_CONNECTIONS || self.by_ends.contains_key(&ends))
             {
@@ -311,17 +393,21 @@ impl Sink for Finder<'_> {
         }
     }
 
-    fn connection(&mut self, _connection: &Connection) {}
+    fn connection(&mut self, connection: &Connection) {
+        if self.args.connection && self.begins.len() < MOST_CONNECTIONS {
+            self.begins.push(Begin {
+                id: connection.id,
+                order: connection.first.order,
+                ends: (connection.client, connection.server),
+            });
+        }
+    }
 }
 
 /// The exchanges of one connection.
 struct OnConnection {
     id: u64,
     exchanges: Vec<Exchange>,
-    ends: (Endpoint, Endpoint),
-    first: u64,
-    /// Where connections of the same ends begin.
-    begins: Vec<u64>,
 }
 
 impl Sink for OnConnection {
@@ -331,14 +417,5 @@ impl Sink for OnConnection {
         }
     }
 
-    fn connection(&mut self, connection: &Connection) {
-        if connection.id == self.id {
-            self.first = connection.first.order;
-        }
-        if (connection.client, connection.server) == self.ends
-            && self.begins.len() < MOST_CONNECTIONS
-        {
-            self.begins.push(connection.first.order);
-        }
-    }
+    fn connection(&mut self, _connection: &Connection) {}
 }

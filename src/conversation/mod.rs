@@ -7,8 +7,8 @@ mod direction;
 
 use crate::exchange::Side;
 use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark, Segment};
-use direction::Direction;
-use std::collections::VecDeque;
+use direction::{Direction, Pending};
+use std::ops::RangeInclusive;
 
 /// Entries that are kept: far more than a person reads.
 const MOST_ENTRIES: usize = 100_000;
@@ -35,6 +35,8 @@ pub enum What {
         line: Vec<u8>,
         /// Whether it begins a message.
         first: bool,
+        /// Of a line that goes on with a field's value: that field's name.
+        folds: Option<Vec<u8>>,
         /// Whether the rest of the head is not in the capture.
         cut: bool,
     },
@@ -49,19 +51,36 @@ pub enum What {
         /// Whether it came to its end.
         whole: bool,
     },
-    /// Bytes that are no HTTP/1, or come after a switch to another protocol.
+    /// Bytes that are not read as HTTP/1.
     Other {
         /// How many.
         size: u64,
         /// Their beginning, as much as was asked for.
         begin: Vec<u8>,
+        /// Why not.
+        why: Unread,
     },
     /// Bytes that the other side acknowledged and the capture does not have.
     Missing(u64),
     /// Bytes that were sent before.
     Again(u64),
+    /// The byte before the next one once more, or a guess at it: a keep-alive.
+    KeepAlive,
+    /// The next byte, to a side that had no room for it.
+    Probe,
     /// A segment without data, by its flags.
     Control(Flags),
+}
+
+/// Why bytes are not read as HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// They are none.
+    NoHttp,
+    /// They belong to a message whose beginning is not in the capture.
+    Headless,
+    /// They come after a switch to another protocol.
+    Switched,
 }
 
 /// A connection being followed.
@@ -70,6 +89,8 @@ pub struct Conversation {
     server: Endpoint,
     decoder: Decoder,
     sides: Sides,
+    /// Orders of the entries that are wanted.
+    wanted: RangeInclusive<u64>,
     entries: Vec<Entry>,
     left_out: u64,
 }
@@ -77,21 +98,29 @@ pub struct Conversation {
 /// Both directions.
 struct Sides {
     directions: [Direction; 2],
-    /// Methods of requests whose responses have not come.
-    methods: VecDeque<String>,
+    /// What each announced last.
+    windows: [Option<u16>; 2],
+    pending: Pending,
     /// Bytes of each body that are kept.
     body: usize,
 }
 
 impl Conversation {
-    /// Follows the connection of `client` and `server`. `body`: bytes of each body that are kept.
+    /// Follows the connection of `client` and `server`. `body`: bytes of each body that are kept. `wanted`: the orders of the
+    /// frames whose entries are.
     #[must_use]
-    pub fn new(client: Endpoint, server: Endpoint, body: usize) -> Self {
+    pub fn new(
+        client: Endpoint,
+        server: Endpoint,
+        body: usize,
+        wanted: RangeInclusive<u64>,
+    ) -> Self {
         Self {
             client,
             server,
             decoder: Decoder::default(),
             sides: Sides::new(body),
+            wanted,
             entries: Vec::new(),
             left_out: 0,
         }
@@ -130,7 +159,8 @@ impl Conversation {
         (self.entries, self.left_out)
     }
 
-    fn push(&mut self, entries: Vec<Entry>) {
+    fn push(&mut self, mut entries: Vec<Entry>) {
+        entries.retain(|entry| self.wanted.contains(&entry.mark.order));
         let room = MOST_ENTRIES.saturating_sub(self.entries.len());
         self.left_out += entries.len().saturating_sub(room) as u64;
         self.entries.extend(entries.into_iter().take(room));
@@ -148,14 +178,15 @@ impl Sides {
     fn new(body: usize) -> Self {
         Self {
             directions: [Side::Client, Side::Server].map(|from| Direction::new(from, body)),
-            methods: VecDeque::new(),
+            windows: [None; 2],
+            pending: Pending::default(),
             body,
         }
     }
 
     fn end(&mut self, entries: &mut Vec<Entry>) {
         for direction in &mut self.directions {
-            direction.end(entries);
+            direction.end(&mut self.pending, entries);
         }
     }
 
@@ -173,17 +204,29 @@ impl Sides {
         }
         let Self {
             directions,
-            methods,
+            windows,
+            pending,
             ..
         } = self;
+        if directions[index(from)].is_second_sighting(segment, mark.time) {
+            return;
+        }
         if let Some(ack) = segment.ack {
             let other = &mut directions[index(from.other())];
-            other.acknowledged(ack, mark, methods, entries);
+            if segment.flags.has(Flags::SYN) {
+                other.start(ack, true);
+            }
+            other.acknowledged(ack, mark, pending, entries);
         }
+        if !segment.flags.any(Flags::SYN.with(Flags::RST)) {
+            windows[index(from)] = Some(segment.window);
+        }
+        pending.heard = directions[index(Side::Client)].acked();
         let direction = &mut directions[index(from)];
-        direction.segment(segment, mark, methods, entries);
+        let seen = (mark, windows[index(from.other())]);
+        direction.segment(segment, seen, pending, entries);
         if direction.held_bytes() > MOST_HELD {
-            direction.give_up(mark, methods, entries);
+            direction.give_up(mark, pending, entries);
         }
         let control = segment
             .flags
@@ -207,6 +250,9 @@ mod tests {
     struct Wire {
         conversation: Conversation,
         frames: u64,
+        window: u16,
+        /// The interface of the next packet.
+        taps: u32,
     }
 
     const CLIENT: Endpoint = Endpoint::v4([10, 0, 0, 1], 1024);
@@ -215,8 +261,10 @@ mod tests {
     impl Wire {
         fn new(body: usize) -> Self {
             Self {
-                conversation: Conversation::new(CLIENT, SERVER, body),
+                conversation: Conversation::new(CLIENT, SERVER, body, 0..=u64::MAX),
                 frames: 0,
+                window: 0xffff,
+                taps: 0,
             }
         }
 
@@ -238,13 +286,15 @@ mod tests {
             }
             packet.extend(seq.to_be_bytes());
             packet.extend(ack.to_be_bytes());
-            packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+            packet.extend([0x50, flags]);
+            packet.extend(self.window.to_be_bytes());
+            packet.extend([0; 4]);
             packet.extend(data);
             self.frames += 1;
             let frame = Frame {
                 id: FrameId::new(0, self.frames),
-                time: Timestamp::default().plus(Span::from_millis(self.frames as i64)),
-                interface: 0,
+                time: Timestamp::default().plus(Span::from_micros(self.frames as i64 * 100)),
+                interface: self.taps,
                 link: LinkType::from_number(101).unwrap(),
                 wire_len: packet.len() as u32,
                 data: &packet,
@@ -267,11 +317,13 @@ mod tests {
                     } => {
                         format!("body {size} {:?} {whole}", String::from_utf8_lossy(begin))
                     }
-                    What::Other { size, begin } => {
+                    What::Other { size, begin, .. } => {
                         format!("other {size} {:?}", String::from_utf8_lossy(begin))
                     }
                     What::Missing(size) => format!("missing {size}"),
                     What::Again(size) => format!("again {size}"),
+                    What::KeepAlive => "keep-alive".to_owned(),
+                    What::Probe => "probe".to_owned(),
                     What::Control(flags) => format!("flags {:02x}", flags.bits()),
                 };
                 let arrow = if entry.from == Side::Client { '>' } else { '<' };
@@ -382,5 +434,112 @@ mod tests {
             said.contains(&"3 < HTTP/1.1 408 Late".to_owned()),
             "{said:#?}"
         );
+    }
+
+    #[test]
+    fn what_follows_a_hole_is_counted_and_the_next_message_is_told() {
+        let mut wire = Wire::new(0);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(
+            true,
+            101,
+            501,
+            0x18,
+            b"GET /a HTTP/1.1\r\nHost: a\r\nCookie: ",
+        );
+        // Ten bytes are missing.
+        wire.send(true, 145, 501, 0x18, b"secret\r\nx: y\r\n\r\n");
+        wire.send(true, 161, 501, 0x18, b"GET /b HTTP/1.1\r\n\r\n");
+        wire.send(false, 501, 180, 0x10, b"");
+        let said = wire.said();
+        let said: Vec<&str> = said
+            .iter()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .filter(|line| !line.contains("flags"))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "> GET /a HTTP/1.1",
+                "> Host: a",
+                "> Cookie:  (cut)",
+                "> other 16 \"\"",
+                "> GET /b HTTP/1.1",
+                "> ",
+                "> missing 10",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_capture_that_begins_inside_a_body() {
+        let mut wire = Wire::new(0);
+        wire.send(false, 501, 101, 0x18, b"rest\nAuthorization: x\r\n\r\n");
+        // An answer to what was asked before: the server has not got the HEAD yet.
+        wire.send(true, 101, 526, 0x18, b"HEAD / HTTP/1.1\r\n\r\n");
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+        wire.send(false, 526, 101, 0x18, ok);
+        wire.send(false, 564, 101, 0x18, b"abc");
+        wire.send(false, 567, 120, 0x18, ok);
+        wire.send(false, 605, 120, 0x18, b"HTTP/1.1 408 Late\r\n\r\n");
+        let said = wire.said();
+        assert_eq!(said[0], "1 < other 25 \"\"");
+        let has = |line: &str| said.iter().any(|said| said == line);
+        assert!(has("4 < body 3 \"\" true"), "{said:#?}");
+        assert!(has("5 < HTTP/1.1 200 OK"), "{said:#?}");
+        assert!(has("6 < HTTP/1.1 408 Late"), "{said:#?}");
+    }
+
+    #[test]
+    fn no_retransmission_without_one() {
+        let mut wire = Wire::new(0);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(false, 500, 101, 0x12, b"");
+        wire.send(true, 101, 501, 0x18, b"GET / HTTP/1.1\r\n\r\n");
+        // The same packet on another interface, a keep-alive, and a probe of a closed window.
+        wire.taps = 1;
+        wire.send(true, 101, 501, 0x18, b"GET / HTTP/1.1\r\n\r\n");
+        wire.taps = 0;
+        wire.send(true, 118, 501, 0x10, b"\0");
+        wire.window = 0;
+        wire.send(false, 501, 119, 0x10, b"");
+        wire.window = 0xffff;
+        wire.send(true, 119, 501, 0x10, b"G");
+        wire.send(true, 119, 501, 0x10, b"G");
+        wire.send(false, 501, 120, 0x10, b"");
+        wire.send(true, 120, 501, 0x18, b"ET /b HTTP/1.1\r\n\r\n");
+        let said = wire.said();
+        assert!(!said.iter().any(|line| line.contains("again")), "{said:#?}");
+        for line in ["5 > keep-alive", "7 > probe", "8 > probe"] {
+            assert!(said.iter().any(|said| said == line), "{said:#?}");
+        }
+        assert!(
+            said.iter().any(|line| line.ends_with("> GET /b HTTP/1.1")),
+            "{said:#?}"
+        );
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_kept() {
+        let mut wire = Wire::new(0);
+        wire.conversation = Conversation::new(CLIENT, SERVER, 0, 2..=2);
+        for (at, path) in (0..).zip(["a", "b", "c"]) {
+            let request = format!("GET /{path} HTTP/1.1\r\n\r\n");
+            wire.send(true, 101 + at * 19, 501, 0x18, request.as_bytes());
+        }
+        assert_eq!(wire.said(), ["2 > GET /b HTTP/1.1", "2 > "]);
+    }
+
+    #[test]
+    fn a_folded_line_names_its_field() {
+        let mut wire = Wire::new(0);
+        wire.send(true, 101, 501, 0x18, b"GET / HTTP/1.1\r\nCookie: a\r\n\tb");
+        let (entries, _) = wire.conversation.finish();
+        let folds = entries.iter().map(|entry| match &entry.what {
+            What::Line { folds, .. } => folds.clone(),
+            _ => None,
+        });
+        let folds: Vec<_> = folds.collect();
+        assert_eq!(folds, [None, None, Some(b"Cookie".to_vec())]);
     }
 }

@@ -7,6 +7,7 @@
 //! | `bad_input` | what cannot be read, or only in part |
 //! | `cluster_verbs` | commands for clusters, as far as they need none |
 //! | `compare` | two captures or reports against each other |
+//! | `following` | `follow`: what it masks, which exchange a frame is part of |
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `live_view` | `report --live` |
 //! | `usage` | wrong usage, help, and what options do |
@@ -15,6 +16,7 @@
 mod bad_input;
 mod cluster_verbs;
 mod compare;
+mod following;
 mod for_ci;
 mod live_view;
 mod pipes;

@@ -12,7 +12,7 @@ use super::super::wireshark::{self, Numbering};
 use super::super::{explain, number, wire};
 use super::paint::{Ink, Paint, blanks, columns, right, wrapped};
 use super::timeline;
-use crate::conversation::{Entry, What};
+use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
 use crate::packet::{Flags, Mark};
 use crate::time::Timestamp;
@@ -50,6 +50,8 @@ pub struct ConversationOptions {
     pub colour: bool,
     /// Fields whose values are masked, in lower case.
     pub secret: Vec<String>,
+    /// Whether the beginning of bytes that were not read is shown: what is in them nobody can mask.
+    pub unread: bool,
     /// Whether segments without data are all shown, rather than those that tell something.
     pub acks: bool,
 }
@@ -186,8 +188,17 @@ fn lines(
 ) -> Vec<(String, Option<Ink>)> {
     let mut text = String::new();
     match &entry.what {
-        What::Line { line, first, cut } => {
-            push_line(&mut text, line, *first, &options.secret);
+        What::Line {
+            line,
+            first,
+            folds,
+            cut,
+        } => {
+            if *first {
+                wire::shown(&mut text, &String::from_utf8_lossy(line), LONGEST_LINE);
+            } else {
+                push_line(&mut text, line, folds.as_deref(), &options.secret);
+            }
             if *cut {
                 text.push_str(" (the rest is not in the capture)");
             }
@@ -199,12 +210,7 @@ fn lines(
             begin,
             whole,
         } => {
-            number::grouped(&mut text, *size);
-            text.push_str(if *size == 1 {
-                " byte of body"
-            } else {
-                " bytes of body"
-            });
+            push_bytes(&mut text, *size, " of body");
             if first.frame != entry.mark.frame {
                 text.push_str(", from frame ");
                 number::unsigned(&mut text, first.frame.number());
@@ -215,21 +221,33 @@ fn lines(
             }
             bytes(text, begin, *size)
         }
-        What::Other { size, begin } => {
-            number::grouped(&mut text, *size);
-            text.push_str(" bytes that are no HTTP/1");
-            bytes(text, begin, *size)
+        What::Other { size, begin, why } => {
+            let told = match (why, *size) {
+                (Unread::Headless, _) => " of a message whose beginning is not in the capture",
+                (_, 1) => " that is no HTTP/1",
+                _ => " that are no HTTP/1",
+            };
+            push_bytes(&mut text, *size, told);
+            if options.unread || *why == Unread::Switched {
+                bytes(text, begin, *size)
+            } else {
+                bytes(text, &[], *size)
+            }
         }
         What::Missing(size) => {
-            number::grouped(&mut text, *size);
-            text.push_str(" bytes are missing from the capture");
+            let told = match *size {
+                1 => " is missing from the capture",
+                _ => " are missing from the capture",
+            };
+            push_bytes(&mut text, *size, told);
             vec![(text, Some(Ink::Doubt))]
         }
         What::Again(size) => {
-            number::grouped(&mut text, *size);
-            text.push_str(" bytes again: a retransmission");
+            push_bytes(&mut text, *size, " again: a retransmission");
             vec![(text, Some(Ink::Doubt))]
         }
+        What::KeepAlive => vec![("keep-alive".to_owned(), Some(Ink::Dim))],
+        What::Probe => vec![("probe of the closed window".to_owned(), Some(Ink::Dim))],
         What::Control(flags) => {
             let (text, ink) = control(*flags, entry.from, told);
             vec![(text, ink)]
@@ -237,19 +255,34 @@ fn lines(
     }
 }
 
-fn push_line(out: &mut String, line: &[u8], first: bool, secret: &[String]) {
+fn push_bytes(out: &mut String, count: u64, told: &str) {
+    number::grouped(out, count);
+    out.push_str(if count == 1 { " byte" } else { " bytes" });
+    out.push_str(told);
+}
+
+/// A field, or the rest of the one named `folds`.
+fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[String]) {
+    let is_secret = |name: &str| {
+        let name = name.trim();
+        secret.iter().any(|one| one.eq_ignore_ascii_case(name))
+    };
     let line = String::from_utf8_lossy(line);
-    let field = line.split_once(':').filter(|_| !first);
+    if folds.is_some_and(|field| is_secret(&String::from_utf8_lossy(field))) {
+        out.push_str("  (redacted, ");
+        push_bytes(out, line.trim().len() as u64, ")");
+        return;
+    }
+    let field = line.split_once(':');
+    // Some would forgive a missing colon.
+    let field = field
+        .filter(|(name, _)| is_secret(name))
+        .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
-        Some((name, value))
-            if secret
-                .iter()
-                .any(|one| one.eq_ignore_ascii_case(name.trim())) =>
-        {
+        Some((name, value)) if is_secret(name) => {
             wire::shown(out, name, LONGEST_LINE);
             out.push_str(": (redacted, ");
-            number::unsigned(out, value.trim().len() as u64);
-            out.push_str(" bytes)");
+            push_bytes(out, value.trim().len() as u64, ")");
         }
         _ => wire::shown(out, &line, LONGEST_LINE),
     }

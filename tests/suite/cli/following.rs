@@ -1,0 +1,123 @@
+//! `follow`: nothing is shown that is to be masked, a frame belongs to its own exchange, and no packet is blamed for nothing.
+
+use super::{folder, good, run};
+use crate::talk::{self, ACK, End, Talk};
+
+/// `follow` on what was said, with these arguments.
+fn follow(talk: &Talk, args: &[&str]) -> String {
+    let folder = folder();
+    let path = folder.path().join("talk.pcap");
+    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    let path = path.to_str().expect("a path");
+    good(run(&[&["follow", path], args].concat()))
+}
+
+#[test]
+fn a_folded_value_is_masked() {
+    let mut talk = Talk::opened("folded");
+    talk.say(
+        End::Client,
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n abcdef\r\n\tghijkl\r\nX-A: seen\r\n\r\n",
+    );
+    talk.ack(End::Server).wait(1.0);
+    talk.say(
+        End::Server,
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1;\r\n mnopqr\r\nContent-Length: 0\r\n\r\n",
+    );
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--exchange", "0"]);
+    for secret in ["abcdef", "ghijkl", "mnopqr"] {
+        assert!(!out.contains(secret), "{secret}\n{out}");
+    }
+    assert!(out.contains("X-A: seen"), "{out}");
+    let out = follow(&talk, &["--exchange", "0", "--show-secrets"]);
+    assert!(out.contains(" mnopqr"), "{out}");
+}
+
+#[test]
+fn what_follows_a_hole_in_a_head_is_not_shown() {
+    let mut talk = Talk::opened("hole");
+    talk.say(End::Client, b"GET /a HTTP/1.1\r\nHost: a\r\nCookie: ");
+    talk.uncaptured(End::Client, 10);
+    talk.say(End::Client, b"abcdef\r\nX-A: b\r\n\r\n")
+        .ack(End::Server);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    talk.ack(End::Client).wait(1.0);
+    talk.say(End::Client, b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
+        .ack(End::Server);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--frame", "4", "--connection", "--body", "99"]);
+    assert!(!out.contains("abcdef"), "{out}");
+    assert!(
+        out.contains("10 bytes are missing from the capture"),
+        "{out}"
+    );
+    assert!(out.contains("GET /b HTTP/1.1\n"), "{out}");
+}
+
+#[test]
+fn a_frame_of_a_pipelined_exchange() {
+    let mut talk = Talk::opened("pipelined");
+    for path in ["a", "b"] {
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        talk.say(End::Client, request.as_bytes());
+    }
+    talk.ack(End::Server).wait(1.0);
+    talk.say(
+        End::Server,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1",
+    );
+    let first = talk.packets().len().to_string();
+    talk.say(End::Server, b"2");
+    let inside = talk.packets().len().to_string();
+    talk.say(End::Server, b"3").ack(End::Client);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let second = talk.packets().len().to_string();
+    talk.ack(End::Client);
+    for (frame, path) in [(&first, "/a"), (&inside, "/a"), (&second, "/b")] {
+        let out = follow(&talk, &["--frame", frame]);
+        let line = out.lines().next().expect("a line");
+        assert!(line.contains(path), "{frame}: {out}");
+    }
+}
+
+#[test]
+fn keep_alives_and_probes_are_no_retransmissions() {
+    let mut talk = Talk::opened("no-repeat");
+    talk.say(
+        End::Client,
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+    );
+    talk.wait(5.0).ack(End::Server);
+    let (seq, ack) = (talk.next_seq(End::Client), talk.next_seq(End::Server));
+    talk.raw(End::Client, ACK, seq.wrapping_sub(1), ack, b"\0");
+    talk.wait(5.0).window(End::Server, 0).ack(End::Server);
+    talk.raw(End::Client, ACK, seq, ack, b"x").wait(5.0);
+    talk.raw(End::Client, ACK, seq, ack, b"x").wait(5.0);
+    talk.window(End::Server, 1000).ack(End::Server);
+    talk.say(End::Client, b"xy").ack(End::Server);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--exchange", "0"]);
+    assert!(!out.contains("retransmission"), "{out}");
+    assert!(out.contains("keep-alive\n"), "{out}");
+    assert!(out.contains("2 bytes of body"), "{out}");
+}
+
+#[test]
+fn one_byte_is_no_bytes() {
+    let mut talk = Talk::opened("one-byte");
+    talk.say(End::Client, b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: ");
+    talk.uncaptured(End::Client, 1);
+    talk.say(End::Client, b"\n").ack(End::Server);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--frame", "4", "--connection"]);
+    for told in [
+        "1 byte is missing from the capture",
+        "1 byte of a message whose beginning is not in the capture",
+    ] {
+        assert!(out.contains(told), "{told}\n{out}");
+    }
+}
