@@ -78,7 +78,7 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
         to: args.output,
         comments,
     };
-    let (said, damage) = if to_stdout {
+    let written = if to_stdout {
         annotated.copy(&mut BufWriter::new(io::stdout()))?
     } else {
         annotated.write()?
@@ -86,10 +86,22 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     drop(spooled);
     // Whatever damage the copy met the analysis had met as well.
     if errors.is_empty() {
-        errors.extend(damage);
+        errors.extend(written.damage);
     }
-    writeln!(io::stderr(), "{said}")?;
+    let said = [vec![written.said], written.lacking].concat();
+    writeln!(io::stderr(), "{}", said.join("; "))?;
     Ok(errors.into())
+}
+
+/// What came of a copy.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// How many frames have comments, in a sentence.
+    said: String,
+    /// What has no comment that should have one.
+    pub(super) lacking: Vec<String>,
+    /// What of the capture could not be read.
+    damage: Option<String>,
 }
 
 /// A capture and its copy.
@@ -115,11 +127,11 @@ impl Annotated {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(super) fn write(&self) -> anyhow::Result<(String, Option<String>)> {
+    pub(super) fn write(&self) -> anyhow::Result<Written> {
         let comments = self.comments.lock();
         let none = comments.unwrap_or_else(PoisonError::into_inner).frames() == 0;
         if none && self.from == self.to {
-            return Ok((String::new(), None));
+            return Ok(Written::default());
         }
         let packed = self
             .from
@@ -137,14 +149,14 @@ impl Annotated {
         if kept.is_none() && self.from == self.to {
             bail!("{} is no file that can be annotated", self.to.display());
         }
-        let said = self.copy(&mut BufWriter::new(file))?;
-        if let (Some(damage), Some(true)) = (&said.1, self.is_in_place()) {
+        let written = self.copy(&mut BufWriter::new(file))?;
+        if let (Some(damage), Some(true)) = (&written.damage, self.is_in_place()) {
             bail!("a copy would lose what comes after: {damage}");
         }
         if let Some(kept) = kept {
             kept.done()?;
         }
-        Ok(said)
+        Ok(written)
     }
 
     /// Whether the copy takes the place of the capture.
@@ -152,7 +164,7 @@ impl Annotated {
         Some(self.from.canonicalize().ok()? == self.to.canonicalize().ok()?)
     }
 
-    fn copy(&self, out: &mut impl io::Write) -> anyhow::Result<(String, Option<String>)> {
+    fn copy(&self, out: &mut impl io::Write) -> anyhow::Result<Written> {
         use crate::capture::CopyError;
         let comments = self.comments.lock();
         let comments = comments.unwrap_or_else(PoisonError::into_inner);
@@ -164,24 +176,28 @@ impl Annotated {
         };
         out.flush()?;
         let count = copied.map_or(comments.frames() as u64, |copied| copied.commented);
-        let mut said = match count {
+        let said = match count {
             0 if comments.frames() > 0 || damage.is_some() => "no frame has a comment".to_owned(),
             0 => "no frame has a comment: every exchange went well (--all comments those, too)"
                 .to_owned(),
             1 => "1 frame has a comment".to_owned(),
             _ => format!("{count} frames have comments"),
         };
-        if comments.left_out() > 0 {
-            said = format!("{said}; {} comments found no room", comments.left_out());
-        }
-        if let Some(copied) = copied
-            && copied.not_commentable > 0
-        {
-            said = format!(
-                "{said}; {} frames are in blocks that cannot carry any",
-                copied.not_commentable
-            );
-        }
-        Ok((said, damage))
+        let no_room = comments.left_out();
+        let cannot = copied.map_or(0, |copied| copied.not_commentable);
+        let lacking = [
+            (no_room, "comments found no room: --filter-http selects"),
+            (
+                cannot,
+                "frames are in simple packet blocks, which cannot carry any: editcap makes others of them",
+            ),
+        ];
+        let lacking = lacking.into_iter().filter(|(count, _)| *count > 0);
+        let lacking = lacking.map(|(count, what)| format!("{count} {what}"));
+        Ok(Written {
+            said,
+            lacking: lacking.collect(),
+            damage,
+        })
     }
 }

@@ -117,8 +117,14 @@ pub(super) fn write(
     }?;
     let failures = reports.done()?;
     // The reports are there whatever becomes of the copy; what of the capture could not be read was said already.
-    if let Some(Err(error)) = annotated.map(|annotated| annotated.write()) {
-        errors.push(format!("{error:#}"));
+    match annotated.map(|annotated| annotated.write()) {
+        Some(Ok(written)) => {
+            for lacking in written.lacking {
+                watch::tell(&format!("warning: {lacking}"));
+            }
+        }
+        Some(Err(error)) => errors.push(format!("{error:#}")),
+        None => {}
     }
     Ok(Done { errors, failures })
 }
