@@ -9,8 +9,8 @@
     reason = "it measures, and prints what it measured"
 )]
 
-use meshsniff::cluster::connect::{Cluster, ConnectArgs, block_on};
-use meshsniff::cluster::exec;
+use kubectl_meshsniff::cluster::connect::{Cluster, ConnectArgs, block_on};
+use kubectl_meshsniff::cluster::exec;
 use std::error::Error;
 use std::io::Read;
 use std::process::{Command, Stdio};

@@ -1,36 +1,13 @@
-//! Says who hung up on whom: packets in, a verdict on every HTTP request out.
+//! The kubectl plugin: `kubectl meshsniff`.
 //!
-//! ```text
-//!  source ──► frame ──► segment ──► stream bytes ──► message ──► exchange ──► sink
-//!  capture     capture   packet      tcp              http        exchange     report
-//! ```
+//! | here | holds |
+//! |---|---|
+//! | [`cli`] | what can be typed, and what is then done |
+//! | [`cluster`] | the way into a cluster, and out of it again |
+//! | [`watch`] | a report that is watched while it is made |
 //!
-//! One direction, no going back. [`capture`] reads files and streams; [`packet`] peels off link layer, IP
-//! and TCP; [`tcp`] puts each direction's bytes in order and knows what is missing; [`http`] reads
-//! messages; [`exchange`] pairs them, times them and judges them; [`report`] writes that down. [`Analyzer`]
-//! runs the middle of it, from frame to exchange: it is pure, opens nothing and knows no clock but the
-//! capture's. [`conversation`] shows one connection as text, [`watch`] what comes while it comes.
+//! What turns packets into reports is the library's, `meshsniff`.
 
-#[cfg(all(feature = "agent", target_os = "linux"))]
-pub mod agent;
-pub mod analyzer;
-#[cfg(feature = "cli")]
-pub mod capture;
-#[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "cli")]
 pub mod cluster;
-#[cfg(feature = "cli")]
-pub mod conversation;
-pub mod exchange;
-pub mod http;
-pub mod packet;
-pub mod report;
-#[cfg(any(feature = "cli", all(feature = "agent", target_os = "linux")))]
-pub mod stream;
-pub mod tcp;
-pub mod time;
-#[cfg(feature = "cli")]
 pub mod watch;
-
-pub use analyzer::{Analyzer, Options, Sink, Totals};

@@ -3,11 +3,11 @@
 use super::Done;
 use super::args::{Terms, all_of};
 use super::formats::{BoxedReport, Kept, open_whole};
-use crate::capture::{CaptureReader, Input, copy_annotated};
-use crate::report::annotations::{Annotations, FrameComments};
-use crate::report::select::Filter;
 use anyhow::{Context as _, bail};
 use clap::Args;
+use meshsniff::capture::{CaptureReader, Input, copy_annotated};
+use meshsniff::report::annotations::{Annotations, FrameComments};
+use meshsniff::report::select::Filter;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ impl Annotated {
     }
 
     fn copy(&self, out: &mut impl io::Write) -> anyhow::Result<Written> {
-        use crate::capture::CopyError;
+        use meshsniff::capture::CopyError;
         let comments = self.comments.lock();
         let comments = comments.unwrap_or_else(PoisonError::into_inner);
         let copied = copy_annotated(&self.from, out, |frame| comments.of(frame));

@@ -1,6 +1,6 @@
 //! Whether `--filter` is an expression at all, asked before anything is made in the cluster.
 //!
-//! Compiling one takes libpcap, which the plugin is built without as a rule. Where tcpdump or Wireshark's dumpcap is
+//! Compiling one takes libpcap, which the plugin is built without. Where tcpdump or Wireshark's dumpcap is
 //! installed, that is asked; where neither is, or it cannot tell, the agent says it, when it is to capture.
 
 use std::ffi::OsStr;
@@ -44,7 +44,7 @@ pub(super) fn check(filter: Option<&str>) -> Result<(), BadFilter> {
     if filter.trim().is_empty() {
         return Ok(());
     }
-    let asked: [fn(&str) -> Answer; 3] = [libpcap, tcpdump, dumpcap];
+    let asked: [fn(&str) -> Answer; 2] = [tcpdump, dumpcap];
     let mut answers = asked.iter().map(|ask| ask(filter));
     match answers.find(|answer| *answer != Answer::Unknown) {
         Some(Answer::Bad(words)) if !is_of_this_machine(&words) => Err(BadFilter {
@@ -59,24 +59,6 @@ pub(super) fn check(filter: Option<&str>) -> Result<(), BadFilter> {
 /// live capture has, may well be able to.
 fn is_of_this_machine(words: &str) -> bool {
     words.contains("supported") || words.contains("not available")
-}
-
-/// The library itself, as the agent has it.
-#[cfg(all(feature = "agent", target_os = "linux"))]
-fn libpcap(filter: &str) -> Answer {
-    let Ok(handle) = pcap::Capture::dead(pcap::Linktype::ETHERNET) else {
-        return Answer::Unknown;
-    };
-    match handle.compile(filter, true) {
-        Ok(_) => Answer::Sound,
-        Err(pcap::Error::PcapError(words)) => Answer::Bad(words),
-        Err(_) => Answer::Unknown,
-    }
-}
-
-#[cfg(not(all(feature = "agent", target_os = "linux")))]
-const fn libpcap(_: &str) -> Answer {
-    Answer::Unknown
 }
 
 /// tcpdump, which opens no interface for this, and so takes no right.
@@ -201,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_program_that_is_here_agrees() {
-        for ask in [libpcap, tcpdump, dumpcap] {
+        for ask in [tcpdump, dumpcap] {
             let answers = [ask("tcp prt 80"), ask("-w /tmp/x"), ask("tcp port 80")];
             if answers[0] == Answer::Unknown {
                 continue;

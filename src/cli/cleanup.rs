@@ -2,8 +2,8 @@
 
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::leftovers::{self, Fate, Guest, GuestState, Leftover};
-use crate::report::push_shown;
 use clap::Args;
+use meshsniff::report::push_shown;
 use std::io::{self, Write as _};
 
 /// Remove what old runs left in the cluster

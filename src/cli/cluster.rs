@@ -113,7 +113,7 @@ pub(super) struct HelperArgs {
     pub(super) privileged: bool,
 
     /// How long the helper may take to start
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::time::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = meshsniff::time::parse_duration)]
     pub(super) timeout: Duration,
 
     /// Say nothing but warnings and errors

@@ -2,18 +2,18 @@
 
 use super::Done;
 use super::args::{When, colour};
-use crate::analyzer::{Analyzer, Options, Sink};
-use crate::capture::{CaptureReader, Input};
-use crate::conversation::{Conversation, Entry};
-use crate::exchange::{Connection, Exchange};
-use crate::packet::{Decoded, Decoder, Endpoint, Mark};
-use crate::report::text::{
-    ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
-};
-use crate::time::Timestamp;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
+use meshsniff::analyzer::{Analyzer, Options, Sink};
+use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::conversation::{Conversation, Entry};
+use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
+use meshsniff::report::text::{
+    ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
+};
+use meshsniff::time::Timestamp;
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};

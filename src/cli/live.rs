@@ -13,17 +13,17 @@ use super::names;
 use super::report::{buffered, write};
 use super::sink::Sink;
 use super::watch::{self, Shared, Watch};
-use crate::capture::Input;
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::exec::Output;
 use crate::cluster::session::{self, Consumer};
 use crate::cluster::stop::{EndedEarly, Stop, Why};
 use crate::cluster::talk::{Listener, Talk};
 use crate::cluster::target::{self, Target, Wanted};
-use crate::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
-use crate::report::select::Filter;
-use crate::stream::reader::End;
 use anyhow::{Context as _, anyhow};
+use meshsniff::capture::Input;
+use meshsniff::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
+use meshsniff::report::select::Filter;
+use meshsniff::stream::reader::End;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -191,7 +191,7 @@ impl Run {
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         {
             let mut title = String::new();
-            crate::report::push_shown(&mut title, &names.join(", "));
+            meshsniff::report::push_shown(&mut title, &names.join(", "));
             watch::lock(shared).title = title;
         }
         let stop = self.stop.clone();

@@ -186,7 +186,7 @@ fn listen(stderr: ChildStderr) -> Option<String> {
                 if kind == Some("warning") {
                     shown.push_str("warning: ");
                 }
-                crate::report::push_shown(&mut shown, &message);
+                meshsniff::report::push_shown(&mut shown, &message);
                 super::watch::tell(&shown);
             }
         }
@@ -210,8 +210,8 @@ fn program() -> anyhow::Result<PathBuf> {
         .find(|program| program.is_file());
     found.ok_or_else(|| {
         anyhow!(
-            "there is no {NAME} beside this program or on the PATH: build it with cargo build --release --features \
-             agent --bin {NAME}, or name it in {PROGRAM}"
+            "there is no {NAME} beside this program or on the PATH: build it with cargo build --release -p {NAME}, \
+             or name it in {PROGRAM}"
         )
     })
 }

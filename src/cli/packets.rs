@@ -17,7 +17,7 @@ pub(super) struct PacketArgs {
     pub(super) filter: Option<String>,
 
     /// End after this time, such as 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = meshsniff::time::parse_duration)]
     pub(super) duration: Option<Duration>,
 
     /// End after this many packets of each target

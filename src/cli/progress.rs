@@ -1,7 +1,7 @@
 //! The bar on stderr while a long file is read.
 
-use crate::capture::CaptureReader;
 use indicatif::{ProgressBar, ProgressStyle};
+use meshsniff::capture::CaptureReader;
 use std::io::{self, IsTerminal as _};
 
 /// Files below this are read before a bar could be looked at.

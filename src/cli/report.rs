@@ -7,10 +7,10 @@ use super::formats::Until;
 use super::local::Agent;
 use super::progress::Progress;
 use super::watch::{self, Endable, Watch};
-use crate::analyzer::{Analyzer, Options};
-use crate::capture::{CaptureReader, Input, ReadError, SourceInfo};
-use crate::report::{Capture, Report, Source};
 use anyhow::Context as _;
+use meshsniff::analyzer::{Analyzer, Options};
+use meshsniff::capture::{CaptureReader, Input, ReadError, SourceInfo};
+use meshsniff::report::{Capture, Report, Source};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -252,8 +252,8 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
 mod tests {
     use super::super::formats::{Format, Look, Output};
     use super::*;
-    use crate::report::assertion::Rules;
-    use crate::report::select::Filter;
+    use meshsniff::report::assertion::Rules;
+    use meshsniff::report::select::Filter;
     use std::sync::atomic::AtomicUsize;
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.

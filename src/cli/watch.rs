@@ -1,17 +1,17 @@
 //! `report --live`: the live view's thread, its terminal and its keys.
 
-use crate::analyzer::Sink;
-use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
-use crate::report::assertion::Outcome;
-use crate::report::folded::Folded;
-use crate::report::select::Filter;
-use crate::report::{Capture, Report, Source};
-use crate::time::Timestamp;
 use crate::watch::Watched;
 use crate::watch::lines::Lines;
 use crate::watch::screen::{Key, View};
 use anyhow::Context as _;
+use meshsniff::analyzer::Sink;
+use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::packet::FrameId;
+use meshsniff::report::assertion::Outcome;
+use meshsniff::report::folded::Folded;
+use meshsniff::report::select::Filter;
+use meshsniff::report::{Capture, Report, Source};
+use meshsniff::time::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};

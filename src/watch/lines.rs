@@ -92,7 +92,7 @@ fn figures(watched: &Watched, since: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixtures;
+    use meshsniff::testing::fixtures;
 
     #[test]
     fn what_is_new_and_no_more() {

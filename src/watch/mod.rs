@@ -6,12 +6,12 @@
 pub mod lines;
 pub mod screen;
 
-use crate::exchange::{Connection, Exchange, Verdict};
-use crate::packet::Endpoint;
-use crate::report::routes::{Counted, Micros, Route, Routes};
-use crate::report::{push_shown, wireshark};
-use crate::time::{Span, Timestamp};
 use hashbrown::HashMap;
+use meshsniff::exchange::{Connection, Exchange, Verdict};
+use meshsniff::packet::Endpoint;
+use meshsniff::report::routes::{Counted, Micros, Route, Routes};
+use meshsniff::report::{push_shown, wireshark};
+use meshsniff::time::{Span, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -219,7 +219,7 @@ impl Watched {
             return;
         };
         let mut explanation = String::new();
-        crate::report::explain::connection(&mut explanation, connection);
+        meshsniff::report::explain::connection(&mut explanation, connection);
         let mut filter = String::new();
         wireshark::connection(&mut filter, connection, wireshark::Numbering::Ends);
         self.problem(Problem {
@@ -357,7 +357,7 @@ fn problem_of(exchange: &Exchange) -> Problem {
         (None, None) => String::new(),
     };
     let mut explanation = String::new();
-    crate::report::explain::exchange(&mut explanation, exchange);
+    meshsniff::report::explain::exchange(&mut explanation, exchange);
     let mut filter = String::new();
     wireshark::exchange(&mut filter, exchange, wireshark::Numbering::Ends);
     Problem {
@@ -373,7 +373,7 @@ fn problem_of(exchange: &Exchange) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixtures;
+    use meshsniff::testing::fixtures;
 
     #[test]
     fn rates_are_of_the_last_seconds() {

@@ -4,8 +4,8 @@
 //! `cli::watch` has the terminal and the keys.
 
 use super::{Problem, Row, Sorting, Watched, route_name};
-use crate::exchange::Verdict;
-use crate::report::routes::Micros;
+use meshsniff::exchange::Verdict;
+use meshsniff::report::routes::Micros;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -399,7 +399,7 @@ fn draw_help(frame: &mut Frame<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixtures;
+    use meshsniff::testing::fixtures;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 

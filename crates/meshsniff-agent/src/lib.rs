@@ -1,0 +1,75 @@
+//! The program inside the image: it captures in a target's network namespace.
+//!
+//! ```text
+//!  /proc ──► target ──► namespace ──► live ──► capture ──► queue ──► stdout (pcapng)
+//!                                       └────► report  ──► queue ──► stdout (JSON lines)
+//! ```
+//!
+//! | here | holds |
+//! |---|---|
+//! | [`args`] | what can be asked |
+//! | [`target`] | which process stands for a pod or a container |
+//! | [`namespace`] | its network namespace: held, watched, entered |
+//! | [`interfaces`] | what is in there |
+//! | [`own_stream`] | in the node's own network: the ports by which the capture itself leaves |
+//! | [`live`] | packets as they come, from libpcap |
+//! | [`rights`] | giving up every right before the first packet is looked at |
+//! | [`ending`] | why and when it ends |
+//! | [`setup`] | all of that in order |
+//! | [`redact`] | leaving out of packets what must not leave the node |
+//! | [`queue`] | between the thread that captures and the one that writes |
+//! | `packed` | what it writes, packed with zstd |
+//! | [`capture`], [`report`], [`hold`] | the commands |
+//! | [`talk`] | what is said on stderr |
+
+#![cfg(target_os = "linux")]
+
+pub mod args;
+pub mod capture;
+mod clock;
+pub mod ending;
+pub mod hold;
+mod ignore_outgoing;
+pub mod interfaces;
+pub mod live;
+pub mod namespace;
+pub mod own_stream;
+mod packed;
+pub mod queue;
+pub mod redact;
+pub mod report;
+pub mod rights;
+pub mod setup;
+pub mod talk;
+pub mod target;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+use talk::Talk;
+
+/// Runs the program as the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to do if nobody can be told.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from);
+        }
+    };
+    let talk = Talk::by_terminal();
+    let done = match &cli.command {
+        Command::Capture(args) => capture::run(args, talk),
+        Command::Report(args) => report::run(args, talk),
+        Command::Hold(args) => hold::run(args, talk),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            talk.plain("error", &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Leaving out of a capture what nobody should carry away: header values, and everything that is no header.
+//!
+//! Works on the packets as they are, before they leave the node, so it errs on the side of taking out too much: what it cannot
+//! place, such as a segment that comes without the one before it, counts as secret until a line's end. Lengths stay what
+//! they were; checksums do not.
+
+use hashbrown::HashMap;
+use meshsniff::http::detect;
+use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame};
+use meshsniff::tcp::Seq;
+
+/// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows counts as not placed.
+const MOST_FLOWS: usize = 32 * 1024;
+
+/// Longest field name.
+const LONGEST_NAME: usize = 64;
+
+/// Bytes kept of a packet that is TCP but cannot be looked into: link, network and transport headers at most.
+const UNREADABLE: usize = 54;
+
+/// What stands in the place of what was taken out.
+const MASK: u8 = b'x';
+
+/// What is to be taken out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redaction {
+    /// Everything of a TCP segment that is no HTTP/1 head.
+    pub headers_only: bool,
+    /// The values of these fields, named in lower case.
+    pub fields: Vec<String>,
+}
+
+impl Redaction {
+    /// Whether anything is.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.headers_only || !self.fields.is_empty()
+    }
+}
+
+/// Where one direction stands.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    next: Seq,
+    in_head: bool,
+    line: Line,
+}
+
+/// Where in a line.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// Its beginning in lower case, up to the colon.
+    name: Vec<u8>,
+    /// Bytes of it so far, the CR aside.
+    len: usize,
+    past_name: bool,
+    masked: bool,
+    /// Whether the line before was masked: a folded one goes on.
+    was_masked: bool,
+}
+
+/// Takes out of packets what is to be taken out.
+pub struct Redactor {
+    redaction: Redaction,
+    decoder: Decoder,
+    flows: HashMap<(Endpoint, Endpoint), Place>,
+    packet: Vec<u8>,
+}
+
+impl Redactor {
+    /// One that takes out what `redaction` says.
+    #[must_use]
+    pub fn new(redaction: Redaction) -> Self {
+        Self {
+            redaction,
+            decoder: Decoder::default(),
+            flows: HashMap::new(),
+            packet: Vec::new(),
+        }
+    }
+
+    /// What may be kept of a packet.
+    pub fn apply<'a>(&'a mut self, frame: &Frame<'a>) -> &'a [u8] {
+        let data = frame.data;
+        let segment = match self.decoder.decode(frame) {
+            Decoded::Tcp(segment) => segment,
+            Decoded::Other => return data,
+            Decoded::Fragment | Decoded::Malformed => return &data[..data.len().min(UNREADABLE)],
+        };
+        let payload = segment.payload;
+        if payload.is_empty() {
+            return data;
+        }
+        // What was put together from fragments lies elsewhere.
+        let offset = (payload.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize);
+        if offset > data.len() || offset + payload.len() > data.len() {
+            return &data[..data.len().min(UNREADABLE)];
+        }
+        let begins =
+            detect::begins_request(payload) || detect::begins_response(payload) == Some(true);
+        if self.flows.len() >= MOST_FLOWS {
+            self.flows.clear();
+        }
+        let known = self.flows.entry((segment.src, segment.dst));
+        let known = known.or_insert_with(|| Place {
+            // No segment follows this one.
+            next: segment.seq.plus(u32::MAX / 2),
+            ..Place::default()
+        });
+        let follows = known.next == segment.seq;
+        let is_repeat = segment.seq.distance_from(known.next) < 0 && !begins;
+        let mut place = match (begins, follows) {
+            (false, true) => known.clone(),
+            (true, _) => Place {
+                in_head: true,
+                ..Place::default()
+            },
+            (false, false) => Place {
+                line: Line {
+                    masked: true,
+                    past_name: true,
+                    ..Line::default()
+                },
+                ..Place::default()
+            },
+        };
+        self.packet.clear();
+        self.packet.extend_from_slice(data);
+        let kept = place.read(
+            &self.redaction,
+            &mut self.packet[offset..offset + payload.len()],
+        );
+        place.next = segment.seq.plus(segment.wire_payload);
+        if !is_repeat {
+            *known = place;
+        }
+        // Padding behind the payload is nobody's.
+        &self.packet[..offset + kept]
+    }
+}
+
+impl Place {
+    /// Masks what is to be masked in the next bytes; returns how many of them may be kept.
+    fn read(&mut self, redaction: &Redaction, bytes: &mut [u8]) -> usize {
+        if redaction.headers_only && !self.in_head {
+            return 0;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let head_ends = self.line.read(&redaction.fields, byte);
+            if head_ends && self.in_head {
+                self.in_head = false;
+                if redaction.headers_only {
+                    return at + 1;
+                }
+            }
+        }
+        bytes.len()
+    }
+}
+
+impl Line {
+    /// Takes the next byte. True if it ends an empty line.
+    fn read(&mut self, fields: &[String], byte: &mut u8) -> bool {
+        match *byte {
+            b'\n' => {
+                let empty = self.len == 0;
+                let masked = self.masked;
+                *self = Self {
+                    name: std::mem::take(&mut self.name),
+                    was_masked: masked,
+                    ..Self::default()
+                };
+                self.name.clear();
+                return empty;
+            }
+            b'\r' => return false,
+            b' ' | b'\t' if self.len == 0 && self.was_masked => {
+                self.masked = true;
+                self.past_name = true;
+            }
+            b':' if !self.past_name => {
+                self.past_name = true;
+                self.masked = fields.iter().any(|field| field.as_bytes() == self.name);
+            }
+            _ if self.masked => *byte = MASK,
+            plain if !self.past_name && self.name.len() < LONGEST_NAME => {
+                self.name.push(plain.to_ascii_lowercase());
+            }
+            _ => {}
+        }
+        self.len += 1;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meshsniff::packet::{FrameId, LinkType};
+    use meshsniff::time::Timestamp;
+
+    fn packet(seq: u32, payload: &str) -> Vec<u8> {
+        let length = 40 + payload.len();
+        let mut packet = vec![0x45, 0, (length >> 8) as u8, length as u8];
+        packet.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend([0x9c, 0x40, 0x1f, 0x90]);
+        packet.extend(seq.to_be_bytes());
+        packet.extend([0, 0, 0, 1, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0]);
+        packet.extend(payload.as_bytes());
+        packet
+    }
+
+    fn redact(headers_only: bool, segments: &[(u32, &str)]) -> Vec<String> {
+        let mut redactor = Redactor::new(Redaction {
+            headers_only,
+            fields: vec!["authorization".to_owned(), "cookie".to_owned()],
+        });
+        let redact = |&(seq, payload): &(u32, &str)| {
+            let data = packet(seq, payload);
+            let frame = Frame {
+                id: FrameId::new(0, 1),
+                time: Timestamp::default(),
+                interface: 0,
+                link: LinkType::Raw,
+                wire_len: data.len() as u32,
+                data: &data,
+            };
+            String::from_utf8(redactor.apply(&frame)[40..].to_vec()).unwrap()
+        };
+        segments.iter().map(redact).collect()
+    }
+
+    const HEAD: &str = "GET / HTTP/1.1\r\nHost: a\r\nAUTHORIZATION: Bearer 123\r\nCookie: a=b;\r\n c=d\r\nX: y\r\n\r\n";
+    const MASKED: &str = "GET / HTTP/1.1\r\nHost: a\r\nAUTHORIZATION: xxxxxxxxxx\r\nCookie: xxxx\r\n xxx\r\nX: y\r\n\r\n";
+
+    fn without_blanks(text: &str) -> String {
+        text.replace(' ', "x")
+    }
+
+    #[test]
+    fn values_are_masked_and_lengths_stay() {
+        let said = redact(false, &[(1, HEAD)]).remove(0);
+        assert_eq!(said.len(), HEAD.len());
+        assert_eq!(without_blanks(&said), without_blanks(MASKED));
+        assert!(!said.contains("123") && !said.contains("a=b") && !said.contains("c=d"));
+    }
+
+    #[test]
+    fn wherever_a_head_is_cut_nothing_shows() {
+        for cut in 1..HEAD.len() {
+            let (first, second) = HEAD.split_at(cut);
+            for segments in [
+                vec![(1, first), (1 + cut as u32, second)],
+                // The second alone, and both again.
+                vec![(1 + cut as u32, second)],
+                vec![
+                    (1, first),
+                    (1 + cut as u32, second),
+                    (1, first),
+                    (1 + cut as u32, second),
+                ],
+            ] {
+                for headers_only in [false, true] {
+                    let said = redact(headers_only, &segments).concat();
+                    for secret in ["123", "a=b", "c=d"] {
+                        // A piece of the secret may stand alone where it is cut: it must not show either.
+                        assert!(!said.contains(secret), "cut at {cut}: {said}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_heads_are_kept() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nsecret";
+        let said = redact(
+            true,
+            &[(1, post), (1 + post.len() as u32, "ret"), (900, "more")],
+        );
+        assert_eq!(
+            said,
+            ["POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n", "", ""]
+        );
+    }
+}

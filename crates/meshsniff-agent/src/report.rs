@@ -1,0 +1,337 @@
+//! `report`: the analyser on live packets, and its report as JSON lines.
+//!
+//! The thread that empties the rings analyses too: what is cheaper than to carry packets elsewhere. Lines go through
+//! the same bounded queue as packets do, so that a slow reader never holds the analyser up.
+
+use super::args::{Part, ReportArgs};
+use super::capture;
+use super::clock;
+use super::ending::Ending;
+use super::live::{self, Packet, Receiver, Tap};
+use super::queue::Queue;
+use super::setup::{self, Running};
+use super::talk::{Losses, Talk};
+use anyhow::Context as _;
+use meshsniff::analyzer::{Analyzer, Options};
+use meshsniff::packet::{Frame, FrameId, LinkType};
+use meshsniff::report::folded::{FoldedReport, Folding, Redacted};
+use meshsniff::report::json::{JsonReport, Style};
+use meshsniff::report::relay::{End, Progress, RelayWriter};
+use meshsniff::report::routes::Routes;
+use meshsniff::report::select::Filter;
+use meshsniff::report::{Capture, Report, Source};
+use meshsniff::stream::blocks::Statistics;
+use meshsniff::time::Timestamp;
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nanoseconds that a packet may lie in a ring before it is handed over, and more.
+const RING_DELAY: i64 = 250_000_000;
+
+/// How often the kernel is asked how many packets it lost.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often progress is told while packets come, and how often in any case: whoever reads the relay takes 30 s of silence for
+/// a broken connection.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const ALIVE_EVERY: Duration = Duration::from_secs(4);
+
+/// Frames between two looks at the clock for that.
+const LOOK_EVERY: u64 = 8_192;
+
+/// Reports as asked.
+///
+/// # Errors
+/// If it cannot begin.
+pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
+    let (running, mut out) = setup::set_up(&args.live, talk, || {
+        capture::output(capture::plain_stdout()?, args.live.compress)
+    })?;
+    let ending = running.ending.clone();
+    ending.watch_reader().context("no thread can be started")?;
+    let queue = Queue::new(args.live.queue_size as usize * 1024);
+    let analysed = thread::scope(|scope| {
+        let analysing = thread::Builder::new()
+            .name("report".to_owned())
+            .spawn_scoped(scope, || analyse(args, running, &queue, talk))
+            .context("no thread can be started")?;
+        capture::write(&queue, &mut out, &ending);
+        match analysing.join() {
+            Ok(analysed) => analysed.context("the packets cannot be waited for"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    });
+    ending.finished();
+    capture::say_end(&analysed?, "lines", &ending, talk);
+    Ok(())
+}
+
+/// Lines on their way into the queue. They leave when the kernel has nothing more to give for now.
+struct Lines<'a> {
+    queue: &'a Queue,
+    batch: Vec<u8>,
+}
+
+/// There is always room for what was begun: whoever tells of an exchange asks before.
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.batch.extend_from_slice(bytes);
+        self.flush()?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.queue.push_always(&mut self.batch);
+        Ok(())
+    }
+}
+
+/// A report that leaves the machine while it is made.
+trait Leaving: Report {
+    /// How it stands, and what was folded since it was told last.
+    fn progress(&mut self, progress: &Progress, recent: &Routes);
+    /// Why it ended.
+    fn end(&mut self, end: &End) -> io::Result<()>;
+}
+
+/// Whoever reads public lines sees how it stands by them, and the end is said on stderr.
+impl<W: Write> Leaving for JsonReport<W> {
+    fn progress(&mut self, _progress: &Progress, _recent: &Routes) {}
+
+    fn end(&mut self, _end: &End) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W: Write> Leaving for RelayWriter<W> {
+    fn progress(&mut self, progress: &Progress, recent: &Routes) {
+        self.recent(recent);
+        Self::progress(self, progress);
+    }
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        Self::end(self, end)
+    }
+}
+
+fn analyse(
+    args: &ReportArgs,
+    running: Running,
+    queue: &Queue,
+    talk: Talk,
+) -> io::Result<Statistics> {
+    let lines = Lines {
+        queue,
+        batch: Vec::new(),
+    };
+    if args.relay {
+        return analyse_to(RelayWriter::new(lines), args, running, queue, talk);
+    }
+    let style = Style::Lines { live: true };
+    let json = JsonReport::new(lines, style, Filter::default(), args.probes);
+    analyse_to(json, args, running, queue, talk)
+}
+
+fn analyse_to<R: Leaving>(
+    told: R,
+    args: &ReportArgs,
+    mut running: Running,
+    queue: &Queue,
+    talk: Talk,
+) -> io::Result<Statistics> {
+    let mut taps = std::mem::take(&mut running.taps);
+    let filters = args.filter_http.iter().cloned();
+    let folding = Folding {
+        all: args.all,
+        slowest: usize::from(args.slowest),
+        probes: args.probes,
+        filter: filters.fold(Filter::default(), Filter::and),
+        live: args.watched,
+        assertions: args.fail_on.clone(),
+        redacted: Redacted {
+            query: args.redact.contains(&Part::Query),
+            path: args.redact.contains(&Part::Path),
+            host: args.redact.contains(&Part::Host),
+            request_id: args.redact.contains(&Part::RequestId),
+        },
+    };
+    // The last ones are few, and so none of them is given up.
+    let ends = Cell::new(false);
+    let mut report = FoldedReport::new(told, folding, || ends.get() || queue.has_room());
+    report.sources(&[Source {
+        kind: "live".to_owned(),
+        name: running.description.clone(),
+        interfaces: taps.iter().map(|tap| tap.name.clone()).collect(),
+    }]);
+    let mut analysis = Analysis {
+        analyzer: Analyzer::new(Options {
+            ports: args.port.clone(),
+        }),
+        report,
+        links: taps
+            .iter()
+            .map(|tap| LinkType::from_number(u32::from(tap.link_type)).ok())
+            .collect(),
+        frames: 0,
+        unsupported: 0,
+        left: args.live.count.unwrap_or(u64::MAX),
+        statistics: Statistics::default(),
+        losses: Losses::new(talk),
+        progress: Due::new(),
+        queue,
+        ending: &running.ending,
+    };
+    let result = live::run(
+        &mut taps,
+        &running.ending,
+        &running.woken,
+        running.target(),
+        TICK,
+        &mut analysis,
+    );
+    analysis.count_drops(&mut taps);
+    ends.set(true);
+    let statistics = analysis.finish();
+    queue.close();
+    result?;
+    statistics
+}
+
+/// When progress is to be told: every second that brings packets, and as a sign of life.
+struct Due {
+    last: Instant,
+    frames: u64,
+}
+
+impl Due {
+    fn new() -> Self {
+        Self {
+            last: clock::now(),
+            frames: 0,
+        }
+    }
+
+    fn is_now(&mut self, frames: u64) -> bool {
+        let since = clock::now() - self.last;
+        let due = since >= PROGRESS_EVERY && frames > self.frames || since >= ALIVE_EVERY;
+        if due {
+            self.last = clock::now();
+            self.frames = frames;
+        }
+        due
+    }
+}
+
+struct Analysis<'a, R> {
+    analyzer: Analyzer,
+    report: FoldedReport<'a, R>,
+    links: Vec<Option<LinkType>>,
+    frames: u64,
+    unsupported: u64,
+    left: u64,
+    statistics: Statistics,
+    losses: Losses,
+    progress: Due,
+    queue: &'a Queue,
+    ending: &'a Ending,
+}
+
+impl<R: Leaving> Analysis<'_, R> {
+    fn count_drops(&mut self, taps: &mut [Tap]) {
+        let dropped = taps.iter_mut().map(Tap::kernel_dropped).sum();
+        self.statistics.kernel_dropped = dropped;
+        self.statistics.queue_dropped = self.report.not_told();
+        self.losses.are(&self.statistics);
+        self.analyzer.set_dropped(Some(dropped));
+    }
+
+    fn finish(mut self) -> io::Result<Statistics> {
+        self.analyzer.finish(&mut self.report);
+        self.statistics.delivered = self.frames;
+        let lost = self.report.not_told();
+        self.statistics.queue_dropped = lost;
+        let mut errors = match self.ending.reason() {
+            Some(super::ending::Reason::InterfaceGone(name)) => {
+                vec![format!(
+                    "the interface {name} went away: what came before is reported"
+                )]
+            }
+            _ => Vec::new(),
+        };
+        if lost > 0 {
+            errors.push(format!(
+                "{lost} lines were lost because the report was not read fast enough: the sums count what they told"
+            ));
+        }
+        self.report.finish(&Capture {
+            totals: self.analyzer.totals().clone(),
+            dropped: Some(self.statistics.kernel_dropped),
+            unsupported_frames: self.unsupported,
+            comments_left_out: 0,
+            errors,
+        })?;
+        if let Some(reason) = self.ending.reason() {
+            self.report.told().end(&End {
+                reason: reason.name().to_owned(),
+                sentence: reason.to_string(),
+            })?;
+        }
+        Ok(self.statistics)
+    }
+
+    fn tell_progress(&mut self) {
+        if !self.queue.has_room() || !self.progress.is_now(self.frames) {
+            return;
+        }
+        let so_far = self.report.so_far();
+        let progress = Progress {
+            exchanges: so_far.exchanges,
+            not_ok: so_far.not_ok,
+            frames: self.frames,
+            dropped: self.statistics.kernel_dropped,
+            not_told: self.report.not_told(),
+        };
+        let recent = self.report.take_recent();
+        self.report.told().progress(&progress, &recent);
+    }
+}
+
+impl<R: Leaving> Receiver for Analysis<'_, R> {
+    fn packet(&mut self, packet: &Packet<'_>) -> bool {
+        self.frames += 1;
+        self.left -= 1;
+        let Some(link) = self.links[packet.interface] else {
+            self.unsupported += 1;
+            return self.left > 0;
+        };
+        let frame = Frame {
+            id: FrameId::new(0, self.frames),
+            time: packet.time,
+            interface: packet.interface as u32,
+            link,
+            wire_len: packet.wire_len,
+            data: packet.data,
+        };
+        self.report.begin(frame.id, frame.time);
+        self.analyzer.frame(&frame, &mut self.report);
+        // A queue takes all there is; what it gives up is counted there.
+        let _ = self.report.after_frame();
+        if self.frames.is_multiple_of(LOOK_EVERY) {
+            // A target may leave no time to be idle.
+            self.tell_progress();
+        }
+        self.left > 0
+    }
+
+    fn idle(&mut self, taps: &mut [Tap]) {
+        self.count_drops(taps);
+        // On a target that is quiet no packet's time moves on: this machine's clock stands in for it.
+        let now = Timestamp::from_nanos(clock::wall().as_nanos() - RING_DELAY);
+        self.analyzer.quiet_until(now, &mut self.report);
+        // A queue takes all there is; what it gives up is counted there.
+        let _ = self.report.after_frame();
+        self.tell_progress();
+    }
+}

@@ -1,0 +1,272 @@
+//! What a report says of single frames, as comments that Wireshark shows on them.
+//!
+//! The frame a request begins with carries its verdict and the explanation, the other frames of the exchange what they did,
+//! with the gap that ended there. Every comment names the verdict, so that
+//! `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
+
+use super::assertion::Outcome;
+use super::facts::Facts;
+use super::folded::Folded;
+use super::select::Filter;
+use super::{Capture, Report, Source, explain, number, text};
+use crate::analyzer::Sink;
+use crate::capture::OWN_COMMENT;
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange};
+use crate::packet::FrameId;
+use crate::time::{Span, Timestamp};
+use hashbrown::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of comments that are kept until the capture is copied.
+const MOST_BYTES: usize = 128 << 20;
+/// Frames of a finding that carry it.
+const MOST_FRAMES: usize = 16;
+
+/// Comments by frame number, of a capture of one source.
+#[derive(Debug, Default)]
+pub struct FrameComments {
+    by_frame: HashMap<u64, Vec<Box<str>>>,
+    bytes: usize,
+    left_out: u64,
+}
+
+impl FrameComments {
+    /// The comments on this frame.
+    #[must_use]
+    pub fn of(&self, frame: u64) -> &[Box<str>] {
+        self.by_frame.get(&frame).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many frames have one.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.by_frame.len()
+    }
+
+    /// Comments that there was no memory for.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn add(&mut self, frame: FrameId, comment: String) {
+        if self.bytes + comment.len() > MOST_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += comment.len();
+        let comments = self.by_frame.entry(frame.number()).or_default();
+        comments.push(comment.into_boxed_str());
+    }
+}
+
+/// Collects comments.
+pub struct Annotations {
+    facts: Facts,
+    /// Whether exchanges that went well have comments, too.
+    all: bool,
+    comments: Arc<Mutex<FrameComments>>,
+}
+
+impl Annotations {
+    /// Collects comments on what `filter` selects into what comes back. `with_probes`: health checkers count like everybody
+    /// else.
+    #[must_use]
+    pub fn new(filter: Filter, with_probes: bool, all: bool) -> (Self, Arc<Mutex<FrameComments>>) {
+        let comments = Arc::default();
+        let annotations = Self {
+            facts: Facts::new(filter, with_probes),
+            all,
+            comments: Arc::clone(&comments),
+        };
+        (annotations, comments)
+    }
+
+    fn add(&self, frame: FrameId, comment: String) {
+        let comments = self.comments.lock();
+        comments
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(frame, comment);
+    }
+
+    fn annotate(&self, exchange: &Exchange) {
+        let mut begin = String::from(OWN_COMMENT);
+        begin.push_str("exchange ");
+        number::unsigned(&mut begin, exchange.id);
+        begin.push_str(": ");
+        begin.push_str(exchange.verdict.name());
+        if let Some(status) = exchange.status {
+            begin.push(' ');
+            number::unsigned(&mut begin, u64::from(status));
+        }
+        push_doubt(&mut begin, exchange.doubt);
+        begin.push_str(": ");
+        for (frame, what) in text::frames_in_words(exchange) {
+            let mut comment = begin.clone();
+            if frame == exchange.events.request_start.frame {
+                explain::exchange(&mut comment, exchange);
+                push_flags(&mut comment, &exchange.envoy);
+            } else {
+                comment.push_str(&what);
+            }
+            self.add(frame, comment);
+        }
+        for finding in &exchange.findings {
+            for mark in finding.frames.iter().take(MOST_FRAMES) {
+                let mut comment = begin.clone();
+                comment.push_str("found ");
+                comment.push_str(finding.kind.name());
+                if finding.cost > Span::ZERO {
+                    comment.push_str(", ");
+                    number::millis_exact(&mut comment, finding.cost);
+                    comment.push_str(" ms");
+                }
+                self.add(mark.frame, comment);
+            }
+        }
+    }
+}
+
+fn push_doubt(out: &mut String, doubt: Option<Doubt>) {
+    if let Some(doubt) = doubt {
+        out.push_str(" (uncertain: ");
+        out.push_str(doubt.name());
+        out.push(')');
+    }
+}
+
+fn push_flags(out: &mut String, flags: &EnvoyFlags) {
+    for (place, flags) in [
+        ("client", flags.client),
+        ("client_downstream", flags.client_downstream),
+        ("server", flags.server),
+    ] {
+        if !flags.is_empty() {
+            out.push_str(" Envoy, ");
+            out.push_str(place);
+            out.push_str(": ");
+            out.push_str(&flags.join(" or "));
+            out.push('.');
+        }
+    }
+}
+
+impl Sink for Annotations {
+    fn exchange(&mut self, exchange: &Exchange) {
+        let counts = self.facts.exchange(exchange);
+        if self.all || counts && exchange.good() != Some(true) {
+            self.annotate(exchange);
+        }
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        let Some(verdict) = connection
+            .verdict
+            .filter(|_| self.facts.connection(connection))
+        else {
+            return;
+        };
+        let mut comment = String::from(OWN_COMMENT);
+        comment.push_str("connection ");
+        number::unsigned(&mut comment, connection.id);
+        comment.push_str(": ");
+        comment.push_str(verdict.name());
+        push_doubt(&mut comment, connection.doubt);
+        comment.push_str(": ");
+        let begin = comment.len();
+        explain::connection(&mut comment, connection);
+        push_flags(&mut comment, &connection.envoy);
+        self.add(connection.first.frame, comment.clone());
+        if let Some(close) = connection.close {
+            comment.truncate(begin);
+            comment.push_str(if close.reset { "RST" } else { "FIN" });
+            self.add(close.mark.frame, comment);
+        }
+    }
+}
+
+impl Report for Annotations {
+    fn begin(&mut self, _frame: FrameId, time: Timestamp) {
+        self.facts.begin(time);
+    }
+
+    fn comment(&mut self, _frame: FrameId, _text: &str) {}
+
+    fn sources(&mut self, sources: &[Source]) {
+        self.facts.sources(sources);
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        self.facts.folded(folded);
+    }
+
+    fn assertions(&mut self, outcomes: &[Outcome]) {
+        self.facts.assertions(outcomes);
+    }
+
+    fn after_frame(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _capture: &Capture) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    #[test]
+    fn frames_say_what_they_did() {
+        let (mut annotations, comments) = Annotations::new(Filter::default(), false, false);
+        annotations.exchange(&fixtures::ok());
+        annotations.exchange(&fixtures::gave_up());
+        annotations.connection(&fixtures::refused());
+        annotations.connection(&fixtures::connection());
+        let comments = comments.lock().unwrap();
+        let request = &comments.of(4185)[0];
+        assert!(
+            request
+                .starts_with("meshsniff: exchange 3: client-gave-up: The client (127.0.0.6:48764"),
+            "{request}"
+        );
+        assert!(
+            request.ends_with("Envoy, client_downstream: UT or DC."),
+            "{request}"
+        );
+        assert_eq!(
+            &*comments.of(4192)[0],
+            "meshsniff: exchange 3: client-gave-up: FIN: the client closes, 501.683 ms after the ACK"
+        );
+        assert!(
+            comments
+                .of(4303)
+                .iter()
+                .any(|one| one.contains("found late-response, 1503.5"))
+        );
+        assert!(
+            comments
+                .by_frame
+                .values()
+                .flatten()
+                .any(|one| one.contains("connect-refused: RST"))
+        );
+        assert!(
+            !comments
+                .by_frame
+                .values()
+                .flatten()
+                .any(|one| one.contains("ok 200"))
+        );
+    }
+
+    #[test]
+    fn all_of_them_if_asked() {
+        let (mut annotations, comments) = Annotations::new(Filter::default(), false, true);
+        annotations.exchange(&fixtures::ok());
+        assert!(comments.lock().unwrap().frames() > 1);
+    }
+}

@@ -1,0 +1,657 @@
+//! What happened, in a sentence that can be pasted into a ticket.
+//!
+//! It says who did what and when, with the figures, and what that makes likely. It reads an exchange or
+//! a connection and judges nothing anew; frame numbers and flags in full stand elsewhere in a report.
+
+use super::{number, wire};
+use crate::exchange::{
+    Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict, timeout,
+};
+use crate::packet::Endpoint;
+use crate::time::Span;
+
+/// Characters of a request target that a sentence shows.
+const MOST_PATH: usize = 80;
+/// Characters of a method that a sentence shows.
+const MOST_METHOD: usize = 24;
+
+/// Pushes the explanation of `exchange`.
+pub fn exchange(out: &mut String, exchange: &Exchange) {
+    match exchange.verdict {
+        Verdict::Ok => answered(out, exchange),
+        Verdict::Upgraded => upgraded(out, exchange),
+        Verdict::ClientGaveUp => gave_up(out, exchange),
+        Verdict::ClientGaveUpMidResponse => gave_up_mid_response(out, exchange),
+        Verdict::ClientAbortedRequest => aborted(out, exchange),
+        Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered => {
+            server_left(out, exchange);
+        }
+        Verdict::ServerTruncatedResponse => truncated(out, exchange),
+        // The last two are verdicts of connections.
+        Verdict::Unanswered | Verdict::ConnectRefused | Verdict::ConnectTimeout => {
+            unanswered(out, exchange);
+        }
+    }
+    costs(out, exchange);
+    match exchange.doubt {
+        // That is what the sentence said.
+        Some(Doubt::CaptureEnded) if exchange.verdict == Verdict::Unanswered => {}
+        Some(doubt) => doubtful(out, doubt),
+        None => {}
+    }
+}
+
+/// Pushes the explanation of a connection that never opened; nothing for any other.
+pub fn connection(out: &mut String, connection: &Connection) {
+    let syns = connection.syn_retries.saturating_add(1);
+    match connection.verdict {
+        Some(Verdict::ConnectRefused) => {
+            out.push_str("The server (");
+            number::endpoint(out, connection.server);
+            out.push_str(") refused the connection from ");
+            number::endpoint(out, connection.client);
+            out.push_str(" with a RST");
+            if syns > 1 {
+                out.push_str(" after ");
+                number::grouped(out, syns);
+                out.push_str(" SYNs");
+            }
+            out.push_str(": nothing listens there, or a firewall rejects (a proxy here: UF).");
+        }
+        Some(Verdict::ConnectTimeout) => {
+            out.push_str("The server (");
+            number::endpoint(out, connection.server);
+            out.push_str(") did not answer ");
+            number::grouped(out, syns);
+            out.push_str(" SYNs from ");
+            number::endpoint(out, connection.client);
+            out.push_str(
+                ": the address is gone, or packets are dropped on the way (a proxy here: UF).",
+            );
+        }
+        _ => return,
+    }
+    if let Some(doubt) = connection.doubt {
+        doubtful(out, doubt);
+    }
+}
+
+/// A doubt in words.
+#[must_use]
+pub const fn doubt_in_words(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::CaptureDropped => "the kernel lost packets of the capture meanwhile",
+        Doubt::SequenceHole => "packets of this connection are missing from the capture",
+        Doubt::OneSided => "the capture holds only one direction",
+        Doubt::CaptureStartedLate => "the capture may have started too late to see all of it",
+        Doubt::CaptureEnded => "the capture ended before it was settled",
+        Doubt::Snaplen => "the snap length cut bytes that were needed",
+    }
+}
+
+fn doubtful(out: &mut String, doubt: Doubt) {
+    out.push_str(" Uncertain: ");
+    out.push_str(doubt_in_words(doubt));
+    out.push('.');
+}
+
+/// `GET /items`, or `the request` if its line was cut.
+fn request(out: &mut String, exchange: &Exchange) {
+    let Some(method) = exchange.method.as_deref() else {
+        out.push_str("the request");
+        return;
+    };
+    wire::shown(out, method, MOST_METHOD);
+    if let Some(path) = exchange.path.as_deref() {
+        out.push(' ');
+        wire::shown(out, path, MOST_PATH);
+    }
+}
+
+/// As [`request`], to begin a sentence with.
+fn request_first(out: &mut String, exchange: &Exchange) {
+    if exchange.method.is_some() {
+        request(out, exchange);
+    } else {
+        out.push_str("The request");
+    }
+}
+
+fn party(out: &mut String, side: Side, endpoint: Endpoint) {
+    out.push_str(match side {
+        Side::Client => "The client (",
+        Side::Server => "The server (",
+    });
+    number::endpoint(out, endpoint);
+    if endpoint.is_istio_inbound() {
+        out.push_str(", Istio's sidecar");
+    }
+    out.push(')');
+}
+
+/// ` 12.3 ms`, or nothing if the gap is not known.
+fn after(out: &mut String, gap: Option<Span>) {
+    if let Some(gap) = gap {
+        out.push(' ');
+        number::spoken(out, gap);
+    }
+}
+
+fn status(out: &mut String, status: Option<u16>) {
+    match status {
+        Some(status) => {
+            out.push_str("the ");
+            number::unsigned(out, u64::from(status));
+        }
+        None => out.push_str("the response"),
+    }
+}
+
+fn answered(out: &mut String, exchange: &Exchange) {
+    let gaps = &exchange.gaps;
+    request_first(out, exchange);
+    out.push_str(" was answered");
+    match exchange.status {
+        Some(status) => {
+            out.push(' ');
+            number::unsigned(out, u64::from(status));
+        }
+        None => out.push_str(", with a status that the capture does not show,"),
+    }
+    if gaps.request_to_response.is_none() && out.ends_with(',') {
+        out.pop();
+    }
+    match gaps.request_to_response {
+        Some(gap) if gap < Span::ZERO => {
+            out.push(' ');
+            number::spoken(out, Span::from_nanos(gap.as_nanos().saturating_neg()));
+            out.push_str(" before the request was complete");
+        }
+        Some(gap) => {
+            out.push_str(" after ");
+            number::spoken(out, gap);
+        }
+        None => {}
+    }
+    if let Some(gap) = gaps.after_previous {
+        out.push_str(" (");
+        number::spoken(out, gap);
+        out.push_str(" after the answer before it: pipelined)");
+    }
+    if let Some(gap) = gaps.response_duration
+        && gap >= Span::from_millis(1)
+    {
+        out.push_str("; the response took another ");
+        number::spoken(out, gap);
+    }
+    if exchange.half_closed {
+        out.push_str("; the client had closed its sending side only (a half-close)");
+    }
+    out.push('.');
+    if exchange.good() == Some(false) {
+        out.push_str(" The answer is the server's own: nobody hung up.");
+    }
+}
+
+fn upgraded(out: &mut String, exchange: &Exchange) {
+    request_first(out, exchange);
+    out.push_str(" was switched to another protocol");
+    if let Some(status) = exchange.status {
+        out.push_str(" (");
+        number::unsigned(out, u64::from(status));
+        out.push(')');
+    }
+    if let Some(gap) = exchange.gaps.request_to_response {
+        out.push_str(" after ");
+        number::spoken(out, gap);
+    }
+    out.push_str("; what follows on the connection is not HTTP.");
+}
+
+/// `closed` or `reset the connection`, by the client's first close.
+const fn how(reset: bool) -> &'static str {
+    if reset {
+        " reset the connection"
+    } else {
+        " closed"
+    }
+}
+
+fn client_how(exchange: &Exchange) -> &'static str {
+    how(exchange.client_close().is_some_and(|(_, reset)| reset))
+}
+
+fn gave_up(out: &mut String, exchange: &Exchange) {
+    let gaps = &exchange.gaps;
+    party(out, Side::Client, exchange.client);
+    out.push_str(client_how(exchange));
+    after(out, gaps.request_to_client_close);
+    out.push_str(" after sending ");
+    request(out, exchange);
+    out.push_str(", before any response byte; ");
+    match gaps.request_to_ack {
+        Some(gap) => {
+            out.push_str("the server's kernel had the request after ");
+            number::spoken(out, gap);
+        }
+        None => out.push_str("the server's kernel was not seen to acknowledge the request"),
+    }
+    match gaps.client_close_to_late_response {
+        Some(gap) => {
+            out.push_str("; ");
+            match exchange.late_status {
+                Some(late) => status(out, Some(late)),
+                None => out.push_str("an answer"),
+            }
+            if gap < Span::ZERO {
+                out.push_str(" crossed the close. ");
+            } else {
+                out.push_str(" came ");
+                number::spoken(out, gap);
+                out.push_str(" too late. ");
+            }
+        }
+        None if exchange.doubt == Some(Doubt::CaptureEnded) => {
+            out.push_str("; the capture ended before the server reacted. ");
+        }
+        None => match exchange.server_close() {
+            Some((_, true)) => out.push_str("; the server sent nothing more than a RST. "),
+            Some((_, false)) => out.push_str("; the server sent nothing more than its own FIN. "),
+            None => out.push_str("; nothing more came from the server. "),
+        },
+    }
+    whose_timeout(out, exchange);
+}
+
+/// What the time of a give-up makes likely.
+fn whose_timeout(out: &mut String, exchange: &Exchange) {
+    let istio = exchange.client.is_istio_inbound();
+    if let Some(announced) = exchange.expected_timeout {
+        match exchange.gaps.request_to_client_close {
+            Some(gap) if timeout::matches(announced, gap) => {
+                out.push_str("That is the timeout of ");
+                number::timeout(out, announced);
+                out.push_str(if istio {
+                    " which the request announced (the proxy that announced it: UT, one that passed it on: DC"
+                } else {
+                    " which the request announced (the client's proxy: UT"
+                });
+            }
+            Some(gap) => {
+                out.push_str(if gap < announced {
+                    "That is earlier than the timeout of "
+                } else {
+                    "That is later than the timeout of "
+                });
+                number::timeout(out, announced);
+                out.push_str(" which the request announced: more likely its own caller hung up");
+                out.push_str(" (the client's proxy: DC");
+            }
+            None => {
+                out.push_str("The request announced a timeout of ");
+                number::timeout(out, announced);
+                out.push_str(" (the client's proxy: UT or DC");
+            }
+        }
+        if !exchange.envoy.server.is_empty() {
+            out.push_str(", the server's: DC");
+        }
+        out.push_str(").");
+        return;
+    }
+    match exchange.timeout_guess {
+        Some(guess) => {
+            number::timeout(out, guess);
+            out.push_str(" is a usual timeout: probably the caller's ");
+            out.push_str(if istio {
+                "(gateway: UT, sidecar: DC)."
+            } else {
+                "(the client's proxy: DC, or UT if the timeout is its own)."
+            });
+        }
+        None => out.push_str(if istio {
+            "It fits no usual timeout: a caller that went away, or a timeout of its own making (gateway: DC or UT, sidecar: DC)."
+        } else {
+            "It fits no usual timeout: a caller that went away, or a timeout of its own making (the client's proxy: DC)."
+        }),
+    }
+}
+
+fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
+    party(out, Side::Client, exchange.client);
+    out.push_str(client_how(exchange));
+    after(out, exchange.gaps.request_to_client_close);
+    out.push_str(" after sending ");
+    request(out, exchange);
+    out.push_str(", inside ");
+    status(out, exchange.status);
+    out.push_str(", of which ");
+    number::bytes(out, exchange.response_bytes);
+    out.push_str(" had come");
+    if let Some(gap) = exchange.gaps.request_to_response {
+        out.push_str("; the response had begun after ");
+        number::spoken(out, gap);
+    }
+    if let (Some(announced), Some(gap)) = (
+        exchange.expected_timeout,
+        exchange.gaps.request_to_client_close,
+    ) && timeout::matches(announced, gap)
+    {
+        out.push_str("; that is the timeout of ");
+        number::timeout(out, announced);
+        out.push_str(" which the request announced");
+    }
+    out.push_str(" (a proxy on either side: DC).");
+}
+
+fn aborted(out: &mut String, exchange: &Exchange) {
+    party(out, Side::Client, exchange.client);
+    out.push_str(client_how(exchange));
+    let since = exchange
+        .client_close()
+        .map(|(mark, _)| mark.time - exchange.start());
+    if let Some(since) = since {
+        out.push(' ');
+        number::spoken(out, since);
+        out.push_str(" after the first byte of ");
+    } else {
+        out.push_str(" inside ");
+    }
+    request(out, exchange);
+    out.push_str(", before the request was complete: ");
+    number::bytes(out, exchange.request_bytes);
+    out.push_str(" had been sent (a proxy on either side: DC).");
+}
+
+fn server_left(out: &mut String, exchange: &Exchange) {
+    if exchange.finding(FindingKind::KeepaliveRace).is_some() {
+        party(out, Side::Server, exchange.server);
+        out.push_str(" had closed the kept-alive connection already when ");
+        request(out, exchange);
+        out.push_str(
+            " was sent: a keep-alive race, the request was never looked at (the client's proxy: UC; it may be sent again safely).",
+        );
+        return;
+    }
+    party(out, Side::Server, exchange.server);
+    // An exchange whose only server event is a RST was reset; both may be there.
+    out.push_str(how(exchange.verdict == Verdict::ServerResetUnanswered));
+    match exchange.gaps.request_to_server_close {
+        Some(gap) if gap >= Span::ZERO => {
+            after(out, Some(gap));
+            out.push_str(" after ");
+            request(out, exchange);
+        }
+        Some(_) => {
+            out.push_str(" before ");
+            request(out, exchange);
+            out.push_str(" was complete");
+        }
+        None => {
+            out.push_str(" on ");
+            request(out, exchange);
+        }
+    }
+    out.push_str(" without a single response byte");
+    match exchange.gaps.request_to_ack {
+        Some(gap) if exchange.verdict == Verdict::ServerClosedUnanswered => {
+            out.push_str("; its kernel had the request after ");
+            number::spoken(out, gap);
+        }
+        _ => {}
+    }
+    out.push_str(" (the client's proxy: UC, and a 503 to its caller).");
+}
+
+fn truncated(out: &mut String, exchange: &Exchange) {
+    party(out, Side::Server, exchange.server);
+    if exchange.response_shape == ResponseShape::NotHttp {
+        out.push_str(" answered ");
+        request(out, exchange);
+        if exchange.status.is_some() {
+            out.push_str(" with ");
+            status(out, exchange.status);
+            out.push_str(", whose body is no valid HTTP");
+        } else {
+            out.push_str(" with bytes that are no HTTP response");
+        }
+    } else {
+        out.push_str(how(exchange.server_close().is_some_and(|(_, reset)| reset)));
+        after(out, exchange.gaps.request_to_server_close);
+        out.push_str(" after ");
+        request(out, exchange);
+        out.push_str(", inside ");
+        status(out, exchange.status);
+        out.push_str(": only ");
+        number::bytes(out, exchange.response_bytes);
+        out.push_str(" of it came");
+        if exchange.response_shape == ResponseShape::Chunked {
+            out.push_str(", without the last chunk");
+        }
+    }
+    if exchange.envoy.client.is_empty() {
+        out.push('.');
+        return;
+    }
+    out.push_str(" (the client's proxy: ");
+    for (index, flag) in exchange.envoy.client.iter().enumerate() {
+        if index > 0 {
+            out.push_str(" or ");
+        }
+        out.push_str(flag);
+    }
+    out.push_str(").");
+}
+
+fn unanswered(out: &mut String, exchange: &Exchange) {
+    out.push_str("The capture ended before ");
+    request(out, exchange);
+    if exchange.events.response_start.is_some() {
+        out.push_str(" was answered in full");
+        if let Some(gap) = exchange.gaps.request_to_response {
+            out.push_str("; the response had begun after ");
+            number::spoken(out, gap);
+        }
+    } else if exchange.events.request_end.is_none() {
+        out.push_str(" was sent in full");
+    } else {
+        out.push_str(" was answered");
+        if let Some(gap) = exchange.gaps.request_to_ack {
+            out.push_str("; the server's kernel had the request after ");
+            number::spoken(out, gap);
+        }
+    }
+    out.push('.');
+}
+
+/// The costliest finding of a kind.
+fn costliest(exchange: &Exchange, kind: FindingKind) -> Option<&Finding> {
+    let of_kind = exchange
+        .findings
+        .iter()
+        .filter(|finding| finding.kind == kind);
+    of_kind.max_by_key(|finding| finding.cost)
+}
+
+/// The time that loss explains most of, if it does: see "Findings" in the documentation.
+#[must_use]
+pub fn lost_time(exchange: &Exchange) -> Option<Span> {
+    let cost = costliest(exchange, FindingKind::Retransmission)?.cost;
+    let twice = cost.as_nanos().saturating_mul(2);
+    let gaps = &exchange.gaps;
+    let whole = gaps.total.map(|total| match gaps.response_to_ack {
+        Some(ack) => total.plus(ack),
+        None => total,
+    });
+    // Without a response the time that was waited is the one to the close.
+    let waited = gaps
+        .request_to_client_close
+        .or(gaps.request_to_server_close)
+        .filter(|_| gaps.request_to_response.is_none());
+    let more_than_half = |span: Option<Span>| span.is_some_and(|span| twice > span.as_nanos());
+    let explained =
+        more_than_half(gaps.request_to_response) || more_than_half(whole) || more_than_half(waited);
+    explained.then_some(cost)
+}
+
+/// What the findings add: where the time went if it was not the server that took it.
+fn costs(out: &mut String, exchange: &Exchange) {
+    if exchange.findings.is_empty() {
+        return;
+    }
+    if let Some(cost) = lost_time(exchange) {
+        out.push_str(" Packet loss, not the server, cost ");
+        number::spoken(out, cost);
+        out.push_str(" of this (retransmission).");
+    }
+    if let Some(finding) = costliest(exchange, FindingKind::ZeroWindow) {
+        out.push_str(" A receiver had its window closed for ");
+        number::spoken(out, finding.cost);
+        out.push_str(": a program that did not read.");
+    }
+    if let Some(finding) = costliest(exchange, FindingKind::DelayedAckStall) {
+        out.push_str(" A delayed ACK held the sender up for ");
+        number::spoken(out, finding.cost);
+        out.push('.');
+    }
+    if let Some(finding) = costliest(exchange, FindingKind::SlowRequestBody) {
+        out.push_str(" The client took ");
+        number::spoken(out, finding.cost);
+        out.push_str(" to send the request.");
+    }
+    if let Some(finding) = costliest(exchange, FindingKind::SynRetry) {
+        out.push_str(" Opening the connection took a repeated SYN, ");
+        number::spoken(out, finding.cost);
+        out.push('.');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn explain(given: &Exchange) -> String {
+        let mut out = String::new();
+        exchange(&mut out, given);
+        out
+    }
+
+    #[test]
+    fn the_tutorials_case() {
+        assert_eq!(
+            explain(&fixtures::gave_up()),
+            "The client (127.0.0.6:48764, Istio's sidecar) closed 501.7 ms after sending GET /items, before any \
+             response byte; the server's kernel had the request after 0.03 ms; the 200 came 1503.5 ms too late. \
+             500 ms is a usual timeout: probably the caller's (gateway: UT, sidecar: DC)."
+        );
+    }
+
+    #[test]
+    fn announced_timeouts_are_matched_or_not() {
+        let announced = |millis| Exchange {
+            expected_timeout: Some(Span::from_millis(millis)),
+            timeout_guess: None,
+            ..fixtures::gave_up()
+        };
+        assert!(explain(&announced(500)).contains("That is the timeout of 500 ms"));
+        assert!(explain(&announced(2_000)).contains("earlier than the timeout of 2 s"));
+        assert!(explain(&announced(100)).contains("later than the timeout of 100 ms"));
+    }
+
+    #[test]
+    fn every_verdict_has_a_sentence() {
+        for exchange in fixtures::every_verdict() {
+            let text = explain(&exchange);
+            assert!(text.ends_with('.'), "{text}");
+            assert!(!text.contains("  "), "{text}");
+            assert!(text.len() > 30, "{text}");
+        }
+        for given in [fixtures::refused(), fixtures::connect_timeout()] {
+            let mut text = String::new();
+            connection(&mut text, &given);
+            assert!(text.starts_with("The server (10.244.0.5:3000)"), "{text}");
+        }
+        let mut text = String::new();
+        connection(&mut text, &fixtures::connection());
+        assert!(text.is_empty());
+    }
+
+    #[test]
+    fn silence_after_the_close_is_said() {
+        let mut silent = fixtures::gave_up();
+        silent.late_status = None;
+        silent.events.late_response = None;
+        silent.gaps.client_close_to_late_response = None;
+        assert!(explain(&silent).contains("nothing more came from the server"));
+        silent.doubt = Some(Doubt::CaptureEnded);
+        let text = explain(&silent);
+        assert!(
+            text.contains("the capture ended before the server reacted"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("Uncertain: the capture ended before it was settled."),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn loss_is_named_when_it_cost_more_than_half() {
+        let mut slow = fixtures::ok();
+        slow.gaps.request_to_response = Some(Span::from_millis(210));
+        slow.gaps.total = Some(Span::from_millis(211));
+        let retransmission = |millis| Finding {
+            kind: FindingKind::Retransmission,
+            frames: Vec::new(),
+            cost: Span::from_millis(millis),
+        };
+        slow.findings = vec![retransmission(201)];
+        assert!(explain(&slow).contains("Packet loss, not the server, cost 201.0 ms"));
+        slow.findings = vec![retransmission(90)];
+        assert!(!explain(&slow).contains("loss"));
+        // The answer came at once, but its last bytes had to be sent again.
+        let mut tail = fixtures::ok();
+        tail.gaps.response_to_ack = Some(Span::from_millis(230));
+        tail.findings = vec![retransmission(229)];
+        assert!(explain(&tail).contains("Packet loss"));
+    }
+
+    #[test]
+    fn half_close_race_and_unread_status() {
+        let half = Exchange {
+            half_closed: true,
+            ..fixtures::ok()
+        };
+        assert!(explain(&half).contains("half-close"));
+        let unread = Exchange {
+            status: None,
+            doubt: Some(Doubt::Snaplen),
+            ..fixtures::ok()
+        };
+        let text = explain(&unread);
+        assert!(
+            text.contains("does not show") && text.contains("snap length"),
+            "{text}"
+        );
+        let mut race = fixtures::server_closed();
+        race.gaps.request_to_server_close = None;
+        race.findings = vec![Finding {
+            kind: FindingKind::KeepaliveRace,
+            frames: Vec::new(),
+            cost: Span::ZERO,
+        }];
+        assert!(explain(&race).contains("keep-alive race"));
+    }
+
+    #[test]
+    fn wire_data_cannot_escape() {
+        let hostile = Exchange {
+            path: Some(format!("/\u{1b}[2J\u{202e}{}", "x".repeat(5_000)).into()),
+            ..fixtures::gave_up()
+        };
+        let text = explain(&hostile);
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
+        assert!(text.chars().count() < 500);
+    }
+}

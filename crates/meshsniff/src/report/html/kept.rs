@@ -1,0 +1,189 @@
+//! Which exchanges and connections a page shows one by one, in memory that has a ceiling.
+
+use crate::exchange::{Connection, Exchange, Verdict};
+use crate::report::assertion::Outcome;
+use crate::time::Span;
+use compact_str::CompactString;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+
+/// Exchanges that are shown one by one: those that did not go well, then the slowest others.
+const MOST: usize = 2_000;
+/// Of each verdict so many are shown, however many of another came before.
+const OF_EACH: u64 = 25;
+/// Connections that never opened.
+const MOST_CONNECTIONS: usize = 500;
+/// Bytes of a path, a host or a request id: a request head may have 256 KiB.
+const LONGEST: usize = 600;
+
+/// What is shown one by one.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    not_good: Vec<Exchange>,
+    /// The fastest on top, to be the first to go.
+    good: BinaryHeap<Reverse<Slow>>,
+    of_each: [u64; Verdict::ALL.len()],
+    connections: Vec<Connection>,
+    /// Those that found no room.
+    pub(super) left_out: LeftOut,
+}
+
+/// What found no room on the page. Good exchanges are counted by whoever knows how many there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeftOut {
+    /// Exchanges that did not go well, or of which that is not known, in the order of [`Verdict::ALL`].
+    pub(super) not_good: [u64; Verdict::ALL.len()],
+    pub(super) connections: u64,
+}
+
+impl LeftOut {
+    pub(super) fn add(&mut self, exchange: &Exchange) {
+        if exchange.good() != Some(true) {
+            self.not_good[exchange.verdict as usize] += 1;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slow {
+    took: Span,
+    exchange: Box<Exchange>,
+}
+
+impl Slow {
+    /// Of two that took as long, the one that came first stays.
+    fn rank(&self) -> (Span, Reverse<u64>) {
+        (self.took, Reverse(self.exchange.id))
+    }
+}
+
+impl PartialEq for Slow {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Slow {}
+
+impl PartialOrd for Slow {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Slow {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl Kept {
+    /// Keeps it if there is room, or if it is among the slowest.
+    pub(super) fn exchange(&mut self, exchange: &Exchange) {
+        if exchange.good() == Some(true) {
+            self.good(exchange);
+            return;
+        }
+        let of_each = &mut self.of_each[exchange.verdict as usize];
+        if self.not_good.len() >= MOST && *of_each >= OF_EACH {
+            self.left_out.add(exchange);
+            return;
+        }
+        *of_each += 1;
+        self.not_good.push(bounded(exchange));
+        while self.good.len() > self.room() {
+            self.good.pop();
+        }
+    }
+
+    /// Places for good ones.
+    fn room(&self) -> usize {
+        MOST.saturating_sub(self.not_good.len())
+    }
+
+    fn good(&mut self, exchange: &Exchange) {
+        let took = exchange.slowness().unwrap_or(Span::ZERO);
+        if self.good.len() >= self.room() {
+            let faster = self
+                .good
+                .peek()
+                .is_none_or(|Reverse(fastest)| fastest.rank() >= (took, Reverse(exchange.id)));
+            if faster {
+                return;
+            }
+            self.good.pop();
+        }
+        self.good.push(Reverse(Slow {
+            took,
+            exchange: Box::new(bounded(exchange)),
+        }));
+    }
+
+    pub(super) fn connection(&mut self, connection: &Connection) {
+        if self.connections.len() < MOST_CONNECTIONS {
+            self.connections.push(connection.clone());
+        } else {
+            self.left_out.connections += 1;
+        }
+    }
+
+    /// Keeps what an assertion points to, which a reader will want to follow.
+    pub(super) fn examples(&mut self, outcome: &Outcome) {
+        for exchange in &outcome.exchanges {
+            let mut kept = self.good.iter().map(|Reverse(slow)| slow.exchange.id);
+            let known = kept.any(|id| id == exchange.id)
+                || self.not_good.iter().any(|one| one.id == exchange.id);
+            if !known {
+                // Told before and left out then, if it was not good.
+                let left_out = &mut self.left_out.not_good[exchange.verdict as usize];
+                *left_out = left_out.saturating_sub(u64::from(exchange.good() != Some(true)));
+                self.not_good.push(bounded(exchange));
+            }
+        }
+        for connection in &outcome.connections {
+            if !self.connections.iter().any(|one| one.id == connection.id) {
+                self.left_out.connections = self.left_out.connections.saturating_sub(1);
+                self.connections.push(connection.clone());
+            }
+        }
+    }
+
+    /// Exchanges, the most important first, and connections.
+    pub(super) fn into_parts(self) -> (Vec<Exchange>, Vec<Connection>) {
+        let mut exchanges = self.not_good;
+        let slowest = self.good.into_sorted_vec();
+        exchanges.extend(slowest.into_iter().map(|Reverse(slow)| *slow.exchange));
+        let mut seen = HashSet::new();
+        exchanges.retain(|exchange| seen.insert(exchange.id));
+        (exchanges, self.connections)
+    }
+}
+
+/// The exchange without what is too long for a page.
+fn bounded(exchange: &Exchange) -> Exchange {
+    let mut exchange = exchange.clone();
+    let texts = [
+        &mut exchange.method,
+        &mut exchange.path,
+        &mut exchange.authority,
+        &mut exchange.request_id,
+    ];
+    for text in texts.into_iter().flatten() {
+        cut(text);
+    }
+    exchange
+}
+
+fn cut(text: &mut CompactString) {
+    if text.len() <= LONGEST {
+        return;
+    }
+    let mut end = LONGEST;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    // What was long would keep its memory.
+    let mut short = CompactString::new(&text[..end]);
+    short.push('…');
+    *text = short;
+}

@@ -1,0 +1,523 @@
+//! The page around the exchanges: all that is there without a script.
+
+use super::data::Block;
+use super::routes;
+use crate::exchange::{Gaps, Verdict};
+use crate::report::assertion::{Outcome, Verdict as Came};
+use crate::report::facts::Facts;
+use crate::report::routes::Routes;
+use crate::report::text::{self, Ink};
+use crate::report::{Capture, number, wire};
+use ring::digest;
+
+const TEMPLATE: &str = include_str!("page.html");
+pub(super) const STYLE: &str = include_str!("page.css");
+pub(super) const SCRIPT: &str = include_str!("page.js");
+
+/// Rows of a table.
+const MOST_ROWS: usize = 100;
+/// Sources that are named.
+const MOST_SOURCES: usize = 20;
+
+/// What each gap of [`Gaps::NAMES`] is, beside its name.
+pub(super) const GAP_WORDS: [&str; Gaps::COUNT] = [
+    "sending the request",
+    "request sent → the server's kernel has it",
+    "request sent → the answer begins",
+    "pipelined: the answer before → this one begins",
+    "receiving the answer",
+    "answer complete → the client's ACK",
+    "request's first byte → answer's last",
+    "request sent → the client closes",
+    "the server's ACK → the client closes",
+    "request sent → the server closes",
+    "the client closes → the answer comes, too late",
+    "the connection idled before",
+];
+
+/// A verdict in a few words.
+pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "the whole answer came",
+        Verdict::ClientGaveUp => "the client closed before any byte of an answer",
+        Verdict::ClientGaveUpMidResponse => "the client closed inside the answer",
+        Verdict::ClientAbortedRequest => "the client closed inside its own request",
+        Verdict::ServerClosedUnanswered => "the server closed without an answer",
+        Verdict::ServerResetUnanswered => "the server reset without an answer",
+        Verdict::ServerTruncatedResponse => "the server broke off its answer",
+        Verdict::Upgraded => "what follows is no HTTP any more",
+        Verdict::Unanswered => "the capture ended before the answer",
+        Verdict::ConnectRefused => "the connection was refused",
+        Verdict::ConnectTimeout => "the connection was never answered",
+    }
+}
+
+/// What a page is made of.
+pub(super) struct Page<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) capture: &'a Capture,
+    pub(super) routes: &'a Routes,
+    pub(super) block: &'a Block,
+}
+
+impl Page<'_> {
+    /// The whole document.
+    pub(super) fn html(&self) -> String {
+        let mut out = String::with_capacity(self.block.json.len() + (64 << 10));
+        for piece in TEMPLATE.split("{{") {
+            match piece.split_once("}}") {
+                Some((name, rest)) => {
+                    self.part(&mut out, name);
+                    out.push_str(rest);
+                }
+                None => out.push_str(piece),
+            }
+        }
+        out
+    }
+
+    /// What stands in the template's place of this name.
+    fn part(&self, out: &mut String, name: &str) {
+        match name {
+            "title" => self.title(out),
+            "style" => out.push_str(STYLE),
+            "script" => out.push_str(SCRIPT),
+            "style_hash" => hash(out, STYLE),
+            "script_hash" => hash(out, SCRIPT),
+            "sources" => self.sources(out),
+            "read" => {
+                let mut read = String::new();
+                text::read(&mut read, self.capture);
+                wire::html(out, &read);
+            }
+            "summary" => self.summary(out),
+            "warnings" => self.warnings(out),
+            "assertions" => self.assertions(out),
+            "rates" => self.rates(out),
+            "timers" => self.timers(out),
+            "gaps" => self.gaps(out),
+            "routes" => routes::section(out, self.routes),
+            "notes" => self.notes(out),
+            "left_out" => self.left_out(out),
+            "data" => out.push_str(&self.block.json),
+            _ => {}
+        }
+    }
+
+    fn title(&self, out: &mut String) {
+        match self.facts.sources.as_slice() {
+            [] => out.push_str("no source"),
+            [source] => wire::html(out, &source.name),
+            [source, rest @ ..] => {
+                wire::html(out, &source.name);
+                out.push_str(" and ");
+                number::grouped(out, rest.len() as u64);
+                out.push_str(" more");
+            }
+        }
+    }
+
+    fn sources(&self, out: &mut String) {
+        let sources = &self.facts.sources;
+        if sources.is_empty() {
+            out.push_str("Nothing was read");
+        }
+        for (index, source) in sources.iter().take(MOST_SOURCES).enumerate() {
+            out.push_str(if index > 0 { "<br>" } else { "" });
+            wire::html(out, &source.name);
+        }
+        if sources.len() > MOST_SOURCES {
+            out.push_str("<br>and ");
+            number::grouped(out, (sources.len() - MOST_SOURCES) as u64);
+            out.push_str(" more");
+        }
+    }
+
+    fn summary(&self, out: &mut String) {
+        let summary = &self.facts.summary;
+        out.push_str("<p class=headline>");
+        if summary.exchanges == 0 {
+            out.push_str("No HTTP/1 exchange");
+        } else {
+            counted(out, summary.exchanges, "exchange", "exchanges");
+        }
+        if summary.filtered_out > 0 {
+            out.push_str(" selected of ");
+            number::grouped(out, summary.filtered_out + summary.exchanges);
+        }
+        let [good, not_good, unknown] = summary.goodness;
+        let never_opened = summary.connects_failed();
+        if not_good > 0 {
+            out.push_str(", <strong class=bad>");
+            number::grouped(out, not_good);
+            out.push_str(" did not go well</strong>");
+        }
+        if never_opened > 0 {
+            out.push_str(", <strong class=bad>");
+            counted(out, never_opened, "connection", "connections");
+            out.push_str(" never opened</strong>");
+        }
+        if good > 0 && not_good + unknown + never_opened == 0 {
+            out.push_str(", <strong class=good>every one went well</strong>");
+        }
+        out.push_str("</p>\n<ul class=verdicts>");
+        let counts = Verdict::ALL.into_iter().zip(summary.verdicts);
+        for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
+            verdict_item(out, verdict, count);
+            if verdict == Verdict::Ok && summary.failing_statuses > 0 {
+                out.push_str(" <span class=\"also bad\">");
+                number::grouped(out, summary.failing_statuses);
+                out.push_str(" with a 5xx status</span>");
+            }
+            out.push_str("</li>");
+        }
+        for (verdict, count) in [
+            (Verdict::ConnectRefused, summary.connects_refused),
+            (Verdict::ConnectTimeout, summary.connects_timed_out),
+        ] {
+            if count > 0 {
+                verdict_item(out, verdict, count);
+                out.push_str("</li>");
+            }
+        }
+        out.push_str("</ul>");
+        if summary.uncertain + summary.probes > 0 {
+            out.push_str("\n<p class=dim>");
+            if summary.uncertain > 0 {
+                out.push_str("Of ");
+                counted(out, summary.uncertain, "exchange", "exchanges");
+                out.push_str(" the verdict is uncertain: the capture lacks what would prove it. ");
+            }
+            if summary.probes > 0 {
+                counted(
+                    out,
+                    summary.probes,
+                    "exchange is a probe",
+                    "exchanges are probes",
+                );
+                out.push_str(" (health checks).");
+            }
+            out.push_str("</p>");
+        }
+    }
+
+    /// What makes the whole report doubtful: before anything else.
+    fn warnings(&self, out: &mut String) {
+        self.noted(out, "warnings", |ink| *ink == Ink::Bad);
+    }
+
+    fn notes(&self, out: &mut String) {
+        self.noted(out, "notes", |ink| *ink != Ink::Bad);
+    }
+
+    fn noted(&self, out: &mut String, class: &str, wanted: impl Fn(&Ink) -> bool) {
+        let notes = text::noted(self.capture, &self.facts.summary);
+        let mut notes = notes.iter().filter(|(ink, _)| wanted(ink)).peekable();
+        if notes.peek().is_none() {
+            return;
+        }
+        out.push_str("<ul class=");
+        out.push_str(class);
+        out.push('>');
+        for (_, note) in notes {
+            out.push_str("<li>");
+            wire::html(out, note);
+        }
+        out.push_str("</ul>");
+    }
+
+    fn assertions(&self, out: &mut String) {
+        let outcomes = &self.facts.outcomes;
+        if outcomes.is_empty() {
+            return;
+        }
+        let failed = outcomes.iter().filter(|one| !one.passed()).count() as u64;
+        out.push_str("<section aria-labelledby=assertions><h2 id=assertions>Assertions</h2>\n<p>");
+        if failed == 0 {
+            out.push_str("All passed.");
+        } else {
+            number::grouped(out, failed);
+            out.push_str(" of ");
+            counted(out, outcomes.len() as u64, "assertion", "assertions");
+            out.push_str(" did not pass.");
+        }
+        out.push_str(
+            "</p>\n<div class=scroll tabindex=0 role=region aria-labelledby=assertions><table>\
+             <thead><tr><th scope=col>outcome<th scope=col>must not be<th scope=col>what was seen<th scope=col>seen in</thead><tbody>",
+        );
+        for outcome in outcomes {
+            self.outcome(out, outcome);
+        }
+        out.push_str("</tbody></table></div></section>");
+    }
+
+    fn outcome(&self, out: &mut String, outcome: &Outcome) {
+        let (class, sign) = match outcome.verdict {
+            Came::Passed => ("good", "✓"),
+            Came::Failed => ("bad", "✗"),
+            Came::NoTraffic => ("doubt", "?"),
+        };
+        out.push_str("\n<tr><th scope=row class=\"word ");
+        out.push_str(class);
+        out.push_str("\"><span class=sign>");
+        out.push_str(sign);
+        out.push_str("</span> ");
+        out.push_str(outcome.name());
+        out.push_str("<td><code>");
+        wire::html(out, &outcome.assertion);
+        out.push_str("</code><td>");
+        wire::html(out, &outcome.observed);
+        out.push_str("<td>");
+        if outcome.verdict != Came::Failed {
+            return;
+        }
+        let exchanges = outcome.exchanges.iter().map(|one| ("exchange", one.id));
+        let connections = outcome.connections.iter().map(|one| ("connection", one.id));
+        for (kind, id) in exchanges.chain(connections) {
+            if kind == "exchange" && !self.block.ids.contains(&id) {
+                continue;
+            }
+            out.push_str("<a href=\"#");
+            out.push_str(kind);
+            out.push('-');
+            number::unsigned(out, id);
+            out.push_str("\">");
+            out.push_str(kind);
+            out.push('\u{a0}');
+            number::unsigned(out, id);
+            out.push_str("</a> ");
+        }
+    }
+
+    fn rates(&self, out: &mut String) {
+        let mut rates = self.facts.summary.success_rates();
+        if rates.is_empty() {
+            return;
+        }
+        rates.sort_by_key(|(server, rate)| {
+            let weight = (rate.counted, rate.connects_failed);
+            (std::cmp::Reverse(weight), *server)
+        });
+        let failed = self.facts.summary.connects_failed() > 0;
+        out.push_str(
+            "<section aria-labelledby=rates><h2 id=rates>The puzzle in two numbers</h2>\n<p>What clients got of each server, and what \
+             the server would report of the same exchanges: a request that its client left looks like a success to it.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=rates><table class=rates><thead><tr><th scope=col>server\
+             <th scope=col class=n>counted<th scope=col class=n>client saw<th scope=col class=n>server would say",
+        );
+        out.push_str(if failed {
+            "<th scope=col class=n>no connection</thead><tbody>"
+        } else {
+            "</thead><tbody>"
+        });
+        for (server, rate) in rates.iter().take(MOST_ROWS) {
+            out.push_str("\n<tr><th scope=row><code>");
+            number::endpoint(out, *server);
+            out.push_str("</code><td class=n>");
+            number::grouped(out, rate.counted);
+            for good in [rate.good, rate.server_good()] {
+                out.push_str(match rate.counted {
+                    0 => "<td class=\"n rate dim\">",
+                    counted if counted == good => "<td class=\"n rate good\">",
+                    _ => "<td class=\"n rate bad\">",
+                });
+                if !number::percent(out, good, rate.counted) {
+                    out.push('–');
+                }
+            }
+            if failed {
+                out.push_str("<td class=n>");
+                number::grouped(out, rate.connects_failed);
+            }
+        }
+        out.push_str("</tbody></table></div>");
+        more(out, rates.len(), "server", "servers");
+        out.push_str(
+            "<p class=dim>Not counted: health checks, and exchanges that are <code>unanswered</code> or uncertain.</p></section>",
+        );
+    }
+
+    fn timers(&self, out: &mut String) {
+        let timers = self.facts.summary.timers();
+        if timers.is_empty() {
+            return;
+        }
+        out.push_str(
+            "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again and again after the same time: not a \
+             coincidence, a setting.</p>\n<ul class=timers>",
+        );
+        for timer in timers.iter().take(MOST_ROWS) {
+            let mut line = String::new();
+            text::timer(&mut line, timer);
+            out.push_str("<li>");
+            wire::html(out, &line);
+        }
+        out.push_str("</ul>");
+        more(out, timers.len(), "timer", "timers");
+        out.push_str("</section>");
+    }
+
+    fn gaps(&self, out: &mut String) {
+        let mut gaps = self.facts.summary.gaps().peekable();
+        if gaps.peek().is_none() {
+            return;
+        }
+        out.push_str(
+            "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen where the capture was taken.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
+             <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col class=n>p90<th scope=col class=n>p99\
+             <th scope=col class=n>longest</thead><tbody>",
+        );
+        for (name, stats) in gaps {
+            out.push_str("\n<tr><th scope=row><code>");
+            out.push_str(name);
+            out.push_str("</code> <span class=words>");
+            let words = Gaps::NAMES.iter().zip(GAP_WORDS);
+            out.push_str(
+                words
+                    .into_iter()
+                    .find_map(|(known, words)| (*known == name).then_some(words))
+                    .unwrap_or_default(),
+            );
+            out.push_str("</span><td class=n>");
+            number::grouped(out, stats.count);
+            for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
+                out.push_str("<td class=n>");
+                number::millis_exact(out, span);
+            }
+        }
+        out.push_str("</tbody></table></div></section>");
+    }
+
+    /// What of the capture the table below does not show.
+    fn left_out(&self, out: &mut String) {
+        let block = self.block;
+        let missing = |index: usize| -> u64 {
+            self.facts.summary.goodness[index].saturating_sub(block.shown[index])
+        };
+        let (good, not_good, unknown) = (missing(0), missing(1), missing(2));
+        let connections = block.left_out.connections;
+        if good + not_good + unknown + connections == 0 {
+            return;
+        }
+        out.push_str(
+            "<p class=left-out><strong>Not everything is shown one by one.</strong> Left out are ",
+        );
+        let mut parts = Vec::new();
+        let mut part = |count: u64, one: &str, many: &str, rest: &str| {
+            if count > 0 {
+                let mut text = String::new();
+                counted(&mut text, count, one, many);
+                text.push_str(rest);
+                parts.push(text);
+            }
+        };
+        let verdicts = self.verdicts_left_out(not_good + unknown);
+        part(
+            not_good,
+            "exchange that did not go well",
+            "exchanges that did not go well",
+            &verdicts,
+        );
+        part(
+            unknown,
+            "exchange of unknown status",
+            "exchanges of unknown status",
+            "",
+        );
+        let rest = match block.shown[0] {
+            0 => String::new(),
+            shown => {
+                let mut rest = String::from(" (shown are the slowest ");
+                number::grouped(&mut rest, shown);
+                rest.push(')');
+                rest
+            }
+        };
+        part(
+            good,
+            "exchange that went well",
+            "exchanges that went well",
+            &rest,
+        );
+        part(connections, "failed connection", "failed connections", "");
+        out.push_str(&parts.join(", "));
+        out.push_str(
+            ". All of them are in the other figures of this page; <code>-o json</code> tells every one, <code>--filter-http</code> selects.</p>",
+        );
+    }
+
+    /// Which verdicts those have that are left out, if that is known of all of them.
+    fn verdicts_left_out(&self, count: u64) -> String {
+        let left_out = self.block.left_out.not_good;
+        let mut out = String::new();
+        if left_out.iter().sum::<u64>() != count {
+            return out;
+        }
+        let counts = Verdict::ALL.into_iter().zip(left_out);
+        for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
+            out.push_str(if out.is_empty() { " (" } else { ", " });
+            number::grouped(&mut out, count);
+            out.push(' ');
+            out.push_str(verdict.name());
+        }
+        if !out.is_empty() {
+            out.push(')');
+        }
+        out
+    }
+}
+
+/// A verdict and how many came to it, without the end of the list item.
+fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
+    let (class, sign) = match verdict {
+        Verdict::Ok | Verdict::Upgraded => ("good", "✓"),
+        Verdict::Unanswered => ("doubt", "?"),
+        _ => ("bad", "✗"),
+    };
+    out.push_str("\n<li class=");
+    out.push_str(class);
+    out.push_str("><span class=sign>");
+    out.push_str(sign);
+    out.push_str("</span> <b>");
+    number::grouped(out, count);
+    out.push_str("</b> <code>");
+    out.push_str(verdict.name());
+    out.push_str("</code> <span class=words>");
+    out.push_str(verdict_in_words(verdict));
+    out.push_str("</span>");
+}
+
+pub(super) fn counted(out: &mut String, count: u64, one: &str, many: &str) {
+    number::grouped(out, count);
+    out.push(' ');
+    out.push_str(if count == 1 { one } else { many });
+}
+
+fn more(out: &mut String, all: usize, one: &str, many: &str) {
+    if all > MOST_ROWS {
+        out.push_str("<p class=dim>… and ");
+        counted(out, (all - MOST_ROWS) as u64, one, many);
+        out.push_str(" more.</p>");
+    }
+}
+
+/// The hash by which the page's policy lets its own style and script through, and nothing else (CSP 3, 8.4).
+fn hash(out: &mut String, text: &str) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    out.push_str("sha256-");
+    for three in digest.as_ref().chunks(3) {
+        let mut bits = 0_u32;
+        for index in 0..3 {
+            bits = bits << 8 | u32::from(three.get(index).copied().unwrap_or(0));
+        }
+        for place in 0..4 {
+            out.push(if place > three.len() {
+                '='
+            } else {
+                char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize])
+            });
+        }
+    }
+}

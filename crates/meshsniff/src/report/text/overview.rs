@@ -1,0 +1,521 @@
+//! The head of the text report: what was read, how it went, what to know before believing it.
+
+use super::paint::{Ink, Paint, columns, left, right, wrapped};
+use crate::exchange::{Side, Verdict};
+use crate::packet::Endpoint;
+use crate::report::assertion::Outcome;
+use crate::report::routes::{Counted, Route, Routes};
+use crate::report::summary::{SuccessRate, Summary, Timer};
+use crate::report::{Capture, Source, number, wire};
+
+/// Servers in the table, the busiest first.
+const MOST_ROWS: usize = 12;
+/// Timers that are shown.
+const MOST_TIMERS: usize = 12;
+/// Routes that a timer names.
+const MOST_ROUTES: usize = 3;
+/// Errors that are shown.
+const MOST_ERRORS: usize = 8;
+
+/// Pushes the whole head.
+pub(super) fn push(
+    out: &mut String,
+    paint: Paint,
+    width: usize,
+    sources: &[Source],
+    capture: &Capture,
+    summary: &Summary,
+    folded: &Routes,
+) {
+    head(out, paint, sources, capture);
+    exchanges(out, paint, width, summary);
+    rates(out, paint, summary);
+    timers(out, paint, summary);
+    answers(out, summary);
+    routes(out, paint, folded);
+    notes(out, paint, width, capture, summary);
+    out.push('\n');
+}
+
+/// Pushes how the assertions came out.
+pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes: &[Outcome]) {
+    if outcomes.is_empty() {
+        return;
+    }
+    paint.push(out, Ink::Bold, "Assertions");
+    out.push_str("\n\n");
+    let widest = outcomes.iter().map(|one| columns(&one.assertion)).max();
+    let widest = widest.unwrap_or(0).min(width / 2);
+    for outcome in outcomes {
+        let (sign, ink) = if outcome.passed() {
+            ("  ✓ ", Ink::Good)
+        } else {
+            ("  ✗ ", Ink::Bad)
+        };
+        paint.push(out, ink, sign);
+        let mut assertion = String::new();
+        wire::shown(&mut assertion, &outcome.assertion, usize::MAX);
+        left(out, &assertion, widest);
+        out.push_str("   ");
+        out.push_str(&outcome.observed);
+        out.push('\n');
+    }
+    out.push('\n');
+}
+
+fn count(out: &mut String, number: u64, one: &str, many: &str) {
+    number::grouped(out, number);
+    out.push(' ');
+    out.push_str(if number == 1 { one } else { many });
+}
+
+fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
+    let mut names = String::new();
+    for (index, source) in sources.iter().enumerate() {
+        if index > 0 {
+            names.push_str(", ");
+        }
+        if index >= 4 {
+            names.push_str("and ");
+            number::grouped(&mut names, (sources.len() - index) as u64);
+            names.push_str(" more");
+            break;
+        }
+        wire::shown(&mut names, &source.name, 80);
+    }
+    if names.is_empty() {
+        names.push_str("nothing");
+    }
+    paint.push(out, Ink::Bold, &names);
+    out.push_str("   ");
+    read(out, capture);
+    out.push('\n');
+}
+
+/// Pushes how much was read.
+pub(in super::super) fn read(out: &mut String, capture: &Capture) {
+    let totals = &capture.totals;
+    count(out, totals.frames, "frame", "frames");
+    out.push_str(", ");
+    number::bytes(out, totals.bytes);
+    if let (Some(first), Some(last)) = (totals.first, totals.last) {
+        out.push_str(", ");
+        number::decimal(out, (last - first).as_nanos() / 10_000_000, 2, 2);
+        out.push_str(" s from ");
+        number::Clock::default().push(out, first);
+    }
+}
+
+fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
+    // Escape sequences take no columns, so what was used is counted beside.
+    let begin = out.len();
+    if summary.exchanges == 0 {
+        out.push_str("no HTTP/1 exchange");
+    } else {
+        count(out, summary.exchanges, "exchange", "exchanges");
+    }
+    if summary.filtered_out > 0 {
+        out.push_str(" selected of ");
+        number::grouped(out, summary.filtered_out + summary.exchanges);
+    }
+    let mut used = columns(&out[begin..]);
+    let seen = Verdict::ALL.into_iter().zip(summary.verdicts);
+    let mut first = true;
+    for (verdict, number) in seen.filter(|(_, number)| *number > 0) {
+        let mut text = String::new();
+        number::grouped(&mut text, number);
+        text.push(' ');
+        text.push_str(verdict.name());
+        out.push(if first { ':' } else { ',' });
+        used += columns(&text) + 2;
+        if used > width {
+            out.push_str("\n   ");
+            used = columns(&text) + 4;
+        }
+        out.push(' ');
+        first = false;
+        let ink = match verdict {
+            Verdict::Ok | Verdict::Upgraded => Ink::Good,
+            Verdict::Unanswered => Ink::Doubt,
+            _ => Ink::Bad,
+        };
+        paint.push(out, ink, &text);
+        if verdict == Verdict::Ok && summary.failing_statuses > 0 {
+            out.push_str(" (");
+            let mut text = String::new();
+            number::grouped(&mut text, summary.failing_statuses);
+            text.push_str(" with a 5xx status");
+            used += columns(&text) + 3;
+            paint.push(out, Ink::Bad, &text);
+            out.push(')');
+        }
+    }
+    if summary.uncertain > 0 {
+        let mut text = String::from("; ");
+        number::grouped(&mut text, summary.uncertain);
+        text.push_str(" uncertain");
+        paint.push(out, Ink::Doubt, &text);
+    }
+    if summary.probes > 0 {
+        out.push_str("; ");
+        count(out, summary.probes, "is a probe", "are probes");
+    }
+    out.push('\n');
+    if summary.connects_failed() > 0 {
+        let mut text = String::new();
+        count(
+            &mut text,
+            summary.connects_failed(),
+            "connection never opened: ",
+            "connections never opened: ",
+        );
+        number::grouped(&mut text, summary.connects_refused);
+        text.push_str(" refused, ");
+        number::grouped(&mut text, summary.connects_timed_out);
+        text.push_str(" timed out");
+        paint.push(out, Ink::Bad, &text);
+        out.push('\n');
+    }
+}
+
+/// The two numbers of the puzzle: what clients got, and what the server would say of it.
+fn rates(out: &mut String, paint: Paint, summary: &Summary) {
+    let mut rates: Vec<(Endpoint, SuccessRate)> = summary.success_rates();
+    if rates.is_empty() {
+        return;
+    }
+    rates.sort_by_key(|(server, rate)| {
+        (
+            std::cmp::Reverse((rate.counted, rate.connects_failed)),
+            *server,
+        )
+    });
+    let names: Vec<String> = rates
+        .iter()
+        .take(MOST_ROWS)
+        .map(|(server, _)| server.to_string())
+        .collect();
+    let widest = names.iter().map(String::len).max().unwrap_or(0).max(6);
+    let failed = summary.connects_failed() > 0;
+    out.push('\n');
+    let mut head = String::from("  ");
+    left(&mut head, "server", widest);
+    right(&mut head, "counted", 12);
+    right(&mut head, "client saw", 15);
+    right(&mut head, "server would say", 20);
+    if failed {
+        right(&mut head, "no connection", 17);
+    }
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+    for ((_, rate), name) in rates.iter().zip(&names) {
+        out.push_str("  ");
+        left(out, name, widest);
+        let mut number = String::new();
+        number::grouped(&mut number, rate.counted);
+        right(out, &number, 12);
+        for (good, width) in [(rate.good, 15), (rate.server_good(), 20)] {
+            let mut text = String::new();
+            if !number::percent(&mut text, good, rate.counted) {
+                text.push('–');
+            }
+            let mut padded = String::new();
+            right(&mut padded, &text, width);
+            let ink = match rate.counted {
+                0 => Ink::Dim,
+                counted if counted == good => Ink::Good,
+                _ => Ink::Bad,
+            };
+            paint.push(out, ink, &padded);
+        }
+        if failed {
+            let mut text = String::new();
+            number::grouped(&mut text, rate.connects_failed);
+            right(out, &text, 17);
+        }
+        out.push('\n');
+    }
+    if rates.len() > MOST_ROWS {
+        out.push_str("  … and ");
+        count(
+            out,
+            (rates.len() - MOST_ROWS) as u64,
+            "server more",
+            "servers more",
+        );
+        out.push_str(" (-o json lists them)\n");
+    }
+}
+
+fn timers(out: &mut String, paint: Paint, summary: &Summary) {
+    let timers = summary.timers();
+    if timers.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for timer in timers.iter().take(MOST_TIMERS) {
+        let mut line = String::from("  timer  ");
+        self::timer(&mut line, timer);
+        paint.push(out, Ink::Accent, &line);
+        out.push('\n');
+    }
+    if timers.len() > MOST_TIMERS {
+        out.push_str("  … and ");
+        count(
+            out,
+            (timers.len() - MOST_TIMERS) as u64,
+            "timer more",
+            "timers more",
+        );
+        out.push_str(" (-o json lists them)\n");
+    }
+}
+
+/// Pushes what a timer is known by.
+pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
+    number::grouped(out, timer.count);
+    out.push_str(match timer.closed_by {
+        Side::Client => " give-ups at ",
+        Side::Server => " closes by the server at ",
+    });
+    let (mut min, mut max) = (String::new(), String::new());
+    tenths(&mut min, timer.min);
+    tenths(&mut max, timer.max);
+    out.push_str(&min);
+    if min != max {
+        out.push('–');
+        out.push_str(&max);
+    }
+    out.push_str(" ms: a timer");
+    if let Some(guess) = timer.guess {
+        out.push_str(", probably ");
+        number::timeout(out, guess);
+    }
+    out.push_str("; ");
+    number::endpoint(out, timer.server);
+    for (index, route) in timer.routes.iter().take(MOST_ROUTES).enumerate() {
+        out.push_str(if index == 0 { ", " } else { " | " });
+        wire::shown(out, route, 60);
+    }
+    if timer.routes.len() > MOST_ROUTES {
+        out.push_str(" | …");
+    }
+}
+
+/// Milliseconds with one decimal.
+fn tenths(out: &mut String, span: crate::time::Span) {
+    let micros = number::micros(span);
+    number::decimal(out, micros.saturating_add(50) / 100, 1, 1);
+}
+
+fn answers(out: &mut String, summary: &Summary) {
+    let Some(stats) = summary.gap("request_to_response") else {
+        return;
+    };
+    if stats.count == 1 {
+        out.push_str("\n  the answer came after ");
+        number::spoken(out, stats.max);
+        out.push('\n');
+        return;
+    }
+    out.push_str("\n  answers after");
+    for (index, (name, span)) in [
+        (" (median)", stats.p50),
+        (" (p90)", stats.p90),
+        (" (p99)", stats.p99),
+        (" (slowest)", stats.max),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        out.push_str(if index == 0 { " " } else { ", " });
+        number::spoken(out, span);
+        out.push_str(name);
+    }
+    out.push('\n');
+}
+
+/// Good exchanges that the target only counted: of a file, there are none.
+fn routes(out: &mut String, paint: Paint, routes: &Routes) {
+    let routes = routes.sorted();
+    if routes.is_empty() {
+        return;
+    }
+    let servers = routes.iter().take(MOST_ROWS);
+    let widest = servers.map(|(route, _)| route.server.to_string().len());
+    let widest = widest.max().unwrap_or(0).max("server".len());
+    out.push('\n');
+    let mut head = String::from("  ");
+    left(&mut head, "server", widest);
+    right(&mut head, "good", 12);
+    for name in ["median", "p90", "p99", "slowest"] {
+        right(&mut head, name, 11);
+    }
+    head.push_str("   status   request");
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+    for (route, counted) in routes.iter().take(MOST_ROWS) {
+        route_row(out, route, counted, widest);
+    }
+    if routes.len() > MOST_ROWS {
+        out.push_str("  … and ");
+        let more = (routes.len() - MOST_ROWS) as u64;
+        count(out, more, "route more", "routes more");
+        out.push_str(" (-o json lists them)\n");
+    }
+}
+
+fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) {
+    out.push_str("  ");
+    left(out, &route.server.to_string(), widest);
+    let mut text = String::new();
+    number::grouped(&mut text, counted.exchanges);
+    right(out, &text, 12);
+    let response = counted.response();
+    for span in [
+        response.percentile(50),
+        response.percentile(90),
+        response.percentile(99),
+        response.max(),
+    ] {
+        text.clear();
+        if response.count() > 0 {
+            number::spoken(&mut text, span);
+        } else {
+            text.push('–');
+        }
+        right(out, &text, 11);
+    }
+    // The classes that occur, `2xx` or `2xx 4xx`.
+    text.clear();
+    for (class, count) in counted.statuses.iter().enumerate().skip(1) {
+        if *count > 0 {
+            text.push_str(if text.is_empty() { "" } else { " " });
+            number::unsigned(&mut text, class as u64);
+            text.push_str("xx");
+        }
+    }
+    out.push_str("   ");
+    left(out, &text, "status   ".len());
+    if route.method.is_empty() {
+        out.push_str("all other routes");
+    } else {
+        wire::shown(out, &route.method, 24);
+        out.push(' ');
+        wire::shown(out, &route.path, 72);
+    }
+    out.push('\n');
+}
+
+fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summary: &Summary) {
+    let notes = noted(capture, summary);
+    if notes.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for (ink, text) in notes {
+        let mut line = String::new();
+        wrapped(&mut line, &text, 2, width);
+        for line in line.lines() {
+            paint.push(out, ink, line);
+            out.push('\n');
+        }
+    }
+}
+
+/// What to know before believing the figures.
+pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
+    let totals = &capture.totals;
+    let mut notes: Vec<(Ink, String)> = Vec::new();
+    let mut note = |ink, number: u64, one: &str, many: &str| {
+        if number > 0 {
+            let mut text = String::new();
+            count(&mut text, number, one, many);
+            notes.push((ink, text));
+        }
+    };
+    note(
+        Ink::Dim,
+        totals.encrypted_connections,
+        "connection is encrypted and stays closed to this report; on a mesh, the plain side is `lo` of the pod",
+        "connections are encrypted and stay closed to this report; on a mesh, the plain side is `lo` of the pod",
+    );
+    note(
+        Ink::Dim,
+        totals.http2_connections,
+        "connection is HTTP/2, not analysed yet",
+        "connections are HTTP/2, not analysed yet",
+    );
+    note(
+        Ink::Dim,
+        totals.other_connections,
+        "connection carries something else or nothing (--port forces HTTP)",
+        "connections carry something else or nothing (--port forces HTTP)",
+    );
+    note(
+        Ink::Bad,
+        capture.dropped.unwrap_or(0),
+        "packet was lost by the capturing kernel",
+        "packets were lost by the capturing kernel",
+    );
+    note(
+        Ink::Dim,
+        totals.retransmissions,
+        "segment was sent again",
+        "segments were sent again",
+    );
+    note(
+        Ink::Dim,
+        totals.duplicate_frames,
+        "frame shows a packet that was seen already on another interface",
+        "frames show packets that were seen already on another interface",
+    );
+    note(
+        Ink::Dim,
+        totals.truncated_frames,
+        "frame is cut by a snap length",
+        "frames are cut by a snap length",
+    );
+    note(
+        Ink::Dim,
+        totals.malformed_frames,
+        "frame could not be decoded",
+        "frames could not be decoded",
+    );
+    note(
+        Ink::Doubt,
+        capture.unsupported_frames,
+        "frame is of a link layer that this program cannot read",
+        "frames are of a link layer that this program cannot read",
+    );
+    note(
+        Ink::Doubt,
+        totals.connections_evicted,
+        "connection was given up to stay within memory",
+        "connections were given up to stay within memory",
+    );
+    note(
+        Ink::Doubt,
+        totals.bytes_given_up,
+        "byte behind a hole was given up to stay within memory",
+        "bytes behind holes were given up to stay within memory",
+    );
+    note(
+        Ink::Doubt,
+        summary.servers_left_out,
+        "exchange or connect went to a server that found no row in the table",
+        "exchanges and connects went to servers that found no row in the table",
+    );
+    note(
+        Ink::Doubt,
+        summary.closes_left_out(),
+        "close was one too many to be looked at for timers",
+        "closes were too many to be looked at for timers",
+    );
+    for error in capture.errors.iter().take(MOST_ERRORS) {
+        let mut text = String::from("incomplete: ");
+        wire::shown(&mut text, error, 400);
+        notes.push((Ink::Bad, text));
+    }
+    notes
+}

@@ -1,0 +1,54 @@
+//! Parts of the text report for reports of other formats: without colour, and by themselves.
+
+use super::paint::Paint;
+use super::timeline::{self, Canvas};
+use crate::exchange::{Connection, Exchange};
+use crate::packet::FrameId;
+use crate::report::facts::Facts;
+use crate::report::number;
+use crate::report::wireshark::Numbering;
+use crate::time::Timestamp;
+
+/// Columns to write for.
+const WIDTH: usize = 100;
+
+/// `GET /items`, or what is left of it.
+pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
+    timeline::request(out, exchange, most);
+}
+
+/// An exchange's timeline without colour, for reports of other formats.
+pub(in super::super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
+    plain_canvas(facts, exchange.start()).exchange(out, exchange);
+}
+
+/// The same of a connection that never opened.
+pub(in super::super) fn plain_connection(out: &mut String, facts: &Facts, connection: &Connection) {
+    plain_canvas(facts, connection.first.time).connection(out, connection);
+}
+
+fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
+    Canvas {
+        paint: Paint { colour: false },
+        width: WIDTH,
+        origin: facts.origin.unwrap_or(first),
+        sources: &facts.names,
+        comments: &facts.comments,
+        numbering: Numbering::of(&facts.sources),
+    }
+}
+
+/// What each frame of an exchange did, with the gap that ended there.
+pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, String)> {
+    let said = timeline::lines(exchange).into_iter().map(|line| {
+        let mut words = line.what;
+        if let Some((gap, since)) = line.gap {
+            words.push_str(", ");
+            number::millis_exact(&mut words, gap);
+            words.push_str(" ms ");
+            words.push_str(since);
+        }
+        (line.event.1.frame, words)
+    });
+    said.collect()
+}

@@ -1,0 +1,580 @@
+//! One exchange, or one connection that failed, as a small timeline.
+//!
+//! ```text
+//! ✗ GET /items   client-gave-up                                                 exchange 3
+//!   127.0.0.6:48764 (Istio's sidecar) → 10.244.0.5:3000, host catalog
+//!     frame     seconds   client   server
+//!      4185   90.518612     ─────────▶     GET /items, 161 bytes
+//!      4186   90.518640     ◀─────────     ACK                       0.028 ms after the request
+//!      4192   91.020323     ─────────▶     FIN: the client hangs up  501.683 ms after the ACK
+//! ```
+//!
+//! Events of one frame share a line. The gap beside a line is the one that ends there.
+
+use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
+use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
+use crate::packet::Endpoint;
+use crate::report::timeline::{self, Event, EventKind};
+use crate::report::wireshark::{self, Numbering};
+use crate::report::{Comments, explain, number, wire};
+use crate::time::{Span, Timestamp};
+
+/// Characters of a request target in a headline and in a line.
+const HEADLINE: usize = 72;
+const LINE: usize = 40;
+/// Columns of what happened, before the gap beside it.
+const WHAT: usize = 34;
+/// Interim responses that are shown: a server may send any number.
+const MOST_EVENTS: usize = 64;
+/// Findings, and frames of each, that are shown.
+const MOST_FINDINGS: usize = 12;
+const MOST_FRAMES: usize = 8;
+/// Below this, the time from the ACK is the better figure; a delayed ACK would eat 40 ms of it.
+const PROMPT_ACK: Span = Span::from_millis(5);
+
+/// What a timeline needs beyond the exchange.
+pub(super) struct Canvas<'a> {
+    pub(super) paint: Paint,
+    pub(super) width: usize,
+    /// Time of the first frame.
+    pub(super) origin: Timestamp,
+    /// Names of the sources, if there are several.
+    pub(super) sources: &'a [String],
+    pub(super) comments: &'a Comments,
+    pub(super) numbering: Numbering,
+}
+
+/// A line of the timeline: what one frame did.
+pub(in super::super) struct Line {
+    pub(in super::super) event: Event,
+    pub(in super::super) what: String,
+    pub(in super::super) ink: Option<Ink>,
+    /// The gap that ends here, and since when it counts.
+    pub(in super::super) gap: Option<(Span, &'static str)>,
+}
+
+impl Canvas<'_> {
+    /// Pushes an exchange.
+    pub(super) fn exchange(&self, out: &mut String, exchange: &Exchange) {
+        self.headline(out, exchange);
+        let mut ends = String::new();
+        self.parties(&mut ends, exchange.client, exchange.server);
+        if let Some(host) = exchange.authority.as_deref() {
+            ends.push_str(", host ");
+            wire::shown(&mut ends, host, LINE);
+        }
+        if let Some(id) = exchange.request_id.as_deref() {
+            ends.push_str(", request id ");
+            wire::shown(&mut ends, id, LINE);
+        }
+        wrapped(out, &ends, 2, self.width);
+        self.lines(out, exchange);
+        self.findings(out, exchange);
+        let guessed = exchange.timeout_guess.is_some();
+        self.envoy(out, &exchange.envoy, exchange.client, guessed);
+        let mut sentence = String::new();
+        explain::exchange(&mut sentence, exchange);
+        wrapped(out, &sentence, 2, self.width);
+        if exchange.good() != Some(true) {
+            self.wireshark(out, |filter| {
+                wireshark::exchange(filter, exchange, self.numbering);
+            });
+        }
+        out.push('\n');
+    }
+
+    fn wireshark(&self, out: &mut String, push: impl FnOnce(&mut String)) {
+        let mut line = String::from("  Wireshark: ");
+        push(&mut line);
+        self.paint.push(out, Ink::Dim, &line);
+        out.push('\n');
+    }
+
+    /// Pushes a connection that never opened.
+    pub(super) fn connection(&self, out: &mut String, connection: &Connection) {
+        let Some(verdict) = connection.verdict else {
+            return;
+        };
+        self.paint.push(out, Ink::Bad, "✗ ");
+        self.paint.push(out, Ink::Bold, "no connection");
+        out.push_str("   ");
+        self.paint.push(out, Ink::Bad, verdict.name());
+        if let Some(doubt) = connection.doubt {
+            self.doubt(out, doubt.name());
+        }
+        out.push_str("\n  ");
+        self.parties(out, connection.client, connection.server);
+        out.push_str("\n  ");
+        self.frame_column(out, connection.first.frame.number());
+        self.seconds(out, connection.first.time);
+        self.arrow(out, Side::Client, None);
+        out.push_str("SYN");
+        if connection.syn_retries > 0 {
+            out.push_str(", sent ");
+            number::grouped(out, connection.syn_retries.saturating_add(1));
+            out.push_str(" times");
+        }
+        out.push('\n');
+        if let Some(close) = connection.close {
+            out.push_str("  ");
+            self.frame_column(out, close.mark.frame.number());
+            self.seconds(out, close.mark.time);
+            self.arrow(out, close.by, Some(Ink::Bad));
+            out.push_str(if close.reset { "RST" } else { "FIN" });
+            out.push('\n');
+        }
+        self.envoy(out, &connection.envoy, connection.client, false);
+        let mut sentence = String::new();
+        explain::connection(&mut sentence, connection);
+        wrapped(out, &sentence, 2, self.width);
+        self.wireshark(out, |filter| {
+            wireshark::connection(filter, connection, self.numbering);
+        });
+        out.push('\n');
+    }
+
+    fn headline(&self, out: &mut String, exchange: &Exchange) {
+        let (sign, ink) = match exchange.good() {
+            Some(true) => ("✓ ", Ink::Good),
+            Some(false) => ("✗ ", Ink::Bad),
+            None => ("? ", Ink::Doubt),
+        };
+        self.paint.push(out, ink, sign);
+        let mut title = String::new();
+        request(&mut title, exchange, HEADLINE);
+        self.paint.push(out, Ink::Bold, &title);
+        out.push_str("   ");
+        let mut verdict = exchange.verdict.name().to_owned();
+        if let Some(status) = exchange.status {
+            verdict.push(' ');
+            number::unsigned(&mut verdict, u64::from(status));
+        }
+        self.paint.push(out, ink, &verdict);
+        let mut used = 2 + columns(&title) + 3 + columns(&verdict);
+        if let Some(doubt) = exchange.doubt {
+            self.doubt(out, doubt.name());
+            used += " (uncertain: )".len() + doubt.name().len();
+        }
+        if exchange.probe {
+            out.push_str(" (probe)");
+            used += " (probe)".len();
+        }
+        let mut id = String::from("exchange ");
+        number::unsigned(&mut id, exchange.id);
+        blanks(
+            out,
+            self.width.saturating_sub(used + columns(&id)).clamp(2, 80),
+        );
+        self.paint.push(out, Ink::Dim, &id);
+        out.push('\n');
+    }
+
+    fn doubt(&self, out: &mut String, name: &str) {
+        out.push(' ');
+        self.paint
+            .push(out, Ink::Doubt, &format!("(uncertain: {name})"));
+    }
+
+    fn parties(&self, out: &mut String, client: Endpoint, server: Endpoint) {
+        number::endpoint(out, client);
+        if client.is_istio_inbound() {
+            out.push_str(" (Istio's sidecar)");
+        }
+        out.push_str(" → ");
+        number::endpoint(out, server);
+    }
+
+    fn lines(&self, out: &mut String, exchange: &Exchange) {
+        let lines = lines(exchange);
+        let mut head = String::from("  ");
+        right(&mut head, "frame", FRAME);
+        right(&mut head, "seconds", SECONDS);
+        head.push_str("   client    server\n");
+        self.paint.push(out, Ink::Dim, head.trim_end());
+        out.push('\n');
+        let widest = lines.iter().filter(|line| line.gap.is_some());
+        let what = widest.map(|line| columns(&line.what)).max();
+        let what = what.unwrap_or(0).min(WHAT.max(LINE));
+        for line in &lines {
+            let (kind, mark) = line.event;
+            out.push_str("  ");
+            self.frame_column(out, mark.frame.number());
+            self.seconds(out, mark.time);
+            self.arrow(out, kind.sender(), line.ink);
+            match line.ink {
+                Some(ink) => self.paint.push(out, ink, &line.what),
+                None => out.push_str(&line.what),
+            }
+            if let Some((gap, since)) = line.gap {
+                blanks(out, what.saturating_sub(columns(&line.what)) + 2);
+                let mut figure = String::new();
+                number::millis_exact(&mut figure, gap);
+                figure.push_str(" ms");
+                let mut padded = String::new();
+                right(&mut padded, &figure, "12345.678 ms".len());
+                self.paint
+                    .push(out, line.ink.unwrap_or(Ink::Accent), &padded);
+                out.push(' ');
+                self.paint.push(out, Ink::Dim, since);
+            }
+            if let Some(name) = self.sources.get(usize::from(mark.frame.source())) {
+                out.push_str("  ");
+                self.paint.push(out, Ink::Dim, name);
+            }
+            out.push('\n');
+            if let Some(comment) = self.comments.get(mark.frame) {
+                blanks(out, 2 + FRAME + SECONDS + ARROW);
+                let mut text = String::from("“");
+                wire::shown(&mut text, comment, 200);
+                text.push('”');
+                self.paint.push(out, Ink::Accent, &text);
+                out.push('\n');
+            }
+        }
+    }
+
+    fn frame_column(&self, out: &mut String, frame: u64) {
+        right(out, &frame.to_string(), FRAME);
+    }
+
+    fn seconds(&self, out: &mut String, time: Timestamp) {
+        let mut text = String::new();
+        let span = Span::from_nanos((time - self.origin).as_nanos());
+        number::decimal(&mut text, number::micros(span), 6, 6);
+        let mut padded = String::new();
+        right(&mut padded, &text, SECONDS);
+        self.paint.push(out, Ink::Dim, &padded);
+    }
+
+    fn arrow(&self, out: &mut String, from: Side, ink: Option<Ink>) {
+        out.push_str("   ");
+        let arrow = match from {
+            Side::Client => "─────────▶",
+            Side::Server => "◀─────────",
+        };
+        match ink {
+            Some(ink) => self.paint.push(out, ink, arrow),
+            None => out.push_str(arrow),
+        }
+        out.push_str("   ");
+    }
+
+    fn findings(&self, out: &mut String, exchange: &Exchange) {
+        for finding in exchange.findings.iter().take(MOST_FINDINGS) {
+            let mut line = String::from("  found: ");
+            line.push_str(finding.kind.name());
+            if finding.cost > Span::ZERO {
+                line.push_str(", ");
+                number::millis_exact(&mut line, finding.cost);
+                line.push_str(" ms");
+            }
+            for (index, mark) in finding.frames.iter().take(MOST_FRAMES).enumerate() {
+                line.push_str(match (index, finding.frames.len()) {
+                    (0, 1) => " (frame ",
+                    (0, _) => " (frames ",
+                    _ => ", ",
+                });
+                number::unsigned(&mut line, mark.frame.number());
+            }
+            match finding.frames.len() {
+                0 => {}
+                count if count > MOST_FRAMES => line.push_str(", …)"),
+                _ => line.push(')'),
+            }
+            self.paint.push(out, Ink::Doubt, &line);
+            out.push('\n');
+        }
+        if exchange.findings.len() > MOST_FINDINGS {
+            out.push_str("  found: … and ");
+            number::grouped(out, (exchange.findings.len() - MOST_FINDINGS) as u64);
+            out.push_str(" more\n");
+        }
+    }
+
+    fn envoy(&self, out: &mut String, flags: &EnvoyFlags, client: Endpoint, guessed: bool) {
+        if *flags == EnvoyFlags::default() {
+            return;
+        }
+        out.push_str("  Envoy would log:");
+        for (index, (place, flags)) in places(flags, client).enumerate() {
+            out.push_str(if index == 0 { " " } else { "; " });
+            self.paint.push(out, Ink::Bold, &flags.join(" or "));
+            out.push(' ');
+            out.push_str(place);
+            if guessed && flags.len() > 1 {
+                out.push_str(" (a guess)");
+            }
+        }
+        out.push('\n');
+    }
+}
+
+/// Where a proxy would log flags, in words, and which.
+pub(in super::super) fn places(
+    flags: &EnvoyFlags,
+    client: Endpoint,
+) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let (proxy, caller) = if client.is_istio_inbound() && flags.client == ["UT"] {
+        // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
+        (
+            "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
+            "",
+        )
+    } else if client.is_istio_inbound() {
+        ("at the sidecar", "at the gateway or whoever called it")
+    } else {
+        ("at the client's proxy", "at the proxy that called it")
+    };
+    [
+        (proxy, flags.client),
+        (caller, flags.client_downstream),
+        ("at the server's proxy", flags.server),
+    ]
+    .into_iter()
+    .filter(|(_, flags)| !flags.is_empty())
+}
+
+/// Columns of the frame number, the time and the arrow.
+const FRAME: usize = 8;
+const SECONDS: usize = 16;
+const ARROW: usize = 16;
+/// Columns of the status in a row.
+pub(super) const STATUS: usize = 9;
+
+/// `GET /items`, or what is left of it.
+pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
+    match (exchange.method.as_deref(), exchange.path.as_deref()) {
+        (None, _) => out.push_str("(request line cut)"),
+        (Some(method), path) => {
+            wire::shown(out, method, 24);
+            out.push(' ');
+            wire::shown(out, path.unwrap_or("(target cut)"), most);
+        }
+    }
+}
+
+/// The lines of an exchange, in the order of their frames.
+pub(in super::super) fn lines(exchange: &Exchange) -> Vec<Line> {
+    let mut events = Vec::new();
+    timeline::fill(&mut events, exchange);
+    let mut lines: Vec<Line> = Vec::new();
+    for event in events.into_iter().take(MOST_EVENTS) {
+        let (kind, mark) = event;
+        let gap = gap(exchange, kind);
+        match lines.last_mut() {
+            Some(line) if line.event.1.order == mark.order => {
+                if let Some(more) = joined(exchange, line.event.0, kind) {
+                    if !line.what.is_empty() {
+                        line.what.push_str(", ");
+                    }
+                    line.what.push_str(&more);
+                }
+                if gap.is_some_and(|(gap, _)| gap > Span::ZERO) && line.gap.is_none()
+                    || is_close(kind)
+                {
+                    line.gap = gap.or(line.gap);
+                }
+                line.ink = ink(exchange, kind).or(line.ink);
+            }
+            _ => lines.push(Line {
+                event,
+                what: what(exchange, kind),
+                ink: ink(exchange, kind),
+                gap,
+            }),
+        }
+    }
+    lines
+}
+
+const fn is_close(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::ClientFin | EventKind::ServerFin | EventKind::ClientRst | EventKind::ServerRst
+    )
+}
+
+/// What a further event of a frame adds to its line.
+fn joined(exchange: &Exchange, before: EventKind, kind: EventKind) -> Option<String> {
+    match (before, kind) {
+        // The request's line says its length, and that a response packet acknowledges is no news.
+        (EventKind::RequestStart, EventKind::RequestEnd) => None,
+        (EventKind::RequestAcked(AckWith::Fin), EventKind::ServerFin)
+        | (EventKind::RequestAcked(AckWith::Rst), EventKind::ServerRst) => None,
+        (_, EventKind::ResponseEnd) => {
+            let mut text = String::new();
+            number::bytes(&mut text, exchange.response_bytes);
+            Some(text)
+        }
+        _ => Some(what(exchange, kind)),
+    }
+}
+
+fn what(exchange: &Exchange, kind: EventKind) -> String {
+    let mut out = String::new();
+    let status = |out: &mut String, status: Option<u16>| match status {
+        Some(status) => number::unsigned(out, u64::from(status)),
+        None => out.push_str("an answer"),
+    };
+    let at_once = exchange
+        .events
+        .request_end
+        .is_some_and(|end| end.order == exchange.events.request_start.order);
+    match kind {
+        EventKind::RequestStart => {
+            request(&mut out, exchange, LINE);
+            if at_once {
+                out.push_str(", ");
+                number::bytes(&mut out, exchange.request_bytes);
+            }
+        }
+        EventKind::RequestEnd => {
+            out.push_str("the request is complete, ");
+            number::bytes(&mut out, exchange.request_bytes);
+        }
+        EventKind::RequestAcked(with) => out.push_str(match with {
+            AckWith::Bare | AckWith::Data => "ACK",
+            AckWith::Fin => "ACK and FIN: the server closes",
+            AckWith::Rst => "ACK and RST: the server resets",
+        }),
+        EventKind::Interim(code) => {
+            status(&mut out, Some(code));
+            out.push_str(" (interim)");
+        }
+        EventKind::ResponseStart => status(&mut out, exchange.status),
+        EventKind::ResponseEnd => {
+            out.push_str("the response is complete, ");
+            number::bytes(&mut out, exchange.response_bytes);
+        }
+        EventKind::ResponseAcked => out.push_str("ACK"),
+        EventKind::ClientFin if exchange.half_closed => {
+            out.push_str("FIN: half-close, the client still reads");
+        }
+        EventKind::ClientFin => out.push_str("FIN: the client closes"),
+        EventKind::ClientRst => out.push_str("RST: the client resets"),
+        EventKind::ServerFin => out.push_str("FIN: the server closes"),
+        EventKind::ServerRst => out.push_str("RST: the server resets"),
+        EventKind::LateResponse => {
+            status(&mut out, exchange.late_status);
+            out.push_str(", too late");
+        }
+    }
+    out
+}
+
+/// The close that decided is what a reader looks for.
+fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
+    let client = exchange.client_close().map(|(_, reset)| reset);
+    let server = exchange.server_close().map(|(_, reset)| reset);
+    let by_client = exchange.verdict.ended_by_client();
+    let by_server = matches!(
+        exchange.verdict,
+        Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse
+    );
+    let decided = match kind {
+        EventKind::ClientFin => by_client && client == Some(false),
+        EventKind::ClientRst => by_client && client == Some(true),
+        EventKind::ServerFin | EventKind::RequestAcked(AckWith::Fin) => {
+            by_server && server == Some(false)
+        }
+        EventKind::ServerRst | EventKind::RequestAcked(AckWith::Rst) => {
+            by_server && server == Some(true)
+        }
+        EventKind::ResponseStart if exchange.good() == Some(false) => {
+            return matches!(exchange.verdict, Verdict::Ok).then_some(Ink::Bad);
+        }
+        EventKind::LateResponse => return Some(Ink::Doubt),
+        _ => false,
+    };
+    decided.then_some(Ink::Bad)
+}
+
+/// The gap that ends at an event, and since when it counts.
+fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
+    let gaps = &exchange.gaps;
+    let (gap, since) = match kind {
+        EventKind::RequestStart => (None, ""),
+        EventKind::RequestEnd => (
+            gaps.request_duration.filter(|gap| *gap != Span::ZERO),
+            "after its first byte",
+        ),
+        EventKind::RequestAcked(_) => (gaps.request_to_ack, "after the request"),
+        EventKind::Interim(_) => (None, ""),
+        EventKind::ResponseStart => match gaps.after_previous {
+            Some(gap) => (Some(gap), "after the response before it (pipelined)"),
+            None => (gaps.request_to_response, "after the request"),
+        },
+        EventKind::ResponseEnd => (
+            gaps.response_duration.filter(|gap| *gap != Span::ZERO),
+            "after its first byte",
+        ),
+        EventKind::ResponseAcked => (gaps.response_to_ack, "after the response"),
+        EventKind::ClientFin | EventKind::ClientRst => {
+            let (_, reset) = exchange.client_close()?;
+            let is_first = match kind {
+                EventKind::ClientFin => !reset,
+                _ => reset,
+            };
+            if !is_first {
+                return None;
+            }
+            match gaps.ack_to_client_close {
+                Some(gap) if gaps.request_to_ack.is_some_and(|ack| ack < PROMPT_ACK) => {
+                    (Some(gap), "after the ACK")
+                }
+                _ => (gaps.request_to_client_close, "after the request"),
+            }
+        }
+        EventKind::ServerFin | EventKind::ServerRst => {
+            let (_, reset) = exchange.server_close()?;
+            if reset != matches!(kind, EventKind::ServerRst) {
+                return None;
+            }
+            (gaps.request_to_server_close, "after the request")
+        }
+        EventKind::LateResponse => (
+            gaps.client_close_to_late_response,
+            "after the client's close",
+        ),
+    };
+    gap.map(|gap| (gap, since))
+}
+
+/// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what cost it.
+pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
+    let mut figure = String::new();
+    if let Some(gap) = exchange.slowness() {
+        number::millis_exact(&mut figure, gap);
+        figure.push_str(" ms");
+    }
+    out.push_str("  ");
+    let mut padded = String::new();
+    right(&mut padded, &figure, "1234567.890 ms".len());
+    paint.push(out, Ink::Accent, &padded);
+    out.push_str("   ");
+    let status = exchange.status.map(|status| status.to_string());
+    left(out, status.as_deref().unwrap_or("–"), STATUS);
+    left(out, &exchange.server.to_string(), server_width + 2);
+    let mut frames = exchange.events.request_start.frame.number().to_string();
+    if let Some(mark) = exchange.events.response_start {
+        frames.push_str(" → ");
+        frames.push_str(&mark.frame.number().to_string());
+    }
+    left(out, &frames, 20);
+    request(out, exchange, HEADLINE);
+    if let Some(doubt) = exchange.doubt {
+        out.push(' ');
+        paint.push(out, Ink::Doubt, &format!("(uncertain: {})", doubt.name()));
+    }
+    let mut told: Vec<FindingKind> = Vec::new();
+    for finding in &exchange.findings {
+        if !told.contains(&finding.kind) {
+            told.push(finding.kind);
+            out.push(' ');
+            paint.push(out, Ink::Doubt, &format!("[{}]", finding.kind.name()));
+        }
+    }
+    out.push('\n');
+}

@@ -1,0 +1,669 @@
+//! One agent's stream, read block by block.
+//!
+//! Nothing that comes is trusted: whoever is in the target, or in its node's agent, can put any bytes here. So only
+//! what the agent writes is taken (little-endian, one section, nanoseconds, four types of block), a length is looked at
+//! before room is made for it, memory does not grow with the stream, and the work for a block is bounded by its
+//! length. Texts are cut to what the agent writes at most, but not cleaned: whoever shows them escapes them.
+
+use super::blocks::{
+    self, Direction, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, LONGEST,
+    MOST_DATA, MOST_TEXT, SECTION_HEADER, Statistics,
+};
+use crate::compression::{Compression, MAGIC_LEN, Zstd};
+use crate::time::Timestamp;
+use std::io::{self, Chain, Cursor, ErrorKind, Read};
+use std::mem;
+use std::ops::Range;
+use thiserror::Error;
+
+/// Most interfaces of one stream.
+pub const MOST_INTERFACES: u32 = 256;
+
+/// Most bytes of the name of a reason to end.
+const MOST_REASON: usize = 64;
+
+/// The largest window that a packed stream may ask for, and so what is kept of each: four times what the agent's level takes.
+const MAX_WINDOW: u64 = 2 << 20;
+
+/// Room for a block that has begun to come, and one more.
+const BUFFER: usize = LONGEST * 2;
+
+/// The least lengths of blocks, with nothing in them that may be left away.
+const LEAST_SECTION: usize = 28;
+const LEAST_INTERFACE: usize = 20;
+const LEAST_STATISTICS: usize = 24;
+const LEAST_PACKET: usize = 32;
+
+/// The end of a block's options, and an offset of all times, which no agent writes.
+const OPT_END: u16 = 0;
+const IF_TSOFFSET: u16 = 14;
+
+/// Kind and length.
+const HEAD: usize = 8;
+/// Bytes of a packet block before the packet.
+const PACKET_DATA: usize = 28;
+
+/// A stream that cannot be read on. What came before was handed out.
+#[derive(Debug, Error)]
+pub enum StreamError {
+    /// The connection, or the decompressor, failed.
+    #[error("the agent's stream cannot be read on: {0}; try again")]
+    Read(#[source] io::Error),
+    /// It does not begin as the agent's stream does.
+    #[error(
+        "what comes is not the agent's stream: check that the agent's image is meshsniff's, of version {}",
+        VERSION
+    )]
+    NotAStream,
+    /// A length that no block of the agent has.
+    #[error(
+        "after packet {packets}, a block of {length} bytes comes, which the agent does not write: {}",
+        NEXT
+    )]
+    Length {
+        /// Packets that came before.
+        packets: u64,
+        /// The length that the block claims.
+        length: u32,
+    },
+    /// A block of a type that the agent does not write.
+    #[error(
+        "after packet {packets}, a block of type {kind} comes, which the agent does not write: {}",
+        NEXT
+    )]
+    Kind {
+        /// Packets that came before.
+        packets: u64,
+        /// The type.
+        kind: u32,
+    },
+    /// A block that contradicts itself, or what came before.
+    #[error(
+        "the agent's stream is damaged after packet {packets}: {what}; {}",
+        NEXT
+    )]
+    Malformed {
+        /// Packets that came before.
+        packets: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// More interfaces than are kept.
+    #[error(
+        "the target has more than {MOST_INTERFACES} interfaces: name those to capture on with --interface"
+    )]
+    TooManyInterfaces,
+    /// Something came after the block that says that nothing will.
+    #[error("the agent's stream goes on after its end: {}", NEXT)]
+    AfterEnd,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NEXT: &str = concat!(
+    "use an agent's image of this version, ",
+    env!("CARGO_PKG_VERSION")
+);
+
+/// Why a stream ended, as its last block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The reason's name, such as `stop`: lower-case letters, digits and hyphens.
+    pub reason: String,
+    /// The same as a sentence.
+    pub sentence: String,
+}
+
+impl End {
+    /// What a comment says, if it is that of a last block.
+    ///
+    /// # Errors
+    /// If the reason has no name.
+    fn of(comment: &str) -> Result<Option<Self>, &'static str> {
+        let Some(end) = comment.strip_prefix(blocks::END) else {
+            return Ok(None);
+        };
+        let (reason, sentence) = end.split_once(": ").unwrap_or((end, ""));
+        let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if reason.is_empty() || reason.len() > MOST_REASON || !reason.bytes().all(named) {
+            return Err("its end gives no reason");
+        }
+        Ok(Some(Self {
+            reason: reason.to_owned(),
+            sentence: sentence.to_owned(),
+        }))
+    }
+}
+
+/// What a block says.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The stream begins.
+    Section(blocks::Section<'a>),
+    /// The next interface, numbered from 0.
+    Interface(blocks::Interface<'a>),
+    /// A packet.
+    Packet {
+        /// The interface's number: it was described.
+        interface: u32,
+        /// When it was captured; the nearest there is, beyond the year 2262.
+        time: Timestamp,
+        /// Its length on the wire, of which `data` may be only the beginning.
+        wire_len: u32,
+        /// What was kept of it.
+        data: &'a [u8],
+        /// Which way it went.
+        direction: Direction,
+    },
+    /// What became of an interface's packets so far.
+    Statistics {
+        /// The interface's number: it was described.
+        interface: u32,
+        /// From when until when.
+        times: (Timestamp, Timestamp),
+        /// The counts, 0 where one is not told.
+        statistics: Statistics,
+        /// Set on the last block: the stream is whole.
+        end: Option<&'a End>,
+    },
+}
+
+/// A block that was found sound, where its contents are not borrowed yet.
+enum Block {
+    Section,
+    Interface {
+        link_type: u16,
+        snaplen: u32,
+    },
+    Packet {
+        interface: u32,
+        time: Timestamp,
+        wire_len: u32,
+        data: Range<usize>,
+        direction: Direction,
+    },
+    Statistics {
+        interface: u32,
+        times: (Timestamp, Timestamp),
+        statistics: Statistics,
+    },
+}
+
+/// Texts of the last block that has some.
+#[derive(Default)]
+struct Texts {
+    comment: String,
+    hardware: String,
+    os: String,
+    application: String,
+    name: String,
+    description: String,
+    filter: String,
+}
+
+/// Where bytes come from.
+enum Input<R> {
+    /// Nobody has looked at its first bytes.
+    New(R),
+    Plain(R),
+    Packed(Box<Zstd<Chain<Cursor<Vec<u8>>, R>>>),
+    Ended,
+}
+
+/// Reads the stream of one agent.
+pub struct StreamReader<R> {
+    input: Input<R>,
+    /// `buffer[start..end]` has come and is not done with.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Length of the block that was handed out last.
+    taken: usize,
+    texts: Texts,
+    began: bool,
+    interfaces: u32,
+    packets: u64,
+    trailer: Option<End>,
+    finished: bool,
+}
+
+impl<R: Read> StreamReader<R> {
+    /// A reader of the stream that `read` gives, packed with zstd or not.
+    #[must_use]
+    pub fn new(read: R) -> Self {
+        Self {
+            input: Input::New(read),
+            buffer: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+            taken: 0,
+            texts: Texts::default(),
+            began: false,
+            interfaces: 0,
+            packets: 0,
+            trailer: None,
+            finished: false,
+        }
+    }
+
+    /// What comes next. `None` once nothing more comes, wherever that is: unless [`StreamReader::end`] then tells
+    /// why, the stream was cut. After an error, nothing comes.
+    ///
+    /// # Errors
+    /// If the next block is none of the agent's, or cannot be read.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it lends the event: no iterator can"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Option<Result<Event<'_>, StreamError>> {
+        if self.finished {
+            return None;
+        }
+        match self.advance() {
+            Ok(Some(block)) => Some(Ok(self.event(block))),
+            Ok(None) => {
+                self.close();
+                None
+            }
+            Err(error) => {
+                self.close();
+                // Whatever said it was the end, was not.
+                self.trailer = None;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Why the stream ended, once its last block was read, and nothing wrong came after it.
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        self.trailer.as_ref()
+    }
+
+    /// Whether [`StreamReader::next`] needs to wait for nothing: the moment before it does is the one to flush what
+    /// was made of the stream so far.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        let rest = &self.buffer[self.start + self.taken..self.end];
+        self.finished || rest.len() >= HEAD && rest.len() >= (u32_at(rest, 4) as usize).min(LONGEST)
+    }
+
+    /// Packets read so far.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    fn close(&mut self) {
+        self.finished = true;
+        self.input = Input::Ended;
+    }
+
+    fn malformed(&self, what: &'static str) -> StreamError {
+        StreamError::Malformed {
+            packets: self.packets,
+            what,
+        }
+    }
+
+    /// The next block, checked; `None` at the end, be it in the middle of a block.
+    #[inline]
+    fn advance(&mut self) -> Result<Option<Block>, StreamError> {
+        self.start += mem::take(&mut self.taken);
+        if !self.has(HEAD)? {
+            return match self.trailer.is_some() && self.start < self.end {
+                true => Err(StreamError::AfterEnd),
+                false => Ok(None),
+            };
+        }
+        if self.trailer.is_some() {
+            return Err(StreamError::AfterEnd);
+        }
+        let head = &self.buffer[self.start..self.end];
+        let (kind, length) = (u32_at(head, 0), u32_at(head, 4));
+        if !self.began && kind != SECTION_HEADER {
+            return Err(StreamError::NotAStream);
+        }
+        let least = match kind {
+            ENHANCED_PACKET => LEAST_PACKET,
+            INTERFACE_STATISTICS => LEAST_STATISTICS,
+            INTERFACE_DESCRIPTION => LEAST_INTERFACE,
+            SECTION_HEADER => LEAST_SECTION,
+            kind => {
+                let packets = self.packets;
+                return Err(StreamError::Kind { packets, kind });
+            }
+        };
+        let size = length as usize;
+        if size < least || size > LONGEST || !size.is_multiple_of(4) {
+            // Of a big-endian section the length looks like this, too.
+            if !self.began {
+                return Err(StreamError::NotAStream);
+            }
+            let packets = self.packets;
+            return Err(StreamError::Length { packets, length });
+        }
+        if !self.has(size)? {
+            return Ok(None);
+        }
+        if u32_at(&self.buffer[self.start..self.end], size - 4) != length {
+            return Err(self.malformed("a block's two lengths differ"));
+        }
+        self.taken = size;
+        match kind {
+            ENHANCED_PACKET => self.packet(size),
+            INTERFACE_STATISTICS => self.statistics(size),
+            INTERFACE_DESCRIPTION => self.interface(size),
+            _ => self.section(size),
+        }
+        .map(Some)
+    }
+
+    #[inline]
+    fn event(&self, block: Block) -> Event<'_> {
+        let texts = &self.texts;
+        match block {
+            Block::Packet {
+                interface,
+                time,
+                wire_len,
+                data,
+                direction,
+            } => Event::Packet {
+                interface,
+                time,
+                wire_len,
+                data: &self.buffer[data],
+                direction,
+            },
+            Block::Statistics {
+                interface,
+                times,
+                statistics,
+            } => Event::Statistics {
+                interface,
+                times,
+                statistics,
+                end: self.trailer.as_ref(),
+            },
+            Block::Interface { link_type, snaplen } => Event::Interface(blocks::Interface {
+                link_type,
+                snaplen,
+                name: &texts.name,
+                description: &texts.description,
+                filter: &texts.filter,
+            }),
+            Block::Section => Event::Section(blocks::Section {
+                application: &texts.application,
+                os: &texts.os,
+                hardware: &texts.hardware,
+                comment: &texts.comment,
+            }),
+        }
+    }
+
+    fn section(&mut self, size: usize) -> Result<Block, StreamError> {
+        if self.began {
+            return Err(self.malformed("another section begins"));
+        }
+        let block = &self.buffer[self.start..self.start + size];
+        if u32_at(block, 8) != blocks::BYTE_ORDER || u16_at(block, 12) != 1 {
+            return Err(StreamError::NotAStream);
+        }
+        let mut texts = Texts::default();
+        each_option(&block[24..size - 4], |code, value| match code {
+            blocks::OPT_COMMENT => texts.comment.say(value),
+            blocks::SHB_HARDWARE => texts.hardware.say(value),
+            blocks::SHB_OS => texts.os.say(value),
+            blocks::SHB_USERAPPL => texts.application.say(value),
+            _ => {}
+        })
+        .map_err(|what| self.malformed(what))?;
+        self.texts = texts;
+        self.began = true;
+        Ok(Block::Section)
+    }
+
+    fn interface(&mut self, size: usize) -> Result<Block, StreamError> {
+        if self.interfaces == MOST_INTERFACES {
+            return Err(StreamError::TooManyInterfaces);
+        }
+        let block = &self.buffer[self.start..self.start + size];
+        let (link_type, snaplen) = (u16_at(block, 8), u32_at(block, 12));
+        let mut texts = Texts::default();
+        let mut nanoseconds = None;
+        let mut moved = false;
+        each_option(&block[16..size - 4], |code, value| match code {
+            blocks::IF_NAME => texts.name.say(value),
+            blocks::IF_DESCRIPTION => texts.description.say(value),
+            blocks::IF_FILTER => {
+                // 0: a libpcap expression. Others are for programs.
+                if let [0, expression @ ..] = value {
+                    texts.filter.say(expression);
+                }
+            }
+            blocks::IF_TSRESOL => {
+                let these = *value == [blocks::NANOSECONDS];
+                nanoseconds = Some(these && nanoseconds.unwrap_or(true));
+            }
+            IF_TSOFFSET => moved = true,
+            _ => {}
+        })
+        .map_err(|what| self.malformed(what))?;
+        if nanoseconds != Some(true) || moved {
+            return Err(self.malformed("an interface's times are not in nanoseconds since 1970"));
+        }
+        self.texts = texts;
+        self.interfaces += 1;
+        Ok(Block::Interface { link_type, snaplen })
+    }
+
+    #[inline]
+    fn packet(&mut self, size: usize) -> Result<Block, StreamError> {
+        let block = &self.buffer[self.start..self.start + size];
+        let interface = u32_at(block, 8);
+        let captured = u32_at(block, 20) as usize;
+        if interface >= self.interfaces {
+            return Err(self.malformed("a packet is of an interface that was not described"));
+        }
+        if captured > MOST_DATA || captured.next_multiple_of(4) > size - LEAST_PACKET {
+            return Err(self.malformed("a packet is longer than its block"));
+        }
+        let options = PACKET_DATA + captured.next_multiple_of(4);
+        let mut direction = Direction::Unknown;
+        if options < size - 4 {
+            direction = way(&block[options..size - 4]).map_err(|what| self.malformed(what))?;
+        }
+        self.packets += 1;
+        let data = self.start + PACKET_DATA;
+        Ok(Block::Packet {
+            interface,
+            time: time_at(block, 12),
+            wire_len: u32_at(block, 24).max(captured as u32),
+            data: data..data + captured,
+            direction,
+        })
+    }
+
+    fn statistics(&mut self, size: usize) -> Result<Block, StreamError> {
+        let block = &self.buffer[self.start..self.start + size];
+        let interface = u32_at(block, 8);
+        if interface >= self.interfaces {
+            return Err(self.malformed("statistics are of an interface that was not described"));
+        }
+        let now = time_at(block, 12);
+        let mut times = (now, now);
+        let mut statistics = Statistics::default();
+        let mut comment = String::new();
+        let mut short = false;
+        each_option(&block[20..size - 4], |code, value| {
+            let time = |out: &mut Timestamp| {
+                value
+                    .first_chunk::<8>()
+                    .map(|value| *out = time_at(value, 0))
+            };
+            let count = |out: &mut u64| {
+                value
+                    .first_chunk()
+                    .map(|value| *out = u64::from_le_bytes(*value))
+            };
+            let known = match code {
+                blocks::OPT_COMMENT => {
+                    comment.say(value);
+                    Some(())
+                }
+                blocks::ISB_STARTTIME => time(&mut times.0),
+                blocks::ISB_ENDTIME => time(&mut times.1),
+                blocks::ISB_IFRECV => count(&mut statistics.received),
+                blocks::ISB_IFDROP => count(&mut statistics.queue_dropped),
+                blocks::ISB_OSDROP => count(&mut statistics.kernel_dropped),
+                blocks::ISB_USRDELIV => count(&mut statistics.delivered),
+                _ => Some(()),
+            };
+            short |= known.is_none();
+        })
+        .map_err(|what| self.malformed(what))?;
+        if short {
+            return Err(self.malformed("a number of statistics is too short"));
+        }
+        self.trailer = End::of(&comment).map_err(|what| self.malformed(what))?;
+        Ok(Block::Statistics {
+            interface,
+            times,
+            statistics,
+        })
+    }
+
+    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is at most [`LONGEST`].
+    #[inline]
+    fn has(&mut self, least: usize) -> Result<bool, StreamError> {
+        if self.end - self.start >= least {
+            return Ok(true);
+        }
+        self.fill(least)
+    }
+
+    #[cold]
+    fn fill(&mut self, least: usize) -> Result<bool, StreamError> {
+        if self.start + least > self.buffer.len() || self.start == self.end {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        while self.end - self.start < least {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A frame of zstd, or a connection, that ended in the middle: as cut as any other stream.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(StreamError::Read(error)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for Input<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self {
+                Self::Plain(read) => return read.read(out),
+                Self::Packed(read) => return read.read(out),
+                Self::Ended => return Ok(0),
+                Self::New(_) => {}
+            }
+            let Self::New(mut read) = mem::replace(self, Self::Ended) else {
+                continue;
+            };
+            let mut first = Vec::with_capacity(MAGIC_LEN);
+            (&mut read).take(MAGIC_LEN as u64).read_to_end(&mut first)?;
+            if Compression::of(&first) == Some(Compression::Zstd) {
+                let packed = Cursor::new(first).chain(read);
+                *self = Self::Packed(Box::new(Zstd::new(packed, MAX_WINDOW)));
+                continue;
+            }
+            *self = Self::Plain(read);
+            out[..first.len()].copy_from_slice(&first);
+            return Ok(first.len());
+        }
+    }
+}
+
+/// The first text that is said counts.
+trait Say {
+    fn say(&mut self, text: &[u8]);
+}
+
+impl Say for String {
+    fn say(&mut self, text: &[u8]) {
+        if !self.is_empty() {
+            return;
+        }
+        *self = String::from_utf8_lossy(&text[..text.len().min(MOST_TEXT)]).into_owned();
+        // Replacements are longer than what they replace.
+        while self.len() > MOST_TEXT {
+            self.pop();
+        }
+    }
+}
+
+fn each_option(mut rest: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), &'static str> {
+    const BEYOND: &str = "an option is longer than its block";
+    while !rest.is_empty() {
+        let (head, after) = rest.split_first_chunk::<4>().ok_or(BEYOND)?;
+        let (code, length) = (u16_at(head, 0), usize::from(u16_at(head, 2)));
+        if code == OPT_END {
+            break;
+        }
+        let value = after.get(..length).ok_or(BEYOND)?;
+        each(code, value);
+        rest = after.get(length.next_multiple_of(4)..).ok_or(BEYOND)?;
+    }
+    Ok(())
+}
+
+/// The direction among a packet's options.
+#[inline]
+fn way(options: &[u8]) -> Result<Direction, &'static str> {
+    // As the agent writes them.
+    match *options {
+        [2, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Inbound),
+        [2, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Outbound),
+        _ => any_way(options),
+    }
+}
+
+#[cold]
+fn any_way(options: &[u8]) -> Result<Direction, &'static str> {
+    let mut direction = Direction::Unknown;
+    each_option(options, |code, value| {
+        if code == blocks::EPB_FLAGS
+            && let [flags, ..] = value
+        {
+            direction = match flags & 3 {
+                1 => Direction::Inbound,
+                2 => Direction::Outbound,
+                _ => Direction::Unknown,
+            };
+        }
+    })?;
+    Ok(direction)
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline]
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// A time of two halves, the upper one first.
+#[inline]
+fn time_at(bytes: &[u8], at: usize) -> Timestamp {
+    let nanos = u64::from(u32_at(bytes, at)) << 32 | u64::from(u32_at(bytes, at + 4));
+    Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}

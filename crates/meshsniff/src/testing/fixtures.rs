@@ -1,0 +1,286 @@
+//! Hand-built exchanges and connections for the tests of this folder.
+
+use crate::exchange::{
+    AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Protocol,
+    ResponseShape, Side, Verdict,
+};
+use crate::packet::{Endpoint, FrameId, Mark};
+use crate::time::{Span, Timestamp};
+
+/// When the captures of these tests begin: 2026-11-24T08:00:00Z.
+pub const ORIGIN: Timestamp = Timestamp::from_nanos(1_795_507_200_000_000_000);
+pub const SERVER: Endpoint = Endpoint::v4([10, 244, 0, 5], 3000);
+pub const SIDECAR: Endpoint = Endpoint::v4([127, 0, 0, 6], 48764);
+
+/// Frame `number`, `micros` after the first frame.
+pub fn mark(number: u64, micros: i64) -> Mark {
+    Mark {
+        frame: FrameId::new(0, number),
+        time: ORIGIN.plus(Span::from_micros(micros)),
+        order: number,
+    }
+}
+
+fn gap(from: Option<Mark>, to: Option<Mark>) -> Option<Span> {
+    Some(to?.time - from?.time)
+}
+
+/// Fills the gaps from the events, as the analyser does.
+fn with_gaps(mut exchange: Exchange) -> Exchange {
+    let events = &exchange.events;
+    let acked = events.request_acked.map(|(mark, _)| mark);
+    let client = exchange.client_close().map(|(mark, _)| mark);
+    let server = exchange.server_close().map(|(mark, _)| mark);
+    exchange.gaps = Gaps {
+        request_duration: gap(Some(events.request_start), events.request_end),
+        request_to_ack: gap(events.request_end, acked),
+        request_to_response: gap(events.request_end, events.response_start),
+        after_previous: None,
+        response_duration: gap(events.response_start, events.response_end),
+        response_to_ack: gap(events.response_end, events.response_acked),
+        total: gap(Some(events.request_start), events.response_end),
+        request_to_client_close: gap(events.request_end, client),
+        ack_to_client_close: gap(acked, client),
+        request_to_server_close: gap(events.request_end, server),
+        client_close_to_late_response: gap(client, events.late_response),
+        idle_before: None,
+    };
+    exchange
+}
+
+fn asked() -> Exchange {
+    Exchange {
+        id: 3,
+        connection: 0,
+        client: SIDECAR,
+        server: SERVER,
+        minor_version: Some(1),
+        method: Some("GET".into()),
+        path: Some("/items".into()),
+        authority: Some("catalog".into()),
+        status: None,
+        late_status: None,
+        request_id: Some("d3bf0c3e-0000-4000-8000-000000000001".into()),
+        probe: false,
+        expected_timeout: None,
+        timeout_guess: None,
+        request_bytes: 161,
+        response_bytes: 0,
+        response_shape: ResponseShape::Unread,
+        pipelined: false,
+        half_closed: false,
+        events: Events {
+            request_start: mark(4185, 90_518_612),
+            request_end: Some(mark(4185, 90_518_612)),
+            request_acked: Some((mark(4186, 90_518_640), AckWith::Bare)),
+            ..Events::default()
+        },
+        gaps: Gaps::default(),
+        verdict: Verdict::Unanswered,
+        doubt: None,
+        envoy: EnvoyFlags::default(),
+        findings: Vec::new(),
+    }
+}
+
+/// The tutorial's case.
+pub fn gave_up() -> Exchange {
+    let mut exchange = asked();
+    exchange.verdict = Verdict::ClientGaveUp;
+    exchange.late_status = Some(200);
+    exchange.timeout_guess = Some(Span::from_millis(500));
+    exchange.events.client_fin = Some(mark(4192, 91_020_323));
+    exchange.events.late_response = Some(mark(4303, 92_523_835));
+    exchange.envoy = EnvoyFlags {
+        client: &["DC"],
+        client_downstream: &["UT", "DC"],
+        server: &[],
+    };
+    exchange.findings = vec![Finding {
+        kind: FindingKind::LateResponse,
+        frames: vec![mark(4303, 92_523_835)],
+        cost: Span::from_micros(1_503_512),
+    }];
+    with_gaps(exchange)
+}
+
+/// 200 after 1.2 ms.
+pub fn ok() -> Exchange {
+    let mut exchange = asked();
+    exchange.id = 0;
+    exchange.verdict = Verdict::Ok;
+    exchange.status = Some(200);
+    exchange.response_bytes = 234;
+    exchange.response_shape = ResponseShape::Length;
+    exchange.events.response_start = Some(mark(4187, 90_519_812));
+    exchange.events.response_end = Some(mark(4188, 90_519_830));
+    exchange.events.response_acked = Some(mark(4189, 90_519_840));
+    with_gaps(exchange)
+}
+
+/// Cut inside a chunked 200.
+fn half_answered(verdict: Verdict) -> Exchange {
+    let mut exchange = asked();
+    exchange.verdict = verdict;
+    exchange.status = Some(200);
+    exchange.response_bytes = 100;
+    exchange.response_shape = ResponseShape::Chunked;
+    exchange.events.interim = vec![(mark(4187, 90_519_000), 103)];
+    exchange.events.response_start = Some(mark(4188, 90_519_812));
+    exchange
+}
+
+pub fn gave_up_mid_response() -> Exchange {
+    let mut exchange = half_answered(Verdict::ClientGaveUpMidResponse);
+    exchange.events.client_rst = Some(mark(4190, 90_600_000));
+    exchange.envoy.client = &["DC"];
+    exchange.envoy.server = &["DC"];
+    with_gaps(exchange)
+}
+
+pub fn aborted() -> Exchange {
+    let mut exchange = asked();
+    exchange.verdict = Verdict::ClientAbortedRequest;
+    exchange.events.request_end = None;
+    exchange.events.request_acked = None;
+    exchange.events.client_fin = Some(mark(4190, 90_600_000));
+    exchange.envoy.client = &["DC"];
+    exchange.envoy.server = &["DC"];
+    with_gaps(exchange)
+}
+
+pub fn server_closed() -> Exchange {
+    let mut exchange = asked();
+    exchange.verdict = Verdict::ServerClosedUnanswered;
+    exchange.events.server_fin = Some(mark(4190, 90_600_000));
+    exchange.events.client_fin = Some(mark(4191, 90_600_010));
+    exchange.envoy.client = &["UC"];
+    with_gaps(exchange)
+}
+
+pub fn server_reset() -> Exchange {
+    let mut exchange = asked();
+    exchange.verdict = Verdict::ServerResetUnanswered;
+    exchange.events.request_acked = Some((mark(4190, 90_600_000), AckWith::Rst));
+    exchange.events.server_rst = Some(mark(4190, 90_600_000));
+    exchange.envoy.client = &["UC"];
+    with_gaps(exchange)
+}
+
+pub fn truncated() -> Exchange {
+    let mut exchange = half_answered(Verdict::ServerTruncatedResponse);
+    exchange.events.server_fin = Some(mark(4190, 90_600_000));
+    exchange.envoy.client = &["UPE"];
+    with_gaps(exchange)
+}
+
+fn not_http() -> Exchange {
+    let mut exchange = half_answered(Verdict::ServerTruncatedResponse);
+    exchange.status = None;
+    exchange.response_shape = ResponseShape::NotHttp;
+    exchange.envoy.client = &["UPE"];
+    with_gaps(exchange)
+}
+
+fn upgraded() -> Exchange {
+    let mut exchange = ok();
+    exchange.verdict = Verdict::Upgraded;
+    exchange.status = Some(101);
+    exchange
+}
+
+pub fn unanswered() -> Exchange {
+    let mut exchange = asked();
+    exchange.doubt = Some(crate::exchange::Doubt::CaptureEnded);
+    with_gaps(exchange)
+}
+
+/// One exchange of every verdict and some of their kinds.
+pub fn every_verdict() -> Vec<Exchange> {
+    let failing = Exchange {
+        status: Some(503),
+        ..ok()
+    };
+    let cut = Exchange {
+        minor_version: None,
+        method: None,
+        path: None,
+        authority: None,
+        request_id: None,
+        status: None,
+        doubt: Some(crate::exchange::Doubt::Snaplen),
+        ..ok()
+    };
+    vec![
+        ok(),
+        failing,
+        cut,
+        gave_up(),
+        gave_up_mid_response(),
+        aborted(),
+        server_closed(),
+        server_reset(),
+        truncated(),
+        not_http(),
+        upgraded(),
+        unanswered(),
+    ]
+}
+
+/// A connection that did its work.
+pub fn connection() -> Connection {
+    Connection {
+        id: 0,
+        client: SIDECAR,
+        server: SERVER,
+        protocol: Protocol::Http1,
+        role_guessed: false,
+        first: mark(11, 12),
+        syn: Some(mark(11, 12)),
+        handshake: Some(Span::from_micros(25)),
+        syn_to_synack: Some(Span::from_micros(12)),
+        syn_retries: 0,
+        verdict: None,
+        doubt: None,
+        envoy: EnvoyFlags::default(),
+        close: Some(Close {
+            by: Side::Client,
+            reset: false,
+            mark: mark(4192, 91_020_323),
+        }),
+        idle: None,
+        exchanges: 4,
+        orphan_responses: 0,
+        hidden_bytes: 0,
+        retransmissions: 0,
+    }
+}
+
+pub fn refused() -> Connection {
+    Connection {
+        protocol: Protocol::None,
+        handshake: None,
+        syn_to_synack: None,
+        verdict: Some(Verdict::ConnectRefused),
+        envoy: EnvoyFlags {
+            client: &["UF", "URX,UF"],
+            ..EnvoyFlags::default()
+        },
+        close: Some(Close {
+            by: Side::Server,
+            reset: true,
+            mark: mark(12, 20),
+        }),
+        exchanges: 0,
+        ..connection()
+    }
+}
+
+pub fn connect_timeout() -> Connection {
+    Connection {
+        verdict: Some(Verdict::ConnectTimeout),
+        syn_retries: 2,
+        close: None,
+        ..refused()
+    }
+}
