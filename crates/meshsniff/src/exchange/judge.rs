@@ -1,7 +1,7 @@
 //! The verdict on one exchange, and how sure it is.
 //!
 //! A pure function of what was seen: the exchange, and what the packets around it prove. The rules stand
-//! in the README under "Verdicts" and "Certainty".
+//! in `docs/verdicts-and-fields.md` under "Verdicts" and "Certainty".
 
 use super::envoy::{self, Seen};
 use super::model::{

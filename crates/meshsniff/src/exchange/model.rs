@@ -211,7 +211,7 @@ pub struct Events {
     pub late_response: Option<Mark>,
 }
 
-/// The gaps between the events; see the documentation of each in the README.
+/// The gaps between the events. `docs/verdicts-and-fields.md` says what each is good for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gaps {
     /// `request_start` to `request_end`.
