@@ -35,8 +35,7 @@ fn wrong_usage_is_status_2() {
 /// A kubeconfig that is not there: whoever complains of the filter has asked no cluster.
 #[test]
 fn a_filter_that_does_not_compile_is_wrong_usage() {
-    let with_libpcap = cfg!(feature = "agent");
-    if !with_libpcap && !crate::tools::need("tcpdump", "tcpdump") {
+    if !crate::tools::need("tcpdump", "tcpdump") {
         return;
     }
     let nowhere = ["--kubeconfig", "/nonexistent", "--filter"];

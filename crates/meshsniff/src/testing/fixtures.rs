@@ -9,7 +9,9 @@ use crate::time::{Span, Timestamp};
 
 /// When the captures of these tests begin: 2026-11-24T08:00:00Z.
 pub const ORIGIN: Timestamp = Timestamp::from_nanos(1_795_507_200_000_000_000);
+/// The app.
 pub const SERVER: Endpoint = Endpoint::v4([10, 244, 0, 5], 3000);
+/// The proxy that asks it.
 pub const SIDECAR: Endpoint = Endpoint::v4([127, 0, 0, 6], 48764);
 
 /// Frame `number`, `micros` after the first frame.
@@ -130,6 +132,7 @@ fn half_answered(verdict: Verdict) -> Exchange {
     exchange
 }
 
+/// The client reset inside the response.
 pub fn gave_up_mid_response() -> Exchange {
     let mut exchange = half_answered(Verdict::ClientGaveUpMidResponse);
     exchange.events.client_rst = Some(mark(4190, 90_600_000));
@@ -138,6 +141,7 @@ pub fn gave_up_mid_response() -> Exchange {
     with_gaps(exchange)
 }
 
+/// The client closed inside its request.
 pub fn aborted() -> Exchange {
     let mut exchange = asked();
     exchange.verdict = Verdict::ClientAbortedRequest;
@@ -149,6 +153,7 @@ pub fn aborted() -> Exchange {
     with_gaps(exchange)
 }
 
+/// The server's FIN in the place of an answer.
 pub fn server_closed() -> Exchange {
     let mut exchange = asked();
     exchange.verdict = Verdict::ServerClosedUnanswered;
@@ -158,6 +163,7 @@ pub fn server_closed() -> Exchange {
     with_gaps(exchange)
 }
 
+/// The server's RST in the place of an answer.
 pub fn server_reset() -> Exchange {
     let mut exchange = asked();
     exchange.verdict = Verdict::ServerResetUnanswered;
@@ -167,6 +173,7 @@ pub fn server_reset() -> Exchange {
     with_gaps(exchange)
 }
 
+/// The server closed inside a chunked response.
 pub fn truncated() -> Exchange {
     let mut exchange = half_answered(Verdict::ServerTruncatedResponse);
     exchange.events.server_fin = Some(mark(4190, 90_600_000));
@@ -189,6 +196,7 @@ fn upgraded() -> Exchange {
     exchange
 }
 
+/// The capture ended first.
 pub fn unanswered() -> Exchange {
     let mut exchange = asked();
     exchange.doubt = Some(crate::exchange::Doubt::CaptureEnded);
@@ -256,6 +264,7 @@ pub fn connection() -> Connection {
     }
 }
 
+/// A RST to the SYN.
 pub fn refused() -> Connection {
     Connection {
         protocol: Protocol::None,
@@ -276,6 +285,7 @@ pub fn refused() -> Connection {
     }
 }
 
+/// SYNs that nobody answered.
 pub fn connect_timeout() -> Connection {
     Connection {
         verdict: Some(Verdict::ConnectTimeout),
