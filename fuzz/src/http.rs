@@ -1,9 +1,9 @@
 //! Heads and bodies, whole and in pieces.
 
 use super::choices::Choices;
-use meshsniff::http::body::{Body, Fed, Framing};
-use meshsniff::http::detect::{self, Opening};
-use meshsniff::http::head::{self, Parsed};
+use meshsniff::protocol::detect::{self, Opening};
+use meshsniff::protocol::http1::body::{Body, Fed, Framing};
+use meshsniff::protocol::http1::head::{self, Parsed};
 
 /// How many cuts, where they are, and the message.
 pub fn check(data: &[u8]) {

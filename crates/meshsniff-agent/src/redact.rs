@@ -5,9 +5,9 @@
 //! they were; checksums do not.
 
 use hashbrown::HashMap;
-use meshsniff::http::detect;
+use meshsniff::packet::Seq;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame};
-use meshsniff::tcp::Seq;
+use meshsniff::protocol::detect;
 
 /// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows counts as not placed.
 const MOST_FLOWS: usize = 32 * 1024;

@@ -3,29 +3,12 @@
 //! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never what has
 //! passed: every table here has a ceiling, and what is lost at one is counted in [`Totals`].
 
-use crate::exchange::connection::{Shared, Watched};
+use crate::exchange::outcome::Exchanges;
 use crate::exchange::{Connection, Exchange, Protocol};
-use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark, Segment};
-use crate::tcp::Seq;
-use crate::time::{Span, Timestamp};
-use hashbrown::HashMap;
+use crate::packet::{Decoded, Decoder, Frame, Mark};
+use crate::tcp::{Connections, Counters, Table, TrackedConnection};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-
-/// Connections watched at once; past it those silent for longest are given up.
-const MOST_CONNECTIONS: usize = 16 * 1024;
-
-/// Connections that are over, remembered so that a stray packet does not look like a new one.
-const MOST_REMEMBERED: usize = 32 * 1024;
-
-/// How long a connection that is over is still watched: late answers, and the RSTs they meet, belong to it.
-const LINGER: Span = Span::from_secs(1);
-
-/// How long after that its packets are still told from a new connection's (RFC 9293's 2 MSL, as Linux has it).
-const REMEMBER: Span = Span::from_secs(60);
-
-/// Sequence numbers this far from the old connection's belong to another.
-const STRAY: u32 = 1 << 24;
 
 /// Takes what the analyser settles, as soon as it is settled.
 pub trait Sink {
@@ -109,97 +92,91 @@ impl Totals {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key(Endpoint, Endpoint);
-
-impl Key {
-    fn of(segment: &Segment<'_>) -> Self {
-        if segment.src <= segment.dst {
-            Self(segment.src, segment.dst)
-        } else {
-            Self(segment.dst, segment.src)
-        }
-    }
-}
-
-/// A connection that is over.
-#[derive(Clone, Copy, Debug)]
-struct Remembered {
-    until: Timestamp,
-    /// Next sequence numbers of the two ends of the key.
-    next: (Option<Seq>, Option<Seq>),
-}
-
 /// Frames in, exchanges out.
 #[derive(Default)]
 pub struct Analyzer {
     decoder: Decoder,
-    tracker: Tracker,
+    table: Table<Exchanges>,
+    settled: Settled,
 }
 
-/// The connections, and what became of those that are over.
+/// What is known of all connections together.
 #[derive(Debug, Default)]
-struct Tracker {
+struct Settled {
     options: Options,
     totals: Totals,
-    dropped: bool,
     next_exchange: u64,
-    next_connection: u64,
-    watched: HashMap<Key, Box<Watched>>,
-    /// Connections that are over, in the order they will be let go: when, which, and its number.
-    lingering: VecDeque<(Timestamp, Key, u64)>,
-    remembered: HashMap<Key, Remembered>,
-    forgetting: VecDeque<(Timestamp, Key)>,
 }
 
 impl Analyzer {
     /// An analyser that has seen nothing.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let settled = Settled {
+            options,
+            ..Settled::default()
+        };
         Self {
-            decoder: Decoder::default(),
-            tracker: Tracker {
-                options,
-                ..Tracker::default()
-            },
+            settled,
+            ..Self::default()
         }
     }
 
     /// Says how many packets the kernel is known to have dropped so far; `None` if nobody counted.
     pub fn set_dropped(&mut self, dropped: Option<u64>) {
-        self.tracker.dropped = dropped.is_some_and(|dropped| dropped > 0);
+        self.table
+            .set_dropped(dropped.is_some_and(|dropped| dropped > 0));
     }
 
     /// What the capture held so far.
     #[must_use]
     pub const fn totals(&self) -> &Totals {
-        &self.tracker.totals
+        &self.settled.totals
     }
 
     /// Takes the next frame.
     pub fn frame<S: Sink + ?Sized>(&mut self, frame: &Frame<'_>, sink: &mut S) {
-        let mark = self.tracker.count(frame, sink);
+        let (mark, now) = self.settled.count(frame);
+        let settled = &mut self.settled;
+        self.table.let_go(now, &mut Settling { settled, sink });
         match self.decoder.decode(frame) {
-            Decoded::Tcp(segment) => self.tracker.segment(&segment, mark, sink),
-            Decoded::Malformed => self.tracker.totals.malformed_frames += 1,
+            Decoded::Tcp(segment) => {
+                let to = &mut Settling { settled, sink };
+                self.table.segment(&segment, mark, to);
+            }
+            Decoded::Malformed => settled.totals.malformed_frames += 1,
             Decoded::Other | Decoded::Fragment => {}
         }
+        self.count_table();
     }
 
-    /// Says that no frame of before `now` will come any more: connections that are over need not wait for the next one.
-    /// Only a live capture can know that; its caller has the clock.
+    /// Says that no frame of before `now` will come any more: connections that are over need not wait for
+    /// the next one. Only a live capture can know that; its caller has the clock.
     pub fn quiet_until<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
-        self.tracker.let_go(now, sink);
+        let settled = &mut self.settled;
+        self.table.let_go(now, &mut Settling { settled, sink });
     }
 
     /// The capture has ended: settles everything left.
     pub fn finish<S: Sink + ?Sized>(&mut self, sink: &mut S) {
-        self.tracker.finish(sink);
+        let now = self.settled.totals.last.unwrap_or_default();
+        let settled = &mut self.settled;
+        self.table.finish(now, &mut Settling { settled, sink });
+    }
+
+    /// Takes over what the table counts.
+    fn count_table(&mut self) {
+        let counters = self.table.counters();
+        let totals = &mut self.settled.totals;
+        totals.duplicate_frames = counters.duplicate_frames;
+        totals.bytes_given_up = counters.bytes_given_up;
+        totals.connections_evicted = self.table.evicted();
     }
 }
 
-impl Tracker {
-    fn count<S: Sink + ?Sized>(&mut self, frame: &Frame<'_>, sink: &mut S) -> Mark {
+impl Settled {
+    /// Counts a frame. Returns its mark, and the latest time of any.
+    fn count(&mut self, frame: &Frame<'_>) -> (Mark, Timestamp) {
         let totals = &mut self.totals;
         totals.frames += 1;
         totals.bytes += u64::from(frame.wire_len);
@@ -212,170 +189,10 @@ impl Tracker {
             time: frame.time,
             order: totals.frames,
         };
-        if self
-            .lingering
-            .front()
-            .is_some_and(|&(until, ..)| until <= now)
-        {
-            self.let_go(now, sink);
-        }
-        mark
+        (mark, now)
     }
 
-    fn finish<S: Sink + ?Sized>(&mut self, sink: &mut S) {
-        let mut left: Vec<_> = self.watched.drain().map(|(_, watched)| watched).collect();
-        left.sort_unstable_by_key(|watched| watched.id());
-        let now = self.totals.last.unwrap_or_default();
-        for watched in left {
-            self.end(*watched, now, sink);
-        }
-        self.lingering.clear();
-    }
-
-    fn segment<S: Sink + ?Sized>(&mut self, segment: &Segment<'_>, mark: Mark, sink: &mut S) {
-        let key = Key::of(segment);
-        let mut shared = Shared {
-            ports: &self.options.ports,
-            dropped: self.dropped,
-            next_exchange: &mut self.next_exchange,
-            duplicate_frames: &mut self.totals.duplicate_frames,
-            bytes_given_up: &mut self.totals.bytes_given_up,
-        };
-        if let Some(watched) = self.watched.get_mut(&key) {
-            if !watched.is_superseded_by(segment) {
-                let was_over = watched.is_over();
-                watched.segment(segment, mark, &mut shared, &mut |exchange| {
-                    sink.exchange(exchange)
-                });
-                if !was_over && watched.is_over() {
-                    let until = mark.time.plus(LINGER);
-                    self.lingering.push_back((until, key, watched.id()));
-                }
-                return;
-            }
-            if let Some(old) = self.watched.remove(&key) {
-                self.end(*old, mark.time, sink);
-            }
-        } else if self.is_stray(&key, segment, mark.time) {
-            return;
-        }
-        self.remembered.remove(&key);
-        self.open(key, segment, mark, sink);
-    }
-
-    fn open<S: Sink + ?Sized>(
-        &mut self,
-        key: Key,
-        segment: &Segment<'_>,
-        mark: Mark,
-        sink: &mut S,
-    ) {
-        if self.watched.len() >= MOST_CONNECTIONS {
-            self.evict(mark.time, sink);
-        }
-        let id = self.next_connection;
-        self.next_connection += 1;
-        let mut shared = Shared {
-            ports: &self.options.ports,
-            dropped: self.dropped,
-            next_exchange: &mut self.next_exchange,
-            duplicate_frames: &mut self.totals.duplicate_frames,
-            bytes_given_up: &mut self.totals.bytes_given_up,
-        };
-        let mut watched = Box::new(Watched::new(id, segment, mark, &shared));
-        watched.segment(segment, mark, &mut shared, &mut |exchange| {
-            sink.exchange(exchange)
-        });
-        if watched.is_over() {
-            self.lingering.push_back((mark.time.plus(LINGER), key, id));
-        }
-        self.watched.insert(key, watched);
-    }
-
-    /// Whether a packet without a connection belongs to one that is over.
-    fn is_stray(&self, key: &Key, segment: &Segment<'_>, now: Timestamp) -> bool {
-        let Some(old) = self.remembered.get(key).filter(|old| old.until > now) else {
-            return false;
-        };
-        let next = if segment.src == key.0 {
-            old.next.0
-        } else {
-            old.next.1
-        };
-        !segment.flags.has(Flags::SYN)
-            && next.is_none_or(|next| segment.seq.distance_from(next).unsigned_abs() < STRAY)
-    }
-
-    /// Ends the connections that have lingered long enough.
-    fn let_go<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
-        while let Some(&(until, key, id)) = self.lingering.front() {
-            if until > now {
-                break;
-            }
-            self.lingering.pop_front();
-            // A connection that was refused may have opened after all.
-            if self
-                .watched
-                .get(&key)
-                .is_none_or(|watched| watched.id() != id || !watched.is_over())
-            {
-                continue;
-            }
-            if let Some(watched) = self.watched.remove(&key) {
-                let next = (watched.next_seq(key.0), watched.next_seq(key.1));
-                self.end(*watched, now, sink);
-                self.remember(key, next, now);
-            }
-        }
-    }
-
-    fn remember(&mut self, key: Key, next: (Option<Seq>, Option<Seq>), now: Timestamp) {
-        let until = now.plus(REMEMBER);
-        while self.forgetting.len() >= MOST_REMEMBERED
-            || self
-                .forgetting
-                .front()
-                .is_some_and(|&(until, _)| until <= now)
-        {
-            if let Some((until, key)) = self.forgetting.pop_front()
-                && self
-                    .remembered
-                    .get(&key)
-                    .is_some_and(|old| old.until == until)
-            {
-                self.remembered.remove(&key);
-            }
-        }
-        self.remembered.insert(key, Remembered { until, next });
-        self.forgetting.push_back((until, key));
-    }
-
-    /// Makes room: ends the eighth of the connections that were silent for longest.
-    fn evict<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
-        let mut oldest: Vec<_> = self
-            .watched
-            .iter()
-            .map(|(key, watched)| (watched.last_seen(), watched.id(), *key))
-            .collect();
-        oldest.sort_unstable_by_key(|&(last, id, _)| (last, id));
-        oldest.truncate(MOST_CONNECTIONS / 8);
-        for (_, _, key) in oldest {
-            if let Some(watched) = self.watched.remove(&key) {
-                self.totals.connections_evicted += u64::from(!watched.is_over());
-                self.end(*watched, now, sink);
-            }
-        }
-    }
-
-    fn end<S: Sink + ?Sized>(&mut self, watched: Watched, now: Timestamp, sink: &mut S) {
-        let mut shared = Shared {
-            ports: &self.options.ports,
-            dropped: self.dropped,
-            next_exchange: &mut self.next_exchange,
-            duplicate_frames: &mut self.totals.duplicate_frames,
-            bytes_given_up: &mut self.totals.bytes_given_up,
-        };
-        let connection = watched.end(now, &mut shared, &mut |exchange| sink.exchange(exchange));
+    fn count_connection(&mut self, connection: &Connection) {
         let totals = &mut self.totals;
         totals.connections += 1;
         totals.retransmissions += connection.retransmissions;
@@ -385,6 +202,55 @@ impl Tracker {
             Protocol::None | Protocol::Unknown => totals.other_connections += 1,
             Protocol::Http1 => {}
         }
-        sink.connection(&connection);
+    }
+}
+
+/// Numbers what is settled and passes it on.
+struct Settling<'a, S: ?Sized> {
+    settled: &'a mut Settled,
+    sink: &'a mut S,
+}
+
+impl<S: Sink + ?Sized> Settling<'_, S> {
+    fn hand_out(&mut self, exchange: &mut Exchange) {
+        exchange.id = self.settled.next_exchange;
+        self.settled.next_exchange += 1;
+        self.sink.exchange(exchange);
+    }
+}
+
+impl<S: Sink + ?Sized> Connections for Settling<'_, S> {
+    type Application = Exchanges;
+
+    fn open(&mut self, connection: &TrackedConnection) -> Exchanges {
+        let ports = [connection.client().port, connection.server().port];
+        let forced = &self.settled.options.ports;
+        let forced = ports.iter().any(|port| forced.contains(port));
+        Exchanges::new(connection, forced)
+    }
+
+    fn advance(
+        &mut self,
+        connection: &TrackedConnection,
+        exchanges: &mut Exchanges,
+        counters: &Counters,
+    ) {
+        exchanges.settle(connection, counters, &mut |exchange| {
+            self.hand_out(exchange)
+        });
+    }
+
+    fn end(
+        &mut self,
+        connection: TrackedConnection,
+        exchanges: Exchanges,
+        counters: &Counters,
+        now: Timestamp,
+    ) {
+        let described = exchanges.end(&connection, counters, now, &mut |exchange| {
+            self.hand_out(exchange);
+        });
+        self.settled.count_connection(&described);
+        self.sink.connection(&described);
     }
 }

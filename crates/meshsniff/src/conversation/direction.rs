@@ -2,11 +2,11 @@
 
 use super::{Entry, Unread, What};
 use crate::exchange::Side;
-use crate::http::body::{Body, Fed, Framing, Stepped};
-use crate::http::detect::{self, Opening};
-use crate::http::head::{self, LONGEST_HEAD, Parsed, end_of_head};
-use crate::packet::{Flags, Mark, Segment};
-use crate::tcp::{Arrival, Held, Seq, Sightings, Stream};
+use crate::packet::{Flags, Mark, Segment, Seq};
+use crate::protocol::detect::{self, Opening};
+use crate::protocol::http1::body::{Body, Fed, Framing, Stepped};
+use crate::protocol::http1::head::{self, MAX_HEAD, Parsed, end_of_head};
+use crate::tcp::{Arrival, Held, Offset, Run, Sightings, Stream};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -18,17 +18,17 @@ const MOST_METHODS: usize = 1_000;
 pub(super) struct Pending {
     asked: VecDeque<Asked>,
     /// How far the server has acknowledged what the client sent.
-    pub(super) heard: u64,
+    pub(super) heard: Option<Offset>,
 }
 
 struct Asked {
     method: String,
     /// Where in the client's stream the request begins.
-    start: u64,
+    start: Offset,
 }
 
 impl Pending {
-    fn ask(&mut self, method: &str, start: u64) {
+    fn ask(&mut self, method: &str, start: Offset) {
         if self.asked.len() < MOST_METHODS {
             let method = method.to_owned();
             self.asked.push_back(Asked { method, start });
@@ -39,7 +39,7 @@ impl Pending {
     /// then it answers what was asked before the capture began, or in a hole.
     fn answered(&mut self) -> Option<String> {
         let heard = self.heard;
-        let front = self.asked.front().filter(|asked| asked.start < heard);
+        let front = self.asked.front().filter(|asked| Some(asked.start) < heard);
         front?;
         self.asked.pop_front().map(|asked| asked.method)
     }
@@ -52,7 +52,7 @@ pub(super) struct Direction {
     stream: Stream,
     sightings: Sightings,
     /// A zero-window probe's byte: data only if it is acknowledged.
-    probe: Option<(u64, u8, Mark)>,
+    probe: Option<(Offset, u8, Mark)>,
     part: Part,
 }
 
@@ -64,7 +64,7 @@ enum Part {
         marks: Vec<(usize, Mark)>,
         searched: usize,
         /// Where in the stream they begin.
-        start: u64,
+        start: Offset,
         /// Whether a message begins here; not so behind a hole, or where the capture begins.
         sure: bool,
     },
@@ -113,22 +113,13 @@ impl Seen {
     }
 }
 
-/// Bytes in order, of one segment.
-struct Run<'a> {
-    /// Where in the stream.
-    from: u64,
-    bytes: &'a [u8],
-    mark: Mark,
-    segment_start: bool,
-}
-
 impl Part {
     const fn new(sure: bool) -> Self {
         Self::Head {
             bytes: Vec::new(),
             marks: Vec::new(),
             searched: 0,
-            start: 0,
+            start: Offset::ORIGIN,
             sure,
         }
     }
@@ -152,7 +143,7 @@ impl Direction {
     }
 
     /// How far the other side has acknowledged; 0 if not at all.
-    pub(super) const fn acked(&self) -> u64 {
+    pub(super) const fn acked(&self) -> Option<Offset> {
         self.stream.acked()
     }
 
@@ -262,16 +253,16 @@ impl Direction {
                 self.bytes(run, pending, entries);
             }
         }
-        while let Some((from, to)) = self.stream.take_missing(None) {
-            self.missing(to - from, mark, pending, entries);
+        while let Some(extent) = self.stream.take_missing(None) {
+            self.missing(extent.len(), mark, pending, entries);
             self.pop(pending, entries);
         }
     }
 
     /// Goes on behind the first hole.
     pub(super) fn give_up(&mut self, mark: Mark, pending: &mut Pending, entries: &mut Vec<Entry>) {
-        if let Some((from, to)) = self.stream.give_up_hole() {
-            self.missing(to - from, mark, pending, entries);
+        if let Some(extent) = self.stream.give_up_hole() {
+            self.missing(extent.len(), mark, pending, entries);
             self.pop(pending, entries);
         }
     }
@@ -295,7 +286,7 @@ impl Direction {
         &self,
         bytes: &[u8],
         marks: &[(usize, Mark)],
-        start: u64,
+        start: Offset,
         pending: &mut Pending,
         entries: &mut Vec<Entry>,
     ) {
@@ -344,7 +335,7 @@ impl Direction {
     fn resynchronise(
         &mut self,
         bytes: &[u8],
-        from: u64,
+        from: Offset,
         pending: &mut Pending,
         entries: &mut Vec<Entry>,
     ) {
@@ -468,7 +459,7 @@ impl Direction {
                             self.head(&head, &marks, start, pending, entries);
                             end - before
                         }
-                        None if bytes.len() > LONGEST_HEAD || !may_be_head(side, bytes) => {
+                        None if bytes.len() > MAX_HEAD || !may_be_head(side, bytes) => {
                             self.no_head();
                             data.len()
                         }
@@ -550,7 +541,7 @@ impl Direction {
         &mut self,
         bytes: &[u8],
         marks: &[(usize, Mark)],
-        start: u64,
+        start: Offset,
         pending: &mut Pending,
         entries: &mut Vec<Entry>,
     ) {

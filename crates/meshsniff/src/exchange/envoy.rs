@@ -1,37 +1,10 @@
-//! The response flags that Envoys around the vantage would log for what was seen.
-//!
-//! Three places: the proxy that opened this connection (`client`), the proxy that called that one
-//! (`client_downstream`), and the proxy that accepted it (`server`). Behind an Istio sidecar on `lo`
-//! they are the sidecar, the gateway, and nobody, because the app itself accepts.
+//! Which flags of Envoy's go with which verdict.
 
-use super::model::{EnvoyFlags, ResponseShape, Verdict};
-use super::timeout;
+use super::model::{ResponseShape, Verdict};
+use crate::mesh::envoy::EnvoyFlags;
+use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
-use serde::{Deserialize, Deserializer, de};
-use std::borrow::Cow;
-
-/// Every list of flags that a place can have.
-const LISTS: [&[&str]; 9] = [
-    &[],
-    &["DC"],
-    &["UT"],
-    &["UT", "DC"],
-    &["DC", "UT"],
-    &["UC"],
-    &["UPE"],
-    &["UC", "UPE"],
-    &["UF", "URX,UF"],
-];
-
-/// Reads a list of flags that was written down somewhere else: one of [`LISTS`].
-pub(super) fn known<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<&'static [&'static str], D::Error> {
-    let flags = Vec::<Cow<'_, str>>::deserialize(deserializer)?;
-    let found = LISTS.into_iter().find(|list| flags == *list);
-    found.ok_or_else(|| de::Error::custom("flags that Envoy would not log together"))
-}
 
 /// What the flags of an exchange depend on.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +127,5 @@ mod tests {
                 }
             }
         }
-        let odd = r#"{"client":["XX"],"client_downstream":[],"server":[]}"#;
-        assert!(serde_json::from_str::<EnvoyFlags>(odd).is_err());
     }
 }

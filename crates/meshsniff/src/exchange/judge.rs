@@ -7,51 +7,21 @@ use super::envoy::{self, Seen};
 use super::model::{
     AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, Verdict,
 };
-use super::open::Open;
+use super::pending::PendingExchange;
 use crate::packet::Mark;
+use crate::tcp::{CloseEvidence, Evidence, Offset};
 use crate::time::{Span, Timestamp};
 
 /// A request body that takes this long, and more than half of the exchange, is a finding.
 const SLOW_BODY: Span = Span::from_secs(1);
 
-/// One side's first FIN or first RST.
+/// What is known beside the exchange itself when it is judged.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CloseSeen {
-    pub(super) mark: Mark,
-    /// Its sequence number, as an offset in the closing side's stream.
-    pub(super) at: u64,
-    /// What the closing side had acknowledged by then, this packet included.
-    pub(super) acked: u64,
-    /// Whether the packet itself acknowledges anything: a RST from a socket that is gone does not.
-    pub(super) has_ack: bool,
-    /// Whether its sequence number is the closing side's next unseen byte.
-    pub(super) is_next: bool,
-}
-
-/// What is known of one side's stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SideSeen {
-    pub(super) fin: Option<CloseSeen>,
-    pub(super) rst: Option<CloseSeen>,
-    /// One past the last byte of data that the other side acknowledged: FINs aside.
-    pub(super) data_acked: u64,
-    /// Whether the other side acknowledged the FIN.
-    pub(super) fin_acked: bool,
-    /// Whether the other side acknowledged a number that may be a FIN the capture lacks.
-    pub(super) lacks_fin: bool,
-    /// One past the highest byte seen.
-    pub(super) high: u64,
-}
-
-/// What the packets around an exchange prove.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wire {
-    pub(super) client: SideSeen,
-    pub(super) server: SideSeen,
+pub(super) struct Circumstances {
+    /// What the packets of the connection prove.
+    pub(super) evidence: Evidence,
     /// Whether the kernel is known to have dropped packets.
     pub(super) dropped: bool,
-    /// Whether only one side was ever seen.
-    pub(super) one_sided: bool,
     /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with it.
     pub(super) at_boundary: bool,
 }
@@ -61,25 +31,25 @@ pub(super) struct Wire {
 struct Decider {
     side: Side,
     reset: bool,
-    close: CloseSeen,
+    close: CloseEvidence,
 }
 
 /// Settles `open`: its exchange is whole then.
-pub(super) fn settle(open: &mut Open, wire: &Wire) {
-    let facts = Facts::new(open, wire);
+pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
+    let facts = Facts::new(open, at);
     let (verdict, doubt, decider) = facts.decide();
     let half_closed = facts.half_closed;
     let answered_late = facts.answered_late(verdict);
-    let doubt = doubt.or(open.head_cut).map(|doubt| match doubt {
-        Doubt::SequenceHole if wire.dropped => Doubt::CaptureDropped,
-        Doubt::SequenceHole if wire.one_sided => Doubt::OneSided,
+    let doubt = doubt.or(open.confidence.head).map(|doubt| match doubt {
+        Doubt::SequenceHole if at.dropped => Doubt::CaptureDropped,
+        Doubt::SequenceHole if at.evidence.one_sided => Doubt::OneSided,
         other => other,
     });
     let exchange = &mut open.exchange;
     exchange.verdict = verdict;
     exchange.doubt = doubt;
     exchange.half_closed = half_closed;
-    list_closes(exchange, wire, decider, open.response_upto);
+    list_closes(exchange, at, decider, open.response.upto);
     if answered_late {
         let events = &mut exchange.events;
         events.late_response = events.response_start.take();
@@ -88,16 +58,18 @@ pub(super) fn settle(open: &mut Open, wire: &Wire) {
         exchange.late_status = exchange.status.take();
     }
     exchange.request_bytes = open
-        .request_upto
-        .or(open.last_client.map(|(_, upto)| upto))
-        .unwrap_or(wire.client.high)
-        .saturating_sub(open.request_from);
-    exchange.response_bytes = match (answered_late, open.response_seen_from) {
+        .request
+        .upto
+        .or(open.request.last.map(|(_, upto)| upto))
+        .unwrap_or(at.evidence.client.high)
+        .since(open.request_from);
+    exchange.response_bytes = match (answered_late, open.answer.seen) {
         (false, Some(from)) => open
-            .response_upto
-            .or(open.last_server.map(|(_, upto)| upto))
+            .response
+            .upto
+            .or(open.response.last.map(|(_, upto)| upto))
             .unwrap_or(from)
-            .saturating_sub(from),
+            .since(from),
         _ => 0,
     };
     exchange.gaps = gaps(exchange, open.previous_end, decider);
@@ -115,31 +87,43 @@ pub(super) fn settle(open: &mut Open, wire: &Wire) {
 }
 
 struct Facts<'a> {
-    open: &'a Open,
-    wire: &'a Wire,
+    open: &'a PendingExchange,
+    at: &'a Circumstances,
     /// Offset after the response's last byte, seen or announced.
-    response_end: Option<u64>,
+    response_end: Option<Offset>,
     half_closed: bool,
 }
 
+/// What was decided: the verdict, its doubt, and the close that decided it.
 type Decision = (Verdict, Option<Doubt>, Option<Decider>);
 
+/// The doubt that is told where several hold: the first.
+fn first<const N: usize>(doubts: [Option<Doubt>; N]) -> Option<Doubt> {
+    doubts.into_iter().flatten().next()
+}
+
+/// A doubt for whatever is not proven by sequence numbers.
+fn unless_proven(proven: bool) -> Option<Doubt> {
+    (!proven).then_some(Doubt::SequenceHole)
+}
+
 impl<'a> Facts<'a> {
-    fn new(open: &'a Open, wire: &'a Wire) -> Self {
-        let mut response_end = open.response_upto.or(open.response_announced);
+    fn new(open: &'a PendingExchange, at: &'a Circumstances) -> Self {
+        let mut response_end = open.response.upto.or(open.response.announced);
         if response_end.is_none() && open.exchange.response_shape == ResponseShape::UntilClose {
-            response_end = wire.server.fin.map(|fin| fin.at);
+            response_end = at.evidence.server.fin.map(|fin| fin.at);
         }
         // Server data beyond the client's FIN that the client went on to acknowledge. Inside a request a FIN is no
         // half-close of its exchange: nobody can complete it.
-        let request_is_cut = open.request_upto.is_none() && open.request_unreadable.is_none();
-        let half_closed = !(wire.at_boundary || request_is_cut)
-            && wire.client.fin.is_some_and(|fin| {
-                wire.server.data_acked > fin.acked && response_end.is_none_or(|end| fin.acked < end)
+        let request_is_cut = open.request.upto.is_none() && open.confidence.request.is_none();
+        let half_closed = !(at.at_boundary || request_is_cut)
+            && at.evidence.client.fin.is_some_and(|fin| {
+                at.evidence.server.data_acked > fin.acked
+                    && response_end.is_none_or(|end| fin.acked < Some(end))
             });
         Self {
             open,
-            wire,
+            at,
             response_end,
             half_closed,
         }
@@ -147,7 +131,7 @@ impl<'a> Facts<'a> {
 
     fn decide(&self) -> Decision {
         if self.open.upgraded {
-            return (Verdict::Upgraded, self.open.taint, None);
+            return (Verdict::Upgraded, self.open.confidence.pairing, None);
         }
         match self.decider() {
             Some(decider) if decider.side == Side::Client => self.client_closed(decider),
@@ -158,14 +142,14 @@ impl<'a> Facts<'a> {
 
     /// The first close inside the exchange.
     fn decider(&self) -> Option<Decider> {
-        if self.wire.at_boundary {
+        if self.at.at_boundary {
             return None;
         }
-        let close = |side, reset, close: Option<CloseSeen>| {
+        let close = |side, reset, close: Option<CloseEvidence>| {
             close.map(|close| Decider { side, reset, close })
         };
-        let client = &self.wire.client;
-        let server = &self.wire.server;
+        let client = &self.at.evidence.client;
+        let server = &self.at.evidence.server;
         [
             close(
                 Side::Client,
@@ -190,11 +174,12 @@ impl<'a> Facts<'a> {
             return decider.side == Side::Client
                 && self
                     .open
-                    .response_from
-                    .is_none_or(|from| close.acked <= from);
+                    .answer
+                    .possible
+                    .is_none_or(|from| close.acked <= Some(from));
         }
         match (decider.side, decider.reset) {
-            (Side::Client, _) => self.response_end.is_none_or(|end| close.acked < end),
+            (Side::Client, _) => self.response_end.is_none_or(|end| close.acked < Some(end)),
             (Side::Server, false) => self.response_end.is_none_or(|end| close.at < end),
             (Side::Server, true) => self
                 .open
@@ -204,14 +189,15 @@ impl<'a> Facts<'a> {
     }
 
     fn is_unreadable(&self) -> bool {
-        self.open.response_unreadable.is_some() && !self.open.is_answered()
+        self.open.confidence.response.is_some() && !self.open.is_answered()
     }
 
     /// Whether the client had taken a byte of the response when it closed.
-    fn client_took_some(&self, close: &CloseSeen) -> bool {
+    fn client_took_some(&self, close: &CloseEvidence) -> bool {
         self.open
-            .response_from
-            .is_some_and(|from| close.acked > from)
+            .answer
+            .possible
+            .is_some_and(|from| close.acked > Some(from))
     }
 
     /// Whether what was seen of the response is surely no 1xx: its status says so, or that it is no HTTP at all.
@@ -226,61 +212,59 @@ impl<'a> Facts<'a> {
             verdict,
             Verdict::ClientGaveUp | Verdict::ClientAbortedRequest
         );
-        decided && self.open.response_seen_from.is_some()
+        decided && self.open.answer.seen.is_some()
     }
 
     fn client_closed(&self, decider: Decider) -> Decision {
         let close = &decider.close;
-        let by_client = |verdict, doubt| (verdict, doubt, Some(decider));
-        if self.open.exchange.response_shape == ResponseShape::NotHttp
-            && self.client_took_some(close)
-        {
-            return (Verdict::ServerTruncatedResponse, self.open.taint, None);
-        }
+        let server = &self.at.evidence.server;
+        let doubts = &self.open.confidence;
         let took_some = self.client_took_some(close);
-        if self.wire.server.lacks_fin {
+        if took_some && self.open.exchange.response_shape == ResponseShape::NotHttp {
+            return (Verdict::ServerTruncatedResponse, doubts.pairing, None);
+        }
+        if server.lacks_fin {
             return self.server_fin_missing(decider, took_some);
         }
-        let first_is_sure = self.client_close_is_first(&decider);
-        let doubt = |proven: bool| (!proven).then_some(Doubt::SequenceHole);
-        if took_some {
-            let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
-            let proven = first_is_sure && close.has_ack && self.response_is_final();
-            let doubt = self.open.taint.or(doubt(proven)).or(unsettled);
-            return by_client(Verdict::ClientGaveUpMidResponse, doubt);
-        }
-        if !self.request_is_whole(close) {
-            let proven = first_is_sure && close.is_next && self.open.request_unreadable.is_none();
-            let doubt = self
-                .open
-                .request_unreadable
-                .or(doubt(proven))
-                .or(self.misread(close.acked));
-            return by_client(Verdict::ClientAbortedRequest, doubt);
-        }
-        let request_doubt = match self.open.request_tail_lost {
-            true => Some(Doubt::SequenceHole),
-            false => self.open.request_unreadable,
-        };
+        let is_first = self.client_close_is_first(&decider);
         let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
-        // Of an answer that cannot be read, closes of the server's decide nothing: it may have been first all the same.
-        let server_was_first = self.is_unreadable()
-            && [self.wire.server.fin, self.wire.server.rst]
-                .into_iter()
-                .flatten()
-                .any(|other| other.mark.order < close.mark.order);
-        let doubt = request_doubt
-            .or(self.open.response_unreadable.filter(|_| server_was_first))
-            .or(doubt(first_is_sure && close.has_ack))
-            .or(self.misread(close.acked))
-            .or(unsettled);
-        by_client(Verdict::ClientGaveUp, doubt)
+        let (verdict, doubt) = if took_some {
+            let proven = is_first && close.has_ack && self.response_is_final();
+            let doubt = first([doubts.pairing, unless_proven(proven), unsettled]);
+            (Verdict::ClientGaveUpMidResponse, doubt)
+        } else if !self.request_is_whole(close) {
+            let proven = is_first && close.is_next;
+            let misread = self.misread(close.acked);
+            let doubt = first([doubts.request, unless_proven(proven), misread]);
+            (Verdict::ClientAbortedRequest, doubt)
+        } else {
+            let request = match self.open.request.tail_lost {
+                true => Some(Doubt::SequenceHole),
+                false => doubts.request,
+            };
+            // Of an answer that cannot be read, closes of the server's decide nothing: it may have been
+            // first all the same.
+            let server_was_first = self.is_unreadable()
+                && [server.fin, server.rst]
+                    .into_iter()
+                    .flatten()
+                    .any(|other| other.mark.order < close.mark.order);
+            let doubt = first([
+                request,
+                doubts.response.filter(|_| server_was_first),
+                unless_proven(is_first && close.has_ack),
+                self.misread(close.acked),
+                unsettled,
+            ]);
+            (Verdict::ClientGaveUp, doubt)
+        };
+        (verdict, doubt, Some(decider))
     }
 
     /// The client acknowledged a FIN that the capture lacks: the server may well have closed first.
     fn server_fin_missing(&self, decider: Decider, took_some: bool) -> Decision {
         let hole = Some(Doubt::SequenceHole);
-        if decider.close.acked <= self.wire.server.high {
+        if decider.close.acked <= Some(self.at.evidence.server.high) {
             // It came after the client's close, or crossed it.
             let verdict = match (took_some, self.request_is_whole(&decider.close)) {
                 (true, _) => Verdict::ClientGaveUpMidResponse,
@@ -302,32 +286,33 @@ impl<'a> Facts<'a> {
             return true;
         }
         // A socket that still exists says so with an ACK. One that is gone was closed before.
-        decider.close.has_ack && decider.close.is_next && !self.wire.client.lacks_fin
+        decider.close.has_ack && decider.close.is_next && !self.at.evidence.client.lacks_fin
     }
 
     /// Why an answer that was not found may have been read as something else: what the server sent before `upto`, its
     /// next number when the exchange was closed, goes beyond where it stood when the request began, and the pairing is
     /// in doubt.
-    fn misread(&self, upto: u64) -> Option<Doubt> {
-        self.open.taint.filter(|_| upto > self.open.server_at_start)
+    fn misread(&self, upto: Option<Offset>) -> Option<Doubt> {
+        let answered = upto > Some(self.open.server_at_start);
+        self.open.confidence.pairing.filter(|_| answered)
     }
 
     /// Whether a FIN may still turn out to be a half-close: server data beyond it was neither acknowledged nor met
     /// by a RST, or the capture ended before the server so much as acknowledged the FIN.
     fn is_unsettled(&self, decider: &Decider) -> bool {
-        if self.wire.client.rst.is_some() {
+        if self.at.evidence.client.rst.is_some() {
             return false;
         }
-        let data_left = self.wire.server.high > decider.close.acked;
-        let reacted = self.wire.client.fin_acked
-            || self.wire.server.fin.is_some()
-            || self.wire.server.rst.is_some();
+        let data_left = Some(self.at.evidence.server.high) > decider.close.acked;
+        let reacted = self.at.evidence.client.fin_acked
+            || self.at.evidence.server.fin.is_some()
+            || self.at.evidence.server.rst.is_some();
         data_left || !reacted
     }
 
     /// Whether the whole request had been sent when the client closed.
-    fn request_is_whole(&self, close: &CloseSeen) -> bool {
-        match (self.open.request_upto, self.open.request_announced) {
+    fn request_is_whole(&self, close: &CloseEvidence) -> bool {
+        match (self.open.request.upto, self.open.request.announced) {
             (Some(upto), _) | (None, Some(upto)) => upto <= close.at,
             (None, None) => false,
         }
@@ -337,26 +322,24 @@ impl<'a> Facts<'a> {
         let close = &decider.close;
         let open = self.open;
         let hole = Some(Doubt::SequenceHole);
-        if open.response_seen_from.is_some() {
-            let ends_short = open.response_announced.is_some_and(|end| close.at < end);
+        if open.answer.seen.is_some() {
+            let ends_short = open.response.announced.is_some_and(|end| close.at < end);
             let proven = (close.is_next || ends_short)
-                && !self.wire.client.lacks_fin
+                && !self.at.evidence.client.lacks_fin
                 && self.response_is_final();
-            let doubt = open.taint.or((!proven).then_some(Doubt::SequenceHole));
+            let doubt = first([open.confidence.pairing, unless_proven(proven)]);
             return (Verdict::ServerTruncatedResponse, doubt, Some(decider));
         }
-        if self.wire.client.lacks_fin {
+        if self.at.evidence.client.lacks_fin {
             // The server acknowledged a FIN that the capture lacks: the client closed first, it seems.
             return (Verdict::ClientGaveUp, hole, None);
         }
         if !decider.reset {
-            let proven = close.is_next && !open.request_tail_lost;
-            let doubt = (!proven)
-                .then_some(Doubt::SequenceHole)
-                .or(self.misread(close.at));
+            let proven = close.is_next && !open.request.tail_lost;
+            let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
             return (Verdict::ServerClosedUnanswered, doubt, Some(decider));
         }
-        if self.wire.server.lacks_fin || close.at == self.wire.server.high + 1 {
+        if self.at.evidence.server.lacks_fin || close.at == self.at.evidence.server.high + 1 {
             return (Verdict::ServerClosedUnanswered, hole, None);
         }
         // A bare RST comes from a socket that is gone. It proves nothing of how it went, unless the server was
@@ -366,23 +349,25 @@ impl<'a> Facts<'a> {
             .events
             .request_acked
             .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
-        let proven = close.is_next && (close.has_ack || alive) && !open.request_tail_lost;
-        let doubt = (!proven)
-            .then_some(Doubt::SequenceHole)
-            .or(self.misread(close.at));
+        let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
+        let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }
 
     fn not_closed(&self) -> Decision {
         let open = self.open;
         if open.exchange.response_shape == ResponseShape::NotHttp {
-            return (Verdict::ServerTruncatedResponse, open.taint, None);
+            return (
+                Verdict::ServerTruncatedResponse,
+                open.confidence.pairing,
+                None,
+            );
         }
         if self.is_unreadable() {
-            return (Verdict::Ok, open.response_unreadable, None);
+            return (Verdict::Ok, open.confidence.response, None);
         }
-        if !open.is_answered() && !self.wire.at_boundary {
-            if self.response_end.is_some() && self.wire.server.fin.is_some() {
+        if !open.is_answered() && !self.at.at_boundary {
+            if self.response_end.is_some() && self.at.evidence.server.fin.is_some() {
                 // Until-close, and bytes before the FIN are missing.
                 return (Verdict::Ok, Some(Doubt::SequenceHole), None);
             }
@@ -391,14 +376,15 @@ impl<'a> Facts<'a> {
         let never_taken = open.exchange.events.response_acked.is_none()
             && self
                 .response_end
-                .is_none_or(|end| self.wire.server.data_acked < end);
-        let hole = open.response_tail_lost || never_taken && self.wire.client.lacks_fin;
+                .is_none_or(|end| self.at.evidence.server.data_acked < Some(end));
+        let hole = open.response.tail_lost || never_taken && self.at.evidence.client.lacks_fin;
         // A client that took nothing of it may still have left.
-        let unsettled = never_taken && !self.wire.at_boundary;
-        let doubt = open
-            .taint
-            .or(hole.then_some(Doubt::SequenceHole))
-            .or(unsettled.then_some(Doubt::CaptureEnded));
+        let unsettled = never_taken && !self.at.at_boundary;
+        let doubt = first([
+            open.confidence.pairing,
+            unless_proven(!hole),
+            unsettled.then_some(Doubt::CaptureEnded),
+        ]);
         (Verdict::Ok, doubt, None)
     }
 }
@@ -406,11 +392,11 @@ impl<'a> Facts<'a> {
 /// Lists the closes between the request's start and the response's end, and the one that decided.
 fn list_closes(
     exchange: &mut Exchange,
-    wire: &Wire,
+    at: &Circumstances,
     decider: Option<Decider>,
-    response_upto: Option<u64>,
+    response_upto: Option<Offset>,
 ) {
-    if wire.at_boundary || exchange.verdict == Verdict::Upgraded {
+    if at.at_boundary || exchange.verdict == Verdict::Upgraded {
         return;
     }
     let start = exchange.events.request_start.order;
@@ -418,7 +404,7 @@ fn list_closes(
         Some(end) if exchange.verdict == Verdict::Ok => Some(end.order),
         _ => None,
     };
-    let listed = |close: Option<CloseSeen>| {
+    let listed = |close: Option<CloseEvidence>| {
         close.map(|close| close.mark).filter(|mark| {
             let decides = decider.is_some_and(|decider| decider.close.mark == *mark);
             decides || mark.order >= start && end.is_none_or(|end| mark.order <= end)
@@ -426,11 +412,11 @@ fn list_closes(
     };
     // A FIN behind the last byte, in the same segment too, closes nothing that was going on.
     let ok = exchange.verdict == Verdict::Ok;
-    let behind = |fin: &CloseSeen| ok && response_upto.is_some_and(|upto| fin.at >= upto);
-    exchange.events.client_fin = listed(wire.client.fin);
-    exchange.events.client_rst = listed(wire.client.rst);
-    exchange.events.server_fin = listed(wire.server.fin.filter(|fin| !behind(fin)));
-    exchange.events.server_rst = listed(wire.server.rst);
+    let behind = |fin: &CloseEvidence| ok && response_upto.is_some_and(|upto| fin.at >= upto);
+    exchange.events.client_fin = listed(at.evidence.client.fin);
+    exchange.events.client_rst = listed(at.evidence.client.rst);
+    exchange.events.server_fin = listed(at.evidence.server.fin.filter(|fin| !behind(fin)));
+    exchange.events.server_rst = listed(at.evidence.server.rst);
 }
 
 fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<Decider>) -> Gaps {

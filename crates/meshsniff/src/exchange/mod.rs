@@ -1,24 +1,21 @@
-//! From segments to judged exchanges.
+//! From the messages of a connection to judged exchanges.
 //!
-//! | module | what it does |
+//! | here | holds |
 //! |---|---|
 //! | [`model`] | what comes out: [`Exchange`], [`Connection`] and their parts |
-//! | `connection` | one TCP connection: streams, closes, what sequence numbers prove |
-//! | `pairing` | requests and responses in the two streams, first in, first out; when pairing must stop |
-//! | `partial` | a head on its way in |
-//! | `open` | an exchange that is not settled yet |
+//! | `pairing` | requests and responses, first in, first out; when pairing must stop |
+//! | `queue` | the exchanges of a connection that are not settled yet |
+//! | `pending` | one of them: what has been seen of it, and its [confidence](Doubt) |
 //! | `judge` | verdict, certainty, gaps: a pure function of what was seen |
 //! | `envoy` | the flags that proxies would log |
-//! | [`timeout`] | announced timeouts and the figures people use |
+//! | `outcome` | what is handed out, and when |
 
-pub(crate) mod connection;
 mod envoy;
 mod judge;
 pub mod model;
-mod open;
+pub(crate) mod outcome;
 mod pairing;
-mod partial;
-pub mod timeout;
+mod pending;
+mod queue;
 
 pub use model::*;
-pub(crate) use open::is_probed;

@@ -3,7 +3,9 @@
 //! Plain data. How they come about is in `connection` and `judge`, how they are written
 //! down in [`crate::report`].
 
-use super::envoy;
+pub use crate::mesh::envoy::EnvoyFlags;
+pub use crate::tcp::{AckWith, Doubt, Side};
+
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -78,107 +80,6 @@ impl Verdict {
             self,
             Self::ClientGaveUp | Self::ClientGaveUpMidResponse | Self::ClientAbortedRequest
         )
-    }
-}
-
-/// Why a verdict is not certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Doubt {
-    /// The kernel lost packets while the connection was open.
-    CaptureDropped,
-    /// Bytes, a FIN or a RST are missing from the capture.
-    SequenceHole,
-    /// The capture holds only one direction.
-    OneSided,
-    /// The request, or the one before it, may have begun before the first frame.
-    CaptureStartedLate,
-    /// The capture ended before it was decided.
-    CaptureEnded,
-    /// The snap length cut bytes that were needed.
-    Snaplen,
-}
-
-impl Doubt {
-    /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::CaptureDropped,
-        Self::SequenceHole,
-        Self::OneSided,
-        Self::CaptureStartedLate,
-        Self::CaptureEnded,
-        Self::Snaplen,
-    ];
-
-    /// The name used in every report.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CaptureDropped => "capture-dropped",
-            Self::SequenceHole => "sequence-hole",
-            Self::OneSided => "one-sided",
-            Self::CaptureStartedLate => "capture-started-late",
-            Self::CaptureEnded => "capture-ended",
-            Self::Snaplen => "snaplen",
-        }
-    }
-}
-
-/// What kind of packet carried the ACK of a request's last byte.
-#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AckWith {
-    /// Nothing but the ACK.
-    #[default]
-    Bare,
-    /// Payload.
-    Data,
-    /// A FIN.
-    Fin,
-    /// A RST.
-    Rst,
-}
-
-impl AckWith {
-    /// The name used in every report.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "bare",
-            Self::Data => "data",
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-        }
-    }
-}
-
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The side that opened the connection.
-    Client,
-    /// The side that accepted it.
-    Server,
-}
-
-impl Side {
-    /// The name used in every report.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
-    }
-
-    /// The other end.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
     }
 }
 
@@ -369,36 +270,6 @@ pub struct Finding {
     pub frames: Vec<Mark>,
     /// What it cost.
     pub cost: Span,
-}
-
-/// The flags that proxies in three places would log; empty where none is to be expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvoyFlags {
-    /// The proxy that opened this connection.
-    #[serde(deserialize_with = "envoy::known")]
-    pub client: &'static [&'static str],
-    /// The proxy that called that one.
-    #[serde(deserialize_with = "envoy::known")]
-    pub client_downstream: &'static [&'static str],
-    /// The proxy that accepted this connection.
-    #[serde(deserialize_with = "envoy::known")]
-    pub server: &'static [&'static str],
-}
-
-impl EnvoyFlags {
-    /// Every flag that any place can have.
-    pub const KNOWN: [&'static str; 6] = ["DC", "UC", "UF", "UPE", "URX", "UT"];
-
-    /// Whether any of the places might log this flag.
-    #[must_use]
-    pub fn has(&self, flag: &str) -> bool {
-        let places = [self.client, self.client_downstream, self.server];
-        // One entry may be several flags of one line of a log: `URX,UF`.
-        let flags = places.into_iter().flatten();
-        flags
-            .flat_map(|flags| flags.split(','))
-            .any(|one| one == flag)
-    }
 }
 
 /// How the end of the response was to be told; decides what a cut one means.

@@ -3,11 +3,11 @@
 //! Holds the way through the layers and the TCP header. A frame is never an error: what cannot be read is
 //! [`Decoded::Malformed`], and the next frame starts afresh.
 
+use super::Seq;
 use super::fragments::{Added, Fragments, Key};
 use super::ip::{Addresses, Packet, Upper};
 use super::link::{self, Peeled};
 use super::{Endpoint, Flags, Frame, Segment};
-use crate::tcp::Seq;
 use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 
 /// What a frame turned out to be.

@@ -7,14 +7,15 @@ mod decode;
 mod fragments;
 mod ip;
 mod link;
+mod seq;
 
 #[cfg(test)]
 mod tests;
 
 pub use decode::{Decoded, Decoder};
 pub use link::{LinkType, UnsupportedLink};
+pub use seq::Seq;
 
-use crate::tcp::Seq;
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;

@@ -5,8 +5,9 @@
 
 use super::{number, wire};
 use crate::exchange::{
-    Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict, timeout,
+    Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
+use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
 

@@ -4,7 +4,8 @@
 //! impatience. It says that there is a timer, not whose.
 
 use super::summary::Timer;
-use crate::exchange::{Exchange, ResponseShape, Side, Verdict, timeout};
+use crate::exchange::{Exchange, ResponseShape, Side, Verdict};
+use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
 use compact_str::CompactString;

@@ -5,10 +5,10 @@ use crate::time::{Span, Timestamp};
 use std::collections::VecDeque;
 
 /// How many packets of one direction are remembered while all come from one tap: what the first from another may repeat.
-const FEW: usize = 8;
+const MAX_OF_ONE_TAP: usize = 8;
 
 /// How many once there are several taps: more than cross an interface in the time that two sightings may be apart.
-const MOST: usize = 256;
+const MAX_OF_SEVERAL: usize = 256;
 
 /// How far apart two sightings of one packet may be.
 const APART: Span = Span::from_millis(1);
@@ -58,7 +58,11 @@ impl Sightings {
                 .iter()
                 .rev()
                 .any(|seen| seen.identity == identity && seen.tap != segment.tap && near(seen));
-        let most = if self.several_taps { MOST } else { FEW };
+        let most = if self.several_taps {
+            MAX_OF_SEVERAL
+        } else {
+            MAX_OF_ONE_TAP
+        };
         while self.last.len() >= most
             || self.several_taps && self.last.front().is_some_and(|seen| !near(seen))
         {

@@ -1,14 +1,11 @@
 //! One direction's bytes in order.
 //!
-//! Bytes are named by their offset in the stream, a `u64` that never wraps. Segments that come in order are
-//! passed on untouched; only those behind a hole are held. A hole is given up when the other side has
-//! acknowledged it (then the capture missed it, as Zeek has it), never by a timer.
+//! Bytes are named by their [`Offset`] in the stream. Segments that come in order are passed on
+//! untouched; only those behind a hole are held. A hole is given up when the other side has acknowledged
+//! it (then the capture missed it, as Zeek has it), never by a timer.
 
-use super::Seq;
-use crate::packet::Mark;
-
-/// The offset of a direction's first byte: far from 0, so that bytes before a mid-stream start have offsets too.
-const ORIGIN: u64 = 1 << 32;
+use super::{Extent, Offset};
+use crate::packet::{Mark, Seq};
 
 /// Sequence numbers further off than the largest window are not believed (RFC 7323, 2.3).
 const PLAUSIBLE: u32 = 1 << 30;
@@ -17,7 +14,7 @@ const PLAUSIBLE: u32 = 1 << 30;
 #[derive(Clone, Debug)]
 pub struct Held {
     /// Offset of its first byte.
-    pub start: u64,
+    pub start: Offset,
     /// The captured bytes.
     pub bytes: Vec<u8>,
     /// Bytes beyond them that the snap length cut.
@@ -29,12 +26,12 @@ pub struct Held {
 }
 
 impl Held {
-    fn end(&self) -> u64 {
+    fn end(&self) -> Offset {
         self.start + self.bytes.len() as u64 + self.cut
     }
 
-    fn trim_front(&mut self, to: u64) {
-        let skip = to.saturating_sub(self.start);
+    fn trim_front(&mut self, to: Offset) {
+        let skip = to.since(self.start);
         if skip == 0 {
             return;
         }
@@ -59,22 +56,28 @@ pub enum Arrival {
     Implausible,
 }
 
-/// One direction of a connection.
-#[derive(Clone, Debug, Default)]
-pub struct Stream {
-    started: bool,
+/// Where a stream stands, once that is known.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    /// Sequence number at [`Offset::ORIGIN`].
     origin: Seq,
     /// Sequence number and offset of the next byte in order.
     next_seq: Seq,
-    next: u64,
+    next: Offset,
     /// One past the highest byte seen, in order or not.
-    high: u64,
-    /// One past the highest byte the other side has acknowledged; 0 before it has any.
-    acked: u64,
+    high: Offset,
+}
+
+/// One direction of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    position: Option<Position>,
+    /// One past the highest byte the other side has acknowledged.
+    acked: Option<Offset>,
     /// Where a FIN says that the stream ends.
-    fin: Option<u64>,
-    /// The highest number at which the sender itself stood, as its packets say; 0 before it said any.
-    stood_at: u64,
+    fin: Option<Offset>,
+    /// The highest number at which the sender itself stood, as its packets say.
+    stood_at: Option<Offset>,
     held: Vec<Held>,
     held_bytes: usize,
 }
@@ -83,55 +86,58 @@ impl Stream {
     /// Whether the stream's position is known.
     #[must_use]
     pub const fn is_started(&self) -> bool {
-        self.started
+        self.position.is_some()
     }
 
     /// Says that the next byte has this sequence number. Only the first call counts.
     pub const fn start(&mut self, seq: Seq) {
-        if !self.started {
-            self.started = true;
-            self.origin = seq;
-            self.next_seq = seq;
-            self.next = ORIGIN;
-            self.high = ORIGIN;
+        if self.position.is_none() {
+            self.position = Some(Position {
+                origin: seq,
+                next_seq: seq,
+                next: Offset::ORIGIN,
+                high: Offset::ORIGIN,
+            });
         }
     }
 
     /// The offset of `seq`; `None` before the start, or if it is implausibly far away.
     #[must_use]
-    pub fn offset(&self, seq: Seq) -> Option<u64> {
-        let distance = seq.distance_from(self.next_seq);
-        (self.started && distance.unsigned_abs() < PLAUSIBLE)
-            .then(|| self.next.wrapping_add_signed(i64::from(distance)))
+    pub fn offset(&self, seq: Seq) -> Option<Offset> {
+        let position = self.position?;
+        let distance = seq.distance_from(position.next_seq);
+        (distance.unsigned_abs() < PLAUSIBLE).then(|| position.next.moved(distance))
     }
 
     /// The sequence number the stream started at; `None` before the start.
     #[must_use]
     pub fn origin(&self) -> Option<Seq> {
-        self.started.then_some(self.origin)
+        self.position.map(|position| position.origin)
     }
 
-    /// The sequence number of the next byte in order.
+    /// The sequence number of the next byte in order; `None` before the start.
     #[must_use]
-    pub const fn next_seq(&self) -> Seq {
-        self.next_seq
+    pub fn next_seq(&self) -> Option<Seq> {
+        self.position.map(|position| position.next_seq)
     }
 
     /// Offset of the next byte in order.
     #[must_use]
-    pub const fn next(&self) -> u64 {
-        self.next
+    pub fn next(&self) -> Offset {
+        self.position
+            .map_or(Offset::ORIGIN, |position| position.next)
     }
 
     /// One past the highest byte seen.
     #[must_use]
-    pub const fn high(&self) -> u64 {
-        self.high
+    pub fn high(&self) -> Offset {
+        self.position
+            .map_or(Offset::ORIGIN, |position| position.high)
     }
 
-    /// One past the highest byte acknowledged by the other side; a FIN counts for one. 0 if none was.
+    /// One past the highest byte acknowledged by the other side, if any was; a FIN counts for one.
     #[must_use]
-    pub const fn acked(&self) -> u64 {
+    pub const fn acked(&self) -> Option<Offset> {
         self.acked
     }
 
@@ -149,12 +155,12 @@ impl Stream {
 
     /// Where a FIN says that the stream ends.
     #[must_use]
-    pub const fn fin(&self) -> Option<u64> {
+    pub const fn fin(&self) -> Option<Offset> {
         self.fin
     }
 
     /// A FIN was seen at `offset`. True if it is the first.
-    pub const fn finish(&mut self, offset: u64) -> bool {
+    pub const fn finish(&mut self, offset: Offset) -> bool {
         let first = self.fin.is_none();
         if first {
             self.fin = Some(offset);
@@ -163,35 +169,36 @@ impl Stream {
     }
 
     /// The sender's own packet says that its next byte has this offset.
-    pub const fn stand_at(&mut self, offset: u64) {
-        if offset > self.stood_at {
-            self.stood_at = offset;
-        }
+    pub fn stand_at(&mut self, offset: Offset) {
+        self.stood_at = self.stood_at.max(Some(offset));
     }
 
-    /// One past the highest byte of data seen or acknowledged; FINs, seen or not, aside.
+    /// One past the highest byte of data seen or acknowledged, if the stream has started; FINs, seen or
+    /// not, aside.
     #[must_use]
-    pub fn data_high(&self) -> u64 {
+    pub fn data_high(&self) -> Option<Offset> {
+        let seen = self.position?.high;
         if self.lacks_fin() {
-            return self.high;
+            return Some(seen);
         }
-        let high = self.high.max(self.acked);
-        self.fin.map_or(high, |fin| high.min(fin.max(self.high)))
+        let high = self.acked.map_or(seen, |acked| seen.max(acked));
+        Some(self.fin.map_or(high, |fin| high.min(fin.max(seen))))
     }
 
     /// Takes a segment: `payload` at `start`, and `wire` bytes of it on the wire.
-    pub fn receive(&mut self, start: u64, payload: &[u8], wire: u64, mark: Mark) -> Arrival {
+    pub fn receive(&mut self, start: Offset, payload: &[u8], wire: u64, mark: Mark) -> Arrival {
         let end = start + wire;
-        if end <= self.next {
+        let next = self.next();
+        if end <= next {
             return Arrival::Known;
         }
         let overlaps_held = self.held.first().is_some_and(|held| held.start < end);
-        if start <= self.next && !overlaps_held {
-            let known = self.next - start;
+        if start <= next && !overlaps_held {
+            let known = next - start;
             self.advance(end);
             return Arrival::Next(known);
         }
-        if end - self.next >= u64::from(PLAUSIBLE) {
+        if end - next >= u64::from(PLAUSIBLE) {
             return Arrival::Implausible;
         }
         if self.hold(start, payload, end, mark) {
@@ -202,53 +209,54 @@ impl Stream {
     }
 
     /// The other side acknowledged everything before `offset`. True if that is news.
-    pub const fn acknowledge(&mut self, offset: u64) -> bool {
-        let news = offset > self.acked;
+    pub fn acknowledge(&mut self, offset: Offset) -> bool {
+        let news = Some(offset) > self.acked;
         if news {
-            self.acked = offset;
+            self.acked = Some(offset);
         }
         news
     }
 
-    /// The hole in front of the next byte seen, as far as it was acknowledged; the stream then goes on after it.
+    /// The hole in front of the next byte seen, as far as it was acknowledged; the stream then goes on
+    /// after it.
     ///
     /// The very last number acknowledged may stand for a FIN that the capture lacks as well as for a byte.
     /// It is left open until something is seen beyond it, unless `message_left` says that a byte is due there.
-    pub fn take_missing(&mut self, message_left: Option<u64>) -> Option<(u64, u64)> {
-        let mut upto = self.acked.min(self.fin.unwrap_or(u64::MAX));
-        if upto <= self.next {
+    pub fn take_missing(&mut self, message_left: Option<u64>) -> Option<Extent> {
+        let from = self.next();
+        let acked = self.acked?;
+        let mut upto = self.fin.map_or(acked, |fin| fin.min(acked));
+        if upto <= from {
             return None;
         }
-        let first_held = self.held.first().map_or(u64::MAX, |held| held.start);
-        let all_seen_lies_before = self.high <= self.next;
-        if all_seen_lies_before && self.fin.is_none() && message_left != Some(upto - self.next) {
-            upto -= 1;
+        let all_seen_lies_before = self.high() <= from;
+        if all_seen_lies_before && self.fin.is_none() && message_left != Some(upto - from) {
+            upto = upto - 1;
         }
-        let upto = upto.min(first_held);
-        (upto > self.next).then(|| {
-            let from = self.next;
-            self.advance(upto);
-            (from, upto)
-        })
+        if let Some(held) = self.held.first() {
+            upto = upto.min(held.start);
+        }
+        self.step_over(upto)
     }
 
     /// Gives up the hole in front of the next byte held, acknowledged or not.
-    pub fn give_up_hole(&mut self) -> Option<(u64, u64)> {
+    pub fn give_up_hole(&mut self) -> Option<Extent> {
         let upto = self.held.first()?.start;
-        (upto > self.next).then(|| {
-            let from = self.next;
-            self.advance(upto);
-            (from, upto)
-        })
+        self.step_over(upto)
     }
 
-    /// Moves on over bytes before the first one seen, of a stream joined late. True if it moved.
-    pub fn skip_to(&mut self, offset: u64) -> bool {
-        let moves = offset > self.next;
-        if moves {
-            self.advance(offset);
-        }
-        moves
+    /// Moves on over bytes before the first one seen, of a stream joined late. Returns them, if there
+    /// are any.
+    pub fn skip_to(&mut self, offset: Offset) -> Option<Extent> {
+        self.step_over(offset)
+    }
+
+    fn step_over(&mut self, upto: Offset) -> Option<Extent> {
+        let from = self.next();
+        (upto > from).then(|| {
+            self.advance(upto);
+            Extent { from, upto }
+        })
     }
 
     /// The next held bytes, if they continue the stream now.
@@ -256,12 +264,12 @@ impl Stream {
         while self
             .held
             .first()
-            .is_some_and(|held| held.start <= self.next)
+            .is_some_and(|held| held.start <= self.next())
         {
             let mut held = self.held.remove(0);
             self.held_bytes -= held.bytes.len();
-            if held.end() > self.next {
-                held.trim_front(self.next);
+            if held.end() > self.next() {
+                held.trim_front(self.next());
                 self.advance(held.end());
                 return Some(held);
             }
@@ -273,21 +281,24 @@ impl Stream {
     /// no FIN was seen there: a FIN, or one last byte, is missing from the capture.
     #[must_use]
     pub fn lacks_fin(&self) -> bool {
-        let beyond = self.high + 1;
-        self.started
+        let high = self.high();
+        let beyond = Some(high + 1);
+        self.is_started()
             && (self.acked == beyond || self.stood_at == beyond)
-            && self.fin.is_none_or(|fin| fin != self.high)
+            && self.fin.is_none_or(|fin| fin != high)
     }
 
-    fn advance(&mut self, to: u64) {
-        self.next_seq = self.next_seq.plus((to - self.next) as u32);
-        self.next = to;
-        self.high = self.high.max(to);
+    fn advance(&mut self, to: Offset) {
+        if let Some(position) = &mut self.position {
+            position.next_seq = position.next_seq.plus((to - position.next) as u32);
+            position.next = to;
+            position.high = position.high.max(to);
+        }
     }
 
     /// Holds what of the segment is not held yet. False if nothing of it is new.
-    fn hold(&mut self, start: u64, payload: &[u8], end: u64, mark: Mark) -> bool {
-        let mut at = start.max(self.next);
+    fn hold(&mut self, start: Offset, payload: &[u8], end: Offset, mark: Mark) -> bool {
+        let mut at = start.max(self.next());
         let mut index = self.held.partition_point(|held| held.end() <= at);
         let mut new = false;
         while at < end {
@@ -317,7 +328,9 @@ impl Stream {
                 _ => break,
             }
         }
-        self.high = self.high.max(end);
+        if let Some(position) = &mut self.position {
+            position.high = position.high.max(end);
+        }
         new
     }
 }
@@ -358,7 +371,7 @@ mod tests {
     #[test]
     fn what_comes_early_waits_and_keeps_its_first_sighting() {
         let mut stream = started();
-        let at = ORIGIN;
+        let at = Offset::ORIGIN;
         assert_eq!(stream.receive(at + 4, b"4567", 4, mark(1)), Arrival::Held);
         assert_eq!(
             stream.receive(at + 2, b"23XXXX89", 8, mark(2)),
@@ -386,11 +399,11 @@ mod tests {
     #[test]
     fn a_hole_is_given_up_when_it_was_acknowledged() {
         let mut stream = started();
-        let at = ORIGIN;
+        let at = Offset::ORIGIN;
         stream.receive(at + 10, b"later", 5, mark(1));
         assert_eq!(stream.take_missing(None), None);
         stream.acknowledge(at + 15);
-        assert_eq!(stream.take_missing(None), Some((at, at + 10)));
+        assert_eq!(stream.take_missing(None), Some(Extent::new(at, 10)));
         assert_eq!(stream.pop().map(|held| held.bytes), Some(b"later".to_vec()));
         assert!(!stream.lacks_fin());
     }
@@ -398,43 +411,43 @@ mod tests {
     #[test]
     fn the_last_number_acknowledged_may_be_a_fin() {
         let mut stream = started();
-        let at = ORIGIN;
+        let at = Offset::ORIGIN;
         stream.receive(at, b"abc", 3, mark(1));
         stream.acknowledge(at + 4);
         assert_eq!(stream.take_missing(None), None);
         assert!(stream.lacks_fin());
-        assert_eq!(stream.take_missing(Some(1)), Some((at + 3, at + 4)));
+        assert_eq!(stream.take_missing(Some(1)), Some(Extent::new(at + 3, 1)));
         assert!(!stream.lacks_fin());
 
         let mut stream = started();
         stream.acknowledge(at + 9);
-        assert_eq!(stream.take_missing(None), Some((at, at + 8)));
+        assert_eq!(stream.take_missing(None), Some(Extent::new(at, 8)));
         assert!(stream.lacks_fin());
         stream.receive(at + 9, b"x", 1, mark(1));
-        assert_eq!(stream.take_missing(None), Some((at + 8, at + 9)));
+        assert_eq!(stream.take_missing(None), Some(Extent::new(at + 8, 1)));
         assert!(!stream.lacks_fin());
     }
 
     #[test]
     fn a_sender_that_stands_beyond_its_bytes_has_sent_a_fin() {
         let mut stream = started();
-        stream.receive(ORIGIN, b"abc", 3, mark(1));
-        stream.stand_at(ORIGIN + 3);
+        stream.receive(Offset::ORIGIN, b"abc", 3, mark(1));
+        stream.stand_at(Offset::ORIGIN + 3);
         assert!(!stream.lacks_fin());
-        stream.stand_at(ORIGIN + 4);
+        stream.stand_at(Offset::ORIGIN + 4);
         assert!(stream.lacks_fin());
-        assert_eq!(stream.data_high(), ORIGIN + 3);
-        stream.finish(ORIGIN + 3);
+        assert_eq!(stream.data_high(), Some(Offset::ORIGIN + 3));
+        stream.finish(Offset::ORIGIN + 3);
         assert!(!stream.lacks_fin());
     }
 
     #[test]
     fn a_cut_payload_still_takes_its_room() {
         let mut stream = started();
-        stream.receive(ORIGIN + 5, b"ab", 10, mark(1));
-        stream.receive(ORIGIN, b"01234", 5, mark(2));
+        stream.receive(Offset::ORIGIN + 5, b"ab", 10, mark(1));
+        stream.receive(Offset::ORIGIN, b"01234", 5, mark(2));
         let held = stream.pop().unwrap();
         assert_eq!((held.bytes.as_slice(), held.cut), (&b"ab"[..], 8));
-        assert_eq!(stream.next(), ORIGIN + 15);
+        assert_eq!(stream.next(), Offset::ORIGIN + 15);
     }
 }

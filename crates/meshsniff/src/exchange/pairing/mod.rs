@@ -1,353 +1,338 @@
-//! From the bytes of the two streams of a connection to its exchanges.
+//! From the messages on the two streams of a connection to its exchanges.
 //!
-//! Reads requests and responses, pairs them first in, first out, and knows when pairing must stop: at a hole
-//! that cannot be stepped over nothing is paired until a boundary is sure again. Times, sequence numbers
-//! and closes are somebody else's ([`super::connection`]); the verdict is [`super::judge`]'s.
+//! Pairs requests and responses first in, first out, and knows when pairing must stop: at a hole that
+//! cannot be stepped over nothing is paired until a boundary is sure again. Heads and bodies are read by
+//! [`crate::protocol::http1`], segments and closes are [`crate::tcp`]'s, the verdict is
+//! [`super::judge`]'s.
 
 mod client;
 mod server;
 
-use super::model::{AckWith, Doubt, Finding, FindingKind, Protocol, ResponseShape, Side};
-use super::open::{Acks, Open};
-use super::partial::{Again, Partial};
-use crate::http::body::Body;
-use crate::http::detect::{self};
-use crate::http::head::{RequestHead, ResponseHead};
-use crate::packet::{Endpoint, Mark};
+use super::model::{Doubt, Finding, FindingKind, Protocol, ResponseShape};
+use super::pending::{Confidence, PendingExchange};
+use super::queue::Queue;
+use crate::packet::Endpoint;
+use crate::protocol::detect;
+use crate::protocol::http1::head::{RequestHead, ResponseHead};
+use crate::protocol::http1::reader::{Partial, Reader};
+use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
-/// Most requests waiting for their answers on one connection. No server takes so many.
-const MOST_OPEN: usize = 1024;
-
-/// Bytes of one direction, in order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run<'a> {
-    /// Offset of the first of them.
-    pub(super) from: u64,
-    pub(super) bytes: &'a [u8],
-    /// The frame that first carried them.
-    pub(super) mark: Mark,
-    /// Whether a segment began here.
-    pub(super) segment_start: bool,
+/// What is done with a side's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// They are read as messages.
+    Messages,
+    /// They come after an upgrade, or wait to hear whether a CONNECT is one.
+    Tunnel,
+    /// They belong to a message that cannot be read: a boundary that is sure is looked for.
+    Lost,
+    /// The server sent what is no HTTP where an answer was due: pairing has ended.
+    NotHttp,
+    /// Another protocol speaks: they are not looked at.
+    Foreign,
 }
 
-/// How far the two streams have come.
+/// What is known of the client's stream.
+#[derive(Clone, Debug)]
+struct Client {
+    mode: Mode,
+    reader: Reader<RequestHead>,
+    /// Whether nothing has been seen of the client yet, on a connection joined mid-stream.
+    untouched: bool,
+    /// Whether the client was ever seen, or must be supposed, not to wait for answers.
+    pipelines: bool,
+    /// Whether the request being read is the first after a stretch that could not be read.
+    just_resumed: bool,
+    /// How far the server had come when the client last sent something.
+    server_high: Option<Offset>,
+}
+
+/// What is known of the server's stream.
+#[derive(Clone, Debug)]
+struct Server {
+    mode: Mode,
+    reader: Reader<ResponseHead>,
+    /// Bytes before this place belong to nothing that is still looked for.
+    from: Option<Offset>,
+    /// Whether the response being read has no request in the capture.
+    orphan: bool,
+}
+
+/// What the next exchange will be in doubt about, each with its reason.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    /// Client bytes acknowledged by the server.
-    pub(super) client_acked: u64,
-    /// Server bytes in order.
-    pub(super) server_next: u64,
-    /// Server bytes acknowledged by the client.
-    pub(super) server_acked: u64,
-    /// One past the highest server byte seen or acknowledged; a FIN is none.
-    pub(super) server_high: u64,
-    /// The analyser's order of the packet being looked at.
-    pub(super) order: u64,
+struct Doubts {
+    /// What it is in doubt about from the start. `response` holds why the server's stream is lost, as
+    /// long as it is; `head` that the client asked for an upgrade whose answer was not seen, and may not
+    /// speak HTTP any more.
+    next: Confidence,
+    /// Why requests may be missing from the capture that were answered all the same.
+    hole: Option<Doubt>,
+    /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch
+    /// that could not be read.
+    resumed: Option<Doubt>,
 }
 
-#[derive(Clone, Debug)]
-enum Client {
-    /// At a message boundary.
-    Between,
-    Head(Partial),
-    Body(Body),
-    /// Past an upgrade, or waiting to hear whether a CONNECT is one.
-    Tunnel,
-    /// Somewhere: looking for a boundary that is sure.
-    Lost,
-    /// Not HTTP/1, for good.
-    Foreign,
-}
-
-#[derive(Clone, Debug)]
-enum Server {
-    Between,
-    Head(Partial),
-    Body(Body),
-    Tunnel,
-    Lost,
-    /// After bytes that are no HTTP where an answer was due: pairing has ended.
-    Garbage,
-    /// Nothing is looked for any more.
-    Foreign,
+/// What was counted on one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    /// Requests.
+    pub(super) exchanges: u64,
+    /// Responses whose request the capture does not have.
+    pub(super) orphan_responses: u64,
+    /// Client bytes in stretches that could not be read as requests.
+    pub(super) hidden_bytes: u64,
 }
 
 /// The exchanges of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Pairing {
-    pub(super) protocol: Protocol,
-    pub(super) exchanges: u64,
-    pub(super) orphan_responses: u64,
-    pub(super) hidden_bytes: u64,
-    /// When the last response ended, or the last close that decided one came.
-    pub(super) last_end: Option<Timestamp>,
-    /// When the last finished response ended.
-    pub(super) last_response_end: Option<Timestamp>,
-    queue: VecDeque<Box<Open>>,
-    /// How many of the queue, from the front, have their whole response.
-    answered: usize,
+pub(crate) struct Pairing {
+    connection: u64,
+    ends: (Endpoint, Endpoint),
+    /// Whether the connection is seen from its beginning.
+    whole: bool,
+    /// Whether it carries HTTP, whatever its first bytes look like.
+    forced: bool,
+    protocol: Protocol,
+    counts: Counts,
     client: Client,
     server: Server,
-    /// Server bytes before this offset belong to nothing that is still looked for.
-    server_from: u64,
-    /// Whether the response being read has no request in the capture.
-    orphan: bool,
-    /// Whether nothing has been seen of the client yet, on a connection joined mid-stream.
-    untouched: bool,
-    /// `server_high` when the client last sent something.
-    server_high_at_client: u64,
-    /// Whether the client was ever seen, or must be supposed, not to wait for answers.
-    pipelines: bool,
-    /// Why the next exchange's pairing is in doubt.
-    taint: Option<Doubt>,
-    /// Why the server's stream is lost.
-    server_lost: Option<Doubt>,
-    /// Why requests may be missing from the capture that were answered all the same.
-    after_hole: Option<Doubt>,
-    /// Whether the request being read is the first after a stretch that could not be read.
-    just_resumed: bool,
-    /// Why it is in doubt that the client still speaks HTTP: it asked for an upgrade, and the answer was not seen.
-    perhaps_tunnel: Option<Doubt>,
-    /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch that could
-    /// not be read.
-    server_resumed: Option<Doubt>,
-    forced: bool,
-    ends: (u64, Endpoint, Endpoint),
-    /// Exchanges that a boundary has ended.
-    ended: VecDeque<Box<Open>>,
-    /// The latest acknowledgments by client and server, for messages whose end is told only afterwards.
-    client_acks: Acks,
-    server_acks: Acks,
-    request_again: Again<RequestHead>,
-    response_again: Again<ResponseHead>,
+    doubts: Doubts,
+    queue: Queue,
 }
 
 impl Pairing {
-    /// The exchanges of connection `id`; `whole` if it is seen from its beginning.
-    pub(super) fn new(
-        id: u64,
-        client: Endpoint,
-        server: Endpoint,
+    /// The exchanges of connection number `connection`; `whole` if it is seen from its beginning.
+    pub(crate) fn new(
+        connection: u64,
+        ends: (Endpoint, Endpoint),
         whole: bool,
         forced: bool,
     ) -> Self {
+        let mode = if whole { Mode::Messages } else { Mode::Lost };
+        let late = (!whole).then_some(Doubt::CaptureStartedLate);
         Self {
-            protocol: Protocol::None,
-            exchanges: 0,
-            orphan_responses: 0,
-            hidden_bytes: 0,
-            last_end: None,
-            last_response_end: None,
-            queue: VecDeque::new(),
-            answered: 0,
-            client: if whole { Client::Between } else { Client::Lost },
-            server: if whole { Server::Between } else { Server::Lost },
-            server_from: 0,
-            orphan: false,
-            untouched: !whole,
-            server_high_at_client: 0,
-            pipelines: false,
-            taint: (!whole).then_some(Doubt::CaptureStartedLate),
-            server_lost: (!whole).then_some(Doubt::CaptureStartedLate),
-            after_hole: None,
-            just_resumed: false,
-            perhaps_tunnel: None,
-            server_resumed: None,
+            connection,
+            ends,
+            whole,
             forced,
-            ends: (id, client, server),
-            ended: VecDeque::new(),
-            client_acks: Acks::default(),
-            server_acks: Acks::default(),
-            request_again: Again::default(),
-            response_again: Again::default(),
-        }
-    }
-
-    /// Whether a client's byte, not only its SYN, has been looked at.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.exchanges == 0 && self.queue.is_empty()
-    }
-
-    /// Bytes still due of the message that `side` is sending, where that is known.
-    pub(super) fn message_left(&self, side: Side) -> Option<u64> {
-        match side {
-            Side::Client => match &self.client {
-                Client::Body(body) => body.remaining(),
-                _ => None,
+            protocol: Protocol::None,
+            counts: Counts::default(),
+            client: Client {
+                mode,
+                reader: Reader::default(),
+                untouched: !whole,
+                pipelines: false,
+                just_resumed: false,
+                server_high: None,
             },
-            Side::Server => match &self.server {
-                Server::Body(body) => body.remaining(),
-                _ => None,
+            server: Server {
+                mode,
+                reader: Reader::default(),
+                from: None,
+                orphan: false,
             },
+            doubts: Doubts {
+                next: Confidence {
+                    pairing: late,
+                    response: late,
+                    ..Confidence::default()
+                },
+                ..Doubts::default()
+            },
+            queue: Queue::default(),
         }
     }
 
-    /// The next bytes of `side`.
-    pub(super) fn bytes(&mut self, side: Side, run: Run<'_>, at: &Progress) {
-        if self.protocol == Protocol::None {
-            self.protocol = Protocol::Unknown;
-        }
-        match side {
-            Side::Client => self.client_bytes(run, at),
-            Side::Server => self.server_bytes(run, at),
-        }
+    /// What the connection carries, as far as it has been told.
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
-    /// Bytes that the capture does not have: cut by the snap length in `cut_in`, or missing altogether.
-    pub(super) fn gap(
-        &mut self,
-        side: Side,
-        (from, upto): (u64, u64),
-        why: Doubt,
-        cut_in: Option<Mark>,
-        at: &Progress,
-    ) {
-        match side {
-            Side::Client => self.client_gap(from, upto, why, cut_in, at),
-            Side::Server => self.server_gap(from, upto, why, cut_in, at),
-        }
+    /// What was counted.
+    pub(super) const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
-    /// The server's FIN is next in order.
-    pub(super) fn server_finished(&mut self, upto: u64, at: &Progress) {
-        let Server::Body(body) = &self.server else {
-            return;
-        };
-        if body.remaining().is_some() || self.orphan {
-            return;
-        }
-        if let Some(open) = self.queue.get_mut(self.answered)
-            && open.exchange.response_shape == ResponseShape::UntilClose
-        {
-            let last = open.last_server.filter(|&(_, end)| end == upto);
-            open.end_response(upto, last.map(|(mark, _)| mark), at.order);
-            let taken = last.and_then(|(mark, _)| self.client_acks.covering(upto, mark));
-            if let Some(taken) = taken {
-                open.client_acknowledged(upto, taken);
-            }
-            self.server = Server::Foreign;
-            self.count_answered();
-        }
-    }
-
-    /// `side`'s packet `mark` acknowledged everything of the other side's before `upto`.
-    pub(super) fn acknowledged(&mut self, side: Side, upto: u64, mark: Mark, with: AckWith) {
-        match side {
-            Side::Client => self.client_acks.push(upto, mark, with),
-            Side::Server => self.server_acks.push(upto, mark, with),
-        }
-        for open in &mut self.queue {
-            match side {
-                Side::Client => open.client_acknowledged(upto, mark),
-                Side::Server => open.server_acknowledged(upto, mark, with),
-            }
-        }
-    }
-
-    /// Puts a finding about bytes `from..upto` of `side` to the exchange they belong to.
-    pub(super) fn note(&mut self, side: Side, (from, upto): (u64, u64), finding: Finding) {
-        let belongs = |open: &&mut Box<Open>| match side {
-            Side::Client => {
-                from < open.request_upto.unwrap_or(u64::MAX) && upto > open.request_from
-            }
-            Side::Server => {
-                from < open.response_upto.unwrap_or(u64::MAX)
-                    && open.answer_from.is_some_and(|start| upto > start)
-            }
-        };
-        if let Some(open) = self.queue.iter_mut().find(belongs) {
-            open.note(finding);
-        }
-    }
-
-    /// A window was closed from `since` until `until`: that held up whatever was going on when it opened, for as long as
-    /// that had been going on.
-    pub(super) fn note_closed_window(
-        &mut self,
-        receiver: Side,
-        since: Mark,
-        opened: Option<Mark>,
-        until: Timestamp,
-    ) {
-        let open = match receiver {
-            // A server that does not read holds up the request sent last, a client the answer due first.
-            Side::Server => self.queue.back_mut(),
-            Side::Client => self.queue.front_mut(),
-        };
-        if let Some(open) = open {
-            let begun = since.time.max(open.exchange.start());
-            open.note(Finding {
-                kind: FindingKind::ZeroWindow,
-                frames: [Some(since), opened].into_iter().flatten().collect(),
-                cost: until - begun,
-            });
-        }
+    /// When the last finished response ended.
+    pub(super) const fn last_response_end(&self) -> Option<Timestamp> {
+        self.queue.last_response_end()
     }
 
     /// The next exchange that nothing can change any more, and whether a boundary ended it.
-    pub(super) fn take_settled(&mut self) -> Option<(Box<Open>, bool)> {
-        if let Some(open) = self.ended.pop_front() {
-            return Some((open, true));
-        }
-        if !self.queue.front()?.is_settled() {
-            return None;
-        }
-        let open = self.queue.pop_front();
-        self.answered = self.answered.saturating_sub(1);
-        open.map(|open| (open, false))
+    pub(super) fn take_settled(&mut self) -> Option<(Box<PendingExchange>, bool)> {
+        self.queue.take_settled()
     }
 
     /// Everything left, at the end of the connection or of the capture.
-    pub(super) fn take_rest(&mut self) -> VecDeque<Box<Open>> {
-        if let Some(open) = self.queue.back_mut()
-            && !open.confirmed
-        {
-            match &self.client {
-                // On a connection that is known to be HTTP, the beginning of a line is a request too.
-                Client::Head(partial)
-                    if self.exchanges > 0
-                        || detect::begins_request_on(&partial.bytes, self.forced) =>
-                {
+    pub(super) fn take_rest(&mut self) -> VecDeque<Box<PendingExchange>> {
+        if self.latest_is_unconfirmed() {
+            // On a connection that is known to be HTTP, the beginning of a line is a request too.
+            let partial = self.client.reader.leave().filter(|partial| {
+                self.counts.exchanges > 0 || detect::begins_request_on(&partial.bytes, self.forced)
+            });
+            match (partial, self.queue.latest()) {
+                (Some(partial), Some(open)) => {
                     open.read_partial_head(&partial.bytes);
-                    self.protocol = Protocol::Http1;
-                    self.exchanges += 1;
+                    self.count_exchange();
                 }
-                _ => {
-                    self.queue.pop_back();
-                }
+                _ => self.queue.withdraw(),
             }
         }
-        let server_lost = self.server_lost;
-        let head = match &mut self.server {
-            Server::Head(partial) => Some(std::mem::take(partial)),
-            _ => None,
+        if let Some((from, mark)) = self.server.reader.head_start()
+            && let Some(partial) = self.server.reader.leave()
+        {
+            self.begin_partial_response(&partial, (mark, from), None);
+        }
+        let lost = self.doubts.next.response;
+        let lost = lost.filter(|_| self.server.mode == Mode::Lost);
+        self.queue.take_rest(|open| {
+            if !open.is_answered() {
+                open.confidence.response = open.confidence.response.or(lost);
+            }
+        })
+    }
+
+    /// Whether no client's byte, not only its SYN, has been looked at.
+    fn is_fresh(&self) -> bool {
+        self.counts.exchanges == 0 && self.queue.is_empty()
+    }
+
+    /// Whether what began last is not yet sure to be a request.
+    fn latest_is_unconfirmed(&mut self) -> bool {
+        self.queue.latest().is_some_and(|open| !open.confirmed)
+    }
+
+    /// A request is sure to be one.
+    const fn count_exchange(&mut self) {
+        self.counts.exchanges += 1;
+        self.protocol = Protocol::Http1;
+    }
+
+    /// Another protocol takes over both streams.
+    fn hand_over(&mut self, protocol: Protocol) {
+        if self.protocol != Protocol::Http1 {
+            self.protocol = protocol;
+        }
+        self.set_client(Mode::Foreign);
+        self.set_server(Mode::Foreign);
+    }
+
+    /// What follows on the client's side is not read on as the message it was.
+    fn set_client(&mut self, mode: Mode) -> Option<Partial> {
+        self.client.mode = mode;
+        self.client.reader.leave()
+    }
+
+    /// What follows on the server's side is not read on as the message it was.
+    fn set_server(&mut self, mode: Mode) {
+        self.server.mode = mode;
+        self.server.reader.leave();
+    }
+
+    /// The server's FIN is next in order: an answer that the connection's end ends is over.
+    fn server_finished(&mut self, upto: Offset, at: &Progress) {
+        let cannot_end =
+            !self.server.reader.is_in_body() || self.server.reader.remaining().is_some();
+        if self.server.mode != Mode::Messages || cannot_end || self.server.orphan {
+            return;
+        }
+        let acks = self.queue.server_acked().clone();
+        if let Some(open) = self.queue.due()
+            && open.exchange.response_shape == ResponseShape::UntilClose
+        {
+            let last = open.response.last.filter(|&(_, end)| end == upto);
+            open.end_response(upto, last.map(|(mark, _)| mark), at.order);
+            if let Some(ack) = last.and_then(|(mark, _)| acks.covering(upto, mark)) {
+                open.acknowledged(Side::Server, ack);
+            }
+            self.set_server(Mode::Foreign);
+            self.queue.count_answered();
+        }
+    }
+
+    /// Puts a delay to the exchange whose bytes came late.
+    fn delayed(&mut self, side: Side, delayed: Delayed) {
+        let finding = Finding {
+            kind: match delayed.by {
+                Delay::Loss => FindingKind::Retransmission,
+                Delay::DelayedAck => FindingKind::DelayedAckStall,
+            },
+            frames: delayed.frames,
+            cost: delayed.cost,
         };
-        if let Some(partial) = head {
-            self.begin_partial_response(&partial, None);
+        if let Some(open) = self.queue.owner(side, delayed.extent) {
+            open.note(finding);
         }
-        let mut rest = std::mem::take(&mut self.queue);
-        for open in &mut rest {
-            open.end_unreadable_request(&self.server_acks);
-            if !open.is_answered() && matches!(self.server, Server::Lost) {
-                open.response_unreadable = open.response_unreadable.or(server_lost);
-            }
-            end_unreadable_response(open, &self.client_acks);
-        }
-        rest
     }
 }
 
-/// A response that cannot be read to its end ends at the last server byte seen before the boundary.
-fn end_unreadable_response(open: &mut Open, acks: &Acks) {
-    if open.response_upto.is_none()
-        && open.response_unreadable.is_some()
-        && let Some((mark, upto)) = open.last_server
-        && open.response_seen_from.is_some()
-    {
-        let events = &mut open.exchange.events;
-        events.response_end = Some(mark);
-        events.response_acked = events.response_acked.or(acks.covering(upto, mark));
+impl Application for Pairing {
+    fn speaker(&self, bytes: &[u8]) -> Option<Side> {
+        if detect::begins_request_on(bytes, self.forced) {
+            Some(Side::Client)
+        } else if detect::begins_response(bytes) == Some(true) {
+            Some(Side::Server)
+        } else {
+            None
+        }
+    }
+
+    fn swap_sides(&mut self) {
+        let (client, server) = self.ends;
+        *self = Self::new(self.connection, (server, client), self.whole, self.forced);
+    }
+
+    fn expected(&self, side: Side) -> Option<u64> {
+        match side {
+            Side::Client => self.client.reader.remaining(),
+            Side::Server => self.server.reader.remaining(),
+        }
+    }
+
+    fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        match event {
+            StreamEvent::Bytes(run, at) => {
+                if self.protocol == Protocol::None {
+                    self.protocol = Protocol::Unknown;
+                }
+                match side {
+                    Side::Client => self.client_bytes(run, &at),
+                    Side::Server => self.server_bytes(run, &at),
+                }
+            }
+            StreamEvent::Missing(missing, at) => match side {
+                Side::Client => self.client_missing(missing, &at),
+                Side::Server => self.server_missing(missing, &at),
+            },
+            StreamEvent::Finished(upto, at) => {
+                if side == Side::Server {
+                    self.server_finished(upto, &at);
+                }
+            }
+            StreamEvent::Acknowledged(ack) => self.queue.acknowledged(side, ack),
+            StreamEvent::Delayed(delayed) => self.delayed(side, delayed),
+            StreamEvent::WindowClosed {
+                since,
+                opened,
+                until,
+            } => {
+                // That held up whatever was going on when it opened, for as long as that had been going
+                // on: a server that does not read the request sent last, a client the answer due first.
+                let open = match side {
+                    Side::Server => self.queue.latest(),
+                    Side::Client => self.queue.oldest(),
+                };
+                if let Some(open) = open {
+                    let begun = since.time.max(open.exchange.start());
+                    open.note(Finding {
+                        kind: FindingKind::ZeroWindow,
+                        frames: [Some(since), opened].into_iter().flatten().collect(),
+                        cost: until - begun,
+                    });
+                }
+            }
+        }
     }
 }

@@ -1,20 +1,19 @@
 //! The server's stream: responses, and which request each answers.
 
-use super::super::model::{Doubt, Protocol, ResponseShape};
-use super::super::open::Kind;
-use super::super::partial::Partial;
-use super::{Client, Pairing, Progress, Run, Server};
-use crate::http::body::{Body, Fed, Framing, Stepped};
-use crate::http::detect::{self};
-use crate::http::head::{self, Parsed, ResponseHead};
+use super::{Mode, Pairing};
+use crate::exchange::model::{Doubt, Protocol, ResponseShape};
+use crate::exchange::pending::MethodKind;
 use crate::packet::Mark;
+use crate::protocol::detect;
+use crate::protocol::http1::body::{Framing, Stepped};
+use crate::protocol::http1::head::ResponseHead;
+use crate::protocol::http1::reader::{Event, Partial};
+use crate::tcp::{Extent, Missing, Offset, Progress, Run};
 
 impl Pairing {
     pub(super) fn server_bytes(&mut self, run: Run<'_>, at: &Progress) {
-        let mut used = self
-            .server_from
-            .saturating_sub(run.from)
-            .min(run.bytes.len() as u64) as usize;
+        let skipped = self.server.from.map_or(0, |from| from.since(run.from));
+        let mut used = skipped.min(run.bytes.len() as u64) as usize;
         let trimmed = used > 0;
         if used < run.bytes.len() {
             self.answer_begins(run.from + used as u64);
@@ -22,83 +21,65 @@ impl Pairing {
         while used < run.bytes.len() {
             let rest = &run.bytes[used..];
             let offset = run.from + used as u64;
-            match &mut self.server {
-                Server::Between => {
+            match self.server.mode {
+                Mode::Messages if self.server.reader.is_between() => {
                     if self.server_between(rest, offset, run.mark) {
                         break;
                     }
                 }
-                Server::Head(partial) => {
-                    let (parsed, taken) =
-                        partial.feed(rest, head::response, &mut self.response_again);
-                    match parsed {
-                        Parsed::Partial => used += taken,
-                        Parsed::Invalid => self.not_http(run.mark, offset),
-                        Parsed::Whole(head, _) => {
-                            used += taken;
-                            let start = (partial.start, partial.from);
-                            self.response_head(head, start, (run.mark, run.from + used as u64), at);
+                Mode::Messages => {
+                    let start = self.server.reader.head_start();
+                    let (event, taken) = self.server.reader.read(rest, run.mark);
+                    used += taken;
+                    let upto = run.from + used as u64;
+                    match event {
+                        Event::HeadGoesOn => {}
+                        Event::Head(head) => {
+                            let start = start.unwrap_or((offset, run.mark));
+                            self.response_head(head, start, (upto, run.mark), at);
                         }
+                        Event::BodyGoesOn => self.server_seen(upto, run.mark),
+                        Event::End => self.end_response(upto, Some(run.mark), at),
+                        Event::NoHead | Event::Broken => self.not_http(run.mark, offset),
                     }
                 }
-                Server::Body(body) => match body.feed(rest) {
-                    Fed::More => {
-                        used = run.bytes.len();
-                        self.server_seen(run.mark, run.from + used as u64);
+                Mode::Lost => {
+                    let begins = used == 0 && run.segment_start && !trimmed;
+                    if begins && self.is_fresh() && detect::is_tls_record(rest) {
+                        self.hand_over(Protocol::Tls);
+                    } else {
+                        self.lost_server_bytes(rest, offset, run.mark);
                     }
-                    Fed::Done(taken) => {
-                        used += taken;
-                        self.end_response(run.from + used as u64, Some(run.mark), at);
-                    }
-                    Fed::Broken => self.not_http(run.mark, offset),
-                },
-                Server::Tunnel | Server::Foreign | Server::Garbage => break,
-                Server::Lost => {
-                    if used == 0
-                        && run.segment_start
-                        && !trimmed
-                        && self.is_fresh()
-                        && detect::is_tls_record(rest)
-                    {
-                        self.foreign(Protocol::Tls);
-                        break;
-                    }
-                    self.lost_server_bytes(rest, offset, run.mark);
                     break;
                 }
+                Mode::Tunnel | Mode::Foreign | Mode::NotHttp => break,
             }
         }
     }
 
-    /// The server speaks: a request that cannot be read to its end has ended by now, and one whose head is not
-    /// whole yet is one, if it is answered.
-    fn answer_begins(&mut self, offset: u64) {
-        if let Some(open) = self.queue.get_mut(self.answered) {
-            open.end_unreadable_request(&self.server_acks);
-            open.response_from.get_or_insert(offset);
-            open.answer_from.get_or_insert(offset);
+    /// The server speaks: a request that cannot be read to its end has ended by now, and one whose head is
+    /// not whole yet is one, if it is answered.
+    fn answer_begins(&mut self, offset: Offset) {
+        self.queue.end_due_request();
+        if let Some(open) = self.queue.due() {
+            open.answer.possible.get_or_insert(offset);
+            open.answer.any.get_or_insert(offset);
         }
     }
 
     /// Looks at server bytes at a message boundary. True if they are to be passed over.
-    fn server_between(&mut self, rest: &[u8], offset: u64, mark: Mark) -> bool {
-        self.orphan = self.queue.len() <= self.answered;
+    fn server_between(&mut self, rest: &[u8], offset: Offset, mark: Mark) -> bool {
+        self.server.orphan = !self.queue.is_answer_due();
         match detect::begins_response(rest) {
-            Some(false) if self.orphan => {
+            Some(false) if self.server.orphan => {
                 // A greeting, or more than was announced: no answer to anything.
                 if self.is_fresh() && detect::is_tls_record(rest) {
-                    self.foreign(Protocol::Tls);
+                    self.hand_over(Protocol::Tls);
                 }
                 return true;
             }
             Some(false) => self.not_http(mark, offset),
-            Some(true) | None => {
-                self.server = Server::Head(Partial {
-                    from: offset,
-                    start: mark,
-                    ..Partial::default()
-                });
-            }
+            Some(true) | None => self.server.reader.begin(offset, mark),
         }
         false
     }
@@ -106,49 +87,45 @@ impl Pairing {
     fn response_head(
         &mut self,
         head: ResponseHead,
-        (start, from): (Mark, u64),
-        (mark, upto): (Mark, u64),
+        (from, start): (Offset, Mark),
+        (upto, mark): (Offset, Mark),
         at: &Progress,
     ) {
         self.confirm_partial_request();
-        self.server_resumed = None;
-        let interim = (100..200).contains(&head.status) && head.status != 101;
-        self.orphan = self.queue.len() <= self.answered;
-        if interim {
-            if let Some(open) = self.queue.get_mut(self.answered) {
-                open.interim(start, head.status);
-                open.response_from = None;
-            }
-            self.server = Server::Between;
-            return;
-        }
-        let Some(open) = self.queue.get_mut(self.answered) else {
-            self.orphan_responses += 1;
-            self.protocol = Protocol::Http1;
-            if head.status == 101 {
-                self.client = Client::Tunnel;
-                self.server = Server::Tunnel;
+        self.doubts.resumed = None;
+        let switches = head.status == 101;
+        self.server.orphan = !self.queue.is_answer_due();
+        let Some(open) = self.queue.due() else {
+            if (100..200).contains(&head.status) && !switches {
+                self.server.reader.body(Framing::None);
                 return;
             }
-            let body = Body::new(head.framing);
-            self.server = if body.is_done() {
-                Server::Between
+            self.counts.orphan_responses += 1;
+            self.protocol = Protocol::Http1;
+            if switches {
+                self.open_tunnel();
             } else {
-                Server::Body(body)
-            };
+                self.server.reader.body(head.framing);
+            }
             return;
         };
-        if at.client_acked <= open.request_from {
-            // A server that has not so much as acknowledged a request answers another one, if there may be one.
-            open.taint = open.taint.or(self.after_hole);
+        if (100..200).contains(&head.status) && !switches {
+            open.interim(start, head.status);
+            self.server.reader.body(Framing::None);
+            return;
+        }
+        if at.client_acked <= Some(open.request_from) {
+            // A server that has not so much as acknowledged a request answers another one, if there may be
+            // one.
+            open.confidence.pairing = open.confidence.pairing.or(self.doubts.hole);
         }
         open.exchange.status = Some(head.status);
         open.exchange.events.response_start = Some(start);
-        open.response_from = Some(from);
-        open.response_seen_from = Some(from);
-        let tunnel =
-            head.status == 101 || open.kind == Kind::Connect && (200..300).contains(&head.status);
-        let framing = if tunnel || open.kind == Kind::Head {
+        open.answer.possible = Some(from);
+        open.answer.seen = Some(from);
+        let connect = open.method == MethodKind::Connect;
+        let tunnel = switches || connect && (200..300).contains(&head.status);
+        let framing = if tunnel || open.method == MethodKind::Head {
             Framing::None
         } else {
             head.framing
@@ -158,216 +135,203 @@ impl Pairing {
             Framing::Chunked => ResponseShape::Chunked,
             Framing::UntilClose => ResponseShape::UntilClose,
         };
-        open.response_announced = match framing {
+        open.response.announced = match framing {
             Framing::None => Some(upto),
             Framing::Length(length) => Some(upto.saturating_add(length)),
             Framing::Chunked | Framing::UntilClose => None,
         };
-        open.last_server = Some((mark, upto));
+        open.response.last = Some((mark, upto));
         open.upgraded = tunnel;
-        let refused = open.kind == Kind::Connect && !tunnel;
-        let body = Body::new(framing);
-        let done = body.is_done();
-        self.server = Server::Body(body);
-        if done {
+        if self.server.reader.body(framing) {
             self.end_response(upto, Some(mark), at);
         }
         if tunnel {
-            self.client = Client::Tunnel;
-            self.server = Server::Tunnel;
-        } else if refused {
-            self.client = Client::Between;
+            self.open_tunnel();
+        } else if connect {
+            // Refused: the client goes on with requests.
+            self.client.mode = Mode::Messages;
         }
+    }
+
+    /// What follows on both sides is not HTTP any more.
+    fn open_tunnel(&mut self) {
+        self.set_client(Mode::Tunnel);
+        self.set_server(Mode::Tunnel);
     }
 
     /// An answer came before the request's head was whole.
     fn confirm_partial_request(&mut self) {
-        let Some(open) = self.queue.get_mut(self.answered) else {
+        let Some(open) = self.queue.due().filter(|open| !open.confirmed) else {
             return;
         };
-        if open.confirmed {
-            return;
-        }
-        if let Client::Head(partial) = &self.client {
+        if let Some(partial) = self.client.reader.partial() {
             open.read_partial_head(&partial.bytes);
             if open.exchange.method.is_none() {
-                // More of the head may have been sent than was captured, and the method decides how to read the answer.
-                open.head_cut = Some(Doubt::SequenceHole);
+                // More of the head may have been sent than was captured, and the method decides how to
+                // read the answer.
+                open.confidence.head = Some(Doubt::SequenceHole);
             }
-            self.exchanges += 1;
-            self.protocol = Protocol::Http1;
+            self.count_exchange();
         }
     }
 
-    fn server_seen(&mut self, mark: Mark, upto: u64) {
-        if self.orphan {
+    fn server_seen(&mut self, upto: Offset, mark: Mark) {
+        if self.server.orphan {
             return;
         }
-        if let Some(open) = self.queue.get_mut(self.answered) {
-            open.last_server = Some((mark, upto));
+        if let Some(open) = self.queue.due() {
+            open.response.last = Some((mark, upto));
         }
     }
 
-    pub(super) fn end_response(&mut self, upto: u64, mark: Option<Mark>, at: &Progress) {
-        self.server = Server::Between;
-        if std::mem::take(&mut self.orphan) {
+    fn end_response(&mut self, upto: Offset, mark: Option<Mark>, at: &Progress) {
+        if std::mem::take(&mut self.server.orphan) {
             return;
         }
-        if let Some(open) = self.queue.get_mut(self.answered) {
+        if let Some(open) = self.queue.due() {
             open.end_response(upto, mark, at.order);
-            self.count_answered();
-        }
-    }
-
-    pub(super) fn count_answered(&mut self) {
-        if let Some(open) = self.queue.get(self.answered) {
-            let end = open.exchange.events.response_end;
-            self.last_end = end.map(|end| end.time);
-            self.last_response_end = self.last_end.or(self.last_response_end);
-            self.answered += 1;
-        }
-        if let Some(next) = self.queue.get_mut(self.answered) {
-            next.previous_end = self.last_end;
+            self.queue.count_answered();
         }
     }
 
     /// Server bytes that are no HTTP response, where one was due.
-    fn not_http(&mut self, mark: Mark, offset: u64) {
-        if std::mem::take(&mut self.orphan) {
+    fn not_http(&mut self, mark: Mark, offset: Offset) {
+        if std::mem::take(&mut self.server.orphan) {
             // An answer to a request that nobody saw, such as HEAD, was taken for longer than it is.
-            self.server = Server::Lost;
-            self.server_lost = self.taint.or(Some(Doubt::SequenceHole));
+            self.set_server(Mode::Lost);
+            let next = &mut self.doubts.next;
+            next.response = next.pairing.or(Some(Doubt::SequenceHole));
             return;
         }
-        self.server = Server::Garbage;
-        if let Client::Head(partial) = &self.client
-            && self
-                .queue
-                .get(self.answered)
-                .is_some_and(|open| !open.confirmed)
+        self.set_server(Mode::NotHttp);
+        let unconfirmed = self.queue.due().is_some_and(|open| !open.confirmed);
+        if let Some(partial) = self.client.reader.partial().filter(|_| unconfirmed)
             && !detect::begins_request_on(&partial.bytes, self.forced)
         {
             // Neither side speaks HTTP.
-            self.queue.pop_back();
-            self.client = Client::Lost;
+            self.queue.withdraw();
+            self.set_client(Mode::Lost);
             return;
         }
         self.confirm_partial_request();
-        if let Some(open) = self.queue.get_mut(self.answered) {
-            open.taint = open.taint.or(self.server_resumed);
+        let mut due = self.queue.all_due();
+        if let Some(open) = due.next() {
+            open.confidence.pairing = open.confidence.pairing.or(self.doubts.resumed);
             if open.exchange.status.is_none() {
                 open.exchange.events.response_start.get_or_insert(mark);
-                open.response_seen_from.get_or_insert(offset);
+                open.answer.seen.get_or_insert(offset);
             }
-            open.response_from.get_or_insert(offset);
+            open.answer.possible.get_or_insert(offset);
             open.exchange.response_shape = ResponseShape::NotHttp;
-            open.last_server = Some((mark, offset));
+            open.response.last = Some((mark, offset));
         }
-        for open in self.queue.iter_mut().skip(self.answered + 1) {
+        for open in due {
             // Their answers, if there are any, lie somewhere in there.
-            open.response_unreadable = open.taint.or(Some(Doubt::SequenceHole));
-            open.response_from.get_or_insert(offset);
+            open.confidence.response = open.confidence.pairing.or(Some(Doubt::SequenceHole));
+            open.answer.possible.get_or_insert(offset);
         }
     }
 
-    pub(super) fn server_gap(
-        &mut self,
-        from: u64,
-        upto: u64,
-        why: Doubt,
-        cut_in: Option<Mark>,
-        at: &Progress,
-    ) {
-        if upto <= self.server_from {
+    pub(super) fn server_missing(&mut self, missing: Missing, at: &Progress) {
+        let Missing {
+            extent: Extent { from, upto },
+            why,
+            cut_in,
+        } = missing;
+        if Some(upto) <= self.server.from {
             return;
         }
-        let from = from.max(self.server_from);
+        let from = self.server.from.map_or(from, |least| from.max(least));
         self.answer_begins(from);
-        match &mut self.server {
-            Server::Tunnel | Server::Foreign | Server::Garbage => {}
-            Server::Lost => self.lost_server_gap(upto, cut_in),
-            Server::Between => self.lose_server(why, None, (upto, cut_in)),
-            Server::Head(partial) => {
-                let partial = std::mem::take(partial);
-                self.lose_server(why, Some(partial), (upto, cut_in));
+        match self.server.mode {
+            Mode::Tunnel | Mode::Foreign | Mode::NotHttp => {}
+            Mode::Lost => self.lost_server_gap(upto, cut_in),
+            Mode::Messages if !self.server.reader.is_in_body() => {
+                self.lose_server(why, upto, cut_in);
             }
-            Server::Body(body) => match body.step(upto - from) {
+            Mode::Messages => match self.server.reader.step(upto - from) {
                 Stepped::Over => {
                     if let Some(mark) = cut_in {
-                        self.server_seen(mark, upto);
+                        self.server_seen(upto, mark);
                     }
                 }
                 Stepped::Done(taken) => {
-                    self.end_response(from + taken, cut_in, at);
-                    if from + taken < upto {
-                        self.server_gap(from + taken, upto, why, cut_in, at);
+                    let from = from + taken;
+                    self.end_response(from, cut_in, at);
+                    if from < upto {
+                        let extent = Extent { from, upto };
+                        self.server_missing(Missing { extent, ..missing }, at);
                     }
                 }
-                Stepped::Lost => self.lose_server(why, None, (upto, cut_in)),
+                Stepped::Lost => self.lose_server(why, upto, cut_in),
             },
         }
     }
 
-    fn lose_server(
-        &mut self,
-        why: Doubt,
-        partial: Option<Partial>,
-        (upto, cut_in): (u64, Option<Mark>),
-    ) {
-        self.server = Server::Lost;
-        self.server_lost = Some(why);
-        if let Some(partial) = partial {
-            self.begin_partial_response(&partial, Some(why));
+    /// What the server sends cannot be read any more, from bytes before `upto` on.
+    fn lose_server(&mut self, why: Doubt, upto: Offset, cut_in: Option<Mark>) {
+        let start = self.server.reader.head_start();
+        let partial = self.server.reader.leave();
+        self.server.mode = Mode::Lost;
+        self.doubts.next.response = Some(why);
+        if let (Some(partial), Some((from, mark))) = (partial, start) {
+            self.begin_partial_response(&partial, (mark, from), Some(why));
         }
-        let orphan = std::mem::take(&mut self.orphan);
-        for (index, open) in self.queue.iter_mut().enumerate().skip(self.answered) {
+        let orphan = std::mem::take(&mut self.server.orphan);
+        for (index, open) in self.queue.all_due().enumerate() {
             // An orphan's rest was being read: what is open now was not being answered yet.
-            open.response_unreadable.get_or_insert(why);
-            open.response_from.get_or_insert(upto);
-            if index == self.answered && !orphan && open.response_seen_from.is_some() {
-                open.response_from = open.response_seen_from;
+            open.confidence.response.get_or_insert(why);
+            open.answer.possible.get_or_insert(upto);
+            if index == 0 && !orphan && open.answer.seen.is_some() {
+                open.answer.possible = open.answer.seen;
             }
         }
         self.lost_server_gap(upto, cut_in);
     }
 
     /// A response head that will not be read further: its status may be there all the same.
-    pub(super) fn begin_partial_response(&mut self, partial: &Partial, why: Option<Doubt>) {
+    pub(super) fn begin_partial_response(
+        &mut self,
+        partial: &Partial,
+        (start, from): (Mark, Offset),
+        why: Option<Doubt>,
+    ) {
         self.confirm_partial_request();
-        if self.orphan {
-            self.orphan_responses +=
+        if self.server.orphan {
+            self.counts.orphan_responses +=
                 u64::from(detect::begins_response(&partial.bytes) == Some(true));
             return;
         }
-        let Some(open) = self.queue.get_mut(self.answered) else {
+        let Some(open) = self.queue.due() else {
             return;
         };
         let status = detect::partial_status(&partial.bytes);
         let interim = status.is_some_and(|status| (100..200).contains(&status));
         if interim && why.is_none() {
-            open.response_from = None;
+            open.answer.possible = None;
             return;
         }
         open.exchange.status = status.filter(|_| !interim);
-        open.exchange.events.response_start = Some(partial.start);
-        open.response_from = Some(partial.from);
-        open.response_seen_from = Some(partial.from);
-        open.last_server = Some((partial.start, partial.from + partial.bytes.len() as u64));
+        open.exchange.events.response_start = Some(start);
+        open.answer.possible = Some(from);
+        open.answer.seen = Some(from);
+        open.response.last = Some((start, from + partial.bytes.len() as u64));
     }
 
-    fn lost_server_bytes(&mut self, bytes: &[u8], from: u64, mark: Mark) {
+    fn lost_server_bytes(&mut self, bytes: &[u8], from: Offset, mark: Mark) {
         let upto = from + bytes.len() as u64;
-        if self.queue.len() <= self.answered {
-            self.orphan_responses += u64::from(detect::begins_response(bytes) == Some(true));
-        }
-        if let Some(open) = self.queue.get_mut(self.answered) {
-            open.last_server = Some((mark, upto));
+        match self.queue.due() {
+            Some(open) => open.response.last = Some((mark, upto)),
+            None => {
+                self.counts.orphan_responses +=
+                    u64::from(detect::begins_response(bytes) == Some(true));
+            }
         }
     }
 
-    fn lost_server_gap(&mut self, upto: u64, cut_in: Option<Mark>) {
-        if let Some(open) = self.queue.get_mut(self.answered) {
-            open.last_server = cut_in.map(|mark| (mark, upto));
+    fn lost_server_gap(&mut self, upto: Offset, cut_in: Option<Mark>) {
+        if let Some(open) = self.queue.due() {
+            open.response.last = cut_in.map(|mark| (mark, upto));
         }
     }
 }

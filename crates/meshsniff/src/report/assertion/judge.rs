@@ -3,7 +3,8 @@
 use super::language::{Assertion, Bound, Operator, Percentile, Value, What};
 use super::tally::Tally;
 use super::{Outcome, Verdict};
-use crate::exchange::{Connection, Exchange, Verdict as Ended, is_probed};
+use crate::exchange::{Connection, Exchange, Verdict as Ended};
+use crate::mesh::is_probed;
 use crate::report::number;
 use crate::report::select::Filter;
 use crate::time::Span;

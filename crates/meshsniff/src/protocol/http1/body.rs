@@ -5,7 +5,7 @@
 use memchr::memchr;
 
 /// The longest chunk-size line or trailer line believed, in bytes; extensions included.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE: usize = 16 * 1024;
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Body {
 
     fn take_line(&mut self, piece: &[u8]) -> bool {
         self.line.len += piece.len();
-        if self.line.len > LONGEST_LINE {
+        if self.line.len > MAX_LINE {
             return false;
         }
         match self.state {

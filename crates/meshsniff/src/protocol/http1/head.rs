@@ -4,11 +4,11 @@ use super::body::Framing;
 use compact_str::CompactString;
 
 /// The longest head believed, in bytes. Envoy's own ceiling is 60 KiB by default and 8 MiB at most.
-pub const LONGEST_HEAD: usize = 256 * 1024;
+pub const MAX_HEAD: usize = 256 * 1024;
 
-/// Header fields looked at; heads with more of them are read with [`MANY_FIELDS`].
+/// Header fields looked at; heads with more of them are read with [`MAX_FIELDS`].
 const FIELDS: usize = 64;
-const MANY_FIELDS: usize = 4096;
+const MAX_FIELDS: usize = 4096;
 
 /// What a request head says.
 #[derive(Clone, Debug)]
@@ -44,6 +44,40 @@ pub struct ResponseHead {
     pub framing: Framing,
 }
 
+/// What the beginning of a cut request head says: only what is certainly whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartialRequest {
+    /// The method.
+    pub method: Option<CompactString>,
+    /// The request target as sent.
+    pub path: Option<CompactString>,
+    /// 0 or 1, of HTTP/1.0 or HTTP/1.1.
+    pub minor_version: Option<u8>,
+}
+
+/// Reads the request line, as far as it goes, from the beginning of `bytes`.
+#[must_use]
+pub fn partial_request(bytes: &[u8]) -> PartialRequest {
+    let bytes = crate::protocol::detect::skip_blank_lines(bytes);
+    let line_end = memchr::memchr(b'\n', bytes);
+    let line = &bytes[..line_end.unwrap_or(bytes.len())];
+    let mut words = line.split(|&b| b == b' ');
+    let (method, path, version) = (words.next(), words.next(), words.next());
+    // A word is whole only if something follows it.
+    let whole = |word: Option<&[u8]>, next: Option<&[u8]>| {
+        next.and(word).map(CompactString::from_utf8_lossy)
+    };
+    PartialRequest {
+        method: whole(method, path),
+        path: whole(path, version),
+        minor_version: match line_end.and(version).map(<[u8]>::trim_ascii_end) {
+            Some(b"HTTP/1.0") => Some(0),
+            Some(b"HTTP/1.1") => Some(1),
+            _ => None,
+        },
+    }
+}
+
 /// What became of bytes given to a head.
 #[derive(Clone, Debug)]
 pub enum Parsed<T> {
@@ -66,7 +100,7 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
     match config.parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
         Ok(status) => finish_request(&request, status),
         Err(httparse::Error::TooManyHeaders) => {
-            let mut fields = vec![httparse::EMPTY_HEADER; MANY_FIELDS];
+            let mut fields = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut request = httparse::Request::new(&mut fields);
             match config.parse_request(&mut request, bytes) {
                 Ok(status) => finish_request(&request, status),
@@ -145,7 +179,7 @@ pub fn response(bytes: &[u8]) -> Parsed<ResponseHead> {
     match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
         Ok(status) => finish_response(&response, status),
         Err(httparse::Error::TooManyHeaders) => {
-            let mut fields = vec![httparse::EMPTY_HEADER; MANY_FIELDS];
+            let mut fields = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut response = httparse::Response::new(&mut fields);
             match config.parse_response(&mut response, bytes) {
                 Ok(status) => finish_response(&response, status),

@@ -1,38 +1,38 @@
 //! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set free.
 
-use super::super::judge::CloseSeen;
-use super::super::model::{AckWith, Doubt, Finding, FindingKind, Side};
-use super::super::pairing::{Pairing, Progress, Run};
-use super::{AT_ONCE, DELAYED_ACK, FAR, MOST_HELD, Role, Shared, Syn, Watched};
-use crate::http::detect;
-use crate::packet::{Flags, Mark, Segment};
-use crate::tcp::{Arrival, Seq};
+use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, MAX_HELD, Role, TrackedConnection};
+use crate::packet::{Flags, Mark, Segment, Seq};
+use crate::tcp::evidence::{CloseEvidence, Doubt, Side, Syn};
+use crate::tcp::{
+    Ack, AckWith, Application, Arrival, Delay, Delayed, Extent, Missing, Offset, Progress, Run,
+    StreamEvent,
+};
 
-impl Watched {
+impl TrackedConnection {
     /// A SYN, with or without ACK. True if it is new.
     pub(super) fn synchronise(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
         let direction = &mut self.directions[d];
         direction.stream.start(segment.seq.plus(1));
         direction.mss = direction.mss.or(segment.mss);
         if segment.ack.is_some() {
-            let new = self.synack.is_none();
-            self.synack.get_or_insert(mark);
+            let new = self.opening.synack.is_none();
+            self.opening.synack.get_or_insert(mark);
             if new {
                 // It opens after all: a RST before was an answer to something else.
-                self.refused = None;
+                self.opening.refused = None;
                 self.directions[0].rst = None;
                 self.directions[1].rst = None;
             }
             return new;
         }
-        match &mut self.syn {
+        match &mut self.opening.syn {
             Some(syn) => {
                 syn.retries += 1;
                 syn.last = mark;
                 false
             }
             None => {
-                self.syn = Some(Syn {
+                self.opening.syn = Some(Syn {
                     first: mark,
                     last: mark,
                     retries: 0,
@@ -42,13 +42,14 @@ impl Watched {
         }
     }
 
-    pub(super) fn acknowledge(
+    pub(super) fn acknowledge<A: Application>(
         &mut self,
         d: usize,
         ack: Seq,
         segment: &Segment<'_>,
         mark: Mark,
-        shared: &mut Shared<'_>,
+        counters: &mut Counters,
+        application: &mut A,
     ) {
         let p = 1 - d;
         let own_high = self.directions[d].stream.data_high();
@@ -73,40 +74,59 @@ impl Watched {
             let late = mark.time - sent.time >= DELAYED_ACK;
             peer.stalled = (with == AckWith::Bare && small && late).then_some((sent, mark));
         }
-        self.take_probe(p, upto);
-        self.note_recovered(p, upto, mark);
-        self.fill(p, mark, shared);
-        self.pairing.acknowledged(self.side(d), upto, mark, with);
+        self.take_probe(p, upto, application);
+        self.note_recovered(p, upto, mark, application);
+        self.fill(p, mark, counters, application);
+        let ack = Ack { upto, mark, with };
+        application.tell(self.side(p), StreamEvent::Acknowledged(ack));
     }
 
     /// A zero-window probe's byte that was acknowledged is data after all.
-    fn take_probe(&mut self, p: usize, upto: u64) {
+    fn take_probe<A: Application>(&mut self, p: usize, upto: Offset, application: &mut A) {
         let direction = &mut self.directions[p];
-        let Some((at, byte, mark)) = direction.probe.filter(|&(at, ..)| at < upto) else {
+        let Some((from, byte, mark)) = direction.probe.filter(|&(at, ..)| at < upto) else {
             return;
         };
         direction.probe = None;
-        if at == direction.stream.next() {
-            direction.stream.receive(at, &[byte], 1, mark);
-            self.deliver(p, at, &[byte], 0, mark, false);
+        if from == direction.stream.next() {
+            direction.stream.receive(from, &[byte], 1, mark);
+            let run = Run {
+                from,
+                bytes: &[byte],
+                mark,
+                segment_start: false,
+            };
+            self.deliver(p, run, 0, application);
         }
     }
 
-    fn note_recovered(&mut self, p: usize, upto: u64, mark: Mark) {
+    fn note_recovered<A: Application>(
+        &mut self,
+        p: usize,
+        upto: Offset,
+        mark: Mark,
+        application: &mut A,
+    ) {
         while let Some(mut resent) = self.directions[p].flights.take_recovered(upto) {
             let cost = mark.time - resent.frames[0].time;
             resent.frames.push(mark);
-            let finding = Finding {
-                kind: FindingKind::Retransmission,
+            let delayed = Delayed {
+                extent: resent.extent,
+                by: Delay::Loss,
                 frames: resent.frames,
                 cost,
             };
-            self.pairing
-                .note(self.side(p), (resent.start, resent.end), finding);
+            application.tell(self.side(p), StreamEvent::Delayed(delayed));
         }
     }
 
-    pub(super) fn watch_window(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) {
+    pub(super) fn watch_window<A: Application>(
+        &mut self,
+        d: usize,
+        segment: &Segment<'_>,
+        mark: Mark,
+        application: &mut A,
+    ) {
         if segment.flags.any(Flags::SYN.with(Flags::RST)) {
             return;
         }
@@ -115,27 +135,36 @@ impl Watched {
         if segment.window == 0 {
             direction.zero_since.get_or_insert(mark);
         } else if let Some(since) = direction.zero_since.take() {
-            self.pairing
-                .note_closed_window(self.side(d), since, Some(mark), mark.time);
+            let event = StreamEvent::WindowClosed {
+                since,
+                opened: Some(mark),
+                until: mark.time,
+            };
+            application.tell(self.side(d), event);
         }
     }
 
-    pub(super) fn note_closed_windows(&mut self) {
+    pub(super) fn note_closed_windows<A: Application>(&mut self, application: &mut A) {
         for d in 0..2 {
             if let Some(since) = self.directions[d].zero_since.take() {
-                self.pairing
-                    .note_closed_window(self.side(d), since, None, self.last.time);
+                let event = StreamEvent::WindowClosed {
+                    since,
+                    opened: None,
+                    until: self.last.time,
+                };
+                application.tell(self.side(d), event);
             }
         }
     }
 
     /// The payload of a segment. True if a byte of it is new.
-    pub(super) fn payload(
+    pub(super) fn payload<A: Application>(
         &mut self,
         d: usize,
         segment: &Segment<'_>,
         mark: Mark,
-        shared: &mut Shared<'_>,
+        counters: &mut Counters,
+        application: &mut A,
     ) -> bool {
         let wire = u64::from(segment.wire_payload);
         if wire == 0 {
@@ -166,12 +195,16 @@ impl Watched {
             return true;
         }
         if !self.whole && !direction.spoke {
-            let skipped = direction.stream.next();
-            if direction.stream.skip_to(from) && d != self.client {
-                let at = self.progress(mark);
-                let why = Doubt::CaptureStartedLate;
-                self.pairing
-                    .gap(Side::Server, (skipped, from), why, None, &at);
+            if let Some(extent) = direction.stream.skip_to(from)
+                && d != self.client
+            {
+                let missing = Missing {
+                    extent,
+                    why: Doubt::CaptureStartedLate,
+                    cut_in: None,
+                };
+                let event = StreamEvent::Missing(missing, self.progress(mark));
+                application.tell(Side::Server, event);
             }
         }
         let direction = &mut self.directions[d];
@@ -180,17 +213,24 @@ impl Watched {
         let stalled = direction.stalled.take();
         match direction.stream.receive(from, segment.payload, wire, mark) {
             Arrival::Next(known) => {
-                direction.flights.sent(from + known, from + wire, mark);
+                let extent = Extent::new(from + known, wire - known);
+                direction.flights.sent(extent, mark);
                 let skip = known.min(segment.payload.len() as u64);
                 let bytes = &segment.payload[skip as usize..];
-                let cut = wire - known - bytes.len() as u64;
-                self.deliver(d, from + known, bytes, cut, mark, known == 0);
-                self.note_stall(d, stalled, (from + known, from + wire), mark);
+                let cut = extent.len() - bytes.len() as u64;
+                let run = Run {
+                    from: extent.from,
+                    bytes,
+                    mark,
+                    segment_start: known == 0,
+                };
+                self.deliver(d, run, cut, application);
+                self.note_stall(d, stalled, extent, mark, application);
                 true
             }
             Arrival::Held => {
-                direction.flights.sent(from, from + wire, mark);
-                self.give_up_if_full(d, mark, shared);
+                direction.flights.sent(Extent::new(from, wire), mark);
+                self.give_up_if_full(d, mark, counters, application);
                 true
             }
             Arrival::Known => false,
@@ -199,12 +239,13 @@ impl Watched {
     }
 
     /// A segment that the sender held back until a delayed ACK came.
-    fn note_stall(
+    fn note_stall<A: Application>(
         &mut self,
         d: usize,
         stalled: Option<(Mark, Mark)>,
-        range: (u64, u64),
+        extent: Extent,
         mark: Mark,
+        application: &mut A,
     ) {
         let Some((sent, acked)) = stalled else {
             return;
@@ -212,12 +253,13 @@ impl Watched {
         if mark.time - acked.time > AT_ONCE {
             return;
         }
-        let finding = Finding {
-            kind: FindingKind::DelayedAckStall,
+        let delayed = Delayed {
+            extent,
+            by: Delay::DelayedAck,
             frames: vec![sent, acked, mark],
             cost: acked.time - sent.time,
         };
-        self.pairing.note(self.side(d), range, finding);
+        application.tell(self.side(d), StreamEvent::Delayed(delayed));
     }
 
     /// A segment without one new sequence number.
@@ -234,8 +276,8 @@ impl Watched {
         }
         self.retransmissions += 1;
         if let Some(from) = from {
-            let upto = from + u64::from(segment.wire_payload);
-            direction.flights.sent_again(from, upto, mark);
+            let extent = Extent::new(from, u64::from(segment.wire_payload));
+            direction.flights.sent_again(extent, mark);
         }
     }
 
@@ -252,7 +294,7 @@ impl Watched {
         let at = from + u64::from(segment.wire_payload);
         let first = direction.stream.finish(at);
         if first {
-            direction.fin = Some(CloseSeen {
+            direction.fin = Some(CloseEvidence {
                 mark,
                 at,
                 acked,
@@ -267,17 +309,14 @@ impl Watched {
     pub(super) fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) {
         let acked = self.directions[1 - d].stream.acked();
         let direction = &mut self.directions[d];
-        let near = !direction.stream.is_started()
-            || segment
-                .seq
-                .distance_from(direction.stream.next_seq())
-                .unsigned_abs()
-                < FAR;
+        let next = direction.stream.next_seq();
+        let near = next.is_none_or(|next| segment.seq.distance_from(next).unsigned_abs() < FAR);
         if direction.rst.is_some() || !near {
             return;
         }
-        let at = direction.stream.offset(segment.seq).unwrap_or_default();
-        direction.rst = Some(CloseSeen {
+        let at = direction.stream.offset(segment.seq);
+        let at = at.unwrap_or(Offset::ORIGIN);
+        direction.rst = Some(CloseEvidence {
             mark,
             at,
             acked,
@@ -289,37 +328,48 @@ impl Watched {
     }
 
     /// Passes on what the stream can give now: bytes that were held, and holes that were acknowledged.
-    pub(super) fn fill(&mut self, d: usize, mark: Mark, shared: &mut Shared<'_>) {
+    pub(super) fn fill<A: Application>(
+        &mut self,
+        d: usize,
+        mark: Mark,
+        counters: &Counters,
+        application: &mut A,
+    ) {
         loop {
             while let Some(held) = self.directions[d].stream.pop() {
-                self.deliver(
-                    d,
-                    held.start,
-                    &held.bytes,
-                    held.cut,
-                    held.mark,
-                    held.segment_start,
-                );
+                let run = Run {
+                    from: held.start,
+                    bytes: &held.bytes,
+                    mark: held.mark,
+                    segment_start: held.segment_start,
+                };
+                self.deliver(d, run, held.cut, application);
             }
-            let left = self.pairing.message_left(self.side(d));
-            let Some(missing) = self.directions[d].stream.take_missing(left) else {
+            let left = application.expected(self.side(d));
+            let Some(extent) = self.directions[d].stream.take_missing(left) else {
                 break;
             };
-            self.miss(d, missing, mark, shared);
+            self.miss(d, extent, mark, counters, application);
         }
         let server = &self.directions[1 - self.client].stream;
         if !self.server_finished && server.is_started() && server.fin() == Some(server.next()) {
             self.server_finished = true;
-            let upto = server.next();
-            let at = self.progress(mark);
-            self.pairing.server_finished(upto, &at);
+            let event = StreamEvent::Finished(server.next(), self.progress(mark));
+            application.tell(Side::Server, event);
         }
     }
 
     /// Bytes of `d` that the capture does not have.
-    fn miss(&mut self, d: usize, missing: (u64, u64), mark: Mark, shared: &Shared<'_>) {
+    fn miss<A: Application>(
+        &mut self,
+        d: usize,
+        extent: Extent,
+        mark: Mark,
+        counters: &Counters,
+        application: &mut A,
+    ) {
         let why = match () {
-            () if shared.dropped => Doubt::CaptureDropped,
+            () if counters.dropped => Doubt::CaptureDropped,
             () if !self.directions[d].seen => Doubt::OneSided,
             () => Doubt::SequenceHole,
         };
@@ -328,64 +378,62 @@ impl Watched {
             // What is missing was sent before it was acknowledged, however late that is noticed.
             at.server_high = self.directions[d].peer_high_at_ack;
         }
-        self.pairing.gap(self.side(d), missing, why, None, &at);
+        let missing = Missing {
+            extent,
+            why,
+            cut_in: None,
+        };
+        application.tell(self.side(d), StreamEvent::Missing(missing, at));
     }
 
-    fn give_up_if_full(&mut self, d: usize, mark: Mark, shared: &mut Shared<'_>) {
-        if self.directions[d].stream.held_bytes() <= MOST_HELD {
+    fn give_up_if_full<A: Application>(
+        &mut self,
+        d: usize,
+        mark: Mark,
+        counters: &mut Counters,
+        application: &mut A,
+    ) {
+        if self.directions[d].stream.held_bytes() <= MAX_HELD {
             return;
         }
         if let Some(missing) = self.directions[d].stream.give_up_hole() {
-            *shared.bytes_given_up += missing.1 - missing.0;
-            self.miss(d, missing, mark, shared);
-            self.fill(d, mark, shared);
+            counters.bytes_given_up += missing.len();
+            self.miss(d, missing, mark, counters, application);
+            self.fill(d, mark, counters, application);
         }
     }
 
-    fn deliver(
-        &mut self,
-        d: usize,
-        from: u64,
-        bytes: &[u8],
-        cut: u64,
-        mark: Mark,
-        segment_start: bool,
-    ) {
-        if self.role == Role::Guessed && segment_start {
-            self.tell_roles(d, bytes);
+    /// Passes on bytes, and the `cut` ones behind them that the snap length left out.
+    fn deliver<A: Application>(&mut self, d: usize, run: Run<'_>, cut: u64, application: &mut A) {
+        if self.role == Role::Guessed && run.segment_start {
+            self.tell_roles(d, run.bytes, application);
         }
         let side = self.side(d);
-        let at = self.progress(mark);
-        if !bytes.is_empty() {
-            let run = Run {
-                from,
-                bytes,
-                mark,
-                segment_start,
-            };
-            self.pairing.bytes(side, run, &at);
+        let at = self.progress(run.mark);
+        if !run.bytes.is_empty() {
+            application.tell(side, StreamEvent::Bytes(run, at));
         }
         if cut > 0 {
-            let start = from + bytes.len() as u64;
-            self.pairing
-                .gap(side, (start, start + cut), Doubt::Snaplen, Some(mark), &at);
+            let missing = Missing {
+                extent: Extent::new(run.from + run.bytes.len() as u64, cut),
+                why: Doubt::Snaplen,
+                cut_in: Some(run.mark),
+            };
+            application.tell(side, StreamEvent::Missing(missing, at));
         }
     }
 
-    /// Who speaks HTTP's first word is the client, whatever the ports.
-    fn tell_roles(&mut self, d: usize, bytes: &[u8]) {
-        let client = if detect::begins_request_on(bytes, self.forced) {
-            d
-        } else if detect::begins_response(bytes) == Some(true) {
-            1 - d
-        } else {
-            return;
+    /// Who speaks the first word that only one side can say tells the roles, whatever the ports.
+    fn tell_roles<A: Application>(&mut self, d: usize, bytes: &[u8], application: &mut A) {
+        let client = match application.speaker(bytes) {
+            Some(Side::Client) => d,
+            Some(Side::Server) => 1 - d,
+            None => return,
         };
         self.role = Role::Known;
         if client != self.client {
             self.client = client;
-            let (client, server) = (self.ends[client], self.ends[1 - client]);
-            self.pairing = Pairing::new(self.id, client, server, self.whole, self.forced);
+            application.swap_sides();
         }
     }
 

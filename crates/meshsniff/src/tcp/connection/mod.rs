@@ -1,20 +1,16 @@
-//! One TCP connection: from its segments to streams, closes and findings.
+//! One TCP connection: from its segments to stream events, closes and what sequence numbers prove.
 //!
-//! Holds what sequence numbers tell. What the bytes say is [`super::pairing`]'s, what it all means
-//! [`super::judge`]'s.
+//! What the bytes say is an [`Application`]'s to read.
 
-mod outcome;
 mod segments;
 
-use super::judge::{CloseSeen, SideSeen};
-use super::model::{Connection, Exchange, Side, Verdict};
-use super::pairing::Pairing;
-use crate::packet::{Endpoint, Flags, Mark, Segment};
-use crate::tcp::{Flights, Seq, Sightings, Stream};
-use crate::time::{Span, Timestamp};
+use super::evidence::{CloseEvidence, Evidence, Opening, Side, SideEvidence};
+use super::{Application, Flights, Offset, Sightings, Stream};
+use crate::packet::{Endpoint, Flags, Mark, Segment, Seq};
+use crate::time::Span;
 
 /// Bytes one direction may hold behind a hole: more than a window usually is. Past it the hole is given up.
-const MOST_HELD: usize = 4 << 20;
+const MAX_HELD: usize = 4 << 20;
 
 /// An acknowledgment this late, and bare, was a delayed one.
 const DELAYED_ACK: Span = Span::from_millis(30);
@@ -22,27 +18,21 @@ const DELAYED_ACK: Span = Span::from_millis(30);
 /// A sender that was only waiting for it goes on within this time.
 const AT_ONCE: Span = Span::from_micros(100);
 
-/// A SYN unanswered for this long, and repeated, is a connect that timed out.
-const CONNECT_TIMEOUT: Span = Span::from_secs(1);
-
 /// Sequence numbers this far from the next one lie outside of any window there is in practice.
 const FAR: u32 = 1 << 24;
 
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
-const MOST_OPTIONS: u32 = 40;
+const MAX_OPTIONS: u32 = 40;
 
-/// What is shared by all connections.
-pub(crate) struct Shared<'a> {
-    /// Ports that are HTTP whatever the bytes look like.
-    pub(crate) ports: &'a [u16],
+/// What is known, and counted, for all connections together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
     /// Whether the capture says that the kernel dropped packets.
-    pub(crate) dropped: bool,
-    /// Counts exchanges.
-    pub(crate) next_exchange: &'a mut u64,
-    /// Counts packets seen twice.
-    pub(crate) duplicate_frames: &'a mut u64,
-    /// Counts bytes given up behind holes for want of room.
-    pub(crate) bytes_given_up: &'a mut u64,
+    pub dropped: bool,
+    /// Packets seen twice.
+    pub duplicate_frames: u64,
+    /// Bytes given up behind holes for want of room.
+    pub bytes_given_up: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,8 +40,8 @@ struct Direction {
     stream: Stream,
     flights: Flights,
     sightings: Sightings,
-    fin: Option<CloseSeen>,
-    rst: Option<CloseSeen>,
+    fin: Option<CloseEvidence>,
+    rst: Option<CloseEvidence>,
     seen: bool,
     /// Whether a byte of payload was seen.
     spoke: bool,
@@ -62,18 +52,12 @@ struct Direction {
     /// A segment that waited for a delayed ACK, and that ACK.
     stalled: Option<(Mark, Mark)>,
     /// How far the other direction had come when this one's last bytes were acknowledged.
-    peer_high_at_ack: u64,
+    peer_high_at_ack: Option<Offset>,
     /// A zero-window probe's byte: data only if it is acknowledged.
-    probe: Option<(u64, u8, Mark)>,
+    probe: Option<(Offset, u8, Mark)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Syn {
-    first: Mark,
-    last: Mark,
-    retries: u64,
-}
-
+/// How client and server were told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// By SYN, or by what was said.
@@ -82,9 +66,9 @@ enum Role {
     Guessed,
 }
 
-/// A connection being watched.
+/// A connection that is followed from segment to segment.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub struct TrackedConnection {
     id: u64,
     ends: [Endpoint; 2],
     /// Which of the two ends is the client.
@@ -95,110 +79,175 @@ pub(crate) struct Watched {
     directions: [Direction; 2],
     first: Mark,
     last: Mark,
-    syn: Option<Syn>,
-    synack: Option<Mark>,
-    opened: Option<Mark>,
-    refused: Option<Mark>,
+    opening: Opening,
     retransmissions: u64,
-    settled: u64,
-    /// Of the exchange settled last.
-    last_verdict: Option<Verdict>,
     server_finished: bool,
-    forced: bool,
-    pairing: Pairing,
 }
 
-impl Watched {
+impl TrackedConnection {
     /// A connection whose first packet is `segment`.
-    pub(crate) fn new(id: u64, segment: &Segment<'_>, mark: Mark, shared: &Shared<'_>) -> Self {
-        let ends = [segment.src, segment.dst];
+    #[must_use]
+    pub fn new(id: u64, segment: &Segment<'_>, mark: Mark) -> Self {
         let syn = segment.flags.has(Flags::SYN);
         let from_server = match (syn, segment.flags.has(Flags::ACK)) {
             (true, from_server) => from_server,
             (false, _) => segment.src.port < segment.dst.port,
         };
-        let client = usize::from(from_server);
-        let forced = ends.iter().any(|end| shared.ports.contains(&end.port));
         Self {
             id,
-            ends,
-            client,
+            ends: [segment.src, segment.dst],
+            client: usize::from(from_server),
             role: if syn { Role::Known } else { Role::Guessed },
             whole: syn,
             directions: Default::default(),
             first: mark,
             last: mark,
-            syn: None,
-            synack: None,
-            opened: None,
-            refused: None,
+            opening: Opening::default(),
             retransmissions: 0,
-            settled: 0,
-            last_verdict: None,
             server_finished: false,
-            forced,
-            pairing: Pairing::new(id, ends[client], ends[1 - client], syn, forced),
         }
     }
 
     /// Its number.
-    pub(crate) const fn id(&self) -> u64 {
+    #[must_use]
+    pub const fn id(&self) -> u64 {
         self.id
     }
 
-    /// When its last packet was seen.
-    pub(crate) const fn last_seen(&self) -> Timestamp {
-        self.last.time
+    /// The side that opened it.
+    #[must_use]
+    pub const fn client(&self) -> Endpoint {
+        self.ends[self.client]
+    }
+
+    /// The side that accepted it.
+    #[must_use]
+    pub const fn server(&self) -> Endpoint {
+        self.ends[1 - self.client]
+    }
+
+    /// Whether client and server were told apart by their ports only.
+    #[must_use]
+    pub fn role_is_guessed(&self) -> bool {
+        self.role == Role::Guessed
+    }
+
+    /// Whether it is seen from its handshake.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Its first packet.
+    #[must_use]
+    pub const fn first(&self) -> Mark {
+        self.first
+    }
+
+    /// Its last packet so far.
+    #[must_use]
+    pub const fn last(&self) -> Mark {
+        self.last
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Data, SYN and FIN segments without one new sequence number.
+    #[must_use]
+    pub const fn retransmissions(&self) -> u64 {
+        self.retransmissions
+    }
+
+    /// Whether a byte of payload was seen.
+    #[must_use]
+    pub fn spoke(&self) -> bool {
+        self.directions.iter().any(|direction| direction.spoke)
+    }
+
+    /// Whether the server sent any packet.
+    #[must_use]
+    pub const fn server_was_seen(&self) -> bool {
+        self.directions[1 - self.client].seen
+    }
+
+    /// Whether the SYN was refused, or was never answered as far as the capture shows.
+    #[must_use]
+    pub fn never_opened(&self) -> bool {
+        let Opening {
+            syn,
+            synack,
+            opened,
+            refused,
+        } = self.opening;
+        let answered = synack.is_some() || opened.is_some();
+        syn.is_some() && !answered && (refused.is_some() || !self.server_was_seen())
+    }
+
+    /// What its packets prove so far.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            client: self.directions[self.client].evidence(),
+            server: self.directions[1 - self.client].evidence(),
+            one_sided: !(self.directions[0].seen && self.directions[1].seen),
+        }
     }
 
     /// Whether both sides are done with it.
-    pub(crate) fn is_over(&self) -> bool {
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         let [a, b] = &self.directions;
         let finished = |direction: &Direction| {
             direction
                 .fin
-                .is_some_and(|fin| direction.stream.acked() > fin.at)
+                .is_some_and(|fin| direction.stream.acked() > Some(fin.at))
         };
         a.rst.is_some() || b.rst.is_some() || finished(a) && finished(b)
     }
 
     /// Whether `segment` opens another connection between the same two ends.
-    pub(crate) fn is_superseded_by(&self, segment: &Segment<'_>) -> bool {
+    #[must_use]
+    pub fn is_superseded_by(&self, segment: &Segment<'_>) -> bool {
         let stream = &self.directions[self.sender(segment)].stream;
         let other_origin = match stream.origin() {
             Some(origin) => origin != segment.seq.plus(1),
             None => !self.whole,
         };
-        let far = stream.is_started()
-            && segment.seq.distance_from(stream.next_seq()).unsigned_abs() >= FAR;
+        let far = stream
+            .next_seq()
+            .is_some_and(|next| segment.seq.distance_from(next).unsigned_abs() >= FAR);
         let data = segment.wire_payload > 0 && !segment.flags.has(Flags::RST);
         segment.flags.has(Flags::SYN) && other_origin || self.is_over() && data && far
     }
 
-    /// The next sequence numbers of the ends `src` and its peer, as far as known.
-    pub(crate) fn next_seq(&self, src: Endpoint) -> Option<Seq> {
+    /// The next sequence number of the end `src`, as far as known.
+    #[must_use]
+    pub fn next_seq(&self, src: Endpoint) -> Option<Seq> {
         let at = usize::from(self.ends[0] != src);
-        let stream = &self.directions[at].stream;
-        stream.is_started().then(|| stream.next_seq())
+        self.directions[at].stream.next_seq()
     }
 
-    /// Takes the next segment of the connection.
-    pub(crate) fn segment(
+    /// Takes the next segment of the connection, and tells `application` what it changes.
+    pub fn segment<A: Application>(
         &mut self,
         segment: &Segment<'_>,
         mark: Mark,
-        shared: &mut Shared<'_>,
-        settled: &mut dyn FnMut(&Exchange),
+        counters: &mut Counters,
+        application: &mut A,
     ) {
         let d = self.sender(segment);
         if self.directions[d].sightings.is_repeat(segment, mark.time) {
-            *shared.duplicate_frames += 1;
+            counters.duplicate_frames += 1;
             return;
         }
         self.last = mark;
         let flags = segment.flags;
         if flags.has(Flags::RST) && self.is_refusal(d, segment) {
-            self.refused.get_or_insert(mark);
+            self.opening.refused.get_or_insert(mark);
         }
         self.directions[d].seen = true;
         let mut new = false;
@@ -206,14 +255,14 @@ impl Watched {
             new |= self.synchronise(d, segment, mark);
         } else if d == self.client
             && segment.ack.is_some()
-            && self.synack.or(self.syn.map(|s| s.first)).is_some()
+            && (self.opening.synack.is_some() || self.opening.syn.is_some())
         {
-            self.opened.get_or_insert(mark);
+            self.opening.opened.get_or_insert(mark);
         }
         if let Some(ack) = segment.ack {
-            self.acknowledge(d, ack, segment, mark, shared);
+            self.acknowledge(d, ack, segment, mark, counters, application);
         }
-        self.watch_window(d, segment, mark);
+        self.watch_window(d, segment, mark, application);
         if !flags.any(Flags::SYN.with(Flags::RST)) {
             let stream = &mut self.directions[d].stream;
             if let Some(at) = stream.offset(segment.seq) {
@@ -223,7 +272,7 @@ impl Watched {
         if flags.has(Flags::RST) {
             self.reset(d, segment, mark);
         } else {
-            new |= self.payload(d, segment, mark, shared);
+            new |= self.payload(d, segment, mark, counters, application);
             if flags.has(Flags::FIN) {
                 new |= self.finish(d, segment, mark);
             }
@@ -231,31 +280,12 @@ impl Watched {
                 self.count_repeat(d, segment, mark);
             }
         }
-        self.fill(d, mark, shared);
-        self.settle(shared, settled);
+        self.fill(d, mark, counters, application);
     }
 
-    /// The connection, or the capture, has ended: settles all that is left.
-    pub(crate) fn end(
-        mut self,
-        now: Timestamp,
-        shared: &mut Shared<'_>,
-        settled: &mut dyn FnMut(&Exchange),
-    ) -> Connection {
-        self.note_closed_windows();
-        self.settle(shared, settled);
-        let mut rest = self.pairing.take_rest();
-        if self.never_opened() {
-            // Data in a SYN that nobody took: the connection's verdict is all there is to say.
-            rest.clear();
-        }
-        let wire = self.wire(shared, false);
-        let mut before = None;
-        for mut open in rest {
-            open.previous_end = open.previous_end.or(before);
-            before = self.hand_out(open, &wire, shared, settled);
-        }
-        self.describe(now)
+    /// The connection, or the capture, has ended: tells `application` of what is left.
+    pub fn end<A: Application>(&mut self, application: &mut A) {
+        self.note_closed_windows(application);
     }
 
     fn sender(&self, segment: &Segment<'_>) -> usize {
@@ -276,8 +306,8 @@ impl Watched {
             .origin()
             .is_some_and(|origin| segment.ack == Some(origin));
         d != self.client
-            && self.syn.is_some()
-            && self.synack.is_none()
+            && self.opening.syn.is_some()
+            && self.opening.synack.is_none()
             && !self.directions[self.client].spoke
             && syn_acked
     }
@@ -289,25 +319,24 @@ impl Direction {
     fn is_small(&self, len: u64, receiver_mss: Option<u16>) -> bool {
         let announced = [receiver_mss, self.mss].into_iter().flatten().min();
         let full = announced.map_or(self.largest, u32::from);
-        len + u64::from(MOST_OPTIONS) < u64::from(full)
+        len + u64::from(MAX_OPTIONS) < u64::from(full)
     }
 
-    fn describe(&self) -> SideSeen {
+    fn evidence(&self) -> SideEvidence {
         let stream = &self.stream;
         let lacks_fin = stream.lacks_fin();
-        let acked = stream.acked().min(stream.fin().unwrap_or(u64::MAX));
-        SideSeen {
-            fin: self.fin.map(|fin| CloseSeen {
+        let acked = stream.acked();
+        // A FIN's number is acknowledged, too, but it is no data.
+        let data_end = [stream.fin(), lacks_fin.then(|| stream.high())];
+        let data_end = data_end.into_iter().flatten().min();
+        SideEvidence {
+            fin: self.fin.map(|fin| CloseEvidence {
                 is_next: stream.next() >= fin.at,
                 ..fin
             }),
             rst: self.rst,
-            fin_acked: self.fin.is_some_and(|fin| stream.acked() > fin.at),
-            data_acked: if lacks_fin {
-                acked.min(stream.high())
-            } else {
-                acked
-            },
+            fin_acked: self.fin.is_some_and(|fin| acked > Some(fin.at)),
+            data_acked: acked.map(|acked| data_end.map_or(acked, |end| acked.min(end))),
             lacks_fin,
             high: stream.high(),
         }

@@ -6,7 +6,7 @@ use memchr::memchr;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// No method in the IANA registry is longer than 17 bytes; `UPDATEREDIRECTREF` is.
-const LONGEST_METHOD: usize = 24;
+const MAX_METHOD: usize = 24;
 
 /// Methods believed in a request line that is cut before its version (RFC 9110, 9.3, and RFC 5789).
 const METHODS: [&[u8]; 9] = [
@@ -52,7 +52,7 @@ pub fn client_opening(bytes: &[u8], forced: bool) -> Opening {
         return Opening::Request;
     }
     let method = bytes.iter().take_while(|&&b| is_token(b)).count();
-    if method > LONGEST_METHOD && !forced {
+    if method > MAX_METHOD && !forced {
         return Opening::Other;
     }
     match bytes.get(method) {
@@ -122,7 +122,7 @@ pub fn begins_request(bytes: &[u8]) -> bool {
         return false;
     };
     space > 0
-        && space <= LONGEST_METHOD
+        && space <= MAX_METHOD
         && start[..space].iter().all(|&b| is_token(b))
         && start.len() > space + 1
         && start[space + 1..].iter().all(|&b| is_target(b))
@@ -194,10 +194,10 @@ pub fn is_tls_record(bytes: &[u8]) -> bool {
 /// Length of a PROXY protocol header, version 1 or 2, at the beginning of `bytes`.
 #[must_use]
 pub fn proxy_preamble(bytes: &[u8]) -> Option<usize> {
-    const LONGEST_V1: usize = 107;
+    const MAX_V1: usize = 107;
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     if bytes.starts_with(b"PROXY ") {
-        let line = &bytes[..bytes.len().min(LONGEST_V1)];
+        let line = &bytes[..bytes.len().min(MAX_V1)];
         return memchr(b'\n', line).map(|end| end + 1);
     }
     if bytes.starts_with(V2) && bytes.len() >= 16 {

@@ -1,0 +1,207 @@
+//! What is handed out: exchanges as they are settled, and in the end the connection.
+
+use super::envoy::{self, Seen};
+use super::judge::{self, Circumstances};
+use super::model::{
+    Close, Connection, Exchange, Finding, FindingKind, Protocol, ResponseShape, Verdict,
+};
+use super::pairing::Pairing;
+use super::pending::PendingExchange;
+use crate::packet::Mark;
+use crate::tcp::{self, CloseEvidence, Counters, Side, StreamEvent, TrackedConnection};
+use crate::time::{Span, Timestamp};
+
+/// A SYN unanswered for this long, and repeated, is a connect that timed out.
+const CONNECT_TIMEOUT: Span = Span::from_secs(1);
+
+/// The exchanges of one connection, from its stream events to those that are settled.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    pairing: Pairing,
+    settled: u64,
+    /// Of the exchange settled last.
+    last_verdict: Option<Verdict>,
+}
+
+impl Exchanges {
+    /// Of `connection`, which carries HTTP for sure if it is `forced`.
+    pub(crate) fn new(connection: &TrackedConnection, forced: bool) -> Self {
+        let ends = (connection.client(), connection.server());
+        Self {
+            pairing: Pairing::new(connection.id(), ends, connection.is_whole(), forced),
+            settled: 0,
+            last_verdict: None,
+        }
+    }
+
+    /// Hands out every exchange that nothing can change any more.
+    pub(crate) fn settle(
+        &mut self,
+        connection: &TrackedConnection,
+        counters: &Counters,
+        hand_out: &mut dyn FnMut(&mut Exchange),
+    ) {
+        while let Some((open, at_boundary)) = self.pairing.take_settled() {
+            let circumstances = circumstances(connection, counters, at_boundary);
+            self.judge(open, connection, &circumstances, hand_out);
+        }
+    }
+
+    /// The connection, or the capture, has ended: hands out all that is left, and describes the connection.
+    pub(crate) fn end(
+        mut self,
+        connection: &TrackedConnection,
+        counters: &Counters,
+        now: Timestamp,
+        hand_out: &mut dyn FnMut(&mut Exchange),
+    ) -> Connection {
+        self.settle(connection, counters, hand_out);
+        let mut rest = self.pairing.take_rest();
+        if connection.never_opened() {
+            // Data in a SYN that nobody took: the connection's verdict is all there is to say.
+            rest.clear();
+        }
+        let circumstances = circumstances(connection, counters, false);
+        let mut before = None;
+        for mut open in rest {
+            open.previous_end = open.previous_end.or(before);
+            before = self.judge(open, connection, &circumstances, hand_out);
+        }
+        self.describe(connection, now)
+    }
+
+    /// Judges an exchange and hands it out. Returns when its response, or the close that decided it, came.
+    fn judge(
+        &mut self,
+        mut open: Box<PendingExchange>,
+        connection: &TrackedConnection,
+        circumstances: &Circumstances,
+        hand_out: &mut dyn FnMut(&mut Exchange),
+    ) -> Option<Timestamp> {
+        judge::settle(&mut open, circumstances);
+        let exchange = &mut open.exchange;
+        let syn = connection.opening().syn;
+        if let Some(syn) = syn.filter(|syn| self.settled == 0 && syn.retries > 0) {
+            exchange.findings.push(Finding {
+                kind: FindingKind::SynRetry,
+                frames: vec![syn.first, syn.last],
+                cost: syn.last.time - syn.first.time,
+            });
+        }
+        self.settled += 1;
+        self.last_verdict = Some(exchange.verdict);
+        hand_out(exchange);
+        exchange.decided_at()
+    }
+
+    fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
+        let verdict = verdict(connection, now);
+        let (client, server) = (connection.client(), connection.server());
+        let (envoy, _) = envoy::flags(&Seen {
+            verdict: verdict.unwrap_or(Verdict::Ok),
+            client,
+            announced: None,
+            gave_up_after: None,
+            shape: ResponseShape::Unread,
+            reset: false,
+        });
+        let close = first_close(connection);
+        let protocol = match self.pairing.protocol() {
+            Protocol::None if connection.spoke() => Protocol::Unknown,
+            known => known,
+        };
+        let since = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
+        let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
+        let opening = connection.opening();
+        let syn = opening.syn.map(|syn| syn.first);
+        let counts = self.pairing.counts();
+        Connection {
+            id: connection.id(),
+            client,
+            server,
+            protocol,
+            role_guessed: connection.role_is_guessed(),
+            first: connection.first(),
+            syn,
+            handshake: not_negative(since(syn, opening.opened)),
+            syn_to_synack: not_negative(since(syn, opening.synack)),
+            syn_retries: opening.syn.map_or(0, |syn| syn.retries),
+            verdict,
+            doubt: None,
+            envoy,
+            close,
+            idle: close
+                .filter(|_| self.last_verdict == Some(Verdict::Ok))
+                .and_then(|close| Some(close.mark.time - self.pairing.last_response_end()?))
+                .filter(|&idle| idle >= Span::ZERO),
+            exchanges: self.settled,
+            orphan_responses: counts.orphan_responses,
+            hidden_bytes: match protocol {
+                Protocol::Http1 => counts.hidden_bytes,
+                _ => 0,
+            },
+            retransmissions: connection.retransmissions(),
+        }
+    }
+}
+
+impl tcp::Application for Exchanges {
+    fn speaker(&self, bytes: &[u8]) -> Option<Side> {
+        self.pairing.speaker(bytes)
+    }
+
+    fn swap_sides(&mut self) {
+        self.pairing.swap_sides();
+    }
+
+    fn expected(&self, side: Side) -> Option<u64> {
+        self.pairing.expected(side)
+    }
+
+    fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        self.pairing.tell(side, event);
+    }
+}
+
+fn circumstances(
+    connection: &TrackedConnection,
+    counters: &Counters,
+    at_boundary: bool,
+) -> Circumstances {
+    Circumstances {
+        evidence: connection.evidence(),
+        dropped: counters.dropped,
+        at_boundary,
+    }
+}
+
+/// The verdict on a connection that never opened.
+fn verdict(connection: &TrackedConnection, now: Timestamp) -> Option<Verdict> {
+    let opening = connection.opening();
+    let syn = opening.syn.filter(|_| connection.never_opened())?;
+    if opening.refused.is_some() {
+        return Some(Verdict::ConnectRefused);
+    }
+    let waited = now - syn.first.time >= CONNECT_TIMEOUT;
+    (syn.retries > 0 && waited).then_some(Verdict::ConnectTimeout)
+}
+
+/// The first FIN or RST, unless a FIN that the capture lacks may have come before it.
+fn first_close(connection: &TrackedConnection) -> Option<Close> {
+    let evidence = connection.evidence();
+    let sides = [
+        (Side::Client, evidence.client),
+        (Side::Server, evidence.server),
+    ];
+    if sides.iter().any(|(_, side)| side.lacks_fin) {
+        return None;
+    }
+    let closes = sides.into_iter().flat_map(|(by, side)| {
+        let close = move |seen: Option<CloseEvidence>, reset| {
+            let mark = seen?.mark;
+            Some(Close { by, reset, mark })
+        };
+        [close(side.fin, false), close(side.rst, true)]
+    });
+    closes.flatten().min_by_key(|close| close.mark.order)
+}

@@ -1,0 +1,294 @@
+//! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
+
+use super::model::{Doubt, EnvoyFlags, Events, Exchange, Finding, Gaps, ResponseShape, Verdict};
+use crate::mesh::{self, timeout};
+use crate::packet::{Endpoint, Mark};
+use crate::protocol::http1::head::{self, RequestHead};
+use crate::tcp::{Ack, Offset, Side};
+use crate::time::Timestamp;
+
+/// Most findings kept for one exchange; a lossy upload could make thousands.
+const MAX_FINDINGS: usize = 64;
+
+/// Most interim responses kept for one exchange.
+const MAX_INTERIM: usize = 64;
+
+/// The latest acknowledgments of one side's bytes, each of more than the one before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acks {
+    latest: [Option<Ack>; 4],
+    at: usize,
+}
+
+impl Acks {
+    pub(super) const fn push(&mut self, ack: Ack) {
+        self.latest[self.at] = Some(ack);
+        self.at = (self.at + 1) % self.latest.len();
+    }
+
+    /// The first that covers everything before `end`, whose last byte was seen in `last`: an ACK is not
+    /// seen before what it acknowledges, unless the capture is out of order.
+    pub(super) fn covering(&self, end: Offset, last: Mark) -> Option<Ack> {
+        let covers = |ack: &Ack| ack.upto >= end && ack.mark.order >= last.order;
+        let covering = self.latest.iter().flatten().filter(|ack| covers(ack));
+        covering.min_by_key(|ack| ack.upto).copied()
+    }
+}
+
+/// Where one message of an exchange ends, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MessageEnd {
+    /// One past its last byte, once it is whole.
+    pub(super) upto: Option<Offset>,
+    /// One past its last byte, as its head announced it.
+    pub(super) announced: Option<Offset>,
+    /// Whether its last byte is one that the capture lacks.
+    pub(super) tail_lost: bool,
+    /// The frame of the last byte seen that may be its, and one past that byte.
+    pub(super) last: Option<(Mark, Offset)>,
+}
+
+/// Where the answer begins, by three measures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AnswerStart {
+    /// The first server byte after the request's beginning, whatever it belongs to.
+    pub(super) any: Option<Offset>,
+    /// The first byte, seen or missing, that may belong to the final response.
+    pub(super) possible: Option<Offset>,
+    /// The first byte seen of the final response.
+    pub(super) seen: Option<Offset>,
+}
+
+/// What an exchange is in doubt about, each with its reason. What is `None` is sure.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Confidence {
+    /// A part of the request's head is missing, or it may be no request: nothing said of it is certain.
+    pub(super) head: Option<Doubt>,
+    /// The end of the request cannot be told.
+    pub(super) request: Option<Doubt>,
+    /// The response cannot be read to its end.
+    pub(super) response: Option<Doubt>,
+    /// The two may not belong together.
+    pub(super) pairing: Option<Doubt>,
+}
+
+/// An exchange on its way to a verdict.
+#[derive(Clone, Debug)]
+pub(super) struct PendingExchange {
+    pub(super) exchange: Exchange,
+    /// Whether it is surely a request: its head was read, or it is cut but answered like one.
+    pub(super) confirmed: bool,
+    /// HEAD and CONNECT change what the response looks like.
+    pub(super) method: MethodKind,
+    /// Whether the request asked for an upgrade.
+    pub(super) wants_upgrade: bool,
+    /// Whether it ended in a 101 or a CONNECT tunnel.
+    pub(super) upgraded: bool,
+    /// The place of the request's first byte.
+    pub(super) request_from: Offset,
+    pub(super) request: MessageEnd,
+    pub(super) response: MessageEnd,
+    pub(super) answer: AnswerStart,
+    /// One past the highest byte that the server had sent when the request began.
+    pub(super) server_at_start: Offset,
+    /// When the response was known to be whole, in the order of the capture.
+    pub(super) whole_at: Option<u64>,
+    pub(super) confidence: Confidence,
+    /// When the exchange before it on the connection had ended.
+    pub(super) previous_end: Option<Timestamp>,
+}
+
+/// What of a method changes the framing of a response (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MethodKind {
+    Plain,
+    Head,
+    Connect,
+}
+
+impl From<Option<&str>> for MethodKind {
+    fn from(method: Option<&str>) -> Self {
+        match method {
+            Some("HEAD") => Self::Head,
+            Some("CONNECT") => Self::Connect,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl PendingExchange {
+    /// A request that begins at `from`, in the frame `start`.
+    pub(super) fn new(
+        connection: u64,
+        (client, server): (Endpoint, Endpoint),
+        from: Offset,
+        start: Mark,
+        confidence: Confidence,
+    ) -> Self {
+        Self {
+            exchange: Exchange {
+                id: 0,
+                connection,
+                client,
+                server,
+                minor_version: None,
+                method: None,
+                path: None,
+                authority: None,
+                status: None,
+                late_status: None,
+                request_id: None,
+                probe: mesh::is_probed(server.port),
+                expected_timeout: None,
+                timeout_guess: None,
+                request_bytes: 0,
+                response_bytes: 0,
+                response_shape: ResponseShape::Unread,
+                pipelined: false,
+                half_closed: false,
+                events: Events {
+                    request_start: start,
+                    ..Events::default()
+                },
+                gaps: Gaps::default(),
+                verdict: Verdict::Unanswered,
+                doubt: None,
+                envoy: EnvoyFlags::default(),
+                findings: Vec::new(),
+            },
+            confirmed: false,
+            method: MethodKind::Plain,
+            wants_upgrade: false,
+            upgraded: false,
+            request_from: from,
+            request: MessageEnd::default(),
+            response: MessageEnd::default(),
+            answer: AnswerStart::default(),
+            server_at_start: Offset::ORIGIN,
+            whole_at: None,
+            confidence,
+            previous_end: None,
+        }
+    }
+
+    /// Takes over what the request's head says.
+    pub(super) fn read_head(&mut self, head: RequestHead) {
+        let exchange = &mut self.exchange;
+        self.confirmed = true;
+        self.method = Some(head.method.as_str()).into();
+        let announced =
+            |value: Option<&str>, parse: fn(&[u8]) -> _| value.and_then(|v| parse(v.as_bytes()));
+        exchange.expected_timeout =
+            announced(head.envoy_timeout.as_deref(), timeout::parse_envoy_millis)
+                .or_else(|| announced(head.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
+        self.wants_upgrade = head.upgrade;
+        exchange.probe |= head.kube_probe;
+        exchange.minor_version = Some(head.minor_version);
+        exchange.method = Some(head.method);
+        exchange.path = Some(head.path);
+        exchange.authority = head.authority;
+        exchange.request_id = head.request_id;
+    }
+
+    /// Takes over what the beginning of a cut request head says: only what is certainly whole.
+    pub(super) fn read_partial_head(&mut self, bytes: &[u8]) {
+        let line = head::partial_request(bytes);
+        self.method = line.method.as_deref().into();
+        self.exchange.method = line.method.or(self.exchange.method.take());
+        self.exchange.path = line.path.or(self.exchange.path.take());
+        self.exchange.minor_version = line.minor_version.or(self.exchange.minor_version);
+        self.confirmed = true;
+    }
+
+    /// The request's last byte was seen in `mark`, or is known to be missing.
+    pub(super) fn end_request(&mut self, upto: Offset, mark: Option<Mark>) {
+        self.request.upto = Some(upto);
+        self.request.tail_lost = mark.is_none();
+        self.exchange.events.request_end = mark;
+    }
+
+    /// The next client bytes, before `upto`, may be a part of a request that cannot be read to its end:
+    /// it goes on until it is answered.
+    pub(super) fn extend_unreadable_request(&mut self, mark: Mark, upto: Offset) {
+        if self.confidence.request.is_some() && self.request.upto.is_none() {
+            self.request.last = Some((mark, upto));
+        }
+    }
+
+    /// Closes a request whose end cannot be read: it ends at the last client byte seen.
+    pub(super) fn end_unreadable_request(&mut self, acks: &Acks) {
+        if self.request.upto.is_none()
+            && self.confidence.request.is_some()
+            && let Some((mark, upto)) = self.request.last
+        {
+            self.request.upto = Some(upto);
+            self.exchange.events.request_end = Some(mark);
+            if let Some(ack) = acks.covering(upto, mark) {
+                self.acknowledged(Side::Client, ack);
+            }
+        }
+    }
+
+    /// The response's last byte was seen in `mark`, or is known to be missing; `order` is now.
+    pub(super) fn end_response(&mut self, upto: Offset, mark: Option<Mark>, order: u64) {
+        self.response.upto = Some(upto);
+        self.response.tail_lost = mark.is_none();
+        self.exchange.events.response_end = mark;
+        self.whole_at = Some(order);
+    }
+
+    /// A response that cannot be read to its end ends at the last server byte seen before the boundary.
+    pub(super) fn end_unreadable_response(&mut self, acks: &Acks) {
+        if self.response.upto.is_none()
+            && self.confidence.response.is_some()
+            && let Some((mark, upto)) = self.response.last
+            && self.answer.seen.is_some()
+        {
+            let events = &mut self.exchange.events;
+            events.response_end = Some(mark);
+            let taken = acks.covering(upto, mark).map(|ack| ack.mark);
+            events.response_acked = events.response_acked.or(taken);
+        }
+    }
+
+    /// Whether the response was seen, or is known, to its end.
+    pub(super) const fn is_answered(&self) -> bool {
+        self.response.upto.is_some()
+    }
+
+    /// Whether nothing that may still come can change it.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_answered()
+            && self.exchange.events.response_acked.is_some()
+            && (self.exchange.events.request_acked.is_some() || self.confidence.request.is_some())
+    }
+
+    /// Bytes of `side` were acknowledged.
+    pub(super) fn acknowledged(&mut self, side: Side, ack: Ack) {
+        let events = &mut self.exchange.events;
+        let covers = |end: Option<Offset>| end.is_some_and(|end| ack.upto >= end);
+        match side {
+            Side::Client if covers(self.request.upto) => {
+                events.request_acked.get_or_insert((ack.mark, ack.with));
+            }
+            Side::Server if covers(self.response.upto) => {
+                events.response_acked.get_or_insert(ack.mark);
+            }
+            Side::Client | Side::Server => {}
+        }
+    }
+
+    /// An interim response began in `mark`.
+    pub(super) fn interim(&mut self, mark: Mark, status: u16) {
+        self.answer.possible = None;
+        if self.exchange.events.interim.len() < MAX_INTERIM {
+            self.exchange.events.interim.push((mark, status));
+        }
+    }
+
+    pub(super) fn note(&mut self, finding: Finding) {
+        if self.exchange.findings.len() < MAX_FINDINGS {
+            self.exchange.findings.push(finding);
+        }
+    }
+}

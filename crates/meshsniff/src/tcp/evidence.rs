@@ -1,0 +1,145 @@
+//! What the packets of a connection prove, and why that may be less than it seems.
+
+use super::Offset;
+use crate::packet::Mark;
+use serde::{Deserialize, Serialize};
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The side that opened the connection.
+    Client,
+    /// The side that accepted it.
+    Server,
+}
+
+impl Side {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// Why a verdict is not certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// The kernel lost packets while the connection was open.
+    CaptureDropped,
+    /// Bytes, a FIN or a RST are missing from the capture.
+    SequenceHole,
+    /// The capture holds only one direction.
+    OneSided,
+    /// The request, or the one before it, may have begun before the first frame.
+    CaptureStartedLate,
+    /// The capture ended before it was decided.
+    CaptureEnded,
+    /// The snap length cut bytes that were needed.
+    Snaplen,
+}
+
+impl Doubt {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 6] = [
+        Self::CaptureDropped,
+        Self::SequenceHole,
+        Self::OneSided,
+        Self::CaptureStartedLate,
+        Self::CaptureEnded,
+        Self::Snaplen,
+    ];
+
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CaptureDropped => "capture-dropped",
+            Self::SequenceHole => "sequence-hole",
+            Self::OneSided => "one-sided",
+            Self::CaptureStartedLate => "capture-started-late",
+            Self::CaptureEnded => "capture-ended",
+            Self::Snaplen => "snaplen",
+        }
+    }
+}
+
+/// One side's first FIN or first RST.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseEvidence {
+    /// The packet.
+    pub mark: Mark,
+    /// Its sequence number, as a place in the closing side's stream.
+    pub at: Offset,
+    /// What the closing side had acknowledged by then, this packet included.
+    pub acked: Option<Offset>,
+    /// Whether the packet itself acknowledges anything: a RST from a socket that is gone does not.
+    pub has_ack: bool,
+    /// Whether its sequence number is the closing side's next unseen byte.
+    pub is_next: bool,
+}
+
+/// What is known of one side's stream.
+#[derive(Clone, Copy, Debug)]
+pub struct SideEvidence {
+    /// Its first FIN.
+    pub fin: Option<CloseEvidence>,
+    /// Its first RST.
+    pub rst: Option<CloseEvidence>,
+    /// One past the last byte of data that the other side acknowledged: FINs aside.
+    pub data_acked: Option<Offset>,
+    /// Whether the other side acknowledged the FIN.
+    pub fin_acked: bool,
+    /// Whether the other side acknowledged a number that may be a FIN the capture lacks.
+    pub lacks_fin: bool,
+    /// One past the highest byte seen.
+    pub high: Offset,
+}
+
+/// What the packets of a connection prove so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence {
+    /// Of the client's stream.
+    pub client: SideEvidence,
+    /// Of the server's stream.
+    pub server: SideEvidence,
+    /// Whether only one side was ever seen.
+    pub one_sided: bool,
+}
+
+/// How a connection was opened, as far as it was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening {
+    /// The client's SYNs.
+    pub syn: Option<Syn>,
+    /// The server's first SYN-ACK.
+    pub synack: Option<Mark>,
+    /// The client's first packet after its SYN.
+    pub opened: Option<Mark>,
+    /// The RST that refused it.
+    pub refused: Option<Mark>,
+}
+
+/// The SYNs of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Syn {
+    /// The first.
+    pub first: Mark,
+    /// The latest.
+    pub last: Mark,
+    /// How many came after the first.
+    pub retries: u64,
+}
