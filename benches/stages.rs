@@ -5,12 +5,12 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::condition::Filter;
+use meshsniff::event::{Capture, Report, ReportEvent, ReportSink};
 use meshsniff::exchange::{Connection, Exchange};
 use meshsniff::packet::{Decoded, Decoder, Frame};
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::report::{Capture, Report};
 use meshsniff::{Analyzer, Options, Sink};
 use std::hint::black_box;
 use std::io;
@@ -127,19 +127,23 @@ impl Sink for Nothing {
     }
 }
 
+fn tell(report: &mut impl Report, event: ReportEvent<'_>) {
+    report.tell(event).expect("a sink takes everything");
+}
+
 fn report(reader: &mut CaptureReader, mut report: impl Report) {
     let mut analyzer = Analyzer::new(Options::default());
     each_frame(reader, |frame| {
-        report.begin(frame.id, frame.time);
-        analyzer.frame(frame, &mut report);
-        report.after_frame().expect("a sink takes everything");
+        tell(&mut report, ReportEvent::Begin(frame.id, frame.time));
+        analyzer.frame(frame, &mut ReportSink::new(&mut report));
+        tell(&mut report, ReportEvent::AfterFrame);
     });
-    analyzer.finish(&mut report);
+    analyzer.finish(&mut ReportSink::new(&mut report));
     let capture = Capture {
         totals: analyzer.totals().clone(),
         ..Capture::default()
     };
-    report.finish(&capture).expect("a sink takes everything");
+    tell(&mut report, ReportEvent::Finish(&capture));
 }
 
 fn stages(criterion: &mut Criterion) {

@@ -2,17 +2,17 @@
 
 use super::judge::Judge;
 use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::condition::Filter;
+use meshsniff::event::{Capture, Many, Report, ReportEvent, Source};
 use meshsniff::exchange::{Connection, Exchange};
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::report::{Capture, Report, Source};
 use meshsniff::{Analyzer, Options, Sink};
 
 /// Frames looked at: a small file may unpack to a very large one.
 const MOST_FRAMES: usize = 5_000;
 
-type Reports<'a> = (Judge, Vec<Box<dyn Report + 'a>>);
+type Reports<'a> = (Judge, Many<Box<dyn Report + 'a>>);
 
 /// Hands everything to the judge and to every report.
 struct All<'a, 'b>(&'a mut Reports<'b>);
@@ -20,19 +20,17 @@ struct All<'a, 'b>(&'a mut Reports<'b>);
 impl Sink for All<'_, '_> {
     fn exchange(&mut self, exchange: &Exchange) {
         self.0.0.exchange(exchange);
-        self.0
-            .1
-            .iter_mut()
-            .for_each(|report| report.exchange(exchange));
+        tell(&mut self.0.1, ReportEvent::Exchange(exchange));
     }
 
     fn connection(&mut self, connection: &Connection) {
         self.0.0.connection(connection);
-        self.0
-            .1
-            .iter_mut()
-            .for_each(|report| report.connection(connection));
+        tell(&mut self.0.1, ReportEvent::Connection(connection));
     }
+}
+
+fn tell(report: &mut impl Report, event: ReportEvent<'_>) {
+    report.tell(event).expect("memory can be written to");
 }
 
 /// Reports that parse, of exchanges that make sense.
@@ -50,7 +48,7 @@ pub fn check(data: &[u8]) {
     let exchanges = {
         let mut reports: Reports<'_> = (
             Judge::default(),
-            vec![
+            Many(vec![
                 Box::new(JsonReport::new(
                     &mut document,
                     Style::Document,
@@ -64,7 +62,7 @@ pub fn check(data: &[u8]) {
                     true,
                 )),
                 Box::new(TextReport::new(&mut text, all)),
-            ],
+            ]),
         );
         run(&mut reader, &mut reports);
         reports.0.exchanges.len()
@@ -95,9 +93,7 @@ fn run(reader: &mut CaptureReader, reports: &mut Reports<'_>) {
         match reader.next() {
             Some(Ok(frame)) => {
                 reports.0.frame(frame.id, frame.time);
-                for report in &mut reports.1 {
-                    report.begin(frame.id, frame.time);
-                }
+                tell(&mut reports.1, ReportEvent::Begin(frame.id, frame.time));
                 analyzer.frame(&frame, &mut All(reports));
             }
             Some(Err(error)) => {
@@ -107,9 +103,7 @@ fn run(reader: &mut CaptureReader, reports: &mut Reports<'_>) {
             None => break,
         }
         analyzer.set_dropped(reader.dropped());
-        for report in &mut reports.1 {
-            report.after_frame().expect("memory can be written to");
-        }
+        tell(&mut reports.1, ReportEvent::AfterFrame);
     }
     analyzer.finish(&mut All(reports));
     reports.0.finish(analyzer.totals());
@@ -120,15 +114,15 @@ fn run(reader: &mut CaptureReader, reports: &mut Reports<'_>) {
         errors,
         ..Capture::default()
     };
-    for report in &mut reports.1 {
-        for comment in reader.comments() {
-            report.comment(comment.frame, &comment.text);
-        }
-        report.sources(&[Source {
-            kind: source.kind.as_str().to_owned(),
-            name: source.name.clone(),
-            interfaces: source.interfaces.clone(),
-        }]);
-        report.finish(&capture).expect("memory can be written to");
+    for comment in reader.comments() {
+        let event = ReportEvent::Comment(comment.frame, &comment.text);
+        tell(&mut reports.1, event);
     }
+    let source = Source {
+        kind: source.kind.as_str().to_owned(),
+        name: source.name.clone(),
+        interfaces: source.interfaces.clone(),
+    };
+    tell(&mut reports.1, ReportEvent::Sources(&[source]));
+    tell(&mut reports.1, ReportEvent::Finish(&capture));
 }

@@ -1,10 +1,10 @@
 //! Lines of a relay, from a target that may say anything, to all three reports.
 
-use meshsniff::report::Report;
+use meshsniff::condition::Filter;
+use meshsniff::event::Many;
+use meshsniff::event::Report;
+use meshsniff::relay::{FORMAT, Gathered, Receiver};
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::many::Many;
-use meshsniff::report::relay::{FORMAT, Gathered, Receiver};
-use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
 
 /// Lines that begin with this are the second target's.

@@ -18,10 +18,10 @@ use crate::cluster::target::Named;
 use crate::watch::Watched;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
-use meshsniff::report::assertion::tally::MOST_ASSERTIONS;
-use meshsniff::report::assertion::{Assertion, Rules};
-use meshsniff::report::select::Filter;
+use meshsniff::condition::Filter;
+use meshsniff::statistics::tally::MAX_ASSERTIONS;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -418,9 +418,9 @@ impl ReportArgs {
             }
             assertions.extend(read);
         }
-        if assertions.len() > MOST_ASSERTIONS {
+        if assertions.len() > MAX_ASSERTIONS {
             return Err(invalid(format!(
-                "{} assertions are more than a report can hold: {MOST_ASSERTIONS} at most",
+                "{} assertions are more than a report can hold: {MAX_ASSERTIONS} at most",
                 assertions.len()
             )));
         }

@@ -3,7 +3,7 @@
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::leftovers::{self, Fate, Guest, GuestState, Leftover};
 use clap::Args;
-use meshsniff::report::push_shown;
+use meshsniff::escape::push_shown;
 use std::io::{self, Write as _};
 
 /// Remove what old runs left in the cluster

@@ -8,14 +8,15 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::error::ErrorKind;
 use meshsniff::capture::{CaptureReader, Input, OpenError};
+use meshsniff::compare::difference::{Comparison, Thresholds};
+use meshsniff::compare::language::{Assertion, gap_names};
+use meshsniff::compare::side::{Gatherer, Selection, Side};
 use meshsniff::compression::{Compression, MAGIC_LEN};
-use meshsniff::report::assertion::Outcome;
-use meshsniff::report::assertion::tally::MOST_ASSERTIONS;
-use meshsniff::report::compare::difference::{Comparison, Thresholds};
-use meshsniff::report::compare::language::{Assertion, gap_names};
-use meshsniff::report::compare::side::{Gatherer, Selection, Side};
-use meshsniff::report::compare::text::TextOptions;
-use meshsniff::report::compare::{json, markdown, read, text};
+use meshsniff::event::Outcome;
+use meshsniff::report::comparison::text::TextOptions;
+use meshsniff::report::comparison::{json, markdown, text};
+use meshsniff::report::json::read;
+use meshsniff::statistics::tally::MAX_ASSERTIONS;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -142,9 +143,9 @@ impl CompareArgs {
         if self.before.as_os_str() == "-" && self.after.as_os_str() == "-" {
             return Err(wrong("- (standard input) can be read only once"));
         }
-        if self.fail_on.len() > MOST_ASSERTIONS {
+        if self.fail_on.len() > MAX_ASSERTIONS {
             return Err(wrong(&format!(
-                "{} assertions are more than can be held against it: {MOST_ASSERTIONS} at most",
+                "{} assertions are more than can be held against it: {MAX_ASSERTIONS} at most",
                 self.fail_on.len()
             )));
         }

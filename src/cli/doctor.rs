@@ -14,7 +14,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{Api, ResourceExt as _};
-use meshsniff::report::push_shown;
+use meshsniff::escape::push_shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::time::Duration;

@@ -8,21 +8,15 @@ use anyhow::Context as _;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, ValueEnum};
-use meshsniff::analyzer::Sink;
-use meshsniff::exchange::{Connection, Exchange};
-use meshsniff::packet::FrameId;
-use meshsniff::report::assertion::{Outcome, Rules};
-use meshsniff::report::folded::Folded;
+use meshsniff::assertion::Rules;
+use meshsniff::assertion::WithAssertions;
+use meshsniff::condition::Filter;
+use meshsniff::event::{Many, Report, ReportEvent};
 use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::judged::Judged;
 use meshsniff::report::junit::JunitReport;
-use meshsniff::report::many::Many;
 use meshsniff::report::markdown::MarkdownReport;
-use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::report::{Capture, Report, Source};
-use meshsniff::time::Timestamp;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -184,7 +178,7 @@ impl Look {
             reports.push(Box::new(WatchedReport::new(Arc::clone(shared), filter)));
         }
         Ok(Reports {
-            report: Judged::new(Many(reports), self.rules.clone()),
+            report: WithAssertions::new(Many(reports), self.rules.clone()),
             files,
         })
     }
@@ -263,7 +257,7 @@ pub(super) type BoxedReport<'a> = Box<dyn Report + Send + 'a>;
 
 /// Every report that was asked for.
 pub(super) struct Reports<'a> {
-    pub(super) report: Judged<Many<BoxedReport<'a>>>,
+    pub(super) report: WithAssertions<Many<BoxedReport<'a>>>,
     files: Vec<Kept>,
 }
 
@@ -377,50 +371,18 @@ impl<'a, R: Report> Until<'a, R> {
     }
 }
 
-impl<R: Report> Sink for Until<'_, R> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        let counts = self.filter.exchange(exchange) && (self.probes || !exchange.probe);
-        if counts && exchange.good() == Some(false) {
-            self.not_ok += 1;
-            if self.not_ok >= self.enough {
-                self.stop.ask(Why::Enough);
+impl<R: Report> Report for Until<'_, R> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        if let ReportEvent::Exchange(exchange) = event {
+            let counts = self.filter.exchange(exchange) && (self.probes || !exchange.probe);
+            if counts && exchange.good() == Some(false) {
+                self.not_ok += 1;
+                if self.not_ok >= self.enough {
+                    self.stop.ask(Why::Enough);
+                }
             }
         }
-        self.report.exchange(exchange);
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        self.report.connection(connection);
-    }
-}
-
-impl<R: Report> Report for Until<'_, R> {
-    fn begin(&mut self, frame: FrameId, time: Timestamp) {
-        self.report.begin(frame, time);
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        self.report.comment(frame, text);
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        self.report.sources(sources);
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        self.report.folded(folded);
-    }
-
-    fn assertions(&mut self, outcomes: &[Outcome]) {
-        self.report.assertions(outcomes);
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        self.report.after_frame()
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        self.report.finish(capture)
+        self.report.tell(event)
     }
 }
 

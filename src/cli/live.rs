@@ -21,8 +21,8 @@ use crate::cluster::talk::{Listener, Talk};
 use crate::cluster::target::{self, Target, Wanted};
 use anyhow::{Context as _, anyhow};
 use meshsniff::capture::Input;
-use meshsniff::report::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
-use meshsniff::report::select::Filter;
+use meshsniff::condition::Filter;
+use meshsniff::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
 use meshsniff::stream::reader::End;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -191,7 +191,7 @@ impl Run {
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         {
             let mut title = String::new();
-            meshsniff::report::push_shown(&mut title, &names.join(", "));
+            meshsniff::escape::push_shown(&mut title, &names.join(", "));
             watch::lock(shared).title = title;
         }
         let stop = self.stop.clone();

@@ -186,7 +186,7 @@ fn listen(stderr: ChildStderr) -> Option<String> {
                 if kind == Some("warning") {
                     shown.push_str("warning: ");
                 }
-                meshsniff::report::push_shown(&mut shown, &message);
+                meshsniff::escape::push_shown(&mut shown, &message);
                 super::watch::tell(&shown);
             }
         }

@@ -154,7 +154,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// Prints one line, whatever is in it.
 fn say(kind: &str, sentence: &str) {
     let mut line = String::from(kind);
-    meshsniff::report::push_shown(&mut line, sentence);
+    meshsniff::escape::push_shown(&mut line, sentence);
     let _ = writeln!(io::stderr(), "{line}");
     if let Some(path) = std::env::var_os(REASON_FILE).filter(|path| !path.is_empty()) {
         let file = OpenOptions::new().append(true).create(true).open(&path);
@@ -170,7 +170,7 @@ fn say(kind: &str, sentence: &str) {
 
 fn schema(args: &args::SchemaArgs) -> anyhow::Result<Vec<String>> {
     let schema = if args.compare {
-        meshsniff::report::compare::json::SCHEMA
+        meshsniff::report::comparison::json::SCHEMA
     } else {
         meshsniff::report::json::SCHEMA
     };

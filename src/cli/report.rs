@@ -10,7 +10,7 @@ use super::watch::{self, Endable, Watch};
 use anyhow::Context as _;
 use meshsniff::analyzer::{Analyzer, Options};
 use meshsniff::capture::{CaptureReader, Input, ReadError, SourceInfo};
-use meshsniff::report::{Capture, Report, Source};
+use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,7 +165,6 @@ struct Driver {
 
 impl Driver {
     fn drive<R: Report>(mut self, report: &mut R) -> anyhow::Result<Vec<String>> {
-        report.sources(&sources(self.reader.sources()));
         let read = self.read(report);
         self.progress.clear();
         read.context("the report could not be written")?;
@@ -175,12 +174,15 @@ impl Driver {
     }
 
     fn read<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
+        report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         let mut frames = 0_u64;
         while let Some(next) = self.reader.next() {
             match next {
                 Ok(frame) => {
-                    report.begin(frame.id, frame.time);
-                    self.analyzer.frame(&frame, report);
+                    report.tell(ReportEvent::Begin(frame.id, frame.time))?;
+                    let mut sink = ReportSink::new(report);
+                    self.analyzer.frame(&frame, &mut sink);
+                    sink.done()?;
                 }
                 Err(error) => {
                     let unfinished =
@@ -197,14 +199,14 @@ impl Driver {
             }
             if frames == 0 {
                 // A pcapng file names its interfaces before its first packet.
-                report.sources(&sources(self.reader.sources()));
+                report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
             }
             frames += 1;
             if frames.is_multiple_of(DROPS_EVERY) {
                 self.analyzer.set_dropped(self.reader.dropped());
             }
-            self.pass_comments(report);
-            report.after_frame()?;
+            self.pass_comments(report)?;
+            report.tell(ReportEvent::AfterFrame)?;
             if self.progress.is_due() {
                 self.progress.show(&self.reader);
             }
@@ -212,30 +214,33 @@ impl Driver {
         Ok(())
     }
 
-    fn pass_comments<R: Report>(&mut self, report: &mut R) {
+    fn pass_comments<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
         let comments = self.reader.comments();
         if comments.len() > self.comments {
             for comment in &comments[self.comments..] {
-                report.comment(comment.frame, &comment.text);
+                report.tell(ReportEvent::Comment(comment.frame, &comment.text))?;
             }
             self.comments = comments.len();
         }
+        Ok(())
     }
 
     fn finish<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
         self.analyzer.set_dropped(self.reader.dropped());
-        self.analyzer.finish(report);
+        let mut sink = ReportSink::new(report);
+        self.analyzer.finish(&mut sink);
+        sink.done()?;
         // The terminal is needed for the report.
         self.watch = None;
-        report.sources(&sources(self.reader.sources()));
+        report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         let unsupported = self.reader.unsupported_frames();
-        report.finish(&Capture {
+        report.tell(ReportEvent::Finish(&Capture {
             totals: self.analyzer.totals().clone(),
             dropped: self.reader.dropped(),
             unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
             comments_left_out: self.reader.comments_left_out(),
             errors: self.errors.clone(),
-        })
+        }))
     }
 }
 
@@ -252,8 +257,8 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
 mod tests {
     use super::super::formats::{Format, Look, Output};
     use super::*;
-    use meshsniff::report::assertion::Rules;
-    use meshsniff::report::select::Filter;
+    use meshsniff::assertion::Rules;
+    use meshsniff::condition::Filter;
     use std::sync::atomic::AtomicUsize;
 
     /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.

@@ -4,14 +4,8 @@ use crate::watch::Watched;
 use crate::watch::lines::Lines;
 use crate::watch::screen::{Key, View};
 use anyhow::Context as _;
-use meshsniff::analyzer::Sink;
-use meshsniff::exchange::{Connection, Exchange};
-use meshsniff::packet::FrameId;
-use meshsniff::report::assertion::Outcome;
-use meshsniff::report::folded::Folded;
-use meshsniff::report::select::Filter;
-use meshsniff::report::{Capture, Report, Source};
-use meshsniff::time::Timestamp;
+use meshsniff::condition::Filter;
+use meshsniff::event::{Report, ReportEvent};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
@@ -245,42 +239,26 @@ impl WatchedReport {
     }
 }
 
-impl Sink for WatchedReport {
-    fn exchange(&mut self, exchange: &Exchange) {
-        if self.filter.exchange(exchange) {
-            lock(&self.shared).exchange(exchange);
-        }
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        if connection.verdict.is_some() && self.filter.connection(connection) {
-            lock(&self.shared).connection(connection);
-        }
-    }
-}
-
 impl Report for WatchedReport {
-    fn begin(&mut self, _frame: FrameId, _time: Timestamp) {
-        self.frames += 1;
-        if self.frames.is_multiple_of(EVERY) {
-            lock(&self.shared).frames += EVERY;
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        match event {
+            ReportEvent::Begin(..) => {
+                self.frames += 1;
+                if self.frames.is_multiple_of(EVERY) {
+                    lock(&self.shared).frames += EVERY;
+                }
+            }
+            ReportEvent::Exchange(exchange) if self.filter.exchange(exchange) => {
+                lock(&self.shared).exchange(exchange);
+            }
+            ReportEvent::Connection(connection)
+                if connection.verdict.is_some() && self.filter.connection(connection) =>
+            {
+                lock(&self.shared).connection(connection);
+            }
+            // What is aggregated was told as it came.
+            _ => {}
         }
-    }
-
-    fn comment(&mut self, _frame: FrameId, _text: &str) {}
-
-    fn sources(&mut self, _sources: &[Source]) {}
-
-    /// What is folded was told as it came.
-    fn folded(&mut self, _folded: &Folded) {}
-
-    fn assertions(&mut self, _outcomes: &[Outcome]) {}
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self, _capture: &Capture) -> io::Result<()> {
         Ok(())
     }
 }

@@ -81,7 +81,7 @@ impl Talk {
             return;
         }
         let mut shown = String::new();
-        meshsniff::report::push_shown(&mut shown, line);
+        meshsniff::escape::push_shown(&mut shown, line);
         self.0.live.set_message(shown);
     }
 
@@ -92,7 +92,7 @@ impl Talk {
 
     fn print(&self, prefix: &str, sentence: &str) {
         let mut line = String::from(prefix);
-        meshsniff::report::push_shown(&mut line, sentence);
+        meshsniff::escape::push_shown(&mut line, sentence);
         if let Some(Listener(tell)) = &*self.elsewhere() {
             return tell(&line);
         }

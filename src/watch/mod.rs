@@ -7,10 +7,11 @@ pub mod lines;
 pub mod screen;
 
 use hashbrown::HashMap;
+use meshsniff::escape::push_shown;
 use meshsniff::exchange::{Connection, Exchange, Verdict};
 use meshsniff::packet::Endpoint;
-use meshsniff::report::routes::{Counted, Micros, Route, Routes};
-use meshsniff::report::{push_shown, wireshark};
+use meshsniff::report::wireshark;
+use meshsniff::statistics::routes::{Counted, Micros, Route, Routes};
 use meshsniff::time::{Span, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;

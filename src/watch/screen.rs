@@ -5,7 +5,7 @@
 
 use super::{Problem, Row, Sorting, Watched, route_name};
 use meshsniff::exchange::Verdict;
-use meshsniff::report::routes::Micros;
+use meshsniff::statistics::routes::Micros;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -234,7 +234,8 @@ struct Schema {
 }
 
 fn schema() -> Schema {
-    let text = fs::read_to_string(root().join("crates/meshsniff/src/report/report.schema.json"));
+    let text =
+        fs::read_to_string(root().join("crates/meshsniff/src/report/json/report.schema.json"));
     let schema: serde_json::Value =
         serde_json::from_str(&text.expect("the schema")).expect("a schema in JSON");
     let only = |part: &str| {

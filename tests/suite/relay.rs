@@ -4,12 +4,12 @@
 
 use crate::corpus;
 use meshsniff::capture::{CaptureReader, Input};
-use meshsniff::report::folded::{FoldedReport, Folding};
+use meshsniff::condition::Filter;
+use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
+use meshsniff::relay::aggregate::{Aggregating, Aggregation};
+use meshsniff::relay::{End, Gathered, Received, Receiver, RelayWriter};
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::relay::{End, Gathered, Received, Receiver, RelayWriter};
-use meshsniff::report::select::Filter;
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::report::{Capture, Report, Source};
 use meshsniff::{Analyzer, Options};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,16 @@ impl<R: Report> AnyReport for R {
     }
 }
 
+fn tell<R: Report>(report: &mut R, event: ReportEvent<'_>) {
+    report.tell(event).expect("memory can be written to");
+}
+
+fn analyze<R: Report>(report: &mut R, settle: impl FnOnce(&mut ReportSink<'_, R>)) {
+    let mut sink = ReportSink::new(report);
+    settle(&mut sink);
+    sink.done().expect("memory can be written to");
+}
+
 /// As the plugin brings captures to a report.
 fn drive<R: Report>(captures: &[PathBuf], report: &mut R) {
     let inputs = captures.iter().cloned().map(Input::Path);
@@ -93,13 +103,13 @@ fn drive<R: Report>(captures: &[PathBuf], report: &mut R) {
         reader.sources().iter().map(of).collect()
     };
     let mut analyzer = Analyzer::new(Options::default());
-    report.sources(&sources(&reader));
+    tell(report, ReportEvent::Sources(&sources(&reader)));
     let (mut frames, mut comments, mut errors) = (0_u64, 0, Vec::new());
     while let Some(next) = reader.next() {
         match next {
             Ok(frame) => {
-                report.begin(frame.id, frame.time);
-                analyzer.frame(&frame, report);
+                tell(report, ReportEvent::Begin(frame.id, frame.time));
+                analyze(report, |sink| analyzer.frame(&frame, sink));
             }
             Err(error) => {
                 errors.push(error.to_string());
@@ -107,36 +117,38 @@ fn drive<R: Report>(captures: &[PathBuf], report: &mut R) {
             }
         }
         if frames == 0 {
-            report.sources(&sources(&reader));
+            tell(report, ReportEvent::Sources(&sources(&reader)));
         }
         frames += 1;
         if frames.is_multiple_of(64) {
             analyzer.set_dropped(reader.dropped());
         }
         for comment in &reader.comments()[comments..] {
-            report.comment(comment.frame, &comment.text);
+            tell(report, ReportEvent::Comment(comment.frame, &comment.text));
         }
         comments = reader.comments().len();
-        report.after_frame().expect("memory can be written to");
+        tell(report, ReportEvent::AfterFrame);
     }
     analyzer.set_dropped(reader.dropped());
-    analyzer.finish(report);
-    report.sources(&sources(&reader));
+    analyze(report, |sink| analyzer.finish(sink));
+    tell(report, ReportEvent::Sources(&sources(&reader)));
     let unsupported = reader.unsupported_frames();
-    let finished = report.finish(&Capture {
-        totals: analyzer.totals().clone(),
-        dropped: reader.dropped(),
-        unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
-        comments_left_out: reader.comments_left_out(),
-        errors,
-    });
-    finished.expect("memory can be written to");
+    tell(
+        report,
+        ReportEvent::Finish(&Capture {
+            totals: analyzer.totals().clone(),
+            dropped: reader.dropped(),
+            unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
+            comments_left_out: reader.comments_left_out(),
+            errors,
+        }),
+    );
 }
 
 /// What a target sends that sees this capture.
-fn relayed(capture: &Path, folding: Folding) -> Vec<u8> {
+fn relayed(capture: &Path, folding: Aggregation) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut report = FoldedReport::new(RelayWriter::new(&mut out), folding, || true);
+    let mut report = Aggregating::new(RelayWriter::new(&mut out), folding, || true);
     drive(&[capture.to_owned()], &mut report);
     let end = End {
         reason: "stop".to_owned(),
@@ -147,10 +159,10 @@ fn relayed(capture: &Path, folding: Folding) -> Vec<u8> {
     out
 }
 
-fn all() -> Folding {
-    Folding {
+fn all() -> Aggregation {
+    Aggregation {
         all: true,
-        ..Folding::default()
+        ..Aggregation::default()
     }
 }
 
@@ -263,10 +275,10 @@ fn folding_changes_no_figure() {
             "verdict=not-ok",
             "client=127.0.0.6",
         ] {
-            let folding = Folding {
+            let folding = Aggregation {
                 slowest: 5,
                 filter: filter(terms),
-                ..Folding::default()
+                ..Aggregation::default()
             };
             let relay = relayed(&capture, folding);
             let (relays, names) = ([relay], [name.clone()]);
@@ -324,10 +336,10 @@ fn two_relays_are_two_captures() {
         let names = [one.to_owned(), other.to_owned()];
         let direct = document(|report| report.drive(&captures), "");
         for all in [true, false] {
-            let folding = || Folding {
+            let folding = || Aggregation {
                 all,
                 slowest: 5,
-                ..Folding::default()
+                ..Aggregation::default()
             };
             let relays = [
                 relayed(&captures[0], folding()),
@@ -360,10 +372,10 @@ fn the_fuzzers_seeds_are_of_today() {
         ("keepalive-race.pcap", false),
         ("early-hints.pcap", true),
     ] {
-        let folding = Folding {
+        let folding = Aggregation {
             all,
             slowest: 1,
-            ..Folding::default()
+            ..Aggregation::default()
         };
         let path = root().join("testdata-pcaps").join(capture);
         let relay = relayed(&path, folding);

@@ -6,7 +6,7 @@
 use crate::corpus;
 use crate::talk::{Seen, analyse};
 use meshsniff::exchange::{Connection, Doubt, Exchange, Protocol};
-use meshsniff::report::summary::{Summary, Timer};
+use meshsniff::statistics::{Summary, Timer};
 use meshsniff::time::Span;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};

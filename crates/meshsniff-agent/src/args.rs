@@ -2,8 +2,8 @@
 
 use super::live::WHOLE;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use meshsniff::report::assertion::Assertion;
-use meshsniff::report::select::Filter;
+use meshsniff::assertion::Assertion;
+use meshsniff::condition::Filter;
 use meshsniff::time::parse_duration;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,13 +13,13 @@ use super::setup::{self, Running};
 use super::talk::{Losses, Talk};
 use anyhow::Context as _;
 use meshsniff::analyzer::{Analyzer, Options};
+use meshsniff::condition::Filter;
+use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
 use meshsniff::packet::{Frame, FrameId, LinkType};
-use meshsniff::report::folded::{FoldedReport, Folding, Redacted};
+use meshsniff::relay::aggregate::{Aggregating, Aggregation, Redacted};
+use meshsniff::relay::{End, Progress, RelayWriter};
 use meshsniff::report::json::{JsonReport, Style};
-use meshsniff::report::relay::{End, Progress, RelayWriter};
-use meshsniff::report::routes::Routes;
-use meshsniff::report::select::Filter;
-use meshsniff::report::{Capture, Report, Source};
+use meshsniff::statistics::routes::Routes;
 use meshsniff::stream::blocks::Statistics;
 use meshsniff::time::Timestamp;
 use std::cell::Cell;
@@ -91,14 +91,19 @@ impl Write for Lines<'_> {
 /// A report that leaves the machine while it is made.
 trait Leaving: Report {
     /// How it stands, and what was folded since it was told last.
-    fn progress(&mut self, progress: &Progress, recent: &Routes);
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn progress(&mut self, progress: &Progress, recent: &Routes) -> io::Result<()>;
     /// Why it ended.
     fn end(&mut self, end: &End) -> io::Result<()>;
 }
 
 /// Whoever reads public lines sees how it stands by them, and the end is said on stderr.
 impl<W: Write> Leaving for JsonReport<W> {
-    fn progress(&mut self, _progress: &Progress, _recent: &Routes) {}
+    fn progress(&mut self, _progress: &Progress, _recent: &Routes) -> io::Result<()> {
+        Ok(())
+    }
 
     fn end(&mut self, _end: &End) -> io::Result<()> {
         Ok(())
@@ -106,9 +111,9 @@ impl<W: Write> Leaving for JsonReport<W> {
 }
 
 impl<W: Write> Leaving for RelayWriter<W> {
-    fn progress(&mut self, progress: &Progress, recent: &Routes) {
-        self.recent(recent);
-        Self::progress(self, progress);
+    fn progress(&mut self, progress: &Progress, recent: &Routes) -> io::Result<()> {
+        self.recent(recent)?;
+        Self::progress(self, progress)
     }
 
     fn end(&mut self, end: &End) -> io::Result<()> {
@@ -143,7 +148,7 @@ fn analyse_to<R: Leaving>(
 ) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
     let filters = args.filter_http.iter().cloned();
-    let folding = Folding {
+    let folding = Aggregation {
         all: args.all,
         slowest: usize::from(args.slowest),
         probes: args.probes,
@@ -159,12 +164,12 @@ fn analyse_to<R: Leaving>(
     };
     // The last ones are few, and so none of them is given up.
     let ends = Cell::new(false);
-    let mut report = FoldedReport::new(told, folding, || ends.get() || queue.has_room());
-    report.sources(&[Source {
+    let mut report = Aggregating::new(told, folding, || ends.get() || queue.has_room());
+    report.tell(ReportEvent::Sources(&[Source {
         kind: "live".to_owned(),
         name: running.description.clone(),
         interfaces: taps.iter().map(|tap| tap.name.clone()).collect(),
-    }]);
+    }]))?;
     let mut analysis = Analysis {
         analyzer: Analyzer::new(Options {
             ports: args.port.clone(),
@@ -226,7 +231,7 @@ impl Due {
 
 struct Analysis<'a, R> {
     analyzer: Analyzer,
-    report: FoldedReport<'a, R>,
+    report: Aggregating<'a, R>,
     links: Vec<Option<LinkType>>,
     frames: u64,
     unsupported: u64,
@@ -248,7 +253,9 @@ impl<R: Leaving> Analysis<'_, R> {
     }
 
     fn finish(mut self) -> io::Result<Statistics> {
-        self.analyzer.finish(&mut self.report);
+        let mut sink = ReportSink::new(&mut self.report);
+        self.analyzer.finish(&mut sink);
+        sink.done()?;
         self.statistics.delivered = self.frames;
         let lost = self.report.not_told();
         self.statistics.queue_dropped = lost;
@@ -265,13 +272,13 @@ impl<R: Leaving> Analysis<'_, R> {
                 "{lost} lines were lost because the report was not read fast enough: the sums count what they told"
             ));
         }
-        self.report.finish(&Capture {
+        self.report.tell(ReportEvent::Finish(&Capture {
             totals: self.analyzer.totals().clone(),
             dropped: Some(self.statistics.kernel_dropped),
             unsupported_frames: self.unsupported,
             comments_left_out: 0,
             errors,
-        })?;
+        }))?;
         if let Some(reason) = self.ending.reason() {
             self.report.told().end(&End {
                 reason: reason.name().to_owned(),
@@ -279,6 +286,11 @@ impl<R: Leaving> Analysis<'_, R> {
             })?;
         }
         Ok(self.statistics)
+    }
+
+    fn tell(&mut self, event: ReportEvent<'_>) {
+        // A queue takes all there is; what it gives up is counted there.
+        let _ = self.report.tell(event);
     }
 
     fn tell_progress(&mut self) {
@@ -294,7 +306,8 @@ impl<R: Leaving> Analysis<'_, R> {
             not_told: self.report.not_told(),
         };
         let recent = self.report.take_recent();
-        self.report.told().progress(&progress, &recent);
+        // As in `tell`.
+        let _ = self.report.told().progress(&progress, &recent);
     }
 }
 
@@ -314,10 +327,10 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
             wire_len: packet.wire_len,
             data: packet.data,
         };
-        self.report.begin(frame.id, frame.time);
-        self.analyzer.frame(&frame, &mut self.report);
-        // A queue takes all there is; what it gives up is counted there.
-        let _ = self.report.after_frame();
+        self.tell(ReportEvent::Begin(frame.id, frame.time));
+        self.analyzer
+            .frame(&frame, &mut ReportSink::new(&mut self.report));
+        self.tell(ReportEvent::AfterFrame);
         if self.frames.is_multiple_of(LOOK_EVERY) {
             // A target may leave no time to be idle.
             self.tell_progress();
@@ -329,9 +342,9 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
         self.count_drops(taps);
         // On a target that is quiet no packet's time moves on: this machine's clock stands in for it.
         let now = Timestamp::from_nanos(clock::wall().as_nanos() - RING_DELAY);
-        self.analyzer.quiet_until(now, &mut self.report);
-        // A queue takes all there is; what it gives up is counted there.
-        let _ = self.report.after_frame();
+        self.analyzer
+            .quiet_until(now, &mut ReportSink::new(&mut self.report));
+        self.tell(ReportEvent::AfterFrame);
         self.tell_progress();
     }
 }

@@ -35,7 +35,7 @@ impl Talk {
                 line.push_str(kind);
                 line.push_str(": ");
             }
-            meshsniff::report::push_shown(&mut line, sentence);
+            meshsniff::escape::push_shown(&mut line, sentence);
         }
         line.push('\n');
         // Nothing is left to do if nobody can be told.

@@ -6,20 +6,33 @@
 //! ```
 //!
 //! One direction, no going back. [`capture`] reads files and streams; [`packet`] peels off link layer, IP
-//! and TCP; [`tcp`] puts each direction's bytes in order and knows what is missing; [`http`] reads
-//! messages; [`exchange`] pairs them, times them and judges them; [`report`] writes that down. [`Analyzer`]
-//! runs the middle of it, from frame to exchange: it is pure, opens nothing and knows no clock but the
-//! capture's. [`conversation`] shows one connection as text.
+//! and TCP; [`tcp`] puts each direction's bytes in order and knows what is missing; [`protocol`]
+//! reads messages; [`exchange`] pairs them, times them and judges them. [`Analyzer`] runs the middle of it, from
+//! frame to exchange: it is pure, opens nothing and knows no clock but the capture's. [`conversation`] shows
+//! one connection as text.
+//!
+//! What is settled goes on as events ([`event`]): [`statistics`] counts it, [`assertion`] and [`compare`]
+//! decide what is a failure, [`relay`] carries it from a target to the program that reports it, and
+//! [`report`] holds the formats and their words. [`condition`] is what a user asks of exchanges, and
+//! [`escape`] makes hostile text harmless.
 
 pub mod analyzer;
+pub mod assertion;
 pub mod capture;
+pub mod compare;
 pub mod compression;
+pub mod condition;
 pub mod conversation;
+pub mod escape;
+pub mod event;
 pub mod exchange;
 pub mod mesh;
+mod number;
 pub mod packet;
 pub mod protocol;
+pub mod relay;
 pub mod report;
+pub mod statistics;
 pub mod stream;
 pub mod tcp;
 #[cfg(any(test, feature = "testing"))]

@@ -62,7 +62,7 @@ fn a_bad_filter_says_what_is_allowed() {
 #[test]
 fn the_schema_is_printed() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("crates/meshsniff/src/report/report.schema.json");
+        .join("crates/meshsniff/src/report/json/report.schema.json");
     let schema = fs::read_to_string(file).expect("the schema");
     assert_eq!(good(run(&["schema"])), schema);
 }

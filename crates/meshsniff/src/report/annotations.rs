@@ -4,16 +4,15 @@
 //! with the gap that ended there. Every comment names the verdict, so that
 //! `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
 
-use super::assertion::Outcome;
-use super::facts::Facts;
-use super::folded::Folded;
-use super::select::Filter;
-use super::{Capture, Report, Source, explain, number, text};
-use crate::analyzer::Sink;
+use super::facts::{Facts, Place};
+use super::{explain, text};
 use crate::capture::OWN_COMMENT;
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange};
+use crate::condition::Filter;
+use crate::event::{Report, ReportEvent};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Verdict};
+use crate::number;
 use crate::packet::FrameId;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 use hashbrown::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,6 +125,25 @@ impl Annotations {
             }
         }
     }
+
+    fn annotate_connection(&self, connection: &Connection, verdict: Verdict) {
+        let mut comment = String::from(OWN_COMMENT);
+        comment.push_str("connection ");
+        number::unsigned(&mut comment, connection.id);
+        comment.push_str(": ");
+        comment.push_str(verdict.name());
+        push_doubt(&mut comment, connection.doubt);
+        comment.push_str(": ");
+        let begin = comment.len();
+        explain::connection(&mut comment, connection);
+        push_flags(&mut comment, &connection.envoy);
+        self.add(connection.first.frame, comment.clone());
+        if let Some(close) = connection.close {
+            comment.truncate(begin);
+            comment.push_str(if close.reset { "RST" } else { "FIN" });
+            self.add(close.mark.frame, comment);
+        }
+    }
 }
 
 fn push_doubt(out: &mut String, doubt: Option<Doubt>) {
@@ -152,64 +170,22 @@ fn push_flags(out: &mut String, flags: &EnvoyFlags) {
     }
 }
 
-impl Sink for Annotations {
-    fn exchange(&mut self, exchange: &Exchange) {
-        let counts = self.facts.exchange(exchange);
-        if self.all || counts && exchange.good() != Some(true) {
-            self.annotate(exchange);
-        }
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        let Some(verdict) = connection
-            .verdict
-            .filter(|_| self.facts.connection(connection))
-        else {
-            return;
-        };
-        let mut comment = String::from(OWN_COMMENT);
-        comment.push_str("connection ");
-        number::unsigned(&mut comment, connection.id);
-        comment.push_str(": ");
-        comment.push_str(verdict.name());
-        push_doubt(&mut comment, connection.doubt);
-        comment.push_str(": ");
-        let begin = comment.len();
-        explain::connection(&mut comment, connection);
-        push_flags(&mut comment, &connection.envoy);
-        self.add(connection.first.frame, comment.clone());
-        if let Some(close) = connection.close {
-            comment.truncate(begin);
-            comment.push_str(if close.reset { "RST" } else { "FIN" });
-            self.add(close.mark.frame, comment);
-        }
-    }
-}
-
 impl Report for Annotations {
-    fn begin(&mut self, _frame: FrameId, time: Timestamp) {
-        self.facts.begin(time);
-    }
-
-    fn comment(&mut self, _frame: FrameId, _text: &str) {}
-
-    fn sources(&mut self, sources: &[Source]) {
-        self.facts.sources(sources);
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        self.facts.folded(folded);
-    }
-
-    fn assertions(&mut self, outcomes: &[Outcome]) {
-        self.facts.assertions(outcomes);
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self, _capture: &Capture) -> io::Result<()> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        let listed = self.facts.tell(event) == Place::Listed;
+        match event {
+            ReportEvent::Exchange(exchange) => {
+                if self.all || listed && exchange.good() != Some(true) {
+                    self.annotate(exchange);
+                }
+            }
+            ReportEvent::Connection(connection) if listed => {
+                if let Some(verdict) = connection.verdict {
+                    self.annotate_connection(connection, verdict);
+                }
+            }
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -222,10 +198,18 @@ mod tests {
     #[test]
     fn frames_say_what_they_did() {
         let (mut annotations, comments) = Annotations::new(Filter::default(), false, false);
-        annotations.exchange(&fixtures::ok());
-        annotations.exchange(&fixtures::gave_up());
-        annotations.connection(&fixtures::refused());
-        annotations.connection(&fixtures::connection());
+        annotations
+            .tell(ReportEvent::Exchange(&fixtures::ok()))
+            .unwrap();
+        annotations
+            .tell(ReportEvent::Exchange(&fixtures::gave_up()))
+            .unwrap();
+        annotations
+            .tell(ReportEvent::Connection(&fixtures::refused()))
+            .unwrap();
+        annotations
+            .tell(ReportEvent::Connection(&fixtures::connection()))
+            .unwrap();
         let comments = comments.lock().unwrap();
         let request = &comments.of(4185)[0];
         assert!(
@@ -266,7 +250,9 @@ mod tests {
     #[test]
     fn all_of_them_if_asked() {
         let (mut annotations, comments) = Annotations::new(Filter::default(), false, true);
-        annotations.exchange(&fixtures::ok());
+        annotations
+            .tell(ReportEvent::Exchange(&fixtures::ok()))
+            .unwrap();
         assert!(comments.lock().unwrap().frames() > 1);
     }
 }

@@ -3,13 +3,13 @@
 //! It says who did what and when, with the figures, and what that makes likely. It reads an exchange or
 //! a connection and judges nothing anew; frame numbers and flags in full stand elsewhere in a report.
 
-use super::{number, wire};
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
+use crate::{escape, number};
 
 /// Characters of a request target that a sentence shows.
 const MOST_PATH: usize = 80;
@@ -102,10 +102,10 @@ fn request(out: &mut String, exchange: &Exchange) {
         out.push_str("the request");
         return;
     };
-    wire::shown(out, method, MOST_METHOD);
+    escape::shown(out, method, MOST_METHOD);
     if let Some(path) = exchange.path.as_deref() {
         out.push(' ');
-        wire::shown(out, path, MOST_PATH);
+        escape::shown(out, path, MOST_PATH);
     }
 }
 

@@ -1,17 +1,28 @@
 //! What reports of many formats keep of what they are told.
 
-use super::assertion::Outcome;
-use super::folded::Folded;
-use super::routes::Routes;
-use super::select::Filter;
-use super::summary::Summary;
-use super::{Comments, Source, wire};
-use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
+use super::comments::Comments;
+use super::wireshark::Numbering;
+use crate::condition::Filter;
+use crate::escape;
+use crate::event::{Outcome, ReportEvent, Source};
+use crate::exchange::Exchange;
+use crate::statistics::Summary;
+use crate::statistics::routes::Routes;
 use crate::time::Timestamp;
 
 /// Characters of a source's name beside a frame.
 const LONGEST_NAME: usize = 40;
+
+/// Where an exchange or a connection belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is not selected, or the event was another one.
+    Nowhere,
+    /// It is a probe that nobody asked for: it is counted, and that is all.
+    Counted,
+    /// It is counted and may be listed.
+    Listed,
+}
 
 /// Figures, names and the like: all but exchanges and connections themselves.
 #[derive(Debug)]
@@ -44,51 +55,56 @@ impl Facts {
         }
     }
 
-    /// Takes an exchange in; whether it belongs into lists.
-    pub(super) fn exchange(&mut self, exchange: &Exchange) -> bool {
+    /// Takes an event in.
+    pub(super) fn tell(&mut self, event: ReportEvent<'_>) -> Place {
+        match event {
+            ReportEvent::Exchange(exchange) => return self.exchange(exchange),
+            ReportEvent::Connection(connection) if self.filter.connection(connection) => {
+                self.summary.connection(connection);
+                return Place::Listed;
+            }
+            ReportEvent::Begin(_, time) => {
+                self.origin.get_or_insert(time);
+            }
+            ReportEvent::Comment(frame, text) => self.comments.add(frame, text),
+            ReportEvent::Sources(sources) => self.sources(sources),
+            ReportEvent::Aggregate(aggregate) => {
+                self.summary.merge(&aggregate.summary);
+                self.routes.merge(&aggregate.routes);
+            }
+            ReportEvent::Assertions(outcomes) => self.outcomes = outcomes.to_vec(),
+            ReportEvent::Connection(_) | ReportEvent::AfterFrame | ReportEvent::Finish(_) => {}
+        }
+        Place::Nowhere
+    }
+
+    /// How Wireshark is told which connection is meant. Before the sources are known: by its ends.
+    pub(super) fn numbering(&self) -> Numbering {
+        Numbering::of(&self.sources)
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) -> Place {
         if !self.filter.exchange(exchange) {
             self.summary.left_out();
-            return false;
+            return Place::Nowhere;
         }
         self.summary.exchange(exchange);
-        self.summary.counts(exchange)
-    }
-
-    /// Takes a connection in; whether it belongs into lists.
-    pub(super) fn connection(&mut self, connection: &Connection) -> bool {
-        let selected = self.filter.connection(connection);
-        if selected {
-            self.summary.connection(connection);
+        if self.summary.counts(exchange) {
+            Place::Listed
+        } else {
+            Place::Counted
         }
-        selected
     }
 
-    pub(super) fn begin(&mut self, time: Timestamp) {
-        self.origin.get_or_insert(time);
-    }
-
-    pub(super) fn comment(&mut self, frame: FrameId, text: &str) {
-        self.comments.add(frame, text);
-    }
-
-    pub(super) fn sources(&mut self, sources: &[Source]) {
+    fn sources(&mut self, sources: &[Source]) {
         self.sources = sources.to_vec();
         self.names.clear();
         if sources.len() > 1 {
             self.names.extend(sources.iter().map(|source| {
                 let mut name = String::new();
-                wire::shown(&mut name, &source.name, LONGEST_NAME);
+                escape::shown(&mut name, &source.name, LONGEST_NAME);
                 name
             }));
         }
-    }
-
-    pub(super) fn folded(&mut self, folded: &Folded) {
-        self.summary.merge(&folded.summary);
-        self.routes.merge(&folded.routes);
-    }
-
-    pub(super) fn assertions(&mut self, outcomes: &[Outcome]) {
-        self.outcomes = outcomes.to_vec();
     }
 }

@@ -4,15 +4,11 @@
 //! with `failure` or `error`. What came over the wire is text in it, never markup; characters that XML 1.0 does not allow
 //! stand as escape sequences.
 
-use super::assertion::{Outcome, Verdict};
 use super::facts::Facts;
-use super::folded::Folded;
-use super::select::Filter;
-use super::{Capture, Report, Source, text, wire};
-use crate::analyzer::Sink;
-use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
-use crate::time::Timestamp;
+use super::text;
+use crate::condition::Filter;
+use crate::escape;
+use crate::event::{Capture, Conclusion, Outcome, Report, ReportEvent};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -79,7 +75,7 @@ impl<W: Write> JunitReport<W> {
             status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(shown(&outcome.observed));
             status.set_type(outcome.name());
-            if outcome.verdict == Verdict::Failed {
+            if outcome.verdict == Conclusion::Failed {
                 let mut timelines = String::new();
                 for exchange in &outcome.exchanges {
                     text::plain_timeline(&mut timelines, &self.facts, exchange);
@@ -103,50 +99,20 @@ fn case(name: &str, status: TestCaseStatus) -> TestCase {
 
 fn shown(text: &str) -> String {
     let mut out = String::new();
-    wire::shown(&mut out, text, usize::MAX);
+    escape::shown(&mut out, text, usize::MAX);
     out
 }
 
-impl<W: Write> Sink for JunitReport<W> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        self.facts.exchange(exchange);
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        self.facts.connection(connection);
-    }
-}
-
 impl<W: Write> Report for JunitReport<W> {
-    fn begin(&mut self, _frame: FrameId, time: Timestamp) {
-        self.facts.begin(time);
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        self.facts.comment(frame, text);
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        self.facts.sources(sources);
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        self.facts.folded(folded);
-    }
-
-    fn assertions(&mut self, outcomes: &[Outcome]) {
-        self.facts.assertions(outcomes);
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        self.facts.tell(event);
+        if let ReportEvent::Finish(capture) = event {
+            let mut report = quick_junit::Report::new(SUITES);
+            report.add_test_suite(self.suite(capture));
+            let xml = report.to_string().map_err(io::Error::other)?;
+            self.out.write_all(xml.as_bytes())?;
+            self.out.flush()?;
+        }
         Ok(())
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        let mut report = quick_junit::Report::new(SUITES);
-        report.add_test_suite(self.suite(capture));
-        let xml = report.to_string().map_err(io::Error::other)?;
-        self.out.write_all(xml.as_bytes())?;
-        self.out.flush()
     }
 }

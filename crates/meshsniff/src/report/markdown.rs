@@ -3,15 +3,13 @@
 //! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced by more backticks than it
 //! has, so that nothing in it is markup.
 
-use super::facts::Facts;
-use super::folded::Folded;
-use super::select::Filter;
+use super::facts::{Facts, Place};
 use super::spans::{cell, code, counted, longest_run, more};
-use super::{Capture, Report, Source, number, text, wire};
-use crate::analyzer::Sink;
+use super::text;
+use crate::condition::Filter;
+use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange, Side, Verdict};
-use crate::packet::FrameId;
-use crate::time::Timestamp;
+use crate::{escape, number};
 use std::io::{self, Write};
 
 /// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
@@ -200,9 +198,9 @@ impl<W: Write> MarkdownReport<W> {
 /// A timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     out.push_str("<details><summary><code>");
-    wire::html(out, verdict.name());
+    escape::html(out, verdict.name());
     out.push_str("</code> <code>");
-    wire::html(out, title);
+    escape::html(out, title);
     out.push_str("</code></summary>\n\n");
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
@@ -213,53 +211,32 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     out.push_str("\n\n</details>\n\n");
 }
 
-impl<W: Write> Sink for MarkdownReport<W> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        if self.facts.exchange(exchange) && exchange.good() == Some(false) && self.has_room() {
-            self.exchanges.push(exchange.clone());
-        }
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        if self.facts.connection(connection) && connection.verdict.is_some() && self.has_room() {
-            self.connections.push(connection.clone());
-        }
-    }
-}
-
 impl<W: Write> Report for MarkdownReport<W> {
-    fn begin(&mut self, _frame: FrameId, time: Timestamp) {
-        self.facts.begin(time);
-    }
-
-    fn comment(&mut self, frame: FrameId, text: &str) {
-        self.facts.comment(frame, text);
-    }
-
-    fn sources(&mut self, sources: &[Source]) {
-        self.facts.sources(sources);
-    }
-
-    fn folded(&mut self, folded: &Folded) {
-        self.facts.folded(folded);
-    }
-
-    fn assertions(&mut self, outcomes: &[super::assertion::Outcome]) {
-        self.facts.assertions(outcomes);
-    }
-
-    fn after_frame(&mut self) -> io::Result<()> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        let listed = self.facts.tell(event) == Place::Listed;
+        match event {
+            ReportEvent::Exchange(exchange) if listed && exchange.good() == Some(false) => {
+                if self.has_room() {
+                    self.exchanges.push(exchange.clone());
+                }
+            }
+            ReportEvent::Connection(connection) if listed && connection.verdict.is_some() => {
+                if self.has_room() {
+                    self.connections.push(connection.clone());
+                }
+            }
+            ReportEvent::Finish(capture) => {
+                let mut out = String::new();
+                self.head(&mut out, capture);
+                self.outcomes(&mut out);
+                self.rates(&mut out);
+                self.timers(&mut out);
+                self.timelines(&mut out);
+                self.out.write_all(out.as_bytes())?;
+                self.out.flush()?;
+            }
+            _ => {}
+        }
         Ok(())
-    }
-
-    fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        let mut out = String::new();
-        self.head(&mut out, capture);
-        self.outcomes(&mut out);
-        self.rates(&mut out);
-        self.timers(&mut out);
-        self.timelines(&mut out);
-        self.out.write_all(out.as_bytes())?;
-        self.out.flush()
     }
 }

@@ -1,6 +1,6 @@
 //! Pieces of GitHub Flavored Markdown: what came over the wire stands in code spans, so that nothing in it is markup.
 
-use super::{number, wire};
+use crate::{escape, number};
 
 /// The most backticks in a row.
 pub(super) fn longest_run(text: &str) -> usize {
@@ -11,7 +11,7 @@ pub(super) fn longest_run(text: &str) -> usize {
 /// Pushes a code span (GFM 6.3), in which nothing is markup.
 pub(super) fn code(out: &mut String, text: &str, most: usize) {
     let mut shown = String::new();
-    wire::shown(&mut shown, text, most);
+    escape::shown(&mut shown, text, most);
     let fence = "`".repeat(longest_run(&shown) + 1);
     // A blank at each end, which a reader does not see, keeps backticks of the text from the fence.
     out.push_str(&fence);

@@ -1,7 +1,8 @@
 //! Display filters that show in Wireshark what a report speaks of.
 
-use super::{Source, number};
+use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
+use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use std::net::IpAddr;
 

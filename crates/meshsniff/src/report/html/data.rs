@@ -7,11 +7,12 @@ use super::kept::{Kept, LeftOut};
 use super::page;
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Gaps, Side, Verdict};
 use crate::packet::{Endpoint, Mark};
+use crate::report::explain;
 use crate::report::facts::Facts;
 use crate::report::text::{self, Ink, Line};
-use crate::report::wireshark::{self, Numbering};
-use crate::report::{explain, number, wire};
+use crate::report::wireshark;
 use crate::time::{Span, Timestamp};
+use crate::{escape, number};
 
 /// Bytes of all exchanges together: what a browser opens at once.
 const MOST_BYTES: usize = 4 << 20;
@@ -148,7 +149,7 @@ impl Row<'_> {
         out.push_str(",\"said\":");
         text(out, &sentence);
         let mut filter = String::new();
-        wireshark::exchange(&mut filter, exchange, self.numbering());
+        wireshark::exchange(&mut filter, exchange, self.facts.numbering());
         out.push_str(",\"filter\":");
         text(out, &filter);
         out.push_str(",\"lines\":[");
@@ -180,7 +181,7 @@ impl Row<'_> {
         out.push_str(",\"findings\":[],\"said\":");
         text(out, &sentence);
         let mut filter = String::new();
-        wireshark::connection(&mut filter, connection, self.numbering());
+        wireshark::connection(&mut filter, connection, self.facts.numbering());
         out.push_str(",\"filter\":");
         text(out, &filter);
         out.push_str(",\"lines\":[");
@@ -199,10 +200,6 @@ impl Row<'_> {
             out.push_str(",\"ink\":\"bad\"}");
         }
         out.push_str("]}");
-    }
-
-    fn numbering(&self) -> Numbering {
-        Numbering::of(&self.facts.sources)
     }
 
     fn seconds(&self, out: &mut String, time: Timestamp) {
@@ -294,8 +291,8 @@ fn comma(out: &mut String, index: usize) {
 /// Pushes text that a person is to read: what could fool them is spelt out as in the other reports.
 fn text(out: &mut String, text: &str) {
     let mut shown = String::new();
-    wire::shown(&mut shown, text, LONGEST_TEXT);
-    wire::json_in_html(out, &shown);
+    escape::shown(&mut shown, text, LONGEST_TEXT);
+    escape::json_in_html(out, &shown);
 }
 
 fn ends(out: &mut String, client: Endpoint, server: Endpoint) {

@@ -1,7 +1,7 @@
 //! Which exchanges and connections a page shows one by one, in memory that has a ceiling.
 
+use crate::event::Outcome;
 use crate::exchange::{Connection, Exchange, Verdict};
-use crate::report::assertion::Outcome;
 use crate::time::Span;
 use compact_str::CompactString;
 use std::cmp::Reverse;

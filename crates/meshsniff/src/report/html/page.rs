@@ -2,12 +2,13 @@
 
 use super::data::Block;
 use super::routes;
+use crate::event::Capture;
+use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Gaps, Verdict};
-use crate::report::assertion::{Outcome, Verdict as Came};
 use crate::report::facts::Facts;
-use crate::report::routes::Routes;
 use crate::report::text::{self, Ink};
-use crate::report::{Capture, number, wire};
+use crate::statistics::routes::Routes;
+use crate::{escape, number};
 use ring::digest;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -88,7 +89,7 @@ impl Page<'_> {
             "read" => {
                 let mut read = String::new();
                 text::read(&mut read, self.capture);
-                wire::html(out, &read);
+                escape::html(out, &read);
             }
             "summary" => self.summary(out),
             "warnings" => self.warnings(out),
@@ -107,9 +108,9 @@ impl Page<'_> {
     fn title(&self, out: &mut String) {
         match self.facts.sources.as_slice() {
             [] => out.push_str("no source"),
-            [source] => wire::html(out, &source.name),
+            [source] => escape::html(out, &source.name),
             [source, rest @ ..] => {
-                wire::html(out, &source.name);
+                escape::html(out, &source.name);
                 out.push_str(" and ");
                 number::grouped(out, rest.len() as u64);
                 out.push_str(" more");
@@ -124,7 +125,7 @@ impl Page<'_> {
         }
         for (index, source) in sources.iter().take(MOST_SOURCES).enumerate() {
             out.push_str(if index > 0 { "<br>" } else { "" });
-            wire::html(out, &source.name);
+            escape::html(out, &source.name);
         }
         if sources.len() > MOST_SOURCES {
             out.push_str("<br>and ");
@@ -221,7 +222,7 @@ impl Page<'_> {
         out.push('>');
         for (_, note) in notes {
             out.push_str("<li>");
-            wire::html(out, note);
+            escape::html(out, note);
         }
         out.push_str("</ul>");
     }
@@ -253,9 +254,9 @@ impl Page<'_> {
 
     fn outcome(&self, out: &mut String, outcome: &Outcome) {
         let (class, sign) = match outcome.verdict {
-            Came::Passed => ("good", "✓"),
-            Came::Failed => ("bad", "✗"),
-            Came::NoTraffic => ("doubt", "?"),
+            Conclusion::Passed => ("good", "✓"),
+            Conclusion::Failed => ("bad", "✗"),
+            Conclusion::NoTraffic => ("doubt", "?"),
         };
         out.push_str("\n<tr><th scope=row class=\"word ");
         out.push_str(class);
@@ -264,11 +265,11 @@ impl Page<'_> {
         out.push_str("</span> ");
         out.push_str(outcome.name());
         out.push_str("<td><code>");
-        wire::html(out, &outcome.assertion);
+        escape::html(out, &outcome.assertion);
         out.push_str("</code><td>");
-        wire::html(out, &outcome.observed);
+        escape::html(out, &outcome.observed);
         out.push_str("<td>");
-        if outcome.verdict != Came::Failed {
+        if outcome.verdict != Conclusion::Failed {
             return;
         }
         let exchanges = outcome.exchanges.iter().map(|one| ("exchange", one.id));
@@ -350,7 +351,7 @@ impl Page<'_> {
             let mut line = String::new();
             text::timer(&mut line, timer);
             out.push_str("<li>");
-            wire::html(out, &line);
+            escape::html(out, &line);
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");

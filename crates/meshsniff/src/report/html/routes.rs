@@ -1,8 +1,8 @@
 //! How long exchanges took, by route: histograms on a logarithmic axis, as one SVG path each.
 
 use super::page::counted;
-use crate::report::routes::{Counted, Micros, Route, Routes};
-use crate::report::{number, wire};
+use crate::statistics::routes::{Counted, Micros, Route, Routes};
+use crate::{escape, number};
 use std::fmt::Write as _;
 
 /// Routes that are drawn, those with the most exchanges.
@@ -124,9 +124,9 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        wire::html(out, &route.method);
+        escape::html(out, &route.method);
         out.push(' ');
-        wire::html(out, &route.path);
+        escape::html(out, &route.path);
     }
     out.push_str("</code></h3><p class=dim><code>");
     number::endpoint(out, route.server);

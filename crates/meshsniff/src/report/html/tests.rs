@@ -1,7 +1,8 @@
 use super::*;
-use crate::exchange::Verdict;
-use crate::report::assertion::{Outcome, Verdict as Came};
-use crate::report::wire;
+use crate::escape;
+use crate::event::{Aggregate, Capture, Conclusion, Outcome, Source};
+use crate::exchange::{Connection, Exchange, Verdict};
+use crate::packet::FrameId;
 use crate::testing::fixtures;
 use crate::time::Span;
 use serde_json::Value;
@@ -11,22 +12,28 @@ const HOSTILE: &str = "/</script><script>alert(1)</script><!--<img src=x onerror
 fn page_of(exchanges: &[Exchange], connections: &[Connection], outcomes: &[Outcome]) -> String {
     let mut out = Vec::new();
     let mut report = HtmlReport::new(&mut out, Filter::default(), false);
-    report.sources(&[Source {
-        kind: "file".into(),
-        name: "ut.pcap".into(),
-        interfaces: Vec::new(),
-    }]);
-    report.begin(FrameId::new(0, 1), fixtures::ORIGIN);
+    report
+        .tell(ReportEvent::Sources(&[Source {
+            kind: "file".into(),
+            name: "ut.pcap".into(),
+            interfaces: Vec::new(),
+        }]))
+        .unwrap();
+    report
+        .tell(ReportEvent::Begin(FrameId::new(0, 1), fixtures::ORIGIN))
+        .unwrap();
     for exchange in exchanges {
-        report.exchange(exchange);
+        report.tell(ReportEvent::Exchange(exchange)).unwrap();
     }
     for connection in connections {
-        report.connection(connection);
+        report.tell(ReportEvent::Connection(connection)).unwrap();
     }
     if !outcomes.is_empty() {
-        report.assertions(outcomes);
+        report.tell(ReportEvent::Assertions(outcomes)).unwrap();
     }
-    report.finish(&Capture::default()).unwrap();
+    report
+        .tell(ReportEvent::Finish(&Capture::default()))
+        .unwrap();
     drop(report);
     String::from_utf8(out).unwrap()
 }
@@ -122,7 +129,7 @@ fn nothing_of_the_wires_is_markup() {
     };
     let outcome = Outcome {
         assertion: HOSTILE.into(),
-        verdict: Came::Failed,
+        verdict: Conclusion::Failed,
         observed: HOSTILE.into(),
         exchanges: vec![exchange.clone()],
         connections: Vec::new(),
@@ -133,15 +140,22 @@ fn nothing_of_the_wires_is_markup() {
         name: HOSTILE.into(),
         ..Source::default()
     };
-    report.sources(&[source.clone(), source]);
-    report.comment(exchange.events.request_start.frame, HOSTILE);
-    report.exchange(&exchange);
-    report.assertions(&[outcome]);
     report
-        .finish(&Capture {
+        .tell(ReportEvent::Sources(&[source.clone(), source]))
+        .unwrap();
+    report
+        .tell(ReportEvent::Comment(
+            exchange.events.request_start.frame,
+            HOSTILE,
+        ))
+        .unwrap();
+    report.tell(ReportEvent::Exchange(&exchange)).unwrap();
+    report.tell(ReportEvent::Assertions(&[outcome])).unwrap();
+    report
+        .tell(ReportEvent::Finish(&Capture {
             errors: vec![HOSTILE.into()],
             ..Capture::default()
-        })
+        }))
         .unwrap();
     drop(report);
     let page = String::from_utf8(out).unwrap();
@@ -158,7 +172,7 @@ fn nothing_of_the_wires_is_markup() {
     );
     let rows = rows(&page);
     let mut shown = String::new();
-    wire::shown(&mut shown, HOSTILE, usize::MAX);
+    escape::shown(&mut shown, HOSTILE, usize::MAX);
     assert_eq!(rows[0]["host"], shown);
     assert!(shown.ends_with("\\u{2028}\\x1b[2J\\u{202e}"));
     assert!(
@@ -262,9 +276,11 @@ fn long_names_do_not_make_a_long_page() {
     let mut report = HtmlReport::new(&mut out, Filter::default(), false);
     for id in 0..3_000 {
         exchange.id = id;
-        report.exchange(&exchange);
+        report.tell(ReportEvent::Exchange(&exchange)).unwrap();
     }
-    report.finish(&Capture::default()).unwrap();
+    report
+        .tell(ReportEvent::Finish(&Capture::default()))
+        .unwrap();
     drop(report);
     let page = String::from_utf8(out).unwrap();
     assert!(page.len() < 5_000_000, "{}", page.len());
@@ -286,9 +302,9 @@ fn outcomes_are_told_and_linked() {
         &[fixtures::ok()],
         &[],
         &[
-            outcome(Came::Passed, Vec::new()),
-            outcome(Came::Failed, vec![example]),
-            outcome(Came::NoTraffic, Vec::new()),
+            outcome(Conclusion::Passed, Vec::new()),
+            outcome(Conclusion::Failed, vec![example]),
+            outcome(Conclusion::NoTraffic, Vec::new()),
         ],
     );
     for expected in [
@@ -311,7 +327,7 @@ fn outcomes_are_told_and_linked() {
 
 #[test]
 fn folded_exchanges_are_in_the_histograms() {
-    let mut folded = Folded::default();
+    let mut folded = Aggregate::default();
     for _ in 0..1_000 {
         folded.routes.add(&fixtures::ok());
         folded.summary.exchange(&fixtures::ok());
@@ -319,9 +335,13 @@ fn folded_exchanges_are_in_the_histograms() {
     folded.slowest = vec![numbered(&fixtures::ok(), 9)];
     let mut out = Vec::new();
     let mut report = HtmlReport::new(&mut out, Filter::default(), false);
-    report.begin(FrameId::new(0, 1), fixtures::ORIGIN);
-    report.folded(&folded);
-    report.finish(&Capture::default()).unwrap();
+    report
+        .tell(ReportEvent::Begin(FrameId::new(0, 1), fixtures::ORIGIN))
+        .unwrap();
+    report.tell(ReportEvent::Aggregate(&folded)).unwrap();
+    report
+        .tell(ReportEvent::Finish(&Capture::default()))
+        .unwrap();
     drop(report);
     let page = String::from_utf8(out).unwrap();
     assert!(

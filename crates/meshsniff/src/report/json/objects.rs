@@ -3,27 +3,25 @@
 //! Every function pushes the inside of one object, so that a `type` can be put before it. Field names and
 //! their order are those of the documentation.
 
+use crate::event::Outcome;
+use crate::event::{Capture, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Gaps, Verdict};
 use crate::packet::FrameId;
-use crate::report::assertion::Outcome;
-use crate::report::routes::{Counted, Route};
-use crate::report::summary::{GapStats, Summary};
+use crate::report::explain;
+use crate::report::facts::Facts;
 use crate::report::timeline::{self, Event, EventKind};
-use crate::report::wireshark::{self, Numbering};
-use crate::report::{Capture, Comments, Source, explain, number, wire};
-use crate::time::{Span, Timestamp};
+use crate::report::wireshark;
+use crate::statistics::routes::{Counted, Route};
+use crate::statistics::{GapStats, Summary};
+use crate::time::Span;
+use crate::{escape, number};
 
 /// Writes objects; keeps what they need beyond themselves.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     clock: number::Clock,
-    /// The time of the first frame.
-    origin: Option<Timestamp>,
     /// The frame being analysed, whose comment may not be known yet.
     current: FrameId,
-    many_sources: bool,
-    numbering: Option<Numbering>,
-    comments: Comments,
     /// Whether a comment on the current frame came after an exchange was written.
     commented: bool,
     /// Where in the buffer the events of the current frame end.
@@ -33,28 +31,22 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn begin(&mut self, frame: FrameId, time: Timestamp) {
+    pub(super) const fn begin(&mut self, frame: FrameId) {
         self.current = frame;
-        self.origin.get_or_insert(time);
     }
 
-    pub(super) fn set_sources(&mut self, sources: &[Source]) {
-        self.many_sources = sources.len() > 1;
-        self.numbering = Some(Numbering::of(sources));
-    }
-
-    pub(super) fn comment(&mut self, frame: FrameId, text: &str) {
-        self.comments.add(frame, text);
+    /// A comment on `frame` became known.
+    pub(super) fn comment(&mut self, frame: FrameId) {
         self.commented |= frame == self.current;
     }
 
     /// Adds a comment that came late to the events already in `buffer`.
-    pub(super) fn add_comments(&mut self, buffer: &mut String) {
+    pub(super) fn add_comments(&mut self, buffer: &mut String, facts: &Facts) {
         if self.commented {
             self.commented = false;
-            if let Some(text) = self.comments.get(self.current) {
+            if let Some(text) = facts.comments.get(self.current) {
                 let mut field = String::from(",\"comment\":");
-                wire::json(&mut field, text);
+                escape::json(&mut field, text);
                 for &position in self.positions.iter().rev() {
                     buffer.insert_str(position, &field);
                 }
@@ -75,7 +67,7 @@ impl Objects {
         }
     }
 
-    pub(super) fn exchange(&mut self, out: &mut String, exchange: &Exchange) {
+    pub(super) fn exchange(&mut self, out: &mut String, facts: &Facts, exchange: &Exchange) {
         out.push_str("\"id\":");
         number::unsigned(out, exchange.id);
         out.push_str(",\"source\":");
@@ -123,7 +115,7 @@ impl Objects {
         number::unsigned(out, exchange.request_bytes);
         out.push_str(",\"response_bytes\":");
         number::unsigned(out, exchange.response_bytes);
-        self.events(out, exchange);
+        self.events(out, facts, exchange);
         gaps(out, &exchange.gaps);
         out.push_str(",\"verdict\":\"");
         out.push_str(exchange.verdict.name());
@@ -141,20 +133,16 @@ impl Objects {
         self.sentence.clear();
         explain::exchange(&mut self.sentence, exchange);
         out.push_str(",\"explanation\":");
-        wire::json(out, &self.sentence);
+        escape::json(out, &self.sentence);
         out.push_str(",\"display_filter\":\"");
         // Names, numbers and signs of the program's own: there is nothing to escape.
-        wireshark::exchange(out, exchange, self.numbering());
+        wireshark::exchange(out, exchange, facts.numbering());
         out.push('"');
     }
 
-    fn numbering(&self) -> Numbering {
-        self.numbering.unwrap_or(Numbering::Ends)
-    }
-
-    fn events(&mut self, out: &mut String, exchange: &Exchange) {
+    fn events(&mut self, out: &mut String, facts: &Facts, exchange: &Exchange) {
         timeline::fill(&mut self.events, exchange);
-        let origin = self.origin.unwrap_or(exchange.start());
+        let origin = facts.origin.unwrap_or(exchange.start());
         out.push_str(",\"events\":[");
         for (index, &(kind, mark)) in self.events.iter().enumerate() {
             out.push_str(if index == 0 {
@@ -179,23 +167,23 @@ impl Objects {
                 }
                 _ => {}
             }
-            if self.many_sources {
+            if facts.sources.len() > 1 {
                 out.push_str(",\"source\":");
                 number::unsigned(out, u64::from(mark.frame.source()));
             }
             if mark.frame == self.current {
                 self.positions.push(out.len());
                 // A comment on the current frame is added once all of them are known.
-                self.commented |= self.comments.get(mark.frame).is_some();
-            } else if let Some(text) = self.comments.get(mark.frame) {
+                self.commented |= facts.comments.get(mark.frame).is_some();
+            } else if let Some(text) = facts.comments.get(mark.frame) {
                 out.push_str(",\"comment\":");
-                wire::json(out, text);
+                escape::json(out, text);
             }
         }
         out.push_str("}]");
     }
 
-    pub(super) fn connection(&mut self, out: &mut String, connection: &Connection) {
+    pub(super) fn connection(&mut self, out: &mut String, facts: &Facts, connection: &Connection) {
         out.push_str("\"id\":");
         number::unsigned(out, connection.id);
         out.push_str(",\"source\":");
@@ -257,14 +245,14 @@ impl Objects {
         if self.sentence.is_empty() {
             out.push_str("null");
         } else {
-            wire::json(out, &self.sentence);
+            escape::json(out, &self.sentence);
         }
         out.push_str(",\"display_filter\":\"");
-        wireshark::connection(out, connection, self.numbering());
+        wireshark::connection(out, connection, facts.numbering());
         out.push('"');
     }
 
-    pub(super) fn capture(&mut self, out: &mut String, capture: &Capture) {
+    pub(super) fn capture(&mut self, out: &mut String, facts: &Facts, capture: &Capture) {
         let totals = &capture.totals;
         out.push_str("\"frames\":");
         number::unsigned(out, totals.frames);
@@ -307,44 +295,44 @@ impl Objects {
         out.push_str(",\"errors\":[");
         for (index, error) in capture.errors.iter().enumerate() {
             comma(out, index);
-            wire::json(out, error);
+            escape::json(out, error);
         }
         out.push_str("],\"comments\":[");
-        for (index, (frame, text)) in self.comments.iter().enumerate() {
+        for (index, (frame, text)) in facts.comments.iter().enumerate() {
             comma(out, index);
             out.push_str("{\"source\":");
             number::unsigned(out, u64::from(frame.source()));
             out.push_str(",\"frame\":");
             number::unsigned(out, frame.number());
             out.push_str(",\"text\":");
-            wire::json(out, text);
+            escape::json(out, text);
             out.push('}');
         }
         out.push_str("],\"comments_left_out\":");
-        number::unsigned(out, self.comments.left_out + capture.comments_left_out);
+        number::unsigned(out, facts.comments.left_out + capture.comments_left_out);
     }
 }
 
 pub(super) fn source(out: &mut String, source: &Source) {
     out.push_str("\"kind\":");
-    wire::json(out, &source.kind);
+    escape::json(out, &source.kind);
     out.push_str(",\"name\":");
-    wire::json(out, &source.name);
+    escape::json(out, &source.name);
     out.push_str(",\"interfaces\":[");
     for (index, interface) in source.interfaces.iter().enumerate() {
         comma(out, index);
-        wire::json(out, interface);
+        escape::json(out, interface);
     }
     out.push(']');
 }
 
 pub(super) fn assertion(out: &mut String, outcome: &Outcome) {
     out.push_str("\"assertion\":");
-    wire::json(out, &outcome.assertion);
+    escape::json(out, &outcome.assertion);
     out.push_str(",\"outcome\":\"");
     out.push_str(outcome.name());
     out.push_str("\",\"observed\":");
-    wire::json(out, &outcome.observed);
+    escape::json(out, &outcome.observed);
     for (name, ids) in [
         (
             ",\"exchanges\":[",
@@ -469,7 +457,7 @@ fn timers(out: &mut String, summary: &Summary) {
         out.push_str(",\"routes\":[");
         for (index, route) in timer.routes.iter().enumerate() {
             comma(out, index);
-            wire::json(out, route);
+            escape::json(out, route);
         }
         out.push_str("],\"exchanges\":[");
         for (index, id) in timer.exchanges.iter().enumerate() {
@@ -565,7 +553,7 @@ fn comma(out: &mut String, index: usize) {
 
 fn text_or_null(out: &mut String, text: Option<&str>) {
     match text {
-        Some(text) => wire::json(out, text),
+        Some(text) => escape::json(out, text),
         None => out.push_str("null"),
     }
 }

@@ -13,9 +13,10 @@ use super::timeline;
 use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
 use crate::packet::{Flags, Mark};
+use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
-use crate::report::{explain, number, wire};
 use crate::time::Timestamp;
+use crate::{escape, number};
 use hashbrown::HashMap;
 
 /// Fields whose values are not shown unless somebody asks: credentials, and what stands for them.
@@ -195,7 +196,7 @@ fn lines(
             cut,
         } => {
             if *first {
-                wire::shown(&mut text, &String::from_utf8_lossy(line), LONGEST_LINE);
+                escape::shown(&mut text, &String::from_utf8_lossy(line), LONGEST_LINE);
             } else {
                 push_line(&mut text, line, folds.as_deref(), &options.secret);
             }
@@ -280,11 +281,11 @@ fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[Stri
         .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
         Some((name, value)) if is_secret(name) => {
-            wire::shown(out, name, LONGEST_LINE);
+            escape::shown(out, name, LONGEST_LINE);
             out.push_str(": (redacted, ");
             push_bytes(out, value.trim().len() as u64, ")");
         }
-        _ => wire::shown(out, &line, LONGEST_LINE),
+        _ => escape::shown(out, &line, LONGEST_LINE),
     }
 }
 
@@ -306,7 +307,7 @@ fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<(String, Option<Ink>)
     if let Some(text) = cut.filter(is_text) {
         for line in text.lines() {
             let mut shown = String::from("  ");
-            wire::shown(&mut shown, line, LONGEST_LINE);
+            escape::shown(&mut shown, line, LONGEST_LINE);
             lines.push((shown, None));
         }
     } else {

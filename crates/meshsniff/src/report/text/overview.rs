@@ -1,12 +1,13 @@
 //! The head of the text report: what was read, how it went, what to know before believing it.
 
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
+use crate::event::Outcome;
+use crate::event::{Capture, Source};
 use crate::exchange::{Side, Verdict};
 use crate::packet::Endpoint;
-use crate::report::assertion::Outcome;
-use crate::report::routes::{Counted, Route, Routes};
-use crate::report::summary::{SuccessRate, Summary, Timer};
-use crate::report::{Capture, Source, number, wire};
+use crate::statistics::routes::{Counted, Route, Routes};
+use crate::statistics::{SuccessRate, Summary, Timer};
+use crate::{escape, number};
 
 /// Servers in the table, the busiest first.
 const MOST_ROWS: usize = 12;
@@ -54,7 +55,7 @@ pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes:
         };
         paint.push(out, ink, sign);
         let mut assertion = String::new();
-        wire::shown(&mut assertion, &outcome.assertion, usize::MAX);
+        escape::shown(&mut assertion, &outcome.assertion, usize::MAX);
         left(out, &assertion, widest);
         out.push_str("   ");
         out.push_str(&outcome.observed);
@@ -81,7 +82,7 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
             names.push_str(" more");
             break;
         }
-        wire::shown(&mut names, &source.name, 80);
+        escape::shown(&mut names, &source.name, 80);
     }
     if names.is_empty() {
         names.push_str("nothing");
@@ -295,7 +296,7 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     number::endpoint(out, timer.server);
     for (index, route) in timer.routes.iter().take(MOST_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
-        wire::shown(out, route, 60);
+        escape::shown(out, route, 60);
     }
     if timer.routes.len() > MOST_ROUTES {
         out.push_str(" | …");
@@ -400,9 +401,9 @@ fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) 
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        wire::shown(out, &route.method, 24);
+        escape::shown(out, &route.method, 24);
         out.push(' ');
-        wire::shown(out, &route.path, 72);
+        escape::shown(out, &route.path, 72);
     }
     out.push('\n');
 }
@@ -514,7 +515,7 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     );
     for error in capture.errors.iter().take(MOST_ERRORS) {
         let mut text = String::from("incomplete: ");
-        wire::shown(&mut text, error, 400);
+        escape::shown(&mut text, error, 400);
         notes.push((Ink::Bad, text));
     }
     notes

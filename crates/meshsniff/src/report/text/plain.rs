@@ -3,10 +3,9 @@
 use super::paint::Paint;
 use super::timeline::{self, Canvas};
 use crate::exchange::{Connection, Exchange};
+use crate::number;
 use crate::packet::FrameId;
 use crate::report::facts::Facts;
-use crate::report::number;
-use crate::report::wireshark::Numbering;
 use crate::time::Timestamp;
 
 /// Columns to write for.
@@ -34,7 +33,7 @@ fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
         origin: facts.origin.unwrap_or(first),
         sources: &facts.names,
         comments: &facts.comments,
-        numbering: Numbering::of(&facts.sources),
+        numbering: facts.numbering(),
     }
 }
 

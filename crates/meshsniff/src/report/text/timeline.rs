@@ -14,10 +14,12 @@
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
+use crate::report::comments::Comments;
+use crate::report::explain;
 use crate::report::timeline::{self, Event, EventKind};
 use crate::report::wireshark::{self, Numbering};
-use crate::report::{Comments, explain, number, wire};
 use crate::time::{Span, Timestamp};
+use crate::{escape, number};
 
 /// Characters of a request target in a headline and in a line.
 const HEADLINE: usize = 72;
@@ -61,11 +63,11 @@ impl Canvas<'_> {
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
             ends.push_str(", host ");
-            wire::shown(&mut ends, host, LINE);
+            escape::shown(&mut ends, host, LINE);
         }
         if let Some(id) = exchange.request_id.as_deref() {
             ends.push_str(", request id ");
-            wire::shown(&mut ends, id, LINE);
+            escape::shown(&mut ends, id, LINE);
         }
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
@@ -225,7 +227,7 @@ impl Canvas<'_> {
             if let Some(comment) = self.comments.get(mark.frame) {
                 blanks(out, 2 + FRAME + SECONDS + ARROW);
                 let mut text = String::from("“");
-                wire::shown(&mut text, comment, 200);
+                escape::shown(&mut text, comment, 200);
                 text.push('”');
                 self.paint.push(out, Ink::Accent, &text);
                 out.push('\n');
@@ -346,9 +348,9 @@ pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
-            wire::shown(out, method, 24);
+            escape::shown(out, method, 24);
             out.push(' ');
-            wire::shown(out, path.unwrap_or("(target cut)"), most);
+            escape::shown(out, path.unwrap_or("(target cut)"), most);
         }
     }
 }

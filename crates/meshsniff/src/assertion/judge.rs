@@ -1,0 +1,585 @@
+//! Assertions held against what is seen.
+
+use super::language::{Assertion, Bound, Operator, Value, What};
+use crate::condition::Filter;
+use crate::event::{Conclusion, Outcome};
+use crate::exchange::{Connection, Exchange, Verdict};
+use crate::mesh::is_probed;
+use crate::number;
+use crate::statistics::gap_values::Percentile;
+use crate::statistics::tally::Tally;
+use crate::time::Span;
+
+/// Exchanges and connections of an assertion that are kept as examples.
+const MOST_SHOWN: usize = 10;
+/// The same where every exchange is one, more or less.
+const MOST_OF_STATISTIC: usize = 3;
+
+/// Gaps that every answered exchange has: where there is none, nobody was answered. The others tell of closes and the like, and
+/// that there is none of them is good.
+const ANSWERED: [usize; 6] = [0, 1, 2, 4, 5, 6];
+
+/// Assertions, and what they are held against.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// What must not be.
+    pub assertions: Vec<Assertion>,
+    /// Whether it is success if there was nothing to judge.
+    pub allow_no_traffic: bool,
+    /// Whether health checkers count like everybody else.
+    pub probes: bool,
+    /// Which exchanges the report is about.
+    pub filter: Filter,
+}
+
+/// Holds assertions against what is seen.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    rules: Rules,
+    checks: Vec<Check>,
+}
+
+/// One assertion's count so far.
+#[derive(Clone, Debug, Default)]
+struct Check {
+    tally: Tally,
+    exchanges: Vec<Exchange>,
+    connections: Vec<Connection>,
+}
+
+impl Judge {
+    /// A judge that has seen nothing yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            checks: vec![Check::default(); rules.assertions.len()],
+            rules,
+        }
+    }
+
+    /// Whether there is nothing to judge by.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Takes an exchange in.
+    pub fn exchange(&mut self, exchange: &Exchange) {
+        if self.is_idle() || !self.concerns(exchange) {
+            return;
+        }
+        for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
+            let of_exchanges = !matches!(assertion.what, What::Connects(_) | What::Dropped);
+            if of_exchanges && assertion.only.exchange(exchange) {
+                check.exchange(assertion, exchange);
+                check.show(assertion, exchange);
+            }
+        }
+    }
+
+    /// Whether one more example of what failed is wanted, and this is one: then it is told whole, however well it went
+    /// otherwise.
+    #[must_use]
+    pub fn wants(&self, exchange: &Exchange) -> bool {
+        !self.is_idle()
+            && self.concerns(exchange)
+            && self
+                .rules
+                .assertions
+                .iter()
+                .zip(&self.checks)
+                .any(|(assertion, check)| {
+                    check.exchanges.len() < MOST_SHOWN
+                        && !matches!(assertion.what, What::SuccessRate { .. })
+                        && assertion.only.exchange(exchange)
+                        && assertion.is_hit(exchange) == Some(true)
+                })
+    }
+
+    /// Takes in, as an example only, an exchange that was counted elsewhere.
+    pub fn example(&mut self, exchange: &Exchange) {
+        if !self.concerns(exchange) {
+            return;
+        }
+        for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
+            if assertion.only.exchange(exchange) {
+                check.show(assertion, exchange);
+            }
+        }
+    }
+
+    /// Takes a connection in.
+    pub fn connection(&mut self, connection: &Connection) {
+        let probe = is_probed(connection.server.port);
+        if probe && !self.rules.probes || !self.rules.filter.connection(connection) {
+            return;
+        }
+        for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
+            let What::Connects(verdicts) = &assertion.what else {
+                continue;
+            };
+            if assertion.only.connection(connection) {
+                check.connection(verdicts, connection);
+            }
+        }
+    }
+
+    /// What was counted, an entry for each assertion.
+    #[must_use]
+    pub fn tallies(&self) -> Vec<Tally> {
+        self.checks
+            .iter()
+            .map(|check| check.tally.clone())
+            .collect()
+    }
+
+    /// Adds what another judge of the same assertions counted.
+    pub fn merge(&mut self, tallies: &[Tally]) {
+        for (check, tally) in self.checks.iter_mut().zip(tallies) {
+            check.tally.merge(tally);
+        }
+    }
+
+    /// How the assertions came out. `dropped`: packets that the capturing kernel lost, if that is known.
+    #[must_use]
+    pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
+        let checks = self.rules.assertions.iter().zip(&self.checks);
+        let judged = checks.map(|(assertion, check)| {
+            let (mut verdict, observed) = assertion.judge(&check.tally, dropped);
+            if verdict == Conclusion::NoTraffic && self.rules.allow_no_traffic {
+                verdict = Conclusion::Passed;
+            }
+            let mut outcome = Outcome {
+                assertion: assertion.typed.clone(),
+                verdict,
+                observed,
+                exchanges: Vec::new(),
+                connections: Vec::new(),
+            };
+            if verdict == Conclusion::Failed {
+                outcome.exchanges.clone_from(&check.exchanges);
+                outcome.connections.clone_from(&check.connections);
+            }
+            outcome
+        });
+        judged.collect()
+    }
+
+    fn concerns(&self, exchange: &Exchange) -> bool {
+        (self.rules.probes || !exchange.probe) && self.rules.filter.exchange(exchange)
+    }
+}
+
+impl Check {
+    fn exchange(&mut self, assertion: &Assertion, exchange: &Exchange) {
+        match assertion.what {
+            What::SuccessRate { .. }
+                if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() =>
+            {
+                return;
+            }
+            What::Percentile(gap, _) => {
+                if let Some(gap) = exchange.gaps.values()[gap] {
+                    self.tally.value(gap);
+                }
+            }
+            What::EachGap(gap) => {
+                if assertion.is_hit(exchange) == Some(true)
+                    && let Some(gap) = exchange.gaps.values()[gap]
+                {
+                    self.tally.value(gap);
+                }
+            }
+            _ => {}
+        }
+        self.tally.look(assertion.is_hit(exchange) == Some(true));
+    }
+
+    /// Keeps it if it is an example of what the assertion is about.
+    fn show(&mut self, assertion: &Assertion, exchange: &Exchange) {
+        let kept = &mut self.exchanges;
+        match assertion.what {
+            What::Percentile(gap, _) => {
+                let rank = |one: &Exchange| {
+                    let gap = one.gaps.values()[gap].map_or(0, Span::as_nanos);
+                    if assertion.bound.operator.is_upper() {
+                        gap.saturating_neg()
+                    } else {
+                        gap
+                    }
+                };
+                if exchange.gaps.values()[gap].is_some() {
+                    let place = kept.partition_point(|other| rank(other) <= rank(exchange));
+                    if place < MOST_OF_STATISTIC {
+                        kept.insert(place, exchange.clone());
+                        kept.truncate(MOST_OF_STATISTIC);
+                    }
+                }
+            }
+            What::SuccessRate { of_server } => {
+                let good = exchange.good() == Some(true)
+                    || (of_server && exchange.verdict.ended_by_client());
+                if !good && exchange.doubt.is_none() && kept.len() < MOST_SHOWN {
+                    kept.push(exchange.clone());
+                }
+            }
+            _ => {
+                if kept.len() < MOST_SHOWN && assertion.is_hit(exchange) == Some(true) {
+                    kept.push(exchange.clone());
+                }
+            }
+        }
+    }
+
+    fn connection(&mut self, verdicts: &[Verdict], connection: &Connection) {
+        let verdict = connection.verdict;
+        let hit = verdict.is_some_and(|verdict| verdicts.contains(&verdict));
+        self.tally.look(hit);
+        if hit && self.connections.len() < MOST_SHOWN {
+            self.connections.push(connection.clone());
+        }
+    }
+}
+
+impl Assertion {
+    /// Whether this exchange, which it is about, is one of those that are counted; `None` where no exchange is.
+    fn is_hit(&self, exchange: &Exchange) -> Option<bool> {
+        match &self.what {
+            What::Fitting(filter) => Some(filter.exchange(exchange)),
+            What::NotGood => Some(exchange.good() == Some(false)),
+            What::EachGap(gap) => {
+                let gap = exchange.gaps.values()[*gap];
+                let Value::Span(bound) = self.bound.value else {
+                    return None;
+                };
+                Some(gap.is_some_and(|gap| self.bound.operator.holds(gap, bound)))
+            }
+            What::SuccessRate { of_server } => Some(
+                exchange.good() == Some(true) || (*of_server && exchange.verdict.ended_by_client()),
+            ),
+            What::Exchanges | What::Connects(_) | What::Percentile(..) | What::Dropped => None,
+        }
+    }
+
+    fn judge(&self, tally: &Tally, dropped: Option<u64>) -> (Conclusion, String) {
+        let &Bound { operator, value } = &self.bound;
+        let count = tally.looked_at();
+        let hits = tally.hits();
+        let judged = |fails: bool| {
+            if fails {
+                Conclusion::Failed
+            } else {
+                Conclusion::Passed
+            }
+        };
+        match &self.what {
+            What::Exchanges => (
+                judged(counts(operator, count, value)),
+                plural(count, "exchange"),
+            ),
+            What::Dropped => match dropped {
+                Some(dropped) => (
+                    judged(counts(operator, dropped, value)),
+                    format!("{} lost", plural(dropped, "packet")),
+                ),
+                None => (
+                    Conclusion::NoTraffic,
+                    "the capture does not say how many packets were lost".to_owned(),
+                ),
+            },
+            What::Connects(_) if count == 0 => (
+                Conclusion::NoTraffic,
+                "nothing to judge: there was no connection".to_owned(),
+            ),
+            What::Connects(_) => {
+                let mut observed = String::new();
+                number::grouped(&mut observed, hits);
+                observed.push_str(" of ");
+                observed.push_str(&plural(count, "connection"));
+                (judged(counts(operator, hits, value)), observed)
+            }
+            _ if count == 0 => (
+                Conclusion::NoTraffic,
+                if self.only.selects_all() {
+                    "nothing to judge: there was no exchange".to_owned()
+                } else {
+                    "nothing to judge: no exchange was of this kind".to_owned()
+                },
+            ),
+            What::Fitting(_) | What::NotGood => {
+                let fails = match value {
+                    Value::Share(share) => shares(operator, hits, count, share),
+                    _ => counts(operator, hits, value),
+                };
+                (judged(fails), of(hits, count))
+            }
+            What::SuccessRate { .. } => {
+                let share = match value {
+                    Value::Share(share) => share,
+                    Value::Count(whole) => whole.saturating_mul(1_000_000),
+                    Value::Span(_) => 0,
+                };
+                let fails = shares(operator, hits, count, share);
+                (judged(fails), format!("{} went well", of(hits, count)))
+            }
+            What::EachGap(_) => {
+                let mut observed = of(hits, count);
+                let extreme = if operator.is_upper() {
+                    tally.percentile(Percentile::Max)
+                } else {
+                    tally.percentile(Percentile::Min)
+                };
+                if let Some(extreme) = extreme {
+                    observed.push_str(if hits == 1 {
+                        ": "
+                    } else if operator.is_upper() {
+                        ", at most "
+                    } else {
+                        ", at least "
+                    });
+                    number::millis_exact(&mut observed, extreme);
+                    observed.push_str(" ms");
+                }
+                (judged(hits > 0), observed)
+            }
+            What::Percentile(gap, _) if tally.values() == 0 && ANSWERED.contains(gap) => (
+                Conclusion::NoTraffic,
+                format!(
+                    "nothing to judge: no such gap in {}",
+                    plural(count, "exchange")
+                ),
+            ),
+            What::Percentile(_, percentile) => {
+                let (Some(found), Value::Span(bound)) = (tally.percentile(*percentile), value)
+                else {
+                    return (
+                        Conclusion::Passed,
+                        format!("no gap of this kind in {}", plural(count, "exchange")),
+                    );
+                };
+                let mut observed = format!("{} is ", percentile.name());
+                number::millis_exact(&mut observed, found);
+                observed.push_str(" ms of ");
+                number::grouped(&mut observed, tally.values());
+                (judged(operator.holds(found, bound)), observed)
+            }
+        }
+    }
+}
+
+fn counts(operator: Operator, found: u64, value: Value) -> bool {
+    match value {
+        Value::Count(bound) => operator.holds(found, bound),
+        Value::Share(_) | Value::Span(_) => false,
+    }
+}
+
+/// Compares `part / whole` with millionths, exactly.
+fn shares(operator: Operator, part: u64, whole: u64, millionths: u64) -> bool {
+    operator.holds(
+        u128::from(part) * 1_000_000,
+        u128::from(whole) * u128::from(millionths),
+    )
+}
+
+fn plural(count: u64, what: &str) -> String {
+    let mut text = String::new();
+    number::grouped(&mut text, count);
+    text.push(' ');
+    text.push_str(what);
+    if count != 1 {
+        text.push('s');
+    }
+    text
+}
+
+/// `2 of 17 exchanges (11.76 %)`.
+fn of(part: u64, whole: u64) -> String {
+    let mut text = String::new();
+    number::grouped(&mut text, part);
+    text.push_str(" of ");
+    text.push_str(&plural(whole, "exchange"));
+    text.push_str(" (");
+    number::percent(&mut text, part, whole);
+    text.push(')');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn judge(assertions: &[&str]) -> Judge {
+        Judge::new(Rules {
+            assertions: assertions
+                .iter()
+                .map(|text| Assertion::parse(text).unwrap())
+                .collect(),
+            ..Rules::default()
+        })
+    }
+
+    fn outcome(assertion: &str, exchanges: &[Exchange]) -> Outcome {
+        let mut judge = judge(&[assertion]);
+        for exchange in exchanges {
+            judge.exchange(exchange);
+        }
+        judge.connection(&fixtures::refused());
+        judge.connection(&fixtures::connection());
+        judge.outcomes(Some(7)).remove(0)
+    }
+
+    fn tutorial() -> Vec<Exchange> {
+        vec![
+            fixtures::ok(),
+            fixtures::ok(),
+            fixtures::ok(),
+            fixtures::gave_up(),
+        ]
+    }
+
+    #[test]
+    fn the_tutorials_case() {
+        let exchanges = tutorial();
+        for (assertion, failed, observed) in [
+            ("client-gave-up", true, "1 of 4 exchanges (25.00 %)"),
+            ("client-gave-up>1", false, "1 of 4 exchanges (25.00 %)"),
+            ("client-gave-up>25%", false, "1 of 4 exchanges (25.00 %)"),
+            ("client-gave-up>=25%", true, "1 of 4 exchanges (25.00 %)"),
+            (
+                "server-closed-unanswered",
+                false,
+                "0 of 4 exchanges (0.00 %)",
+            ),
+            ("not-good", true, "1 of 4 exchanges (25.00 %)"),
+            (
+                "ack_to_client_close>400ms",
+                true,
+                "1 of 4 exchanges (25.00 %): 501.683 ms",
+            ),
+            (
+                "ack_to_client_close>600ms",
+                false,
+                "0 of 4 exchanges (0.00 %)",
+            ),
+            ("findings.late-response", true, "1 of 4 exchanges (25.00 %)"),
+            ("findings.zero-window", false, "0 of 4 exchanges (0.00 %)"),
+            ("certainty=uncertain", false, "0 of 4 exchanges (0.00 %)"),
+            ("exchanges<4", false, "4 exchanges"),
+            ("exchanges<5", true, "4 exchanges"),
+            (
+                "client_side<99%",
+                true,
+                "3 of 4 exchanges (75.00 %) went well",
+            ),
+            (
+                "server_side<1",
+                false,
+                "4 of 4 exchanges (100.00 %) went well",
+            ),
+            ("connects_failed", true, "1 of 2 connections"),
+            ("connect-timeout", false, "0 of 2 connections"),
+            ("verdict=connect-refused", true, "1 of 2 connections"),
+            ("dropped", true, "7 packets lost"),
+            ("envoy=UT", true, "1 of 4 exchanges (25.00 %)"),
+            (
+                "request_to_server_close.p99>1ms",
+                false,
+                "no gap of this kind in 4 exchanges",
+            ),
+        ] {
+            let outcome = outcome(assertion, &exchanges);
+            assert_eq!(outcome.observed, observed, "{assertion}");
+            assert_eq!(!outcome.passed(), failed, "{assertion}");
+        }
+    }
+
+    #[test]
+    fn percentiles_name_the_worst() {
+        let mut exchanges = vec![fixtures::ok(); 100];
+        for (millis, exchange) in (1..).zip(&mut exchanges) {
+            exchange.id = millis;
+            exchange.gaps.request_to_response = Some(Span::from_millis(millis as i64));
+        }
+        let failed = outcome("request_to_response.p99>98.5ms", &exchanges);
+        assert_eq!(failed.observed, "p99 is 99.000 ms of 100");
+        let ids: Vec<u64> = failed.exchanges.iter().map(|one| one.id).collect();
+        assert_eq!(ids, [100, 99, 98]);
+        let passed = outcome("request_to_response.p50>50ms", &exchanges);
+        assert!(passed.passed() && passed.exchanges.is_empty());
+    }
+
+    #[test]
+    fn nothing_to_judge_is_no_success() {
+        let nothing = outcome("total>1s where path=/other", &tutorial());
+        assert_eq!(nothing.verdict, Conclusion::NoTraffic);
+        assert!(nothing.observed.contains("nothing to judge"));
+        let mut judge = Judge::new(Rules {
+            allow_no_traffic: true,
+            ..judge(&["client-gave-up", "exchanges<1"]).rules
+        });
+        judge.merge(&[]);
+        let outcomes = judge.outcomes(None);
+        assert!(outcomes[0].passed());
+        assert!(!outcomes[1].passed(), "that was asked for");
+        assert!(!super::tests::judge(&["dropped"]).outcomes(None)[0].passed());
+    }
+
+    #[test]
+    fn probes_and_what_is_not_selected_do_not_count() {
+        let mut probe = fixtures::gave_up();
+        probe.probe = true;
+        assert!(
+            outcome(
+                "client-gave-up where path=/items",
+                &[probe.clone(), fixtures::ok()]
+            )
+            .passed()
+        );
+        let mut judge = Judge::new(Rules {
+            probes: true,
+            filter: Filter::parse("path=/other").unwrap(),
+            ..judge(&["client-gave-up"]).rules
+        });
+        judge.exchange(&probe);
+        assert_eq!(judge.outcomes(None)[0].verdict, Conclusion::NoTraffic);
+    }
+
+    #[test]
+    fn two_judges_are_one() {
+        let assertions = [
+            "client-gave-up",
+            "total.p90>1ms",
+            "ack_to_client_close>1ms",
+            "exchanges<9",
+            "client_side<50%",
+        ];
+        let (mut one, mut other, mut whole) =
+            (judge(&assertions), judge(&assertions), judge(&assertions));
+        for (index, exchange) in fixtures::every_verdict().iter().enumerate() {
+            whole.exchange(exchange);
+            if index % 2 == 0 { &mut one } else { &mut other }.exchange(exchange);
+        }
+        one.merge(&other.tallies());
+        let seen = |judge: &Judge| -> Vec<_> {
+            judge
+                .outcomes(None)
+                .into_iter()
+                .map(|outcome| (outcome.verdict, outcome.observed))
+                .collect()
+        };
+        assert_eq!(seen(&one), seen(&whole));
+    }
+
+    #[test]
+    fn examples_are_wanted_while_they_are_few() {
+        let mut judge = judge(&["status=200"]);
+        for _ in 0..MOST_SHOWN {
+            assert!(judge.wants(&fixtures::ok()));
+            judge.exchange(&fixtures::ok());
+        }
+        assert!(!judge.wants(&fixtures::ok()));
+        assert!(!judge.wants(&fixtures::gave_up()));
+    }
+}

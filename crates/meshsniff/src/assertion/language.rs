@@ -1,0 +1,590 @@
+//! The language of assertions.
+//!
+//! ```text
+//! assertion  = condition [ " where " terms ]          terms as of --filter-http
+//! condition  = what [ operator value ]                what alone means what>0
+//! operator   = > >= < <= == !=                        = is ==
+//! what       = exchanges                              how many there are
+//!            | VERDICT | not-ok | not-good            exchanges that ended so
+//!            | findings | findings.KIND               exchanges with such a finding
+//!            | terms                                  exchanges that fit: certainty=uncertain, status=5xx
+//!            | connects_failed                        connections refused or timed out
+//!            | connect-refused | connect-timeout
+//!            | GAP                                    any exchange's gap: ack_to_client_close>400ms
+//!            | GAP.min .p50 .p90 .p95 .p99 .max       a percentile (nearest rank) of a gap
+//!            | client_side | server_side              a success rate: client_side<99%
+//!            | dropped                                packets that the kernel lost
+//! value      = 3 | 1.5% | 400ms | 1.5s
+//! ```
+
+use crate::condition::filter::{Filter, FilterError};
+use crate::exchange::{FindingKind, Gaps, Verdict};
+use crate::statistics::gap_values::Percentile;
+use crate::time::{Span, parse_duration};
+
+/// Why an assertion cannot be read, or makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssertionError {
+    /// Nothing, or a `where` without a condition or terms.
+    #[error(
+        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in client-gave-up or ack_to_client_close>400ms"
+    )]
+    Empty(String),
+    /// A name that means nothing.
+    #[error(
+        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), exchanges, findings, findings.KIND, \
+         certainty=uncertain and other terms of --filter-http, connects_failed, client_side, server_side, dropped and gaps \
+         ({gaps}) are",
+        verdicts = verdict_names(),
+        gaps = Gaps::NAMES.join(", ")
+    )]
+    Name(String),
+    /// A term of a filter that is none.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// Anything else, as a sentence.
+    #[error("in “{assertion}”: {wrong}")]
+    Sense {
+        /// The assertion.
+        assertion: String,
+        /// What is wrong, and what would be right.
+        wrong: String,
+    },
+}
+
+/// What must not be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assertion {
+    pub(super) typed: String,
+    pub(super) what: What,
+    pub(super) bound: Bound,
+    /// Which exchanges it is about.
+    pub(super) only: Filter,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum What {
+    /// How many exchanges there are.
+    Exchanges,
+    /// How many fit.
+    Fitting(Filter),
+    /// How many are not good.
+    NotGood,
+    /// How many connections came to one of these verdicts.
+    Connects(&'static [Verdict]),
+    /// How many exchanges have a gap beyond the bound.
+    EachGap(usize),
+    /// A percentile of a gap.
+    Percentile(usize, Percentile),
+    /// The share of exchanges that went well, as the client or as the server would say.
+    SuccessRate { of_server: bool },
+    /// Packets that the kernel lost.
+    Dropped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    More,
+    AtLeast,
+    Less,
+    AtMost,
+    Equal,
+    Unequal,
+}
+
+impl Operator {
+    pub(crate) const ALL: [(&'static str, Self); 7] = [
+        (">=", Self::AtLeast),
+        ("<=", Self::AtMost),
+        ("==", Self::Equal),
+        ("!=", Self::Unequal),
+        (">", Self::More),
+        ("<", Self::Less),
+        ("=", Self::Equal),
+    ];
+
+    pub(crate) fn holds<T: PartialOrd>(self, found: T, bound: T) -> bool {
+        match self {
+            Self::More => found > bound,
+            Self::AtLeast => found >= bound,
+            Self::Less => found < bound,
+            Self::AtMost => found <= bound,
+            Self::Equal => found == bound,
+            Self::Unequal => found != bound,
+        }
+    }
+
+    /// Whether larger values are the ones that fail.
+    pub(super) const fn is_upper(self) -> bool {
+        matches!(self, Self::More | Self::AtLeast)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) operator: Operator,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Count(u64),
+    /// A share, in millionths.
+    Share(u64),
+    Span(Span),
+}
+
+impl Bound {
+    /// More than none.
+    const ANY: Self = Self {
+        operator: Operator::More,
+        value: Value::Count(0),
+    };
+}
+
+fn verdict_names() -> String {
+    Verdict::ALL.map(Verdict::name).join(", ")
+}
+
+const CONNECTS: [(&str, &[Verdict]); 3] = [
+    (
+        "connects_failed",
+        &[Verdict::ConnectRefused, Verdict::ConnectTimeout],
+    ),
+    ("connect-refused", &[Verdict::ConnectRefused]),
+    ("connect-timeout", &[Verdict::ConnectTimeout]),
+];
+
+impl Assertion {
+    /// Reads an assertion.
+    ///
+    /// # Errors
+    /// A sentence, if it is none, or could never come true, or could not come out otherwise.
+    pub fn parse(text: &str) -> Result<Self, AssertionError> {
+        let typed = text.trim();
+        let empty = || AssertionError::Empty(typed.to_owned());
+        let (condition, only) = split_where(typed);
+        if condition.is_empty() || only.is_some_and(str::is_empty) {
+            return Err(empty());
+        }
+        let sense = |wrong: String| AssertionError::Sense {
+            assertion: typed.to_owned(),
+            wrong,
+        };
+        let only = Filter::parse(only.unwrap_or_default())?;
+        let (what, bound) = read_condition(condition, &sense)?;
+        check(&what, &bound, &only).map_err(sense)?;
+        Ok(Self {
+            typed: typed.to_owned(),
+            what,
+            bound,
+            only,
+        })
+    }
+
+    /// Reads a file of them: one on each line, `#` begins a comment.
+    ///
+    /// # Errors
+    /// A sentence with the number of the line.
+    pub fn parse_lines(text: &str) -> Result<Vec<Self>, String> {
+        let mut assertions = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = match line.split_once('#') {
+                // In the middle of a word it is part of it, as in a path.
+                Some((before, _)) if before.is_empty() || before.ends_with(char::is_whitespace) => {
+                    before
+                }
+                _ => line,
+            };
+            if !line.trim().is_empty() {
+                let read = Self::parse(line).map_err(|error| format!("line {number}: {error}"));
+                assertions.push(read?);
+            }
+        }
+        Ok(assertions)
+    }
+
+    /// Whether it is about connections that never opened, which have addresses and nothing else.
+    #[must_use]
+    pub fn is_about_connects(&self) -> bool {
+        matches!(self.what, What::Connects(_))
+    }
+
+    /// Whether it cannot be judged without what a redacted report lacks.
+    #[must_use]
+    pub fn asks_for_redacted(&self) -> bool {
+        let fitting = match &self.what {
+            What::Fitting(filter) => filter.asks_for_names(),
+            _ => false,
+        };
+        fitting || self.only.asks_for_names()
+    }
+
+    /// The assertion as it was typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.typed
+    }
+}
+
+pub(crate) fn split_where(typed: &str) -> (&str, Option<&str>) {
+    // Blanks of any kind and number may stand around it.
+    let mut from = 0;
+    while let Some(at) = typed[from..].find("where") {
+        let (begin, end) = (from + at, from + at + "where".len());
+        let (before, after) = (&typed[..begin], &typed[end..]);
+        let alone = (before.is_empty() || before.ends_with(char::is_whitespace))
+            && (after.is_empty() || after.starts_with(char::is_whitespace));
+        if alone {
+            return (before.trim(), Some(after.trim()));
+        }
+        from = end;
+    }
+    (typed, None)
+}
+
+fn read_condition(
+    condition: &str,
+    sense: &impl Fn(String) -> AssertionError,
+) -> Result<(What, Bound), AssertionError> {
+    // An order tells what is compared from terms, which know only = and !=.
+    let order = condition.find(['<', '>']);
+    if let Some(at) = order.or_else(|| condition.find(['=', '!'])) {
+        let (name, rest) = condition.split_at(at);
+        let name = name.trim();
+        let found = Operator::ALL
+            .into_iter()
+            .find_map(|(sign, operator)| Some((operator, rest.strip_prefix(sign)?.trim())));
+        if let (Some(what), Some((operator, value))) = (what(name), found) {
+            let value = read_value(value).map_err(sense)?;
+            return Ok((what, Bound { operator, value }));
+        }
+        if let (Some(_), Some((operator, value))) = (order, found) {
+            if !name.contains('=') {
+                return Err(AssertionError::Name(name.to_owned()));
+            }
+            let what = What::Fitting(Filter::parse(name)?);
+            let value = read_value(value).map_err(sense)?;
+            return Ok((what, Bound { operator, value }));
+        }
+        // One verdict may be one of a connection, which is no exchange.
+        let verdict = condition.strip_prefix("verdict=").and_then(what);
+        let fitting = || Filter::parse(condition).map(What::Fitting);
+        return Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY));
+    }
+    match what(condition) {
+        Some(what @ (What::Fitting(_) | What::NotGood | What::Connects(_) | What::Dropped)) => {
+            Ok((what, Bound::ANY))
+        }
+        Some(What::Exchanges) => Err(sense(
+            "say how many: exchanges<1 fails where there was none".to_owned(),
+        )),
+        Some(What::SuccessRate { .. }) => Err(sense(format!("say below what: {condition}<99%"))),
+        Some(_) => Err(sense(format!("say how long: {condition}>400ms"))),
+        None => Err(AssertionError::Name(condition.to_owned())),
+    }
+}
+
+/// What a name stands for; `-` and `_` are the same in it.
+fn what(name: &str) -> Option<What> {
+    let same = |one: &str, other: &str| {
+        let plain = |c: char| if c == '-' { '_' } else { c };
+        one.chars().map(plain).eq(other.chars().map(plain))
+    };
+    let connects = CONNECTS.iter().find(|(known, _)| same(known, name));
+    if let Some((_, verdicts)) = connects {
+        return Some(What::Connects(verdicts));
+    }
+    let plain = match name {
+        "exchanges" => Some(What::Exchanges),
+        "dropped" => Some(What::Dropped),
+        _ if same(name, "not-good") => Some(What::NotGood),
+        _ if same(name, "client_side") => Some(What::SuccessRate { of_server: false }),
+        _ if same(name, "server_side") => Some(What::SuccessRate { of_server: true }),
+        _ => None,
+    };
+    if plain.is_some() {
+        return plain;
+    }
+    let gap = |name: &str| Gaps::NAMES.iter().position(|known| same(known, name));
+    if let Some(gap) = gap(name) {
+        return Some(What::EachGap(gap));
+    }
+    if let Some((gap_name, percentile)) = name.rsplit_once('.')
+        && let Some(gap) = gap(gap_name)
+    {
+        return Some(What::Percentile(gap, Percentile::parse(percentile)?));
+    }
+    let term = if name == "findings" {
+        "finding=any".to_owned()
+    } else if let Some(kind) = name.strip_prefix("findings.") {
+        let kind = FindingKind::ALL
+            .into_iter()
+            .find(|one| same(one.name(), kind));
+        format!("finding={}", kind?.name())
+    } else if same(name, "not-ok") {
+        "verdict=not-ok".to_owned()
+    } else {
+        let verdict = Verdict::ALL.into_iter().find(|one| same(one.name(), name));
+        format!("verdict={}", verdict?.name())
+    };
+    Filter::parse(&term).ok().map(What::Fitting)
+}
+
+fn read_value(text: &str) -> Result<Value, String> {
+    if let Some(percent) = text.strip_suffix('%') {
+        let share = percent.trim().parse::<f64>().ok();
+        let share = share.filter(|share| (0.0..=100.0).contains(share));
+        let share =
+            share.ok_or_else(|| format!("“{text}” is no share: 0% to 100% are, as in 1.5%"))?;
+        return Ok(Value::Share((share * 10_000.0).round() as u64));
+    }
+    if let Ok(count) = text.parse() {
+        return Ok(Value::Count(count));
+    }
+    if let Ok(share) = text.parse::<f64>() {
+        let share = Some(share).filter(|share| (0.0..1.0).contains(share));
+        let share = share.ok_or_else(|| {
+            format!("“{text}” is neither a whole number nor a share such as 0.99")
+        })?;
+        return Ok(Value::Share((share * 1_000_000.0).round() as u64));
+    }
+    let length = parse_duration(text).ok();
+    let nanos = length.and_then(|length| i64::try_from(length.as_nanos()).ok());
+    nanos.map(|nanos| Value::Span(Span::from_nanos(nanos))).ok_or_else(|| {
+        format!("“{text}” is no value: a number, a share or a time is, such as 3, 1.5%, 400ms or 1.5s")
+    })
+}
+
+/// What is wrong with it, if it can be read but makes no sense.
+fn check(what: &What, bound: &Bound, only: &Filter) -> Result<(), String> {
+    let &Bound { operator, value } = bound;
+    match what {
+        What::EachGap(_) | What::Percentile(..) => {
+            if !matches!(value, Value::Span(_)) {
+                return Err("a gap is a time and wants a unit, such as 400ms or 1.5s".to_owned());
+            }
+            if matches!(operator, Operator::Equal | Operator::Unequal) {
+                return Err("two times are hardly ever equal: compare with < or >".to_owned());
+            }
+        }
+        What::SuccessRate { .. } => {
+            if !matches!(value, Value::Share(_) | Value::Count(0 | 1)) {
+                return Err("a success rate is a share, such as 99% or 0.99".to_owned());
+            }
+        }
+        What::Exchanges | What::Connects(_) | What::Dropped => {
+            if !matches!(value, Value::Count(_)) {
+                return Err("that is a number: compare it with one, such as 3".to_owned());
+            }
+        }
+        What::Fitting(_) | What::NotGood => {
+            if matches!(value, Value::Span(_)) {
+                return Err(
+                    "exchanges are counted: compare with a number or a share, such as 3 or 1%"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    if let What::Fitting(filter) = what
+        && filter.asks_for_connects()
+    {
+        return Err(
+            "a connection that never opened is no exchange: assert connect-refused, connect-timeout or connects_failed by itself"
+                .to_owned(),
+        );
+    }
+    if matches!(what, What::Dropped) && !only.selects_all() {
+        return Err(
+            "packets that the kernel lost belong to no exchange: leave the where out".to_owned(),
+        );
+    }
+    if matches!(what, What::Connects(_)) && !only.is_about_ends() {
+        return Err(
+            "a connection that never opened has a client and a server and nothing else: where takes client= and server= here"
+                .to_owned(),
+        );
+    }
+    let (lowest, highest) = match (what, value) {
+        (What::SuccessRate { .. }, Value::Count(1)) => (false, true),
+        (_, Value::Count(0) | Value::Share(0)) => (true, false),
+        (_, Value::Share(1_000_000)) => (false, true),
+        _ => (false, false),
+    };
+    let never = matches!(
+        (operator, lowest, highest),
+        (Operator::Less, true, _) | (Operator::More, _, true)
+    );
+    let always = matches!(
+        (operator, lowest, highest),
+        (Operator::AtLeast, true, _) | (Operator::AtMost, _, true)
+    );
+    if never {
+        return Err("that can never be, so it would never fail".to_owned());
+    }
+    if always {
+        return Err("that is always so, so it would always fail".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Assertion {
+        Assertion::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn refused(text: &str) -> String {
+        Assertion::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_the_documentation_names() {
+        let fitting = |terms| What::Fitting(Filter::parse(terms).unwrap());
+        for (text, what, operator, value) in [
+            (
+                "client-gave-up",
+                fitting("verdict=client-gave-up"),
+                Operator::More,
+                Value::Count(0),
+            ),
+            (
+                "not-ok >= 1%",
+                fitting("verdict=not-ok"),
+                Operator::AtLeast,
+                Value::Share(10_000),
+            ),
+            (
+                "ack_to_client_close>400ms",
+                What::EachGap(8),
+                Operator::More,
+                Value::Span(Span::from_millis(400)),
+            ),
+            (
+                "request-to-response.p99 > 0.2s",
+                What::Percentile(2, Percentile::Nearest(99)),
+                Operator::More,
+                Value::Span(Span::from_millis(200)),
+            ),
+            (
+                "findings.zero-window",
+                fitting("finding=zero-window"),
+                Operator::More,
+                Value::Count(0),
+            ),
+            (
+                "certainty=uncertain",
+                fitting("certainty=uncertain"),
+                Operator::More,
+                Value::Count(0),
+            ),
+            (
+                "status=5xx>3",
+                fitting("status=5xx"),
+                Operator::More,
+                Value::Count(3),
+            ),
+            (
+                "status!=200",
+                fitting("status!=200"),
+                Operator::More,
+                Value::Count(0),
+            ),
+            (
+                "exchanges<1",
+                What::Exchanges,
+                Operator::Less,
+                Value::Count(1),
+            ),
+            (
+                "exchanges!=4",
+                What::Exchanges,
+                Operator::Unequal,
+                Value::Count(4),
+            ),
+            (
+                "client_side<0.99",
+                What::SuccessRate { of_server: false },
+                Operator::Less,
+                Value::Share(990_000),
+            ),
+            (
+                "connects_failed",
+                What::Connects(&[Verdict::ConnectRefused, Verdict::ConnectTimeout]),
+                Operator::More,
+                Value::Count(0),
+            ),
+            (
+                "dropped>10",
+                What::Dropped,
+                Operator::More,
+                Value::Count(10),
+            ),
+        ] {
+            let read = read(text);
+            assert_eq!(read.what, what, "{text}");
+            assert_eq!(read.bound, Bound { operator, value }, "{text}");
+            assert!(read.only.selects_all(), "{text}");
+            assert_eq!(read.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn where_selects() {
+        let read = read("  request_to_response.p99>200ms  where path=/where* status=2xx ");
+        assert_eq!(read.only, Filter::parse("path=/where* status=2xx").unwrap());
+        assert!(matches!(read.what, What::Percentile(2, _)));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_is_right() {
+        for (text, said) in [
+            ("", "says nothing"),
+            ("where path=/", "says nothing"),
+            ("ok where", "says nothing"),
+            ("client-gaveup", "client-gave-up"),
+            ("client-gaveup>3", "client-gave-up"),
+            ("exchanges", "exchanges<1"),
+            ("exchanges<0", "never"),
+            ("exchanges>=0", "always"),
+            ("exchanges>1%", "number"),
+            ("client_side>100%", "never"),
+            ("client_side<5", "share"),
+            ("client_side", "client_side<99%"),
+            ("not-ok>200%", "0% to 100%"),
+            ("not-ok>3ms", "number or a share"),
+            ("total", "total>400ms"),
+            ("total>400", "unit"),
+            ("total>4parsecs", "400ms"),
+            ("total==400ms", "< or >"),
+            ("total.p100>4ms", "nothing that can be asserted"),
+            ("total.p0>4ms", "nothing that can be asserted"),
+            ("findings.bad-luck", "findings.KIND"),
+            ("certainty=maybe", "capture-ended"),
+            ("status=many", "500-504"),
+            ("envoy=XX", "UT"),
+            ("envoy=UF", "connects_failed"),
+            ("verdict=connect-refused,client-gave-up", "by itself"),
+            ("dropped where path=/", "leave the where out"),
+            ("connect-refused where path=/", "client= and server="),
+        ] {
+            let message = refused(text);
+            assert!(message.contains(said), "{text}: {message}");
+        }
+        assert!(Assertion::parse("connect-refused where server=:80").is_ok());
+    }
+
+    #[test]
+    fn a_file_of_them() {
+        let text = "# what must not be\n\nclient-gave-up  # ever\r\n  total>1s where path=/a#b\n";
+        let typed = Assertion::parse_lines(text).unwrap();
+        let typed: Vec<_> = typed.iter().map(Assertion::as_str).collect();
+        assert_eq!(typed, ["client-gave-up", "total>1s where path=/a#b"]);
+        let error = Assertion::parse_lines("not-ok\n\nnot-okay\n").unwrap_err();
+        assert!(error.starts_with("line 3: "), "{error}");
+    }
+}

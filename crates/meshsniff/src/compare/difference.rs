@@ -1,0 +1,474 @@
+//! The two sides held against each other, route by route.
+
+use super::side::{Digest, Route, Selection, Side, Stats};
+use super::statistics::{self, Share, fisher, holm, mann_whitney};
+use crate::exchange::{Gaps, Verdict};
+use crate::time::Span;
+use std::collections::BTreeSet;
+
+/// The least change of a share that is called one, in percentage points over 100: of millions of exchanges, any is
+/// significant.
+pub(crate) const LEAST_POINTS: f64 = 0.001;
+
+/// What is asked of a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    /// Below this a corrected p is significant.
+    pub alpha: f64,
+    /// The least relative change that is called one.
+    pub min_change: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            alpha: 0.05,
+            min_change: 0.05,
+        }
+    }
+}
+
+/// A side without its routes.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) name: String,
+    pub(crate) kind: super::side::Kind,
+    pub(crate) exchanges: u64,
+    pub(crate) filtered_out: u64,
+    pub(crate) probes: u64,
+    pub(crate) connects_failed: Option<u64>,
+    pub(crate) dropped: Option<u64>,
+    pub(crate) complete: bool,
+}
+
+/// What came of two sides.
+#[derive(Debug)]
+pub struct Comparison {
+    pub(crate) before: Head,
+    pub(crate) after: Head,
+    pub(crate) thresholds: Thresholds,
+    /// How many tests there were: all of them are corrected together.
+    pub(crate) tests: usize,
+    /// The ones with the gravest change first.
+    pub(crate) routes: Vec<Difference>,
+}
+
+/// On which sides a route is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Both,
+    /// Only after.
+    New,
+    /// Only before.
+    Gone,
+}
+
+/// A route on both sides, or on one.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) route: Route,
+    pub(crate) before: Digest,
+    pub(crate) after: Digest,
+    pub(crate) shares: Vec<ShareChange>,
+    pub(crate) gaps: Vec<GapChange>,
+}
+
+/// What a share is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Good,
+    Verdict(Verdict),
+}
+
+/// A test's result, before and after the correction for the number of tests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Test {
+    pub(crate) p: f64,
+    pub(crate) corrected: f64,
+}
+
+/// What is to be said of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Significant, and large enough to be called so.
+    Changed(Word),
+    /// Significant, but small.
+    Small,
+    Noise,
+    /// And why not.
+    NotTested(&'static str),
+}
+
+/// What a change is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Word {
+    Worse,
+    Slower,
+    Better,
+    Faster,
+    /// Of a verdict that is neither good nor bad.
+    More,
+    Fewer,
+}
+
+impl Word {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Worse,
+        Self::Slower,
+        Self::Better,
+        Self::Faster,
+        Self::More,
+        Self::Fewer,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Worse => "worse",
+            Self::Slower => "slower",
+            Self::Better => "better",
+            Self::Faster => "faster",
+            Self::More => "more",
+            Self::Fewer => "fewer",
+        }
+    }
+
+    pub(crate) const fn is_bad(self) -> bool {
+        matches!(self, Self::Worse | Self::Slower)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShareChange {
+    pub(crate) kind: Kind,
+    pub(crate) before: Share,
+    pub(crate) after: Share,
+    pub(crate) test: Option<Test>,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GapChange {
+    pub(crate) name: &'static str,
+    pub(crate) before: Option<Stats>,
+    pub(crate) after: Option<Stats>,
+    /// The share of pairs in which the one after is longer.
+    pub(crate) longer: Option<f64>,
+    pub(crate) test: Option<Test>,
+    pub(crate) outcome: Outcome,
+}
+
+/// The relative change from one span to another; `None` from nothing.
+pub(crate) fn relative(before: Span, after: Span) -> Option<f64> {
+    let (before, after) = (before.as_nanos() as f64, after.as_nanos() as f64);
+    (before != 0.0).then(|| (after - before) / before.abs())
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Verdict(verdict) => verdict.name(),
+        }
+    }
+
+    /// What it is called if the share grew, or shrank.
+    const fn word(self, grew: bool) -> Word {
+        let is_fine = match self {
+            Self::Good => true,
+            Self::Verdict(Verdict::Ok | Verdict::Upgraded | Verdict::Unanswered) => {
+                return if grew { Word::More } else { Word::Fewer };
+            }
+            Self::Verdict(_) => false,
+        };
+        if grew == is_fine {
+            Word::Better
+        } else {
+            Word::Worse
+        }
+    }
+}
+
+impl ShareChange {
+    fn new(kind: Kind, before: Share, after: Share) -> Self {
+        let tested = match kind {
+            Kind::Verdict(Verdict::Ok) => Err("it is what the others leave"),
+            _ if before.whole == 0 || after.whole == 0 => Err("one side has none to count"),
+            _ => fisher(before, after).ok_or("all of them, or none, on both sides"),
+        };
+        Self {
+            kind,
+            before,
+            after,
+            test: tested.ok().map(uncorrected),
+            outcome: tested.err().map_or(Outcome::Noise, Outcome::NotTested),
+        }
+    }
+
+    /// The change in percentage points over 100.
+    pub(crate) fn change(&self) -> Option<f64> {
+        Some(self.after.value()? - self.before.value()?)
+    }
+
+    fn settle(&mut self, thresholds: Thresholds) {
+        let (Some(test), Some(change)) = (self.test, self.change()) else {
+            return;
+        };
+        // Of what is good it is the rest that counts: from 1 in 1,000 that fail to 2 is twice as many.
+        let from = match self.kind {
+            Kind::Good => self.before.value().map(|share| 1.0 - share),
+            Kind::Verdict(_) => self.before.value(),
+        };
+        let least = LEAST_POINTS.max(from.unwrap_or_default() * thresholds.min_change);
+        self.outcome = if test.corrected > thresholds.alpha {
+            Outcome::Noise
+        } else if change.abs() < least {
+            Outcome::Small
+        } else {
+            Outcome::Changed(self.kind.word(change > 0.0))
+        };
+    }
+}
+
+impl GapChange {
+    fn new(name: &'static str, place: usize, before: &Digest, after: &Digest) -> Self {
+        let tested = compare_values(place, before, after);
+        Self {
+            name,
+            before: before.stats(place),
+            after: after.stats(place),
+            longer: tested.ok().map(|test| test.larger),
+            test: tested.ok().map(|test| uncorrected(test.p)),
+            outcome: tested.err().map_or(Outcome::Noise, Outcome::NotTested),
+        }
+    }
+
+    fn settle(&mut self, thresholds: Thresholds) {
+        let (Some(test), Some(longer), Some(before), Some(after)) =
+            (self.test, self.longer, self.before, self.after)
+        else {
+            return;
+        };
+        let slower = longer > 0.5;
+        let enough = |from: Span, to: Span| {
+            let moved = relative(from, to)
+                .map_or(from != to, |change| change.abs() >= thresholds.min_change);
+            moved && (to > from) == slower
+        };
+        let enough = enough(before.p50, after.p50) || enough(before.p90, after.p90);
+        self.outcome = if test.corrected > thresholds.alpha {
+            Outcome::Noise
+        } else if !enough {
+            Outcome::Small
+        } else if slower {
+            Outcome::Changed(Word::Slower)
+        } else {
+            Outcome::Changed(Word::Faster)
+        };
+    }
+}
+
+fn compare_values(
+    place: usize,
+    before: &Digest,
+    after: &Digest,
+) -> Result<statistics::RankTest, &'static str> {
+    let (before, after) = (before.sample(place)?, after.sample(place)?);
+    let fewest = before.count.min(after.count);
+    if fewest == 0 {
+        return Err("one side has no values");
+    }
+    if fewest < statistics::FEWEST {
+        return Err("fewer than 8 values on a side");
+    }
+    // Values in buckets can be held only against values in buckets.
+    let coarse = before.many.is_some() || after.many.is_some();
+    let test = mann_whitney(&before.groups(coarse), &after.groups(coarse));
+    test.ok_or("every value is the same")
+}
+
+const fn uncorrected(p: f64) -> Test {
+    Test { p, corrected: p }
+}
+
+impl Difference {
+    fn new(route: Route, before: Digest, after: Digest, gaps: &[usize]) -> Self {
+        let mut difference = Self {
+            route,
+            shares: Vec::new(),
+            gaps: Vec::new(),
+            before,
+            after,
+        };
+        let (before, after) = (&difference.before, &difference.after);
+        let occurs = |verdict: &Verdict| {
+            before.verdicts[*verdict as usize] + after.verdicts[*verdict as usize] > 0
+        };
+        let verdicts = Verdict::ALL.into_iter().filter(occurs);
+        let verdicts = verdicts.map(|verdict| {
+            let kind = Kind::Verdict(verdict);
+            ShareChange::new(kind, before.verdict(verdict), after.verdict(verdict))
+        });
+        let good = ShareChange::new(Kind::Good, before.good, after.good);
+        let shares = std::iter::once(good).chain(verdicts).collect();
+        let names = gaps.iter().enumerate();
+        let names = names.filter_map(|(place, gap)| Some((place, *Gaps::NAMES.get(*gap)?)));
+        let gaps = names.map(|(place, name)| GapChange::new(name, place, before, after));
+        let gaps = gaps
+            .filter(|gap| gap.before.is_some() || gap.after.is_some())
+            .collect();
+        difference.shares = shares;
+        difference.gaps = gaps;
+        difference
+    }
+
+    pub(crate) const fn presence(&self) -> Presence {
+        match (self.before.exchanges, self.after.exchanges) {
+            (0, _) => Presence::New,
+            (_, 0) => Presence::Gone,
+            _ => Presence::Both,
+        }
+    }
+
+    fn tests(&mut self) -> impl Iterator<Item = &mut Test> {
+        let shares = self.shares.iter_mut().filter_map(|row| row.test.as_mut());
+        shares.chain(self.gaps.iter_mut().filter_map(|row| row.test.as_mut()))
+    }
+
+    fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        let shares = self.shares.iter().map(|row| row.outcome);
+        shares.chain(self.gaps.iter().map(|row| row.outcome))
+    }
+
+    /// The words for what changed, the gravest first.
+    pub(crate) fn words(&self) -> Vec<Word> {
+        let words = self.outcomes().filter_map(|outcome| match outcome {
+            Outcome::Changed(word) => Some(word),
+            _ => None,
+        });
+        let words: BTreeSet<Word> = words.collect();
+        words.into_iter().collect()
+    }
+
+    /// The same as one line says it.
+    pub(crate) fn headline(&self, thresholds: Thresholds) -> String {
+        match self.presence() {
+            Presence::New => return "new".to_owned(),
+            Presence::Gone => return "gone".to_owned(),
+            Presence::Both => {}
+        }
+        let words: Vec<&str> = self.words().into_iter().map(Word::name).collect();
+        let mut outcomes = self.outcomes();
+        if !words.is_empty() {
+            words.join(", ")
+        } else if outcomes.any(|outcome| outcome == Outcome::Small) {
+            format!("changed by less than {}", percent(thresholds.min_change))
+        } else if self.is_tested() || self.is_the_same() {
+            "no change beyond noise".to_owned()
+        } else {
+            "too little to tell a change from noise".to_owned()
+        }
+    }
+
+    fn is_tested(&self) -> bool {
+        self.shares.iter().any(|row| row.test.is_some())
+            || self.gaps.iter().any(|row| row.test.is_some())
+    }
+
+    /// Whether every figure is: then there is no change, however few the exchanges.
+    fn is_the_same(&self) -> bool {
+        let shares = self.shares.iter();
+        let mut shares = shares.map(|row| row.before.value() == row.after.value());
+        shares.all(|same| same) && self.gaps.iter().all(|row| row.before == row.after)
+    }
+}
+
+/// A share as a percentage without needless digits: `5 %`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
+}
+
+impl Comparison {
+    /// Holds two sides against each other. Both have to be gathered with this selection.
+    #[must_use]
+    pub fn new(before: Side, after: Side, selection: &Selection, thresholds: Thresholds) -> Self {
+        let (before_head, mut before_routes) = split(before);
+        let (after_head, mut after_routes) = split(after);
+        let names: BTreeSet<Route> = before_routes
+            .keys()
+            .chain(after_routes.keys())
+            .cloned()
+            .collect();
+        let mut routes: Vec<Difference> = names
+            .into_iter()
+            .map(|route| {
+                let before = before_routes.remove(&route).unwrap_or_default();
+                let after = after_routes.remove(&route).unwrap_or_default();
+                Difference::new(route, before, after, &selection.gaps)
+            })
+            .collect();
+        let tests = correct(&mut routes);
+        for route in &mut routes {
+            route
+                .shares
+                .iter_mut()
+                .for_each(|row| row.settle(thresholds));
+            route.gaps.iter_mut().for_each(|row| row.settle(thresholds));
+        }
+        routes.sort_by_cached_key(|route| {
+            let gravest = route.words().first().copied();
+            let traffic = route.before.exchanges.saturating_add(route.after.exchanges);
+            (
+                gravest.is_none(),
+                gravest,
+                route.presence() != Presence::Both,
+                std::cmp::Reverse(traffic),
+            )
+        });
+        Self {
+            before: before_head,
+            after: after_head,
+            thresholds,
+            tests,
+            routes,
+        }
+    }
+
+    /// How many routes there are of each headline, in the order in which they come.
+    pub(crate) fn headlines(&self) -> Vec<(String, u64)> {
+        let mut counts: Vec<(String, u64)> = Vec::new();
+        for route in &self.routes {
+            let headline = route.headline(self.thresholds);
+            match counts.iter_mut().find(|(known, _)| *known == headline) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((headline, 1)),
+            }
+        }
+        counts
+    }
+}
+
+/// Corrects the results of all tests together; returns how many there are.
+fn correct(routes: &mut [Difference]) -> usize {
+    let tests = routes.iter_mut().flat_map(Difference::tests);
+    let found: Vec<f64> = tests.map(|test| test.p).collect();
+    let corrected = holm(&found);
+    let tests = routes.iter_mut().flat_map(Difference::tests);
+    for (test, corrected) in tests.zip(corrected) {
+        test.corrected = corrected;
+    }
+    found.len()
+}
+
+fn split(side: Side) -> (Head, std::collections::BTreeMap<Route, Digest>) {
+    let head = Head {
+        name: side.name,
+        kind: side.kind,
+        exchanges: side.exchanges,
+        filtered_out: side.filtered_out,
+        probes: side.probes,
+        connects_failed: side.connects_failed,
+        dropped: side.dropped,
+        complete: side.complete,
+    };
+    (head, side.routes)
+}

@@ -1,0 +1,440 @@
+//! `--fail-on` of `compare`: which change is a failure.
+//!
+//! ```text
+//! assertion  = condition [ " where " terms ]     terms: path= and method= of --filter-http
+//! condition  = worse | slower | better | faster  a route that is called so: significant, and at least --min-change
+//!            | new | gone                        a route that is only on one side
+//!            | GAP.PERCENTILE order change       of any route: request_to_response.p99>+20%, total.p50>+10ms
+//!            | VERDICT|good order change         of any route, in percentage points: client-gave-up>+1%
+//!            | exchanges order N                 on either side: exchanges<10
+//! order      = > >= < <=
+//! change     = +20% | -5% | +10ms                the sign belongs to it
+//! ```
+
+use super::difference::{Comparison, Difference, Kind, Outcome, Presence, Word, percent, relative};
+use super::side::{Route, Selection, named};
+use crate::assertion::{AssertionError, Operator, split_where};
+use crate::condition::Filter;
+use crate::event::{self, Conclusion};
+use crate::exchange::{Gaps, Verdict};
+use crate::statistics::gap_values::Percentile;
+use crate::time::{Span, parse_duration};
+use crate::{escape, number};
+
+/// Names of routes in what was seen, and characters of each.
+const MOST_NAMED: usize = 3;
+const LONGEST_NAME: usize = 80;
+
+/// What must not be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assertion {
+    typed: String,
+    what: What,
+    only: Filter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Word(Word),
+    Only(Presence),
+    Gap(usize, Percentile, Operator, Change),
+    /// In percentage points over 100.
+    Share(Kind, Operator, f64),
+    Exchanges(Operator, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    Relative(f64),
+    Absolute(Span),
+}
+
+/// A name that means nothing.
+fn unknown(name: &str) -> String {
+    format!(
+        "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, exchanges<N, a share that \
+         grew by so many points (good<-1%, client-gave-up>+1%) and a percentile that changed (total.p50>+10ms, \
+         request_to_response.p99>+20%) are"
+    )
+}
+
+impl Assertion {
+    /// Reads an assertion.
+    ///
+    /// # Errors
+    /// A sentence, if it is none or makes no sense.
+    pub fn parse(text: &str) -> Result<Self, AssertionError> {
+        let typed = text.trim().to_owned();
+        let sense = |wrong: String| AssertionError::Sense {
+            assertion: typed.clone(),
+            wrong,
+        };
+        let (condition, only) = split_where(&typed);
+        if condition.is_empty() || only.is_some_and(str::is_empty) {
+            return Err(sense(
+                "name a change, as in slower or total.p50>+10ms where path=/items*".to_owned(),
+            ));
+        }
+        let only = Filter::parse(only.unwrap_or_default())?;
+        if !only.is_about_routes() {
+            return Err(sense(
+                "behind where, path= and method= say which routes are meant: --filter-http selects exchanges".to_owned(),
+            ));
+        }
+        let what = what(condition).map_err(sense)?;
+        Ok(Self { typed, what, only })
+    }
+
+    /// The gap that it asks for, by its place in [`Gaps::NAMES`].
+    #[must_use]
+    pub const fn gap(&self) -> Option<usize> {
+        match self.what {
+            What::Gap(gap, ..) => Some(gap),
+            _ => None,
+        }
+    }
+
+    /// How it came out. `selection`: what both sides were gathered with.
+    #[must_use]
+    pub fn judge(&self, comparison: &Comparison, selection: &Selection) -> event::Outcome {
+        let routes: Vec<&Difference> = comparison
+            .routes
+            .iter()
+            .filter(|one| self.concerns(&one.route))
+            .collect();
+        let (verdict, observed) = match self.what {
+            What::Exchanges(operator, number) => exchanges(&routes, operator, number),
+            What::Only(presence) => {
+                if comparison.before.exchanges == 0 || comparison.after.exchanges == 0 {
+                    nothing("one side has no exchange")
+                } else if routes.is_empty() {
+                    nothing("there is no such route")
+                } else {
+                    named_ones(routes.iter().map(|route| {
+                        let found = route.presence() == presence;
+                        (*route, found.then(String::new))
+                    }))
+                }
+            }
+            _ => {
+                let looked = routes.iter().filter_map(|route| {
+                    let seen = self.look(route, selection)?;
+                    Some((*route, seen))
+                });
+                let looked: Vec<_> = looked
+                    .map(|(route, (hit, seen))| (route, hit.then_some(seen)))
+                    .collect();
+                if looked.is_empty() {
+                    nothing(self.why_nothing())
+                } else {
+                    named_ones(looked.into_iter())
+                }
+            }
+        };
+        event::Outcome {
+            assertion: self.typed.clone(),
+            verdict,
+            observed,
+            exchanges: Vec::new(),
+            connections: Vec::new(),
+        }
+    }
+
+    fn concerns(&self, route: &Route) -> bool {
+        match route {
+            Route::Named { method, path } => {
+                let asked = named(Some(method.clone()), Some(path.clone()));
+                self.only.exchange(&asked)
+            }
+            Route::Other => self.only.selects_all(),
+        }
+    }
+
+    /// Whether a route fails it, and what was seen; `None` if there was nothing to compare.
+    fn look(&self, route: &Difference, selection: &Selection) -> Option<(bool, String)> {
+        if route.presence() != Presence::Both {
+            return None;
+        }
+        match self.what {
+            What::Word(word) => word_of(route, word),
+            What::Gap(gap, percentile, operator, change) => {
+                let place = selection.gaps.iter().position(|known| *known == gap)?;
+                let before = percentile_of(&route.before, place, percentile)?;
+                let after = percentile_of(&route.after, place, percentile)?;
+                let grown = Span::from_nanos(after.as_nanos().saturating_sub(before.as_nanos()));
+                let hit = match change {
+                    Change::Absolute(bound) => operator.holds(grown, bound),
+                    // From nothing to something is more than any share.
+                    Change::Relative(bound) => {
+                        let from_nothing = match grown.as_nanos() {
+                            0 => 0.0,
+                            1.. => f64::INFINITY,
+                            _ => f64::NEG_INFINITY,
+                        };
+                        operator.holds(relative(before, after).unwrap_or(from_nothing), bound)
+                    }
+                };
+                let mut seen = String::new();
+                number::spoken(&mut seen, before);
+                seen.push_str(" → ");
+                number::spoken(&mut seen, after);
+                Some((hit, seen))
+            }
+            What::Share(kind, operator, bound) => {
+                let row = route.shares.iter().find(|row| row.kind == kind);
+                // A verdict that is on neither side did not change.
+                let change = match row {
+                    Some(row) => row.change()?,
+                    None => 0.0,
+                };
+                let seen = row.map_or_else(String::new, |row| {
+                    let value = |share: Option<f64>| percent(share.unwrap_or_default());
+                    format!(
+                        "{} → {}",
+                        value(row.before.value()),
+                        value(row.after.value())
+                    )
+                });
+                // Rounded, so that from 1 % to 2 % is one point and not a bit less.
+                let change = (change * 1e9).round() / 1e9;
+                Some((operator.holds(change, bound), seen))
+            }
+            What::Only(_) | What::Exchanges(..) => None,
+        }
+    }
+
+    const fn why_nothing(&self) -> &'static str {
+        match self.what {
+            What::Word(Word::Slower | Word::Faster) => {
+                "no gap of a route has enough values on both sides to be tested"
+            }
+            What::Gap(..) => "no route has this figure on both sides",
+            _ => "no route has exchanges on both sides",
+        }
+    }
+}
+
+/// Whether a route is called so. Of gaps nothing is said if none could be tested.
+fn word_of(route: &Difference, word: Word) -> Option<(bool, String)> {
+    let changed = Outcome::Changed(word);
+    let names: Vec<&str> = if matches!(word, Word::Slower | Word::Faster) {
+        if route.gaps.iter().all(|row| row.test.is_none()) {
+            return None;
+        }
+        let rows = route.gaps.iter().filter(|row| row.outcome == changed);
+        rows.map(|row| row.name).collect()
+    } else {
+        let rows = route.shares.iter().filter(|row| row.outcome == changed);
+        rows.map(|row| row.kind.name()).collect()
+    };
+    Some((!names.is_empty(), names.join(", ")))
+}
+
+fn percentile_of(
+    digest: &super::side::Digest,
+    place: usize,
+    percentile: Percentile,
+) -> Option<Span> {
+    let stats = digest.stats(place)?;
+    match percentile {
+        Percentile::Min => Some(stats.min),
+        Percentile::Nearest(50) => Some(stats.p50),
+        Percentile::Nearest(90) => Some(stats.p90),
+        Percentile::Nearest(99) => Some(stats.p99),
+        Percentile::Max => Some(stats.max),
+        Percentile::Nearest(percent) => digest.sample(place).ok()?.percentile(percent),
+    }
+}
+
+fn nothing(why: &str) -> (Conclusion, String) {
+    (Conclusion::NoTraffic, format!("nothing to compare: {why}"))
+}
+
+/// What is too little on either side is no success.
+fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Conclusion, String) {
+    let sum = |count: fn(&Difference) -> u64| {
+        let counts = routes.iter().map(|route| count(route));
+        counts.fold(0_u64, u64::saturating_add)
+    };
+    let (before, after) = (
+        sum(|one| one.before.exchanges),
+        sum(|one| one.after.exchanges),
+    );
+    let fails = operator.holds(before, number) || operator.holds(after, number);
+    let observed = format!("{before} before, {after} after");
+    (
+        if fails {
+            Conclusion::Failed
+        } else {
+            Conclusion::Passed
+        },
+        observed,
+    )
+}
+
+/// The routes that fail, by name.
+fn named_ones<'a>(
+    looked: impl Iterator<Item = (&'a Difference, Option<String>)>,
+) -> (Conclusion, String) {
+    let (mut all, mut failed, mut observed) = (0_u64, 0_usize, String::new());
+    for (route, seen) in looked {
+        all += 1;
+        let Some(seen) = seen else { continue };
+        failed += 1;
+        if failed > MOST_NAMED {
+            continue;
+        }
+        observed.push_str(if failed == 1 { ": " } else { "; " });
+        route_name(&mut observed, &route.route, LONGEST_NAME);
+        if !seen.is_empty() {
+            observed.push_str(" (");
+            observed.push_str(&seen);
+            observed.push(')');
+        }
+    }
+    if failed > MOST_NAMED {
+        observed.push_str("; …");
+    }
+    let routes = if all == 1 { "route" } else { "routes" };
+    let observed = format!("{failed} of {all} {routes}{observed}");
+    (
+        if failed > 0 {
+            Conclusion::Failed
+        } else {
+            Conclusion::Passed
+        },
+        observed,
+    )
+}
+
+/// Pushes a route's name for a person.
+pub(crate) fn route_name(out: &mut String, route: &Route, most: usize) {
+    match route {
+        Route::Other => out.push_str("… other routes"),
+        Route::Named { method, path } => {
+            let known = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
+            escape::shown(out, &known(method), 24);
+            out.push(' ');
+            escape::shown(out, &known(path), most);
+        }
+    }
+}
+
+fn what(condition: &str) -> Result<What, String> {
+    let Some(at) = condition.find(['<', '>', '=', '!']) else {
+        return plain(condition);
+    };
+    let (name, rest) = condition.split_at(at);
+    let name = name.trim();
+    let found = Operator::ALL
+        .into_iter()
+        .find_map(|(sign, operator)| Some((operator, rest.strip_prefix(sign)?.trim())));
+    let Some((operator, value)) = found else {
+        return Err("compare with > or <".to_owned());
+    };
+    if matches!(operator, Operator::Equal | Operator::Unequal) {
+        return Err("a change is hardly ever exactly so much: compare with > or <".to_owned());
+    }
+    if name == "exchanges" {
+        let number = value.parse().map_err(|_| {
+            format!(
+                "“{value}” is no number: exchanges<10 fails where either side has fewer than 10"
+            )
+        })?;
+        return Ok(What::Exchanges(operator, number));
+    }
+    if let Some(kind) = share(name) {
+        return match change(value)? {
+            Change::Relative(points) if points.abs() <= 1.0 => {
+                Ok(What::Share(kind, operator, points))
+            }
+            Change::Relative(_) => Err("a share changes by 100 points at most".to_owned()),
+            Change::Absolute(_) => Err(format!("a share changes by points: {name}>+1%")),
+        };
+    }
+    if let Some((gap, percentile)) = name.rsplit_once('.')
+        && let Some(gap) = Selection::gap(gap)
+    {
+        let percentile = Percentile::parse(percentile).ok_or_else(|| {
+            format!("“{percentile}” is no percentile: p1 to p99, min and max are")
+        })?;
+        return Ok(What::Gap(gap, percentile, operator, change(value)?));
+    }
+    if Selection::gap(name).is_some() {
+        return Err(format!("say which percentile of it: {name}.p50>+10ms"));
+    }
+    Err(unknown(name))
+}
+
+fn plain(name: &str) -> Result<What, String> {
+    match name {
+        "new" => return Ok(What::Only(Presence::New)),
+        "gone" => return Ok(What::Only(Presence::Gone)),
+        "exchanges" => return Err("say how few are too few: exchanges<10".to_owned()),
+        _ => {}
+    }
+    let mut words = Word::ALL
+        .into_iter()
+        .filter(|word| !matches!(word, Word::More | Word::Fewer));
+    if let Some(word) = words.find(|word| word.name() == name) {
+        return Ok(What::Word(word));
+    }
+    if share(name).is_some() {
+        let sign = if name == "good" { "<-" } else { ">+" };
+        return Err(format!(
+            "say by how many points it may change: {name}{sign}1%"
+        ));
+    }
+    let gap = name.rsplit_once('.').map_or(name, |(gap, _)| gap);
+    if Selection::gap(gap).is_some() {
+        return Err(format!(
+            "say by how much it may change: {gap}.p50>+10ms, or slower"
+        ));
+    }
+    Err(unknown(name))
+}
+
+/// A verdict of exchanges, or `good`; `-` and `_` are the same in it.
+fn share(name: &str) -> Option<Kind> {
+    if name == "good" {
+        return Some(Kind::Good);
+    }
+    let of_exchanges = Verdict::ALL
+        .into_iter()
+        .filter(|verdict| !matches!(verdict, Verdict::ConnectRefused | Verdict::ConnectTimeout));
+    let mut found = of_exchanges.filter(|verdict| verdict.name() == name.replace('_', "-"));
+    found.next().map(Kind::Verdict)
+}
+
+fn change(text: &str) -> Result<Change, String> {
+    let (sign, size) = match text.as_bytes().first() {
+        Some(b'+') => (1.0, &text[1..]),
+        Some(b'-') => (-1.0, &text[1..]),
+        _ => {
+            return Err(format!(
+                "“{text}” has no sign: +20%, -5% and +10ms are changes; what AFTER alone must not hold is for report --fail-on"
+            ));
+        }
+    };
+    let size = size.trim();
+    if let Some(number) = size.strip_suffix('%') {
+        let number = number.trim().parse::<f64>().ok();
+        let number = number.filter(|number| (0.0..=1e9).contains(number));
+        let number = number.ok_or_else(|| format!("“{text}” is no change: +20% is"))?;
+        return Ok(Change::Relative(sign * number / 100.0));
+    }
+    let length = parse_duration(size).ok();
+    let nanos = length.and_then(|length| i64::try_from(length.as_nanos()).ok());
+    let nanos = nanos.ok_or_else(|| format!("“{text}” is no change: +20% and +10ms are"))?;
+    Ok(Change::Absolute(Span::from_nanos(if sign < 0.0 {
+        -nanos
+    } else {
+        nanos
+    })))
+}
+
+/// Whether there is such a gap: for the sentence that refuses one.
+#[must_use]
+pub fn gap_names() -> String {
+    Gaps::NAMES.join(", ")
+}

@@ -1,0 +1,419 @@
+//! One of the two sides: what a capture or a report says, counted by route.
+//!
+//! Memory has a ceiling. There are at most 200 routes by name (after, these and as many that were not before) and one for all
+//! others. Of each of their gaps that are asked for, 4,096 values are kept (32 kB), and if there are more, counts in buckets
+//! that are never wider than 0.4 % of their values (150 kB at the very worst, mostly a tenth of that). With three gaps that
+//! is 90 MB before and 180 MB after, at the very worst.
+
+use super::statistics::Share;
+use crate::condition::Filter;
+use crate::condition::filter::fits;
+use crate::event::{Report, ReportEvent};
+use crate::exchange::{EnvoyFlags, Events, Exchange, Gaps, ResponseShape, Verdict};
+use crate::packet::Endpoint;
+use crate::statistics::MAX_COUNT;
+use crate::statistics::gap_values::Values;
+use crate::statistics::routes::{LONGEST_METHOD, LONGEST_PATH, cut};
+use crate::time::Span;
+use compact_str::CompactString;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Routes of a side that have a row of their own.
+pub(crate) const MOST_ROUTES: usize = 200;
+
+/// Longer gaps count as so long: an hour and a bit.
+const LONGEST_GAP: i64 = 1 << 42;
+
+/// What is compared with what of the same name: a method and a path without its query, or a pattern in the place of the
+/// path. The server is no part of it, as its address changes from one run to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Route {
+    Named {
+        method: CompactString,
+        path: CompactString,
+    },
+    /// All that were too many.
+    Other,
+}
+
+/// The values of a gap.
+pub(crate) type Sample = Values<9>;
+
+/// Figures of a gap of which a report of a live target holds no more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stats {
+    pub(crate) count: u64,
+    pub(crate) min: Span,
+    pub(crate) p50: Span,
+    pub(crate) p90: Span,
+    pub(crate) p99: Span,
+    pub(crate) max: Span,
+}
+
+/// What is known of a gap of exchanges that were only counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Told {
+    /// All of it.
+    Stats(Stats),
+    /// There are several statistics, which make no common one.
+    Several,
+    /// Nothing.
+    Missing,
+}
+
+/// The exchanges of a route on one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Digest {
+    pub(crate) exchanges: u64,
+    /// By verdict, in the order of [`Verdict::ALL`].
+    pub(crate) verdicts: [u64; Verdict::ALL.len()],
+    /// Good ones of those that count: none unanswered, none uncertain.
+    pub(crate) good: Share,
+    /// In the order of the gaps that are asked for.
+    samples: Vec<Sample>,
+    told: Vec<Option<Told>>,
+}
+
+/// What is to be gathered.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Which exchanges.
+    pub filter: Filter,
+    /// Health checkers, too.
+    pub probes: bool,
+    /// Patterns of paths that each make one route; the first that fits counts.
+    pub routes: Vec<String>,
+    /// Indices into [`Gaps::NAMES`].
+    pub gaps: Vec<usize>,
+}
+
+/// One side, once it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) routes: BTreeMap<Route, Digest>,
+    pub(crate) exchanges: u64,
+    pub(crate) filtered_out: u64,
+    pub(crate) probes: u64,
+    /// `None` where a report was asked for only some exchanges: it does not say on whose connections they were.
+    pub(crate) connects_failed: Option<u64>,
+    pub(crate) dropped: Option<u64>,
+    pub(crate) complete: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Capture,
+    Report,
+    /// A report in which good exchanges are only counted.
+    LiveReport,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Report => "report",
+            Self::LiveReport => "live-report",
+        }
+    }
+}
+
+impl Digest {
+    fn new(gaps: usize) -> Self {
+        Self {
+            samples: vec![Sample::default(); gaps],
+            told: vec![None; gaps],
+            ..Self::default()
+        }
+    }
+
+    /// How many came to this verdict.
+    pub(crate) const fn verdict(&self, verdict: Verdict) -> Share {
+        Share {
+            part: self.verdicts[verdict as usize],
+            whole: self.exchanges,
+        }
+    }
+
+    /// The values of the gap at this place among those asked for, if all of them are known.
+    pub(crate) fn sample(&self, place: usize) -> Result<&Sample, &'static str> {
+        match self.told.get(place) {
+            Some(Some(Told::Stats(_))) => Err("the report holds only percentiles"),
+            Some(Some(Told::Several)) => {
+                Err("the report holds only percentiles, and those of several routes or servers")
+            }
+            Some(Some(Told::Missing)) | None => {
+                Err("the report does not hold this gap of good exchanges")
+            }
+            Some(None) => Ok(&self.samples[place]),
+        }
+    }
+
+    /// The figures of that gap.
+    pub(crate) fn stats(&self, place: usize) -> Option<Stats> {
+        match self.told.get(place)? {
+            Some(Told::Stats(stats)) => Some(*stats),
+            Some(Told::Several | Told::Missing) => None,
+            None => self.samples.get(place)?.stats().map(|stats| Stats {
+                count: stats.count,
+                min: stats.min,
+                p50: stats.p50,
+                p90: stats.p90,
+                p99: stats.p99,
+                max: stats.max,
+            }),
+        }
+    }
+
+    fn add(&mut self, exchange: &Exchange, gaps: &[usize]) {
+        self.exchanges += 1;
+        self.verdicts[exchange.verdict as usize] += 1;
+        if let Some(good) = exchange.good()
+            && exchange.doubt.is_none()
+            && exchange.verdict != Verdict::Unanswered
+        {
+            self.good.whole += 1;
+            self.good.part += u64::from(good);
+        }
+        let values = exchange.gaps.values();
+        for (sample, gap) in self.samples.iter_mut().zip(gaps) {
+            if let Some(Some(value)) = values.get(*gap) {
+                // A report has whole microseconds: so that a capture is the same as its report.
+                let micros = crate::number::micros(*value);
+                let nanos = micros.saturating_mul(1_000);
+                sample.add(nanos.clamp(-LONGEST_GAP, LONGEST_GAP));
+            }
+        }
+    }
+
+    /// Takes in what another counted.
+    fn merge(&mut self, other: &Self) {
+        // A report may claim any number: below this no sum overflows and every test ends.
+        let add = |count: &mut u64, more: u64| *count = count.saturating_add(more).min(MAX_COUNT);
+        add(&mut self.exchanges, other.exchanges);
+        for (count, more) in self.verdicts.iter_mut().zip(other.verdicts) {
+            add(count, more);
+        }
+        add(&mut self.good.whole, other.good.whole);
+        add(&mut self.good.part, other.good.part);
+        for (sample, more) in self.samples.iter_mut().zip(&other.samples) {
+            sample.merge(more);
+        }
+        for (told, more) in self.told.iter_mut().zip(&other.told) {
+            *told = match (*told, *more) {
+                (told, None) => told,
+                (None, more) => more,
+                (Some(Told::Missing), Some(_)) | (Some(_), Some(Told::Missing)) => {
+                    Some(Told::Missing)
+                }
+                (Some(_), Some(_)) => Some(Told::Several),
+            };
+        }
+    }
+
+    /// Good exchanges of which a report holds only figures. `stats` has those of the gaps that are asked for.
+    pub(crate) fn counted(exchanges: u64, upgraded: u64, told: Vec<Option<Told>>) -> Self {
+        let mut digest = Self::new(told.len());
+        digest.exchanges = exchanges;
+        digest.verdicts[Verdict::Ok as usize] = exchanges - upgraded;
+        digest.verdicts[Verdict::Upgraded as usize] = upgraded;
+        digest.good = Share {
+            part: exchanges,
+            whole: exchanges,
+        };
+        digest.told = told;
+        digest
+    }
+}
+
+/// Routes of one side while it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    rows: BTreeMap<Route, Digest>,
+    /// Names of the other side's routes, which always find room: otherwise a route could seem to be gone.
+    known: Vec<Route>,
+    /// Whether the other side's names were too many: then a name of its own could seem to be new.
+    only_known: bool,
+    /// Names that the other side does not have.
+    own: usize,
+}
+
+impl Rows {
+    pub(crate) fn new(known: Option<&Side>) -> Self {
+        let known = known.map(|side| &side.routes);
+        Self {
+            rows: BTreeMap::new(),
+            own: 0,
+            only_known: known.is_some_and(|routes| routes.contains_key(&Route::Other)),
+            known: known.map_or_else(Vec::new, |routes| routes.keys().cloned().collect()),
+        }
+    }
+
+    pub(crate) fn row(&mut self, route: Route, gaps: usize) -> &mut Digest {
+        let is_there = self.rows.contains_key(&route) || self.known.binary_search(&route).is_ok();
+        let has_room = !self.only_known && self.own < MOST_ROUTES;
+        self.own += usize::from(!is_there && has_room);
+        let route = if is_there || has_room {
+            route
+        } else {
+            Route::Other
+        };
+        self.rows.entry(route).or_insert_with(|| Digest::new(gaps))
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, gaps: usize) {
+        for (route, digest) in &other.rows {
+            self.row(route.clone(), gaps).merge(digest);
+        }
+    }
+
+    pub(crate) fn add(&mut self, route: Route, digest: &Digest) {
+        self.row(route, digest.samples.len()).merge(digest);
+    }
+
+    pub(crate) fn into_routes(self) -> BTreeMap<Route, Digest> {
+        self.rows
+    }
+}
+
+impl Selection {
+    /// The gaps that are shown unless more are asked for.
+    pub const USUAL: [&'static str; 3] =
+        ["request_to_response", "total", "request_to_client_close"];
+
+    /// The place of a gap in [`Gaps::NAMES`].
+    #[must_use]
+    pub fn gap(name: &str) -> Option<usize> {
+        let same = |known: &&str| {
+            known.bytes().eq(name.bytes().map(|byte| match byte {
+                b'-' => b'_',
+                byte => byte,
+            }))
+        };
+        Gaps::NAMES.iter().position(same)
+    }
+
+    pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> Route {
+        let path = path.unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let mut patterns = self.routes.iter();
+        let pattern = patterns.find(|pattern| fits(pattern, path));
+        Route::Named {
+            method: cut(method.unwrap_or_default(), LONGEST_METHOD).into(),
+            path: cut(pattern.map_or(path, String::as_str), LONGEST_PATH).into(),
+        }
+    }
+
+    /// Counts an exchange that is wanted.
+    pub(crate) fn add(&self, rows: &mut Rows, exchange: &Exchange) {
+        let route = self.route(exchange.method.as_deref(), exchange.path.as_deref());
+        rows.row(route, self.gaps.len()).add(exchange, &self.gaps);
+    }
+
+    /// Whether an exchange is wanted; what is not is counted on `side`.
+    pub(crate) fn wants(&self, side: &mut Side, exchange: &Exchange) -> bool {
+        if !self.filter.exchange(exchange) {
+            side.filtered_out += 1;
+            return false;
+        }
+        if exchange.probe && !self.probes {
+            side.probes += 1;
+            return false;
+        }
+        side.exchanges += 1;
+        true
+    }
+}
+
+/// An address that nobody has.
+pub(crate) const NOBODY: Endpoint = Endpoint::v4([0; 4], 0);
+
+/// An exchange of which no more is known than this: for what is asked of routes as it is of exchanges.
+pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) -> Exchange {
+    Exchange {
+        id: 0,
+        connection: 0,
+        client: NOBODY,
+        server: NOBODY,
+        minor_version: None,
+        method,
+        path,
+        authority: None,
+        status: None,
+        late_status: None,
+        request_id: None,
+        probe: false,
+        expected_timeout: None,
+        timeout_guess: None,
+        request_bytes: 0,
+        response_bytes: 0,
+        response_shape: ResponseShape::default(),
+        pipelined: false,
+        half_closed: false,
+        events: Events::default(),
+        gaps: Gaps::default(),
+        verdict: Verdict::Ok,
+        doubt: None,
+        envoy: EnvoyFlags::default(),
+        findings: Vec::new(),
+    }
+}
+
+/// Gathers a side from a capture.
+pub struct Gatherer<'a> {
+    selection: &'a Selection,
+    rows: Rows,
+    side: Side,
+}
+
+impl<'a> Gatherer<'a> {
+    /// Nothing yet of the capture of this name. `other`: the side that was read before.
+    #[must_use]
+    pub fn new(selection: &'a Selection, name: &str, other: Option<&Side>) -> Self {
+        Self {
+            selection,
+            rows: Rows::new(other),
+            side: Side {
+                name: name.to_owned(),
+                connects_failed: Some(0),
+                ..Side::default()
+            },
+        }
+    }
+
+    /// What was gathered.
+    #[must_use]
+    pub fn done(self) -> Side {
+        Side {
+            routes: self.rows.into_routes(),
+            ..self.side
+        }
+    }
+}
+
+impl Report for Gatherer<'_> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        match event {
+            ReportEvent::Exchange(exchange) => {
+                if self.selection.wants(&mut self.side, exchange) {
+                    self.selection.add(&mut self.rows, exchange);
+                }
+            }
+            ReportEvent::Connection(connection) => {
+                if connection.verdict.is_some() && self.selection.filter.connection(connection) {
+                    self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
+                }
+            }
+            ReportEvent::Finish(capture) => {
+                self.side.dropped = capture.dropped;
+                self.side.complete = capture.errors.is_empty();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

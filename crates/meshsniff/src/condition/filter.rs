@@ -1,0 +1,533 @@
+//! Which exchanges a report is about: `--filter-http 'method=GET path=/items* status=5xx'`.
+//!
+//! Terms are separated by blanks and must all hold; values in a term are separated by commas and one of
+//! them must hold; a leading `!` turns a term round. There is nothing more to it: whoever needs more has
+//! `-o jsonl` and `jq`.
+
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, FindingKind, Verdict};
+use crate::packet::Endpoint;
+use compact_str::CompactString;
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a selection cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// A term without `=`, or with a name that is none.
+    #[error(
+        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, client=, server=, certainty=, finding= and envoy= are, each with a value"
+    )]
+    Term(String),
+    /// A value that its term does not take.
+    #[error("“{value}” is not {expected}")]
+    Value {
+        /// The value.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+/// A selection of exchanges. The default one selects all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    terms: Vec<Term>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Term {
+    negated: bool,
+    any_of: Vec<Test>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    Method(CompactString),
+    Path(Glob),
+    /// Lowest and highest.
+    Status(u16, u16),
+    NoStatus,
+    Verdict(Verdict),
+    NotOk,
+    Certain,
+    Uncertain,
+    Doubt(Doubt),
+    AnyFinding,
+    Finding(FindingKind),
+    Envoy(&'static str),
+    Host(Glob),
+    RequestId(Glob),
+    Client(Address),
+    Server(Address),
+}
+
+/// An address, a port, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Address {
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+/// Text in which `*` stands for any number of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Glob(String);
+
+/// What the terms are asked about. A part that a thing does not have fits no value.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Exchange(&'a Exchange),
+    Connection(&'a Connection),
+}
+
+impl Filter {
+    /// Reads a selection.
+    ///
+    /// # Errors
+    /// A sentence that says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let terms = text.split_whitespace().map(Term::parse);
+        Ok(Self {
+            terms: terms.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The selection of what both select.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.terms.extend(other.terms);
+        self
+    }
+
+    /// Whether everything is selected.
+    #[must_use]
+    pub fn selects_all(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// Whether only addresses are asked about: what a connection that never opened has, too.
+    #[must_use]
+    pub fn is_about_ends(&self) -> bool {
+        self.terms.iter().all(Term::is_about_ends)
+    }
+
+    /// Whether only methods and paths are asked about: what a route has, too.
+    #[must_use]
+    pub fn is_about_routes(&self) -> bool {
+        let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
+        tests.all(|test| matches!(test, Test::Method(_) | Test::Path(_)))
+    }
+
+    /// Whether something is asked for that only connections have which never opened.
+    #[must_use]
+    pub fn asks_for_connects(&self) -> bool {
+        let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
+        tests.any(|test| {
+            matches!(
+                test,
+                Test::Verdict(Verdict::ConnectRefused | Verdict::ConnectTimeout)
+                    | Test::Envoy("UF" | "URX")
+            )
+        })
+    }
+
+    /// Whether a path, a host or a request id is asked for.
+    #[must_use]
+    pub fn asks_for_names(&self) -> bool {
+        let tests = self.terms.iter().flat_map(|term| &term.any_of);
+        let mut names =
+            tests.filter(|test| matches!(test, Test::Path(_) | Test::Host(_) | Test::RequestId(_)));
+        names.next().is_some()
+    }
+
+    /// Whether this exchange is selected.
+    #[must_use]
+    pub fn exchange(&self, exchange: &Exchange) -> bool {
+        let subject = Subject::Exchange(exchange);
+        self.terms.iter().all(|term| term.holds(subject))
+    }
+
+    /// Whether this connection is selected. One that opened is what its exchanges are on, and only its
+    /// ends are looked at; one that did not stands for itself, and has no method, path or status.
+    #[must_use]
+    pub fn connection(&self, connection: &Connection) -> bool {
+        let subject = Subject::Connection(connection);
+        self.terms.iter().all(|term| {
+            (connection.verdict.is_none() && !term.is_about_ends()) || term.holds(subject)
+        })
+    }
+}
+
+impl Term {
+    fn parse(text: &str) -> Result<Self, FilterError> {
+        let wrong = || FilterError::Term(text.to_owned());
+        let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+        // `!status=5xx`, `status!=5xx` and `status=!5xx` are one wish.
+        let before = name.strip_prefix('!').or_else(|| name.strip_suffix('!'));
+        let after = values.strip_prefix('!');
+        let name = before.unwrap_or(name);
+        let values = after.unwrap_or(values);
+        if before.is_some() && after.is_some() || values.is_empty() {
+            return Err(wrong());
+        }
+        let test: fn(&str) -> Result<Test, FilterError> = match name {
+            "method" => |value| Ok(Test::Method(value.to_ascii_uppercase().into())),
+            "path" => |value| Ok(Test::Path(Glob(value.to_owned()))),
+            "status" => status,
+            "verdict" => verdict,
+            "certainty" => certainty,
+            "finding" => finding,
+            "envoy" => envoy,
+            "host" => |value| Ok(Test::Host(Glob(value.to_ascii_lowercase()))),
+            "request-id" => |value| Ok(Test::RequestId(Glob(value.to_ascii_lowercase()))),
+            "client" => |value| address(value).map(Test::Client),
+            "server" => |value| address(value).map(Test::Server),
+            _ => return Err(wrong()),
+        };
+        let any_of = values.split(',').map(|value| match value {
+            "" => Err(wrong()),
+            value => test(value),
+        });
+        Ok(Self {
+            negated: before.is_some() || after.is_some(),
+            any_of: any_of.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn holds(&self, subject: Subject<'_>) -> bool {
+        self.any_of.iter().any(|test| test.fits(subject)) != self.negated
+    }
+
+    fn is_about_ends(&self) -> bool {
+        self.any_of
+            .iter()
+            .all(|test| matches!(test, Test::Client(_) | Test::Server(_)))
+    }
+}
+
+impl Test {
+    fn fits(&self, subject: Subject<'_>) -> bool {
+        let (client, server, exchange, found) = match subject {
+            Subject::Exchange(it) => (it.client, it.server, Some(it), Some(it.verdict)),
+            Subject::Connection(it) => (it.client, it.server, None, it.verdict),
+        };
+        match self {
+            Self::Client(address) => address.fits(client),
+            Self::Server(address) => address.fits(server),
+            Self::Verdict(verdict) => found == Some(*verdict),
+            Self::NotOk => !matches!(found, Some(Verdict::Ok | Verdict::Upgraded)),
+            Self::Envoy(flag) => match subject {
+                Subject::Exchange(it) => it.envoy.has(flag),
+                Subject::Connection(it) => it.envoy.has(flag),
+            },
+            _ => exchange.is_some_and(|exchange| self.fits_exchange(exchange)),
+        }
+    }
+
+    fn fits_exchange(&self, exchange: &Exchange) -> bool {
+        match self {
+            Self::Method(method) => exchange.method.as_ref() == Some(method),
+            Self::Path(glob) => exchange.path.as_deref().is_some_and(|path| {
+                // A pattern that does not speak of the query does not care for it.
+                let bare = path.split('?').next().unwrap_or(path);
+                glob.fits(path) || (!glob.0.contains('?') && glob.fits(bare))
+            }),
+            Self::Status(lowest, highest) => exchange
+                .status
+                .is_some_and(|status| (*lowest..=*highest).contains(&status)),
+            Self::NoStatus => exchange.status.is_none(),
+            Self::Host(glob) => exchange.authority.as_deref().is_some_and(|host| {
+                let host = host.to_ascii_lowercase();
+                glob.fits(&host) || glob.fits(without_port(&host))
+            }),
+            Self::RequestId(glob) => exchange
+                .request_id
+                .as_deref()
+                .is_some_and(|id| glob.fits(&id.to_ascii_lowercase())),
+            Self::Certain => exchange.doubt.is_none(),
+            Self::Uncertain => exchange.doubt.is_some(),
+            Self::Doubt(doubt) => exchange.doubt == Some(*doubt),
+            Self::AnyFinding => !exchange.findings.is_empty(),
+            Self::Finding(kind) => exchange.finding(*kind).is_some(),
+            Self::Verdict(_) | Self::NotOk | Self::Envoy(_) | Self::Client(_) | Self::Server(_) => {
+                false
+            }
+        }
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn status(value: &str) -> Result<Test, FilterError> {
+    let code = |text: &str| {
+        let number = text.parse().ok()?;
+        (100..=999).contains(&number).then_some(number)
+    };
+    let range = || match value.as_bytes() {
+        [class @ b'1'..=b'9', b'x' | b'X', b'x' | b'X'] => {
+            let lowest = u16::from(class - b'0') * 100;
+            Some(Test::Status(lowest, lowest + 99))
+        }
+        b"none" => Some(Test::NoStatus),
+        _ => {
+            let (lowest, highest) = value.split_once('-').unwrap_or((value, value));
+            let (lowest, highest) = (code(lowest)?, code(highest)?);
+            (lowest <= highest).then_some(Test::Status(lowest, highest))
+        }
+    };
+    range().ok_or_else(|| FilterError::Value {
+        value: value.to_owned(),
+        expected: "a status: 404, 5xx, 500-504 and none are".to_owned(),
+    })
+}
+
+/// The one of `all` that is called `value`, or what is allowed.
+fn named<T: Copy>(
+    value: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+    (what, more): (&str, &[&str]),
+) -> Result<T, FilterError> {
+    let found = all.iter().copied().find(|one| name(*one) == value);
+    found.ok_or_else(|| {
+        let names = more.iter().copied().chain(all.iter().map(|one| name(*one)));
+        let names: Vec<&str> = names.collect();
+        FilterError::Value {
+            value: value.to_owned(),
+            expected: format!("{what}: {} are", names.join(", ")),
+        }
+    })
+}
+
+fn verdict(value: &str) -> Result<Test, FilterError> {
+    if value == "not-ok" {
+        return Ok(Test::NotOk);
+    }
+    named(
+        value,
+        &Verdict::ALL,
+        Verdict::name,
+        ("a verdict", &["not-ok"]),
+    )
+    .map(Test::Verdict)
+}
+
+fn certainty(value: &str) -> Result<Test, FilterError> {
+    match value {
+        "certain" => Ok(Test::Certain),
+        "uncertain" => Ok(Test::Uncertain),
+        _ => named(
+            value,
+            &Doubt::ALL,
+            Doubt::name,
+            ("a certainty", &["certain", "uncertain"]),
+        )
+        .map(Test::Doubt),
+    }
+}
+
+fn finding(value: &str) -> Result<Test, FilterError> {
+    if value == "any" {
+        return Ok(Test::AnyFinding);
+    }
+    named(
+        value,
+        &FindingKind::ALL,
+        FindingKind::name,
+        ("a finding", &["any"]),
+    )
+    .map(Test::Finding)
+}
+
+fn envoy(value: &str) -> Result<Test, FilterError> {
+    let flags = EnvoyFlags::KNOWN;
+    named(
+        value,
+        &flags,
+        |flag| flag,
+        ("a response flag that meshsniff expects", &[]),
+    )
+    .map(Test::Envoy)
+}
+
+fn address(value: &str) -> Result<Address, FilterError> {
+    let whole = |ip, port| Some(Address { ip, port });
+    let parsed = if let Ok(both) = value.parse::<SocketAddr>() {
+        whole(Some(both.ip()), Some(both.port()))
+    } else if let Some(port) = value.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        whole(None, Some(port))
+    } else {
+        let bare = value
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let ip = bare.unwrap_or(value).parse().ok();
+        ip.and_then(|ip: IpAddr| whole(Some(ip), None))
+    };
+    parsed.ok_or_else(|| FilterError::Value {
+        value: value.to_owned(),
+        expected: "an address: 10.0.0.1, 10.0.0.1:80, [::1]:80 and :80 are".to_owned(),
+    })
+}
+
+impl Address {
+    fn fits(self, end: Endpoint) -> bool {
+        let ip = self.ip.is_none_or(|ip| ip.to_canonical() == end.ip());
+        ip && self.port.is_none_or(|port| port == end.port)
+    }
+}
+
+impl Glob {
+    fn fits(&self, text: &str) -> bool {
+        fits(&self.0, text)
+    }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory and at worst quadratic
+/// in time: it only ever goes back to the last `*`.
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            last_star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star, taken)) = last_star {
+            // Let the last star take one more byte.
+            last_star = Some((star, taken + 1));
+            p = star + 1;
+            t = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn selects(filter: &str, exchange: &Exchange) -> bool {
+        Filter::parse(filter).unwrap().exchange(exchange)
+    }
+
+    #[test]
+    fn terms_are_and_values_are_or() {
+        let gave_up = fixtures::gave_up();
+        for filter in [
+            "",
+            "method=get",
+            "method=POST,GET path=/items",
+            "path=/it*s",
+            "path=*",
+            "status=none",
+            "!status=5xx",
+            "status!=5xx",
+            "status=!5xx,404",
+            "verdict=client-gave-up,ok",
+            "verdict=not-ok",
+            "certainty=certain",
+            "certainty!=uncertain,snaplen",
+            "finding=any",
+            "finding=late-response",
+            "envoy=UT",
+            "host=CATALOG",
+            "host=cat*",
+            "request-id=D3BF*",
+            "client=127.0.0.6",
+            "client=127.0.0.6:48764 server=:3000",
+            "server=10.244.0.5",
+            "server=::ffff:10.244.0.5",
+        ] {
+            assert!(selects(filter, &gave_up), "{filter}");
+        }
+        for filter in [
+            "method=POST",
+            "path=/item",
+            "path=/items method=PUT",
+            "status=5xx",
+            "!verdict=not-ok",
+            "host=other",
+            "client=:3000",
+            "server=10.244.0.5:3001",
+        ] {
+            assert!(!selects(filter, &gave_up), "{filter}");
+        }
+    }
+
+    #[test]
+    fn statuses_paths_and_hosts() {
+        let mut exchange = fixtures::ok();
+        exchange.status = Some(503);
+        exchange.path = Some("/items?page=2".into());
+        exchange.authority = Some("Catalog:8080".into());
+        for filter in [
+            "status=503",
+            "status=5xx",
+            "status=500-504",
+            "path=/items",
+            "path=/items?page=2",
+            "path=/items*",
+            "host=catalog",
+            "host=catalog:8080",
+        ] {
+            assert!(selects(filter, &exchange), "{filter}");
+        }
+        for filter in ["status=500-502", "path=/items?page=3", "host=catalog:80"] {
+            assert!(!selects(filter, &exchange), "{filter}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_allowed() {
+        for (filter, allowed) in [
+            ("items", "request-id="),
+            ("colour=red", "verdict="),
+            ("path=", "path="),
+            ("path=a,,b", "path="),
+            ("!path=!a", "path="),
+            ("status=9999", "500-504"),
+            ("status=504-500", "500-504"),
+            ("status=ok", "5xx"),
+            ("verdict=bad", "server-truncated-response"),
+            ("client=localhost", "[::1]:80"),
+            ("server=:70000", ":80"),
+        ] {
+            let error = Filter::parse(filter).unwrap_err().to_string();
+            assert!(error.contains(allowed), "{filter}: {error}");
+            assert!(!error.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn connections_are_asked_only_what_they_know() {
+        let selects = |filter: &str, connection: &Connection| {
+            Filter::parse(filter).unwrap().connection(connection)
+        };
+        let (open, refused) = (fixtures::connection(), fixtures::refused());
+        assert!(selects("path=/nowhere", &open));
+        assert!(!selects("server=:81", &open));
+        assert!(!selects("path=*", &refused));
+        assert!(selects("verdict=connect-refused", &refused));
+        assert!(selects("verdict=not-ok server=:3000", &refused));
+        assert!(!selects("verdict=connect-timeout", &refused));
+    }
+
+    #[test]
+    fn globs_end_in_time() {
+        let glob = Glob(format!("{}b", "a*".repeat(50)));
+        assert!(!glob.fits(&"a".repeat(10_000)));
+        assert!(Glob("*b*".into()).fits("abc"));
+        assert!(!Glob("*b".into()).fits("abc"));
+        assert!(Glob("".into()).fits(""));
+        assert!(Glob("*".into()).fits(""));
+    }
+}

@@ -1,0 +1,412 @@
+//! What a live target does with exchanges that went well: they are counted by route, and only the others told whole.
+//!
+//! At tens of thousands of requests a second, a line for each is more than a pod should send. Nothing is left out
+//! silently: every exchange is told on its own, or in what [`Aggregate`] counts.
+
+use crate::assertion::{Assertion, Judge, Rules};
+use crate::condition::Filter;
+use crate::event::{Aggregate, Report, ReportEvent};
+use crate::exchange::{Connection, Exchange, Protocol};
+use crate::statistics::Summary;
+use crate::statistics::routes::Routes;
+use crate::time::Span;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+
+/// Which exchanges are told whole.
+#[derive(Clone, Debug, Default)]
+pub struct Aggregation {
+    /// All of them.
+    pub all: bool,
+    /// How many of the slowest good ones.
+    pub slowest: usize,
+    /// Whether health checkers count like everybody else.
+    pub probes: bool,
+    /// Which exchanges the report is about.
+    pub filter: Filter,
+    /// What is left out of what is told.
+    pub redacted: Redacted,
+    /// Whether what was folded lately is told on the way, too.
+    pub live: bool,
+    /// What must not be; its filter and its word on probes are those of the folding.
+    pub assertions: Vec<Assertion>,
+}
+
+/// Parts of an exchange that are not told, because they may be secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Redacted {
+    /// The query of a request target.
+    pub query: bool,
+    /// The whole target.
+    pub path: bool,
+    /// `Host`.
+    pub host: bool,
+    /// `x-request-id`.
+    pub request_id: bool,
+}
+
+impl Redacted {
+    fn any(self) -> bool {
+        self.query || self.path || self.host || self.request_id
+    }
+
+    fn apply(self, exchange: &mut Exchange) {
+        const MASK: &str = "redacted";
+        let query = exchange.path.as_deref().and_then(|path| path.find('?'));
+        if self.path && exchange.path.is_some() {
+            exchange.path = Some(MASK.into());
+        } else if let (true, Some(at), Some(path)) = (self.query, query, &mut exchange.path) {
+            path.truncate(at + 1);
+            path.push_str(MASK);
+        }
+        if self.host && exchange.authority.is_some() {
+            exchange.authority = Some(MASK.into());
+        }
+        if self.request_id && exchange.request_id.is_some() {
+            exchange.request_id = Some(MASK.into());
+        }
+    }
+}
+
+/// How it went so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// Exchanges.
+    pub exchanges: u64,
+    /// Of these, the ones that did not go well.
+    pub not_ok: u64,
+}
+
+/// Folds good exchanges, and tells the rest to another report.
+pub struct Aggregating<'a, R> {
+    told: R,
+    /// Whether the other report can take more just now.
+    room: Box<dyn Fn() -> bool + 'a>,
+    folding: Aggregation,
+    folded: Aggregate,
+    slowest: BinaryHeap<Reverse<Slow>>,
+    judge: Judge,
+    /// What was folded since it was told last.
+    recent: Routes,
+    so_far: SoFar,
+    not_told: u64,
+}
+
+struct Slow {
+    response: Span,
+    exchange: Box<Exchange>,
+}
+
+impl PartialEq for Slow {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Slow {}
+
+impl PartialOrd for Slow {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Slow {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.response, Reverse(self.exchange.id))
+            .cmp(&(other.response, Reverse(other.exchange.id)))
+    }
+}
+
+impl<'a, R: Report> Aggregating<'a, R> {
+    /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds none is counted and not
+    /// told.
+    pub fn new(told: R, folding: Aggregation, room: impl Fn() -> bool + 'a) -> Self {
+        Self {
+            told,
+            room: Box::new(room),
+            folded: Aggregate {
+                summary: Summary::new(folding.probes),
+                ..Aggregate::default()
+            },
+            judge: Judge::new(Rules {
+                assertions: folding.assertions.clone(),
+                probes: folding.probes,
+                ..Rules::default()
+            }),
+            folding,
+            recent: Routes::default(),
+            slowest: BinaryHeap::new(),
+            so_far: SoFar::default(),
+            not_told: 0,
+        }
+    }
+
+    /// The report that is told.
+    pub const fn told(&mut self) -> &mut R {
+        &mut self.told
+    }
+
+    /// The good exchanges that were folded since this was asked last, if the folding is live.
+    pub fn take_recent(&mut self) -> Routes {
+        std::mem::take(&mut self.recent)
+    }
+
+    /// How it went so far.
+    pub const fn so_far(&self) -> SoFar {
+        self.so_far
+    }
+
+    /// Exchanges and connections that there was no room for: they are only counted.
+    pub const fn not_told(&self) -> u64 {
+        self.not_told
+    }
+
+    /// Keeps it if it is among the slowest so far.
+    fn rank(&mut self, exchange: &Exchange) {
+        let Some(response) = exchange.slowness() else {
+            return;
+        };
+        if !self.folded.summary.counts(exchange) {
+            return;
+        }
+        self.folded.ranked += 1;
+        let full = self.slowest.len() >= self.folding.slowest;
+        let faster = || {
+            self.slowest
+                .peek()
+                .is_none_or(|Reverse(fastest)| fastest.response >= response)
+        };
+        if full && faster() {
+            return;
+        }
+        if full {
+            self.slowest.pop();
+        }
+        self.slowest.push(Reverse(Slow {
+            response,
+            exchange: Box::new(exchange.clone()),
+        }));
+    }
+}
+
+impl<R: Report> Aggregating<'_, R> {
+    fn exchange(&mut self, exchange: &Exchange) -> io::Result<()> {
+        if !self.folding.filter.exchange(exchange) {
+            self.folded.summary.left_out();
+            return Ok(());
+        }
+        let mut redacted = None;
+        let unredacted = exchange;
+        let exchange = if self.folding.redacted.any() {
+            let redacted = redacted.insert(exchange.clone());
+            self.folding.redacted.apply(redacted);
+            redacted
+        } else {
+            exchange
+        };
+        let good = exchange.good();
+        let counts = self.folded.summary.counts(exchange);
+        self.so_far.exchanges += 1;
+        self.so_far.not_ok += u64::from(counts && good == Some(false));
+        let wanted = self.judge.wants(unredacted);
+        let whole = self.folding.all || good != Some(true) || exchange.doubt.is_some() || wanted;
+        if whole && (self.room)() {
+            if wanted {
+                self.judge.example(unredacted);
+            }
+            return self.told.tell(ReportEvent::Exchange(exchange));
+        }
+        self.judge.exchange(unredacted);
+        self.folded.summary.exchange(exchange);
+        if whole {
+            self.not_told += 1;
+        } else {
+            self.folded.routes.add(exchange);
+            if self.folding.live && self.folded.summary.counts(exchange) {
+                self.recent.add(exchange);
+            }
+            self.rank(exchange);
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, connection: &Connection) -> io::Result<()> {
+        if !self.folding.filter.connection(connection) {
+            return Ok(());
+        }
+        let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
+        let whole = self.folding.all || !plain;
+        if whole && (self.room)() {
+            return self.told.tell(ReportEvent::Connection(connection));
+        }
+        self.not_told += u64::from(whole);
+        self.folded.summary.connection(connection);
+        self.judge.connection(connection);
+        Ok(())
+    }
+
+    /// The last of what is known of the exchanges that were not told one by one.
+    fn aggregate(&mut self) -> io::Result<()> {
+        let slowest = std::mem::take(&mut self.slowest).into_sorted_vec();
+        let slowest = slowest.into_iter().map(|Reverse(slow)| *slow.exchange);
+        self.folded.slowest = slowest.collect();
+        self.folded.tallies = self.judge.tallies();
+        self.told.tell(ReportEvent::Aggregate(&self.folded))
+    }
+}
+
+impl<R: Report> Report for Aggregating<'_, R> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        match event {
+            ReportEvent::Exchange(exchange) => return self.exchange(exchange),
+            ReportEvent::Connection(connection) => return self.connection(connection),
+            ReportEvent::Finish(_) => self.aggregate()?,
+            _ => {}
+        }
+        self.told.tell(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Capture, Source};
+    use crate::exchange::Verdict;
+    use crate::packet::FrameId;
+    use crate::report::json::{JsonReport, SCHEMA, Style};
+    use crate::testing::fixtures;
+    use serde_json::Value;
+
+    fn lines(folding: Aggregation, exchanges: &[Exchange]) -> Vec<Value> {
+        let mut out = Vec::new();
+        let style = Style::Lines { live: true };
+        let json = JsonReport::new(&mut out, style, Filter::default(), false);
+        let mut report = Aggregating::new(json, folding, || true);
+        report
+            .tell(ReportEvent::Sources(&[Source {
+                kind: "live".to_owned(),
+                name: "pod".to_owned(),
+                interfaces: vec!["lo".to_owned()],
+            }]))
+            .unwrap();
+        report
+            .tell(ReportEvent::Begin(FrameId::new(0, 1), fixtures::ORIGIN))
+            .unwrap();
+        report.tell(ReportEvent::AfterFrame).unwrap();
+        for exchange in exchanges {
+            report.tell(ReportEvent::Exchange(exchange)).unwrap();
+        }
+        let mut capture = Capture::default();
+        capture.totals.first = Some(fixtures::ORIGIN);
+        capture.totals.last = Some(fixtures::ORIGIN);
+        report.tell(ReportEvent::Finish(&capture)).unwrap();
+        drop(report);
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let values = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let values: Vec<Value> = values.collect();
+        for value in &values {
+            assert!(validator.is_valid(value), "{value:#}");
+        }
+        values
+    }
+
+    fn of_type<'a>(values: &'a [Value], kind: &str) -> Vec<&'a Value> {
+        values
+            .iter()
+            .filter(|value| value["type"] == kind)
+            .collect()
+    }
+
+    #[test]
+    fn good_ones_are_counted_and_the_others_told() {
+        let exchanges = fixtures::every_verdict();
+        let good = exchanges
+            .iter()
+            .filter(|one| one.good() == Some(true) && one.doubt.is_none())
+            .count();
+        let values = lines(
+            Aggregation {
+                all: false,
+                slowest: 0,
+                ..Aggregation::default()
+            },
+            &exchanges,
+        );
+        let counted: u64 = of_type(&values, "route")
+            .iter()
+            .filter_map(|route| route["exchanges"].as_u64())
+            .sum();
+        let told = of_type(&values, "exchange").len();
+        assert_eq!((counted as usize, told), (good, exchanges.len() - good));
+        let summary = of_type(&values, "summary")[0];
+        assert_eq!(summary["exchanges"], exchanges.len());
+    }
+
+    #[test]
+    fn the_slowest_good_ones_are_told_too() {
+        let mut exchanges = vec![fixtures::every_verdict()[0].clone(); 9];
+        for (index, exchange) in exchanges.iter_mut().enumerate() {
+            assert_eq!(exchange.verdict, Verdict::Ok);
+            exchange.id = index as u64;
+            let millis = [3, 9, 1, 7, 5, 8, 2, 6, 4][index];
+            exchange.gaps.request_to_response = Some(Span::from_millis(millis));
+        }
+        let values = lines(
+            Aggregation {
+                all: false,
+                slowest: 3,
+                ..Aggregation::default()
+            },
+            &exchanges,
+        );
+        let told: Vec<_> = of_type(&values, "exchange")
+            .iter()
+            .map(|one| one["id"].as_u64().unwrap())
+            .collect();
+        assert_eq!(told, [1, 5, 3]);
+        assert_eq!(of_type(&values, "route")[0]["exchanges"], 9);
+        assert_eq!(
+            lines(
+                Aggregation {
+                    all: true,
+                    slowest: 3,
+                    ..Aggregation::default()
+                },
+                &exchanges
+            )
+            .len(),
+            9 + 3
+        );
+    }
+
+    #[test]
+    fn what_is_redacted_is_not_told() {
+        let mut exchange = fixtures::every_verdict()[0].clone();
+        exchange.path = Some("/items?token=secret".into());
+        exchange.authority = Some("secret.example".into());
+        exchange.request_id = Some("secret-id".into());
+        let told = |redacted| {
+            let folding = Aggregation {
+                all: true,
+                slowest: 0,
+                redacted,
+                ..Aggregation::default()
+            };
+            of_type(&lines(folding, &[exchange.clone()]), "exchange")[0].to_string()
+        };
+        assert!(told(Redacted::default()).contains("token=secret"));
+        let all = Redacted {
+            query: true,
+            path: false,
+            host: true,
+            request_id: true,
+        };
+        let said = told(all);
+        assert!(!said.contains("secret"), "{said}");
+        assert!(said.contains("/items?redacted"), "{said}");
+    }
+}

@@ -1,0 +1,176 @@
+//! What is believed of a line: ranges that everything behind it can reckon with.
+//!
+//! It does not look for lies. Whoever has the program beside the target can make up any exchange; here it is made sure that it
+//! is one.
+
+use crate::analyzer::Totals;
+use crate::event::{Capture, Source};
+use crate::exchange::{Connection, Exchange};
+use crate::packet::{FrameId, Mark};
+use crate::statistics::{MAX_COUNT, MAX_NANOS};
+use crate::time::{Span, Timestamp};
+
+/// Sums of bytes: 72 petabytes.
+const MOST_BYTES: u64 = 1 << 56;
+/// Entries of a list inside an exchange.
+const MOST_ENTRIES: usize = 16 * 1024;
+/// Interfaces of a source, and bytes of each of its texts.
+const MOST_INTERFACES: usize = 1_024;
+const LONGEST_NAME: usize = 1_024;
+/// Errors of a capture, and bytes of each.
+const MOST_ERRORS: usize = 100;
+const LONGEST_ERROR: usize = 4_096;
+
+/// What is wrong with it.
+pub(super) type Checked = Result<(), &'static str>;
+
+fn ensure(right: bool, wrong: &'static str) -> Checked {
+    if right { Ok(()) } else { Err(wrong) }
+}
+
+pub(super) fn time(time: Timestamp) -> Checked {
+    let right = (0..=MAX_NANOS).contains(&time.as_nanos());
+    ensure(right, "a time that is not of this age")
+}
+
+pub(super) fn frame(frame: FrameId) -> Checked {
+    ensure(frame.number() > 0, "a frame without a number")
+}
+
+pub(super) fn count(count: u64) -> Checked {
+    ensure(count <= MAX_COUNT, "a count that cannot be")
+}
+
+fn bytes(bytes: u64) -> Checked {
+    ensure(bytes <= MOST_BYTES, "more bytes than can be")
+}
+
+fn spans(spans: impl IntoIterator<Item = Option<Span>>) -> Checked {
+    let possible = -MAX_NANOS..=MAX_NANOS;
+    let right = spans
+        .into_iter()
+        .flatten()
+        .all(|span| possible.contains(&span.as_nanos()));
+    ensure(right, "a span that is not of this age")
+}
+
+fn status(status: Option<u16>) -> Checked {
+    ensure(status.is_none_or(|status| status <= 999), "a status")
+}
+
+/// Checks a mark and makes it one of `source`.
+fn mark(mark: &mut Mark, source: u16) -> Checked {
+    time(mark.time)?;
+    frame(mark.frame)?;
+    mark.frame = FrameId::new(source, mark.frame.number());
+    Ok(())
+}
+
+fn marks<'a>(marks: impl IntoIterator<Item = &'a mut Mark>, source: u16) -> Checked {
+    marks.into_iter().try_for_each(|one| mark(one, source))
+}
+
+/// Checks an exchange and makes its frames those of `source`.
+pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
+    count(exchange.connection)?;
+    bytes(exchange.request_bytes)?;
+    bytes(exchange.response_bytes)?;
+    status(exchange.status)?;
+    status(exchange.late_status)?;
+    ensure(
+        exchange.minor_version.is_none_or(|minor| minor <= 9),
+        "a version",
+    )?;
+    spans([exchange.expected_timeout, exchange.timeout_guess])?;
+    spans(exchange.gaps.values())?;
+    let events = &mut exchange.events;
+    ensure(events.interim.len() <= MOST_ENTRIES, "too many events")?;
+    marks([&mut events.request_start], source)?;
+    marks(
+        events.request_acked.iter_mut().map(|(mark, _)| mark),
+        source,
+    )?;
+    for (mark, code) in &mut events.interim {
+        status(Some(*code))?;
+        marks([mark], source)?;
+    }
+    for event in [
+        &mut events.request_end,
+        &mut events.response_start,
+        &mut events.response_end,
+        &mut events.response_acked,
+        &mut events.client_fin,
+        &mut events.server_fin,
+        &mut events.client_rst,
+        &mut events.server_rst,
+        &mut events.late_response,
+    ] {
+        marks(event, source)?;
+    }
+    ensure(exchange.findings.len() <= MOST_ENTRIES, "too many findings")?;
+    for finding in &mut exchange.findings {
+        spans([Some(finding.cost)])?;
+        ensure(finding.frames.len() <= MOST_ENTRIES, "too many frames")?;
+        marks(&mut finding.frames, source)?;
+    }
+    Ok(())
+}
+
+/// Checks a connection and makes its frames those of `source`.
+pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
+    marks([&mut connection.first], source)?;
+    marks(&mut connection.syn, source)?;
+    marks(
+        connection.close.iter_mut().map(|close| &mut close.mark),
+        source,
+    )?;
+    spans([
+        connection.handshake,
+        connection.syn_to_synack,
+        connection.idle,
+    ])?;
+    bytes(connection.hidden_bytes)?;
+    for number in [
+        connection.id,
+        connection.syn_retries,
+        connection.exchanges,
+        connection.orphan_responses,
+        connection.retransmissions,
+    ] {
+        count(number)?;
+    }
+    Ok(())
+}
+
+pub(super) fn source(source: &Source) -> Checked {
+    ensure(
+        source.interfaces.len() <= MOST_INTERFACES,
+        "too many interfaces",
+    )?;
+    let mut texts = [&source.kind, &source.name]
+        .into_iter()
+        .chain(&source.interfaces);
+    let short = texts.all(|text| text.len() <= LONGEST_NAME);
+    ensure(short, "a name that is too long")
+}
+
+pub(super) fn capture(capture: &Capture) -> Checked {
+    let mut totals = capture.totals.clone();
+    totals
+        .counts_mut()
+        .into_iter()
+        .try_for_each(|count| bytes(*count))?;
+    let Totals { first, last, .. } = totals;
+    [first, last].into_iter().flatten().try_for_each(time)?;
+    count(capture.dropped.unwrap_or(0))?;
+    count(capture.unsupported_frames)?;
+    count(capture.comments_left_out)?;
+    let short = capture
+        .errors
+        .iter()
+        .all(|text| text.len() <= LONGEST_ERROR);
+    ensure(
+        capture.errors.len() <= MOST_ERRORS && short,
+        "too many errors",
+    )
+}

@@ -1,0 +1,381 @@
+//! The side of whoever reads the report.
+
+use super::check::{self, Checked};
+use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
+use crate::event::{Aggregate, Capture, Report, ReportEvent, Source};
+use crate::packet::FrameId;
+use crate::statistics::routes::Routes;
+use crate::statistics::tally;
+use std::io;
+
+/// Slowest exchanges that a target may send.
+const MOST_SLOWEST: usize = 1_000;
+/// Bytes of a parser's complaint that are shown: it may quote what came.
+const LONGEST_COMPLAINT: usize = 200;
+/// Bytes of an end's name and sentence that are believed.
+const LONGEST_END: usize = 1_024;
+
+/// Why a relay cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// A line beyond [`LONGEST_LINE`].
+    #[error("the agent sent a line of more than 1 MiB: that is no report")]
+    TooLong,
+    /// What is no line of a relay.
+    #[error("the agent sent what is no report: {0}")]
+    NoLine(String),
+    /// Another version wrote it.
+    #[error(
+        "the agent writes its report in form {found}, this program reads form {FORMAT}: use an image of this program's version"
+    )]
+    Format {
+        /// What it says it is.
+        found: u32,
+    },
+    /// A value that cannot be.
+    #[error("the agent sent what cannot be: {0}")]
+    Wrong(String),
+    /// A line where it has no place.
+    #[error("the agent sent {0} where none belongs")]
+    OutOfTurn(&'static str),
+    /// The report itself could not be written.
+    #[error("the report could not be written")]
+    Write(#[from] io::Error),
+}
+
+/// What a line was.
+#[derive(Clone, Debug)]
+pub enum Received {
+    /// Something that the report heard.
+    Item,
+    /// How it stands, or a sign of life.
+    Progress(Progress),
+    /// Good exchanges that were folded lately; they are among the sums at the end.
+    Recent(Box<Routes>),
+    /// The last line.
+    End(End),
+}
+
+/// What relays that make one report have in common.
+///
+/// ```text
+/// let mut gathered = Gathered::new(names);
+/// let mut receivers: Vec<_> = (0..).map(Receiver::new).take(names).collect();
+/// receivers[i].line(line, &mut gathered, &mut report)?;    for every line of target i
+/// receivers[i].close(&mut gathered);                       when no more come, or one was an error
+/// gathered.finish(&mut report)?;
+/// ```
+#[derive(Debug)]
+pub struct Gathered {
+    /// A name for each target; where it is empty, the target says its own.
+    names: Vec<String>,
+    sources: Vec<Source>,
+    /// How many targets there may be.
+    room: usize,
+    next_exchange: u64,
+    capture: Capture,
+}
+
+impl Gathered {
+    /// For as many targets as there are `names`, 65,536 at most. An empty name: the target says its own.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        let room = names.len();
+        Self::with_room(names, room)
+    }
+
+    /// As [`Gathered::new`], with room for targets that come later: `room` in all, 65,536 at most.
+    #[must_use]
+    pub fn with_room(names: Vec<String>, room: usize) -> Self {
+        let source = |name: &String| Source {
+            kind: "live".to_owned(),
+            name: name.clone(),
+            interfaces: Vec::new(),
+        };
+        Self {
+            sources: names.iter().map(source).collect(),
+            room: room.max(names.len()),
+            names,
+            next_exchange: 0,
+            capture: Capture::default(),
+        }
+    }
+
+    /// Another target; its number, or `None` if there is no room for it.
+    pub fn add(&mut self, name: String) -> Option<u16> {
+        let number = u16::try_from(self.names.len()).ok();
+        let number = number.filter(|number| usize::from(*number) < self.room)?;
+        self.sources.push(Source {
+            kind: "live".to_owned(),
+            name: name.clone(),
+            interfaces: Vec::new(),
+        });
+        self.names.push(name);
+        Some(number)
+    }
+
+    /// What was read of all targets whose relays have come to their ends.
+    #[must_use]
+    pub const fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// Says something that makes the report incomplete.
+    pub fn error(&mut self, sentence: String) {
+        let capture = Capture {
+            errors: vec![sentence],
+            ..Capture::default()
+        };
+        self.capture.add(&capture);
+    }
+
+    /// Ends the report. What comes back is what was read.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn finish<R: Report>(self, report: &mut R) -> io::Result<Capture> {
+        report.tell(ReportEvent::Sources(&self.sources))?;
+        report.tell(ReportEvent::Finish(&self.capture))?;
+        Ok(self.capture)
+    }
+
+    fn source(&mut self, index: u16, mut sources: Vec<Source>) -> Checked {
+        if sources.len() != 1 {
+            return Err("a target that is not one");
+        }
+        let Some(mut source) = sources.pop() else {
+            return Ok(());
+        };
+        check::source(&source)?;
+        let index = usize::from(index);
+        if let (Some(mine), Some(name)) = (self.sources.get_mut(index), self.names.get(index)) {
+            if !name.is_empty() {
+                source.name.clone_from(name);
+            }
+            *mine = source;
+        }
+        Ok(())
+    }
+
+    fn next_exchange(&mut self) -> u64 {
+        let id = self.next_exchange;
+        self.next_exchange += 1;
+        id
+    }
+
+    /// A connection's number in the report: as at the target, unless there are several.
+    fn connection(&self, index: u16, id: u64) -> u64 {
+        // The number was checked: this is below 2^60.
+        id * self.room.max(1) as u64 + u64::from(index)
+    }
+
+    /// What to call a target in a sentence.
+    fn name(&self, index: u16) -> &str {
+        let source = self.sources.get(usize::from(index));
+        source.map_or("", |source| &source.name)
+    }
+}
+
+/// How far a relay has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Nothing came yet.
+    New,
+    /// Exchanges may come.
+    Open,
+    /// Their sums came.
+    Captured,
+    /// The last line came.
+    Ended,
+    /// A line could not be read: no other is.
+    Broken,
+}
+
+/// Reads the relay of one target.
+#[derive(Debug)]
+pub struct Receiver {
+    source: u16,
+    stage: Stage,
+    aggregate: Aggregate,
+}
+
+impl Receiver {
+    /// The relay of target `source`, of those that the [`Gathered`] names, from 0.
+    #[must_use]
+    pub fn new(source: u16) -> Self {
+        Self {
+            source,
+            stage: Stage::New,
+            aggregate: Aggregate::default(),
+        }
+    }
+
+    /// Takes a line, without its end, and tells `report` what it says.
+    ///
+    /// # Errors
+    /// If it is none, or the report could not be written. After that no line is read.
+    pub fn line<R: Report>(
+        &mut self,
+        line: &[u8],
+        gathered: &mut Gathered,
+        report: &mut R,
+    ) -> Result<Received, RelayError> {
+        if self.stage == Stage::Broken {
+            return Err(RelayError::OutOfTurn("a line"));
+        }
+        let taken = self.take(line, gathered, report);
+        if taken.is_err() {
+            self.stage = Stage::Broken;
+        }
+        taken
+    }
+
+    /// Whether the last line came: the relay is whole.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// No more lines come. If the last one is missing, that makes the report incomplete, and it says so.
+    pub fn close(self, gathered: &mut Gathered) {
+        let told = match self.stage {
+            Stage::Ended => return,
+            Stage::New => "nothing came of it",
+            Stage::Open => {
+                "what it told until then is reported, but not the good exchanges that it only counts"
+            }
+            Stage::Captured | Stage::Broken => "what it told until then is reported",
+        };
+        let sentence = format!(
+            "the report of {} was cut off: {told}",
+            gathered.name(self.source)
+        );
+        gathered.error(sentence);
+    }
+
+    fn take<R: Report>(
+        &mut self,
+        line: &[u8],
+        gathered: &mut Gathered,
+        report: &mut R,
+    ) -> Result<Received, RelayError> {
+        if line.len() > LONGEST_LINE {
+            return Err(RelayError::TooLong);
+        }
+        let item: Item<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
+        match (self.stage, &item) {
+            (Stage::New, Item::Format(FORMAT)) => {
+                self.stage = Stage::Open;
+                return Ok(Received::Item);
+            }
+            (Stage::New, Item::Format(found)) => return Err(RelayError::Format { found: *found }),
+            (Stage::New, _) => return Err(RelayError::OutOfTurn("something before its form")),
+            (_, Item::Format(_)) => return Err(RelayError::OutOfTurn("its form")),
+            (Stage::Ended, _) => return Err(RelayError::OutOfTurn("something after its end")),
+            (Stage::Captured, Item::Progress(_) | Item::End(_)) => {}
+            (Stage::Captured, _) => return Err(RelayError::OutOfTurn("something after its sums")),
+            (_, Item::End(_)) => return Err(RelayError::OutOfTurn("its end before its sums")),
+            _ => {}
+        }
+        self.item(item, gathered, report)
+    }
+
+    fn item<R: Report>(
+        &mut self,
+        item: Item<'_>,
+        gathered: &mut Gathered,
+        report: &mut R,
+    ) -> Result<Received, RelayError> {
+        let wrong = |what: &str| RelayError::Wrong(what.to_owned());
+        match item {
+            Item::Format(_) => {}
+            Item::Sources(sources) => {
+                let named = gathered.source(self.source, sources.into_owned());
+                named.map_err(wrong)?;
+                report.tell(ReportEvent::Sources(&gathered.sources))?;
+            }
+            Item::Begin(frame, time) => {
+                check::frame(frame).and(check::time(time)).map_err(wrong)?;
+                report.tell(ReportEvent::Begin(self.frame(frame), time))?;
+            }
+            Item::Comment(frame, text) => {
+                check::frame(frame).map_err(wrong)?;
+                report.tell(ReportEvent::Comment(self.frame(frame), &text))?;
+            }
+            Item::Exchange(exchange) => {
+                let mut exchange = exchange.into_owned();
+                check::exchange(&mut exchange, self.source).map_err(wrong)?;
+                exchange.id = gathered.next_exchange();
+                exchange.connection = gathered.connection(self.source, exchange.connection);
+                report.tell(ReportEvent::Exchange(&exchange))?;
+            }
+            Item::Connection(connection) => {
+                let mut connection = connection.into_owned();
+                check::connection(&mut connection, self.source).map_err(wrong)?;
+                connection.id = gathered.connection(self.source, connection.id);
+                report.tell(ReportEvent::Connection(&connection))?;
+            }
+            Item::After => report.tell(ReportEvent::AfterFrame)?,
+            Item::Progress(progress) => return Ok(Received::Progress(progress)),
+            Item::Recent(row) => {
+                let mut recent = Routes::default();
+                if !recent.take_row(row) {
+                    return Err(wrong("a route that cannot be"));
+                }
+                return Ok(Received::Recent(Box::new(recent)));
+            }
+            Item::Summary(part) => {
+                let taken = self.aggregate.summary.take_part(part);
+                taken.map_err(|error| RelayError::Wrong(error.to_string()))?;
+            }
+            Item::Route(row) => {
+                if !self.aggregate.routes.take_row(row) {
+                    return Err(wrong("a route that cannot be"));
+                }
+            }
+            Item::Slow(exchange) => {
+                let mut exchange = exchange.into_owned();
+                check::exchange(&mut exchange, self.source).map_err(wrong)?;
+                if self.aggregate.slowest.len() >= MOST_SLOWEST {
+                    return Err(wrong("too many slowest exchanges"));
+                }
+                exchange.id = gathered.next_exchange();
+                exchange.connection = gathered.connection(self.source, exchange.connection);
+                self.aggregate.slowest.push(exchange);
+            }
+            Item::Ranked(ranked) => {
+                check::count(ranked).map_err(wrong)?;
+                self.aggregate.ranked = ranked;
+            }
+            Item::Tally(part) => {
+                let taken = tally::take_part(&mut self.aggregate.tallies, part);
+                taken.map_err(|error| RelayError::Wrong(error.to_string()))?;
+            }
+            Item::Capture(capture) => {
+                check::capture(&capture).map_err(wrong)?;
+                report.tell(ReportEvent::Aggregate(&std::mem::take(&mut self.aggregate)))?;
+                gathered.capture.add(&capture);
+                self.stage = Stage::Captured;
+            }
+            Item::End(end) => {
+                if end.reason.len() > LONGEST_END || end.sentence.len() > LONGEST_END {
+                    return Err(wrong("an end that is too long"));
+                }
+                self.stage = Stage::Ended;
+                return Ok(Received::End(end.into_owned()));
+            }
+        }
+        Ok(Received::Item)
+    }
+
+    const fn frame(&self, frame: FrameId) -> FrameId {
+        FrameId::new(self.source, frame.number())
+    }
+}
+
+/// A parser's complaint, which may quote what came, as one that can be shown.
+fn no_line(error: &serde_json::Error) -> RelayError {
+    let mut complaint = String::new();
+    crate::escape::shown(&mut complaint, &error.to_string(), LONGEST_COMPLAINT);
+    RelayError::NoLine(complaint)
+}

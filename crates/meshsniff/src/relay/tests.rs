@@ -1,0 +1,504 @@
+use super::*;
+use crate::assertion::WithAssertions;
+use crate::assertion::{Assertion, Rules};
+use crate::condition::filter::Filter;
+use crate::event::{Report as _, ReportEvent};
+use crate::exchange::{Finding, FindingKind};
+use crate::relay::aggregate::{Aggregating, Aggregation};
+use crate::report::json::{JsonReport, Style};
+use crate::report::text::{TextOptions, TextReport};
+use crate::testing::fixtures;
+use crate::time::Span;
+use serde_json::{Value, json};
+use std::io;
+
+fn capture() -> Capture {
+    let mut capture = Capture::default();
+    capture.totals.frames = 272;
+    capture.totals.bytes = 31_698;
+    capture.totals.first = Some(fixtures::ORIGIN);
+    capture.totals.last = Some(fixtures::ORIGIN.plus(Span::from_secs(92)));
+    capture
+}
+
+fn end() -> End {
+    End {
+        reason: "stop".to_owned(),
+        sentence: "it was asked to stop".to_owned(),
+    }
+}
+
+/// What a target says that saw these.
+fn lines(all: bool, exchanges: &[Exchange], connections: &[Connection]) -> Vec<String> {
+    let mut out = Vec::new();
+    let folding = Aggregation {
+        all,
+        slowest: 5,
+        ..Aggregation::default()
+    };
+    let mut report = Aggregating::new(RelayWriter::new(&mut out), folding, || true);
+    report
+        .tell(ReportEvent::Sources(&[Source {
+            kind: "live".to_owned(),
+            name: "a target".to_owned(),
+            interfaces: vec!["lo".to_owned()],
+        }]))
+        .unwrap();
+    report
+        .tell(ReportEvent::Begin(FrameId::new(0, 1), fixtures::ORIGIN))
+        .unwrap();
+    report.tell(ReportEvent::AfterFrame).unwrap();
+    for exchange in exchanges {
+        report.tell(ReportEvent::Exchange(exchange)).unwrap();
+    }
+    for connection in connections {
+        report.tell(ReportEvent::Connection(connection)).unwrap();
+    }
+    report.tell(ReportEvent::Finish(&capture())).unwrap();
+    report.told().end(&end()).unwrap();
+    drop(report);
+    let text = String::from_utf8(out).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn everything(all: bool) -> Vec<String> {
+    let connections = [
+        fixtures::connection(),
+        fixtures::refused(),
+        fixtures::connect_timeout(),
+    ];
+    lines(all, &fixtures::every_verdict(), &connections)
+}
+
+/// The text report of these relays, and what the last of their lines came to.
+fn text(relays: &[Vec<String>]) -> (String, Vec<Result<Received, RelayError>>) {
+    let names: Vec<String> = (0..relays.len()).map(|n| format!("pod-{n}")).collect();
+    let mut out = Vec::new();
+    let mut report = TextReport::new(&mut out, TextOptions::default());
+    let mut gathered = Gathered::new(names);
+    let mut last = Vec::new();
+    for (index, lines) in (0..).zip(relays) {
+        let mut receiver = Receiver::new(index);
+        let mut heard = Ok(Received::Item);
+        for line in lines {
+            heard = receiver.line(line.as_bytes(), &mut gathered, &mut report);
+            if heard.is_err() {
+                break;
+            }
+        }
+        receiver.close(&mut gathered);
+        last.push(heard);
+    }
+    gathered.finish(&mut report).unwrap();
+    drop(report);
+    (String::from_utf8(out).unwrap(), last)
+}
+
+/// Every line but this one is of no account.
+fn error_of(line: &str) -> RelayError {
+    let mut lines = everything(true);
+    lines.truncate(4);
+    lines.push(line.to_owned());
+    let (text, mut last) = text(&[lines]);
+    assert!(text.contains("the report of pod-0 was cut off"), "{text}");
+    last.remove(0).unwrap_err()
+}
+
+#[test]
+fn the_end_is_heard() {
+    for all in [false, true] {
+        let (text, last) = text(&[everything(all)]);
+        assert!(matches!(&last[0], Ok(Received::End(heard)) if *heard == end()));
+        assert!(!text.contains("cut off"), "{text}");
+        assert!(text.starts_with("pod-0   272 frames"), "{text}");
+    }
+}
+
+#[test]
+fn a_cut_relay_is_said_to_be_cut() {
+    let whole = everything(false);
+    for length in 0..whole.len() {
+        let (text, _) = text(&[whole[..length].to_vec()]);
+        assert!(text.contains("the report of pod-0 was cut off"), "{text}");
+    }
+}
+
+#[test]
+fn folding_shows_routes_and_the_same_figures() {
+    let mut exchanges = vec![fixtures::ok(); 40];
+    for (index, exchange) in exchanges.iter_mut().enumerate() {
+        exchange.id = index as u64;
+        exchange.gaps.request_to_response = Some(Span::from_millis(1 + index as i64 % 7));
+        if index % 3 == 0 {
+            exchange.path = Some("/other?page=2".into());
+        }
+    }
+    exchanges.push(fixtures::gave_up());
+    let (folded, _) = text(&[lines(false, &exchanges, &[])]);
+    let (whole, _) = text(&[lines(true, &exchanges, &[])]);
+    assert!(folded.contains("GET /items\n"), "{folded}");
+    let table: Vec<&str> = folded.lines().filter(|line| line.contains("2xx")).collect();
+    assert_eq!(table.len(), 2, "{folded}");
+    assert!(
+        table[0].contains(" 26 ") && table[1].ends_with("2xx      GET /other"),
+        "{folded}"
+    );
+    // Without the table and the numbers of exchanges, it is the same report.
+    let plain = |text: &str| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        if let Some(head) = lines.iter().position(|line| line.ends_with("request")) {
+            let routes = lines[head..].iter().take_while(|line| !line.is_empty());
+            let routes = routes.count() + 1;
+            if lines[head].contains("p99") {
+                lines.drain(head - 1..head - 1 + routes);
+            }
+        }
+        let shown = lines.iter().map(|line| match line.find("exchange 4") {
+            Some(at) if line.starts_with('✗') => line[..at].trim_end(),
+            Some(_) | None => line,
+        });
+        shown
+            .map(|line| line.replace("  exchange 0", "").trim_end().to_owned())
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(plain(&folded), plain(&whole));
+}
+
+#[test]
+fn two_targets_make_one_report() {
+    let (one, _) = text(&[everything(true)]);
+    let (two, last) = text(&[everything(true), everything(false)]);
+    assert!(last.iter().all(Result::is_ok));
+    let exchanges = fixtures::every_verdict().len();
+    assert!(one.contains(&format!("{exchanges} exchanges: ")), "{one}");
+    assert!(
+        two.contains(&format!("{} exchanges: ", 2 * exchanges)),
+        "{two}"
+    );
+    assert!(two.starts_with("pod-0, pod-1   544 frames"), "{two}");
+}
+
+#[test]
+fn numbers_are_unique_across_targets() {
+    let mut out = Vec::new();
+    let style = Style::Lines { live: false };
+    let mut report = JsonReport::new(&mut out, style, Filter::default(), false);
+    let mut gathered = Gathered::new(vec!["a".to_owned(), String::new()]);
+    let relays = [everything(true), everything(false)];
+    let mut receivers = [Receiver::new(0), Receiver::new(1)];
+    // In turns, as they would come.
+    for number in 0..relays[0].len().max(relays[1].len()) {
+        for (receiver, lines) in receivers.iter_mut().zip(&relays) {
+            if let Some(line) = lines.get(number) {
+                let heard = receiver.line(line.as_bytes(), &mut gathered, &mut report);
+                assert!(heard.is_ok(), "{heard:?}");
+            }
+        }
+    }
+    assert!(receivers.iter().all(Receiver::has_ended));
+    gathered.finish(&mut report).unwrap();
+    drop(report);
+    let text = String::from_utf8(out).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of_type = |kind: &str| {
+        lines
+            .iter()
+            .filter(|line| line["type"] == kind)
+            .collect::<Vec<_>>()
+    };
+    let ids: Vec<_> = of_type("exchange")
+        .iter()
+        .map(|one| one["id"].as_u64().unwrap())
+        .collect();
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(ids.len(), distinct.len());
+    assert!(
+        of_type("exchange")
+            .iter()
+            .all(|one| one["connection"].as_u64().unwrap() % 2 == one["source"])
+    );
+    assert_eq!(of_type("source")[0]["name"], "a");
+    assert_eq!(
+        of_type("summary")[0]["exchanges"],
+        2 * fixtures::every_verdict().len()
+    );
+}
+
+#[test]
+fn what_is_no_line_is_an_error() {
+    for (line, what) in [
+        ("", "no report"),
+        ("{}", "no report"),
+        ("\"Before\"", "no report"),
+        ("{\"Exchange\":{}}", "no report"),
+        ("[\"\u{1b}[2J\"]", "no report"),
+        ("{\"Format\":1}", "its form"),
+        ("{\"End\":{\"reason\":\"\",\"sentence\":\"\"}}", "its end"),
+        ("{\"Begin\":[0,1795507200000000000]}", "cannot be"),
+        ("{\"Begin\":[1,-1]}", "cannot be"),
+        ("{\"Begin\":[1,9223372036854775807]}", "cannot be"),
+        ("{\"Ranked\":99999999999999999}", "cannot be"),
+        ("{\"Sources\":[]}", "cannot be"),
+    ] {
+        let error = error_of(line).to_string();
+        assert!(error.contains(what), "{line}: {error}");
+        assert!(!error.contains('\u{1b}'));
+    }
+    let long = " ".repeat(LONGEST_LINE + 1);
+    assert!(matches!(error_of(&long), RelayError::TooLong));
+}
+
+#[test]
+fn another_form_is_told_from_nonsense() {
+    let (_, last) = text(&[vec![format!("{{\"Format\":{}}}", FORMAT + 1)]]);
+    assert!(matches!(last[0], Err(RelayError::Format { found }) if found == FORMAT + 1));
+    let (_, last) = text(&[vec!["\"After\"".to_owned()]]);
+    assert!(matches!(last[0], Err(RelayError::OutOfTurn(_))));
+}
+
+#[test]
+fn values_that_cannot_be_are_refused() {
+    let all = everything(true);
+    let of = |kind: &str| {
+        let values = all
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        values
+            .into_iter()
+            .find(|value| value.get(kind).is_some())
+            .unwrap()
+    };
+    for (kind, pointer, value) in [
+        ("Exchange", "/Exchange/connection", json!(u64::MAX)),
+        ("Exchange", "/Exchange/request_bytes", json!(u64::MAX)),
+        ("Exchange", "/Exchange/status", json!(1_000)),
+        ("Exchange", "/Exchange/minor_version", json!(10)),
+        ("Exchange", "/Exchange/gaps/total", json!(i64::MIN)),
+        (
+            "Exchange",
+            "/Exchange/events/request_start/time",
+            json!(i64::MAX),
+        ),
+        ("Exchange", "/Exchange/events/request_start/frame", json!(0)),
+        ("Exchange", "/Exchange/envoy/client", json!(["nonsense"])),
+        ("Exchange", "/Exchange/server", json!("example.org:80")),
+        ("Connection", "/Connection/syn_retries", json!(u64::MAX)),
+        ("Connection", "/Connection/id", json!(1_u64 << 45)),
+        ("Connection", "/Connection/first/time", json!(-1)),
+        ("Capture", "/Capture/totals/frames", json!(u64::MAX)),
+        ("Capture", "/Capture/dropped", json!(u64::MAX)),
+        ("Capture", "/Capture/errors", json!(vec!["x"; 1_000])),
+        ("Capture", "/Capture/totals/first", json!(-1)),
+    ] {
+        let mut item = of(kind);
+        *item.pointer_mut(pointer).unwrap() = value;
+        let error = error_of(&item.to_string());
+        assert!(
+            matches!(error, RelayError::Wrong(_) | RelayError::NoLine(_)),
+            "{pointer}: {error}"
+        );
+        let right = of(kind).to_string();
+        let mut lines = all[..4].to_vec();
+        lines.push(right);
+        assert!(text(&[lines]).1[0].is_ok(), "{kind}");
+    }
+}
+
+#[test]
+fn after_an_error_nothing_is_read() {
+    let mut gathered = Gathered::new(vec![String::new()]);
+    let mut report = TextReport::new(Vec::new(), TextOptions::default());
+    let mut receiver = Receiver::new(0);
+    assert!(receiver.line(b"?", &mut gathered, &mut report).is_err());
+    let form = format!("{{\"Format\":{FORMAT}}}");
+    assert!(
+        receiver
+            .line(form.as_bytes(), &mut gathered, &mut report)
+            .is_err()
+    );
+}
+
+#[test]
+fn an_exchange_beyond_a_line_is_shortened() {
+    let mut huge = fixtures::gave_up();
+    huge.path = Some(format!("/{}", "\u{fffd}".repeat(90_000)).into());
+    huge.findings.push(Finding {
+        kind: FindingKind::Retransmission,
+        frames: vec![fixtures::mark(4185, 0); 30_000],
+        cost: Span::ZERO,
+    });
+    let lines = lines(true, &[huge], &[]);
+    assert!(lines.iter().all(|line| line.len() <= LONGEST_LINE));
+    let (text, last) = text(&[lines]);
+    assert!(last[0].is_ok());
+    assert!(text.contains("1 exchange: 1 client-gave-up"), "{text}");
+}
+
+#[test]
+fn progress_comes_at_any_time() {
+    let progress = Progress {
+        exchanges: 7,
+        not_ok: 1,
+        frames: 40,
+        dropped: 2,
+        not_told: 3,
+    };
+    let mut out = Vec::new();
+    let mut relay = RelayWriter::new(&mut out);
+    relay.progress(&progress).unwrap();
+    drop(relay);
+    let out = String::from_utf8(out).unwrap();
+    let (_, last) = text(&[out.lines().map(str::to_owned).collect()]);
+    let heard = last[0].as_ref().unwrap();
+    assert!(matches!(heard, Received::Progress(heard) if *heard == progress));
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
+    let mut out = Vec::new();
+    let folding = Aggregation {
+        all: true,
+        ..Aggregation::default()
+    };
+    let room = std::cell::Cell::new(true);
+    let mut report = Aggregating::new(RelayWriter::new(&mut out), folding, || room.get());
+    report
+        .tell(ReportEvent::Exchange(&fixtures::gave_up()))
+        .unwrap();
+    room.set(false);
+    report
+        .tell(ReportEvent::Exchange(&fixtures::gave_up()))
+        .unwrap();
+    report
+        .tell(ReportEvent::Exchange(&fixtures::gave_up()))
+        .unwrap();
+    report
+        .tell(ReportEvent::Connection(&fixtures::refused()))
+        .unwrap();
+    assert_eq!(report.not_told(), 3);
+    assert_eq!(report.so_far().exchanges, 3);
+    report.tell(ReportEvent::Finish(&capture())).unwrap();
+    report.told().end(&end()).unwrap();
+    drop(report);
+    let lines: Vec<String> = std::str::from_utf8(&out)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let (text, last) = text(&[lines]);
+    assert!(last[0].is_ok());
+    assert!(text.contains("3 exchanges: 3 client-gave-up"), "{text}");
+    assert!(text.contains("1 connection never opened"), "{text}");
+    assert!(text.contains("timer  3 give-ups at 501.7 ms"), "{text}");
+    assert_eq!(text.matches("✗ GET /items").count(), 1, "{text}");
+}
+
+#[test]
+fn assertions_count_what_was_folded_and_what_was_told() {
+    let assertions = [
+        "client-gave-up>25%",
+        "exchanges<5",
+        "total.p50>1h",
+        "status=200>3",
+        "client_side<99%",
+    ];
+    let assertions = assertions
+        .map(|text| Assertion::parse(text).unwrap())
+        .to_vec();
+    let folding = Aggregation {
+        slowest: 2,
+        assertions: assertions.clone(),
+        ..Aggregation::default()
+    };
+    let exchanges = [
+        fixtures::ok(),
+        fixtures::ok(),
+        fixtures::ok(),
+        fixtures::gave_up(),
+    ];
+    let mut out = Vec::new();
+    let mut target = Aggregating::new(RelayWriter::new(&mut out), folding, || true);
+    target
+        .tell(ReportEvent::Begin(FrameId::new(0, 1), fixtures::ORIGIN))
+        .unwrap();
+    for exchange in &exchanges {
+        target.tell(ReportEvent::Exchange(exchange)).unwrap();
+    }
+    target.tell(ReportEvent::Finish(&capture())).unwrap();
+    target.told().end(&end()).unwrap();
+    drop(target);
+    let rules = Rules {
+        assertions,
+        ..Rules::default()
+    };
+    let judged = |relayed: bool| {
+        let text = TextReport::new(io::sink(), TextOptions::default());
+        let mut report = WithAssertions::new(text, rules.clone());
+        if relayed {
+            let mut gathered = Gathered::new(vec!["pod".to_owned()]);
+            let mut receiver = Receiver::new(0);
+            for line in out
+                .strip_suffix(b"\n")
+                .unwrap()
+                .split(|byte| *byte == b'\n')
+            {
+                receiver.line(line, &mut gathered, &mut report).unwrap();
+            }
+            receiver.close(&mut gathered);
+            gathered.finish(&mut report).unwrap();
+        } else {
+            for exchange in &exchanges {
+                report.tell(ReportEvent::Exchange(exchange)).unwrap();
+            }
+            report.tell(ReportEvent::Finish(&capture())).unwrap();
+        }
+        report.failures().to_vec()
+    };
+    assert_eq!(judged(true), judged(false));
+    assert_eq!(
+        judged(true),
+        [
+            "exchanges<5: 4 exchanges",
+            "client_side<99%: 3 of 4 exchanges (75.00 %) went well",
+        ]
+    );
+}
+
+#[test]
+fn whoever_watches_hears_of_folded_exchanges_at_once() {
+    let folding = Aggregation {
+        live: true,
+        ..Aggregation::default()
+    };
+    let mut out = Vec::new();
+    let mut target = Aggregating::new(RelayWriter::new(&mut out), folding, || true);
+    for _ in 0..5 {
+        target.tell(ReportEvent::Exchange(&fixtures::ok())).unwrap();
+    }
+    let recent = target.take_recent();
+    target.told().recent(&recent).unwrap();
+    target.told().progress(&Progress::default()).unwrap();
+    assert!(target.take_recent().is_empty());
+    drop(target);
+    let text = TextReport::new(io::sink(), TextOptions::default());
+    let (mut report, mut gathered) = (text, Gathered::new(vec![String::new()]));
+    let mut receiver = Receiver::new(0);
+    let mut heard = 0;
+    for line in out
+        .strip_suffix(b"\n")
+        .unwrap()
+        .split(|byte| *byte == b'\n')
+    {
+        if let Received::Recent(routes) = receiver.line(line, &mut gathered, &mut report).unwrap() {
+            heard += routes.sorted()[0].1.exchanges;
+        }
+    }
+    assert_eq!(heard, 5);
+    // They are no part of the report until its sums come.
+    assert_eq!(report.summary().exchanges, 0);
+}

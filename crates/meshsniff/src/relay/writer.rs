@@ -1,0 +1,215 @@
+//! The target's side.
+
+use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
+use crate::event::{Aggregate, Report, ReportEvent};
+use crate::exchange::Exchange;
+use crate::packet::FrameId;
+use crate::statistics::routes::Routes;
+use crate::statistics::tally;
+use crate::time::Timestamp;
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// Bytes that are gathered before they are written, where nobody waits for them.
+const BATCH: usize = 64 << 10;
+
+/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first few.
+const FEW_FRAMES: usize = 64;
+/// Bytes of a text that are kept then.
+const SHORT_TEXT: usize = 16 << 10;
+
+/// A report that is written somewhere else.
+pub struct RelayWriter<W: Write> {
+    out: W,
+    buffer: Vec<u8>,
+    /// The frame being analysed.
+    current: Option<(FrameId, Timestamp)>,
+    /// Whether it was told.
+    begun: bool,
+    /// Whether something was told since the last frame ended.
+    told: bool,
+}
+
+impl<W: Write> RelayWriter<W> {
+    /// A relay that writes its lines to `out`.
+    pub fn new(out: W) -> Self {
+        let mut buffer = Vec::with_capacity(BATCH);
+        buffer.extend_from_slice(format!("{{\"Format\":{FORMAT}}}\n").as_bytes());
+        Self {
+            out,
+            buffer,
+            current: None,
+            begun: false,
+            told: false,
+        }
+    }
+
+    /// Sends how the capture stands, at once.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn progress(&mut self, progress: &Progress) -> io::Result<()> {
+        self.item(&Item::Progress(*progress))?;
+        self.flush()
+    }
+
+    /// Sends the routes of the latest aggregated exchanges, for a live view.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn recent(&mut self, routes: &Routes) -> io::Result<()> {
+        let mut rows = routes.rows();
+        rows.try_for_each(|row| self.item(&Item::Recent(row)))
+    }
+
+    /// Sends why the capture ended: the last line, after [`ReportEvent::Finish`].
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn end(&mut self, end: &End) -> io::Result<()> {
+        self.item(&Item::End(Cow::Borrowed(end)))?;
+        self.flush()
+    }
+
+    fn item(&mut self, item: &Item<'_>) -> io::Result<()> {
+        let begin = self.buffer.len();
+        // Only a writer fails, or a map whose keys are no text: neither is here.
+        serde_json::to_writer(&mut self.buffer, item)?;
+        if self.buffer.len() - begin > LONGEST_LINE {
+            self.buffer.truncate(begin);
+            return match item {
+                Item::Exchange(exchange) => self.item(&Item::Exchange(shorter(exchange)?)),
+                Item::Slow(exchange) => self.item(&Item::Slow(shorter(exchange)?)),
+                _ => Err(too_long()),
+            };
+        }
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= BATCH {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write()?;
+        self.out.flush()
+    }
+
+    /// Says which frame the next lines belong to.
+    fn begin(&mut self) -> io::Result<()> {
+        self.told = true;
+        match self.current {
+            Some((frame, time)) if !self.begun => {
+                self.begun = true;
+                self.item(&Item::Begin(frame, time))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> io::Result<()> {
+        for part in aggregate.summary.parts() {
+            self.item(&Item::Summary(part))?;
+        }
+        for row in aggregate.routes.rows() {
+            self.item(&Item::Route(row))?;
+        }
+        self.item(&Item::Ranked(aggregate.ranked))?;
+        for part in tally::parts(&aggregate.tallies) {
+            self.item(&Item::Tally(part))?;
+        }
+        for exchange in &aggregate.slowest {
+            self.item(&Item::Slow(Cow::Borrowed(exchange)))?;
+        }
+        Ok(())
+    }
+}
+
+fn too_long() -> io::Error {
+    io::Error::other("a line of the report is too long")
+}
+
+/// The exchange without what nobody shows in full.
+///
+/// # Errors
+/// If that leaves nothing out.
+fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
+    let mut shorter = exchange.clone();
+    let mut left_out = false;
+    for finding in &mut shorter.findings {
+        left_out |= finding.frames.len() > FEW_FRAMES;
+        finding.frames.truncate(FEW_FRAMES);
+    }
+    for text in [
+        &mut shorter.method,
+        &mut shorter.path,
+        &mut shorter.authority,
+        &mut shorter.request_id,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if text.len() > SHORT_TEXT {
+            left_out = true;
+            let mut end = SHORT_TEXT;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+    }
+    if left_out {
+        Ok(Cow::Owned(shorter))
+    } else {
+        Err(too_long())
+    }
+}
+
+impl<W: Write> Report for RelayWriter<W> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        match event {
+            ReportEvent::Begin(frame, time) => {
+                let first = self.current.is_none();
+                self.current = Some((frame, time));
+                self.begun = false;
+                if first {
+                    // Reports count time from here.
+                    self.begin()?;
+                }
+                Ok(())
+            }
+            ReportEvent::Exchange(exchange) => {
+                self.begin()?;
+                self.item(&Item::Exchange(Cow::Borrowed(exchange)))
+            }
+            ReportEvent::Connection(connection) => {
+                self.begin()?;
+                self.item(&Item::Connection(Cow::Borrowed(connection)))
+            }
+            ReportEvent::Comment(frame, text) => {
+                self.begin()?;
+                self.item(&Item::Comment(frame, Cow::Borrowed(text)))
+            }
+            ReportEvent::Sources(sources) => self.item(&Item::Sources(Cow::Borrowed(sources))),
+            ReportEvent::Aggregate(aggregate) => self.aggregate(aggregate),
+            // They are evaluated where the relay is read.
+            ReportEvent::Assertions(_) => Ok(()),
+            ReportEvent::AfterFrame if !self.told => Ok(()),
+            ReportEvent::AfterFrame => {
+                self.told = false;
+                self.item(&Item::After)?;
+                self.flush()
+            }
+            ReportEvent::Finish(capture) => {
+                self.item(&Item::Capture(Cow::Borrowed(capture)))?;
+                self.flush()
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Packet comments that reports show beside frames.
+
+use crate::packet::FrameId;
+use hashbrown::HashMap;
+
+/// Packet comments by frame, as many as fit.
+#[derive(Debug, Default)]
+pub(super) struct Comments {
+    by_frame: HashMap<FrameId, Box<str>>,
+    /// Frames in the order their comments came.
+    order: Vec<FrameId>,
+    bytes: usize,
+    pub(super) left_out: u64,
+}
+
+impl Comments {
+    /// Comments and bytes of them that are kept: far more than a person writes.
+    const MOST: usize = 10_000;
+    const MOST_BYTES: usize = 4 << 20;
+
+    pub(super) fn add(&mut self, frame: FrameId, text: &str) {
+        if self.order.len() >= Self::MOST || self.bytes + text.len() > Self::MOST_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += text.len();
+        match self.by_frame.entry(frame) {
+            hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                // A packet may carry several comments.
+                let joined = format!("{}\n{text}", entry.get());
+                entry.insert(joined.into_boxed_str());
+            }
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                entry.insert(text.into());
+                self.order.push(frame);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, frame: FrameId) -> Option<&str> {
+        if self.order.is_empty() {
+            return None;
+        }
+        self.by_frame.get(&frame).map(AsRef::as_ref)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FrameId, &str)> {
+        self.order
+            .iter()
+            .filter_map(|frame| Some((*frame, self.by_frame.get(frame)?.as_ref())))
+    }
+}

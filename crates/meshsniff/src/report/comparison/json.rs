@@ -1,0 +1,266 @@
+//! `-o json` of a comparison.
+
+use crate::compare::difference::{
+    Comparison, Difference, GapChange, Head, Outcome, Presence, ShareChange, Test, relative,
+};
+use crate::compare::side::{Route, Stats};
+use crate::compare::statistics::Share;
+use crate::escape;
+use crate::event;
+use crate::time::Span;
+use serde::Serialize;
+
+/// The JSON Schema (draft 2020-12) of the document.
+pub const SCHEMA: &str = include_str!("compare.schema.json");
+
+/// The name of the format, as it stands in a document.
+pub const FORMAT: &str = "meshsniff.compare/v1";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    before: Side<'a>,
+    after: Side<'a>,
+    alpha: f64,
+    min_change: f64,
+    tests: Tests,
+    routes: Vec<RouteRow<'a>>,
+    assertions: Vec<Assertion<'a>>,
+}
+
+#[derive(Serialize)]
+struct Side<'a> {
+    name: &'a str,
+    kind: &'static str,
+    exchanges: u64,
+    filtered_out: u64,
+    probes: u64,
+    connects_failed: Option<u64>,
+    dropped: Option<u64>,
+    complete: bool,
+}
+
+#[derive(Serialize)]
+struct Tests {
+    count: usize,
+    correction: &'static str,
+    gaps: &'static str,
+    shares: &'static str,
+}
+
+#[derive(Serialize)]
+struct RouteRow<'a> {
+    method: Option<&'a str>,
+    path: Option<&'a str>,
+    presence: &'static str,
+    words: Vec<&'static str>,
+    headline: String,
+    exchanges: Pair<u64>,
+    shares: Vec<ShareRow>,
+    gaps: Vec<GapRow>,
+}
+
+#[derive(Serialize)]
+struct Pair<T> {
+    before: T,
+    after: T,
+}
+
+#[derive(Serialize)]
+struct ShareRow {
+    of: &'static str,
+    before: Counted,
+    after: Counted,
+    change_points: Option<f64>,
+    #[serde(flatten)]
+    judged: JudgedRow,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    count: u64,
+    whole: u64,
+    share: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct GapRow {
+    gap: &'static str,
+    before: Option<Figures>,
+    after: Option<Figures>,
+    change: Option<Changes>,
+    longer_in_share_of_pairs: Option<f64>,
+    #[serde(flatten)]
+    judged: JudgedRow,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    count: u64,
+    min: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    p50: Change,
+    p90: Change,
+    p99: Change,
+}
+
+#[derive(Serialize)]
+struct Change {
+    ms: f64,
+    share: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct JudgedRow {
+    outcome: &'static str,
+    not_tested: Option<&'static str>,
+    p: Option<f64>,
+    p_corrected: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Assertion<'a> {
+    assertion: &'a str,
+    outcome: &'static str,
+    observed: &'a str,
+}
+
+/// The whole document.
+///
+/// # Errors
+/// If a number is none, which cannot be.
+pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_json::Result<String> {
+    let document = Document {
+        schema: FORMAT,
+        before: side(&comparison.before),
+        after: side(&comparison.after),
+        alpha: comparison.thresholds.alpha,
+        min_change: comparison.thresholds.min_change,
+        tests: Tests {
+            count: comparison.tests,
+            correction: "holm-bonferroni",
+            gaps: "mann-whitney-u",
+            shares: "fisher-exact",
+        },
+        routes: comparison
+            .routes
+            .iter()
+            .map(|route| row(comparison, route))
+            .collect(),
+        assertions: assertions
+            .iter()
+            .map(|outcome| Assertion {
+                assertion: &outcome.assertion,
+                outcome: outcome.name(),
+                observed: &outcome.observed,
+            })
+            .collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&document)?;
+    text.push('\n');
+    Ok(escape::escaped_json(text))
+}
+
+fn side(head: &Head) -> Side<'_> {
+    Side {
+        name: &head.name,
+        kind: head.kind.name(),
+        exchanges: head.exchanges,
+        filtered_out: head.filtered_out,
+        probes: head.probes,
+        connects_failed: head.connects_failed,
+        dropped: head.dropped,
+        complete: head.complete,
+    }
+}
+
+fn row<'a>(comparison: &Comparison, difference: &'a Difference) -> RouteRow<'a> {
+    let (method, path) = match &difference.route {
+        Route::Named { method, path } => (Some(method.as_str()), Some(path.as_str())),
+        Route::Other => (None, None),
+    };
+    RouteRow {
+        method,
+        path,
+        presence: match difference.presence() {
+            Presence::Both => "both",
+            Presence::New => "new",
+            Presence::Gone => "gone",
+        },
+        words: difference.words().iter().map(|word| word.name()).collect(),
+        headline: difference.headline(comparison.thresholds),
+        exchanges: Pair {
+            before: difference.before.exchanges,
+            after: difference.after.exchanges,
+        },
+        shares: difference.shares.iter().map(share_row).collect(),
+        gaps: difference.gaps.iter().map(gap_row).collect(),
+    }
+}
+
+fn share_row(row: &ShareChange) -> ShareRow {
+    let counted = |share: Share| Counted {
+        count: share.part,
+        whole: share.whole,
+        share: share.value(),
+    };
+    ShareRow {
+        of: row.kind.name(),
+        before: counted(row.before),
+        after: counted(row.after),
+        change_points: row.change().map(|change| change * 100.0),
+        judged: judged(row.outcome, row.test),
+    }
+}
+
+fn gap_row(row: &GapChange) -> GapRow {
+    let figures = |stats: &Stats| Figures {
+        count: stats.count,
+        min: stats.min.as_millis(),
+        p50: stats.p50.as_millis(),
+        p90: stats.p90.as_millis(),
+        p99: stats.p99.as_millis(),
+        max: stats.max.as_millis(),
+    };
+    let change = |before: Span, after: Span| Change {
+        ms: Span::from_nanos(after.as_nanos().saturating_sub(before.as_nanos())).as_millis(),
+        share: relative(before, after),
+    };
+    let both = row.before.as_ref().zip(row.after.as_ref());
+    GapRow {
+        gap: row.name,
+        before: row.before.as_ref().map(figures),
+        after: row.after.as_ref().map(figures),
+        change: both.map(|(before, after)| Changes {
+            p50: change(before.p50, after.p50),
+            p90: change(before.p90, after.p90),
+            p99: change(before.p99, after.p99),
+        }),
+        longer_in_share_of_pairs: row.longer,
+        judged: judged(row.outcome, row.test),
+    }
+}
+
+fn judged(outcome: Outcome, test: Option<Test>) -> JudgedRow {
+    JudgedRow {
+        outcome: match outcome {
+            Outcome::Changed(word) => word.name(),
+            Outcome::Small => "small",
+            Outcome::Noise => "noise",
+            Outcome::NotTested(_) => "not-tested",
+        },
+        not_tested: match outcome {
+            Outcome::NotTested(why) => Some(why),
+            _ => None,
+        },
+        p: test.map(|test| test.p),
+        p_corrected: test.map(|test| test.corrected),
+    }
+}

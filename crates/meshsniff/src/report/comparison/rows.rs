@@ -1,0 +1,231 @@
+//! The figures of a route as words, a row each: what text and Markdown share.
+//!
+//! Nothing in a row comes from the wire.
+
+use crate::compare::difference::{
+    Comparison, Difference, GapChange, Head, Kind, Outcome, ShareChange, Test, Thresholds, percent,
+    relative,
+};
+use crate::compare::side::{Kind as Made, Stats};
+use crate::compare::statistics::Share;
+use crate::exchange::Verdict;
+use crate::number;
+use crate::time::Span;
+
+/// One line of a table.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// A gap or a share; empty if it is that of the row above.
+    pub(super) name: String,
+    /// A percentile, or nothing.
+    pub(super) figure: &'static str,
+    pub(super) before: String,
+    pub(super) after: String,
+    pub(super) change: String,
+    /// Whether it is more than noise: once for each test.
+    pub(super) noise: String,
+    pub(super) outcome: Option<Outcome>,
+}
+
+const NONE: &str = "–";
+
+/// The rows of a route.
+pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> {
+    let shares = difference
+        .shares
+        .iter()
+        .filter(|row| row.kind != Kind::Verdict(Verdict::Ok));
+    let mut rows: Vec<Row> = shares.map(|row| share_row(row, thresholds)).collect();
+    rows.extend(
+        difference
+            .gaps
+            .iter()
+            .flat_map(|row| gap_rows(row, thresholds)),
+    );
+    rows
+}
+
+fn share_row(row: &ShareChange, thresholds: Thresholds) -> Row {
+    let change = row.change().map_or_else(
+        || NONE.to_owned(),
+        |change| match (change * 1e4).round() / 100.0 {
+            0.0 if change == 0.0 => "0".to_owned(),
+            points => format!("{points:+.2} points"),
+        },
+    );
+    Row {
+        name: row.kind.name().to_owned(),
+        before: share(row.before),
+        after: share(row.after),
+        change,
+        noise: noise(row.outcome, row.test, None, thresholds),
+        outcome: Some(row.outcome),
+        ..Row::default()
+    }
+}
+
+fn share(share: Share) -> String {
+    let mut text = String::new();
+    if !number::percent(&mut text, share.part, share.whole) {
+        text.push_str(NONE);
+    }
+    text
+}
+
+fn gap_rows(row: &GapChange, thresholds: Thresholds) -> Vec<Row> {
+    let figure = |name: &'static str, of: fn(&Stats) -> Span| {
+        let (before, after) = (row.before.as_ref().map(of), row.after.as_ref().map(of));
+        let value = |span: Option<Span>| {
+            let mut text = String::new();
+            match span {
+                Some(span) => number::spoken(&mut text, span),
+                None => text.push_str(NONE),
+            }
+            text
+        };
+        Row {
+            figure: name,
+            before: value(before),
+            after: value(after),
+            change: match (before, after) {
+                (Some(before), Some(after)) => moved(before, after),
+                _ => NONE.to_owned(),
+            },
+            ..Row::default()
+        }
+    };
+    let mut rows = vec![
+        figure("p50", |stats| stats.p50),
+        figure("p90", |stats| stats.p90),
+        figure("p99", |stats| stats.p99),
+    ];
+    rows[0].name = row.name.to_owned();
+    rows[0].noise = noise(row.outcome, row.test, row.longer, thresholds);
+    rows[0].outcome = Some(row.outcome);
+    rows
+}
+
+/// `+12.1 ms, +35 %`.
+fn moved(before: Span, after: Span) -> String {
+    let grown = Span::from_nanos(after.as_nanos().saturating_sub(before.as_nanos()));
+    if number::micros(grown) == 0 {
+        return "0".to_owned();
+    }
+    let mut text = String::new();
+    if grown.as_nanos() > 0 {
+        text.push('+');
+    }
+    number::spoken(&mut text, grown);
+    match relative(before, after).map(|change| change * 100.0) {
+        Some(change) if change.abs() >= 1e6 => text.push_str(", beyond all measure"),
+        Some(change) if change.abs() >= 10.0 => text.push_str(&format!(", {change:+.0} %")),
+        Some(change) => text.push_str(&format!(", {change:+.1} %")),
+        None => {}
+    }
+    text
+}
+
+/// `slower in 98 % of pairs, p 0.0004`.
+fn noise(
+    outcome: Outcome,
+    test: Option<Test>,
+    longer: Option<f64>,
+    thresholds: Thresholds,
+) -> String {
+    let mut text = match outcome {
+        Outcome::NotTested(why) => return format!("not tested: {why}"),
+        Outcome::Changed(word) => word.name().to_owned(),
+        Outcome::Small => format!("less than {}", percent(thresholds.min_change)),
+        Outcome::Noise => "noise".to_owned(),
+    };
+    if let (Some(longer), Outcome::Changed(_)) = (longer, outcome) {
+        let share = longer.max(1.0 - longer) * 100.0;
+        text.push_str(&format!(" in {share:.0} % of pairs"));
+    }
+    if let Some(test) = test {
+        text.push_str(&format!(", {}", probability(test.corrected)));
+    }
+    text
+}
+
+fn probability(p: f64) -> String {
+    if p < 0.0001 {
+        "p < 0.0001".to_owned()
+    } else if p >= 0.995 {
+        "p 1".to_owned()
+    } else if p >= 0.1 {
+        format!("p {p:.2}")
+    } else {
+        format!("p {p:.4}")
+    }
+}
+
+/// What a side is made of: `120 exchanges, a capture`.
+pub(super) fn side(head: &Head) -> String {
+    let mut text = String::new();
+    number::grouped(&mut text, head.exchanges);
+    text.push_str(if head.exchanges == 1 {
+        " exchange"
+    } else {
+        " exchanges"
+    });
+    let mut more = |count: u64, what: &str| {
+        if count > 0 {
+            text.push_str(", ");
+            number::grouped(&mut text, count);
+            text.push_str(what);
+        }
+    };
+    more(head.filtered_out, " left out by --filter-http");
+    more(
+        head.probes,
+        match head.kind {
+            Made::LiveReport => " health checks, some of them among its figures",
+            Made::Capture | Made::Report => " health checks left out",
+        },
+    );
+    more(
+        head.connects_failed.unwrap_or(0),
+        " connections never opened",
+    );
+    more(head.dropped.unwrap_or(0), " packets lost by the kernel");
+    text.push_str(match head.kind {
+        Made::Capture => " (capture)",
+        Made::Report => " (report)",
+        Made::LiveReport => " (report of a live target)",
+    });
+    if !head.complete {
+        text.push_str(", not whole");
+    }
+    text
+}
+
+/// How many routes there are of each kind: `2 routes: 1 slower, 1 no change beyond noise`.
+pub(super) fn overview(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let routes = comparison.routes.len() as u64;
+    number::grouped(&mut text, routes);
+    text.push_str(if routes == 1 { " route" } else { " routes" });
+    for (index, (headline, count)) in comparison.headlines().into_iter().enumerate() {
+        text.push_str(if index == 0 { ": " } else { "; " });
+        number::grouped(&mut text, count);
+        text.push(' ');
+        text.push_str(&headline);
+    }
+    text
+}
+
+/// How a change was told from noise.
+pub(super) fn method(comparison: &Comparison) -> String {
+    let thresholds = comparison.thresholds;
+    let mut tests = String::new();
+    number::grouped(&mut tests, comparison.tests as u64);
+    format!(
+        "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ {}. Shares: two-sided Fisher \
+         exact test. Gaps: two-sided Mann–Whitney U test; “in N % of pairs” is how often an exchange after is slower (or \
+         faster) than one before. A change gets its name only from {} on (of p50 or p90; of a share, and 0.1 points). \
+         The tests take exchanges as independent of each other.",
+        thresholds.alpha,
+        percent(thresholds.min_change)
+    )
+}

@@ -1,0 +1,183 @@
+//! The comparison for a person at a terminal.
+
+use super::rows::{self, Row};
+use crate::compare::difference::{Comparison, Difference, Outcome, Presence, Word};
+use crate::compare::language::route_name;
+use crate::event;
+use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
+use crate::{escape, number};
+
+/// Characters of a file's name, and of a path.
+const LONGEST_NAME: usize = 200;
+const LONGEST_PATH: usize = 80;
+
+/// How the text is to look.
+#[derive(Clone, Copy, Debug)]
+pub struct TextOptions {
+    /// Escape sequences for colour.
+    pub colour: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// How many routes to show; 0 for all.
+    pub limit: usize,
+}
+
+/// The whole text.
+#[must_use]
+pub fn write(
+    comparison: &Comparison,
+    assertions: &[event::Outcome],
+    options: TextOptions,
+) -> String {
+    let paint = Paint {
+        colour: options.colour,
+    };
+    let mut out = String::new();
+    for (title, head) in [
+        ("before  ", &comparison.before),
+        ("after   ", &comparison.after),
+    ] {
+        paint.push(&mut out, Ink::Dim, title);
+        let mut name = String::new();
+        escape::shown(&mut name, &head.name, LONGEST_NAME);
+        paint.push(&mut out, Ink::Bold, &name);
+        out.push_str("   ");
+        out.push_str(&rows::side(head));
+        out.push('\n');
+    }
+    out.push('\n');
+    wrapped(&mut out, &rows::overview(comparison), 0, options.width);
+    outcomes(&mut out, paint, assertions);
+    let limit = match options.limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    let mut one_sided = false;
+    for difference in comparison.routes.iter().take(limit) {
+        route(&mut out, paint, comparison, difference, &mut one_sided);
+    }
+    let more = comparison.routes.len().saturating_sub(limit);
+    if more > 0 {
+        out.push_str(&format!(
+            "\n… and {more} more (--limit 0 shows all, --route makes one of several)\n"
+        ));
+    }
+    if comparison.tests > 0 {
+        out.push('\n');
+        let mut method = String::new();
+        wrapped(&mut method, &rows::method(comparison), 0, options.width);
+        paint.push(&mut out, Ink::Dim, method.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
+    if assertions.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for outcome in assertions {
+        out.push_str("  ");
+        if outcome.passed() {
+            paint.push(out, Ink::Good, "✓ ");
+        } else {
+            paint.push(out, Ink::Bad, "✗ ");
+        }
+        escape::shown(out, &outcome.assertion, LONGEST_NAME);
+        out.push_str(": ");
+        out.push_str(&outcome.observed);
+        out.push('\n');
+    }
+}
+
+const fn ink(words: &[Word]) -> Ink {
+    match words {
+        [word, ..] if word.is_bad() => Ink::Bad,
+        [Word::Better | Word::Faster, ..] => Ink::Good,
+        [_, ..] => Ink::Accent,
+        [] => Ink::Dim,
+    }
+}
+
+/// `one_sided`: the route before had no table either, so that no empty line parts them.
+fn route(
+    out: &mut String,
+    paint: Paint,
+    comparison: &Comparison,
+    difference: &Difference,
+    one_sided: &mut bool,
+) {
+    let is_both = difference.presence() == Presence::Both;
+    if is_both || !*one_sided {
+        out.push('\n');
+    }
+    *one_sided = !is_both;
+    let mut name = String::new();
+    route_name(&mut name, &difference.route, LONGEST_PATH);
+    paint.push(out, Ink::Bold, &name);
+    out.push_str("   ");
+    let ink = match difference.presence() {
+        Presence::Both => ink(&difference.words()),
+        Presence::New | Presence::Gone => Ink::Accent,
+    };
+    paint.push(out, ink, &difference.headline(comparison.thresholds));
+    out.push_str("   ");
+    number::grouped(out, difference.before.exchanges);
+    out.push_str(" → ");
+    number::grouped(out, difference.after.exchanges);
+    out.push_str(" exchanges\n");
+    if !is_both {
+        return;
+    }
+    let rows = rows::rows(difference, comparison.thresholds);
+    let widest = |of: fn(&Row) -> &str, least: usize| {
+        let widths = rows.iter().map(|row| of(row).chars().count());
+        widths.max().unwrap_or(0).max(least)
+    };
+    let width = Widths {
+        name: widest(|row| &row.name, "request_to_response".len()),
+        before: widest(|row| &row.before, "before".len()),
+        after: widest(|row| &row.after, "after".len()),
+        change: widest(|row| &row.change, "change".len()),
+    };
+    let mut head = String::from("  ");
+    left(&mut head, "", width.name + 4);
+    for (title, width) in [
+        ("before", width.before),
+        ("after", width.after),
+        ("change", width.change),
+    ] {
+        right(&mut head, title, width + 3);
+    }
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+    for row in &rows {
+        line(out, paint, row, &width);
+    }
+}
+
+struct Widths {
+    name: usize,
+    before: usize,
+    after: usize,
+    change: usize,
+}
+
+fn line(out: &mut String, paint: Paint, row: &Row, width: &Widths) {
+    out.push_str("  ");
+    left(out, &row.name, width.name + 1);
+    left(out, row.figure, 3);
+    right(out, &row.before, width.before + 3);
+    right(out, &row.after, width.after + 3);
+    right(out, &row.change, width.change + 3);
+    if !row.noise.is_empty() {
+        out.push_str("   ");
+        let ink = match row.outcome {
+            Some(Outcome::Changed(word)) => ink(&[word]),
+            _ => Ink::Dim,
+        };
+        paint.push(out, ink, &row.noise);
+    }
+    out.push('\n');
+}

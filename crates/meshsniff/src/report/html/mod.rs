@@ -1,0 +1,88 @@
+//! `-o html`: a page for a colleague, one file that asks no network for anything.
+//!
+//! | here | holds |
+//! |---|---|
+//! | `kept` | which exchanges are shown one by one: those that did not go well, then the slowest |
+//! | `page` | the parts that are there without a script: assertions, rates, timers, gaps, routes |
+//! | `routes` | how long answers took, as a histogram for each route |
+//! | `data` | the exchanges as JSON, of which `page.js` makes the table and the drawings |
+//!
+//! What came over the wire is text wherever it stands: escaped in the markup, escaped once more in the JSON, and set by the
+//! script as text, never as markup. The page's own policy (CSP) allows no script but that one. Every figure is made here; the
+//! script only places them.
+
+mod data;
+mod kept;
+mod page;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use super::facts::{Facts, Place};
+use crate::condition::Filter;
+use crate::event::{Report, ReportEvent};
+use crate::statistics::routes::Routes;
+use kept::Kept;
+use std::io::{self, Write};
+
+/// A report for a browser.
+pub struct HtmlReport<W: Write> {
+    out: W,
+    facts: Facts,
+    /// Every exchange by route, the folded ones included.
+    routes: Routes,
+    kept: Kept,
+}
+
+impl<W: Write> HtmlReport<W> {
+    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like everybody else.
+    pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
+        Self {
+            out,
+            facts: Facts::new(filter, with_probes),
+            routes: Routes::default(),
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl<W: Write> Report for HtmlReport<W> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        let place = self.facts.tell(event);
+        match event {
+            ReportEvent::Exchange(exchange) if place == Place::Listed => {
+                self.routes.add(exchange);
+                self.kept.exchange(exchange);
+            }
+            ReportEvent::Connection(connection)
+                if place == Place::Listed && connection.verdict.is_some() =>
+            {
+                self.kept.connection(connection);
+            }
+            ReportEvent::Aggregate(aggregate) => {
+                self.routes.merge(&aggregate.routes);
+                for exchange in &aggregate.slowest {
+                    self.kept.exchange(exchange);
+                }
+            }
+            ReportEvent::Assertions(outcomes) => {
+                for outcome in outcomes {
+                    self.kept.examples(outcome);
+                }
+            }
+            ReportEvent::Finish(capture) => {
+                let block = data::block(&self.facts, std::mem::take(&mut self.kept));
+                let page = page::Page {
+                    facts: &self.facts,
+                    capture,
+                    routes: &self.routes,
+                    block: &block,
+                };
+                self.out.write_all(page.html().as_bytes())?;
+                self.out.flush()?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,369 @@
+//! Good exchanges counted by route: server, method and path.
+
+use super::MAX_COUNT;
+use super::buckets::{Buckets, rank};
+use crate::exchange::Exchange;
+use crate::number;
+use crate::packet::Endpoint;
+use crate::time::Span;
+use compact_str::CompactString;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+/// Most routes of one target that are told apart; those that come later share one for each server, without a path.
+const MOST_ROUTES: usize = 256;
+/// With the shared ones. What goes to still more servers shares one without an address.
+const MOST_ROWS: usize = 1_024;
+/// The same for all targets of a report together.
+const MOST_MERGED: usize = 8 * MOST_ROWS;
+
+/// Bytes of a path that name a route.
+pub(crate) const LONGEST_PATH: usize = 200;
+/// Bytes of a method that name one: where HTTP is forced upon a port, any word is a method.
+pub(crate) const LONGEST_METHOD: usize = 64;
+
+/// Which exchanges are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// Who was asked.
+    pub server: Endpoint,
+    /// The method; empty for the routes that were too many.
+    pub method: CompactString,
+    /// The path without the query; empty likewise.
+    pub path: CompactString,
+}
+
+/// The exchanges of one route.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// How many.
+    pub exchanges: u64,
+    /// Of these, by the hundreds of the status; below 100 first, which none has.
+    pub statuses: [u64; 6],
+    response: Micros,
+    total: Micros,
+    /// Not carried in a row: of good exchanges, which rows are about, there are none.
+    client_close: Micros,
+}
+
+/// Values of a gap in whole microseconds, with two significant digits: routes are many.
+#[derive(Clone, Debug, Default)]
+pub struct Micros(Buckets<8>);
+
+/// A route on its way from a target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteRow {
+    route: Route,
+    exchanges: u64,
+    statuses: [u64; 6],
+    response: Vec<(u32, u64)>,
+    total: Vec<(u32, u64)>,
+}
+
+/// Exchanges by route.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(HashMap<Route, Counted>);
+
+/// The longest beginning of whole characters.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Route {
+    /// The route of an exchange: its path without the query, both cut to what a name may have.
+    #[must_use]
+    pub fn of(exchange: &Exchange) -> Self {
+        let path = exchange.path.as_deref().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let method = exchange.method.as_deref().unwrap_or_default();
+        Self {
+            server: exchange.server,
+            method: CompactString::new(cut(method, LONGEST_METHOD)),
+            path: CompactString::new(cut(path, LONGEST_PATH)),
+        }
+    }
+
+    /// What stands for the routes of a server that were too many.
+    #[must_use]
+    pub fn others(server: Endpoint) -> Self {
+        Self {
+            server,
+            method: CompactString::default(),
+            path: CompactString::default(),
+        }
+    }
+}
+
+impl Micros {
+    /// Takes in what others counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.merge(&other.0);
+    }
+
+    /// Counts a gap. An early answer, whose gap is negative, counts as none at all.
+    pub fn add(&mut self, gap: Span) {
+        self.0
+            .add(u64::try_from(gap.as_nanos() / 1_000).unwrap_or(0));
+    }
+
+    fn span(micros: u64) -> Span {
+        Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
+    /// How many values there are below each of these limits, in whole microseconds and ascending, and not below the one before; the
+    /// last count is of those above all. A value within a hundredth of a limit may be counted on its other side.
+    pub(crate) fn between(&self, limits: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0_u64; limits.len() + 1];
+        for (lowest, count) in self.0.lowest() {
+            let place = limits.partition_point(|limit| *limit <= lowest);
+            counts[place] = counts[place].saturating_add(count);
+        }
+        counts
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.0.total()
+    }
+
+    /// The value of which this share is not above it.
+    #[must_use]
+    pub fn percentile(&self, percent: u64) -> Span {
+        Self::span(self.0.at_rank(rank(percent, self.0.total())))
+    }
+
+    /// The longest.
+    #[must_use]
+    pub fn max(&self) -> Span {
+        Self::span(self.0.max())
+    }
+
+    fn push_json(&self, out: &mut String) {
+        out.push_str("{\"count\":");
+        number::unsigned(out, self.count());
+        for (name, span) in [
+            (",\"min\":", Self::span(self.0.min())),
+            (",\"p50\":", self.percentile(50)),
+            (",\"p90\":", self.percentile(90)),
+            (",\"p99\":", self.percentile(99)),
+            (",\"max\":", self.max()),
+        ] {
+            out.push_str(name);
+            number::millis(out, span);
+        }
+        out.push('}');
+    }
+}
+
+impl Counted {
+    /// From the request's end to the answer's begin.
+    #[must_use]
+    pub const fn response(&self) -> &Micros {
+        &self.response
+    }
+
+    /// From the request's begin to the answer's end.
+    #[must_use]
+    pub const fn total(&self) -> &Micros {
+        &self.total
+    }
+
+    /// From the request's end to the client's close.
+    pub(crate) const fn client_close(&self) -> &Micros {
+        &self.client_close
+    }
+
+    /// Pushes the statistics of its gaps as the inside of a JSON object.
+    pub(crate) fn push_gaps(&self, out: &mut String) {
+        let mut first = true;
+        for (name, values) in [
+            ("request_to_response", &self.response),
+            ("total", &self.total),
+        ] {
+            if values.count() == 0 {
+                continue;
+            }
+            out.push_str(if first { "\"" } else { ",\"" });
+            first = false;
+            out.push_str(name);
+            out.push_str("\":");
+            values.push_json(out);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.exchanges = self.exchanges.saturating_add(other.exchanges);
+        for (count, more) in self.statuses.iter_mut().zip(other.statuses) {
+            *count = count.saturating_add(more);
+        }
+        self.response.0.merge(&other.response.0);
+        self.total.0.merge(&other.total.0);
+        self.client_close.0.merge(&other.client_close.0);
+    }
+}
+
+impl Routes {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts an exchange.
+    pub fn add(&mut self, exchange: &Exchange) {
+        let route = Route::of(exchange);
+        let counted = self.row(route, MOST_ROUTES, MOST_ROWS);
+        counted.exchanges += 1;
+        let class = exchange
+            .status
+            .map_or(0, |status| usize::from(status / 100).min(5));
+        counted.statuses[class] += 1;
+        if let Some(gap) = exchange.gaps.request_to_response {
+            counted.response.add(gap);
+        }
+        if let Some(gap) = exchange.gaps.total {
+            counted.total.add(gap);
+        }
+        if let Some(gap) = exchange.gaps.request_to_client_close {
+            counted.client_close.add(gap);
+        }
+    }
+
+    /// Takes in what others counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (route, counted) in &other.0 {
+            self.row(route.clone(), MOST_MERGED / 4, MOST_MERGED)
+                .merge(counted);
+        }
+    }
+
+    fn row(&mut self, mut route: Route, named: usize, most: usize) -> &mut Counted {
+        if self.0.len() >= named && !self.0.contains_key(&route) {
+            route = Route::others(route.server);
+            if self.0.len() >= most && !self.0.contains_key(&route) {
+                route.server = Endpoint::v4([0; 4], 0);
+            }
+        }
+        self.0.entry(route).or_default()
+    }
+
+    /// Every route, the one with the most exchanges first.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<(&Route, &Counted)> {
+        let mut routes: Vec<_> = self.0.iter().collect();
+        routes
+            .sort_unstable_by(|a, b| b.1.exchanges.cmp(&a.1.exchanges).then_with(|| a.0.cmp(b.0)));
+        routes
+    }
+
+    /// Every route, for another program.
+    pub fn rows(&self) -> impl Iterator<Item = RouteRow> {
+        self.sorted().into_iter().map(|(route, counted)| RouteRow {
+            route: route.clone(),
+            exchanges: counted.exchanges,
+            statuses: counted.statuses,
+            response: counted.response.0.pairs().collect(),
+            total: counted.total.0.pairs().collect(),
+        })
+    }
+
+    /// Takes in a row that another program sent. `false`: it cannot be one.
+    #[must_use]
+    pub fn take_row(&mut self, row: RouteRow) -> bool {
+        let statuses = row.statuses.iter().try_fold(0_u64, |sum, count| {
+            sum.checked_add(*count).filter(|sum| *sum <= MAX_COUNT)
+        });
+        let mut counted = Counted {
+            exchanges: row.exchanges,
+            statuses: row.statuses,
+            ..Counted::default()
+        };
+        let right = (1..=MAX_COUNT).contains(&row.exchanges)
+            && statuses == Some(row.exchanges)
+            && row.route.method.len() <= LONGEST_METHOD
+            && row.route.path.len() <= LONGEST_PATH
+            && self.0.len() <= MOST_ROWS
+            && counted.response.0.add_pairs(&row.response, row.exchanges)
+            && counted.total.0.add_pairs(&row.total, row.exchanges);
+        if right {
+            self.0.insert(row.route, counted);
+        }
+        right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn ok(port: u16, path: &str) -> Exchange {
+        let mut exchange = fixtures::every_verdict()[0].clone();
+        exchange.server.port = port;
+        exchange.path = Some(path.into());
+        exchange
+    }
+
+    fn exchanges(routes: &Routes) -> u64 {
+        routes.0.values().map(|counted| counted.exchanges).sum()
+    }
+
+    #[test]
+    fn there_is_a_ceiling_and_nothing_is_lost() {
+        let mut routes = Routes::default();
+        for number in 0..3_000 {
+            routes.add(&ok(number, &format!("/{number}?query")));
+        }
+        assert_eq!(exchanges(&routes), 3_000);
+        assert_eq!(routes.0.len(), MOST_ROWS + 1);
+        let mut merged = Routes::default();
+        for _ in 0..3 {
+            merged.merge(&routes);
+        }
+        assert_eq!(exchanges(&merged), 9_000);
+        assert_eq!(merged.0.len(), routes.0.len());
+    }
+
+    #[test]
+    fn rows_arrive() {
+        let mut routes = Routes::default();
+        for number in 0..1_000 {
+            let mut exchange = ok(80, ["/a", "/b", "/c?d"][number % 3]);
+            exchange.gaps.request_to_response = Some(Span::from_micros(number as i64 * 1_001));
+            routes.add(&exchange);
+        }
+        let mut arrived = Routes::default();
+        for row in routes.rows() {
+            let line = serde_json::to_string(&row).unwrap();
+            assert!(arrived.take_row(serde_json::from_str(&line).unwrap()));
+        }
+        let shown = |routes: &Routes| format!("{:?}", routes.sorted());
+        assert_eq!(shown(&arrived), shown(&routes));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_are_refused() {
+        let mut routes = Routes::default();
+        routes.add(&ok(80, "/"));
+        let row = routes.rows().next().unwrap();
+        let wrong: [fn(&mut RouteRow); 6] = [
+            |row| row.exchanges = 0,
+            |row| row.exchanges = u64::MAX,
+            |row| row.statuses = [u64::MAX; 6],
+            |row| row.response = vec![(0, 2)],
+            |row| row.total = vec![(u32::MAX, 1)],
+            |row| row.route.path = "x".repeat(1_000).into(),
+        ];
+        for spoil in wrong {
+            let mut row = row.clone();
+            spoil(&mut row);
+            assert!(!Routes::default().take_row(row.clone()), "{row:?}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The figures of a whole report: counts, success rates, timers, gap statistics.
+//!
+//! Fed with each exchange and connection as it settles; its memory has a ceiling, whatever the traffic,
+//! and what found no room is counted. It writes nothing. Several make one ([`Summary::merge`]), and what
+//! one holds can be carried elsewhere in parts of bounded size ([`parts`]).
+
+use super::gap_values::{GapStats, GapValues};
+#[cfg(doc)]
+use super::parts;
+use super::timers::{Closes, Timer};
+use crate::exchange::{Connection, Exchange, Gaps, Verdict};
+use crate::packet::Endpoint;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+/// Servers that have a row of their own.
+pub(super) const MAX_SERVERS: usize = 1_024;
+
+/// What clients got of one server, and what the server would say of the same exchanges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuccessRate {
+    /// Exchanges that count: no probes, none unanswered, none uncertain.
+    pub counted: u64,
+    /// Of these, the good ones.
+    pub good: u64,
+    /// Of these, the ones that were not good because the client ended them.
+    pub ended_by_client: u64,
+    /// Connections to this server that were refused or timed out.
+    pub connects_failed: u64,
+}
+
+/// All figures of a report.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    with_probes: bool,
+    /// Exchanges, probes included.
+    pub exchanges: u64,
+    /// Of these, requests of health checkers.
+    pub probes: u64,
+    /// Of these, the ones whose verdict is not certain.
+    pub uncertain: u64,
+    /// Exchanges that the selection left out.
+    pub filtered_out: u64,
+    /// Exchanges by verdict, in the order of [`Verdict::ALL`].
+    pub verdicts: [u64; Verdict::ALL.len()],
+    /// Exchanges by whether they were good (yes, no, not known); probes only if asked for.
+    pub goodness: [u64; 3],
+    /// Of those not good: the server answered in full, with a status of 500 or above.
+    pub failing_statuses: u64,
+    /// Connections that were refused.
+    pub connects_refused: u64,
+    /// Connections that nobody answered.
+    pub connects_timed_out: u64,
+    /// Retried SYNs of all connections.
+    pub syn_retries: u64,
+    /// Exchanges and failed connects whose server found no row.
+    pub servers_left_out: u64,
+    pub(super) served: HashMap<Endpoint, SuccessRate>,
+    pub(super) unreachable: HashMap<Endpoint, u64>,
+    pub(super) gaps: [GapValues; Gaps::COUNT],
+    pub(super) closes: Closes,
+}
+
+impl Summary {
+    /// A summary of nothing. `with_probes`: health checkers count like everybody else.
+    #[must_use]
+    pub fn new(with_probes: bool) -> Self {
+        Self {
+            with_probes,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this exchange belongs into rates and lists.
+    #[must_use]
+    pub const fn counts(&self, exchange: &Exchange) -> bool {
+        self.with_probes || !exchange.probe
+    }
+
+    /// Takes an exchange in.
+    pub fn exchange(&mut self, exchange: &Exchange) {
+        self.exchanges += 1;
+        self.verdicts[exchange.verdict as usize] += 1;
+        self.probes += u64::from(exchange.probe);
+        self.uncertain += u64::from(exchange.doubt.is_some());
+        if !self.counts(exchange) {
+            return;
+        }
+        let good = exchange.good();
+        self.goodness[match good {
+            Some(true) => 0,
+            Some(false) => 1,
+            None => 2,
+        }] += 1;
+        if good == Some(false) && matches!(exchange.verdict, Verdict::Ok | Verdict::Upgraded) {
+            self.failing_statuses += 1;
+        }
+        for (values, gap) in self.gaps.iter_mut().zip(exchange.gaps.values()) {
+            if let Some(gap) = gap {
+                values.add(gap.as_nanos());
+            }
+        }
+        if good != Some(true) {
+            self.closes.add(exchange);
+        }
+        self.rate(exchange, good);
+    }
+
+    fn rate(&mut self, exchange: &Exchange, good: Option<bool>) {
+        let room = self.served.len() < MAX_SERVERS;
+        let rate = match self.served.entry(exchange.server) {
+            hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            hashbrown::hash_map::Entry::Vacant(entry) if room => {
+                entry.insert(SuccessRate::default())
+            }
+            hashbrown::hash_map::Entry::Vacant(_) => {
+                self.servers_left_out += 1;
+                return;
+            }
+        };
+        if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() {
+            return;
+        }
+        rate.counted += 1;
+        if good == Some(true) {
+            rate.good += 1;
+        } else if exchange.verdict.ended_by_client() {
+            rate.ended_by_client += 1;
+        }
+    }
+
+    /// Takes a connection in.
+    pub fn connection(&mut self, connection: &Connection) {
+        self.syn_retries = self.syn_retries.saturating_add(connection.syn_retries);
+        match connection.verdict {
+            Some(Verdict::ConnectRefused) => self.connects_refused += 1,
+            Some(Verdict::ConnectTimeout) => self.connects_timed_out += 1,
+            _ => return,
+        }
+        if let Some(failed) = self.unreachable.get_mut(&connection.server) {
+            *failed += 1;
+        } else if self.unreachable.len() < MAX_SERVERS {
+            self.unreachable.insert(connection.server, 1);
+        } else {
+            self.servers_left_out += 1;
+        }
+    }
+
+    /// Takes in what another summary holds, of other exchanges.
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self
+            .plain_counts_mut()
+            .into_iter()
+            .zip(other.plain_counts())
+        {
+            *count = count.saturating_add(more);
+        }
+        for (server, rate) in &other.served {
+            let room = self.served.len() < MAX_SERVERS;
+            match self.served.entry(*server) {
+                hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut().merge(rate),
+                hashbrown::hash_map::Entry::Vacant(entry) if room => {
+                    entry.insert(*rate);
+                }
+                hashbrown::hash_map::Entry::Vacant(_) => self.left_out_of_rows(rate.counted),
+            }
+        }
+        for (server, failed) in &other.unreachable {
+            let room = self.unreachable.len() < MAX_SERVERS;
+            match self.unreachable.entry(*server) {
+                hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                    *entry.get_mut() = entry.get().saturating_add(*failed);
+                }
+                hashbrown::hash_map::Entry::Vacant(entry) if room => {
+                    entry.insert(*failed);
+                }
+                hashbrown::hash_map::Entry::Vacant(_) => self.left_out_of_rows(*failed),
+            }
+        }
+        for (values, more) in self.gaps.iter_mut().zip(&other.gaps) {
+            values.merge(more);
+        }
+        self.closes.merge(&other.closes);
+    }
+
+    const fn left_out_of_rows(&mut self, count: u64) {
+        self.servers_left_out = self.servers_left_out.saturating_add(count);
+    }
+
+    /// Every plain count but those by verdict and goodness, then these: for [`Summary::merge`] and [`parts`].
+    pub(super) fn plain_counts_mut(&mut self) -> impl IntoIterator<Item = &mut u64> {
+        [
+            &mut self.exchanges,
+            &mut self.probes,
+            &mut self.uncertain,
+            &mut self.filtered_out,
+            &mut self.failing_statuses,
+            &mut self.connects_refused,
+            &mut self.connects_timed_out,
+            &mut self.syn_retries,
+            &mut self.servers_left_out,
+        ]
+        .into_iter()
+        .chain(&mut self.verdicts)
+        .chain(&mut self.goodness)
+    }
+
+    /// The same counts in the same order.
+    pub(super) fn plain_counts(&self) -> impl Iterator<Item = u64> {
+        [
+            self.exchanges,
+            self.probes,
+            self.uncertain,
+            self.filtered_out,
+            self.failing_statuses,
+            self.connects_refused,
+            self.connects_timed_out,
+            self.syn_retries,
+            self.servers_left_out,
+        ]
+        .into_iter()
+        .chain(self.verdicts)
+        .chain(self.goodness)
+    }
+
+    /// Notes an exchange that was not selected.
+    pub const fn left_out(&mut self) {
+        self.filtered_out += 1;
+    }
+
+    /// Connections that were refused or timed out.
+    #[must_use]
+    pub const fn connects_failed(&self) -> u64 {
+        self.connects_refused + self.connects_timed_out
+    }
+
+    /// How many exchanges came to this verdict.
+    #[must_use]
+    pub const fn count(&self, verdict: Verdict) -> u64 {
+        self.verdicts[verdict as usize]
+    }
+
+    /// One row for each server, by address and port.
+    #[must_use]
+    pub fn success_rates(&self) -> Vec<(Endpoint, SuccessRate)> {
+        let mut rates: HashMap<Endpoint, SuccessRate> = self.served.clone();
+        for (server, failed) in &self.unreachable {
+            rates.entry(*server).or_default().connects_failed = *failed;
+        }
+        let mut rates: Vec<_> = rates.into_iter().collect();
+        rates.sort_unstable_by_key(|(server, _)| *server);
+        rates
+    }
+
+    /// The timers, by server, closing side and length.
+    #[must_use]
+    pub fn timers(&self) -> Vec<Timer> {
+        self.closes.timers()
+    }
+
+    /// Closes that were too many to be looked at for timers.
+    #[must_use]
+    pub const fn closes_left_out(&self) -> u64 {
+        self.closes.left_out()
+    }
+
+    /// Statistics of each gap that occurs, with its name, in the order of [`Gaps::NAMES`].
+    pub fn gaps(&self) -> impl Iterator<Item = (&'static str, GapStats)> {
+        Gaps::NAMES
+            .into_iter()
+            .zip(&self.gaps)
+            .filter_map(|(name, values)| Some((name, values.stats()?)))
+    }
+
+    /// Statistics of the gap with this name.
+    #[must_use]
+    pub fn gap(&self, name: &str) -> Option<GapStats> {
+        self.gaps()
+            .find_map(|(found, stats)| (found == name).then_some(stats))
+    }
+}
+
+impl SuccessRate {
+    /// Of `counted`, those that a server would call a success: good, or ended by the client.
+    #[must_use]
+    pub const fn server_good(&self) -> u64 {
+        self.good + self.ended_by_client
+    }
+
+    const fn merge(&mut self, other: &Self) {
+        self.counted = self.counted.saturating_add(other.counted);
+        self.good = self.good.saturating_add(other.good);
+        self.ended_by_client = self.ended_by_client.saturating_add(other.ended_by_client);
+        self.connects_failed = self.connects_failed.saturating_add(other.connects_failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Doubt;
+    use crate::testing::fixtures;
+
+    #[test]
+    fn the_puzzle_in_two_numbers() {
+        let mut summary = Summary::new(false);
+        for _ in 0..3 {
+            summary.exchange(&fixtures::ok());
+        }
+        summary.exchange(&fixtures::gave_up());
+        let rates = summary.success_rates();
+        assert_eq!(rates.len(), 1);
+        let rate = rates[0].1;
+        assert_eq!((rate.counted, rate.good, rate.server_good()), (4, 3, 4));
+        assert_eq!(summary.count(Verdict::ClientGaveUp), 1);
+        assert_eq!(summary.goodness, [3, 1, 0]);
+    }
+
+    #[test]
+    fn probes_unanswered_and_uncertain_are_kept_out_of_rates() {
+        let probe = Exchange {
+            probe: true,
+            ..fixtures::ok()
+        };
+        let unanswered = fixtures::unanswered();
+        let uncertain = Exchange {
+            doubt: Some(Doubt::SequenceHole),
+            ..fixtures::gave_up()
+        };
+        let mut summary = Summary::new(false);
+        summary.exchange(&probe);
+        assert!(summary.success_rates().is_empty());
+        assert_eq!(summary.gaps().count(), 0);
+        summary.exchange(&unanswered);
+        summary.exchange(&uncertain);
+        assert_eq!(summary.success_rates()[0].1.counted, 0);
+        assert_eq!((summary.exchanges, summary.probes), (3, 1));
+
+        let mut summary = Summary::new(true);
+        summary.exchange(&probe);
+        assert_eq!(summary.success_rates()[0].1.counted, 1);
+    }
+
+    #[test]
+    fn failed_connects_stand_beside() {
+        let mut summary = Summary::new(false);
+        summary.connection(&fixtures::refused());
+        summary.connection(&fixtures::connect_timeout());
+        summary.connection(&fixtures::connection());
+        assert_eq!(summary.connects_failed(), 2);
+        let rate = summary.success_rates()[0].1;
+        assert_eq!((rate.counted, rate.connects_failed), (0, 2));
+    }
+
+    #[test]
+    fn tables_have_ceilings() {
+        let mut summary = Summary::new(false);
+        let servers = u16::try_from(MAX_SERVERS).unwrap() + 10;
+        for port in 0..servers {
+            let server = Endpoint::v4([10, 0, 0, 1], port);
+            summary.exchange(&Exchange {
+                server,
+                ..fixtures::ok()
+            });
+            summary.connection(&Connection {
+                server,
+                ..fixtures::refused()
+            });
+        }
+        assert_eq!(summary.success_rates().len(), MAX_SERVERS);
+        assert_eq!(summary.servers_left_out, 20);
+    }
+
+    #[test]
+    fn every_verdict_has_its_place() {
+        for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, index);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Finding timers: closes that come again and again after the same time.
+//!
+//! Three or more closes of one side against one server within 5 % + 2 ms of each other are nobody's
+//! impatience. It says that there is a timer, not whose.
+
+use crate::exchange::{Exchange, ResponseShape, Side, Verdict};
+use crate::mesh::timeout;
+use crate::packet::Endpoint;
+use crate::time::Span;
+use compact_str::CompactString;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+/// Closes that are remembered, 40 bytes each.
+const MOST_CLOSES: usize = 65_536;
+/// Different routes that are remembered.
+const MOST_ROUTES: usize = 4_096;
+/// Bytes of a route that are remembered.
+const MOST_ROUTE_BYTES: usize = 256;
+/// Routes that one timer lists.
+const ROUTES_LISTED: usize = 20;
+/// Exchanges that one timer lists.
+const EXCHANGES_LISTED: usize = 1_000;
+/// Members of the smallest group that is called a timer.
+const FEWEST: usize = 3;
+
+/// Closes that came again and again after the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// The server of the requests.
+    pub server: Endpoint,
+    /// Who closed.
+    pub closed_by: Side,
+    /// How many there were.
+    pub count: u64,
+    /// The shortest gap from the request's end to the close.
+    pub min: Span,
+    /// The longest.
+    pub max: Span,
+    /// The usual figure that both fit.
+    pub guess: Option<Span>,
+    /// Method and path without query, the first few.
+    pub routes: Vec<String>,
+    /// Ids of the exchanges, the first thousand.
+    pub exchanges: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Close {
+    server: Endpoint,
+    by: Side,
+    gap: Span,
+    /// `None`: it is not told, only counted.
+    exchange: Option<u64>,
+    /// Index into the routes.
+    route: Option<u16>,
+}
+
+/// A close whose exchange is not told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Untold {
+    pub(super) server: Endpoint,
+    pub(super) by: Side,
+    pub(super) gap: Span,
+    pub(super) route: Option<CompactString>,
+}
+
+/// The closes seen so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Closes {
+    closes: Vec<Close>,
+    routes: HashMap<CompactString, u16>,
+    left_out: u64,
+}
+
+impl Closes {
+    /// Remembers the gap to the close that decided the exchange, if one did.
+    pub(super) fn add(&mut self, exchange: &Exchange) {
+        let Some((by, gap)) = deciding_gap(exchange) else {
+            return;
+        };
+        if self.closes.len() >= MOST_CLOSES {
+            self.left_out += 1;
+            return;
+        }
+        let route = route(exchange).and_then(|route| self.index(route));
+        self.closes.push(Close {
+            server: exchange.server,
+            by,
+            gap,
+            exchange: Some(exchange.id),
+            route,
+        });
+    }
+
+    /// Takes in the closes of exchanges that are told nowhere.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let names = other.names();
+        for close in &other.closes {
+            let route = close.route.map(|route| names[usize::from(route)]);
+            self.add_untold(Untold {
+                server: close.server,
+                by: close.by,
+                gap: close.gap,
+                route: route.map(CompactString::new),
+            });
+        }
+        self.add_left_out(other.left_out);
+    }
+
+    pub(super) fn add_untold(&mut self, close: Untold) {
+        if self.closes.len() >= MOST_CLOSES {
+            return self.add_left_out(1);
+        }
+        let route = close.route.and_then(|route| self.index(route));
+        self.closes.push(Close {
+            server: close.server,
+            by: close.by,
+            gap: close.gap,
+            exchange: None,
+            route,
+        });
+    }
+
+    pub(super) const fn add_left_out(&mut self, more: u64) {
+        self.left_out = self.left_out.saturating_add(more);
+    }
+
+    /// What is remembered, for another program: without the numbers that exchanges have here.
+    pub(super) fn untold(&self) -> impl Iterator<Item = Untold> {
+        let names = self.names();
+        self.closes.iter().map(move |close| {
+            let route = close.route.map(|route| names[usize::from(route)]);
+            Untold {
+                server: close.server,
+                by: close.by,
+                gap: close.gap,
+                route: route.map(CompactString::new),
+            }
+        })
+    }
+
+    /// The routes by their index.
+    fn names(&self) -> Vec<&str> {
+        let mut names = vec![""; self.routes.len()];
+        for (name, &index) in &self.routes {
+            names[usize::from(index)] = name;
+        }
+        names
+    }
+
+    /// Closes that found no room.
+    pub(super) const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn index(&mut self, route: CompactString) -> Option<u16> {
+        if let Some(&index) = self.routes.get(&route) {
+            return Some(index);
+        }
+        if self.routes.len() >= MOST_ROUTES {
+            return None;
+        }
+        let index = u16::try_from(self.routes.len()).ok()?;
+        self.routes.insert(route, index);
+        Some(index)
+    }
+
+    /// The groups, by server, closing side and gap.
+    pub(super) fn timers(&self) -> Vec<Timer> {
+        let mut closes = self.closes.clone();
+        closes.sort_by_key(|close| (close.server, close.by, close.gap, close.exchange));
+        let names = self.names();
+        closes
+            .chunk_by(|a, b| (a.server, a.by) == (b.server, b.by))
+            .flat_map(|closes| groups(closes).map(|group| timer(group, &names)))
+            .collect()
+    }
+}
+
+/// Method and path without query, as far as they are remembered.
+fn route(exchange: &Exchange) -> Option<CompactString> {
+    let method = exchange.method.as_deref()?;
+    let path = exchange.path.as_deref()?;
+    let path = path.split('?').next().unwrap_or(path);
+    let mut route = CompactString::new(method);
+    route.push(' ');
+    for c in path.chars() {
+        if route.len() >= MOST_ROUTE_BYTES {
+            route.push('…');
+            break;
+        }
+        route.push(c);
+    }
+    Some(route)
+}
+
+/// The side whose close decided the verdict, and how long after the request it came.
+fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
+    if exchange.response_shape == ResponseShape::NotHttp {
+        // Bytes decided, no close.
+        return None;
+    }
+    let (by, gap) = match exchange.verdict {
+        Verdict::ClientGaveUp | Verdict::ClientGaveUpMidResponse => {
+            (Side::Client, exchange.gaps.request_to_client_close)
+        }
+        Verdict::ServerClosedUnanswered
+        | Verdict::ServerResetUnanswered
+        | Verdict::ServerTruncatedResponse => (Side::Server, exchange.gaps.request_to_server_close),
+        _ => return None,
+    };
+    // A close before the request was complete waited for no timer of this request.
+    gap.filter(|gap| *gap >= Span::ZERO).map(|gap| (by, gap))
+}
+
+/// The longest gap that belongs to a group whose shortest is `shortest`: 5 % and 2 ms more.
+fn longest_of_group(shortest: Span) -> i64 {
+    let nanos = shortest.as_nanos();
+    nanos
+        .saturating_add(nanos / 20)
+        .saturating_add(Span::from_millis(2).as_nanos())
+}
+
+/// Cuts closes sorted by gap into groups: each grown from the smallest that is in none yet.
+fn groups(mut closes: &[Close]) -> impl Iterator<Item = &[Close]> {
+    std::iter::from_fn(move || {
+        while let Some(first) = closes.first() {
+            let longest = longest_of_group(first.gap);
+            let length = closes.partition_point(|close| close.gap.as_nanos() <= longest);
+            if length >= FEWEST {
+                let (group, rest) = closes.split_at(length);
+                closes = rest;
+                return Some(group);
+            }
+            closes = &closes[1..];
+        }
+        None
+    })
+}
+
+fn timer(group: &[Close], names: &[&str]) -> Timer {
+    let (first, last) = (group[0], group[group.len() - 1]);
+    let mut routes: Vec<u16> = group.iter().filter_map(|close| close.route).collect();
+    routes.sort_unstable();
+    routes.dedup();
+    let mut routes: Vec<String> = routes
+        .into_iter()
+        .take(ROUTES_LISTED)
+        .map(|index| names[usize::from(index)].to_owned())
+        .collect();
+    routes.sort_unstable();
+    let mut exchanges: Vec<u64> = group
+        .iter()
+        .filter_map(|close| close.exchange)
+        .take(EXCHANGES_LISTED)
+        .collect();
+    exchanges.sort_unstable();
+    Timer {
+        server: first.server,
+        closed_by: first.by,
+        count: group.len() as u64,
+        min: first.gap,
+        max: last.gap,
+        guess: timeout::USUAL_FIGURES.into_iter().find(|&figure| {
+            timeout::matches(figure, first.gap) && timeout::matches(figure, last.gap)
+        }),
+        routes,
+        exchanges,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn closes(gaps_ms: &[f64]) -> Closes {
+        let mut closes = Closes::default();
+        for (id, gap) in gaps_ms.iter().enumerate() {
+            let mut exchange = fixtures::gave_up();
+            exchange.id = id as u64;
+            exchange.gaps.request_to_client_close = Some(Span::from_nanos((gap * 1e6) as i64));
+            closes.add(&exchange);
+        }
+        closes
+    }
+
+    #[test]
+    fn seventeen_give_ups_are_a_timer() {
+        let gaps: Vec<f64> = (0..17).map(|n| 493.6 + f64::from(n) * 0.36875).collect();
+        let timers = closes(&gaps).timers();
+        assert_eq!(timers.len(), 1);
+        let timer = &timers[0];
+        assert_eq!((timer.count, timer.closed_by), (17, Side::Client));
+        assert_eq!(timer.min.as_millis(), 493.6);
+        assert_eq!(timer.max.as_millis(), 499.5);
+        assert_eq!(timer.guess, Some(Span::from_millis(500)));
+        assert_eq!(timer.routes, ["GET /items"]);
+        assert_eq!(timer.exchanges.len(), 17);
+    }
+
+    #[test]
+    fn two_are_none_and_nobody_is_counted_twice() {
+        assert!(closes(&[500.0, 501.0]).timers().is_empty());
+        // 100 and 101 are two; 110..112 are three; 200 stands alone.
+        let timers = closes(&[100.0, 110.0, 111.0, 112.0, 200.0, 107.0]).timers();
+        assert_eq!(timers.len(), 1);
+        assert_eq!(timers[0].count, 4);
+        assert_eq!(timers[0].min.as_millis(), 107.0);
+        assert_eq!(timers[0].guess, None);
+        // The run from 100 takes 105; what is left begins a new one.
+        let timers = closes(&[100.0, 105.0, 106.9, 107.1, 108.0, 109.0]).timers();
+        assert_eq!(
+            timers.iter().map(|timer| timer.count).collect::<Vec<_>>(),
+            [3, 3]
+        );
+        assert_eq!(timers[0].max.as_millis(), 106.9);
+    }
+
+    #[test]
+    fn a_guess_needs_both_ends() {
+        // 485 to 510: within 5 % + 2 ms of each other, both fit 500.
+        assert_eq!(
+            closes(&[485.0, 500.0, 510.0]).timers()[0].guess,
+            Some(Span::from_millis(500))
+        );
+        assert_eq!(closes(&[500.0, 505.0, 520.0]).timers()[0].guess, None);
+    }
+
+    #[test]
+    fn sides_servers_and_verdicts_are_kept_apart() {
+        let mut closes = Closes::default();
+        for _ in 0..2 {
+            closes.add(&fixtures::gave_up());
+            closes.add(&fixtures::server_closed());
+            closes.add(&fixtures::ok());
+        }
+        assert!(closes.timers().is_empty());
+        closes.add(&fixtures::server_closed());
+        let timers = closes.timers();
+        assert_eq!(timers.len(), 1);
+        assert_eq!(timers[0].closed_by, Side::Server);
+    }
+}
