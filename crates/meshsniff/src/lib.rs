@@ -18,6 +18,7 @@ pub mod conversation;
 pub mod exchange;
 pub mod http;
 pub mod packet;
+pub mod pcapng;
 pub mod report;
 pub mod stream;
 pub mod tcp;
