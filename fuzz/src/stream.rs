@@ -3,7 +3,7 @@
 use super::reader::Trickle;
 use meshsniff::capture::{CaptureReader, Input};
 use meshsniff::packet::LinkType;
-use meshsniff::stream::blocks::{Direction, MOST_DATA, Section};
+use meshsniff::pcapng::blocks::{Direction, MAX_DATA, Section};
 use meshsniff::stream::{End, Event, Merger, StreamReader};
 use std::io::Read;
 
@@ -92,7 +92,7 @@ fn read(stream: impl Read) -> Outcome {
                 data,
                 direction,
             } => {
-                assert!((interface as usize) < known && data.len() <= MOST_DATA);
+                assert!((interface as usize) < known && data.len() <= MAX_DATA);
                 assert!(time.as_nanos() >= 0 && wire_len as usize >= data.len());
                 seen.packets.push(Packet {
                     interface,

@@ -5,7 +5,7 @@ use crate::cluster::exec::Output;
 use crate::cluster::session::{Consumer, Finished};
 use crate::cluster::target::Target;
 use anyhow::{Context as _, bail};
-use meshsniff::stream::blocks::Section;
+use meshsniff::pcapng::blocks::Section;
 use meshsniff::stream::merge::{Merger, StreamNumber};
 use meshsniff::stream::reader::{End, StreamReader};
 use std::fs::{File, OpenOptions};

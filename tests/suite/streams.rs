@@ -2,7 +2,7 @@
 
 use crate::talk::{End, Talk};
 use crate::tools;
-use meshsniff::stream::blocks::{self, Direction, Interface, Section, Statistics};
+use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
 use meshsniff::stream::{self, Merger, StreamReader};
 use meshsniff::time::Timestamp;
 use serde_json::Value;

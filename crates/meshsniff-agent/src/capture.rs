@@ -11,7 +11,7 @@ use super::setup::{self, Running};
 use super::talk::{Losses, Talk};
 use anyhow::{Context as _, bail};
 use meshsniff::packet::{Frame, FrameId, LinkType};
-use meshsniff::stream::blocks::{self, Interface, Section, Statistics};
+use meshsniff::pcapng::blocks::{self, Interface, Section, Statistics};
 use meshsniff::time::Timestamp;
 use serde_json::json;
 use std::fs::{File, OpenOptions};

@@ -7,7 +7,7 @@
 use super::ending::{Ending, Reason};
 use super::ignore_outgoing;
 use super::interfaces::Interface;
-use meshsniff::stream::blocks::Direction;
+use meshsniff::pcapng::blocks::Direction;
 use meshsniff::time::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Linktype, Precision};

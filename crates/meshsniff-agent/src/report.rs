@@ -20,7 +20,7 @@ use meshsniff::relay::aggregate::{Aggregating, Aggregation, Redacted};
 use meshsniff::relay::{End, Progress, RelayWriter};
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::statistics::routes::Routes;
-use meshsniff::stream::blocks::Statistics;
+use meshsniff::pcapng::blocks::Statistics;
 use meshsniff::time::Timestamp;
 use std::cell::Cell;
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! What the agent says on stderr: JSON lines to a program, sentences to a person.
 
 use super::clock;
-use meshsniff::stream::blocks::Statistics;
+use meshsniff::pcapng::blocks::Statistics;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};

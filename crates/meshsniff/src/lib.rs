@@ -29,6 +29,7 @@ pub mod exchange;
 pub mod mesh;
 mod number;
 pub mod packet;
+pub mod pcapng;
 pub mod protocol;
 pub mod relay;
 pub mod report;

@@ -1,9 +1,9 @@
 //! Interfaces of a pcapng file: link type, clock, drops.
 
-use super::source::shortened;
 use crate::packet::LinkType;
+use crate::pcapng::options::{self, Options};
+use crate::pcapng::{ByteOrder, INTERFACE_OPTIONS, shortened};
 use crate::time::Timestamp;
-use pcap_parser::{InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode, PcapNGOption};
 
 /// The longest interface name that is kept, in bytes.
 const MAX_NAME: usize = 256;
@@ -57,32 +57,29 @@ impl Clock {
 }
 
 impl Interface {
-    /// An interface and its name, which is empty if it has none.
-    pub(super) fn described(
-        block: &InterfaceDescriptionBlock<'_>,
-        big_endian: bool,
-    ) -> (Self, String) {
+    /// The interface that a whole description block describes, and its name: empty if it has none.
+    pub(super) fn described(block: &[u8], order: ByteOrder) -> (Self, String) {
+        let link = u32::from(order.u16_at(block, 8));
         let mut interface = Self {
-            link: LinkType::from_number(block.linktype.0 as u32).map_err(|link| link.0),
-            snap_len: block.snaplen,
+            link: LinkType::from_number(link).map_err(|link| link.0),
+            snap_len: order.u32_at(block, 12),
             dropped: None,
             clock: Clock::new(6),
             offset: 0,
         };
         let mut name = String::new();
-        for option in &block.options {
-            match option.code {
-                OptionCode::IfName => {
-                    name = shortened(option.as_bytes().unwrap_or_default(), MAX_NAME);
-                }
-                OptionCode::IfTsresol => {
-                    if let Ok([resolution, ..]) = option.as_bytes() {
+        for (code, value) in Options::of(block, INTERFACE_OPTIONS, order).map_while(Result::ok) {
+            match code {
+                options::IF_NAME => name = shortened(value, MAX_NAME),
+                options::IF_TSRESOL => {
+                    if let [resolution, ..] = value {
                         interface.clock = Clock::new(*resolution);
                     }
                 }
-                OptionCode::IfTsoffset => {
+                options::IF_TSOFFSET => {
                     // Signed seconds.
-                    let seconds = number(option, big_endian).map_or(0, u64::cast_signed);
+                    let seconds = value.first_chunk().map(|value| order.u64(*value));
+                    let seconds = seconds.map_or(0, u64::cast_signed);
                     interface.offset = i128::from(seconds) * 1_000_000_000;
                 }
                 _ => {}
@@ -92,15 +89,12 @@ impl Interface {
     }
 
     /// Takes the place of earlier statistics, if these say anything about drops.
-    pub(super) fn count_drops(&mut self, block: &InterfaceStatisticsBlock<'_>, big_endian: bool) {
-        let counts = block
-            .options
-            .iter()
-            .filter(|option| matches!(option.code, OptionCode::IsbIfDrop | OptionCode::IsbOsDrop));
-        let total = counts
-            .filter_map(|option| number(option, big_endian))
-            .reduce(u64::saturating_add);
-        self.dropped = total.or(self.dropped);
+    pub(super) fn count_drops(&mut self, options: Options<'_>, order: ByteOrder) {
+        let counts = options.map_while(Result::ok).filter_map(|(code, value)| {
+            matches!(code, options::ISB_IFDROP | options::ISB_OSDROP)
+                .then(|| value.first_chunk().map(|value| order.u64(*value)))?
+        });
+        self.dropped = counts.reduce(u64::saturating_add).or(self.dropped);
     }
 
     /// The moment `ticks` of this interface's clock; the nearest there is, beyond the year 2262.
@@ -110,16 +104,6 @@ impl Interface {
         let bound = nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
         Timestamp::from_nanos(bound as i64)
     }
-}
-
-/// An option of eight bytes. The parser's own reading of these is little-endian in every section.
-fn number(option: &PcapNGOption<'_>, big_endian: bool) -> Option<u64> {
-    let bytes = option.as_bytes().ok()?.first_chunk::<8>()?;
-    Some(if big_endian {
-        u64::from_be_bytes(*bytes)
-    } else {
-        u64::from_le_bytes(*bytes)
-    })
 }
 
 #[cfg(test)]

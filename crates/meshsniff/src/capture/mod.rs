@@ -1,16 +1,29 @@
-//! Reading captures: pcap and pcapng, from files and streams, plain or compressed, several merged by time.
+//! Reading captures: pcap and pcapng, from files and streams, plain or compressed, several merged by
+//! time.
 //!
-//! Holds everything between a path and a [`Frame`]. What a frame contains is for [`crate::packet`] to tell.
-//! Plain files are mapped; everything else is read through a buffer that grows with the longest record, and a frame
-//! is handed on as soon as its last byte has come.
+//! | here | holds |
+//! |---|---|
+//! | [`Input`] | where a capture comes from |
+//! | [`CaptureReader`] | the frames of one capture, or of several |
+//! | [`copy_annotated`] | a copy of a capture with comments on its frames |
+//! | `source`, `pcap`, `pcapng`, `interface` | one capture: its format, its records, its interfaces |
+//! | `bytes`, `map` | the bytes of a capture, mapped or still arriving |
+//! | `record` | what the formats hand to the source |
+//!
+//! Holds everything between a path and a [`Frame`](crate::packet::Frame). What a frame contains is for
+//! [`crate::packet`] to tell. Plain files are mapped; everything else is read through a buffer that
+//! grows with the longest record. A frame is handed on as soon as its last byte has come.
 
 mod annotated;
 mod bytes;
 mod error;
+mod input;
 mod interface;
 mod map;
 mod pcap;
 mod pcapng;
+mod reader;
+mod record;
 mod source;
 
 #[cfg(test)]
@@ -18,243 +31,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use annotated::{Copied, CopyError, OWN_COMMENT, copy_annotated};
+pub use annotated::{Copied, CopyError, copy_annotated};
 pub use error::{OpenError, ReadError};
-
-use crate::packet::{Frame, FrameId};
-use crate::time::Timestamp;
-use source::{Notes, Source};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::fmt;
-use std::io::Read;
-use std::path::PathBuf;
-
-/// Where a capture comes from.
-pub enum Input {
-    /// A file, or anything else with a path that can be read: a named pipe, `/dev/stdin`.
-    Path(PathBuf),
-    /// Standard input.
-    Stdin,
-    /// A reader, under a name for messages.
-    Reader {
-        /// The name.
-        name: String,
-        /// The reader: it is asked for no more than the next frame needs.
-        reader: Box<dyn Read + Send>,
-    },
-    /// Packets as they come from an agent, under the name of what it captures.
-    Live {
-        /// The name.
-        name: String,
-        /// The agent's stream.
-        reader: Box<dyn Read + Send>,
-    },
-    /// A capture in memory, under a name for messages.
-    Bytes {
-        /// The name.
-        name: String,
-        /// The whole capture.
-        bytes: Vec<u8>,
-    },
-}
-
-impl Input {
-    /// A capture that `reader` gives.
-    #[must_use]
-    pub fn from_reader(name: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
-        let name = name.into();
-        Self::Reader { name, reader }
-    }
-
-    /// A capture that is in memory as a whole.
-    #[must_use]
-    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
-        let name = name.into();
-        Self::Bytes { name, bytes }
-    }
-}
-
-/// What kind of thing a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// A file.
-    File,
-    /// Standard input.
-    Stdin,
-    /// An agent that captures now.
-    Live,
-}
-
-impl SourceKind {
-    /// `file`, `stdin` or `live`, as reports say it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Stdin => "stdin",
-            Self::Live => "live",
-        }
-    }
-}
-
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One of the captures that are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceInfo {
-    /// A file or standard input.
-    pub kind: SourceKind,
-    /// Its name as the user gave it; `-` for standard input.
-    pub name: String,
-    /// Names of its interfaces, in the order of [`Frame::interface`]; an empty name for one without. A pcap
-    /// file names none. The list grows while a pcapng file is read: it is whole at the end.
-    pub interfaces: Vec<String>,
-}
-
-/// A comment that somebody put on a frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comment {
-    /// The frame.
-    pub frame: FrameId,
-    /// The text, of at most 4 KiB. Whoever shows it escapes it: the capture's maker chose it.
-    pub text: String,
-}
-
-/// Frames that were passed over because their link type is not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnsupportedFrames {
-    /// The number of the link type (`LINKTYPE_…`).
-    pub link: u32,
-    /// How many frames.
-    pub frames: u64,
-}
-
-/// One or more captures, read as one.
-pub struct CaptureReader {
-    sources: Vec<Source>,
-    infos: Vec<SourceInfo>,
-    notes: Notes,
-    /// The next frame's time of every source that has one, but for the one in `current`.
-    heads: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    /// The source whose frame was handed out last.
-    current: Option<usize>,
-    errors: VecDeque<ReadError>,
-    started: bool,
-}
-
-impl CaptureReader {
-    /// Opens all captures and reads their headers. A stream is waited for until its header has come.
-    ///
-    /// # Errors
-    /// If any of them cannot be opened, is empty, or is no capture that can be read.
-    pub fn open(inputs: Vec<Input>) -> Result<Self, OpenError> {
-        let count = inputs.len();
-        let stdins = inputs.iter().filter(|input| matches!(input, Input::Stdin));
-        if stdins.count() > 1 {
-            return Err(OpenError::StdinTwice);
-        }
-        let mut reader = Self {
-            sources: Vec::with_capacity(count),
-            infos: Vec::with_capacity(count),
-            notes: Notes::default(),
-            heads: BinaryHeap::new(),
-            current: None,
-            errors: VecDeque::new(),
-            started: false,
-        };
-        for (index, input) in inputs.into_iter().enumerate() {
-            let index = u16::try_from(index).map_err(|_| OpenError::TooMany { count })?;
-            let (source, info) = Source::open(index, input)?;
-            reader.sources.push(source);
-            reader.infos.push(info);
-        }
-        Ok(reader)
-    }
-
-    /// The next frame, or the early end of a source, after which the other sources go on. `None` at the end.
-    ///
-    /// A single source comes in its own order. Several are merged by time, and by their order where times are
-    /// the same; each of them keeps its own order, even where its times step back.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "it lends the frame: no iterator can"
-    )]
-    #[inline]
-    pub fn next(&mut self) -> Option<Result<Frame<'_>, ReadError>> {
-        if let Some(index) = self.current.take() {
-            self.advance(index);
-        } else if !self.started {
-            self.started = true;
-            for index in 0..self.sources.len() {
-                self.advance(index);
-            }
-        }
-        if let Some(error) = self.errors.pop_front() {
-            return Some(Err(error));
-        }
-        let Reverse((_, index)) = self.heads.pop()?;
-        self.current = Some(index);
-        self.sources[index].frame().map(Ok)
-    }
-
-    /// The captures, in the order they were named.
-    #[must_use]
-    pub fn sources(&self) -> &[SourceInfo] {
-        &self.infos
-    }
-
-    /// Frames that were lost while capturing: the sum over all interfaces of what their latest statistics say
-    /// (dropped by the interface and by the system). `None` if no source says anything.
-    #[must_use]
-    pub fn dropped(&self) -> Option<u64> {
-        let known = self.sources.iter().filter_map(Source::dropped);
-        known.reduce(u64::saturating_add)
-    }
-
-    /// Comments on frames read so far: the first 1,000.
-    #[must_use]
-    pub fn comments(&self) -> &[Comment] {
-        &self.notes.comments
-    }
-
-    /// Comments beyond those that are kept.
-    #[must_use]
-    pub fn comments_left_out(&self) -> u64 {
-        self.notes.comments_left_out
-    }
-
-    /// Frames passed over because their interface's link type is not read, by link type.
-    #[must_use]
-    pub fn unsupported_frames(&self) -> Vec<UnsupportedFrames> {
-        let counts = self.notes.unsupported.iter();
-        counts
-            .map(|(&link, &frames)| UnsupportedFrames { link, frames })
-            .collect()
-    }
-
-    /// Bytes of all sources as they are stored, compressed ones compressed; `None` if one is a stream.
-    #[must_use]
-    pub fn total_bytes(&self) -> Option<u64> {
-        self.sources.iter().map(Source::total_bytes).sum()
-    }
-
-    /// Bytes read so far, in the measure of [`CaptureReader::total_bytes`].
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        self.sources.iter().map(Source::bytes_read).sum()
-    }
-
-    #[inline]
-    fn advance(&mut self, index: usize) {
-        match self.sources[index].advance(&mut self.infos[index], &mut self.notes) {
-            Ok(Some(time)) => self.heads.push(Reverse((time, index))),
-            Ok(None) => {}
-            Err(error) => self.errors.push_back(error),
-        }
-    }
-}
+pub use input::{Input, SourceInfo, SourceKind};
+pub use reader::CaptureReader;
+pub use record::{Comment, UnsupportedFrames};

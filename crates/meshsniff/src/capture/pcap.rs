@@ -1,40 +1,44 @@
 //! Classic pcap files: one link type, one resolution, records one behind another.
 //!
 //! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Besides microseconds and
-//! nanoseconds in both byte orders, the "modified" variant of old Linux libpcaps is read, whose records have
-//! eight bytes more in front of the data.
+//! nanoseconds in both byte orders, the "modified" variant of old Linux libpcaps is read, whose records
+//! have eight bytes more in front of the data.
 
 use super::bytes::Bytes;
 use super::error::Fault;
-use super::source::{MAX_RECORD, Record};
+use super::record::{MAX_RECORD, Record};
 use crate::packet::{LinkType, UnsupportedLink};
+use crate::pcapng::ByteOrder;
 use crate::time::Timestamp;
-use pcap_parser::{parse_pcap_frame, parse_pcap_frame_be, parse_pcap_header};
 
 /// Length of the file header.
 pub(super) const HEADER_LEN: usize = 24;
 
-const MODIFIED: [u8; 4] = [0x34, 0xcd, 0xb2, 0xa1];
-const MODIFIED_BIG_ENDIAN: [u8; 4] = [0xa1, 0xb2, 0xcd, 0x34];
-const BIG_ENDIAN: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
+const MICROSECONDS: u32 = 0xa1b2_c3d4;
+const NANOSECONDS: u32 = 0xa1b2_3c4d;
+const MODIFIED: u32 = 0xa1b2_cd34;
+
+/// Byte order and magic number of the pcap file that begins with `start`; `None` of anything else.
+fn magic(start: &[u8]) -> Option<(ByteOrder, u32)> {
+    let start = *start.first_chunk()?;
+    let orders = [ByteOrder::Little, ByteOrder::Big].into_iter();
+    let mut read = orders.map(|order| (order, order.u32(start)));
+    read.find(|(_, magic)| matches!(*magic, MICROSECONDS | NANOSECONDS | MODIFIED))
+}
 
 /// Whether these are the first bytes of a pcap file.
 pub(super) fn begins(start: &[u8]) -> bool {
-    matches!(
-        *start,
-        [0xd4, 0xc3, 0xb2, 0xa1, ..]
-            | [0xa1, 0xb2, 0xc3, 0xd4, ..]
-            | [0x4d, 0x3c, 0xb2, 0xa1, ..]
-            | [0xa1, 0xb2, 0x3c, 0x4d, ..]
-            | [0x34, 0xcd, 0xb2, 0xa1, ..]
-            | [0xa1, 0xb2, 0xcd, 0x34, ..]
-    )
+    magic(start).is_some()
 }
 
 /// Where reading a pcap file stands.
 pub(super) struct Pcap {
     link: LinkType,
-    big_endian: bool,
+    /// The number of the link type.
+    pub(super) link_number: u16,
+    /// Most bytes captured of a frame, as the header has it.
+    pub(super) snap_len: u32,
+    order: ByteOrder,
     /// Nanoseconds in a unit of the fraction.
     unit: i64,
     /// Bytes before a record's data: 16, or 24 in the modified format.
@@ -43,37 +47,20 @@ pub(super) struct Pcap {
 }
 
 impl Pcap {
-    /// Reads the file header; `None` if it makes no sense.
-    pub(super) fn new(header: &[u8; HEADER_LEN]) -> Option<Result<Self, UnsupportedLink>> {
-        let mut header = *header;
-        let modified = header.starts_with(&MODIFIED) || header.starts_with(&MODIFIED_BIG_ENDIAN);
-        if header.starts_with(&MODIFIED_BIG_ENDIAN) {
-            // The parser knows the modified format in one byte order only. The header is no different.
-            header[..4].copy_from_slice(&BIG_ENDIAN);
-        }
-        let (_, parsed) = parse_pcap_header(&header).ok()?;
+    /// Reads the header of a file that [`begins`] as a pcap file does.
+    pub(super) fn new(header: &[u8; HEADER_LEN]) -> Result<Self, UnsupportedLink> {
+        let (order, magic) = magic(header).unwrap_or_default();
         // The upper half holds the length of the frame check sequence and flags.
-        let number = parsed.network.0 as u32 & 0xffff;
-        let link = match LinkType::from_number(number) {
-            Ok(link) => link,
-            Err(unsupported) => return Some(Err(unsupported)),
-        };
-        Some(Ok(Self {
-            link,
-            big_endian: parsed.is_bigendian(),
-            unit: if parsed.is_nanosecond_precision() {
-                1
-            } else {
-                1_000
-            },
-            record_header: if modified { 24 } else { 16 },
+        let link_number = order.u32_at(header, 20) as u16;
+        Ok(Self {
+            link: LinkType::from_number(link_number.into())?,
+            link_number,
+            snap_len: order.u32_at(header, 16),
+            order,
+            unit: if magic == NANOSECONDS { 1 } else { 1_000 },
+            record_header: if magic == MODIFIED { 24 } else { 16 },
             frames: 0,
-        }))
-    }
-
-    /// The byte order of its headers.
-    pub(super) fn is_big_endian(&self) -> bool {
-        self.big_endian
+        })
     }
 
     /// Frames read so far.
@@ -86,47 +73,36 @@ impl Pcap {
     pub(super) fn next(&mut self, bytes: &mut Bytes) -> Result<Option<Record>, Fault> {
         let header_len = self.record_header;
         let head = bytes.peek(header_len)?;
-        if head.len() < header_len {
-            return if head.is_empty() {
-                Ok(None)
-            } else {
-                Err(Fault::Cut { in_frame: true })
-            };
+        if head.is_empty() {
+            return Ok(None);
         }
-        let length = [head[8], head[9], head[10], head[11]];
-        let length = if self.big_endian {
-            u32::from_be_bytes(length)
-        } else {
-            u32::from_le_bytes(length)
-        } as usize;
-        if length > MAX_RECORD {
+        if head.len() < header_len {
+            return Err(Fault::Cut { in_frame: true });
+        }
+        let [seconds, fraction, captured, wire_len] =
+            [0, 4, 8, 12].map(|at| self.order.u32_at(head, at));
+        let captured_len = captured as usize;
+        if captured_len > MAX_RECORD {
             return Err(Fault::malformed(format!(
-                "the next frame claims {length} captured bytes, and {MAX_RECORD} is the most that is read"
+                "the next frame claims {captured} captured bytes, and {MAX_RECORD} is the most that \
+                 is read"
             )));
         }
-        let record = bytes.peek(header_len + length)?;
-        let Some(record) = record.get(..header_len + length) else {
+        let len = header_len + captured_len;
+        if bytes.peek(len)?.len() < len {
             return Err(Fault::Cut { in_frame: true });
-        };
-        let parsed = if self.big_endian {
-            parse_pcap_frame_be(record)
-        } else {
-            parse_pcap_frame(record)
-        };
-        let Ok((_, block)) = parsed else {
-            return Err(Fault::malformed("a frame's header makes no sense"));
-        };
+        }
         self.frames += 1;
         // Both parts are 32 bits wide: no sum of them leaves 64.
-        let nanos = i64::from(block.ts_sec) * 1_000_000_000 + i64::from(block.ts_usec) * self.unit;
+        let nanos = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.unit;
         Ok(Some(Record {
             number: self.frames,
             time: Timestamp::from_nanos(nanos),
             interface: 0,
             link: self.link,
-            wire_len: block.origlen.max(block.caplen),
-            data: header_len..header_len + length,
-            len: header_len + length,
+            wire_len: wire_len.max(captured),
+            data: header_len..len,
+            len,
         }))
     }
 }

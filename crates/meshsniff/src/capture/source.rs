@@ -2,78 +2,23 @@
 
 use super::bytes::Bytes;
 use super::error::{Fault, OpenError, ReadError};
+use super::input::{Input, SourceInfo, SourceKind};
 use super::map::Map;
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, PcapNg};
-use super::{Comment, Input, SourceInfo, SourceKind};
+use super::record::{Notes, Record};
 use crate::compression::{self, Compression};
-use crate::packet::{Frame, FrameId, LinkType};
+use crate::packet::{Frame, FrameId};
+use crate::pcapng::{MIN_BLOCK, SECTION_HEADER};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest record that is read: far above the 256 KiB that tcpdump and Wireshark allow a frame.
-pub(super) const MAX_RECORD: usize = 16 << 20;
-
-/// Most packet comments that are kept, and most bytes of one.
-const MAX_COMMENTS: usize = 1_000;
-const MAX_COMMENT: usize = 4 << 10;
-
 /// The name of standard input, also where a reader stands for it.
 const STDIN: &str = "-";
-
-/// A record that holds a frame.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
-    /// Its 1-based frame number.
-    pub(super) number: u64,
-    pub(super) time: Timestamp,
-    pub(super) interface: u32,
-    pub(super) link: LinkType,
-    pub(super) wire_len: u32,
-    /// Where in the record its data is.
-    pub(super) data: Range<usize>,
-    /// The whole record's length.
-    pub(super) len: usize,
-}
-
-/// What was noticed on the way, beside the frames.
-#[derive(Default)]
-pub(super) struct Notes {
-    pub(super) comments: Vec<Comment>,
-    pub(super) comments_left_out: u64,
-    pub(super) unsupported: BTreeMap<u32, u64>,
-}
-
-impl Notes {
-    pub(super) fn comment(&mut self, frame: FrameId, text: &[u8]) {
-        if self.comments.len() == MAX_COMMENTS {
-            self.comments_left_out += 1;
-            return;
-        }
-        let text = shortened(text, MAX_COMMENT);
-        self.comments.push(Comment { frame, text });
-    }
-
-    pub(super) fn unsupported(&mut self, link: u32) {
-        *self.unsupported.entry(link).or_default() += 1;
-    }
-}
-
-/// Text of at most `most` bytes, with anything that is no UTF-8 replaced.
-pub(super) fn shortened(text: &[u8], most: usize) -> String {
-    let mut text = String::from_utf8_lossy(&text[..text.len().min(most)]).into_owned();
-    // Replacements are longer than what they replace.
-    while text.len() > most {
-        text.pop();
-    }
-    text
-}
 
 pub(super) enum Format {
     Pcap(Pcap),
@@ -310,22 +255,13 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
         let header = header
             .first_chunk()
             .ok_or_else(|| OpenError::Cut { name: name() })?;
-        let format = match Pcap::new(header) {
-            Some(Ok(pcap)) => Format::Pcap(pcap),
-            Some(Err(link)) => return Err(OpenError::Link { name: name(), link }),
-            None => {
-                return Err(OpenError::NotACapture {
-                    name: name(),
-                    looks_like: None,
-                });
-            }
-        };
+        let pcap = Pcap::new(header).map_err(|link| OpenError::Link { name: name(), link })?;
         bytes.skip(pcap::HEADER_LEN);
-        return Ok(format);
+        return Ok(Format::Pcap(pcap));
     }
-    if start.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) {
-        let start = peek(bytes, pcapng::START_LEN, label)?;
-        if start.len() < pcapng::START_LEN {
+    if start.starts_with(&SECTION_HEADER.to_be_bytes()) {
+        let start = peek(bytes, MIN_BLOCK, label)?;
+        if start.len() < MIN_BLOCK {
             return Err(OpenError::Cut { name: name() });
         }
         if pcapng::begins(start) {

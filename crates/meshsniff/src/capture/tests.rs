@@ -2,7 +2,8 @@
 
 use super::testing::{PcapFile, PcapNgFile, Seen, drain, frames, reader};
 use super::*;
-use crate::packet::LinkType;
+use crate::packet::{FrameId, LinkType};
+use crate::time::Timestamp;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 
@@ -397,7 +398,7 @@ fn a_device_is_read_as_a_stream() {
 
 /// A section of this program, or of another, with a packet and maybe the block that ends it.
 fn section_of(application: &str, ended: bool) -> Vec<u8> {
-    use crate::stream::blocks::{self, Direction, Interface, Section, Statistics};
+    use crate::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
     let mut bytes = Vec::new();
     let section = Section {
         application,

@@ -6,12 +6,12 @@
 
 use super::facts::{Facts, Place};
 use super::{explain, text};
-use crate::capture::OWN_COMMENT;
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Verdict};
 use crate::number;
 use crate::packet::FrameId;
+use crate::pcapng::OWN_COMMENT;
 use crate::time::Span;
 use hashbrown::HashMap;
 use std::io;

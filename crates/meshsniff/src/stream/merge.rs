@@ -3,8 +3,8 @@
 //! Packets stand in the order in which they come, which between two nodes is neither that of their times nor always the
 //! same.
 
-use super::blocks::{self, Interface, Section, Statistics};
 use super::reader::{End, Event};
+use crate::pcapng::blocks::{self, Interface, Section, Statistics};
 use crate::time::Timestamp;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ impl<W: Write> Merger<W> {
     pub fn new(out: W, section: &Section<'_>) -> io::Result<Self> {
         let mut merger = Self {
             out,
-            batch: Vec::with_capacity(BATCH + blocks::LONGEST),
+            batch: Vec::with_capacity(BATCH + blocks::MAX_BLOCK),
             streams: Vec::new(),
             interfaces: Vec::new(),
             finished: false,

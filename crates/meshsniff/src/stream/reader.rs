@@ -5,11 +5,14 @@
 //! before room is made for it, memory does not grow with the stream, and the work for a block is bounded by its
 //! length. Texts are cut to what the agent writes at most, but not cleaned: whoever shows them escapes them.
 
-use super::blocks::{
-    self, Direction, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, LONGEST,
-    MOST_DATA, MOST_TEXT, SECTION_HEADER, Statistics,
-};
 use crate::compression::{Compression, MAGIC_LEN, Zstd};
+use crate::pcapng::blocks::{self, Direction, MAX_BLOCK, MAX_DATA, MAX_TEXT, Statistics};
+use crate::pcapng::options::{self, Options};
+use crate::pcapng::{
+    BLOCK_HEAD, ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_OPTIONS,
+    INTERFACE_STATISTICS, PACKET_DATA, SECTION_HEADER, SECTION_OPTIONS, STATISTICS_OPTIONS,
+    TRAILER, shortened,
+};
 use crate::time::Timestamp;
 use std::io::{self, Chain, Cursor, ErrorKind, Read};
 use std::mem;
@@ -17,31 +20,22 @@ use std::ops::Range;
 use thiserror::Error;
 
 /// Most interfaces of one stream.
-pub const MOST_INTERFACES: u32 = 256;
+pub const MAX_INTERFACES: u32 = 256;
 
 /// Most bytes of the name of a reason to end.
-const MOST_REASON: usize = 64;
+const MAX_REASON: usize = 64;
 
 /// The largest window that a packed stream may ask for, and so what is kept of each: four times what the agent's level takes.
 const MAX_WINDOW: u64 = 2 << 20;
 
 /// Room for a block that has begun to come, and one more.
-const BUFFER: usize = LONGEST * 2;
+const BUFFER: usize = MAX_BLOCK * 2;
 
 /// The least lengths of blocks, with nothing in them that may be left away.
-const LEAST_SECTION: usize = 28;
-const LEAST_INTERFACE: usize = 20;
-const LEAST_STATISTICS: usize = 24;
-const LEAST_PACKET: usize = 32;
-
-/// The end of a block's options, and an offset of all times, which no agent writes.
-const OPT_END: u16 = 0;
-const IF_TSOFFSET: u16 = 14;
-
-/// Kind and length.
-const HEAD: usize = 8;
-/// Bytes of a packet block before the packet.
-const PACKET_DATA: usize = 28;
+const MIN_SECTION: usize = SECTION_OPTIONS + TRAILER;
+const MIN_INTERFACE: usize = INTERFACE_OPTIONS + TRAILER;
+const MIN_STATISTICS: usize = STATISTICS_OPTIONS + TRAILER;
+const MIN_PACKET: usize = PACKET_DATA + TRAILER;
 
 /// A stream that cannot be read on. What came before was handed out.
 #[derive(Debug, Error)]
@@ -90,7 +84,7 @@ pub enum StreamError {
     },
     /// More interfaces than are kept.
     #[error(
-        "the target has more than {MOST_INTERFACES} interfaces: name those to capture on with --interface"
+        "the target has more than {MAX_INTERFACES} interfaces: name those to capture on with --interface"
     )]
     TooManyInterfaces,
     /// Something came after the block that says that nothing will.
@@ -124,7 +118,7 @@ impl End {
         };
         let (reason, sentence) = end.split_once(": ").unwrap_or((end, ""));
         let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if reason.is_empty() || reason.len() > MOST_REASON || !reason.bytes().all(named) {
+        if reason.is_empty() || reason.len() > MAX_REASON || !reason.bytes().all(named) {
             return Err("its end gives no reason");
         }
         Ok(Some(Self {
@@ -285,7 +279,8 @@ impl<R: Read> StreamReader<R> {
     #[must_use]
     pub fn has_next(&self) -> bool {
         let rest = &self.buffer[self.start + self.taken..self.end];
-        self.finished || rest.len() >= HEAD && rest.len() >= (u32_at(rest, 4) as usize).min(LONGEST)
+        self.finished
+            || rest.len() >= BLOCK_HEAD && rest.len() >= (u32_at(rest, 4) as usize).min(MAX_BLOCK)
     }
 
     /// Packets read so far.
@@ -310,7 +305,7 @@ impl<R: Read> StreamReader<R> {
     #[inline]
     fn advance(&mut self) -> Result<Option<Block>, StreamError> {
         self.start += mem::take(&mut self.taken);
-        if !self.has(HEAD)? {
+        if !self.has(BLOCK_HEAD)? {
             return match self.trailer.is_some() && self.start < self.end {
                 true => Err(StreamError::AfterEnd),
                 false => Ok(None),
@@ -325,17 +320,17 @@ impl<R: Read> StreamReader<R> {
             return Err(StreamError::NotAStream);
         }
         let least = match kind {
-            ENHANCED_PACKET => LEAST_PACKET,
-            INTERFACE_STATISTICS => LEAST_STATISTICS,
-            INTERFACE_DESCRIPTION => LEAST_INTERFACE,
-            SECTION_HEADER => LEAST_SECTION,
+            ENHANCED_PACKET => MIN_PACKET,
+            INTERFACE_STATISTICS => MIN_STATISTICS,
+            INTERFACE_DESCRIPTION => MIN_INTERFACE,
+            SECTION_HEADER => MIN_SECTION,
             kind => {
                 let packets = self.packets;
                 return Err(StreamError::Kind { packets, kind });
             }
         };
         let size = length as usize;
-        if size < least || size > LONGEST || !size.is_multiple_of(4) {
+        if size < least || size > MAX_BLOCK || !size.is_multiple_of(4) {
             // Of a big-endian section the length looks like this, too.
             if !self.began {
                 return Err(StreamError::NotAStream);
@@ -407,49 +402,55 @@ impl<R: Read> StreamReader<R> {
             return Err(self.malformed("another section begins"));
         }
         let block = &self.buffer[self.start..self.start + size];
-        if u32_at(block, 8) != blocks::BYTE_ORDER || u16_at(block, 12) != 1 {
+        if ByteOrder::of_section(block) != Some(ByteOrder::Little)
+            || ByteOrder::Little.u16_at(block, 12) != 1
+        {
             return Err(StreamError::NotAStream);
         }
         let mut texts = Texts::default();
-        each_option(&block[24..size - 4], |code, value| match code {
-            blocks::OPT_COMMENT => texts.comment.say(value),
-            blocks::SHB_HARDWARE => texts.hardware.say(value),
-            blocks::SHB_OS => texts.os.say(value),
-            blocks::SHB_USERAPPL => texts.application.say(value),
-            _ => {}
-        })
-        .map_err(|what| self.malformed(what))?;
+        for option in Options::of(block, SECTION_OPTIONS, ByteOrder::Little) {
+            let (code, value) = option.map_err(|what| self.malformed(what))?;
+            match code {
+                options::COMMENT => texts.comment.say(value),
+                options::SHB_HARDWARE => texts.hardware.say(value),
+                options::SHB_OS => texts.os.say(value),
+                options::SHB_USERAPPL => texts.application.say(value),
+                _ => {}
+            }
+        }
         self.texts = texts;
         self.began = true;
         Ok(Block::Section)
     }
 
     fn interface(&mut self, size: usize) -> Result<Block, StreamError> {
-        if self.interfaces == MOST_INTERFACES {
+        if self.interfaces == MAX_INTERFACES {
             return Err(StreamError::TooManyInterfaces);
         }
         let block = &self.buffer[self.start..self.start + size];
-        let (link_type, snaplen) = (u16_at(block, 8), u32_at(block, 12));
+        let (link_type, snaplen) = (ByteOrder::Little.u16_at(block, 8), u32_at(block, 12));
         let mut texts = Texts::default();
         let mut nanoseconds = None;
         let mut moved = false;
-        each_option(&block[16..size - 4], |code, value| match code {
-            blocks::IF_NAME => texts.name.say(value),
-            blocks::IF_DESCRIPTION => texts.description.say(value),
-            blocks::IF_FILTER => {
-                // 0: a libpcap expression. Others are for programs.
-                if let [0, expression @ ..] = value {
-                    texts.filter.say(expression);
+        for option in Options::of(block, INTERFACE_OPTIONS, ByteOrder::Little) {
+            let (code, value) = option.map_err(|what| self.malformed(what))?;
+            match code {
+                options::IF_NAME => texts.name.say(value),
+                options::IF_DESCRIPTION => texts.description.say(value),
+                options::IF_FILTER => {
+                    // 0: a libpcap expression. Others are for programs.
+                    if let [0, expression @ ..] = value {
+                        texts.filter.say(expression);
+                    }
                 }
+                options::IF_TSRESOL => {
+                    let these = *value == [blocks::NANOSECONDS];
+                    nanoseconds = Some(these && nanoseconds.unwrap_or(true));
+                }
+                options::IF_TSOFFSET => moved = true,
+                _ => {}
             }
-            blocks::IF_TSRESOL => {
-                let these = *value == [blocks::NANOSECONDS];
-                nanoseconds = Some(these && nanoseconds.unwrap_or(true));
-            }
-            IF_TSOFFSET => moved = true,
-            _ => {}
-        })
-        .map_err(|what| self.malformed(what))?;
+        }
         if nanoseconds != Some(true) || moved {
             return Err(self.malformed("an interface's times are not in nanoseconds since 1970"));
         }
@@ -466,7 +467,7 @@ impl<R: Read> StreamReader<R> {
         if interface >= self.interfaces {
             return Err(self.malformed("a packet is of an interface that was not described"));
         }
-        if captured > MOST_DATA || captured.next_multiple_of(4) > size - LEAST_PACKET {
+        if captured > MAX_DATA || captured.next_multiple_of(4) > size - MIN_PACKET {
             return Err(self.malformed("a packet is longer than its block"));
         }
         let options = PACKET_DATA + captured.next_multiple_of(4);
@@ -495,36 +496,31 @@ impl<R: Read> StreamReader<R> {
         let mut times = (now, now);
         let mut statistics = Statistics::default();
         let mut comment = String::new();
-        let mut short = false;
-        each_option(&block[20..size - 4], |code, value| {
+        for option in Options::of(block, STATISTICS_OPTIONS, ByteOrder::Little) {
+            let (code, value) = option.map_err(|what| self.malformed(what))?;
             let time = |out: &mut Timestamp| {
-                value
-                    .first_chunk::<8>()
-                    .map(|value| *out = time_at(value, 0))
+                let value = value.first_chunk::<8>()?;
+                *out = time_at(value, 0);
+                Some(())
             };
             let count = |out: &mut u64| {
-                value
-                    .first_chunk()
-                    .map(|value| *out = u64::from_le_bytes(*value))
+                *out = u64::from_le_bytes(*value.first_chunk()?);
+                Some(())
             };
             let known = match code {
-                blocks::OPT_COMMENT => {
+                options::COMMENT => {
                     comment.say(value);
                     Some(())
                 }
-                blocks::ISB_STARTTIME => time(&mut times.0),
-                blocks::ISB_ENDTIME => time(&mut times.1),
-                blocks::ISB_IFRECV => count(&mut statistics.received),
-                blocks::ISB_IFDROP => count(&mut statistics.queue_dropped),
-                blocks::ISB_OSDROP => count(&mut statistics.kernel_dropped),
-                blocks::ISB_USRDELIV => count(&mut statistics.delivered),
+                options::ISB_STARTTIME => time(&mut times.0),
+                options::ISB_ENDTIME => time(&mut times.1),
+                options::ISB_IFRECV => count(&mut statistics.received),
+                options::ISB_IFDROP => count(&mut statistics.queue_dropped),
+                options::ISB_OSDROP => count(&mut statistics.kernel_dropped),
+                options::ISB_USRDELIV => count(&mut statistics.delivered),
                 _ => Some(()),
             };
-            short |= known.is_none();
-        })
-        .map_err(|what| self.malformed(what))?;
-        if short {
-            return Err(self.malformed("a number of statistics is too short"));
+            known.ok_or_else(|| self.malformed("a number of statistics is too short"))?;
         }
         self.trailer = End::of(&comment).map_err(|what| self.malformed(what))?;
         Ok(Block::Statistics {
@@ -534,7 +530,7 @@ impl<R: Read> StreamReader<R> {
         })
     }
 
-    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is at most [`LONGEST`].
+    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is at most [`MAX_BLOCK`].
     #[inline]
     fn has(&mut self, least: usize) -> Result<bool, StreamError> {
         if self.end - self.start >= least {
@@ -597,30 +593,10 @@ trait Say {
 
 impl Say for String {
     fn say(&mut self, text: &[u8]) {
-        if !self.is_empty() {
-            return;
-        }
-        *self = String::from_utf8_lossy(&text[..text.len().min(MOST_TEXT)]).into_owned();
-        // Replacements are longer than what they replace.
-        while self.len() > MOST_TEXT {
-            self.pop();
+        if self.is_empty() {
+            *self = shortened(text, MAX_TEXT);
         }
     }
-}
-
-fn each_option(mut rest: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), &'static str> {
-    const BEYOND: &str = "an option is longer than its block";
-    while !rest.is_empty() {
-        let (head, after) = rest.split_first_chunk::<4>().ok_or(BEYOND)?;
-        let (code, length) = (u16_at(head, 0), usize::from(u16_at(head, 2)));
-        if code == OPT_END {
-            break;
-        }
-        let value = after.get(..length).ok_or(BEYOND)?;
-        each(code, value);
-        rest = after.get(length.next_multiple_of(4)..).ok_or(BEYOND)?;
-    }
-    Ok(())
 }
 
 /// The direction among a packet's options.
@@ -637,28 +613,16 @@ fn way(options: &[u8]) -> Result<Direction, &'static str> {
 #[cold]
 fn any_way(options: &[u8]) -> Result<Direction, &'static str> {
     let mut direction = Direction::Unknown;
-    each_option(options, |code, value| {
-        if code == blocks::EPB_FLAGS
-            && let [flags, ..] = value
-        {
+    for option in Options::new(options, ByteOrder::Little) {
+        if let (options::EPB_FLAGS, [flags, ..]) = option? {
             direction = match flags & 3 {
                 1 => Direction::Inbound,
                 2 => Direction::Outbound,
                 _ => Direction::Unknown,
             };
         }
-    })?;
+    }
     Ok(direction)
-}
-
-#[inline]
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-#[inline]
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// A time of two halves, the upper one first.
@@ -666,4 +630,9 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn time_at(bytes: &[u8], at: usize) -> Timestamp {
     let nanos = u64::from(u32_at(bytes, at)) << 32 | u64::from(u32_at(bytes, at + 4));
     Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+#[inline]
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    ByteOrder::Little.u32_at(bytes, at)
 }

@@ -1,9 +1,9 @@
 //! Streams as the agent writes them, and as it does not; several as one.
 
-use super::blocks::{self, Direction, Interface, LONGEST, MOST_DATA, Section, Statistics};
-use super::reader::MOST_INTERFACES;
+use super::reader::MAX_INTERFACES;
 use super::{End, Event, Merger, StreamError, StreamReader};
 use crate::capture::{CaptureReader, Input};
+use crate::pcapng::blocks::{self, Direction, Interface, MAX_BLOCK, MAX_DATA, Section, Statistics};
 use crate::time::Timestamp;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::io::{self, Read};
@@ -251,7 +251,7 @@ fn a_flushed_frame_comes_out_at_once() {
 
 #[test]
 fn long_blocks_are_read_through_a_buffer_of_two() {
-    let long = vec![0x5a; MOST_DATA + 500];
+    let long = vec![0x5a; MAX_DATA + 500];
     let mut bytes = Bytes::begun();
     for nanos in 0..9 {
         bytes = bytes.packet(0, nanos, &long, Direction::Inbound).packet(
@@ -271,7 +271,7 @@ fn long_blocks_are_read_through_a_buffer_of_two() {
                 lengths.push(data.len());
             }
         }
-        assert_eq!(lengths, [MOST_DATA, 77].repeat(9));
+        assert_eq!(lengths, [MAX_DATA, 77].repeat(9));
     }
 }
 
@@ -305,7 +305,15 @@ fn what_is_no_stream_of_the_agent_is_said_to_be_none() {
 #[test]
 fn lengths_are_looked_at_before_anything_else() {
     for (kind, least) in [(1, 20), (5, 24), (6, 32)] {
-        for length in [0, 4, 12, least - 4, least + 1, LONGEST as u32 + 4, u32::MAX] {
+        for length in [
+            0,
+            4,
+            12,
+            least - 4,
+            least + 1,
+            MAX_BLOCK as u32 + 4,
+            u32::MAX,
+        ] {
             let bytes = Bytes::begun().plus(&kind_and_length(kind, length)).0;
             let error = refused(&bytes);
             let is = matches!(error, StreamError::Length { packets: 0, length: l } if l == length);
@@ -374,7 +382,7 @@ fn contradictions_are_refused() {
         (packet(0, 5, &[0; 4]), "longer than its block"),
         (packet(0, u32::MAX, &[0; 8]), "longer than its block"),
         (
-            packet(0, MOST_DATA as u32 + 1, &vec![0; MOST_DATA + 4]),
+            packet(0, MAX_DATA as u32 + 1, &vec![0; MAX_DATA + 4]),
             "longer than its block",
         ),
         (
@@ -423,10 +431,10 @@ fn nothing_comes_after_the_end() {
 #[test]
 fn interfaces_are_bounded() {
     let mut bytes = Bytes::begun();
-    for _ in 1..MOST_INTERFACES {
+    for _ in 1..MAX_INTERFACES {
         blocks::interface(&mut bytes.0, &LO);
     }
-    let last = bytes.packet(MOST_INTERFACES - 1, 1, b"x", Direction::Unknown);
+    let last = bytes.packet(MAX_INTERFACES - 1, 1, b"x", Direction::Unknown);
     assert!(told(&mut StreamReader::new(&last.0[..])).1.is_none());
     let mut bytes = last;
     blocks::interface(&mut bytes.0, &LO);
@@ -638,7 +646,7 @@ fn names_are_bounded_and_clean() {
         rest = &rest[length..];
     }
     assert!(rest.is_empty() && lengths.len() > 2);
-    assert!(lengths.iter().all(|&length| length < LONGEST / 2));
+    assert!(lengths.iter().all(|&length| length < MAX_BLOCK / 2));
 }
 
 /// How fast packets go through: `cargo test --release -- --ignored --nocapture how_fast`.

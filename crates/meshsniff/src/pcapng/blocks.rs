@@ -3,57 +3,35 @@
 //! Writing only. Lengths are bounded here, so that nothing that comes in can make a block longer than a
 //! reader takes.
 
+use super::{
+    BYTE_ORDER_MAGIC, ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
+    NAME_RESOLUTION, PACKET_DATA, SECTION_HEADER, TRAILER, cut, options,
+};
 use crate::time::Timestamp;
 use std::net::IpAddr;
 
 /// The longest block that is written, and so that a reader of this stream has to take: a whole offloaded segment
 /// and its options.
-pub const LONGEST: usize = 256 << 10;
+pub const MAX_BLOCK: usize = 256 << 10;
 
 /// Most bytes of a packet that are written: what goes around them takes less than the rest of the block.
-pub const MOST_DATA: usize = LONGEST - 256;
+pub const MAX_DATA: usize = MAX_BLOCK - 256;
 
 /// How the comment of the last statistics block begins, after which nothing comes: a stream without it was cut.
 pub const END: &str = "meshsniff: end: ";
 
-pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-pub(super) const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
-pub(super) const NAME_RESOLUTION: u32 = 4;
-pub(super) const INTERFACE_STATISTICS: u32 = 5;
-pub(super) const ENHANCED_PACKET: u32 = 6;
-
-pub(super) const OPT_COMMENT: u16 = 1;
-pub(super) const SHB_HARDWARE: u16 = 2;
-pub(super) const SHB_OS: u16 = 3;
-pub(super) const SHB_USERAPPL: u16 = 4;
-pub(super) const IF_NAME: u16 = 2;
-pub(super) const IF_DESCRIPTION: u16 = 3;
-pub(super) const IF_TSRESOL: u16 = 9;
-pub(super) const IF_FILTER: u16 = 11;
-pub(super) const EPB_FLAGS: u16 = 2;
-pub(super) const ISB_STARTTIME: u16 = 2;
-pub(super) const ISB_ENDTIME: u16 = 3;
-pub(super) const ISB_IFRECV: u16 = 4;
-pub(super) const ISB_IFDROP: u16 = 5;
-pub(super) const ISB_OSDROP: u16 = 7;
-pub(super) const ISB_USRDELIV: u16 = 8;
-
-const NAME_IPV4: u16 = 1;
-const NAME_IPV6: u16 = 2;
-
 /// Most bytes of one option's text.
-pub(super) const MOST_TEXT: usize = 4 << 10;
+pub(crate) const MAX_TEXT: usize = 4 << 10;
 
 /// Most names of one address, and most bytes of one: a name of the DNS has 255 at most.
-const MOST_NAMES: usize = 32;
-const MOST_NAME: usize = 255;
+const MAX_NAMES: usize = 32;
+const MAX_NAME: usize = 255;
 
 /// Bytes of names after which another block begins.
-const NAMES_EACH: usize = LONGEST / 4;
+const NAMES_IN_A_BLOCK: usize = MAX_BLOCK / 4;
 
 /// Nanoseconds: ten to the minus ninth.
-pub(super) const NANOSECONDS: u8 = 9;
+pub(crate) const NANOSECONDS: u8 = 9;
 
 /// Which way a packet went, as seen from the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,14 +89,14 @@ pub struct Statistics {
 /// Pushes the header of the stream's only section.
 pub fn section(out: &mut Vec<u8>, section: &Section<'_>) {
     block(out, SECTION_HEADER, |out| {
-        out.extend(BYTE_ORDER.to_le_bytes());
+        out.extend(BYTE_ORDER_MAGIC.to_le_bytes());
         out.extend([1, 0, 0, 0]); // version 1.0
         out.extend([0xff; 8]); // of a length that is not known
-        text_option(out, OPT_COMMENT, section.comment);
-        text_option(out, SHB_HARDWARE, section.hardware);
-        text_option(out, SHB_OS, section.os);
-        text_option(out, SHB_USERAPPL, section.application);
-        end_of_options(out);
+        text_option(out, options::COMMENT, section.comment);
+        text_option(out, options::SHB_HARDWARE, section.hardware);
+        text_option(out, options::SHB_OS, section.os);
+        text_option(out, options::SHB_USERAPPL, section.application);
+        options::push_end(out);
     });
 }
 
@@ -128,21 +106,20 @@ pub fn interface(out: &mut Vec<u8>, interface: &Interface<'_>) {
         out.extend(interface.link_type.to_le_bytes());
         out.extend([0, 0]);
         out.extend(interface.snaplen.to_le_bytes());
-        text_option(out, IF_NAME, interface.name);
-        text_option(out, IF_DESCRIPTION, interface.description);
-        option(out, IF_TSRESOL, &[&[NANOSECONDS]]);
+        text_option(out, options::IF_NAME, interface.name);
+        text_option(out, options::IF_DESCRIPTION, interface.description);
+        option(out, options::IF_TSRESOL, &[&[NANOSECONDS]]);
         if !interface.filter.is_empty() {
             // 0: a libpcap expression.
-            let filter = shortened(interface.filter, MOST_TEXT);
-            option(out, IF_FILTER, &[&[0], filter.as_bytes()]);
+            let filter = cut(interface.filter, MAX_TEXT);
+            option(out, options::IF_FILTER, &[&[0], filter.as_bytes()]);
         }
-        end_of_options(out);
+        options::push_end(out);
     });
 }
 
-/// Pushes a packet, of which `data` was kept and `wire_len` bytes were on the wire.
-///
-/// The hot path: no closure, no growth but the block's own.
+/// Pushes a packet, of which at most [`MAX_DATA`] bytes of `data` are kept and `wire_len` bytes were
+/// on the wire.
 #[inline]
 pub fn packet(
     out: &mut Vec<u8>,
@@ -152,16 +129,35 @@ pub fn packet(
     data: &[u8],
     direction: Direction,
 ) {
-    let data = &data[..data.len().min(MOST_DATA)];
-    let padded = data.len().next_multiple_of(4);
-    let options = match direction {
-        Direction::Unknown => 0,
-        Direction::Inbound | Direction::Outbound => 12,
+    // An option of four bytes, and the end of the options.
+    const INBOUND: [u8; 12] = [options::EPB_FLAGS as u8, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    const OUTBOUND: [u8; 12] = [options::EPB_FLAGS as u8, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0];
+    let options: &[u8] = match direction {
+        Direction::Unknown => &[],
+        Direction::Inbound => &INBOUND,
+        Direction::Outbound => &OUTBOUND,
     };
-    let total = (32 + padded + options) as u32;
+    let data = &data[..data.len().min(MAX_DATA)];
+    packet_with(out, interface, time, wire_len, data, options);
+}
+
+/// Pushes a packet with `options`, which hold their end, too, unless there are none.
+///
+/// The hot path: no closure, no growth but the block's own.
+#[inline]
+pub(crate) fn packet_with(
+    out: &mut Vec<u8>,
+    interface: u32,
+    time: Timestamp,
+    wire_len: u32,
+    data: &[u8],
+    options: &[u8],
+) {
+    let padded = data.len().next_multiple_of(4);
+    let total = (PACKET_DATA + padded + options.len() + TRAILER) as u32;
     let nanos = nanos(time);
     out.reserve(total as usize);
-    let mut head = [0; 28];
+    let mut head = [0; PACKET_DATA];
     for (at, word) in [
         ENHANCED_PACKET,
         total,
@@ -179,15 +175,7 @@ pub fn packet(
     out.extend_from_slice(&head);
     out.extend_from_slice(data);
     out.extend_from_slice(&[0; 3][..padded - data.len()]);
-    if options > 0 {
-        let flags = if direction == Direction::Inbound {
-            1
-        } else {
-            2
-        };
-        // An option of four bytes, and the end of the options.
-        out.extend_from_slice(&[EPB_FLAGS as u8, 0, 4, 0, flags, 0, 0, 0, 0, 0, 0, 0]);
-    }
+    out.extend_from_slice(options);
     out.extend_from_slice(&total.to_le_bytes());
 }
 
@@ -202,16 +190,32 @@ pub fn statistics(
     block(out, INTERFACE_STATISTICS, |out| {
         out.extend(interface.to_le_bytes());
         out.extend(halves(now));
-        text_option(out, OPT_COMMENT, comment);
-        option(out, ISB_STARTTIME, &[&halves(start)]);
-        option(out, ISB_ENDTIME, &[&halves(now)]);
+        text_option(out, options::COMMENT, comment);
+        option(out, options::ISB_STARTTIME, &[&halves(start)]);
+        option(out, options::ISB_ENDTIME, &[&halves(now)]);
         // Filtered and lost alike, as libpcap's ps_recv counts on Linux: what is delivered is told apart below.
-        option(out, ISB_IFRECV, &[&statistics.received.to_le_bytes()]);
+        option(
+            out,
+            options::ISB_IFRECV,
+            &[&statistics.received.to_le_bytes()],
+        );
         // ifdrop and osdrop are apart: a capture's reader adds them up.
-        option(out, ISB_IFDROP, &[&statistics.queue_dropped.to_le_bytes()]);
-        option(out, ISB_OSDROP, &[&statistics.kernel_dropped.to_le_bytes()]);
-        option(out, ISB_USRDELIV, &[&statistics.delivered.to_le_bytes()]);
-        end_of_options(out);
+        option(
+            out,
+            options::ISB_IFDROP,
+            &[&statistics.queue_dropped.to_le_bytes()],
+        );
+        option(
+            out,
+            options::ISB_OSDROP,
+            &[&statistics.kernel_dropped.to_le_bytes()],
+        );
+        option(
+            out,
+            options::ISB_USRDELIV,
+            &[&statistics.delivered.to_le_bytes()],
+        );
+        options::push_end(out);
     });
 }
 
@@ -222,7 +226,7 @@ pub fn names(out: &mut Vec<u8>, names: &[(IpAddr, Vec<String>)]) {
     let mut rest = names;
     while !rest.is_empty() {
         block(out, NAME_RESOLUTION, |out| {
-            let most = out.len() + NAMES_EACH;
+            let most = out.len() + NAMES_IN_A_BLOCK;
             while let [(address, names), others @ ..] = rest
                 && out.len() < most
             {
@@ -237,16 +241,16 @@ pub fn names(out: &mut Vec<u8>, names: &[(IpAddr, Vec<String>)]) {
 fn name_record(out: &mut Vec<u8>, address: IpAddr, names: &[String]) {
     let mut ended = String::new();
     let names = names.iter().filter(|name| !name.is_empty());
-    for name in names.take(MOST_NAMES) {
+    for name in names.take(MAX_NAMES) {
         let shown = |c: char| if c.is_control() { '_' } else { c };
-        ended.extend(shortened(name, MOST_NAME).chars().map(shown));
+        ended.extend(cut(name, MAX_NAME).chars().map(shown));
         ended.push('\0');
     }
     let ended = ended.as_bytes();
     match address {
         _ if ended.is_empty() => {}
-        IpAddr::V4(address) => option(out, NAME_IPV4, &[&address.octets(), ended]),
-        IpAddr::V6(address) => option(out, NAME_IPV6, &[&address.octets(), ended]),
+        IpAddr::V4(address) => option(out, options::NAME_IPV4, &[&address.octets(), ended]),
+        IpAddr::V6(address) => option(out, options::NAME_IPV6, &[&address.octets(), ended]),
     }
 }
 
@@ -276,28 +280,10 @@ fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
 
 fn text_option(out: &mut Vec<u8>, code: u16, text: &str) {
     if !text.is_empty() {
-        option(out, code, &[shortened(text, MOST_TEXT).as_bytes()]);
+        option(out, code, &[cut(text, MAX_TEXT).as_bytes()]);
     }
 }
 
 fn option(out: &mut Vec<u8>, code: u16, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    out.extend(code.to_le_bytes());
-    out.extend((length as u16).to_le_bytes());
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-    out.resize(out.len() + length.next_multiple_of(4) - length, 0);
-}
-
-fn end_of_options(out: &mut Vec<u8>) {
-    out.extend([0; 4]);
-}
-
-fn shortened(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    options::push(out, ByteOrder::Little, code, parts);
 }

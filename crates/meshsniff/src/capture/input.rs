@@ -1,0 +1,91 @@
+//! Where captures come from.
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Where a capture comes from.
+pub enum Input {
+    /// A file, or anything else with a path that can be read: a named pipe, `/dev/stdin`.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// A reader, under a name for messages.
+    Reader {
+        /// The name.
+        name: String,
+        /// The reader: it is asked for no more than the next frame needs.
+        reader: Box<dyn Read + Send>,
+    },
+    /// Packets as they come from an agent, under the name of what it captures.
+    Live {
+        /// The name.
+        name: String,
+        /// The agent's stream.
+        reader: Box<dyn Read + Send>,
+    },
+    /// A capture in memory, under a name for messages.
+    Bytes {
+        /// The name.
+        name: String,
+        /// The whole capture.
+        bytes: Vec<u8>,
+    },
+}
+
+impl Input {
+    /// A capture that `reader` gives.
+    #[must_use]
+    pub fn from_reader(name: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
+        let name = name.into();
+        Self::Reader { name, reader }
+    }
+
+    /// A capture that is in memory as a whole.
+    #[must_use]
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let name = name.into();
+        Self::Bytes { name, bytes }
+    }
+}
+
+/// What kind of thing a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A file.
+    File,
+    /// Standard input.
+    Stdin,
+    /// An agent that captures now.
+    Live,
+}
+
+impl SourceKind {
+    /// `file`, `stdin` or `live`, as reports say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Stdin => "stdin",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One of the captures that are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// A file or standard input.
+    pub kind: SourceKind,
+    /// Its name as the user gave it; `-` for standard input.
+    pub name: String,
+    /// Names of its interfaces, in the order of [`Frame::interface`]; an empty name for one without. A pcap
+    /// file names none. The list grows while a pcapng file is read: it is whole at the end.
+    pub interfaces: Vec<String>,
+}

@@ -1,0 +1,135 @@
+//! Several captures as one, in the order of time.
+
+use super::error::{OpenError, ReadError};
+use super::input::{Input, SourceInfo};
+use super::record::{Comment, Notes, UnsupportedFrames};
+use super::source::Source;
+use crate::packet::Frame;
+use crate::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// One or more captures, read as one.
+pub struct CaptureReader {
+    sources: Vec<Source>,
+    infos: Vec<SourceInfo>,
+    notes: Notes,
+    /// The next frame's time of every source that has one, but for the one in `current`.
+    heads: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// The source whose frame was handed out last.
+    current: Option<usize>,
+    errors: VecDeque<ReadError>,
+    started: bool,
+}
+
+impl CaptureReader {
+    /// Opens all captures and reads their headers. A stream is waited for until its header has come.
+    ///
+    /// # Errors
+    /// If any of them cannot be opened, is empty, or is no capture that can be read.
+    pub fn open(inputs: Vec<Input>) -> Result<Self, OpenError> {
+        let count = inputs.len();
+        let stdins = inputs.iter().filter(|input| matches!(input, Input::Stdin));
+        if stdins.count() > 1 {
+            return Err(OpenError::StdinTwice);
+        }
+        let mut reader = Self {
+            sources: Vec::with_capacity(count),
+            infos: Vec::with_capacity(count),
+            notes: Notes::default(),
+            heads: BinaryHeap::new(),
+            current: None,
+            errors: VecDeque::new(),
+            started: false,
+        };
+        for (index, input) in inputs.into_iter().enumerate() {
+            let index = u16::try_from(index).map_err(|_| OpenError::TooMany { count })?;
+            let (source, info) = Source::open(index, input)?;
+            reader.sources.push(source);
+            reader.infos.push(info);
+        }
+        Ok(reader)
+    }
+
+    /// The next frame, or the early end of a source, after which the other sources go on. `None` at the end.
+    ///
+    /// A single source comes in its own order. Several are merged by time, and by their order where times are
+    /// the same; each of them keeps its own order, even where its times step back.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it lends the frame: no iterator can"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Option<Result<Frame<'_>, ReadError>> {
+        if let Some(index) = self.current.take() {
+            self.advance(index);
+        } else if !self.started {
+            self.started = true;
+            for index in 0..self.sources.len() {
+                self.advance(index);
+            }
+        }
+        if let Some(error) = self.errors.pop_front() {
+            return Some(Err(error));
+        }
+        let Reverse((_, index)) = self.heads.pop()?;
+        self.current = Some(index);
+        self.sources[index].frame().map(Ok)
+    }
+
+    /// The captures, in the order they were named.
+    #[must_use]
+    pub fn sources(&self) -> &[SourceInfo] {
+        &self.infos
+    }
+
+    /// Frames that were lost while capturing: the sum over all interfaces of what their latest statistics say
+    /// (dropped by the interface and by the system). `None` if no source says anything.
+    #[must_use]
+    pub fn dropped(&self) -> Option<u64> {
+        let known = self.sources.iter().filter_map(Source::dropped);
+        known.reduce(u64::saturating_add)
+    }
+
+    /// Comments on frames read so far: the first 1,000.
+    #[must_use]
+    pub fn comments(&self) -> &[Comment] {
+        &self.notes.comments
+    }
+
+    /// Comments beyond those that are kept.
+    #[must_use]
+    pub fn comments_left_out(&self) -> u64 {
+        self.notes.comments_left_out
+    }
+
+    /// Frames passed over because their interface's link type is not read, by link type.
+    #[must_use]
+    pub fn unsupported_frames(&self) -> Vec<UnsupportedFrames> {
+        let counts = self.notes.unsupported.iter();
+        counts
+            .map(|(&link, &frames)| UnsupportedFrames { link, frames })
+            .collect()
+    }
+
+    /// Bytes of all sources as they are stored, compressed ones compressed; `None` if one is a stream.
+    #[must_use]
+    pub fn total_bytes(&self) -> Option<u64> {
+        self.sources.iter().map(Source::total_bytes).sum()
+    }
+
+    /// Bytes read so far, in the measure of [`CaptureReader::total_bytes`].
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.sources.iter().map(Source::bytes_read).sum()
+    }
+
+    #[inline]
+    fn advance(&mut self, index: usize) {
+        match self.sources[index].advance(&mut self.infos[index], &mut self.notes) {
+            Ok(Some(time)) => self.heads.push(Reverse((time, index))),
+            Ok(None) => {}
+            Err(error) => self.errors.push_back(error),
+        }
+    }
+}
