@@ -10,6 +10,7 @@ mod conversations;
 mod corpus;
 mod envoy_logs;
 mod fuzz_regressions;
+mod house;
 mod missing_frames;
 mod odd_traffic;
 mod oracle;
