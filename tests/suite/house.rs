@@ -39,8 +39,6 @@ const KNOWN: &[&str] = &[
     "crates/meshsniff-agent/src: circle: hold -> setup",
     "crates/meshsniff-agent/src: circle: setup -> hold",
     "crates/meshsniff-agent/src: upwards: setup -> hold",
-    "crates/meshsniff/src: circle: conversation -> conversation::direction",
-    "crates/meshsniff/src: circle: conversation::direction -> conversation",
     "crates/meshsniff/src: circle: packet -> packet::link",
     "crates/meshsniff/src: circle: packet::link -> packet",
     "crates/meshsniff/src: circle: report::html::data -> report::html::page",

@@ -3,111 +3,55 @@
 //! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in order and reads HTTP/1
 //! messages in them: a line of a head is an entry, a body is one with its size. Nothing is judged here.
 
-mod direction;
+mod entry;
+mod voice;
+
+pub use entry::{Entry, Unread, What};
 
 use crate::exchange::Side;
-use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark, Segment};
-use direction::{Direction, Pending};
+use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark};
+use crate::protocol::detect;
+use crate::protocol::http1::head::{RequestHead, ResponseHead};
+use crate::tcp::{Application, Counters, Repeat, StreamEvent, TrackedConnection};
 use std::ops::RangeInclusive;
+use voice::{Asked, Voice};
 
 /// Entries that are kept: far more than a person reads.
-const MOST_ENTRIES: usize = 100_000;
-/// Bytes that wait behind a hole before it is given up.
-const MOST_HELD: usize = 4 << 20;
-
-/// Something that one side sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Who.
-    pub from: Side,
-    /// The frame, and when; of a body the one with its last byte.
-    pub mark: Mark,
-    /// What.
-    pub what: What,
-}
-
-/// What was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// A line of a head, without its end. The first of a message is its request or status line; an empty one ends the head.
-    Line {
-        /// The bytes; nothing says that they are text.
-        line: Vec<u8>,
-        /// Whether it begins a message.
-        first: bool,
-        /// Of a line that goes on with a field's value: that field's name.
-        folds: Option<Vec<u8>>,
-        /// Whether the rest of the head is not in the capture.
-        cut: bool,
-    },
-    /// A message's body.
-    Body {
-        /// Its bytes on the wire, chunk sizes and trailers included.
-        size: u64,
-        /// The frame of its first byte.
-        first: Mark,
-        /// Its beginning, as much as was asked for.
-        begin: Vec<u8>,
-        /// Whether it came to its end.
-        whole: bool,
-    },
-    /// Bytes that are not read as HTTP/1.
-    Other {
-        /// How many.
-        size: u64,
-        /// Their beginning, as much as was asked for.
-        begin: Vec<u8>,
-        /// Why not.
-        why: Unread,
-    },
-    /// Bytes that the other side acknowledged and the capture does not have.
-    Missing(u64),
-    /// Bytes that were sent before.
-    Again(u64),
-    /// The byte before the next one once more, or a guess at it: a keep-alive.
-    KeepAlive,
-    /// The next byte, to a side that had no room for it.
-    Probe,
-    /// A segment without data, by its flags.
-    Control(Flags),
-}
-
-/// Why bytes are not read as HTTP/1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
-    /// They are none.
-    NoHttp,
-    /// They belong to a message whose beginning is not in the capture.
-    Headless,
-    /// They come after a switch to another protocol.
-    Switched,
-}
+const MAX_ENTRIES: usize = 100_000;
 
 /// A connection being followed.
 pub struct Conversation {
     client: Endpoint,
     server: Endpoint,
     decoder: Decoder,
-    sides: Sides,
+    counters: Counters,
+    talk: Option<(TrackedConnection, Talk)>,
+    /// Bytes of each body that are kept.
+    body: usize,
+    kept: Kept,
+}
+
+/// What was said and is wanted.
+struct Kept {
     /// Orders of the entries that are wanted.
     wanted: RangeInclusive<u64>,
     entries: Vec<Entry>,
     left_out: u64,
 }
 
-/// Both directions.
-struct Sides {
-    directions: [Direction; 2],
-    /// What each announced last.
-    windows: [Option<u16>; 2],
-    pending: Pending,
-    /// Bytes of each body that are kept.
-    body: usize,
+/// What both sides say.
+struct Talk {
+    client: Voice<RequestHead>,
+    server: Voice<ResponseHead>,
+    asked: Asked,
+    /// Whether TCP takes the two sides for each other.
+    swapped: bool,
+    entries: Vec<Entry>,
 }
 
 impl Conversation {
-    /// Follows the connection of `client` and `server`. `body`: bytes of each body that are kept. `wanted`: the orders of the
-    /// frames whose entries are.
+    /// Follows the connection of `client` and `server`. `body`: bytes of each body that are kept.
+    /// `wanted`: the orders of the frames whose entries are.
     #[must_use]
     pub fn new(
         client: Endpoint,
@@ -119,11 +63,20 @@ impl Conversation {
             client,
             server,
             decoder: Decoder::default(),
-            sides: Sides::new(body),
-            wanted,
-            entries: Vec::new(),
-            left_out: 0,
+            counters: Counters::default(),
+            talk: None,
+            body,
+            kept: Kept {
+                wanted,
+                entries: Vec::new(),
+                left_out: 0,
+            },
         }
+    }
+
+    /// Says whether the kernel is known to have dropped packets so far.
+    pub const fn set_dropped(&mut self, dropped: bool) {
+        self.counters.dropped = dropped;
     }
 
     /// Takes a frame of the capture; `order` is its place in it.
@@ -143,100 +96,123 @@ impl Conversation {
             time: frame.time,
             order,
         };
-        let mut entries = Vec::new();
-        self.sides.take((from, mark), &segment, &mut entries);
-        self.push(entries);
+        // The same ends may have a new connection.
+        let superseded =
+            |(connection, _): &(TrackedConnection, Talk)| connection.is_superseded_by(&segment);
+        if let Some((_, talk)) = self.talk.take_if(|talk| superseded(talk)) {
+            self.kept.push(talk.end());
+        }
+        let (connection, talk) = self.talk.get_or_insert_with(|| {
+            let connection = TrackedConnection::new(0, &segment, mark);
+            let talk = Talk::new(&connection, self.client, self.body);
+            (connection, talk)
+        });
+        let twice = self.counters.duplicate_frames;
+        connection.segment(&segment, mark, &mut self.counters, talk);
+        if self.counters.duplicate_frames > twice {
+            return;
+        }
+        let control = Flags::SYN.with(Flags::FIN).with(Flags::RST);
+        if segment.flags.any(control) || segment.wire_payload == 0 {
+            let what = What::Control(segment.flags);
+            talk.entries.push(Entry { from, mark, what });
+        }
+        self.kept.push(std::mem::take(&mut talk.entries));
     }
 
-    /// The end of the capture, or of what was wanted of it: everything that was said, in the order in which it was complete.
-    /// The number is of entries that were too many.
+    /// The end of the capture, or of what was wanted of it: everything that was said, in the order in
+    /// which it was complete. The number is of entries that were too many.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Entry>, u64) {
-        let mut entries = Vec::new();
-        self.sides.end(&mut entries);
-        self.push(entries);
-        self.entries.sort_by_key(|entry| entry.mark.order);
-        (self.entries, self.left_out)
+        if let Some((_, talk)) = self.talk.take() {
+            self.kept.push(talk.end());
+        }
+        let Kept {
+            mut entries,
+            left_out,
+            ..
+        } = self.kept;
+        entries.sort_by_key(|entry| entry.mark.order);
+        (entries, left_out)
     }
+}
 
+impl Kept {
     fn push(&mut self, mut entries: Vec<Entry>) {
         entries.retain(|entry| self.wanted.contains(&entry.mark.order));
-        let room = MOST_ENTRIES.saturating_sub(self.entries.len());
+        let room = MAX_ENTRIES.saturating_sub(self.entries.len());
         self.left_out += entries.len().saturating_sub(room) as u64;
         self.entries.extend(entries.into_iter().take(room));
     }
 }
 
-const fn index(side: Side) -> usize {
-    match side {
-        Side::Client => 0,
-        Side::Server => 1,
+impl Talk {
+    fn new(connection: &TrackedConnection, client: Endpoint, body: usize) -> Self {
+        let whole = connection.is_whole();
+        Self {
+            client: Voice::new(body, whole),
+            server: Voice::new(body, whole),
+            asked: Asked::default(),
+            swapped: connection.client() != client,
+            entries: Vec::new(),
+        }
+    }
+
+    /// The connection is over: what was begun is told as it is.
+    fn end(mut self) -> Vec<Entry> {
+        self.client.end(&mut self.asked, &mut self.entries);
+        self.server.end(&mut self.asked, &mut self.entries);
+        self.entries
     }
 }
 
-impl Sides {
-    fn new(body: usize) -> Self {
-        Self {
-            directions: [Side::Client, Side::Server].map(|from| Direction::new(from, body)),
-            windows: [None; 2],
-            pending: Pending::default(),
-            body,
-        }
+impl Application for Talk {
+    fn speaker(&self, bytes: &[u8]) -> Option<Side> {
+        detect::speaker(bytes, false)
     }
 
-    fn end(&mut self, entries: &mut Vec<Entry>) {
-        for direction in &mut self.directions {
-            direction.end(&mut self.pending, entries);
-        }
+    fn swap_sides(&mut self) {
+        self.swapped = !self.swapped;
     }
 
-    fn take(
-        &mut self,
-        (from, mark): (Side, Mark),
-        segment: &Segment<'_>,
-        entries: &mut Vec<Entry>,
-    ) {
-        let opens = segment.flags.has(Flags::SYN) && segment.ack.is_none();
-        if opens && !self.directions[index(from)].starts_at(segment.seq.plus(1)) {
-            // The same ends have a new connection.
-            self.end(entries);
-            *self = Self::new(self.body);
-        }
-        let Self {
-            directions,
-            windows,
-            pending,
-            ..
-        } = self;
-        if directions[index(from)].is_second_sighting(segment, mark.time) {
-            return;
-        }
-        if let Some(ack) = segment.ack {
-            let other = &mut directions[index(from.other())];
-            if segment.flags.has(Flags::SYN) {
-                other.start(ack, true);
+    fn expected(&self, _: Side) -> Option<u64> {
+        None
+    }
+
+    fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        let from = if self.swapped { side.other() } else { side };
+        let (asked, entries) = (&mut self.asked, &mut self.entries);
+        match event {
+            StreamEvent::Bytes(run, at) => {
+                asked.heard = if self.swapped {
+                    at.server_acked
+                } else {
+                    at.client_acked
+                };
+                match from {
+                    Side::Client => self.client.bytes(run, asked, entries),
+                    Side::Server => self.server.bytes(run, asked, entries),
+                }
             }
-            other.acknowledged(ack, mark, pending, entries);
-        }
-        if !segment.flags.any(Flags::SYN.with(Flags::RST)) {
-            windows[index(from)] = Some(segment.window);
-        }
-        pending.heard = directions[index(Side::Client)].acked();
-        let direction = &mut directions[index(from)];
-        let seen = (mark, windows[index(from.other())]);
-        direction.segment(segment, seen, pending, entries);
-        if direction.held_bytes() > MOST_HELD {
-            direction.give_up(mark, pending, entries);
-        }
-        let control = segment
-            .flags
-            .any(Flags::SYN.with(Flags::FIN).with(Flags::RST));
-        if control || segment.wire_payload == 0 {
-            entries.push(Entry {
-                from,
-                mark,
-                what: What::Control(segment.flags),
-            });
+            StreamEvent::Missing(missing, at) => {
+                let count = missing.extent.len();
+                match from {
+                    Side::Client => self.client.missing(count, at.mark, asked, entries),
+                    Side::Server => self.server.missing(count, at.mark, asked, entries),
+                }
+            }
+            StreamEvent::Repeated(repeat, mark) => {
+                let what = match repeat {
+                    Repeat::Bytes(count) => What::Again(count),
+                    Repeat::KeepAlive => What::KeepAlive,
+                    Repeat::Probe => What::Probe,
+                };
+                entries.push(Entry { from, mark, what });
+            }
+            StreamEvent::Finished(..)
+            | StreamEvent::Acknowledged(_)
+            | StreamEvent::Delayed(_)
+            | StreamEvent::WindowClosed { .. } => {}
         }
     }
 }

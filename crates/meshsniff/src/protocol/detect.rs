@@ -1,5 +1,6 @@
 //! What the first bytes of a stream, or of a segment, are.
 
+use crate::tcp::Side;
 use memchr::memchr;
 
 /// The client connection preface of HTTP/2 (RFC 9113, 3.4).
@@ -97,6 +98,16 @@ fn may_become_request_line(rest: &[u8]) -> bool {
 pub fn begins_request_on(bytes: &[u8], forced: bool) -> bool {
     let bytes = skip_blank_lines(bytes);
     begins_request(bytes) || forced && client_opening(bytes, true) == Opening::Request
+}
+
+/// The side that says `bytes`, by their first words; with `forced` as for [`client_opening`].
+#[must_use]
+pub fn speaker(bytes: &[u8], forced: bool) -> Option<Side> {
+    if begins_request_on(bytes, forced) {
+        Some(Side::Client)
+    } else {
+        (begins_response(bytes) == Some(true)).then_some(Side::Server)
+    }
 }
 
 /// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's end is

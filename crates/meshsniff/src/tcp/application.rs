@@ -32,6 +32,8 @@ pub enum StreamEvent<'a> {
     Bytes(Run<'a>, Progress),
     /// The next bytes are not in the capture.
     Missing(Missing, Progress),
+    /// A segment brought nothing new.
+    Repeated(Repeat, Mark),
     /// The FIN is next in order, at this offset.
     Finished(Offset, Progress),
     /// The other side acknowledged everything before this offset.
@@ -60,6 +62,17 @@ pub struct Run<'a> {
     pub mark: Mark,
     /// Whether a segment began here.
     pub segment_start: bool,
+}
+
+/// A segment with payload that is no new byte of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// So many bytes were sent before.
+    Bytes(u64),
+    /// The byte before the next one once more, or a guess at it: a keep-alive (RFC 9293, 3.8.4).
+    KeepAlive,
+    /// The next byte, to a side that had no room for it: a zero-window probe (RFC 9293, 3.8.6.1).
+    Probe,
 }
 
 /// Bytes that the capture does not have.
@@ -117,8 +130,8 @@ pub struct Progress {
     pub server_acked: Option<Offset>,
     /// One past the highest server byte seen or acknowledged; a FIN is none.
     pub server_high: Option<Offset>,
-    /// The place of the packet being looked at in the order of the capture.
-    pub order: u64,
+    /// The packet being looked at.
+    pub mark: Mark,
 }
 
 /// What kind of packet carried an ACK.

@@ -23,7 +23,7 @@ mod stream;
 mod table;
 
 pub use application::{
-    Ack, AckWith, Application, Delay, Delayed, Missing, Progress, Run, StreamEvent,
+    Ack, AckWith, Application, Delay, Delayed, Missing, Progress, Repeat, Run, StreamEvent,
 };
 pub use connection::{Counters, TrackedConnection};
 pub use evidence::{CloseEvidence, Doubt, Evidence, Opening, Side, SideEvidence, Syn};

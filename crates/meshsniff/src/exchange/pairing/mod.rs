@@ -243,7 +243,7 @@ impl Pairing {
             && open.exchange.response_shape == ResponseShape::UntilClose
         {
             let last = open.response.last.filter(|&(_, end)| end == upto);
-            open.end_response(upto, last.map(|(mark, _)| mark), at.order);
+            open.end_response(upto, last.map(|(mark, _)| mark), at.mark.order);
             if let Some(ack) = last.and_then(|(mark, _)| acks.covering(upto, mark)) {
                 open.acknowledged(Side::Server, ack);
             }
@@ -270,13 +270,7 @@ impl Pairing {
 
 impl Application for Pairing {
     fn speaker(&self, bytes: &[u8]) -> Option<Side> {
-        if detect::begins_request_on(bytes, self.forced) {
-            Some(Side::Client)
-        } else if detect::begins_response(bytes) == Some(true) {
-            Some(Side::Server)
-        } else {
-            None
-        }
+        detect::speaker(bytes, self.forced)
     }
 
     fn swap_sides(&mut self) {
@@ -303,9 +297,12 @@ impl Application for Pairing {
                 }
             }
             StreamEvent::Missing(missing, at) => match side {
+                // What the client sent before the capture began belongs to nothing in it.
+                Side::Client if missing.why == Doubt::CaptureStartedLate => {}
                 Side::Client => self.client_missing(missing, &at),
                 Side::Server => self.server_missing(missing, &at),
             },
+            StreamEvent::Repeated(..) => {}
             StreamEvent::Finished(upto, at) => {
                 if side == Side::Server {
                     self.server_finished(upto, &at);

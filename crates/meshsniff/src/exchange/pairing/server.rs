@@ -189,7 +189,7 @@ impl Pairing {
             return;
         }
         if let Some(open) = self.queue.due() {
-            open.end_response(upto, mark, at.order);
+            open.end_response(upto, mark, at.mark.order);
             self.queue.count_answered();
         }
     }

@@ -4,8 +4,8 @@ use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, MAX_HELD, Role, TrackedConnecti
 use crate::packet::{Flags, Mark, Segment, Seq};
 use crate::tcp::evidence::{CloseEvidence, Doubt, Side, Syn};
 use crate::tcp::{
-    Ack, AckWith, Application, Arrival, Delay, Delayed, Extent, Missing, Offset, Progress, Run,
-    StreamEvent,
+    Ack, AckWith, Application, Arrival, Delay, Delayed, Extent, Missing, Offset, Progress, Repeat,
+    Run, StreamEvent,
 };
 
 impl TrackedConnection {
@@ -173,11 +173,14 @@ impl TrackedConnection {
         let syn = u32::from(segment.flags.has(Flags::SYN));
         let seq = segment.seq.plus(syn);
         let peer_window = self.directions[1 - d].window;
+        let side = self.side(d);
         let plain = !segment.flags.any(Flags::FIN.with(Flags::SYN));
         let direction = &mut self.directions[d];
         if plain && wire == 1 && !direction.stream.is_started() {
-            // Nothing is known of this direction yet: one byte is a keep-alive probe far more often than a message.
+            // Nothing is known of this direction yet: one byte is a keep-alive probe far more often than a
+            // message.
             direction.stream.start(seq.plus(1));
+            application.tell(side, StreamEvent::Repeated(Repeat::KeepAlive, mark));
             return true;
         }
         direction.stream.start(seq);
@@ -186,25 +189,25 @@ impl TrackedConnection {
         };
         if plain && wire == 1 && direction.stream.fin() == Some(from) {
             // A keep-alive probe repeats the number before the next one, which is the FIN's.
+            application.tell(side, StreamEvent::Repeated(Repeat::KeepAlive, mark));
             return true;
         }
         if plain && wire == 1 && from == direction.stream.high() && peer_window == Some(0) {
             if let Some(&byte) = segment.payload.first() {
                 direction.probe = Some((from, byte, mark));
             }
+            application.tell(side, StreamEvent::Repeated(Repeat::Probe, mark));
             return true;
         }
         if !self.whole && !direction.spoke {
-            if let Some(extent) = direction.stream.skip_to(from)
-                && d != self.client
-            {
+            if let Some(extent) = direction.stream.skip_to(from) {
                 let missing = Missing {
                     extent,
                     why: Doubt::CaptureStartedLate,
                     cut_in: None,
                 };
                 let event = StreamEvent::Missing(missing, self.progress(mark));
-                application.tell(Side::Server, event);
+                application.tell(side, event);
             }
         }
         let direction = &mut self.directions[d];
@@ -233,7 +236,16 @@ impl TrackedConnection {
                 self.give_up_if_full(d, mark, counters, application);
                 true
             }
-            Arrival::Known => false,
+            Arrival::Known => {
+                let is_last = wire == 1 && from + 1 == direction.stream.high();
+                let repeat = if plain && is_last {
+                    Repeat::KeepAlive
+                } else {
+                    Repeat::Bytes(wire)
+                };
+                application.tell(side, StreamEvent::Repeated(repeat, mark));
+                false
+            }
             Arrival::Implausible => true,
         }
     }
@@ -445,7 +457,7 @@ impl TrackedConnection {
             server_next: server.next(),
             server_acked: server.acked(),
             server_high: server.data_high(),
-            order: mark.order,
+            mark,
         }
     }
 }
