@@ -94,6 +94,8 @@ fn a_terminal_shows_it_and_its_keys_work() {
     terminal.press("Enter");
     terminal.shows("before any response byte");
     terminal.press("Escape");
+    // A key that follows at once would be Alt with that key to a terminal.
+    terminal.shows("routes, by not ok");
     terminal.press("?");
     terminal.shows("count anew");
     terminal.press("?");
