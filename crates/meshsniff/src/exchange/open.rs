@@ -8,6 +8,9 @@ use crate::http::head::RequestHead;
 use crate::packet::{Endpoint, Mark};
 use crate::time::Timestamp;
 
+#[cfg(test)]
+mod tests;
+
 /// Most findings kept for one exchange; a lossy upload could make thousands.
 const MOST_FINDINGS: usize = 64;
 

@@ -147,7 +147,8 @@ fn a_request_is_whole_too_if_its_announced_end_lies_before_the_close() {
 
 #[test]
 fn where_a_request_ended_counts_more_than_where_it_was_to_end() {
-    // A request that cannot be read further than byte 200, of 900 announced: it ends where the answer began.
+    // A request that cannot be read further than byte 200, of 900 announced: it ends where the
+    // answer began.
     let case = Case::asked().request_announced(900).client(rst(30).at(200));
     assert_eq!(case.verdict().0, ClientGaveUp);
 }

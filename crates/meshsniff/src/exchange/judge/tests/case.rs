@@ -1,11 +1,11 @@
 //! Exchanges to be judged: what was seen of one, said in the terms of the rules.
 //!
-//! Everything that knows how the judge's input is laid out is in this file. A [`Case`] is written down in
-//! the order in which things happened. Frame `n` was captured `n` milliseconds after the first one, so
-//! that the gap between two frames is the difference of their numbers.
+//! Everything that knows how the judge's input is laid out is in this file. A [`Case`] is written
+//! down in the order in which things happened. Frame `n` was captured `n` milliseconds after the
+//! first one, so that the gap between two frames is the difference of their numbers.
 //!
-//! The request begins in frame 10. Unless a case says otherwise its bytes are 100 to 200 of the client's
-//! stream, and the server's next byte is its 1000th.
+//! The request begins in frame 10. Unless a case says otherwise its bytes are 100 to 200 of the
+//! client's stream, and the server's next byte is its 1000th.
 
 use super::super::super::model::{
     AckWith, Doubt, Exchange, FindingKind, Gaps, ResponseShape, Verdict,
@@ -38,8 +38,8 @@ fn number(mark: Mark) -> u64 {
     mark.frame.number()
 }
 
-/// A FIN or a RST. It continues the stream of the side that sends it, and acknowledges all that was seen of
-/// the other side's, unless it says otherwise.
+/// A FIN or a RST. It continues the stream of the side that sends it, and acknowledges all that was
+/// seen of the other side's, unless it says otherwise.
 #[derive(Clone, Copy)]
 pub(super) struct Close {
     frame: u64,
@@ -131,14 +131,16 @@ impl Case {
         }
     }
 
-    /// A request whose bytes 100 to 200 were seen, the last in frame 12, and acknowledged in frame 13.
+    /// A request whose bytes 100 to 200 were seen, the last in frame 12, and acknowledged in frame
+    /// 13.
     pub(super) fn asked() -> Self {
         Self::asking(REQUEST_UPTO)
             .request_ends(REQUEST_UPTO, 12)
             .request_acked(13, AckWith::Bare)
     }
 
-    /// The same, answered by bytes 1000 to 1300 in frames 20 to 24. No ACK of the client's was seen.
+    /// The same, answered by bytes 1000 to 1300 in frames 20 to 24. No ACK of the client's was
+    /// seen.
     pub(super) fn answered() -> Self {
         Self::asked().response(1000..1300, 20..=24)
     }

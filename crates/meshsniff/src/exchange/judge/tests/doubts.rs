@@ -1,7 +1,8 @@
 //! When a verdict is certain, and which of several doubts is told.
 //!
-//! Where the test needs to tell two doubts apart: a doubtful pairing is `CaptureStartedLate`, what cannot be
-//! read is `Snaplen`, what is missing `SequenceHole`, and what may still come `CaptureEnded`.
+//! Where the test needs to tell two doubts apart: a doubtful pairing is `CaptureStartedLate`, what
+//! cannot be read is `Snaplen`, what is missing `SequenceHole`, and what may still come
+//! `CaptureEnded`.
 
 use super::super::super::model::{
     AckWith::{Bare, Data, Fin, Rst},
@@ -26,8 +27,8 @@ fn chunks() -> Case {
     Case::asked().response_begins(1000..1100, 20).chunked()
 }
 
-/// Bytes of the server's that are no part of the final response as far as anybody knows: a 1xx, or the answer to
-/// another request.
+/// Bytes of the server's that are no part of the final response as far as anybody knows: a 1xx, or
+/// the answer to another request.
 fn told_something() -> Case {
     Case::asked().server_sends(1100)
 }
