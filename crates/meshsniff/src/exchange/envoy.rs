@@ -92,6 +92,157 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
 mod tests {
     use super::*;
 
+    const CALLER: Endpoint = Endpoint::v4([10, 0, 0, 1], 1);
+    const SIDECAR: Endpoint = Endpoint::v4([127, 0, 0, 6], 1);
+
+    /// The flags at `client`, `client_downstream` and `server`.
+    type Places = [&'static [&'static str]; 3];
+
+    fn of(verdict: Verdict) -> Seen {
+        Seen {
+            verdict,
+            client: CALLER,
+            announced: None,
+            gave_up_after: None,
+            shape: ResponseShape::Length,
+            reset: false,
+        }
+    }
+
+    fn gave_up(announced: Option<i64>, after: Option<i64>) -> Seen {
+        Seen {
+            announced: announced.map(Span::from_millis),
+            gave_up_after: after.map(Span::from_millis),
+            ..of(Verdict::ClientGaveUp)
+        }
+    }
+
+    fn places(seen: &Seen) -> Places {
+        let (envoy, _) = flags(seen);
+        [envoy.client, envoy.client_downstream, envoy.server]
+    }
+
+    fn guess(seen: &Seen) -> Option<Span> {
+        flags(seen).1
+    }
+
+    #[test]
+    fn a_give_up_at_the_announced_timeout_is_the_callers_timeout() {
+        let seen = gave_up(Some(700), Some(705));
+        assert_eq!(places(&seen), [&["UT"][..], &[], &["DC"]]);
+        assert_eq!(guess(&seen), None);
+    }
+
+    #[test]
+    fn a_give_up_earlier_or_later_than_announced_is_a_disconnect() {
+        for after in [500, 1000] {
+            let seen = gave_up(Some(700), Some(after));
+            assert_eq!(places(&seen), [&["DC"][..], &[], &["DC"]]);
+            assert_eq!(guess(&seen), None, "a usual figure, but nobody need guess");
+        }
+    }
+
+    #[test]
+    fn a_give_up_at_a_usual_figure_is_perhaps_a_timeout_one_hop_before() {
+        let seen = gave_up(None, Some(501));
+        assert_eq!(places(&seen), [&["DC"][..], &["UT", "DC"], &["DC"]]);
+        assert_eq!(guess(&seen), Some(Span::from_millis(500)));
+    }
+
+    #[test]
+    fn a_give_up_at_no_usual_figure_is_rather_a_disconnect_one_hop_before() {
+        for seen in [
+            gave_up(None, Some(700)),
+            gave_up(None, None),
+            gave_up(Some(500), None),
+        ] {
+            assert_eq!(places(&seen), [&["DC"][..], &["DC", "UT"], &["DC"]]);
+            assert_eq!(guess(&seen), None);
+        }
+    }
+
+    #[test]
+    fn a_client_that_closes_inside_a_message_is_a_disconnect() {
+        for verdict in [
+            Verdict::ClientGaveUpMidResponse,
+            Verdict::ClientAbortedRequest,
+        ] {
+            let seen = Seen {
+                gave_up_after: Some(Span::from_millis(500)),
+                ..of(verdict)
+            };
+            assert_eq!(places(&seen), [&["DC"][..], &[], &["DC"]]);
+            assert_eq!(guess(&seen), None);
+        }
+    }
+
+    #[test]
+    fn what_istios_sidecar_calls_from_127_0_0_6_is_no_proxy() {
+        for seen in [
+            gave_up(Some(500), Some(500)),
+            gave_up(None, Some(500)),
+            of(Verdict::ClientGaveUpMidResponse),
+            of(Verdict::ClientAbortedRequest),
+        ] {
+            let none: &[&str] = &[];
+            let behind_sidecar = Seen {
+                client: SIDECAR,
+                ..seen
+            };
+            assert_eq!(places(&behind_sidecar)[2], none);
+            assert_eq!(places(&behind_sidecar)[..2], places(&seen)[..2]);
+        }
+    }
+
+    #[test]
+    fn a_servers_close_is_the_callers_upstream_connection() {
+        for verdict in [
+            Verdict::ServerClosedUnanswered,
+            Verdict::ServerResetUnanswered,
+        ] {
+            assert_eq!(places(&of(verdict)), [&["UC"][..], &[], &[]]);
+        }
+    }
+
+    #[test]
+    fn a_truncated_response_by_its_shape_and_the_close() {
+        use ResponseShape::{Chunked, Length, NotHttp, Unread, UntilClose};
+        let client = |shape, reset| {
+            let seen = Seen {
+                shape,
+                reset,
+                ..of(Verdict::ServerTruncatedResponse)
+            };
+            let [client, downstream, server] = places(&seen);
+            assert!(downstream.is_empty() && server.is_empty());
+            client
+        };
+        let by_fin = |shape| client(shape, false);
+        assert_eq!(by_fin(Chunked), ["UPE"]);
+        assert_eq!(by_fin(Unread), ["UPE"]);
+        assert_eq!(by_fin(NotHttp), ["UPE"]);
+        assert_eq!(by_fin(Length), ["UC", "UPE"]);
+        let by_rst = |shape| client(shape, true);
+        for shape in [Chunked, Unread, Length, UntilClose] {
+            assert_eq!(by_rst(shape), ["UC"], "{shape:?}");
+        }
+        assert_eq!(by_rst(NotHttp), ["UPE"]);
+    }
+
+    #[test]
+    fn a_connection_that_never_opened_is_an_upstream_failure() {
+        for verdict in [Verdict::ConnectRefused, Verdict::ConnectTimeout] {
+            assert_eq!(places(&of(verdict)), [&["UF", "URX,UF"][..], &[], &[]]);
+        }
+    }
+
+    #[test]
+    fn an_exchange_that_went_well_or_goes_on_has_no_flag() {
+        for verdict in [Verdict::Ok, Verdict::Upgraded, Verdict::Unanswered] {
+            assert!(places(&of(verdict)).iter().all(|flags| flags.is_empty()));
+        }
+    }
+
     #[test]
     fn every_list_is_among_those_that_can_be_read_back() {
         let endpoints = [

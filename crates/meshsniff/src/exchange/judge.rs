@@ -12,6 +12,9 @@ use crate::packet::Mark;
 use crate::tcp::{CloseEvidence, Evidence, Offset};
 use crate::time::{Span, Timestamp};
 
+#[cfg(test)]
+mod tests;
+
 /// A request body that takes this long, and more than half of the exchange, is a finding.
 const SLOW_BODY: Span = Span::from_secs(1);
 

@@ -175,6 +175,7 @@ impl PendingExchange {
     pub(super) fn read_head(&mut self, head: RequestHead) {
         let exchange = &mut self.exchange;
         self.confirmed = true;
+        self.confidence.head = None;
         self.method = Some(head.method.as_str()).into();
         let announced =
             |value: Option<&str>, parse: fn(&[u8]) -> _| value.and_then(|v| parse(v.as_bytes()));
@@ -292,3 +293,6 @@ impl PendingExchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,69 @@ mod tests {
     }
 
     #[test]
+    fn a_timeout_is_matched_from_5_percent_below_to_3_percent_above() {
+        for (timeout, from, upto) in [
+            (10_000.0, 9_500.0, 10_300.0),
+            // No less than 10 ms, which 5 % are at 200 ms, and 3 % at 333.
+            (201.0, 190.95, 211.0),
+            (199.0, 189.0, 209.0),
+            (334.0, 317.3, 344.02),
+            (332.0, 315.4, 342.0),
+            // No more than a quarter, which 10 ms are at 40 ms.
+            (41.0, 31.0, 51.0),
+            (39.0, 29.25, 48.75),
+            (1.0, 0.75, 1.25),
+        ] {
+            let near = |gap: f64, by: i64| Span::from_nanos(ms(gap).as_nanos() + by);
+            assert!(matches(ms(timeout), near(from, 100)), "{timeout} {from}");
+            assert!(!matches(ms(timeout), near(from, -100)), "{timeout} {from}");
+            assert!(matches(ms(timeout), near(upto, -100)), "{timeout} {upto}");
+            assert!(!matches(ms(timeout), near(upto, 100)), "{timeout} {upto}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_themselves_match() {
+        for gap in [475, 515] {
+            assert!(matches(Span::from_millis(500), Span::from_millis(gap)));
+        }
+    }
+
+    #[test]
+    fn every_usual_figure_is_found_by_itself() {
+        for figure in USUAL_FIGURES {
+            assert_eq!(usual_figure(figure), Some(figure));
+        }
+    }
+
+    #[test]
+    fn units_and_longest_values_of_announced_timeouts() {
+        for (value, nanos) in [
+            (&b"1H"[..], 3_600_000_000_000),
+            (b"1M", 60_000_000_000),
+            (b"1S", 1_000_000_000),
+            (b"1m", 1_000_000),
+            (b"1u", 1_000),
+            (b"1n", 1),
+            (b"99999999n", 99_999_999),
+            (b"99999999H", i64::MAX),
+        ] {
+            assert_eq!(parse_grpc_timeout(value), Some(Span::from_nanos(nanos)));
+        }
+        for bad in [&b"0S"[..], b"+1S", b"1 S", b"1.5S"] {
+            assert_eq!(parse_grpc_timeout(bad), None);
+        }
+        let longest = Some(Span::from_millis(4_294_967_295));
+        assert_eq!(parse_envoy_millis(b"4294967295"), longest);
+        assert_eq!(parse_envoy_millis(b"4294967296"), None);
+        assert_eq!(parse_envoy_millis(b"00000000001"), None, "eleven digits");
+        assert_eq!(
+            parse_envoy_millis(b"0000000001"),
+            Some(Span::from_millis(1))
+        );
+    }
+
+    #[test]
     fn announced_timeouts() {
         assert_eq!(parse_envoy_millis(b"500"), Some(Span::from_millis(500)));
         for bad in [&b""[..], b"0", b"5s", b"-1", b"99999999999"] {
