@@ -3,7 +3,7 @@
 use super::language::{Assertion, Bound, Operator, Value, What};
 use crate::condition::Filter;
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::{Connection, Exchange, Verdict};
+use crate::exchange::{Connection, Exchange, Gap, Verdict};
 use crate::mesh::is_probed;
 use crate::number;
 use crate::statistics::gap_values::Percentile;
@@ -14,10 +14,6 @@ use crate::time::Span;
 const MOST_SHOWN: usize = 10;
 /// The same where every exchange is one, more or less.
 const MOST_OF_STATISTIC: usize = 3;
-
-/// Gaps that every answered exchange has: where there is none, nobody was answered. The others tell of closes and the like, and
-/// that there is none of them is good.
-const ANSWERED: [usize; 6] = [0, 1, 2, 4, 5, 6];
 
 /// Assertions, and what they are held against.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -342,13 +338,17 @@ impl Assertion {
                 }
                 (judged(hits > 0), observed)
             }
-            What::Percentile(gap, _) if tally.values() == 0 && ANSWERED.contains(gap) => (
-                Conclusion::NoTraffic,
-                format!(
-                    "nothing to judge: no such gap in {}",
-                    plural(count, "exchange")
-                ),
-            ),
+            What::Percentile(gap, _)
+                if tally.values() == 0 && Gap::ALL[*gap].is_of_every_answer() =>
+            {
+                (
+                    Conclusion::NoTraffic,
+                    format!(
+                        "nothing to judge: no such gap in {}",
+                        plural(count, "exchange")
+                    ),
+                )
+            }
             What::Percentile(_, percentile) => {
                 let (Some(found), Value::Span(bound)) = (tally.percentile(*percentile), value)
                 else {

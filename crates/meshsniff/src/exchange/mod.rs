@@ -3,6 +3,7 @@
 //! | here | holds |
 //! |---|---|
 //! | [`model`] | what comes out: [`Exchange`], [`Connection`] and their parts |
+//! | `gaps` | the gaps between its events |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
 //! | `queue` | the exchanges of a connection that are not settled yet |
 //! | `pending` | one of them: what has been seen of it, and its [confidence](Doubt) |
@@ -11,6 +12,7 @@
 //! | `outcome` | what is handed out, and when |
 
 mod envoy;
+mod gaps;
 mod judge;
 pub mod model;
 pub(crate) mod outcome;

@@ -3,6 +3,7 @@
 //! Plain data. How they come about is in `connection` and `judge`, how they are written
 //! down in [`crate::report`].
 
+pub use super::gaps::{Gap, Gaps};
 pub use crate::mesh::envoy::EnvoyFlags;
 pub use crate::tcp::{AckWith, Doubt, Side};
 
@@ -110,108 +111,6 @@ pub struct Events {
     pub server_rst: Option<Mark>,
     /// First byte of an answer that came after the client had closed.
     pub late_response: Option<Mark>,
-}
-
-/// The gaps between the events. `docs/verdicts-and-fields.md` says what each is good for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gaps {
-    /// `request_start` to `request_end`.
-    pub request_duration: Option<Span>,
-    /// `request_end` to `request_acked`.
-    pub request_to_ack: Option<Span>,
-    /// `request_end` to `response_start`; negative for an early answer.
-    pub request_to_response: Option<Span>,
-    /// Pipelined only: `response_end` of the exchange before to `response_start`.
-    pub after_previous: Option<Span>,
-    /// `response_start` to `response_end`.
-    pub response_duration: Option<Span>,
-    /// `response_end` to `response_acked`.
-    pub response_to_ack: Option<Span>,
-    /// `request_start` to `response_end`.
-    pub total: Option<Span>,
-    /// `request_end` to the client's first FIN or RST.
-    pub request_to_client_close: Option<Span>,
-    /// `request_acked` to the client's first FIN or RST.
-    pub ack_to_client_close: Option<Span>,
-    /// `request_end` to the server's first FIN or RST.
-    pub request_to_server_close: Option<Span>,
-    /// The client's close to `late_response`.
-    pub client_close_to_late_response: Option<Span>,
-    /// End of the exchange before it on the connection to `request_start`.
-    pub idle_before: Option<Span>,
-}
-
-impl Gaps {
-    /// How many gaps there are names for.
-    pub const COUNT: usize = 12;
-
-    /// Their names, in the order of [`Gaps::values`].
-    pub const NAMES: [&'static str; Self::COUNT] = [
-        "request_duration",
-        "request_to_ack",
-        "request_to_response",
-        "after_previous",
-        "response_duration",
-        "response_to_ack",
-        "total",
-        "request_to_client_close",
-        "ack_to_client_close",
-        "request_to_server_close",
-        "client_close_to_late_response",
-        "idle_before",
-    ];
-
-    /// The gaps in the order of [`Gaps::NAMES`].
-    #[must_use]
-    pub const fn values(&self) -> [Option<Span>; Self::COUNT] {
-        [
-            self.request_duration,
-            self.request_to_ack,
-            self.request_to_response,
-            self.after_previous,
-            self.response_duration,
-            self.response_to_ack,
-            self.total,
-            self.request_to_client_close,
-            self.ack_to_client_close,
-            self.request_to_server_close,
-            self.client_close_to_late_response,
-            self.idle_before,
-        ]
-    }
-
-    /// Gaps from what [`Gaps::values`] gave.
-    #[must_use]
-    pub const fn from_values(values: [Option<Span>; Self::COUNT]) -> Self {
-        let [
-            request_duration,
-            request_to_ack,
-            request_to_response,
-            after_previous,
-            response_duration,
-            response_to_ack,
-            total,
-            request_to_client_close,
-            ack_to_client_close,
-            request_to_server_close,
-            client_close_to_late_response,
-            idle_before,
-        ] = values;
-        Self {
-            request_duration,
-            request_to_ack,
-            request_to_response,
-            after_previous,
-            response_duration,
-            response_to_ack,
-            total,
-            request_to_client_close,
-            ack_to_client_close,
-            request_to_server_close,
-            client_close_to_late_response,
-            idle_before,
-        }
-    }
 }
 
 /// What kind of thing a finding speaks of.

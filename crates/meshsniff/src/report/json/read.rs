@@ -8,7 +8,7 @@ use super::FORMAT;
 use crate::compare::side::{
     Digest, Kind, NOBODY, Route, Rows, Selection, Side, Stats, Told, named,
 };
-use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gaps, Verdict};
+use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::MAX_COUNT;
 use crate::time::Span;
@@ -380,12 +380,12 @@ impl Item {
 
     /// What a route says of a gap.
     fn told(&self, gap: usize) -> Option<Told> {
-        let name = Gaps::NAMES.get(gap)?;
+        let gap = *Gap::ALL.get(gap)?;
         // A good exchange has none of these: what there is of them is told one by one.
-        if name.contains("client_close") {
+        if gap.is_of_client_close() {
             return None;
         }
-        match self.gaps.get(*name) {
+        match self.gaps.get(gap.name()) {
             Some(&Figure::Stats {
                 count,
                 min,
