@@ -40,15 +40,23 @@ impl Terminal {
     /// Waits until this is on the screen.
     #[track_caller]
     fn shows(&self, text: &str) -> String {
+        self.awaits(text, true)
+    }
+
+    fn shows_no(&self, text: &str) {
+        self.awaits(text, false);
+    }
+
+    fn awaits(&self, text: &str, there: bool) -> String {
         let mut screen = String::new();
         for _ in 0..LONG.as_millis() / PAUSE.as_millis() {
             screen = self.tmux(&["capture-pane", "-p", "-S", "-200"]).1;
-            if screen.contains(text) {
+            if screen.contains(text) == there {
                 return screen;
             }
             thread::sleep(PAUSE);
         }
-        panic!("{text} is not on\n{screen}");
+        panic!("waited for {text}, there: {there}, and saw\n{screen}");
     }
 
     fn press(&self, key: &str) {
@@ -95,7 +103,7 @@ fn a_terminal_shows_it_and_its_keys_work() {
     terminal.shows("before any response byte");
     terminal.press("Escape");
     // A key that follows at once would be Alt with that key to a terminal.
-    terminal.shows("routes, by not ok");
+    terminal.shows_no("before any response byte");
     terminal.press("?");
     terminal.shows("count anew");
     terminal.press("?");

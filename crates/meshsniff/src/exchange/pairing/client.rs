@@ -1,7 +1,7 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
-use super::{Mode, Pairing};
-use crate::exchange::model::{Doubt, Protocol};
+use super::{Mode, Pairing, Successor};
+use crate::exchange::model::Doubt;
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::packet::Mark;
 use crate::protocol::detect::{self, Opening};
@@ -13,7 +13,7 @@ use crate::tcp::{Extent, Missing, Offset, Progress, Run};
 impl Pairing {
     pub(super) fn client_bytes(&mut self, run: Run<'_>, at: &Progress) {
         let mut used = 0;
-        while used < run.bytes.len() {
+        while used < run.bytes.len() && self.successor.is_none() {
             let rest = &run.bytes[used..];
             let offset = run.from + used as u64;
             match self.client.mode {
@@ -53,7 +53,7 @@ impl Pairing {
                         break;
                     }
                 }
-                Mode::Tunnel | Mode::NotHttp | Mode::Foreign => break,
+                Mode::Waiting | Mode::NotHttp | Mode::Over => break,
             }
         }
         self.client.server_high = at.server_high;
@@ -87,8 +87,8 @@ impl Pairing {
             Opening::Request | Opening::PerhapsRequest if !self.queue.is_full() => {
                 self.begin_request(offset, mark, at);
             }
-            Opening::Http2 => self.hand_over(Protocol::Http2),
-            Opening::Tls => self.hand_over(Protocol::Tls),
+            Opening::Http2 => self.hand_over(Successor::Http2),
+            Opening::Tls => self.hand_over(Successor::Tls),
             _ => self.lose_client(None, at),
         }
         None
@@ -165,7 +165,7 @@ impl Pairing {
             self.end_request(upto, Some(mark));
         }
         if tunnel {
-            self.set_client(Mode::Tunnel);
+            self.set_client(Mode::Waiting);
         }
     }
 
@@ -224,7 +224,7 @@ impl Pairing {
             cut_in,
         } = missing;
         match self.client.mode {
-            Mode::Tunnel | Mode::NotHttp | Mode::Foreign => {}
+            Mode::Waiting | Mode::NotHttp | Mode::Over => {}
             Mode::Lost => self.hidden_gap(extent, cut_in, at),
             Mode::Messages if self.client.reader.is_between() => {
                 // Bytes were lost although an answer was still due: the client may not wait for answers.
@@ -280,8 +280,8 @@ impl Pairing {
     fn hide(&mut self, bytes: &[u8], from: Offset, mark: Mark, segment_start: bool, at: &Progress) {
         if segment_start && self.is_fresh() {
             match detect::client_opening(bytes, false) {
-                Opening::Tls => return self.hand_over(Protocol::Tls),
-                Opening::Http2 => return self.hand_over(Protocol::Http2),
+                Opening::Tls => return self.hand_over(Successor::Tls),
+                Opening::Http2 => return self.hand_over(Successor::Http2),
                 _ => {}
             }
         }

@@ -24,14 +24,26 @@ use std::collections::VecDeque;
 enum Mode {
     /// They are read as messages.
     Messages,
-    /// They come after an upgrade, or wait to hear whether a CONNECT is one.
-    Tunnel,
+    /// They come after a CONNECT, and wait to hear whether it opens a tunnel.
+    Waiting,
     /// They belong to a message that cannot be read: a boundary that is sure is looked for.
     Lost,
     /// The server sent what is no HTTP where an answer was due: pairing has ended.
     NotHttp,
-    /// Another protocol speaks: they are not looked at.
-    Foreign,
+    /// The answer that the connection's end ends is over: nothing can follow it.
+    Over,
+}
+
+/// What takes over both streams of a connection in the place of HTTP/1: from its beginning, at a message
+/// boundary, or behind the head that agreed on it. None of them is read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successor {
+    /// HTTP/2, by its preface (RFC 9113, 3.4).
+    Http2,
+    /// TLS, by its first record.
+    Tls,
+    /// Whatever a 101 or a CONNECT agreed on.
+    Tunnel,
 }
 
 /// What is known of the client's stream.
@@ -95,6 +107,7 @@ pub(crate) struct Pairing {
     /// Whether it carries HTTP, whatever its first bytes look like.
     forced: bool,
     protocol: Protocol,
+    successor: Option<Successor>,
     counts: Counts,
     client: Client,
     server: Server,
@@ -118,6 +131,7 @@ impl Pairing {
             whole,
             forced,
             protocol: Protocol::None,
+            successor: None,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -185,8 +199,8 @@ impl Pairing {
         {
             self.begin_partial_response(&partial, (mark, from), None);
         }
-        let lost = self.doubts.next.response;
-        let lost = lost.filter(|_| self.server.mode == Mode::Lost);
+        let is_lost = self.successor.is_none() && self.server.mode == Mode::Lost;
+        let lost = self.doubts.next.response.filter(|_| is_lost);
         self.queue.take_rest(|open| {
             if !open.is_answered() {
                 open.confidence.response = open.confidence.response.or(lost);
@@ -210,13 +224,16 @@ impl Pairing {
         self.protocol = Protocol::Http1;
     }
 
-    /// Another protocol takes over both streams.
-    fn hand_over(&mut self, protocol: Protocol) {
-        if self.protocol != Protocol::Http1 {
-            self.protocol = protocol;
+    /// Another protocol takes over both streams: what follows on them is its.
+    fn hand_over(&mut self, successor: Successor) {
+        match successor {
+            Successor::Http2 if self.protocol != Protocol::Http1 => self.protocol = Protocol::Http2,
+            Successor::Tls if self.protocol != Protocol::Http1 => self.protocol = Protocol::Tls,
+            Successor::Http2 | Successor::Tls | Successor::Tunnel => {}
         }
-        self.set_client(Mode::Foreign);
-        self.set_server(Mode::Foreign);
+        self.client.reader.leave();
+        self.server.reader.leave();
+        self.successor = Some(successor);
     }
 
     /// What follows on the client's side is not read on as the message it was.
@@ -247,7 +264,7 @@ impl Pairing {
             if let Some(ack) = last.and_then(|(mark, _)| acks.covering(upto, mark)) {
                 open.acknowledged(Side::Server, ack);
             }
-            self.set_server(Mode::Foreign);
+            self.set_server(Mode::Over);
             self.queue.count_answered();
         }
     }
@@ -287,6 +304,8 @@ impl Application for Pairing {
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         match event {
+            StreamEvent::Bytes(..) | StreamEvent::Missing(..) | StreamEvent::Finished(..)
+                if self.successor.is_some() => {}
             StreamEvent::Bytes(run, at) => {
                 if self.protocol == Protocol::None {
                     self.protocol = Protocol::Unknown;

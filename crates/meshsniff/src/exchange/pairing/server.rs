@@ -1,6 +1,6 @@
 //! The server's stream: responses, and which request each answers.
 
-use super::{Mode, Pairing};
+use super::{Mode, Pairing, Successor};
 use crate::exchange::model::{Doubt, Protocol, ResponseShape};
 use crate::exchange::pending::MethodKind;
 use crate::packet::Mark;
@@ -18,7 +18,7 @@ impl Pairing {
         if used < run.bytes.len() {
             self.answer_begins(run.from + used as u64);
         }
-        while used < run.bytes.len() {
+        while used < run.bytes.len() && self.successor.is_none() {
             let rest = &run.bytes[used..];
             let offset = run.from + used as u64;
             match self.server.mode {
@@ -46,13 +46,13 @@ impl Pairing {
                 Mode::Lost => {
                     let begins = used == 0 && run.segment_start && !trimmed;
                     if begins && self.is_fresh() && detect::is_tls_record(rest) {
-                        self.hand_over(Protocol::Tls);
+                        self.hand_over(Successor::Tls);
                     } else {
                         self.lost_server_bytes(rest, offset, run.mark);
                     }
                     break;
                 }
-                Mode::Tunnel | Mode::Foreign | Mode::NotHttp => break,
+                Mode::Waiting | Mode::NotHttp | Mode::Over => break,
             }
         }
     }
@@ -74,7 +74,7 @@ impl Pairing {
             Some(false) if self.server.orphan => {
                 // A greeting, or more than was announced: no answer to anything.
                 if self.is_fresh() && detect::is_tls_record(rest) {
-                    self.hand_over(Protocol::Tls);
+                    self.hand_over(Successor::Tls);
                 }
                 return true;
             }
@@ -103,7 +103,7 @@ impl Pairing {
             self.counts.orphan_responses += 1;
             self.protocol = Protocol::Http1;
             if switches {
-                self.open_tunnel();
+                self.hand_over(Successor::Tunnel);
             } else {
                 self.server.reader.body(head.framing);
             }
@@ -146,17 +146,11 @@ impl Pairing {
             self.end_response(upto, Some(mark), at);
         }
         if tunnel {
-            self.open_tunnel();
+            self.hand_over(Successor::Tunnel);
         } else if connect {
             // Refused: the client goes on with requests.
             self.client.mode = Mode::Messages;
         }
-    }
-
-    /// What follows on both sides is not HTTP any more.
-    fn open_tunnel(&mut self) {
-        self.set_client(Mode::Tunnel);
-        self.set_server(Mode::Tunnel);
     }
 
     /// An answer came before the request's head was whole.
@@ -244,7 +238,7 @@ impl Pairing {
         let from = self.server.from.map_or(from, |least| from.max(least));
         self.answer_begins(from);
         match self.server.mode {
-            Mode::Tunnel | Mode::Foreign | Mode::NotHttp => {}
+            Mode::Waiting | Mode::NotHttp | Mode::Over => {}
             Mode::Lost => self.lost_server_gap(upto, cut_in),
             Mode::Messages if !self.server.reader.is_in_body() => {
                 self.lose_server(why, upto, cut_in);
