@@ -102,10 +102,10 @@ impl Helper {
         let job = manifest::job(options, &run, node, targets);
         let job: Job = serde_json::from_value(job)?;
         let name = job.name_any();
-        let helper = Self {
+        let mut helper = Self {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
-            job: name.clone(),
+            job: name,
             pod: String::new(),
             run,
             lease: None,
@@ -115,7 +115,13 @@ impl Helper {
         let created = tokio::time::timeout(PATIENCE, jobs.create(&params, &job)).await;
         let doing = Doing::request("create", "jobs", namespace, "namespace of that name");
         match created {
-            Ok(Ok(_)) => Ok(helper),
+            Ok(Ok(_)) => {
+                // From now on, and not from its start on: an image may take longer to come than the lease is.
+                let (jobs, talk) = (helper.jobs(), talk.clone());
+                let renewed = renew(jobs, helper.job.clone(), helper.namespace.clone(), talk);
+                helper.lease = Some(tokio::spawn(renewed));
+                Ok(helper)
+            }
             Ok(Err(error)) if is_passing(&error) => {
                 // It may have been made before the answer was lost.
                 helper.end(talk.clone()).await;
@@ -172,12 +178,6 @@ impl Helper {
             );
         };
         self.pod = pod;
-        self.lease = Some(tokio::spawn(renew(
-            self.jobs(),
-            self.job.clone(),
-            self.namespace.clone(),
-            talk.clone(),
-        )));
         Ok(())
     }
 

@@ -222,7 +222,7 @@ fn fate(job: &Job, pod: Option<&Pod>, now: i64) -> Fate {
     if ended || matches!(phase, Some("Succeeded" | "Failed")) {
         return Fate::Left;
     }
-    // One that has no running pod yet is somebody's start, as long as its lease is: it is renewed only once it runs.
+    // One that has no running pod yet is somebody's start, as long as its lease is.
     let started = status.and_then(|status| status.start_time.as_ref());
     let started = started.or(job.metadata.creation_timestamp.as_ref());
     let lease = job

@@ -2,28 +2,27 @@
 
 use super::args::CaptureArgs;
 use super::clock;
+use super::compressed::Compressed;
 use super::ending::{Ending, Reason, write_or_end};
 use super::live::{self, Packet, Receiver, Tap};
-use super::packed::Packed;
 use super::queue::Queue;
 use super::redact::{Redaction, Redactor};
 use super::setup::{self, Running};
-use super::talk::{Losses, Talk};
+use super::talk::{Losses, Talk, lost};
 use anyhow::{Context as _, bail};
 use meshsniff::packet::{Frame, FrameId, LinkType};
 use meshsniff::pcapng::blocks::{self, Interface, Section, Statistics};
 use meshsniff::time::Timestamp;
-use serde_json::json;
+use meshsniff_contract::stderr::{Event, Totals};
+use meshsniff_contract::times::SIGN_OF_LIFE_EVERY;
+use meshsniff_contract::{AGENT, VERSION};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// How often statistics are written: often enough that their absence tells a broken stream from a quiet target.
-const STATISTICS_EVERY: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// Bytes gathered for one write.
 const BATCH: usize = 128 << 10;
@@ -102,8 +101,8 @@ pub(super) fn output(file: File, compress: bool) -> anyhow::Result<Box<dyn Write
     if !compress {
         return Ok(Box::new(file));
     }
-    let packed = Packed::new(file).context("there is no memory for --compress")?;
-    Ok(Box::new(packed))
+    let compressed = Compressed::new(file).context("there is no memory for --compress")?;
+    Ok(Box::new(compressed))
 }
 
 /// Writes what comes, and lets it leave when for now there is no more. Once nobody reads any more, the rest is only taken
@@ -121,25 +120,24 @@ pub(super) fn say_end(totals: &Statistics, queued: &str, ending: &Ending, talk: 
     let Some(reason) = ending.reason() else {
         return;
     };
-    let lost = totals.kernel_dropped + totals.queue_dropped;
     let mut message = format!("{} packets captured, {reason}", totals.delivered);
-    if lost > 0 {
+    if totals.kernel_dropped + totals.queue_dropped > 0 {
         message = format!(
             "{message}; {} packets were lost in the kernel and {} {queued} because the stream was not read fast enough: \
              it lacks them",
             totals.kernel_dropped, totals.queue_dropped
         );
     }
-    talk.say(
-        "end",
-        &message,
-        json!({
-            "reason": reason.name(),
-            "packets": totals.delivered,
-            "kernel_dropped": totals.kernel_dropped,
-            "queue_dropped": totals.queue_dropped,
-        }),
-    );
+    let capture = Totals {
+        reason: reason.name().to_owned(),
+        packets: totals.delivered,
+        lost: lost(totals),
+    };
+    let event = Event::End {
+        capture: Some(capture),
+        captures: None,
+    };
+    talk.say(event, &message);
 }
 
 fn record(
@@ -156,7 +154,7 @@ fn record(
         &running.ending,
         &running.woken,
         running.target(),
-        STATISTICS_EVERY,
+        SIGN_OF_LIFE_EVERY,
         &mut recorder,
     );
     recorder.finish(&mut taps);
@@ -196,7 +194,7 @@ impl<'a> Recorder<'a> {
         blocks::section(
             &mut batch,
             &Section {
-                application: concat!("meshsniff-agent ", env!("CARGO_PKG_VERSION")),
+                application: &format!("{AGENT} {VERSION}"),
                 os: std::env::consts::OS,
                 hardware: std::env::consts::ARCH,
                 comment: &format!("meshsniff: {}", running.description),
@@ -220,7 +218,7 @@ impl<'a> Recorder<'a> {
             batched: vec![0; taps.len()],
             statistics: vec![Statistics::default(); taps.len()],
             started: clock::wall(),
-            next_statistics: clock::now() + STATISTICS_EVERY,
+            next_statistics: clock::now() + SIGN_OF_LIFE_EVERY,
             packets_left: args.live.count.unwrap_or(u64::MAX),
             bytes_left: args.size.unwrap_or(u64::MAX),
             redactor: redaction.is_asked().then(|| Redactor::new(redaction)),
@@ -341,7 +339,7 @@ impl Receiver for Recorder<'_> {
             self.flush();
         }
         if clock::now() >= self.next_statistics {
-            self.next_statistics = clock::now() + STATISTICS_EVERY;
+            self.next_statistics = clock::now() + SIGN_OF_LIFE_EVERY;
             self.flush();
             self.write_statistics(taps, None);
         }

@@ -7,6 +7,8 @@
 
 use super::clock;
 use super::namespace::NameWatch;
+use meshsniff_contract::times::TRAILER_WITHIN;
+use meshsniff_contract::{ending, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use std::fmt;
@@ -17,14 +19,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the trailer may take once the end is decided.
-const TRAILER_TIME: Duration = Duration::from_secs(3);
-
-/// The line that asks for the end.
-pub const STOP: &str = "stop";
-
-/// Longest line of standard input that is looked at.
-const LONGEST_LINE: u64 = 4096;
+/// Bytes of a line of standard input that are looked at.
+const MAX_LINE: u64 = 4096;
 
 /// Why a capture ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,16 +52,16 @@ impl Reason {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Stop => "stop",
-            Self::StdinClosed => "stdin-closed",
-            Self::NoHeartbeat(_) => "no-heartbeat",
-            Self::Signal(_) => "signal",
-            Self::ReaderGone => "reader-gone",
-            Self::Count => "count",
-            Self::Duration => "duration",
-            Self::Size => "size",
-            Self::TargetGone => "target-gone",
-            Self::InterfaceGone(_) => "interface-gone",
+            Self::Stop => ending::STOP,
+            Self::StdinClosed => ending::STDIN_CLOSED,
+            Self::NoHeartbeat(_) => ending::NO_HEARTBEAT,
+            Self::Signal(_) => ending::SIGNAL,
+            Self::ReaderGone => ending::READER_GONE,
+            Self::Count => ending::COUNT,
+            Self::Duration => ending::DURATION,
+            Self::Size => ending::SIZE,
+            Self::TargetGone => ending::TARGET_GONE,
+            Self::InterfaceGone(_) => ending::INTERFACE_GONE,
         }
     }
 }
@@ -190,7 +186,7 @@ impl Ending {
             let now = clock::now();
             let heartbeat = watch.heartbeat.map(|(timeout, last)| last + timeout);
             let next = match watch.decided {
-                Some(decided) => Some(decided + TRAILER_TIME),
+                Some(decided) => Some(decided + TRAILER_WITHIN),
                 None => [heartbeat, watch.until].into_iter().flatten().min(),
             };
             let due = next.is_some_and(|next| next <= now);
@@ -295,10 +291,12 @@ impl Ending {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let read = io::Read::take(&mut input, LONGEST_LINE).read_until(b'\n', &mut line);
+            let read = io::Read::take(&mut input, MAX_LINE).read_until(b'\n', &mut line);
             match read {
                 Ok(0) | Err(_) => return self.decide(Reason::StdinClosed),
-                Ok(_) if line.trim_ascii() == STOP.as_bytes() => return self.decide(Reason::Stop),
+                Ok(_) if line.trim_ascii() == stdin::STOP.as_bytes() => {
+                    return self.decide(Reason::Stop);
+                }
                 Ok(_) => self.heard(timeout),
             }
         }

@@ -7,29 +7,26 @@
 use super::args::HoldArgs;
 use super::clock;
 use super::ending::{self, Ending};
-use super::setup;
+use super::oom;
 use super::talk::Talk;
 use anyhow::Context as _;
+use meshsniff_contract::stderr::Event;
+use meshsniff_contract::times::STOPPED_WITHIN;
+use meshsniff_contract::{environment, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-/// Another name for the socket, where several share a network namespace.
-const NAME: &str = "MESHSNIFF_HOLD";
-
-/// How long captures may take for their trailers.
-const TRAILERS: Duration = Duration::from_secs(4);
-
+/// The address of the socket. Its name is of no container where none was given.
 fn address() -> std::io::Result<SocketAddr> {
-    let name = std::env::var(NAME).unwrap_or_else(|_| "meshsniff-hold".to_owned());
+    let name = std::env::var(environment::HOLD).unwrap_or_else(|_| "meshsniff-hold".to_owned());
     SocketAddr::from_abstract_name(name)
 }
 
-/// Tells the `hold` of this container that a capture runs; `None` if there is none, as in local use.
+/// Tells the `hold` of this container that a capture runs; `None` outside of a container of ours.
 pub(super) fn join() -> Option<UnixStream> {
     UnixStream::connect_addr(&address().ok()?).ok()
 }
@@ -40,23 +37,23 @@ pub(super) fn join() -> Option<UnixStream> {
 /// If it cannot wait, or another one does already.
 pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     ending::block_signals().context("signals cannot be waited for")?;
-    setup::end_early(args.oom_score_adj, talk);
+    oom::end_early(args.oom_score_adj, talk);
     let listener = address().and_then(|address| UnixListener::bind_addr(&address));
     let listener = listener.context("another hold runs here already, or sockets are forbidden")?;
     listener.set_nonblocking(true)?;
     let (ending, woken) = Ending::new()?;
     ending.wait_for_signals()?;
-    talk.plain("ready", "waiting for captures");
+    talk.say(Event::Ready { capture: None }, "waiting for captures");
     let mut captures: Vec<UnixStream> = Vec::new();
     let mut deadline = clock::now() + args.first;
     let mut stopping = false;
     loop {
         if ending.reason().is_some() && !stopping {
             stopping = true;
-            deadline = clock::now() + TRAILERS;
+            deadline = clock::now() + STOPPED_WITHIN;
             for capture in &mut captures {
                 // One that does not listen any more ends by itself.
-                let _ = capture.write_all(b"stop\n");
+                let _ = writeln!(capture, "{}", stdin::STOP);
             }
         }
         let idle = captures.is_empty();
@@ -65,7 +62,9 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
                 Some(reason) => reason.to_string(),
                 None => "no capture runs any more".to_owned(),
             };
-            talk.say("end", &why, json!({ "captures": captures.len() }));
+            let captures = Some(captures.len());
+            let capture = None;
+            talk.say(Event::End { capture, captures }, &why);
             return Ok(());
         }
         let wait_until = (idle || stopping).then_some(deadline);

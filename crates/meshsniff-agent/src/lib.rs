@@ -27,14 +27,15 @@
 pub mod args;
 pub mod capture;
 mod clock;
+mod compressed;
 pub mod ending;
 pub mod hold;
 mod ignore_outgoing;
 pub mod interfaces;
 pub mod live;
 pub mod namespace;
+mod oom;
 pub mod own_stream;
-mod packed;
 pub mod queue;
 pub mod redact;
 pub mod report;
@@ -45,6 +46,7 @@ pub mod target;
 
 use args::{Cli, Command};
 use clap::Parser as _;
+use meshsniff_contract::stderr::Event;
 use std::process::ExitCode;
 use talk::Talk;
 
@@ -68,7 +70,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            talk.plain("error", &format!("{error:#}"));
+            talk.say(Event::Error, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

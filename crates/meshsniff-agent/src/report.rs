@@ -3,7 +3,7 @@
 //! The thread that empties the rings analyses too: what is cheaper than to carry packets elsewhere. Lines go through
 //! the same bounded queue as packets do, so that a slow reader never holds the analyser up.
 
-use super::args::{Part, ReportArgs};
+use super::args::ReportArgs;
 use super::capture;
 use super::clock;
 use super::ending::Ending;
@@ -22,6 +22,8 @@ use meshsniff::relay::{End, Progress, RelayWriter};
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::statistics::routes::Routes;
 use meshsniff::time::Timestamp;
+use meshsniff_contract::arguments::part;
+use meshsniff_contract::times::SIGN_OF_LIFE_EVERY;
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::thread;
@@ -33,10 +35,10 @@ const RING_DELAY: i64 = 250_000_000;
 /// How often the kernel is asked how many packets it lost.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How often progress is told while packets come, and how often in any case: whoever reads the relay takes 30 s of silence for
-/// a broken connection.
+/// How often progress is told while packets come, and how often in any case.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const ALIVE_EVERY: Duration = Duration::from_secs(4);
+const _: () = assert!(ALIVE_EVERY.as_secs() < SIGN_OF_LIFE_EVERY.as_secs());
 
 /// Frames between two looks at the clock for that.
 const LOOK_EVERY: u64 = 8_192;
@@ -148,6 +150,7 @@ fn analyse_to<R: Leaving>(
 ) -> io::Result<Statistics> {
     let mut taps = std::mem::take(&mut running.taps);
     let filters = args.filter_http.iter().cloned();
+    let is_left_out = |part: &str| args.redact.iter().any(|one| one == part);
     let folding = Aggregation {
         all: args.all,
         slowest: usize::from(args.slowest),
@@ -156,10 +159,10 @@ fn analyse_to<R: Leaving>(
         live: args.watched,
         assertions: args.fail_on.clone(),
         redacted: Redacted {
-            query: args.redact.contains(&Part::Query),
-            path: args.redact.contains(&Part::Path),
-            host: args.redact.contains(&Part::Host),
-            request_id: args.redact.contains(&Part::RequestId),
+            query: is_left_out(part::QUERY),
+            path: is_left_out(part::PATH),
+            host: is_left_out(part::HOST),
+            request_id: is_left_out(part::REQUEST_ID),
         },
     };
     // The last ones are few, and so none of them is given up.

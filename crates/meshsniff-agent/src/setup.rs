@@ -6,26 +6,20 @@ use super::hold;
 use super::interfaces;
 use super::live::{self, Tap};
 use super::namespace::{NameWatch, Namespace};
+use super::oom;
 use super::own_stream::{self, OwnStream};
 use super::rights;
 use super::talk::Talk;
 use super::target::{self, Target};
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use meshsniff_contract::VERSION;
+use meshsniff_contract::environment::{self, TARGETS};
+use meshsniff_contract::stderr::{Capture, Event};
+use meshsniff_contract::times::HEARTBEAT_WITHIN;
 use std::env::VarError;
 use std::io::{self, IsTerminal as _, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
-
-/// Names the pods that a helper may capture: set in its pod's spec, which whoever may exec into it cannot change.
-pub const PINNED: &str = "MESHSNIFF_TARGETS";
-
-/// What stands among the pods for the node itself: no pod's UID is spelt like that.
-pub const PINNED_NODE: &str = "node";
-
-/// How often a heartbeat is due once one came.
-const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Open handles, and all that may end them.
 pub struct Running {
@@ -62,16 +56,16 @@ impl Running {
 /// Whether this is a helper pod's process, whose targets are pinned.
 #[must_use]
 pub fn is_helper() -> bool {
-    std::env::var_os(PINNED).is_some()
+    std::env::var_os(TARGETS).is_some()
 }
 
 fn allow(args: &TargetArgs) -> anyhow::Result<()> {
-    let pinned = match std::env::var(PINNED) {
+    let pinned = match std::env::var(TARGETS) {
         Ok(pinned) => pinned,
         Err(VarError::NotPresent) => return Ok(()),
         // What cannot be read allows nothing.
         Err(VarError::NotUnicode(_)) => {
-            bail!("{PINNED} is no text: the helper's pod spec is wrong")
+            bail!("{TARGETS} is no text: the helper's pod spec is wrong")
         }
     };
     if args.pid.is_some() || args.netns.is_some() {
@@ -79,7 +73,7 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
     }
     let is_pinned = |wanted: &str| pinned.split(',').any(|one| one == wanted);
     match args.pod_uid.as_deref() {
-        None if args.is_node() && is_pinned(PINNED_NODE) => Ok(()),
+        None if args.is_node() && is_pinned(environment::NODE) => Ok(()),
         None if args.is_node() => {
             bail!("the node is not among the targets of this helper: start a helper for it")
         }
@@ -158,7 +152,7 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
             found.name,
             found.pid
         );
-        talk.plain("warning", &message);
+        talk.warn(&message);
     }
     let watch = Watch::Process(Namespace::of_found(&found)?);
     let namespace = Namespace::of_found(&found)?;
@@ -172,21 +166,10 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
 
 /// Says what is left out of a capture of the node's own network.
 fn say_left_out(own: &OwnStream, talk: Talk) {
-    let ports: Vec<u16> = own.ports().collect();
-    talk.say("note", &own.describe(), json!({ "left_out": ports }));
+    let left_out = own.ports().collect();
+    talk.say(Event::Note { left_out }, &own.describe());
     for missing in own.missing() {
-        talk.plain("warning", missing);
-    }
-}
-
-/// Tells the kernel to end this process before others when memory runs short. To ask for that takes no right.
-pub(super) fn end_early(score: Option<i16>, talk: Talk) {
-    let Some(score) = score else { return };
-    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-        let message = format!(
-            "when memory runs short, others may be ended before this ({error}): --oom-score-adj has no effect"
-        );
-        talk.plain("warning", &message);
+        talk.warn(missing);
     }
 }
 
@@ -203,7 +186,7 @@ pub fn set_up<T>(
 ) -> anyhow::Result<(Running, T)> {
     ending::block_signals().context("signals cannot be waited for")?;
     allow(&args.target)?;
-    end_early(args.oom_score_adj, talk);
+    oom::end_early(args.oom_score_adj, talk);
     let There {
         namespace,
         description,
@@ -247,12 +230,16 @@ pub fn set_up<T>(
         say_left_out(own, talk);
     }
     let filter = options.expression();
-    let names: Vec<_> = taps.iter().map(|tap| tap.name.as_str()).collect();
-    talk.say(
-        "ready",
-        &format!("capturing on {} of {description}", names.join(", ")),
-        json!({ "version": env!("CARGO_PKG_VERSION"), "interfaces": names, "target": description, "filter": filter, "snaplen": args.snaplen }),
-    );
+    let interfaces: Vec<_> = taps.iter().map(|tap| tap.name.clone()).collect();
+    let sentence = format!("capturing on {} of {description}", interfaces.join(", "));
+    let capture = Some(Capture {
+        version: VERSION.to_owned(),
+        interfaces,
+        target: description.clone(),
+        filter: filter.clone(),
+        snaplen: args.snaplen,
+    });
+    talk.say(Event::Ready { capture }, &sentence);
     let running = Running {
         taps,
         ending,
@@ -279,7 +266,7 @@ fn start_watchers(
     }
     // A person's keyboard is no channel of control, unless it was made one.
     if args.heartbeat.is_some() || !io::stdin().is_terminal() {
-        ending.listen(args.heartbeat.unwrap_or(HEARTBEAT))?;
+        ending.listen(args.heartbeat.unwrap_or(HEARTBEAT_WITHIN))?;
     }
     if let Some(stream) = hold {
         ending.listen_to_hold(stream)?;

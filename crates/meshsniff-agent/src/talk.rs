@@ -2,7 +2,7 @@
 
 use super::clock;
 use meshsniff::pcapng::blocks::Statistics;
-use serde_json::{Value, json};
+use meshsniff_contract::stderr::{Event, Line, Lost};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -21,41 +21,48 @@ impl Talk {
         }
     }
 
-    /// A line of type `kind`; `sentence` is what a person reads, and the field `message`.
-    pub fn say(self, kind: &str, sentence: &str, mut fields: Value) {
-        let mut line = String::new();
-        if self.json {
-            if let Value::Object(object) = &mut fields {
-                object.insert("type".to_owned(), json!(kind));
-                object.insert("message".to_owned(), json!(sentence));
-            }
-            line = fields.to_string();
+    /// Writes a line, of which a person reads the sentence.
+    pub fn say(self, event: Event, sentence: &str) {
+        let prefix = match event {
+            Event::Error => "error: ",
+            Event::Warning => "warning: ",
+            _ => "",
+        };
+        let mut line = if self.json {
+            let message = sentence.to_owned();
+            Line { message, event }.write()
         } else {
-            if matches!(kind, "error" | "warning") {
-                line.push_str(kind);
-                line.push_str(": ");
-            }
-            meshsniff::escape::push_shown(&mut line, sentence);
-        }
+            let mut shown = String::from(prefix);
+            meshsniff::escape::push_shown(&mut shown, sentence);
+            shown
+        };
         line.push('\n');
-        // Nothing is left to do if nobody can be told.
+        // Nothing is left to do if nobody reads it.
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
-    /// A sentence without fields.
-    pub fn plain(self, kind: &str, sentence: &str) {
-        self.say(kind, sentence, json!({}));
+    /// Writes a warning.
+    pub fn warn(self, sentence: &str) {
+        self.say(Event::Warning, sentence);
     }
 }
 
-/// How often losses are said while they go on.
+/// How often losses are reported while they go on.
 const LOSSES_EVERY: Duration = Duration::from_secs(5);
 
-/// Says that packets are being lost, as it happens.
+/// Packets that were lost, as the lines name them.
+pub(super) const fn lost(statistics: &Statistics) -> Lost {
+    Lost {
+        kernel_dropped: statistics.kernel_dropped,
+        queue_dropped: statistics.queue_dropped,
+    }
+}
+
+/// Reports that packets are being lost, as it happens.
 #[derive(Debug)]
 pub struct Losses {
     talk: Talk,
-    said: u64,
+    reported: u64,
     next: Option<Instant>,
 }
 
@@ -65,28 +72,26 @@ impl Losses {
     pub const fn new(talk: Talk) -> Self {
         Self {
             talk,
-            said: 0,
+            reported: 0,
             next: None,
         }
     }
 
-    /// So much is lost by now.
+    /// Takes the counts of what is lost by now.
     pub fn are(&mut self, statistics: &Statistics) {
-        let lost = statistics.kernel_dropped + statistics.queue_dropped;
-        if lost == self.said || self.next.is_some_and(|next| clock::now() < next) {
+        let lost = lost(statistics);
+        let sum = lost.kernel_dropped + lost.queue_dropped;
+        if sum == self.reported || self.next.is_some_and(|next| clock::now() < next) {
             return;
         }
-        self.said = lost;
+        self.reported = sum;
         self.next = Some(clock::now() + LOSSES_EVERY);
         let sentence = format!(
-            "losing what is captured: {} so far in the kernel, {} because the stream is not read fast enough; capture less \
-             (--filter, --snaplen), or allow more room (--buffer-size, --queue-size)",
-            statistics.kernel_dropped, statistics.queue_dropped
+            "losing what is captured: {} so far in the kernel, {} because the stream is not read \
+             fast enough; capture less (--filter, --snaplen), or allow more room (--buffer-size, \
+             --queue-size)",
+            lost.kernel_dropped, lost.queue_dropped
         );
-        let fields = json!({
-            "kernel_dropped": statistics.kernel_dropped,
-            "queue_dropped": statistics.queue_dropped,
-        });
-        self.talk.say("drops", &sentence, fields);
+        self.talk.say(Event::Drops { lost }, &sentence);
     }
 }

@@ -3,7 +3,7 @@
 //! | here | holds |
 //! |---|---|
 //! | `same_packets` | what is captured against what tcpdump captures beside it |
-//! | `packed` | the same with `--compress` |
+//! | `compressed` | the same with `--compress` |
 //! | `readers` | the stream as tshark, capinfos, dumpcap and the plugin read it |
 //! | `endings`, `heartbeats` | everything that ends a capture, and what the stream says of it |
 //! | `rights` | what a running capture may still do |
@@ -23,6 +23,7 @@
     reason = "deadlines are about the programs under test, not about what they capture"
 )]
 
+mod compressed;
 mod endings;
 mod errors;
 mod heartbeats;
@@ -31,7 +32,6 @@ mod http;
 mod live_relay;
 mod live_report;
 mod netns;
-mod packed;
 mod program;
 mod readers;
 mod rights;

@@ -1,4 +1,4 @@
-//! The output packed with zstd, in frames that end where it pauses.
+//! The output compressed with zstd, in frames that end where it pauses.
 
 use std::io::{self, Write};
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation as _, OutBuffer};
@@ -11,7 +11,7 @@ const BUFFER: usize = 128 << 10;
 
 /// Packs what is written. A flush ends the frame: of one that goes on, the plugin's decoder would keep the last window's
 /// worth back until more comes.
-pub(super) struct Packed<W> {
+pub(super) struct Compressed<W> {
     out: W,
     encoder: Encoder<'static>,
     buffer: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Packed<W> {
     open: bool,
 }
 
-impl<W: Write> Packed<W> {
+impl<W: Write> Compressed<W> {
     /// Packs for `out`.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl<W: Write> Packed<W> {
     }
 }
 
-impl<W: Write> Write for Packed<W> {
+impl<W: Write> Write for Compressed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut input = InBuffer::around(bytes);
         while input.pos() < bytes.len() {
@@ -69,29 +69,29 @@ impl<W: Write> Write for Packed<W> {
 mod tests {
     use super::*;
 
-    fn unpacked(packed: &[u8]) -> Vec<u8> {
-        zstd::stream::decode_all(packed).unwrap()
+    fn decompressed(compressed: &[u8]) -> Vec<u8> {
+        zstd::stream::decode_all(compressed).unwrap()
     }
 
     #[test]
     fn a_flush_ends_a_frame_and_no_frame_is_empty() {
-        let mut packed = Packed::new(Vec::new()).unwrap();
-        packed.flush().unwrap();
-        assert!(packed.out.is_empty());
+        let mut compressed = Compressed::new(Vec::new()).unwrap();
+        compressed.flush().unwrap();
+        assert!(compressed.out.is_empty());
         let mut written: Vec<u8> = Vec::new();
         for round in 1..50_u32 {
             let some: Vec<u8> = (0..round * 20_000)
                 .map(|n| (n.wrapping_mul(n) >> 11) as u8)
                 .collect();
-            packed.write_all(&some).unwrap();
+            compressed.write_all(&some).unwrap();
             written.extend(&some);
             if round % 3 == 0 {
-                packed.flush().unwrap();
-                packed.flush().unwrap();
-                assert!(unpacked(&packed.out) == written);
+                compressed.flush().unwrap();
+                compressed.flush().unwrap();
+                assert!(decompressed(&compressed.out) == written);
             }
         }
-        packed.flush().unwrap();
-        assert!(unpacked(&packed.out) == written);
+        compressed.flush().unwrap();
+        assert!(decompressed(&compressed.out) == written);
     }
 }

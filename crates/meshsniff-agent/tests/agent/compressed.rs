@@ -17,7 +17,7 @@ fn capture(netns: &Netns, more: &[&str]) -> Program {
 }
 
 /// zstd's own decoder.
-fn unpacked(pipe: impl Read + Send + 'static) -> impl Read + Send + 'static {
+fn decompressed(pipe: impl Read + Send + 'static) -> impl Read + Send + 'static {
     zstd::stream::read::Decoder::new(pipe).expect("a decoder")
 }
 
@@ -71,14 +71,14 @@ fn packets_of_a_quiet_target_come_at_once() {
 
 /// Packing under load takes memory: the system calls for that are still allowed.
 #[test]
-fn much_traffic_is_packed_and_whole() {
+fn much_traffic_is_compressed_and_whole() {
     if !can(&[IP]) {
         return;
     }
     let netns = Netns::new();
     let server = Server::start(&netns);
     let mut program = capture(&netns, &[]);
-    let stream = Stream::read(unpacked(program.stdout()));
+    let stream = Stream::read(decompressed(program.stdout()));
     let mut client = Client::connect(&netns, server.local());
     for _ in 0..200 {
         assert_eq!(client.get("/bytes/70000"), 200);
@@ -90,7 +90,7 @@ fn much_traffic_is_packed_and_whole() {
 }
 
 #[test]
-fn a_size_is_that_of_the_unpacked_stream() {
+fn a_size_is_that_of_the_decompressed_stream() {
     const SIZE: usize = 200_000;
     if !can(&[IP]) {
         return;
@@ -98,7 +98,7 @@ fn a_size_is_that_of_the_unpacked_stream() {
     let netns = Netns::new();
     let server = Server::start(&netns);
     let mut program = capture(&netns, &["--size", &SIZE.to_string()]);
-    let stream = Stream::read(unpacked(program.stdout()));
+    let stream = Stream::read(decompressed(program.stdout()));
     let mut client = Client::connect(&netns, server.local());
     for _ in 0..6 {
         assert_eq!(client.get("/bytes/70000"), 200);
@@ -119,7 +119,7 @@ fn lines_of_a_report_come_at_once() {
     let path = netns.path();
     let args = ["report", "--compress", "--netns", &path, "-i", "lo"];
     let mut program = Program::ready(agent(&args));
-    let coming = lines(unpacked(program.stdout()));
+    let coming = lines(decompressed(program.stdout()));
     let mut client = Client::connect(&netns, server.local());
     assert_eq!(client.get("/busy"), 503);
     loop {
