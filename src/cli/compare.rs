@@ -7,8 +7,10 @@ use super::report::read_into;
 use anyhow::Context as _;
 use clap::Args;
 use clap::error::ErrorKind;
-use meshsniff::capture::{CaptureReader, Input, OpenError};
+use meshsniff::Options;
+use meshsniff::capture::{Input, OpenError};
 use meshsniff::compression::{Compression, MAGIC_LEN};
+use meshsniff::pipeline::Pipeline;
 use meshsniff::report::assertion::Outcome;
 use meshsniff::report::assertion::tally::MOST_ASSERTIONS;
 use meshsniff::report::compare::difference::{Comparison, Thresholds};
@@ -247,7 +249,10 @@ impl CompareOptions {
         match Content::of(path, &name)? {
             Content::Report(reader) => Ok(read::report(reader, &name, &self.selection, other)?),
             Content::Capture(input) => {
-                let reader = CaptureReader::open(vec![input]).map_err(|error| match error {
+                let options = Options {
+                    ports: self.ports.clone(),
+                };
+                let pipeline = Pipeline::open(vec![input], options).map_err(|error| match error {
                     OpenError::NotACapture { name, .. } => anyhow::anyhow!(
                         "{name} is neither a capture (pcap or pcapng, also packed with gzip or zstd) nor a report of \
                          -o json or -o jsonl: name one of these"
@@ -255,7 +260,7 @@ impl CompareOptions {
                     error => error.into(),
                 })?;
                 let mut gatherer = Gatherer::new(&self.selection, &name, other);
-                let errors = read_into(reader, self.ports.clone(), &mut gatherer)?;
+                let errors = read_into(pipeline, &mut gatherer)?;
                 Ok((gatherer.done(), errors))
             }
         }

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod http;
 pub mod packet;
 pub mod pcapng;
+pub mod pipeline;
 pub mod report;
 pub mod stream;
 pub mod tcp;
