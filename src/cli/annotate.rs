@@ -5,8 +5,10 @@ use super::args::{Terms, all_of};
 use super::formats::{BoxedReport, Kept, open_whole};
 use anyhow::{Context as _, bail};
 use clap::Args;
-use meshsniff::capture::{CaptureReader, Input, copy_annotated};
+use meshsniff::Options;
+use meshsniff::capture::{Input, copy_annotated};
 use meshsniff::condition::Filter;
+use meshsniff::pipeline::Pipeline;
 use meshsniff::report::annotations::{Annotations, FrameComments};
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -65,14 +67,15 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     if to_stdout {
         super::capture::refuse_terminal()?;
     }
-    let reader = CaptureReader::open(vec![Input::Path(input.clone())]);
-    let reader = reader.map_err(|error| match is_stdin {
+    let options = Options { ports: args.port };
+    let pipeline = Pipeline::open(vec![Input::Path(input.clone())], options);
+    let pipeline = pipeline.map_err(|error| match is_stdin {
         true => anyhow::anyhow!("standard input: {error}"),
         false => error.into(),
     })?;
     let (mut annotations, comments) =
         Annotations::new(all_of(&args.filter_http), args.probes, args.all);
-    let mut errors = super::report::read_into(reader, args.port, &mut annotations)?;
+    let mut errors = super::report::read_into(pipeline, &mut annotations)?;
     let annotated = Annotated {
         from: input,
         to: args.output,

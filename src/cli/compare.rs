@@ -7,12 +7,14 @@ use super::report::read_into;
 use anyhow::Context as _;
 use clap::Args;
 use clap::error::ErrorKind;
-use meshsniff::capture::{CaptureReader, Input, OpenError};
+use meshsniff::Options;
+use meshsniff::capture::{Input, OpenError};
 use meshsniff::compare::difference::{Comparison, Thresholds};
 use meshsniff::compare::language::{Assertion, gap_names};
 use meshsniff::compare::side::{Gatherer, Selection, Side};
 use meshsniff::compression::{Compression, MAGIC_LEN};
 use meshsniff::event::Outcome;
+use meshsniff::pipeline::Pipeline;
 use meshsniff::report::comparison::text::TextOptions;
 use meshsniff::report::comparison::{json, markdown, text};
 use meshsniff::report::json::read;
@@ -248,7 +250,10 @@ impl CompareOptions {
         match Content::of(path, &name)? {
             Content::Report(reader) => Ok(read::report(reader, &name, &self.selection, other)?),
             Content::Capture(input) => {
-                let reader = CaptureReader::open(vec![input]).map_err(|error| match error {
+                let options = Options {
+                    ports: self.ports.clone(),
+                };
+                let pipeline = Pipeline::open(vec![input], options).map_err(|error| match error {
                     OpenError::NotACapture { name, .. } => anyhow::anyhow!(
                         "{name} is neither a capture (pcap or pcapng, also packed with gzip or zstd) nor a report of \
                          -o json or -o jsonl: name one of these"
@@ -256,7 +261,7 @@ impl CompareOptions {
                     error => error.into(),
                 })?;
                 let mut gatherer = Gatherer::new(&self.selection, &name, other);
-                let errors = read_into(reader, self.ports.clone(), &mut gatherer)?;
+                let errors = read_into(pipeline, &mut gatherer)?;
                 Ok((gatherer.done(), errors))
             }
         }

@@ -8,9 +8,10 @@ use super::local::Agent;
 use super::progress::Progress;
 use super::watch::{self, Endable, Watch};
 use anyhow::Context as _;
-use meshsniff::analyzer::{Analyzer, Options};
-use meshsniff::capture::{CaptureReader, Input, ReadError, SourceInfo};
-use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
+use meshsniff::Options;
+use meshsniff::capture::{Input, ReadError};
+use meshsniff::event::Report;
+use meshsniff::pipeline::Pipeline;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BUFFER: usize = 64 << 10;
 /// The exit status after a second signal, as a shell has it for SIGINT.
 const SIGNALLED: i32 = 130;
-/// Frames between two looks at how many packets the kernel lost: a power of two. That is known from blocks
-/// which come seldom, mostly at the end.
-const DROPS_EVERY: u64 = 64;
 
 /// Reads and reports as asked; what comes back is what could not be read, and the assertions that failed.
 ///
@@ -85,23 +83,22 @@ pub(super) fn write(
     out: impl Write + Send,
     watched: bool,
 ) -> anyhow::Result<Done> {
-    let reader = CaptureReader::open(inputs)?;
+    let pipeline = Pipeline::open(
+        inputs,
+        Options {
+            ports: options.ports,
+        },
+    )?;
     let progress = if watched && watch.is_none() {
-        Progress::of(&reader, !options.look.is_text())
+        Progress::of(pipeline.reader(), !options.look.is_text())
     } else {
         Progress::none()
     };
-    let analyzer = Analyzer::new(Options {
-        ports: options.ports,
-    });
     let driver = Driver {
-        reader,
-        analyzer,
+        pipeline,
         progress,
         watch,
         cut: options.cut,
-        comments: 0,
-        errors: Vec::new(),
     };
     let mut reports = options.look.start(out)?;
     let look = &options.look;
@@ -129,129 +126,64 @@ pub(super) fn write(
     Ok(Done { errors, failures })
 }
 
-/// Reads captures into a report that is written nowhere by itself; what comes back is what could not be read.
+/// Reads captures into a report that is written nowhere by itself; what comes back is what could not be
+/// read.
 ///
 /// # Errors
 /// If the report fails.
 pub(super) fn read_into<R: Report>(
-    reader: CaptureReader,
-    ports: Vec<u16>,
+    pipeline: Pipeline,
     report: &mut R,
 ) -> anyhow::Result<Vec<String>> {
     let driver = Driver {
-        progress: Progress::of(&reader, false),
-        reader,
-        analyzer: Analyzer::new(Options { ports }),
+        progress: Progress::of(pipeline.reader(), false),
+        pipeline,
         watch: None,
         cut: None,
-        comments: 0,
-        errors: Vec::new(),
     };
     driver.drive(report)
 }
 
-/// Brings frames from the reader through the analyser to a report.
+/// Captures on their way into a report, and who looks on.
 struct Driver {
-    reader: CaptureReader,
-    analyzer: Analyzer,
+    pipeline: Pipeline,
     progress: Progress,
     watch: Option<Watch>,
     /// Whether the user ended standard input.
     cut: Option<Arc<AtomicBool>>,
-    /// Comments handed on.
-    comments: usize,
-    errors: Vec<String>,
 }
 
 impl Driver {
     fn drive<R: Report>(mut self, report: &mut R) -> anyhow::Result<Vec<String>> {
         let read = self.read(report);
         self.progress.clear();
-        read.context("the report could not be written")?;
-        self.finish(report)
-            .context("the report could not be written")?;
-        Ok(self.errors)
+        read.context(UNWRITTEN)?;
+        if self.cut.is_some_and(|cut| cut.load(Ordering::Acquire)) {
+            let unfinished = |error: &ReadError| {
+                matches!(error, ReadError::Cut { .. } | ReadError::Unended { .. })
+            };
+            self.pipeline
+                .errors_mut()
+                .retain(|error| !unfinished(error));
+        }
+        self.pipeline.settle(report).context(UNWRITTEN)?;
+        // The terminal is needed for the report.
+        drop(self.watch);
+        let analysed = self.pipeline.finish(report).context(UNWRITTEN)?;
+        Ok(analysed.capture.errors)
     }
 
     fn read<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
-        report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
-        let mut frames = 0_u64;
-        while let Some(next) = self.reader.next() {
-            match next {
-                Ok(frame) => {
-                    report.tell(ReportEvent::Begin(frame.id, frame.time))?;
-                    let mut sink = ReportSink::new(report);
-                    self.analyzer.frame(&frame, &mut sink);
-                    sink.done()?;
-                }
-                Err(error) => {
-                    let unfinished =
-                        matches!(error, ReadError::Cut { .. } | ReadError::Unended { .. });
-                    let by_user = self
-                        .cut
-                        .as_ref()
-                        .is_some_and(|cut| cut.load(Ordering::Acquire));
-                    if !(unfinished && by_user) {
-                        self.errors.push(error.to_string());
-                    }
-                    continue;
-                }
-            }
-            if frames == 0 {
-                // A pcapng file names its interfaces before its first packet.
-                report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
-            }
-            frames += 1;
-            if frames.is_multiple_of(DROPS_EVERY) {
-                self.analyzer.set_dropped(self.reader.dropped());
-            }
-            self.pass_comments(report)?;
-            report.tell(ReportEvent::AfterFrame)?;
+        while self.pipeline.step(report)? {
             if self.progress.is_due() {
-                self.progress.show(&self.reader);
+                self.progress.show(self.pipeline.reader());
             }
         }
         Ok(())
     }
-
-    fn pass_comments<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
-        let comments = self.reader.comments();
-        if comments.len() > self.comments {
-            for comment in &comments[self.comments..] {
-                report.tell(ReportEvent::Comment(comment.frame, &comment.text))?;
-            }
-            self.comments = comments.len();
-        }
-        Ok(())
-    }
-
-    fn finish<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
-        self.analyzer.set_dropped(self.reader.dropped());
-        let mut sink = ReportSink::new(report);
-        self.analyzer.finish(&mut sink);
-        sink.done()?;
-        // The terminal is needed for the report.
-        self.watch = None;
-        report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
-        let unsupported = self.reader.unsupported_frames();
-        report.tell(ReportEvent::Finish(&Capture {
-            totals: self.analyzer.totals().clone(),
-            dropped: self.reader.dropped(),
-            unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
-            comments_left_out: self.reader.comments_left_out(),
-            errors: self.errors.clone(),
-        }))
-    }
 }
 
-fn sources(infos: &[SourceInfo]) -> Vec<Source> {
-    let source = |info: &SourceInfo| Source {
-        kind: info.kind.as_str().to_owned(),
-        name: info.name.clone(),
-        interfaces: info.interfaces.clone(),
-    };
-    infos.iter().map(source).collect()
-}
+const UNWRITTEN: &str = "the report could not be written";
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a capture comes from.
 pub enum Input {
@@ -46,6 +46,13 @@ impl Input {
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         let name = name.into();
         Self::Bytes { name, bytes }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Input {
+    /// The file at this path.
+    fn from(path: &P) -> Self {
+        Self::Path(path.as_ref().into())
     }
 }
 

@@ -76,6 +76,8 @@ pub(super) struct PcapNg {
     source: u16,
     order: ByteOrder,
     interfaces: Vec<Interface>,
+    /// Frames that the interfaces dropped, by the latest statistics of each: so many of so many bits fit.
+    dropped: Option<u128>,
     /// Index of the current section's first interface.
     section: usize,
     frames: u64,
@@ -94,6 +96,7 @@ impl PcapNg {
             source,
             order: ByteOrder::default(),
             interfaces: Vec::new(),
+            dropped: None,
             section: 0,
             frames: 0,
             last: Timestamp::default(),
@@ -109,8 +112,8 @@ impl PcapNg {
 
     /// Frames that the interfaces dropped, by the latest statistics of each; `None` without any.
     pub(super) fn dropped(&self) -> Option<u64> {
-        let known = self.interfaces.iter().filter_map(|one| one.dropped);
-        known.reduce(u64::saturating_add)
+        let dropped = self.dropped?;
+        Some(u64::try_from(dropped).unwrap_or(u64::MAX))
     }
 
     /// The next frame; `bytes` then stands at the front of its block. `None` at the end.
@@ -309,7 +312,12 @@ impl PcapNg {
         let interface = self.order.u32_at(block, 8) as usize;
         // Statistics of an interface that was never described say nothing about any frame.
         if let Some(interface) = self.interfaces.get_mut(self.section + interface) {
+            let before = interface.dropped;
             interface.count_drops(options, self.order);
+            if let Some(now) = interface.dropped {
+                let others = self.dropped.unwrap_or(0) - u128::from(before.unwrap_or(0));
+                self.dropped = Some(others + u128::from(now));
+            }
         }
         Ok(())
     }

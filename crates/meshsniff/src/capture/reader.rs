@@ -61,6 +61,16 @@ impl CaptureReader {
     )]
     #[inline]
     pub fn next(&mut self) -> Option<Result<Frame<'_>, ReadError>> {
+        match self.step()? {
+            Ok(()) => self.frame().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// As [`CaptureReader::next`], for whoever asks for something else before it takes
+    /// [`CaptureReader::frame`].
+    #[inline]
+    pub(crate) fn step(&mut self) -> Option<Result<(), ReadError>> {
         if let Some(index) = self.current.take() {
             self.advance(index);
         } else if !self.started {
@@ -74,7 +84,13 @@ impl CaptureReader {
         }
         let Reverse((_, index)) = self.heads.pop()?;
         self.current = Some(index);
-        self.sources[index].frame().map(Ok)
+        Some(Ok(()))
+    }
+
+    /// The frame that was gone to last; `None` at the end and after an error.
+    #[inline]
+    pub(crate) fn frame(&self) -> Option<Frame<'_>> {
+        self.sources[self.current?].frame()
     }
 
     /// The captures, in the order they were named.
@@ -83,8 +99,10 @@ impl CaptureReader {
         &self.infos
     }
 
-    /// Frames that were lost while capturing: the sum over all interfaces of what their latest statistics say
-    /// (dropped by the interface and by the system). `None` if no source says anything.
+    /// Frames that were lost while capturing: the sum over all interfaces of what their latest
+    /// statistics say (dropped by the interface and by the system). `None` if no source says anything.
+    ///
+    /// It is of all blocks before the frame that was handed out last.
     #[must_use]
     pub fn dropped(&self) -> Option<u64> {
         let known = self.sources.iter().filter_map(Source::dropped);

@@ -1,0 +1,209 @@
+//! From captures to a report: reader, analyser and report, joined once.
+//!
+//! What a loop over frames easily forgets is done here: the analyser hears of lost packets in time, a
+//! report hears of sources and comments, and a capture that cannot be read to its end is analysed as
+//! far as it can be, with the error beside the result.
+
+use crate::analyzer::{Analyzer, Options, Sink};
+use crate::capture::{CaptureReader, Input, OpenError, ReadError, SourceInfo};
+use crate::event::{Capture, Report, ReportEvent, ReportSink, Source};
+use crate::exchange::{Connection, Exchange};
+use std::io;
+
+/// Captures on their way into a report.
+pub struct Pipeline {
+    reader: CaptureReader,
+    analyzer: Analyzer,
+    frames: u64,
+    /// Comments handed on.
+    comments: usize,
+    errors: Vec<ReadError>,
+}
+
+/// What came of analysing captures.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Analysed {
+    /// What was read.
+    pub capture: Capture,
+    /// Why a source could not be read to its end. What came before was analysed.
+    pub errors: Vec<ReadError>,
+}
+
+/// Analyses one capture with default [`Options`]; `each` gets every exchange as soon as it is settled.
+///
+/// # Errors
+/// If it is no capture that can be read. One that ends early is none: see [`Analysed::errors`].
+pub fn analyse(
+    input: impl Into<Input>,
+    each: impl FnMut(&Exchange),
+) -> Result<Analysed, OpenError> {
+    Ok(Pipeline::open(vec![input.into()], Options::default())?.for_each(each))
+}
+
+impl Pipeline {
+    /// Opens captures, which are read as one.
+    ///
+    /// # Errors
+    /// If any of them is no capture that can be read.
+    pub fn open(inputs: Vec<Input>, options: Options) -> Result<Self, OpenError> {
+        Ok(Self {
+            reader: CaptureReader::open(inputs)?,
+            analyzer: Analyzer::new(options),
+            frames: 0,
+            comments: 0,
+            errors: Vec::new(),
+        })
+    }
+
+    /// The reader, to see how far it is.
+    #[must_use]
+    pub const fn reader(&self) -> &CaptureReader {
+        &self.reader
+    }
+
+    /// Why sources could not be read to their ends so far. What is taken out counts as no error.
+    pub const fn errors_mut(&mut self) -> &mut Vec<ReadError> {
+        &mut self.errors
+    }
+
+    /// Hands every exchange to `each`, as soon as it is settled.
+    #[must_use]
+    pub fn for_each(self, each: impl FnMut(&Exchange)) -> Analysed {
+        self.into_sink(&mut Exchanges(each))
+    }
+
+    /// Analyses to the end, into a sink.
+    #[must_use]
+    pub fn into_sink<S: Sink>(mut self, sink: &mut S) -> Analysed {
+        let mut report = Plain(sink);
+        // Nothing is written, so nothing fails.
+        while self.step(&mut report).is_ok_and(|goes_on| goes_on) {}
+        let settled = self.settle(&mut report);
+        debug_assert!(settled.is_ok(), "a sink does not fail");
+        self.analysed()
+    }
+
+    /// Analyses to the end, into a report.
+    ///
+    /// # Errors
+    /// If the report cannot be written.
+    pub fn run<R: Report>(mut self, report: &mut R) -> io::Result<Analysed> {
+        while self.step(report)? {}
+        self.finish(report)
+    }
+
+    /// Analyses the next frame; `false` at the end, after which only [`Pipeline::finish`] is left to do.
+    ///
+    /// # Errors
+    /// If the report cannot be written.
+    #[inline]
+    pub fn step<R: Report>(&mut self, report: &mut R) -> io::Result<bool> {
+        if self.frames == 0 && self.errors.is_empty() {
+            report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
+        }
+        match self.reader.step() {
+            None => return Ok(false),
+            Some(Err(error)) => {
+                self.errors.push(error);
+                return Ok(true);
+            }
+            Some(Ok(())) => {}
+        }
+        let Some(frame) = self.reader.frame() else {
+            return Ok(false);
+        };
+        report.tell(ReportEvent::Begin(frame.id, frame.time))?;
+        let mut sink = ReportSink::new(report);
+        self.analyzer.frame(&frame, &mut sink);
+        sink.done()?;
+        if self.frames == 0 {
+            // A pcapng file names its interfaces before its first packet.
+            report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
+        }
+        self.frames += 1;
+        if self.frames.is_multiple_of(64) {
+            self.analyzer.set_dropped(self.reader.dropped());
+        }
+        let comments = self.reader.comments();
+        for comment in &comments[self.comments..] {
+            report.tell(ReportEvent::Comment(comment.frame, &comment.text))?;
+        }
+        self.comments = comments.len();
+        report.tell(ReportEvent::AfterFrame)?;
+        Ok(true)
+    }
+
+    /// Settles what the captures leave open: nothing more comes.
+    ///
+    /// # Errors
+    /// If the report cannot be written.
+    pub fn settle<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
+        self.analyzer.set_dropped(self.reader.dropped());
+        let mut sink = ReportSink::new(report);
+        self.analyzer.finish(&mut sink);
+        sink.done()
+    }
+
+    /// Ends the report, after settling what is open.
+    ///
+    /// # Errors
+    /// If the report cannot be written.
+    pub fn finish<R: Report>(mut self, report: &mut R) -> io::Result<Analysed> {
+        self.settle(report)?;
+        report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
+        let analysed = self.analysed();
+        report.tell(ReportEvent::Finish(&analysed.capture))?;
+        Ok(analysed)
+    }
+
+    fn analysed(self) -> Analysed {
+        let unsupported = self.reader.unsupported_frames();
+        let capture = Capture {
+            totals: self.analyzer.totals().clone(),
+            dropped: self.reader.dropped(),
+            unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
+            comments_left_out: self.reader.comments_left_out(),
+            errors: self.errors.iter().map(ToString::to_string).collect(),
+        };
+        Analysed {
+            capture,
+            errors: self.errors,
+        }
+    }
+}
+
+fn sources(infos: &[SourceInfo]) -> Vec<Source> {
+    let source = |info: &SourceInfo| Source {
+        kind: info.kind.as_str().to_owned(),
+        name: info.name.clone(),
+        interfaces: info.interfaces.clone(),
+    };
+    infos.iter().map(source).collect()
+}
+
+/// A function as a sink: it gets the exchanges.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchanges<F>(pub F);
+
+impl<F: FnMut(&Exchange)> Sink for Exchanges<F> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        (self.0)(exchange);
+    }
+
+    fn connection(&mut self, _connection: &Connection) {}
+}
+
+/// A sink as a report that nobody reads.
+struct Plain<'a, S>(&'a mut S);
+
+impl<S: Sink> Report for Plain<'_, S> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        match event {
+            ReportEvent::Exchange(exchange) => self.0.exchange(exchange),
+            ReportEvent::Connection(connection) => self.0.connection(connection),
+            _ => {}
+        }
+        Ok(())
+    }
+}
