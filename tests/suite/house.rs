@@ -40,8 +40,6 @@ const ROOMS: [(&str, &str); 4] = [
 
 /// Offences that are there until the rooms have moved. One that is gone has to leave this list.
 const KNOWN: &[&str] = &[
-    "crates/meshsniff/src: circle: packet -> packet::link",
-    "crates/meshsniff/src: circle: packet::link -> packet",
     "crates/meshsniff/src: circle: report::html::data -> report::html::page",
     "crates/meshsniff/src: circle: report::html::page -> report::html::data",
     "crates/meshsniff/src: circle: report::html::page -> report::html::routes",

@@ -1,6 +1,7 @@
 //! Which flags of Envoy's go with which verdict.
 
 use super::model::{ResponseShape, Verdict};
+use crate::mesh;
 use crate::mesh::envoy::EnvoyFlags;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
@@ -23,7 +24,7 @@ pub(super) struct Seen {
 /// The flags to expect, and the usual figure a give-up fits if nothing was announced.
 pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
     // 127.0.0.6 calls its own app: nothing that accepts there is a proxy.
-    let accepted_by_proxy: &[&str] = if seen.client.is_istio_inbound() {
+    let accepted_by_proxy: &[&str] = if mesh::is_istio_inbound(seen.client) {
         &[]
     } else {
         &["DC"]

@@ -6,6 +6,7 @@
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
+use crate::mesh;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
@@ -124,7 +125,7 @@ fn party(out: &mut String, side: Side, endpoint: Endpoint) {
         Side::Server => "The server (",
     });
     number::endpoint(out, endpoint);
-    if endpoint.is_istio_inbound() {
+    if mesh::is_istio_inbound(endpoint) {
         out.push_str(", Istio's sidecar");
     }
     out.push(')');
@@ -266,7 +267,7 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
 
 /// What the time of a give-up makes likely.
 fn whose_timeout(out: &mut String, exchange: &Exchange) {
-    let istio = exchange.client.is_istio_inbound();
+    let istio = mesh::is_istio_inbound(exchange.client);
     if let Some(announced) = exchange.expected_timeout {
         match exchange.gaps.request_to_client_close {
             Some(gap) if timeout::matches(announced, gap) => {

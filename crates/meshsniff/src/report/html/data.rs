@@ -6,6 +6,7 @@
 use super::kept::{Kept, LeftOut};
 use super::page;
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Gaps, Side, Verdict};
+use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::report::explain;
 use crate::report::facts::Facts;
@@ -301,7 +302,7 @@ fn ends(out: &mut String, client: Endpoint, server: Endpoint) {
     out.push_str("\",\"server\":\"");
     number::endpoint(out, server);
     out.push('"');
-    if client.is_istio_inbound() {
+    if mesh::is_istio_inbound(client) {
         out.push_str(",\"sidecar\":true");
     }
 }

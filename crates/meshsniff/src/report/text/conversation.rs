@@ -12,6 +12,7 @@ use super::paint::{Ink, Paint, blanks, columns, right, wrapped};
 use super::timeline;
 use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
+use crate::mesh;
 use crate::packet::{Flags, Mark};
 use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
@@ -66,7 +67,7 @@ pub fn push_ends(out: &mut String, exchange: &Exchange) {
     number::unsigned(out, exchange.id);
     out.push('\n');
     number::endpoint(out, exchange.client);
-    if exchange.client.is_istio_inbound() {
+    if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
     out.push_str(" ▶ ◀ ");

@@ -13,6 +13,7 @@
 
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
+use crate::mesh;
 use crate::packet::Endpoint;
 use crate::report::comments::Comments;
 use crate::report::explain;
@@ -179,7 +180,7 @@ impl Canvas<'_> {
 
     fn parties(&self, out: &mut String, client: Endpoint, server: Endpoint) {
         number::endpoint(out, client);
-        if client.is_istio_inbound() {
+        if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
         }
         out.push_str(" → ");
@@ -316,13 +317,13 @@ pub(in super::super) fn places(
     flags: &EnvoyFlags,
     client: Endpoint,
 ) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    let (proxy, caller) = if client.is_istio_inbound() && flags.client == ["UT"] {
+    let (proxy, caller) = if mesh::is_istio_inbound(client) && flags.client == ["UT"] {
         // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
         (
             "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
             "",
         )
-    } else if client.is_istio_inbound() {
+    } else if mesh::is_istio_inbound(client) {
         ("at the sidecar", "at the gateway or whoever called it")
     } else {
         ("at the client's proxy", "at the proxy that called it")
