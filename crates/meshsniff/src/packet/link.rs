@@ -113,3 +113,20 @@ fn tap(source: u16, interface: u32, place: u32) -> u32 {
     let seat = u64::from(source) << 32 | u64::from(interface);
     (seat.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 ^ place
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_has_its_own_tap() {
+        let mut seen = std::collections::HashSet::new();
+        for source in 0..8 {
+            for interface in 0..8 {
+                for place in 0..64 {
+                    assert!(seen.insert(tap(source, interface, place)));
+                }
+            }
+        }
+    }
+}

@@ -64,16 +64,4 @@ mod tests {
         let refused = LinkType::from_number(195).unwrap_err();
         assert!(refused.to_string().contains("195"), "{refused}");
     }
-
-    #[test]
-    fn every_place_has_its_own_tap() {
-        let mut seen = std::collections::HashSet::new();
-        for source in 0..8 {
-            for interface in 0..8 {
-                for place in 0..64 {
-                    assert!(seen.insert(tap(source, interface, place)));
-                }
-            }
-        }
-    }
 }
