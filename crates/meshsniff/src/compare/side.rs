@@ -337,6 +337,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
     Exchange {
         id: 0,
         connection: 0,
+        stream: None,
         client: NOBODY,
         server: NOBODY,
         minor_version: None,
@@ -358,6 +359,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         gaps: Gaps::default(),
         verdict: Verdict::Ok,
         doubt: None,
+        close_scope: crate::exchange::Scope::Connection,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
     }

@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::pending::PendingExchange;
 use crate::packet::Mark;
-use crate::tcp::{CloseEvidence, Evidence, Offset};
+use crate::tcp::{CloseEvidence, Evidence, Offset, Scope};
 use crate::time::{Span, Timestamp};
 
 #[cfg(test)]
@@ -51,6 +51,7 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     let exchange = &mut open.exchange;
     exchange.verdict = verdict;
     exchange.doubt = doubt;
+    exchange.close_scope = decider.map_or_else(Scope::default, |by| by.close.scope);
     exchange.half_closed = half_closed;
     list_closes(exchange, at, decider, open.response.upto);
     if answered_late {

@@ -5,7 +5,7 @@
 
 pub use super::gaps::{Gap, Gaps};
 pub use crate::mesh::envoy::EnvoyFlags;
-pub use crate::tcp::{AckWith, Doubt, Side};
+pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
@@ -195,6 +195,9 @@ pub struct Exchange {
     pub id: u64,
     /// Number of its connection.
     pub connection: u64,
+    /// Its stream, of a protocol that has several on one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
     /// Who asked.
     pub client: Endpoint,
     /// Who was asked.
@@ -237,6 +240,9 @@ pub struct Exchange {
     pub verdict: Verdict,
     /// Why the verdict is not certain; `None` if it is.
     pub doubt: Option<Doubt>,
+    /// What the close ended that decided it: the connection, unless its stream alone was reset.
+    #[serde(default, skip_serializing_if = "Scope::is_connection")]
+    pub close_scope: Scope,
     /// What proxies would log.
     pub envoy: EnvoyFlags,
     /// What else was seen.

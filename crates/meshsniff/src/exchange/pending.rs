@@ -4,7 +4,7 @@ use super::model::{Doubt, EnvoyFlags, Events, Exchange, Finding, Gaps, ResponseS
 use crate::mesh::{self, timeout};
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::http1::head::{self, RequestHead};
-use crate::tcp::{Ack, Offset, Side};
+use crate::tcp::{Ack, Offset, Scope, Side};
 use crate::time::Timestamp;
 
 /// Most findings kept for one exchange; a lossy upload could make thousands.
@@ -129,6 +129,7 @@ impl PendingExchange {
             exchange: Exchange {
                 id: 0,
                 connection,
+                stream: None,
                 client,
                 server,
                 minor_version: None,
@@ -153,6 +154,7 @@ impl PendingExchange {
                 gaps: Gaps::default(),
                 verdict: Verdict::Unanswered,
                 doubt: None,
+                close_scope: Scope::Connection,
                 envoy: EnvoyFlags::default(),
                 findings: Vec::new(),
             },

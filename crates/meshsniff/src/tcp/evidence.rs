@@ -77,9 +77,30 @@ impl Doubt {
     }
 }
 
-/// One side's first FIN or first RST.
+/// What a close ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The whole connection: a FIN or a RST.
+    #[default]
+    Connection,
+    /// One stream of a multiplexed protocol: a reset of that stream alone.
+    Stream,
+}
+
+impl Scope {
+    /// Whether it is the whole connection.
+    #[must_use]
+    pub const fn is_connection(&self) -> bool {
+        matches!(self, Self::Connection)
+    }
+}
+
+/// One side's first FIN, or its first RST, or what a multiplexed protocol has in their place.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseEvidence {
+    /// What it ends.
+    pub scope: Scope,
     /// The packet.
     pub mark: Mark,
     /// Its sequence number, as a place in the closing side's stream.

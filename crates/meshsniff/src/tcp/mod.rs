@@ -26,7 +26,7 @@ pub use application::{
     Ack, AckWith, Application, Delay, Delayed, Missing, Progress, Repeat, Run, StreamEvent,
 };
 pub use connection::{Counters, TrackedConnection};
-pub use evidence::{CloseEvidence, Doubt, Evidence, Opening, Side, SideEvidence, Syn};
+pub use evidence::{CloseEvidence, Doubt, Evidence, Opening, Scope, Side, SideEvidence, Syn};
 pub use extent::{Extent, Offset};
 pub use flight::{Flights, Resent};
 pub use sightings::Sightings;

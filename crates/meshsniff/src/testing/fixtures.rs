@@ -54,6 +54,7 @@ fn asked() -> Exchange {
     Exchange {
         id: 3,
         connection: 0,
+        stream: None,
         client: SIDECAR,
         server: SERVER,
         minor_version: Some(1),
@@ -80,6 +81,7 @@ fn asked() -> Exchange {
         gaps: Gaps::default(),
         verdict: Verdict::Unanswered,
         doubt: None,
+        close_scope: crate::exchange::Scope::Connection,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
     }

@@ -250,6 +250,21 @@ fn an_until_close_response_with_missing_bytes_before_its_fin_is_ok_and_doubtful(
     assert_eq!(case.verdict(), doubtful(Ok, SequenceHole));
 }
 
+// A close of a stream.
+
+#[test]
+fn a_reset_of_the_stream_decides_as_one_of_the_connection_and_is_told_apart() {
+    let of_client = Case::asked().client(rst(500).of_stream());
+    assert_eq!(of_client.verdict(), (ClientGaveUp, CERTAIN));
+    assert!(of_client.settle().was_of_stream());
+    let of_server = Case::asked().server(rst(30).of_stream());
+    assert_eq!(of_server.verdict(), (ServerResetUnanswered, CERTAIN));
+    assert!(of_server.settle().was_of_stream());
+    assert!(!Case::asked().client(rst(500)).settle().was_of_stream());
+    let later = Case::taken().client(rst(30).of_stream());
+    assert!(!later.settle().was_of_stream(), "it decided nothing");
+}
+
 // The server's close.
 
 #[test]

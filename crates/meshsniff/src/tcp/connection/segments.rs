@@ -2,7 +2,7 @@
 
 use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, MAX_HELD, Role, TrackedConnection};
 use crate::packet::{Flags, Mark, Segment, Seq};
-use crate::tcp::evidence::{CloseEvidence, Doubt, Side, Syn};
+use crate::tcp::evidence::{CloseEvidence, Doubt, Scope, Side, Syn};
 use crate::tcp::{
     Ack, AckWith, Application, Arrival, Delay, Delayed, Extent, Missing, Offset, Progress, Repeat,
     Run, StreamEvent,
@@ -307,6 +307,7 @@ impl TrackedConnection {
         let first = direction.stream.finish(at);
         if first {
             direction.fin = Some(CloseEvidence {
+                scope: Scope::Connection,
                 mark,
                 at,
                 acked,
@@ -329,6 +330,7 @@ impl TrackedConnection {
         let at = direction.stream.offset(segment.seq);
         let at = at.unwrap_or(Offset::ORIGIN);
         direction.rst = Some(CloseEvidence {
+            scope: Scope::Connection,
             mark,
             at,
             acked,

@@ -13,7 +13,7 @@ use super::super::super::model::{
 use super::super::super::pending::{Confidence, PendingExchange};
 use super::super::{Circumstances, settle};
 use crate::packet::{Endpoint, FrameId, Mark};
-use crate::tcp::{CloseEvidence, Evidence, Offset, SideEvidence};
+use crate::tcp::{CloseEvidence, Evidence, Offset, Scope, SideEvidence};
 use crate::time::{Span, Timestamp};
 use std::ops::{Range, RangeInclusive};
 
@@ -54,6 +54,7 @@ pub(super) struct Close {
     acked: Option<u64>,
     has_ack: bool,
     is_next: bool,
+    scope: Scope,
 }
 
 pub(super) const fn fin(frame: u64) -> Close {
@@ -64,6 +65,7 @@ pub(super) const fn fin(frame: u64) -> Close {
         acked: None,
         has_ack: true,
         is_next: true,
+        scope: Scope::Connection,
     }
 }
 
@@ -87,6 +89,12 @@ impl Close {
         self
     }
 
+    /// It ends the exchange's stream, not the connection.
+    pub(super) const fn of_stream(mut self) -> Self {
+        self.scope = Scope::Stream;
+        self
+    }
+
     /// The packet has no ACK: a RST from a socket that is gone.
     pub(super) const fn bare(mut self) -> Self {
         self.has_ack = false;
@@ -101,6 +109,7 @@ impl Close {
 
     fn seen(self, own: &SideEvidence, other: &SideEvidence) -> CloseEvidence {
         CloseEvidence {
+            scope: self.scope,
             mark: frame(self.frame),
             at: self.at.map_or(own.high, place),
             acked: Some(self.acked.map_or(other.high, place)),
@@ -492,6 +501,11 @@ impl Settled {
     /// The status of an answer in time, and that of a late one.
     pub(super) const fn statuses(&self) -> (Option<u16>, Option<u16>) {
         (self.0.status, self.0.late_status)
+    }
+
+    /// Whether the close that decided ended the exchange's stream alone.
+    pub(super) const fn was_of_stream(&self) -> bool {
+        matches!(self.0.close_scope, Scope::Stream)
     }
 
     pub(super) const fn half_closed(&self) -> bool {
