@@ -116,6 +116,8 @@ impl Pipeline {
         let Some(frame) = self.reader.frame() else {
             return Ok(false);
         };
+        // Before the frame: it may be the one that settles what the drops made uncertain.
+        self.analyzer.set_dropped(self.reader.dropped());
         report.begin(frame.id, frame.time);
         self.analyzer.frame(&frame, report);
         if self.frames == 0 {
@@ -123,9 +125,6 @@ impl Pipeline {
             report.sources(&sources(self.reader.sources()));
         }
         self.frames += 1;
-        if self.frames.is_multiple_of(64) {
-            self.analyzer.set_dropped(self.reader.dropped());
-        }
         let comments = self.reader.comments();
         for comment in &comments[self.comments..] {
             report.comment(comment.frame, &comment.text);
