@@ -16,6 +16,7 @@
 mod bad_input;
 mod cluster_verbs;
 mod compare;
+mod drops;
 mod following;
 mod for_ci;
 mod live_view;

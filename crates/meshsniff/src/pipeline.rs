@@ -113,6 +113,8 @@ impl Pipeline {
         let Some(frame) = self.reader.frame() else {
             return Ok(false);
         };
+        // Before the frame: it may be the one that settles what the drops made uncertain.
+        self.analyzer.set_dropped(self.reader.dropped());
         report.tell(ReportEvent::Begin(frame.id, frame.time))?;
         let mut sink = ReportSink::new(report);
         self.analyzer.frame(&frame, &mut sink);
@@ -122,9 +124,6 @@ impl Pipeline {
             report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         }
         self.frames += 1;
-        if self.frames.is_multiple_of(64) {
-            self.analyzer.set_dropped(self.reader.dropped());
-        }
         let comments = self.reader.comments();
         for comment in &comments[self.comments..] {
             report.tell(ReportEvent::Comment(comment.frame, &comment.text))?;

@@ -74,11 +74,6 @@ impl Conversation {
         }
     }
 
-    /// Says whether the kernel is known to have dropped packets so far.
-    pub const fn set_dropped(&mut self, dropped: bool) {
-        self.counters.dropped = dropped;
-    }
-
     /// Takes a frame of the capture; `order` is its place in it.
     pub fn frame(&mut self, frame: &Frame<'_>, order: u64) {
         let Decoded::Tcp(segment) = self.decoder.decode(frame) else {
