@@ -20,4 +20,7 @@ mod pairing;
 mod pending;
 mod queue;
 
+#[cfg(test)]
+mod tests;
+
 pub use model::*;

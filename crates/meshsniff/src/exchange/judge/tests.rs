@@ -10,7 +10,7 @@ mod case;
 mod doubts;
 mod settled;
 
-use super::super::model::{
+use crate::exchange::model::{
     AckWith::Bare,
     Doubt::{self, *},
     Verdict::{self, *},
@@ -201,6 +201,15 @@ fn an_until_close_response_ends_with_the_servers_fin() {
         .response_acked(25)
         .client(fin(26));
     assert_eq!(case.verdict(), (Ok, CERTAIN));
+}
+
+#[test]
+fn where_a_response_ended_counts_more_than_where_it_was_to_end() {
+    let announced = Case::taken().response_announced(1400);
+    assert_eq!(announced.server(fin(30)).verdict(), (Ok, CERTAIN));
+    let until_close = Case::taken().until_close().server(fin(30).at(1400));
+    let closed = until_close.client(fin(31).acked(1300));
+    assert_eq!(closed.verdict(), (Ok, CERTAIN));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What is kept of an exchange on its way to a verdict.
 
-use super::super::model::{
+use super::{Acks, Confidence, MethodKind, PendingExchange};
+use crate::exchange::model::{
     AckWith::{self, *},
     Doubt::{self, *},
     Exchange, Finding, FindingKind,
 };
-use super::{Acks, Confidence, MethodKind, PendingExchange};
 use crate::mesh::is_probed;
 use crate::packet::{Endpoint, FrameId, Mark};
 use crate::protocol::http1::head::{self, Parsed};

@@ -7,11 +7,10 @@
 //! The request begins in frame 10. Unless a case says otherwise its bytes are 100 to 200 of the
 //! client's stream, and the server's next byte is its 1000th.
 
-use super::super::super::model::{
-    AckWith, Doubt, Exchange, FindingKind, Gaps, ResponseShape, Verdict,
-};
-use super::super::super::pending::{Confidence, PendingExchange};
 use super::super::{Circumstances, settle};
+use crate::exchange::model::{AckWith, Doubt, ResponseShape, Verdict};
+use crate::exchange::pending::{Confidence, PendingExchange};
+use crate::exchange::tests::Settled;
 use crate::packet::{Endpoint, FrameId, Mark};
 use crate::tcp::{CloseEvidence, Evidence, Offset, Scope, SideEvidence};
 use crate::time::{Span, Timestamp};
@@ -38,10 +37,6 @@ fn frame(n: u64) -> Mark {
 /// The place of byte `n` of a stream.
 fn place(n: u64) -> Offset {
     Offset::ORIGIN.saturating_add(n)
-}
-
-fn number(mark: Mark) -> u64 {
-    mark.frame.number()
 }
 
 /// A FIN or a RST. It continues the stream of the side that sends it, and acknowledges all that was
@@ -295,6 +290,12 @@ impl Case {
             .response_ends(bytes.end, *frames.end())
     }
 
+    /// The last byte seen that may be its own is the one before `upto`.
+    pub(super) fn last_response_byte(mut self, upto: u64, in_frame: u64) -> Self {
+        self.open.response.last = Some((frame(in_frame), place(upto)));
+        self
+    }
+
     /// The client took the whole of it.
     pub(super) fn response_acked(mut self, in_frame: u64) -> Self {
         self.open.exchange.events.response_acked = Some(frame(in_frame));
@@ -436,104 +437,6 @@ impl Case {
     }
 
     pub(super) fn verdict(&self) -> (Verdict, Option<Doubt>) {
-        let Settled(exchange) = self.settle();
-        (exchange.verdict, exchange.doubt)
-    }
-}
-
-/// An exchange that was judged.
-pub(super) struct Settled(Exchange);
-
-impl Settled {
-    /// The frame of an event, by its name in the report.
-    pub(super) fn event(&self, name: &str) -> Option<u64> {
-        let events = &self.0.events;
-        let mark = match name {
-            "request_end" => events.request_end,
-            "request_acked" => events.request_acked.map(|(mark, _)| mark),
-            "response_start" => events.response_start,
-            "response_end" => events.response_end,
-            "response_acked" => events.response_acked,
-            "client_fin" => events.client_fin,
-            "client_rst" => events.client_rst,
-            "server_fin" => events.server_fin,
-            "server_rst" => events.server_rst,
-            "late_response" => events.late_response,
-            _ => panic!("there is no event {name}"),
-        };
-        mark.map(number)
-    }
-
-    /// The closes listed among its events: the client's FIN and RST, then the server's.
-    pub(super) fn closes(&self) -> [Option<u64>; 4] {
-        ["client_fin", "client_rst", "server_fin", "server_rst"].map(|name| self.event(name))
-    }
-
-    /// A gap in milliseconds, by its name in the report.
-    pub(super) fn gap(&self, name: &str) -> Option<i64> {
-        let at = Gaps::NAMES.iter().position(|&known| known == name);
-        let gap = self.0.gaps.values()[at.unwrap_or_else(|| panic!("there is no gap {name}"))];
-        gap.map(|gap| gap.as_nanos() / 1_000_000)
-    }
-
-    /// The gaps that it has, with their values.
-    pub(super) fn gaps(&self) -> Vec<(&'static str, i64)> {
-        let names = Gaps::NAMES.into_iter();
-        names
-            .filter_map(|name| Some((name, self.gap(name)?)))
-            .collect()
-    }
-
-    /// Each finding with its frames and its cost in milliseconds.
-    pub(super) fn findings(&self) -> Vec<(FindingKind, Vec<u64>, i64)> {
-        let told = self.0.findings.iter().map(|finding| {
-            let frames = finding.frames.iter().map(|&mark| number(mark)).collect();
-            (finding.kind, frames, finding.cost.as_nanos() / 1_000_000)
-        });
-        told.collect()
-    }
-
-    /// Bytes of the request, and of the response.
-    pub(super) const fn bytes(&self) -> (u64, u64) {
-        (self.0.request_bytes, self.0.response_bytes)
-    }
-
-    /// The status of an answer in time, and that of a late one.
-    pub(super) const fn statuses(&self) -> (Option<u16>, Option<u16>) {
-        (self.0.status, self.0.late_status)
-    }
-
-    /// Whether the close that decided ended the exchange's stream alone.
-    pub(super) const fn was_of_stream(&self) -> bool {
-        matches!(self.0.close_scope, Scope::Stream)
-    }
-
-    pub(super) const fn half_closed(&self) -> bool {
-        self.0.half_closed
-    }
-
-    /// The flags of the proxies at `client`, `client_downstream` and `server`.
-    pub(super) const fn envoy(&self) -> [&'static [&'static str]; 3] {
-        let envoy = self.0.envoy;
-        [envoy.client, envoy.client_downstream, envoy.server]
-    }
-
-    /// The timeout that is guessed, in milliseconds.
-    pub(super) fn guess(&self) -> Option<i64> {
-        self.0
-            .timeout_guess
-            .map(|guess| guess.as_nanos() / 1_000_000)
-    }
-
-    /// The frame of the client's first close and whether it was a RST.
-    pub(super) fn client_close(&self) -> Option<(u64, bool)> {
-        let close = self.0.client_close();
-        close.map(|(mark, reset)| (number(mark), reset))
-    }
-
-    /// The frame of the server's first close and whether it was a RST.
-    pub(super) fn server_close(&self) -> Option<(u64, bool)> {
-        let close = self.0.server_close();
-        close.map(|(mark, reset)| (number(mark), reset))
+        self.settle().verdict()
     }
 }

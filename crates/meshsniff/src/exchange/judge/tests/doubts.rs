@@ -4,12 +4,12 @@
 //! cannot be read is `Snaplen`, what is missing `SequenceHole`, and what may still come
 //! `CaptureEnded`.
 
-use super::super::super::model::{
+use super::case::{Case, fin, rst};
+use crate::exchange::model::{
     AckWith::{Bare, Data, Fin, Rst},
     Doubt::{self, *},
     Verdict::{self, *},
 };
-use super::case::{Case, fin, rst};
 
 const PAIRING: Doubt = CaptureStartedLate;
 const HOLE: Doubt = SequenceHole;

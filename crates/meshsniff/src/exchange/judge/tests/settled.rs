@@ -1,7 +1,7 @@
 //! What else is settled with a verdict: events, gaps, bytes, flags and findings.
 
-use super::super::super::model::{AckWith::Bare, FindingKind::*, Verdict::*};
 use super::case::{Case, fin, rst};
+use crate::exchange::model::{AckWith::Bare, FindingKind::*, Verdict::*};
 
 /// A request that takes from frame 10 to this one.
 fn asked_until(in_frame: u64) -> Case {
@@ -359,7 +359,9 @@ mod bytes {
 
     #[test]
     fn of_a_whole_response_what_was_sent_after_it_is_no_part() {
-        let case = Case::taken().server_sends(1900);
+        let case = Case::taken()
+            .server_sends(1900)
+            .last_response_byte(1400, 26);
         assert_eq!(case.settle().bytes().1, 300);
     }
 

@@ -1,0 +1,251 @@
+//! What the capture lacks: when a hole is one, what it makes doubtful, and where pairing begins
+//! anew.
+
+use super::talk::{
+    End::{Client, Server},
+    Talk,
+};
+use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, UNTIL_CLOSE, doubtful};
+use crate::exchange::model::{
+    Doubt::{CaptureDropped, CaptureEnded, CaptureStartedLate, OneSided, SequenceHole, Snaplen},
+    Verdict::*,
+};
+
+fn asked() -> Talk {
+    Talk::opened().say(Client, GET).ack(Server)
+}
+
+/// A response of 300 bytes and its head, in frames 6 to 9, of which the capture lacks those
+/// numbered.
+fn answered_without(lacking: &[u64]) -> Talk {
+    let mut talk = asked();
+    for number in 6..=9 {
+        if lacking.contains(&number) {
+            talk = talk.missing();
+        }
+        talk = match number {
+            6 => talk.say(Server, HEAD_OF_300),
+            _ => talk.say(Server, BODY),
+        };
+    }
+    talk
+}
+
+// A hole is what was acknowledged and never seen.
+
+#[test]
+fn a_hole_inside_a_body_of_known_length_is_stepped_over() {
+    let exchange = answered_without(&[7]).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), (Ok, CERTAIN));
+    assert_eq!(exchange.event("response_end"), Some(9));
+    assert_eq!(exchange.bytes(), (18, 340));
+}
+
+#[test]
+fn a_hole_at_the_end_of_a_body_makes_its_end_doubtful() {
+    let exchange = answered_without(&[9]).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
+    assert_eq!(exchange.event("response_end"), None);
+    assert_eq!(exchange.event("response_acked"), Some(10));
+    assert_eq!(exchange.bytes(), (18, 340));
+}
+
+#[test]
+fn what_was_not_acknowledged_is_no_hole() {
+    let waiting = answered_without(&[7]);
+    assert_eq!(waiting.verdict(), doubtful(Unanswered, CaptureEnded));
+    let half = waiting.all_but(300).ack(Client);
+    assert_eq!(half.verdict(), doubtful(Unanswered, CaptureEnded));
+}
+
+#[test]
+fn a_hole_that_is_filled_later_is_none() {
+    let talk = answered_without(&[7]).back(300).say(Server, BODY);
+    let exchange = talk.ack(Client).exchange();
+    assert_eq!(exchange.verdict(), (Ok, CERTAIN));
+    assert_eq!(exchange.event("response_end"), Some(9), "the last byte");
+}
+
+#[test]
+fn a_hole_in_a_head_leaves_the_answer_unread() {
+    let exchange = answered_without(&[6]).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
+    assert_eq!(exchange.statuses(), (None, None));
+}
+
+#[test]
+fn an_acknowledged_number_after_the_last_byte_may_be_a_fin() {
+    let talk = asked().say(Server, UNTIL_CLOSE).missing().fin(Server);
+    let exchange = talk.ack(Client).fin(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
+}
+
+#[test]
+fn an_acknowledged_number_is_a_byte_if_one_is_due() {
+    let talk = asked().say(Server, HEAD_OF_300).say(Server, [b'x'; 299]);
+    let exchange = talk.missing().say(Server, b"x").ack(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
+    assert_eq!(exchange.bytes(), (18, 340));
+    assert_eq!(exchange.event("response_acked"), Some(9));
+}
+
+// Which doubt a hole is.
+
+#[test]
+fn a_hole_where_the_kernel_lost_packets_is_a_drop() {
+    let talk = answered_without(&[6]).ack(Client).dropped();
+    assert_eq!(talk.verdict(), doubtful(Ok, CaptureDropped));
+    let tail = answered_without(&[9]).ack(Client).dropped();
+    assert_eq!(tail.verdict(), doubtful(Ok, CaptureDropped));
+}
+
+#[test]
+fn drops_lower_nothing_by_themselves() {
+    let talk = answered_without(&[]).ack(Client).dropped();
+    assert_eq!(talk.verdict(), (Ok, CERTAIN));
+}
+
+/// Requests whose answers nobody captured.
+fn one_sided() -> Talk {
+    let talk = Talk::new().syn(Client).missing().syn_ack().ack(Client);
+    let talk = talk.say(Client, GET).missing().say(Server, EMPTY);
+    talk.ack(Client)
+}
+
+#[test]
+fn a_hole_in_a_side_that_was_never_seen_is_one_sided() {
+    assert_eq!(one_sided().verdict(), doubtful(Ok, OneSided));
+}
+
+#[test]
+fn a_drop_outranks_a_side_that_was_never_seen() {
+    assert_eq!(
+        one_sided().dropped().verdict(),
+        doubtful(Ok, CaptureDropped)
+    );
+}
+
+#[test]
+fn a_hole_before_the_first_packet_of_a_side_stays_one_sided() {
+    let talk = one_sided().fin(Server).ack(Client);
+    assert_eq!(talk.verdict(), doubtful(Ok, OneSided));
+}
+
+#[test]
+fn a_hole_in_a_side_that_was_seen_is_not_one_sided() {
+    let talk = answered_without(&[6]).ack(Client);
+    assert_eq!(talk.verdict(), doubtful(Ok, SequenceHole));
+}
+
+#[test]
+fn the_snap_length_cuts_a_body_without_harm() {
+    let talk = asked()
+        .say(Server, HEAD_OF_300)
+        .cut_to(10)
+        .say(Server, [b'x'; 300]);
+    let exchange = talk.ack(Client).exchange();
+    assert_eq!(exchange.verdict(), (Ok, CERTAIN));
+    assert_eq!(exchange.event("response_end"), Some(7));
+    assert_eq!(exchange.bytes(), (18, 340));
+}
+
+#[test]
+fn the_snap_length_cuts_a_head_and_that_is_told() {
+    let cut = asked().cut_to(20).say(Server, EMPTY).ack(Client);
+    assert_eq!(cut.verdict(), doubtful(Ok, Snaplen));
+    assert_eq!(cut.exchange().statuses(), (Some(200), None));
+    let shorter = asked().cut_to(5).say(Server, EMPTY).ack(Client);
+    assert_eq!(shorter.verdict(), doubtful(Ok, Snaplen));
+    assert_eq!(shorter.exchange().statuses(), (None, None));
+}
+
+#[test]
+fn a_cut_packet_that_repeats_a_part_of_another_adds_only_the_rest() {
+    // 100 bytes are known; of the repeat with 200 the capture has 150, so that 50 bytes are cut.
+    let talk = asked().say(Server, HEAD_OF_300).say(Server, BODY);
+    let talk = talk.cut_to(150).back(100).say(Server, [b'x'; 200]);
+    let talk = talk.ahead(100).say(Server, BODY);
+    let exchange = talk.too_much(200).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), (Ok, CERTAIN));
+    assert_eq!(exchange.event("response_end"), Some(9));
+}
+
+// Where pairing begins anew.
+
+#[test]
+fn after_a_lost_request_the_next_that_begins_a_segment_is_sure() {
+    let talk = asked().say(Server, EMPTY).ack(Client);
+    let talk = talk
+        .missing()
+        .say(Client, GET)
+        .say(Server, EMPTY)
+        .ack(Client);
+    let talk = talk.say(Client, GET).say(Server, EMPTY).ack(Client);
+    let seen = talk.seen();
+    let certain = (Ok, CERTAIN);
+    assert_eq!(talk.verdicts(), [certain, certain]);
+    assert_eq!(seen.exchanges[1].event("request_start"), Some(11));
+    assert_eq!(seen.connections[0].orphan_responses, 1);
+    assert_eq!(seen.connections[0].hidden_bytes, 18);
+}
+
+#[test]
+fn a_lost_request_is_answered_by_what_the_server_says_from_then_on() {
+    // The ACK of what was lost comes with the answer's first byte, and covers nothing beyond it.
+    let talk = asked().say(Server, EMPTY).ack(Client);
+    let talk = talk.missing().say(Client, GET).ack(Server);
+    let talk = talk.say(Client, GET).say(Server, EMPTY).ack(Client);
+    let verdicts = talk.verdicts();
+    assert_eq!(verdicts[0], (Ok, CERTAIN));
+    assert!(
+        verdicts.len() == 1 || verdicts[1].1.is_some(),
+        "{verdicts:?}"
+    );
+}
+
+#[test]
+fn of_a_connection_joined_late_the_first_request_is_sure_if_all_before_was_taken() {
+    let talk = Talk::joined()
+        .say(Client, GET)
+        .say(Server, EMPTY)
+        .ack(Client);
+    assert_eq!(talk.verdict().0, Ok);
+    assert_eq!(talk.exchange().statuses(), (Some(200), None));
+}
+
+#[test]
+fn of_a_connection_joined_late_bytes_before_the_first_one_seen_may_be_the_answer() {
+    let talk = Talk::joined()
+        .say(Client, GET)
+        .missing()
+        .say(Server, &EMPTY[..10]);
+    let exchange = talk.say(Server, &EMPTY[10..]).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, CaptureStartedLate));
+    assert_eq!(exchange.statuses(), (None, None));
+}
+
+#[test]
+fn of_a_connection_seen_from_its_handshake_they_are_a_hole() {
+    let talk = asked().missing().say(Server, &EMPTY[..10]);
+    let exchange = talk.say(Server, &EMPTY[10..]).ack(Client).exchange();
+    assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
+}
+
+// Room.
+
+#[test]
+fn a_hole_behind_which_too_much_is_held_is_given_up() {
+    const SEGMENT: usize = 60_000;
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4200300\r\n\r\n";
+    let mut talk = asked().say(Server, head).missing().say(Server, [b'x'; 300]);
+    // 69 segments are less than 4 MiB, 70 are more.
+    for _ in 0..69 {
+        talk = talk.unaware().say(Server, [b'x'; SEGMENT]);
+    }
+    assert_eq!(talk.seen().totals.bytes_given_up, 0);
+    assert_eq!(talk.verdict(), doubtful(Unanswered, CaptureEnded));
+    let seen = talk.unaware().say(Server, [b'x'; SEGMENT]).seen();
+    assert_eq!(seen.totals.bytes_given_up, 300);
+    assert_eq!(seen.exchanges[0].verdict(), doubtful(Ok, CaptureEnded));
+    assert_eq!(seen.exchanges[0].bytes(), (18, 4_200_344));
+}
