@@ -1,7 +1,12 @@
 //! The whole analyser: captured frames in, settled exchanges and connections out.
 //!
-//! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never what has
-//! passed: every table here has a ceiling, and what is lost at one is counted in [`Totals`].
+//! Two stages. What one connection tells (its segments, streams, messages and exchanges) depends on
+//! that connection alone and on what is handed in with it: whether the kernel lost packets, and the
+//! ports that are HTTP for sure. What all of them tell together (numbers of exchanges, [`Totals`]) is
+//! put on top when something is settled, in the order of the capture.
+//!
+//! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never what
+//! has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::{Connection, Exchange, Protocol};
