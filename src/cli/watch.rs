@@ -85,7 +85,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         drop(self.end.take());
         *HEARD.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(thread) = self.thread.take() {
+        // Of a terminal that was hung up crossterm reads nothing for ever: nobody waits for that.
+        let hung_up = self.screen && !io::stderr().is_terminal();
+        if let Some(thread) = self.thread.take().filter(|_| !hung_up) {
             // It has put the terminal back, also if it has panicked.
             let _ = thread.join();
         }

@@ -131,6 +131,44 @@ fn control_c_is_a_key_there() {
     terminal.shows("status 0");
 }
 
+/// The processes below `process`.
+fn below(process: &str) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace();
+    let each = children.flat_map(|child| [vec![child.to_owned()], below(child)].concat());
+    each.collect()
+}
+
+/// The program of a process that has not ended.
+fn running(process: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (name, state) = stat.split_once('(')?.1.rsplit_once(')')?;
+    (!state.starts_with(" Z")).then(|| name.to_owned())
+}
+
+#[test]
+fn when_its_terminal_is_hung_up_it_ends() {
+    if !tools::need("tmux", "tmux") {
+        return;
+    }
+    let terminal = Terminal::start("hung-up", &endless(""));
+    terminal.shows("client-gave-up");
+    let pane = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]).1;
+    let is_ours =
+        |process: &String| running(process).is_some_and(|name| name.starts_with("kubectl-"));
+    let ours: Vec<_> = below(pane.trim()).into_iter().filter(is_ours).collect();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    terminal.tmux(&["kill-server"]);
+    for _ in 0..LONG.as_millis() / PAUSE.as_millis() {
+        if running(&ours[0]).is_none() {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+    panic!("it is still running");
+}
+
 #[test]
 fn without_a_terminal_it_is_lines_and_the_report_is_the_same() {
     let file = capture("tutorial-istio.pcap");
