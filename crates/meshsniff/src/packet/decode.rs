@@ -6,7 +6,7 @@
 use super::Seq;
 use super::fragments::{Added, Fragments, Key};
 use super::ip::{Addresses, Packet, Upper};
-use super::link::{self, Peeled};
+use super::link::{self, Origin, Peeled};
 use super::{Endpoint, Flags, Frame, Segment};
 use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 
@@ -45,7 +45,11 @@ impl Decoder {
     /// A fragment that was cut is lost: nothing can be put together from it.
     #[inline]
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
-        let (data, tap) = match link::peel(frame) {
+        let origin = Origin {
+            source: frame.id.source(),
+            interface: frame.interface,
+        };
+        let (data, tap) = match link::peel(frame.link, frame.data, origin) {
             Peeled::Ip { data, tap } => (data, tap),
             Peeled::Other => return Decoded::Other,
             Peeled::Malformed => return Decoded::Malformed,

@@ -1,6 +1,6 @@
 //! Frames as they were captured, and how they are referred to.
 
-use super::link_type::LinkType;
+use super::link::LinkType;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 

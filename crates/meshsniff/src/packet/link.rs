@@ -1,11 +1,60 @@
 //! Link layers: from the first byte of a frame to the first byte of its IP packet.
 //!
-//! Holds how each is peeled off. Nothing here looks into IP.
+//! Holds the link types that can be read and how each is peeled off. Nothing here looks into IP.
 //! Layouts: <https://www.tcpdump.org/linktypes.html>.
 
-use super::frame::Frame;
-use super::link_type::LinkType;
 use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice, ether_type};
+use thiserror::Error;
+
+/// What a frame's data begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkType {
+    /// Ethernet, with any VLAN tags (1).
+    Ethernet,
+    /// BSD loopback, address family in the byte order of the machine that captured (0).
+    Null,
+    /// OpenBSD loopback, address family in network byte order (108).
+    Loop,
+    /// IPv4 or IPv6 without a link layer (101, and 12 and 14 as some systems write it).
+    Raw,
+    /// IPv4 without a link layer (228).
+    Ipv4,
+    /// IPv6 without a link layer (229).
+    Ipv6,
+    /// Linux cooked v1 (113).
+    LinuxSll,
+    /// Linux cooked v2, which names the interface: what `tcpdump -i any` writes (276).
+    LinuxSll2,
+}
+
+/// A link type that is not read, by its number in the capture file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[error(
+    "link type {0} cannot be read: Ethernet (1), Linux cooked (113, 276), BSD loopback (0, 108) and raw IP \
+     (101, 228, 229) can; capture on an Ethernet or loopback interface, or on \"any\""
+)]
+pub struct UnsupportedLink(pub u32);
+
+impl LinkType {
+    /// The link type with the number `number` in a capture file (`LINKTYPE_…`).
+    ///
+    /// # Errors
+    /// If frames of that link type cannot be read.
+    pub const fn from_number(number: u32) -> Result<Self, UnsupportedLink> {
+        Ok(match number {
+            0 => Self::Null,
+            1 => Self::Ethernet,
+            // LINKTYPE_RAW is 101; 12 and 14 are what DLT_RAW was on some systems that wrote it as it stood.
+            12 | 14 | 101 => Self::Raw,
+            108 => Self::Loop,
+            113 => Self::LinuxSll,
+            228 => Self::Ipv4,
+            229 => Self::Ipv6,
+            276 => Self::LinuxSll2,
+            _ => return Err(UnsupportedLink(number)),
+        })
+    }
+}
 
 /// A frame without its link layer.
 pub(super) enum Peeled<'a> {
@@ -27,10 +76,16 @@ const MAX_TAGS: usize = 3;
 /// `LINUX_SLL_OUTGOING`: the packet was sent by the machine that captured it.
 const OUTGOING: u8 = 4;
 
+/// Where a frame was captured: which source, and which interface of it.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) source: u16,
+    pub(super) interface: u32,
+}
+
 /// Takes the link layer off a frame.
-pub(super) fn peel<'a>(frame: &Frame<'a>) -> Peeled<'a> {
-    let data = frame.data;
-    match frame.link {
+pub(super) fn peel(link: LinkType, data: &[u8], frame: Origin) -> Peeled<'_> {
+    match link {
         LinkType::Ethernet => match Ethernet2HeaderSlice::from_slice(data) {
             Ok(header) => ether(frame, header.ether_type(), &data[header.slice().len()..], 0),
             Err(_) => Peeled::Malformed,
@@ -63,7 +118,7 @@ fn direction(packet_type: u8) -> u32 {
     u32::from(packet_type == OUTGOING)
 }
 
-fn loopback<'a>(frame: &Frame<'a>, family: [u8; 4], rest: &'a [u8]) -> Peeled<'a> {
+fn loopback<'a>(frame: Origin, family: [u8; 4], rest: &'a [u8]) -> Peeled<'a> {
     // The byte order is the capturing machine's, which the file does not always share. No family is
     // 65,536 or above, so only one reading of it makes sense.
     let family = u32::from_le_bytes(family).min(u32::from_be_bytes(family));
@@ -75,7 +130,7 @@ fn loopback<'a>(frame: &Frame<'a>, family: [u8; 4], rest: &'a [u8]) -> Peeled<'a
 }
 
 fn ether<'a>(
-    frame: &Frame<'a>,
+    frame: Origin,
     mut ether_type: EtherType,
     mut rest: &'a [u8],
     place: u32,
@@ -98,10 +153,10 @@ fn ether<'a>(
     Peeled::Other
 }
 
-fn ip<'a>(frame: &Frame<'a>, data: &'a [u8], place: u32) -> Peeled<'a> {
+fn ip<'a>(frame: Origin, data: &'a [u8], place: u32) -> Peeled<'a> {
     Peeled::Ip {
         data,
-        tap: tap(frame.id.source(), frame.interface, place),
+        tap: tap(frame.source, frame.interface, place),
     }
 }
 
@@ -128,5 +183,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn numbers_that_are_read() {
+        for number in [0, 1, 12, 14, 101, 108, 113, 228, 229, 276] {
+            assert!(LinkType::from_number(number).is_ok(), "{number}");
+        }
+        let refused = LinkType::from_number(195).unwrap_err();
+        assert!(refused.to_string().contains("195"), "{refused}");
     }
 }

@@ -3,7 +3,6 @@
 //! | here | holds |
 //! |---|---|
 //! | `frame` | a captured frame, and how it is referred to |
-//! | `link_type` | what a frame begins with |
 //! | `link`, `ip`, `fragments` | what is peeled off, one layer each |
 //! | `decode` | [`Decoder`]: all of that in order |
 //! | `segment`, `seq`, `endpoint` | what comes out |
@@ -16,7 +15,6 @@ mod fragments;
 mod frame;
 mod ip;
 mod link;
-mod link_type;
 mod segment;
 mod seq;
 
@@ -26,6 +24,6 @@ mod tests;
 pub use decode::{Decoded, Decoder};
 pub use endpoint::Endpoint;
 pub use frame::{Frame, FrameId, Mark};
-pub use link_type::{LinkType, UnsupportedLink};
+pub use link::{LinkType, UnsupportedLink};
 pub use segment::{Flags, Segment};
 pub use seq::Seq;
