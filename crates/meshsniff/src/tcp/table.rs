@@ -276,13 +276,12 @@ impl<A: Application> Entry<A> {
     }
 
     fn end<C: Connections<Application = A>>(
-        mut self: Box<Self>,
+        mut self,
         counters: &Counters,
         now: Timestamp,
         to: &mut C,
     ) {
         self.connection.end(&mut self.application);
-        let entry = *self;
-        to.end(entry.connection, entry.application, counters, now);
+        to.end(self.connection, self.application, counters, now);
     }
 }

@@ -199,16 +199,17 @@ impl TrackedConnection {
             application.tell(side, StreamEvent::Repeated(Repeat::Probe, mark));
             return true;
         }
-        if !self.whole && !direction.spoke {
-            if let Some(extent) = direction.stream.skip_to(from) {
-                let missing = Missing {
-                    extent,
-                    why: Doubt::CaptureStartedLate,
-                    cut_in: None,
-                };
-                let event = StreamEvent::Missing(missing, self.progress(mark));
-                application.tell(side, event);
-            }
+        if !self.whole
+            && !direction.spoke
+            && let Some(extent) = direction.stream.skip_to(from)
+        {
+            let missing = Missing {
+                extent,
+                why: Doubt::CaptureStartedLate,
+                cut_in: None,
+            };
+            let event = StreamEvent::Missing(missing, self.progress(mark));
+            application.tell(side, event);
         }
         let direction = &mut self.directions[d];
         direction.spoke = true;
