@@ -1,20 +1,42 @@
 //! Says who hung up on whom: packets in, a verdict on every HTTP request out.
 //!
-//! ```text
-//!  source ──► frame ──► segment ──► stream bytes ──► message ──► exchange ──► sink
-//!  capture     capture   packet      tcp              http        exchange     report
+//! ```
+//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata-pcaps/tutorial-envoy.pcap");
+//! let mut left = Vec::new();
+//! let analysed = meshsniff::analyse(file, |exchange| {
+//!     if exchange.verdict == meshsniff::Verdict::ClientGaveUp {
+//!         left.push(format!("{} after {:?}", exchange.verdict, exchange.gaps.ack_to_client_close));
+//!     }
+//! })?;
+//! assert_eq!(left.len(), 1);
+//! assert!(analysed.errors.is_empty(), "the file was read to its end");
+//! # Ok::<(), meshsniff::capture::OpenError>(())
 //! ```
 //!
-//! One direction, no going back. [`capture`] reads files and streams; [`packet`] peels off link layer, IP
-//! and TCP; [`tcp`] puts each direction's bytes in order and knows what is missing; [`protocol`]
-//! reads messages; [`exchange`] pairs them, times them and judges them. [`Analyzer`] runs the middle of it, from
-//! frame to exchange: it is pure, opens nothing and knows no clock but the capture's. [`conversation`] shows
-//! one connection as text.
+//! Packets go one way, and nothing goes back:
 //!
-//! What is settled goes on as events ([`event`]): [`statistics`] counts it, [`assertion`] and [`compare`]
-//! decide what is a failure, [`relay`] carries it from a target to the program that reports it, and
-//! [`report`] holds the formats and their words. [`condition`] is what a user asks of exchanges, and
-//! [`escape`] makes hostile text harmless.
+//! ```text
+//!  source ──► frame ──► segment ──► stream bytes ──► message ──► exchange ──► event ──► report
+//!  capture     capture   packet      tcp              protocol    exchange     event     report
+//! ```
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`time`], [`escape`], `number` | leaves: times, harmless text, numbers as text |
+//! | [`packet`] | from a frame to a TCP segment |
+//! | [`tcp`] | connections, streams, closes, loss; tells an [`tcp::Application`] stream events |
+//! | [`protocol`] | which application speaks, and the readers of its messages |
+//! | [`mesh`] | what service meshes do by convention: Envoy's flags, timeouts, addresses, ports |
+//! | [`exchange`] | pairing, evidence, verdicts, gaps, findings |
+//! | [`analyzer`] | frames in, exchanges and connections out; no clock but the capture's |
+//! | [`conversation`] | one connection as text, from the same stream events |
+//! | [`condition`], [`statistics`], [`event`] | what is asked for, counted and told |
+//! | [`assertion`], [`compare`], [`relay`] | what is a failure; two captures held against each other; a report on its way |
+//! | [`report`] | formats and their words |
+//! | [`pcapng`], [`compression`], [`capture`], [`stream`] | capture files, and the agent's stream |
+//! | [`pipeline`] | reader, analyser and report, joined |
+//!
+//! A room uses only those above it.
 
 pub mod analyzer;
 pub mod assertion;
@@ -42,3 +64,5 @@ pub mod testing;
 pub mod time;
 
 pub use analyzer::{Analyzer, Options, Sink, Totals};
+pub use exchange::{Connection, Exchange, Verdict};
+pub use pipeline::{Analysed, Pipeline, analyse};

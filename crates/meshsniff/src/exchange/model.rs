@@ -11,6 +11,7 @@ use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What happened to an exchange, or to a connection that never opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +82,13 @@ impl Verdict {
             self,
             Self::ClientGaveUp | Self::ClientGaveUpMidResponse | Self::ClientAbortedRequest
         )
+    }
+}
+
+/// Its name.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
