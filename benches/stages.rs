@@ -11,6 +11,8 @@ use meshsniff::exchange::{Connection, Exchange};
 use meshsniff::packet::{Decoded, Decoder, Frame};
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::text::{TextOptions, TextReport};
+use meshsniff::testing::End::{Client, Server};
+use meshsniff::testing::{Talk, pcap};
 use meshsniff::{Analyzer, Options, Sink};
 use std::hint::black_box;
 use std::io;
@@ -26,17 +28,8 @@ struct Generated {
     packets: u64,
 }
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
-const PSH_ACK: u8 = 0x18;
-
 impl Generated {
     fn new() -> Self {
-        let mut file = Vec::new();
-        for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
-            file.extend(word.to_le_bytes());
-        }
-        let mut capture = Self { file, packets: 0 };
         let request =
             b"GET /items?page=2 HTTP/1.1\r\nHost: catalog.shop.svc\r\nUser-Agent: bench\r\n\
             X-Request-Id: 6d0f2a3c-7a39-4a0e-9b5e-0c8a5d1c3e11\r\nAccept: */*\r\n\r\n";
@@ -44,62 +37,29 @@ impl Generated {
             "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\nContent-Length: {BODY}\r\n\r\n"
         );
         let body = vec![b'x'; BODY];
-        let mut next = [[1_u32, 1_000_000]; CONNECTIONS];
-        for (connection, next) in next.iter_mut().enumerate() {
-            capture.packet(connection, next, 0, SYN, b"");
-            capture.packet(connection, next, 1, SYN | ACK, b"");
-            capture.packet(connection, next, 0, ACK, b"");
+        let mut packets = Vec::new();
+        for connection in 0..CONNECTIONS {
+            let mut talk = Talk::new("bench");
+            talk.client_addr([10, 0, 0, 1], 40_000 + connection as u16);
+            // In turn: while one has its say, the others wait.
+            let turn = |talk: &mut Talk, turns: usize| {
+                talk.wait(turns as f64 * 0.08);
+            };
+            turn(&mut talk, connection);
+            talk.open();
+            for _ in 0..EXCHANGES / CONNECTIONS {
+                turn(&mut talk, CONNECTIONS - 1);
+                talk.say(Client, request);
+                talk.say(Server, head.as_bytes()).say(Server, &body);
+                talk.ack(Client);
+            }
+            packets.extend(talk.packets().iter().cloned());
         }
-        for exchange in 0..EXCHANGES {
-            let connection = exchange % CONNECTIONS;
-            let next = &mut next[connection];
-            capture.packet(connection, next, 0, PSH_ACK, request);
-            capture.packet(connection, next, 1, PSH_ACK, head.as_bytes());
-            capture.packet(connection, next, 1, PSH_ACK, &body);
-            capture.packet(connection, next, 0, ACK, b"");
+        packets.sort_by_key(|packet| packet.nanos);
+        Self {
+            file: pcap(&packets),
+            packets: packets.len() as u64,
         }
-        capture
-    }
-
-    fn packet(
-        &mut self,
-        connection: usize,
-        next: &mut [u32; 2],
-        own: usize,
-        flags: u8,
-        data: &[u8],
-    ) {
-        let mut ends = [
-            ([10, 0, 0, 1], 40_000 + connection as u16),
-            ([10, 0, 0, 2], 8_080),
-        ];
-        if own == 1 {
-            ends.reverse();
-        }
-        let length = 54 + data.len() as u32;
-        let micros = self.packets as u32 * 10;
-        for word in [
-            1_700_000_000 + micros / 1_000_000,
-            micros % 1_000_000 * 1_000,
-            length,
-            length,
-        ] {
-            self.file.extend(word.to_le_bytes());
-        }
-        self.packets += 1;
-        self.file.extend([2; 12]);
-        self.file.extend([8, 0, 0x45, 0]);
-        self.file.extend((length as u16 - 14).to_be_bytes());
-        self.file.extend((self.packets as u16).to_be_bytes());
-        self.file.extend([0x40, 0, 64, 6, 0, 0]);
-        ends.iter().for_each(|(addr, _)| self.file.extend(addr));
-        ends.iter()
-            .for_each(|(_, port)| self.file.extend(port.to_be_bytes()));
-        self.file.extend(next[own].to_be_bytes());
-        self.file.extend(next[1 - own].to_be_bytes());
-        self.file.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        self.file.extend(data);
-        next[own] = next[own].wrapping_add(data.len() as u32 + u32::from(flags & SYN != 0));
     }
 
     fn reader(&self) -> CaptureReader {

@@ -4,7 +4,8 @@
 //! cargo +nightly run --example as_pcap -- missing_frame INPUT OUT.pcap
 //! ```
 
-use meshsniff_fuzz::{conversation, missing_frame, wire};
+use meshsniff::testing::pcap;
+use meshsniff_fuzz::{conversation, missing_frame};
 use std::{env, fs, io, process};
 
 fn main() -> io::Result<()> {
@@ -18,5 +19,5 @@ fn main() -> io::Result<()> {
         "conversation" => conversation::packets(&data),
         _ => missing_frame::packets(&data),
     };
-    fs::write(out, wire::pcap(&packets))
+    fs::write(out, pcap(&packets))
 }

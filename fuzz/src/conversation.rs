@@ -1,7 +1,9 @@
 //! Segments of one connection that no stack would send, with bytes that may be HTTP.
 
 use super::choices::Choices;
-use super::wire::{self, Packet, Sent};
+use super::judge::judged;
+use meshsniff::packet::{Flags, LinkType};
+use meshsniff::testing::{ACK, CLIENT, FIN, Packet, RST, SERVER, SYN, TcpSegment};
 
 /// What a payload may be: heads and bodies, whole and in parts.
 const SAID: [&[u8]; 24] = [
@@ -34,7 +36,7 @@ const SAID: [&[u8]; 24] = [
 /// Two starting numbers, then segments: a byte of flags, a byte of what is odd about it, a byte of what it says.
 pub fn check(data: &[u8]) {
     let packets = packets(data);
-    let _ = wire::judged(&packets);
+    let _ = judged(&packets);
 }
 
 /// The packets of `data`.
@@ -89,38 +91,35 @@ pub fn packets(data: &[u8]) -> Vec<Packet> {
         };
         // Mostly ACK alone: SYN, FIN and RST end what could be seen.
         let flags = match flags & 0x0f {
-            0..=8 => wire::ACK,
-            9 => wire::SYN,
-            10 => wire::SYN | wire::ACK,
-            11 => wire::FIN | wire::ACK,
-            12 => wire::RST,
-            13 => wire::RST | wire::ACK,
-            14 => wire::FIN,
-            _ => choices.byte() & 0x3f,
+            0..=8 => ACK,
+            9 => SYN,
+            10 => SYN.with(ACK),
+            11 => FIN.with(ACK),
+            12 => RST,
+            13 => RST.with(ACK),
+            14 => FIN,
+            _ => Flags::from_bits(choices.byte() & 0x3f),
         };
-        let data = wire::ipv4(&Sent {
-            server,
+        let ends = [CLIENT, SERVER];
+        let segment = TcpSegment {
+            from: ends[own],
+            to: ends[1 - own],
             seq,
             ack,
             flags,
             window: if odd & 0x20 != 0 { 0 } else { 64_000 },
             id: packets.len() as u16,
+            options: &[],
             payload,
-        });
-        let extra = u32::from(flags & (wire::SYN | wire::FIN) != 0);
-        next[own] = seq.wrapping_add(payload.len() as u32 + extra);
-        let kept = if odd & 0x40 != 0 {
-            40 + usize::from(choices.byte())
-        } else {
-            data.len()
         };
-        packets.push(Packet {
-            number: packets.len() as u64 + 1,
-            nanos,
-            interface: 0,
-            wire_len: data.len() as u32,
-            data: data[..kept.min(data.len())].to_vec(),
-        });
+        let extra = u32::from(flags.any(SYN.with(FIN)));
+        next[own] = seq.wrapping_add(payload.len() as u32 + extra);
+        let number = packets.len() as u64 + 1;
+        let mut packet = Packet::new(number, nanos, LinkType::Raw, segment.ip());
+        if odd & 0x40 != 0 {
+            packet.data.truncate(40 + usize::from(choices.byte()));
+        }
+        packets.push(packet);
     }
     packets
 }

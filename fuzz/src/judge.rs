@@ -2,6 +2,7 @@
 
 use meshsniff::exchange::{Connection, Exchange, Gaps, Verdict};
 use meshsniff::packet::{FrameId, Mark};
+use meshsniff::testing::{Packet, analyse_into};
 use meshsniff::time::{Span, Timestamp};
 use meshsniff::{Sink, Totals};
 use std::collections::HashMap;
@@ -16,6 +17,17 @@ pub struct Judge {
     retransmissions: u64,
     /// All exchanges.
     pub exchanges: Vec<Exchange>,
+}
+
+/// Runs the analyser over packets and judges what it says.
+pub fn judged(packets: &[Packet]) -> Judge {
+    let mut judge = Judge::default();
+    for frame in packets.iter().map(Packet::frame) {
+        judge.frame(frame.id, frame.time);
+    }
+    let totals = analyse_into(packets, &mut judge);
+    judge.finish(&totals);
+    judge
 }
 
 impl Judge {

@@ -23,7 +23,6 @@ pub mod reader;
 pub mod reassembly;
 pub mod relay;
 pub mod stream;
-pub mod wire;
 
 /// Panics if the bytes break what it checks.
 pub type Check = fn(&[u8]);

@@ -5,9 +5,9 @@
 //! be certain and wrong.
 
 use super::choices::Choices;
-use super::wire::{self, ACK, FIN, Packet, RST, SYN, Sent};
-use meshsniff::Sink;
-use meshsniff::exchange::{Connection, Exchange, Verdict};
+use meshsniff::exchange::{Exchange, Verdict};
+use meshsniff::packet::{Flags, LinkType};
+use meshsniff::testing::{ACK, CLIENT, FIN, Packet, RST, SERVER, SYN, TcpSegment, analyse};
 use std::collections::VecDeque;
 
 const MOST_PACKETS: usize = 48;
@@ -48,10 +48,10 @@ struct Talk {
 /// How the ends begin, then their steps.
 pub fn check(data: &[u8]) {
     let packets = packets(data);
-    let whole = exchanges(&packets);
+    let whole = analyse(&packets).exchanges;
     for lost in &packets {
         let rest = packets.iter().filter(|packet| packet.number != lost.number);
-        for exchange in exchanges(rest).iter().filter(|x| x.doubt.is_none()) {
+        for exchange in analyse(rest).exchanges.iter().filter(|x| x.doubt.is_none()) {
             let truths = truths(&whole, exchange);
             assert!(
                 truths.iter().any(|truth| agrees(truth, exchange)),
@@ -94,23 +94,6 @@ fn truths<'a>(whole: &'a [Exchange], damaged: &Exchange) -> Vec<&'a Exchange> {
     whole.iter().filter(same).collect()
 }
 
-#[derive(Default)]
-struct Seen(Vec<Exchange>);
-
-impl Sink for Seen {
-    fn exchange(&mut self, exchange: &Exchange) {
-        self.0.push(exchange.clone());
-    }
-
-    fn connection(&mut self, _: &Connection) {}
-}
-
-fn exchanges<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Vec<Exchange> {
-    let mut seen = Seen::default();
-    wire::analyse(packets, &mut seen);
-    seen.0
-}
-
 /// The packets of `data`.
 pub fn packets(data: &[u8]) -> Vec<Packet> {
     let mut choices = Choices(data);
@@ -133,7 +116,7 @@ pub fn packets(data: &[u8]) -> Vec<Packet> {
         over: false,
     };
     talk.send(0, SYN, &[], true);
-    talk.send(1, SYN | ACK, &[], true);
+    talk.send(1, SYN.with(ACK), &[], true);
     talk.send(0, ACK, &[], true);
     while let Some(step) = choices.another() {
         if talk.over || talk.packets.len() >= MOST_PACKETS {
@@ -146,15 +129,16 @@ pub fn packets(data: &[u8]) -> Vec<Packet> {
 
 impl Talk {
     /// One packet; `aware`: it acknowledges all there is, rather than what its sender did before.
-    fn send(&mut self, own: usize, flags: u8, payload: &[u8], aware: bool) {
+    fn send(&mut self, own: usize, flags: Flags, payload: &[u8], aware: bool) {
         if aware {
             self.ends[own].acked = self.ends[1 - own].next;
         }
-        let extra = u32::from(flags & (SYN | FIN) != 0);
-        let data = wire::ipv4(&Sent {
-            server: own == 1,
+        let ends = [CLIENT, SERVER];
+        let segment = TcpSegment {
+            from: ends[own],
+            to: ends[1 - own],
             seq: self.ends[own].next,
-            ack: if flags & ACK != 0 {
+            ack: if flags.has(ACK) {
                 self.ends[own].acked
             } else {
                 0
@@ -162,19 +146,15 @@ impl Talk {
             flags,
             window: 64_000,
             id: self.packets.len() as u16,
+            options: &[],
             payload,
-        });
-        self.ends[own].next = self.ends[own]
-            .next
-            .wrapping_add(payload.len() as u32 + extra);
+        };
+        let extra = u32::from(flags.any(SYN.with(FIN)));
+        self.ends[own].next = segment.seq.wrapping_add(payload.len() as u32 + extra);
         self.nanos += 20_000;
-        self.packets.push(Packet {
-            number: self.packets.len() as u64 + 1,
-            nanos: self.nanos,
-            interface: 0,
-            wire_len: data.len() as u32,
-            data,
-        });
+        let number = self.packets.len() as u64 + 1;
+        let packet = Packet::new(number, self.nanos, LinkType::Raw, segment.ip());
+        self.packets.push(packet);
         if own == 0 {
             self.crossed += payload.len();
         }
@@ -194,7 +174,7 @@ impl Talk {
             14 if self.ends[own].closed != Closed::Whole && choices.byte() & 3 == 0 => {
                 // A RST that crosses a FIN leaves no trace of it to whoever missed it.
                 let aware = aware || self.ends[1 - own].closed != Closed::Not;
-                self.send(own, RST | ACK, &[], aware);
+                self.send(own, RST.with(ACK), &[], aware);
                 self.over = true;
             }
             _ => self.nanos += i64::from(choices.byte()) * 10_000_000,
@@ -282,7 +262,7 @@ impl Talk {
             return;
         }
         self.ends[own].pending.clear();
-        self.send(own, FIN | ACK, &[], aware);
+        self.send(own, FIN.with(ACK), &[], aware);
         self.ends[own].closed = if half { Closed::Half } else { Closed::Whole };
         if self.ends[1 - own].closed != Closed::Not {
             self.send(1 - own, ACK, &[], true);

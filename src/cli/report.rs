@@ -191,75 +191,19 @@ mod tests {
     use super::*;
     use meshsniff::assertion::Rules;
     use meshsniff::condition::Filter;
+    use meshsniff::testing::End::{Client, Server};
+    use meshsniff::testing::{Talk, pcap};
     use std::sync::atomic::AtomicUsize;
 
-    /// A pcap file of raw IPv4 packets, a millisecond apart, between 10.0.0.1:1024 and 10.0.0.2:80.
-    struct Pcap {
-        bytes: Vec<u8>,
-        packets: u32,
-    }
-
-    const SYN: u8 = 0x02;
-    const FIN_ACK: u8 = 0x11;
-    const SYN_ACK: u8 = 0x12;
-    const ACK: u8 = 0x10;
-
-    impl Pcap {
-        fn new() -> Self {
-            let mut bytes = Vec::new();
-            bytes.extend(0xa1b2_c3d4_u32.to_le_bytes());
-            bytes.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
-            bytes.extend(101_u32.to_le_bytes());
-            Self { bytes, packets: 0 }
-        }
-
-        fn packet(mut self, from_client: bool, seq: u32, ack: u32, flags: u8, data: &str) -> Self {
-            let length = 40 + data.len() as u32;
-            let ends: [(u8, u16); 2] = if from_client {
-                [(1, 1024), (2, 80)]
-            } else {
-                [(2, 80), (1, 1024)]
-            };
-            for field in [1_795_507_200, self.packets * 1_000, length, length] {
-                self.bytes.extend(field.to_le_bytes());
-            }
-            self.packets += 1;
-            self.bytes.extend([0x45, 0]);
-            self.bytes.extend((length as u16).to_be_bytes());
-            self.bytes
-                .extend([0, self.packets as u8, 0x40, 0, 64, 6, 0, 0]);
-            for (host, _) in ends {
-                self.bytes.extend([10, 0, 0, host]);
-            }
-            for (_, port) in ends {
-                self.bytes.extend(port.to_be_bytes());
-            }
-            self.bytes.extend(seq.to_be_bytes());
-            self.bytes.extend(ack.to_be_bytes());
-            self.bytes.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-            self.bytes.extend(data.as_bytes());
-            self
-        }
-
-        /// One request, answered, and one that the client gave up.
-        fn two_requests() -> Self {
-            let (request, response) = (
-                "GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n",
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-            );
-            let (asked, answered) = (request.len() as u32, response.len() as u32);
-            Self::new()
-                .packet(true, 100, 0, SYN, "")
-                .packet(false, 500, 101, SYN_ACK, "")
-                .packet(true, 101, 501, ACK, "")
-                .packet(true, 101, 501, ACK, request)
-                .packet(false, 501, 101 + asked, ACK, response)
-                .packet(true, 101 + asked, 501 + answered, ACK, request)
-                .packet(false, 501 + answered, 101 + 2 * asked, ACK, "")
-                .packet(true, 101 + 2 * asked, 501 + answered, FIN_ACK, "")
-                .packet(false, 501 + answered, 102 + 2 * asked, FIN_ACK, "")
-                .packet(true, 102 + 2 * asked, 502 + answered, ACK, "")
-        }
+    /// A capture of one request, answered, and of one that the client gave up.
+    fn two_requests() -> Vec<u8> {
+        let request = b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n";
+        let mut talk = Talk::opened("two_requests");
+        talk.say(Client, request);
+        talk.say(Server, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+        talk.say(Client, request).ack(Server);
+        talk.fin(Client).fin(Server).ack(Client);
+        pcap(talk.packets())
     }
 
     fn options(format: Format) -> ReportOptions {
@@ -296,7 +240,7 @@ mod tests {
 
     #[test]
     fn from_bytes_to_a_verdict() {
-        let (text, errors) = report(Pcap::two_requests().bytes, options(Format::Text));
+        let (text, errors) = report(two_requests(), options(Format::Text));
         assert!(errors.is_empty());
         for expected in [
             "2 exchanges: 1 ok, 1 client-gave-up",
@@ -310,7 +254,7 @@ mod tests {
 
     #[test]
     fn lines_and_document_say_the_same() {
-        let bytes = Pcap::two_requests().bytes;
+        let bytes = two_requests();
         let (lines, _) = report(bytes.clone(), options(Format::Jsonl));
         let (document, _) = report(bytes, options(Format::Json));
         let document: serde_json::Value = serde_json::from_str(&document).unwrap();
@@ -331,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_cut_file_is_reported_and_an_error() {
-        let mut bytes = Pcap::two_requests().bytes;
+        let mut bytes = two_requests();
         bytes.truncate(bytes.len() - 7);
         let (text, errors) = report(bytes, options(Format::Json));
         assert_eq!(errors.len(), 1);
@@ -345,7 +289,7 @@ mod tests {
     fn the_filter_is_used() {
         let mut options = options(Format::Text);
         options.look.filter = Filter::parse("status=200").unwrap();
-        let (text, _) = report(Pcap::two_requests().bytes, options);
+        let (text, _) = report(two_requests(), options);
         assert!(
             text.contains("1 exchange selected of 2: 1 ok") && !text.contains("✗"),
             "{text}"
@@ -368,7 +312,7 @@ mod tests {
         for (live, least) in [(true, 2), (false, 1)] {
             let flushes = AtomicUsize::new(0);
             let out = Flushed(&flushes);
-            let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
+            let input = Input::from_bytes("two.pcap", two_requests());
             let mut options = options(Format::Jsonl);
             options.look.live = live;
             write(vec![input], options, None, out, false).unwrap();
@@ -396,7 +340,7 @@ mod tests {
             Format::Markdown,
             Format::Html,
         ] {
-            let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
+            let input = Input::from_bytes("two.pcap", two_requests());
             let error = write(vec![input], options(format), None, Gone, false).unwrap_err();
             assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
         }

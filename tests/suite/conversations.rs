@@ -1,8 +1,8 @@
 //! Behaviours one by one, each built packet by packet.
 
-use crate::talk::End::{Client, Server};
-use crate::talk::{ACK, FIN, RST, SYN, Talk};
 use meshsniff::exchange::{AckWith, Doubt, Exchange, FindingKind, Side, Verdict};
+use meshsniff::testing::End::{Client, Server};
+use meshsniff::testing::{ACK, FIN, RST, SYN, Talk, analyse};
 
 const GET: &[u8] = b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -746,7 +746,7 @@ fn a_capture_of_one_direction_only() {
         .iter()
         .filter(|p| p.data[26..30] == [10, 0, 0, 1])
         .collect();
-    let seen = crate::talk::analyse(client_only);
+    let seen = analyse(client_only);
     assert_eq!(
         verdict(&seen.exchanges[0]),
         (Verdict::Ok, None, Some(Doubt::OneSided))
@@ -756,7 +756,7 @@ fn a_capture_of_one_direction_only() {
         .iter()
         .filter(|p| p.data[26..30] == [10, 0, 0, 2])
         .collect();
-    assert!(crate::talk::analyse(server_only).exchanges.is_empty());
+    assert!(analyse(server_only).exchanges.is_empty());
 }
 
 #[test]
@@ -769,7 +769,7 @@ fn a_capture_that_starts_in_the_middle() {
             .ack(Client)
             .wait(5.0);
     }
-    let seen = crate::talk::analyse(&talk.packets()[7..]);
+    let seen = analyse(&talk.packets()[7..]);
     let doubts: Vec<_> = seen.exchanges.iter().map(verdict).collect();
     assert_eq!(
         doubts,
@@ -781,7 +781,7 @@ fn a_capture_that_starts_in_the_middle() {
 
     let mut talk = gave_up("mid_stream_gave_up");
     talk.wait(0.0);
-    let seen = crate::talk::analyse(&talk.packets()[3..]);
+    let seen = analyse(&talk.packets()[3..]);
     assert_eq!(
         verdict(&seen.exchanges[0]),
         (Verdict::ClientGaveUp, None, None)

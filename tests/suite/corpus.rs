@@ -2,8 +2,8 @@
 //!
 //! `MESHSNIFF_CAPTURES=DIR` puts another folder in their place, for tests that need no ground truth.
 
-use crate::talk::Packet;
 use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::testing::Packet;
 use std::path::{Path, PathBuf};
 
 /// Captures longer than this are left out where a test goes through one frame by frame.
@@ -52,14 +52,7 @@ pub fn packets(path: &Path) -> Vec<Packet> {
     let mut packets = Vec::new();
     while let Some(frame) = reader.next() {
         let Ok(frame) = frame else { break };
-        packets.push(Packet {
-            number: frame.id.number(),
-            nanos: frame.time.as_nanos(),
-            interface: frame.interface,
-            link: frame.link,
-            wire_len: frame.wire_len,
-            data: frame.data.to_vec(),
-        });
+        packets.push(frame.into());
     }
     packets
 }

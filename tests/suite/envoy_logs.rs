@@ -6,8 +6,8 @@
 //! logged in a place must be among what the report expects there, and nothing where it expects nothing.
 
 use crate::corpus;
-use crate::talk::{Seen, analyse};
 use meshsniff::exchange::{EnvoyFlags, Exchange, Verdict};
+use meshsniff::testing::{Seen, analyse};
 use meshsniff::time::Timestamp;
 use serde::Deserialize;
 use std::collections::HashSet;

@@ -19,6 +19,5 @@ mod reassembly_model;
 mod relay;
 mod scenarios;
 mod streams;
-mod talk;
 mod tools;
 mod truth;

@@ -6,8 +6,8 @@
 
 use crate::corpus;
 use crate::scenarios;
-use crate::talk::{Packet, analyse};
 use meshsniff::exchange::{Exchange, Verdict};
+use meshsniff::testing::{Packet, analyse};
 
 /// Captures longer than this are damaged in this many places only, evenly spread.
 const MOST_PLACES: usize = 400;

@@ -6,8 +6,8 @@
 //! needs a better reason than that the program says so.
 
 use crate::corpus;
-use crate::talk::analyse;
 use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::testing::analyse;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

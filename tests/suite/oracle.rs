@@ -16,12 +16,12 @@ mod generated;
 mod messages;
 mod tshark;
 
-use crate::talk::End::{Client, Server};
-use crate::talk::{Talk, analyse, write_pcap};
 use crate::{corpus, tools};
 use compare::{Compared, Comparison, Difference};
 use conversations::Conversations;
 use exceptions::Source;
+use meshsniff::testing::End::{Client, Server};
+use meshsniff::testing::{Talk, analyse, write_pcap};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Whole conversations of many kinds, each a good capture: what the tests that damage captures start from.
 
-use crate::talk::End::{Client, Server};
-use crate::talk::{ACK, FIN, Packet, RST, SYN, Talk};
+use meshsniff::testing::End::{Client, Server};
+use meshsniff::testing::{ACK, FIN, Packet, RST, SYN, Talk};
 
 const GET: &[u8] = b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n";
 const OTHER: &[u8] = b"GET /other HTTP/1.1\r\nHost: catalog\r\n\r\n";

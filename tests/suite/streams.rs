@@ -1,9 +1,9 @@
 //! Streams of agents, merged by the plugin, as other programs read the file; and files of ours that lack their end.
 
-use crate::talk::{End, Talk};
 use crate::tools;
 use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
 use meshsniff::stream::{self, Merger, StreamReader};
+use meshsniff::testing::{End, Talk};
 use meshsniff::time::Timestamp;
 use serde_json::Value;
 use std::fs::{self, File};

@@ -4,9 +4,9 @@
 //! by what made the packets, never by an analyser.
 
 use crate::corpus;
-use crate::talk::{Seen, analyse};
 use meshsniff::exchange::{Connection, Doubt, Exchange, Protocol};
 use meshsniff::statistics::{Summary, Timer};
+use meshsniff::testing::{Seen, analyse};
 use meshsniff::time::Span;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};

@@ -196,19 +196,8 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshsniff::packet::{FrameId, LinkType};
-    use meshsniff::time::Timestamp;
-
-    fn packet(seq: u32, payload: &str) -> Vec<u8> {
-        let length = 40 + payload.len();
-        let mut packet = vec![0x45, 0, (length >> 8) as u8, length as u8];
-        packet.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-        packet.extend([0x9c, 0x40, 0x1f, 0x90]);
-        packet.extend(seq.to_be_bytes());
-        packet.extend([0, 0, 0, 1, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0]);
-        packet.extend(payload.as_bytes());
-        packet
-    }
+    use meshsniff::packet::LinkType;
+    use meshsniff::testing::{Packet, TcpSegment};
 
     fn redact(headers_only: bool, segments: &[(u32, &str)]) -> Vec<String> {
         let mut redactor = Redactor::new(Redaction {
@@ -216,15 +205,14 @@ mod tests {
             fields: vec!["authorization".to_owned(), "cookie".to_owned()],
         });
         let redact = |&(seq, payload): &(u32, &str)| {
-            let data = packet(seq, payload);
-            let frame = Frame {
-                id: FrameId::new(0, 1),
-                time: Timestamp::default(),
-                interface: 0,
-                link: LinkType::Raw,
-                wire_len: data.len() as u32,
-                data: &data,
+            let payload = payload.as_bytes();
+            let segment = TcpSegment {
+                seq,
+                payload,
+                ..TcpSegment::default()
             };
+            let packet = Packet::new(1, 0, LinkType::Raw, segment.ip());
+            let frame = packet.frame();
             String::from_utf8(redactor.apply(&frame)[40..].to_vec()).unwrap()
         };
         segments.iter().map(redact).collect()

@@ -19,8 +19,20 @@ node_address() { echo "10.244.$1.1"; }
 api_address=$(node_address 1)
 dns_address=$api_address
 
-# Whether a kube-proxy, a kubelet or a CNI plugin has left rules.
-has_kube_chains() { { iptables-save; ip6tables-save; } 2>/dev/null | grep -E '^:(KUBE|CNI)-' >/dev/null; }
+# What a kubelet, a kube-proxy or a CNI plugin has put on this machine, in words; nothing, if nothing.
+kubernetes_traces() {
+  {
+    ! { compgen -G '/sys/fs/cgroup/*/kubepods' || [ -e /sys/fs/cgroup/kubepods ]; } >/dev/null || echo cgroups
+    ! { iptables-save; ip6tables-save; } 2>/dev/null | grep -E '^:(KUBE|CNI)-' >/dev/null || echo 'iptables rules'
+    ! compgen -G '/sys/class/net/mscni*' >/dev/null || echo bridges
+    ! compgen -G '/run/netns/cni-*' >/dev/null || echo 'network namespaces'
+  } | paste -sd, | sed 's/,/, /g'
+}
+# The programs that run here and may have put it there.
+kubernetes_programs() {
+  { cat /proc/[0-9]*/comm 2>/dev/null || true; } |
+    { grep -xE 'kubelet|kube-proxy|containerd|dockerd|crio|k0s|k3s.*|rke2|kubelite' || true; } | sort -u | paste -sd, | sed 's/,/, /g'
+}
 
 # Installs the packages of the programs (or files) that are missing, or says which.
 have() { # package:program…

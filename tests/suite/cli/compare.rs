@@ -2,7 +2,7 @@
 
 use super::{Run, capture, file, folder, good, json, report, run};
 use crate::corpus;
-use crate::talk::{self, End, Talk};
+use meshsniff::testing::{End, Talk, write_pcap};
 use serde_json::{Value, json as value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn traffic(folder: &TempDir, name: &str, count: u32, millis: f64, given_up: u32)
         talk.ack(End::Client);
     }
     let path = folder.path().join(name);
-    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    write_pcap(&path, talk.packets()).expect("a capture");
     path
 }
 

@@ -1,13 +1,13 @@
 //! `follow`: nothing is shown that is to be masked, a frame belongs to its own exchange, and no packet is blamed for nothing.
 
 use super::{folder, good, run};
-use crate::talk::{self, ACK, End, Talk};
+use meshsniff::testing::{ACK, End, Talk, write_pcap};
 
 /// `follow` on what was said, with these arguments.
 fn follow(talk: &Talk, args: &[&str]) -> String {
     let folder = folder();
     let path = folder.path().join("talk.pcap");
-    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    write_pcap(&path, talk.packets()).expect("a capture");
     let path = path.to_str().expect("a path");
     good(run(&[&["follow", path], args].concat()))
 }

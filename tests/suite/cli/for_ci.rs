@@ -1,8 +1,8 @@
 //! Assertions and the reports that CI shows: what they say, to whom, and that nothing from the wire is more than text in them.
 
 use super::{Run, capture, file, folder, good, json, program, report, run};
-use crate::talk::{self, End, Talk};
 use crate::tools;
+use meshsniff::testing::{End, Talk, write_pcap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,7 +32,7 @@ fn hostile(folder: &TempDir) -> Vec<PathBuf> {
         talk.say(End::Client, request.as_bytes()).ack(End::Server);
         talk.wait(500.0).fin(End::Client).ack(End::Server);
         let file = folder.path().join(format!("{port}<img src=x onerror=alert(4)>.pcap"));
-        talk::write_pcap(&file, talk.packets()).expect("a capture");
+        write_pcap(&file, talk.packets()).expect("a capture");
         file
     });
     captures.collect()
@@ -526,7 +526,7 @@ fn credentials_are_masked_unless_somebody_asks() {
     )
     .ack(End::Client);
     let path = folder.path().join("secret.pcap");
-    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    write_pcap(&path, talk.packets()).expect("a capture");
     let path = path.to_str().expect("a path");
     let out = good(run(&["follow", path, "--redact", "x-mine"]));
     for secret in ["abcdef", "12345", "67890", "hush", "hello"] {
@@ -647,7 +647,7 @@ fn noncharacters_make_no_report_unreadable() {
     .ack(End::Server);
     talk.wait(500.0).fin(End::Client).ack(End::Server);
     let path = folder.path().join("a.pcap");
-    talk::write_pcap(&path, talk.packets()).expect("a capture");
+    write_pcap(&path, talk.packets()).expect("a capture");
     let run = report(&path, &["-ojunit", "--fail-on=not-ok"]);
     assert_eq!(run.status, Some(3));
     let xml = file(&folder, "a.xml", run.out.as_bytes());

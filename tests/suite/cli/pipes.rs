@@ -2,7 +2,7 @@
 
 use super::{Run, capture, exchanges, folder, good, json, program, report, report_stdin, run};
 use crate::corpus;
-use crate::talk;
+use meshsniff::testing::write_pcap;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -159,7 +159,7 @@ fn several_files_are_merged_by_time() {
     }
     let names = ["even.pcap", "odd.pcap"].map(|name| folder.path().join(name));
     for (name, half) in names.iter().zip(&halves) {
-        talk::write_pcap(name, half).expect("a file");
+        write_pcap(name, half).expect("a file");
     }
     let whole = json(&good(report(&capture("closes.pcap"), &["-o", "json"])));
     let [even, odd] = names.map(|name| name.to_string_lossy().into_owned());

@@ -2,8 +2,8 @@
 
 use super::{capture, exchanges, folder, good, json, nothing_reported, report, run};
 use crate::corpus;
-use crate::talk::{self, End, Talk};
 use crate::tools;
+use meshsniff::testing::{End, Talk, write_pcap};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -226,7 +226,7 @@ fn a_port_is_taken_for_http() {
         );
         talk.snap(snap);
         let path = folder.path().join("brew.pcap");
-        talk::write_pcap(&path, talk.packets()).expect("a file");
+        write_pcap(&path, talk.packets()).expect("a file");
         let document =
             |args: &[&str]| json(&good(report(&path, &[&["-o", "json"], args].concat())));
         let other = document(&["--port", "1"]);

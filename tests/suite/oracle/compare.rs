@@ -3,8 +3,8 @@
 
 use super::messages::Messages;
 use super::tshark::Segment;
-use crate::talk::Seen;
 use meshsniff::exchange::{Connection, Exchange, Protocol};
+use meshsniff::testing::Seen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 

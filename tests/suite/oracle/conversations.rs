@@ -2,7 +2,7 @@
 
 use super::generated;
 use crate::scenarios;
-use crate::talk::Packet;
+use meshsniff::testing::Packet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Conversations by the dozen, made by chance: keep-alive exchanges of every framing, in segments cut anywhere, some
 //! of them out of order or sent again. The same ones at every run.
 
-use crate::talk::End::{self, Client, Server};
-use crate::talk::{ACK, Packet, Talk};
 use meshsniff::packet::Flags;
+use meshsniff::testing::End::{self, Client, Server};
+use meshsniff::testing::{ACK, Packet, Talk};
 
 const HOW_MANY: u64 = 60;
 

@@ -27,8 +27,6 @@ mod record;
 mod source;
 
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 
 pub use annotated::{Copied, CopyError, copy_annotated};

@@ -1,8 +1,9 @@
 //! Captures read as a whole: every variant of the formats, cut and damaged ones, merges.
 
-use super::testing::{PcapFile, PcapNgFile, Seen, drain, frames, reader};
 use super::*;
 use crate::packet::{FrameId, LinkType};
+use crate::testing::Packet;
+use crate::testing::files::{PcapFile, PcapNgFile, drain, frames, reader};
 use crate::time::Timestamp;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
@@ -31,11 +32,11 @@ fn refused(bytes: &[u8]) -> String {
     }
 }
 
-fn times(frames: &[Seen]) -> Vec<i64> {
+fn times(frames: &[Packet]) -> Vec<i64> {
     frames.iter().map(|frame| frame.nanos).collect()
 }
 
-fn numbers(frames: &[Seen]) -> Vec<u64> {
+fn numbers(frames: &[Packet]) -> Vec<u64> {
     frames.iter().map(|frame| frame.number).collect()
 }
 

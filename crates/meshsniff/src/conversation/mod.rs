@@ -215,8 +215,8 @@ impl Application for Talk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{FrameId, LinkType};
-    use crate::time::{Span, Timestamp};
+    use crate::packet::LinkType;
+    use crate::testing::{Packet, TcpSegment};
 
     struct Wire {
         conversation: Conversation,
@@ -240,37 +240,27 @@ mod tests {
         }
 
         fn send(&mut self, from_client: bool, seq: u32, ack: u32, flags: u8, data: &[u8]) {
-            let length = 40 + data.len() as u16;
-            let mut packet = vec![0x45, 0];
-            packet.extend(length.to_be_bytes());
-            packet.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
-            let ends = if from_client {
-                [(1, 1024_u16), (2, 80)]
+            let (from, to) = if from_client {
+                (CLIENT, SERVER)
             } else {
-                [(2, 80), (1, 1024_u16)]
+                (SERVER, CLIENT)
             };
-            for (host, _) in ends {
-                packet.extend([10, 0, 0, host]);
-            }
-            for (_, port) in ends {
-                packet.extend(port.to_be_bytes());
-            }
-            packet.extend(seq.to_be_bytes());
-            packet.extend(ack.to_be_bytes());
-            packet.extend([0x50, flags]);
-            packet.extend(self.window.to_be_bytes());
-            packet.extend([0; 4]);
-            packet.extend(data);
+            let packet = TcpSegment {
+                from,
+                to,
+                seq,
+                ack,
+                flags: Flags::from_bits(flags),
+                window: self.window,
+                id: 0,
+                options: &[],
+                payload: data,
+            };
             self.frames += 1;
-            let frame = Frame {
-                id: FrameId::new(0, self.frames),
-                time: Timestamp::default().plus(Span::from_micros(self.frames as i64 * 100)),
-                interface: self.taps,
-                link: LinkType::from_number(101).unwrap(),
-                wire_len: packet.len() as u32,
-                data: &packet,
-            };
-            self.conversation.frame(&frame, self.frames);
+            let micros = self.frames as i64 * 100;
+            let mut packet = Packet::new(self.frames, micros * 1_000, LinkType::Raw, packet.ip());
+            packet.interface = self.taps;
+            self.conversation.frame(&packet.frame(), self.frames);
         }
 
         /// What was said, a line for each entry.

@@ -1,8 +1,9 @@
 //! Frames built byte by byte, and what the decoder makes of them.
 
 use super::*;
+use crate::testing::TcpSegment;
 use crate::time::Timestamp;
-use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder, TcpHeader, TcpOptionElement, ip_number};
+use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder, ip_number};
 
 const HELLO: &[u8] = b"hello, world";
 
@@ -54,31 +55,36 @@ fn tcp(decoded: Decoded<'_>) -> Segment<'_> {
     }
 }
 
-fn hello_header() -> TcpHeader {
-    let mut header = TcpHeader::new(40_000, 80, 1_000, 64_240);
-    (header.ack, header.psh, header.acknowledgment_number) = (true, true, 77);
-    header
+/// A segment from port 40000 to 80 that carries [`HELLO`].
+const fn hello() -> TcpSegment<'static> {
+    TcpSegment {
+        from: Endpoint::v4([10, 0, 0, 1], 40_000),
+        to: Endpoint::v4([10, 0, 0, 2], 80),
+        seq: 1_000,
+        ack: 77,
+        flags: Flags::ACK.with(Flags::PSH),
+        window: 64_240,
+        id: 0x1234,
+        options: &[],
+        payload: HELLO,
+    }
 }
 
-/// An IPv4 or IPv6 packet from port 40000 to 80 that carries [`HELLO`].
 fn packet_v4() -> Vec<u8> {
-    let mut out = Vec::new();
-    PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .tcp_header(hello_header())
-        .write(&mut out, HELLO)
-        .unwrap();
-    out[4..6].copy_from_slice(&[0x12, 0x34]);
-    out
+    hello().ip()
 }
 
 fn packet_v6() -> Vec<u8> {
-    let (from, to) = ([0xfd; 16], [0xfe; 16]);
-    let mut out = Vec::new();
-    PacketBuilder::ipv6(from, to, 64)
-        .tcp_header(hello_header())
-        .write(&mut out, HELLO)
-        .unwrap();
-    out
+    let (from, to) = (
+        Endpoint::v6([0xfd; 16], 40_000),
+        Endpoint::v6([0xfe; 16], 80),
+    );
+    TcpSegment {
+        from,
+        to,
+        ..hello()
+    }
+    .ip()
 }
 
 /// An IPv6 packet whose TCP segment follows `extensions` (number and bytes, next header filled in here).
@@ -201,11 +207,13 @@ fn what_is_not_tcp_is_other() {
 
 #[test]
 fn ethernet_padding_is_no_payload() {
-    let mut out = Vec::new();
-    PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .tcp(1, 2, 3, 4)
-        .write(&mut out, &[])
-        .unwrap();
+    let (flags, payload) = (Flags::NONE, &[][..]);
+    let mut out = TcpSegment {
+        flags,
+        payload,
+        ..hello()
+    }
+    .ip();
     out.extend([0xee; 6]);
     let data = ethernet(&[0x0800], &out);
     let mut decoder = Decoder::new();
@@ -216,19 +224,15 @@ fn ethernet_padding_is_no_payload() {
 
 #[test]
 fn a_snap_length_cuts_payload_then_options_then_everything() {
-    let mut header = hello_header();
-    header.syn = true;
-    let options = [
-        TcpOptionElement::Noop,
-        TcpOptionElement::MaximumSegmentSize(1_460),
-        TcpOptionElement::WindowScale(7),
-    ];
-    header.set_options(&options).unwrap();
-    let mut whole = Vec::new();
-    PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .tcp_header(header)
-        .write(&mut whole, HELLO)
-        .unwrap();
+    let flags = hello().flags.with(Flags::SYN);
+    // Nothing, a maximum segment size of 1460, a window scale of 7.
+    let options = &[1, 2, 4, 0x05, 0xb4, 3, 3, 7];
+    let whole = TcpSegment {
+        flags,
+        options,
+        ..hello()
+    }
+    .ip();
     for cut in 0..=whole.len() {
         let mut decoder = Decoder::new();
         let mut cut_frame = frame(LinkType::Raw, &whole[..cut]);

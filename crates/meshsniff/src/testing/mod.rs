@@ -2,6 +2,18 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | [`Talk`] | a conversation of one client and one server, packet by packet |
+//! | [`TcpSegment`] | a single segment, as the bytes of a packet |
+//! | [`Packet`] | a frame that owns its bytes; [`analyse`], [`write_pcap`] |
+//! | [`files`] | capture files in every variant of their formats |
 //! | [`fixtures`] | exchanges and connections, as the analyser would settle them |
 
+pub mod files;
 pub mod fixtures;
+mod packet;
+mod segment;
+mod talk;
+
+pub use packet::{Packet, Seen, analyse, analyse_into, pcap, write_pcap};
+pub use segment::{CLIENT, SERVER, TcpSegment};
+pub use talk::{ACK, End, FIN, RST, SYN, Talk};

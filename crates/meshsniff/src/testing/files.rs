@@ -1,18 +1,20 @@
-//! Captures built in memory.
+//! Capture files in every variant of their formats, made in memory, and what is read from them.
 
-use super::{CaptureReader, Input, ReadError};
-use crate::packet::LinkType;
+use super::Packet;
+use crate::capture::{CaptureReader, Input, ReadError};
 
 /// A pcap file in the making.
-pub(super) struct PcapFile {
-    pub(super) big_endian: bool,
-    pub(super) modified: bool,
-    pub(super) bytes: Vec<u8>,
+pub struct PcapFile {
+    big_endian: bool,
+    modified: bool,
+    /// The file so far.
+    pub bytes: Vec<u8>,
 }
 
 impl PcapFile {
     /// A file with this magic number (in the byte order of the file) and link type.
-    pub(super) fn new(magic: u32, big_endian: bool, link: u32) -> Self {
+    #[must_use]
+    pub fn new(magic: u32, big_endian: bool, link: u32) -> Self {
         let mut file = Self {
             big_endian,
             modified: magic == 0xa1b2_cd34,
@@ -27,7 +29,9 @@ impl PcapFile {
         file
     }
 
-    pub(super) fn micros() -> Self {
+    /// Ethernet, with times in microseconds.
+    #[must_use]
+    pub fn micros() -> Self {
         Self::new(0xa1b2_c3d4, false, 1)
     }
 
@@ -49,7 +53,9 @@ impl PcapFile {
         self.bytes.extend(bytes);
     }
 
-    pub(super) fn record(mut self, seconds: u32, fraction: u32, wire: u32, data: &[u8]) -> Self {
+    /// A packet: seconds, their fraction, its length on the wire, its captured bytes.
+    #[must_use]
+    pub fn record(mut self, seconds: u32, fraction: u32, wire: u32, data: &[u8]) -> Self {
         for word in [seconds, fraction, data.len() as u32, wire] {
             self.word(word);
         }
@@ -62,14 +68,16 @@ impl PcapFile {
 }
 
 /// A pcapng file in the making.
-pub(super) struct PcapNgFile {
+pub struct PcapNgFile {
     big_endian: bool,
-    pub(super) bytes: Vec<u8>,
+    /// The file so far.
+    pub bytes: Vec<u8>,
 }
 
 impl PcapNgFile {
     /// A file that begins with a section of this byte order.
-    pub(super) fn new(big_endian: bool) -> Self {
+    #[must_use]
+    pub fn new(big_endian: bool) -> Self {
         Self {
             big_endian,
             bytes: Vec::new(),
@@ -77,7 +85,9 @@ impl PcapNgFile {
         .section(big_endian)
     }
 
-    pub(super) fn section(mut self, big_endian: bool) -> Self {
+    /// A Section Header Block, which begins a section of this byte order.
+    #[must_use]
+    pub fn section(mut self, big_endian: bool) -> Self {
         self.big_endian = big_endian;
         let mut body = Vec::new();
         body.extend(self.word(0x1a2b_3c4d));
@@ -87,7 +97,9 @@ impl PcapNgFile {
         self.block(0x0a0d_0d0a, &body)
     }
 
-    pub(super) fn word(&self, word: u32) -> [u8; 4] {
+    /// A number in the byte order of the section.
+    #[must_use]
+    pub fn word(&self, word: u32) -> [u8; 4] {
         if self.big_endian {
             word.to_be_bytes()
         } else {
@@ -117,7 +129,9 @@ impl PcapNgFile {
         out
     }
 
-    pub(super) fn block(mut self, kind: u32, body: &[u8]) -> Self {
+    /// A block of any kind.
+    #[must_use]
+    pub fn block(mut self, kind: u32, body: &[u8]) -> Self {
         let padded = body.len().next_multiple_of(4);
         let length = self.word(padded as u32 + 12);
         self.bytes.extend(self.word(kind));
@@ -128,7 +142,9 @@ impl PcapNgFile {
         self
     }
 
-    pub(super) fn interface(self, link: u16, snap_len: u32, options: &[(u16, &[u8])]) -> Self {
+    /// An Interface Description Block, with options as code and value.
+    #[must_use]
+    pub fn interface(self, link: u16, snap_len: u32, options: &[(u16, &[u8])]) -> Self {
         let mut body = Vec::new();
         body.extend(self.half(link));
         body.extend([0; 2]);
@@ -137,11 +153,15 @@ impl PcapNgFile {
         self.block(1, &body)
     }
 
-    pub(super) fn packet(self, interface: u32, ticks: u64, data: &[u8]) -> Self {
+    /// An Enhanced Packet Block; the time is in the units of the interface.
+    #[must_use]
+    pub fn packet(self, interface: u32, ticks: u64, data: &[u8]) -> Self {
         self.packet_with(interface, ticks, data, &[])
     }
 
-    pub(super) fn packet_with(
+    /// The same with options.
+    #[must_use]
+    pub fn packet_with(
         self,
         interface: u32,
         ticks: u64,
@@ -165,7 +185,9 @@ impl PcapNgFile {
         self.block(6, &body)
     }
 
-    pub(super) fn obsolete_packet(self, interface: u16, ticks: u64, data: &[u8]) -> Self {
+    /// A Packet Block, which pcapng has replaced.
+    #[must_use]
+    pub fn obsolete_packet(self, interface: u16, ticks: u64, data: &[u8]) -> Self {
         let length = data.len() as u32;
         let mut body = Vec::new();
         body.extend(self.half(interface));
@@ -177,13 +199,17 @@ impl PcapNgFile {
         self.block(2, &body)
     }
 
-    pub(super) fn simple_packet(self, wire_len: u32, data: &[u8]) -> Self {
+    /// A Simple Packet Block, which has neither time nor interface.
+    #[must_use]
+    pub fn simple_packet(self, wire_len: u32, data: &[u8]) -> Self {
         let mut body = self.word(wire_len).to_vec();
         body.extend_from_slice(data);
         self.block(3, &body)
     }
 
-    pub(super) fn statistics(self, interface: u32, options: &[(u16, u64)]) -> Self {
+    /// An Interface Statistics Block with counters.
+    #[must_use]
+    pub fn statistics(self, interface: u32, options: &[(u16, u64)]) -> Self {
         let values: Vec<(u16, [u8; 8])> = options
             .iter()
             .map(|(code, value)| {
@@ -206,32 +232,12 @@ impl PcapNgFile {
     }
 }
 
-/// A copy of a frame that does not borrow.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Seen {
-    pub(super) source: u16,
-    pub(super) number: u64,
-    pub(super) nanos: i64,
-    pub(super) interface: u32,
-    pub(super) link: LinkType,
-    pub(super) wire_len: u32,
-    pub(super) data: Vec<u8>,
-}
-
 /// Reads all there is.
-pub(super) fn drain(reader: &mut CaptureReader) -> (Vec<Seen>, Vec<ReadError>) {
+pub fn drain(reader: &mut CaptureReader) -> (Vec<Packet>, Vec<ReadError>) {
     let (mut frames, mut errors) = (Vec::new(), Vec::new());
     while let Some(next) = reader.next() {
         match next {
-            Ok(frame) => frames.push(Seen {
-                source: frame.id.source(),
-                number: frame.id.number(),
-                nanos: frame.time.as_nanos(),
-                interface: frame.interface,
-                link: frame.link,
-                wire_len: frame.wire_len,
-                data: frame.data.to_vec(),
-            }),
+            Ok(frame) => frames.push(frame.into()),
             Err(error) => errors.push(error),
         }
     }
@@ -239,12 +245,21 @@ pub(super) fn drain(reader: &mut CaptureReader) -> (Vec<Seen>, Vec<ReadError>) {
 }
 
 /// A reader of one capture in memory.
-pub(super) fn reader(bytes: &[u8]) -> CaptureReader {
-    CaptureReader::open(vec![Input::from_bytes("test", bytes.to_vec())]).unwrap()
+///
+/// # Panics
+/// If it is no capture.
+#[must_use]
+pub fn reader(bytes: &[u8]) -> CaptureReader {
+    let input = Input::from_bytes("test", bytes.to_vec());
+    CaptureReader::open(vec![input]).expect("a capture")
 }
 
 /// The frames of one whole capture.
-pub(super) fn frames(bytes: &[u8]) -> Vec<Seen> {
+///
+/// # Panics
+/// If it cannot be read to its end.
+#[must_use]
+pub fn frames(bytes: &[u8]) -> Vec<Packet> {
     let (frames, errors) = drain(&mut reader(bytes));
     assert!(errors.is_empty(), "{errors:?}");
     frames

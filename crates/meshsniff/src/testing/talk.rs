@@ -3,72 +3,27 @@
 //! A [`Talk`] is a client and a server on Ethernet and IPv4. Each call is one packet, 20 µs after the one before
 //! it unless [`Talk::wait`] says more. A test that fails leaves its packets as a capture file to open.
 
-use etherparse::PacketBuilder;
-use meshsniff::exchange::{Connection, Exchange};
-use meshsniff::packet::{Flags, Frame, FrameId, LinkType};
-use meshsniff::time::Timestamp;
-use meshsniff::{Analyzer, Options, Sink, Totals};
-use std::path::PathBuf;
+use super::{CLIENT, Packet, SERVER, Seen, TcpSegment, analyse, write_pcap};
+use crate::exchange::Exchange;
+use crate::packet::{Endpoint, Flags, LinkType};
 
-/// A frame that owns its bytes.
-#[derive(Clone, Debug)]
-pub struct Packet {
-    pub number: u64,
-    pub nanos: i64,
-    pub interface: u32,
-    pub link: LinkType,
-    pub wire_len: u32,
-    pub data: Vec<u8>,
-}
-
-/// Everything the analyser settled.
-#[derive(Default)]
-pub struct Seen {
-    pub exchanges: Vec<Exchange>,
-    pub connections: Vec<Connection>,
-    pub totals: Totals,
-}
-
-impl Sink for Seen {
-    fn exchange(&mut self, exchange: &Exchange) {
-        self.exchanges.push(exchange.clone());
-    }
-
-    fn connection(&mut self, connection: &Connection) {
-        self.connections.push(connection.clone());
-    }
-}
-
-/// Runs the analyser over packets.
-pub fn analyse<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Seen {
-    let mut seen = Seen::default();
-    let mut analyzer = Analyzer::new(Options::default());
-    for packet in packets {
-        let frame = Frame {
-            id: FrameId::new(0, packet.number),
-            time: Timestamp::from_nanos(packet.nanos),
-            interface: packet.interface,
-            link: packet.link,
-            wire_len: packet.wire_len,
-            data: &packet.data,
-        };
-        analyzer.frame(&frame, &mut seen);
-    }
-    analyzer.finish(&mut seen);
-    seen.totals = analyzer.totals().clone();
-    seen
-}
-
+/// Who sends a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
+    /// Who opened the connection.
     Client,
+    /// Who was asked.
     Server,
 }
 use self::End::{Client, Server};
 
+/// The sender acknowledges.
 pub const ACK: Flags = Flags::ACK;
+/// The sender has no more to say.
 pub const FIN: Flags = Flags::FIN;
+/// The sender is gone.
 pub const RST: Flags = Flags::RST;
+/// The sender opens.
 pub const SYN: Flags = Flags::SYN;
 
 /// A client and a server, talking.
@@ -81,10 +36,9 @@ pub struct Talk {
     /// What each of them has acknowledged.
     acked: [u32; 2],
     window: [u16; 2],
-    client: ([u8; 4], u16),
-    server: ([u8; 4], u16),
+    client: Endpoint,
+    server: Endpoint,
     ip_id: u16,
-    checked: std::cell::Cell<bool>,
 }
 
 impl Talk {
@@ -99,10 +53,9 @@ impl Talk {
             next,
             acked: [0, 0],
             window: [64_000, 64_000],
-            client: ([10, 0, 0, 1], 40_000),
-            server: ([10, 0, 0, 2], 8080),
+            client: CLIENT,
+            server: SERVER,
             ip_id: 1,
-            checked: std::cell::Cell::new(false),
         }
     }
 
@@ -120,13 +73,15 @@ impl Talk {
             .ack(Client)
     }
 
+    /// Another client.
     pub fn client_addr(&mut self, addr: [u8; 4], port: u16) -> &mut Self {
-        self.client = (addr, port);
+        self.client = Endpoint::v4(addr, port);
         self
     }
 
+    /// Another port of the server's.
     pub fn server_port(&mut self, port: u16) -> &mut Self {
-        self.server.1 = port;
+        self.server.port = port;
         self
     }
 
@@ -205,46 +160,31 @@ impl Talk {
         ack: u32,
         payload: &[u8],
     ) -> &mut Self {
-        let ((src, sport), (dst, dport)) = match from {
+        let (sender, receiver) = match from {
             Client => (self.client, self.server),
             Server => (self.server, self.client),
         };
-        let mut tcp = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-            .ipv4(src, dst, 64)
-            .tcp(sport, dport, seq, self.window[from as usize]);
-        if flags.has(FIN) {
-            tcp = tcp.fin();
-        }
-        if flags.has(SYN) {
-            tcp = tcp.syn();
-        }
-        if flags.has(RST) {
-            tcp = tcp.rst();
-        }
-        if flags.has(Flags::PSH) {
-            tcp = tcp.psh();
-        }
-        if flags.has(ACK) {
-            tcp = tcp.ack(ack);
-        }
-        let mut data = Vec::new();
-        tcp.write(&mut data, payload).expect("a small packet");
-        data[18..20].copy_from_slice(&self.ip_id.to_be_bytes());
+        let segment = TcpSegment {
+            from: sender,
+            to: receiver,
+            seq,
+            ack: if flags.has(ACK) { ack } else { 0 },
+            flags,
+            window: self.window[from as usize],
+            id: self.ip_id,
+            payload,
+            ..TcpSegment::default()
+        };
         self.ip_id += 1;
-        self.push(data);
+        self.push(segment.ethernet());
         self
     }
 
     fn push(&mut self, data: Vec<u8>) {
         self.nanos += 20_000;
-        self.packets.push(Packet {
-            number: self.packets.len() as u64 + 1,
-            nanos: self.nanos,
-            interface: 0,
-            link: LinkType::Ethernet,
-            wire_len: data.len() as u32,
-            data,
-        });
+        let number = self.packets.len() as u64 + 1;
+        let packet = Packet::new(number, self.nanos, LinkType::Ethernet, data);
+        self.packets.push(packet);
     }
 
     /// The last packet once more, as it was.
@@ -271,17 +211,18 @@ impl Talk {
         self
     }
 
+    /// The sequence number of what the side says next.
     pub fn next_seq(&self, from: End) -> u32 {
         self.next[from as usize]
     }
 
+    /// The packets so far.
     pub fn packets(&self) -> &[Packet] {
         &self.packets
     }
 
     /// What the analyser says.
     pub fn seen(&self) -> Seen {
-        self.checked.set(true);
         analyse(&self.packets)
     }
 
@@ -296,32 +237,10 @@ impl Talk {
 impl Drop for Talk {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let path =
-                PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.pcap", self.name));
+            let path = std::env::temp_dir().join(format!("meshsniff-{}.pcap", self.name));
             if write_pcap(&path, &self.packets).is_ok() {
                 eprintln!("the packets of this test: {}", path.display());
             }
         }
     }
-}
-
-/// Writes packets as a nanosecond pcap.
-pub fn write_pcap(path: &std::path::Path, packets: &[Packet]) -> std::io::Result<()> {
-    let mut file = Vec::new();
-    for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
-        file.extend_from_slice(&word.to_le_bytes());
-    }
-    for packet in packets {
-        let (secs, nanos) = (packet.nanos / 1_000_000_000, packet.nanos % 1_000_000_000);
-        for word in [
-            secs as u32,
-            nanos as u32,
-            packet.data.len() as u32,
-            packet.wire_len,
-        ] {
-            file.extend_from_slice(&word.to_le_bytes());
-        }
-        file.extend_from_slice(&packet.data);
-    }
-    std::fs::write(path, file)
 }

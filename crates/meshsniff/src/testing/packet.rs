@@ -1,0 +1,137 @@
+//! Frames that own their bytes, what the analyser says of them, and a capture file of them.
+
+use crate::exchange::{Connection, Exchange};
+use crate::packet::{Frame, FrameId, LinkType};
+use crate::testing::files::PcapFile;
+use crate::time::Timestamp;
+use crate::{Analyzer, Options, Sink, Totals};
+use std::path::Path;
+use std::{fs, io};
+
+/// A frame that owns its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet {
+    /// The source it comes from, from 0.
+    pub source: u16,
+    /// The frame number within its source, from 1.
+    pub number: u64,
+    /// Nanoseconds since 1970.
+    pub nanos: i64,
+    /// The interface within its source, from 0.
+    pub interface: u32,
+    /// What the bytes begin with.
+    pub link: LinkType,
+    /// Bytes it had on the wire.
+    pub wire_len: u32,
+    /// The captured bytes.
+    pub data: Vec<u8>,
+}
+
+impl Packet {
+    /// A whole packet, captured on the first interface of the first source.
+    #[must_use]
+    pub fn new(number: u64, nanos: i64, link: LinkType, data: Vec<u8>) -> Self {
+        Self {
+            source: 0,
+            number,
+            nanos,
+            interface: 0,
+            link,
+            wire_len: data.len() as u32,
+            data,
+        }
+    }
+
+    /// The frame, borrowed.
+    #[must_use]
+    pub fn frame(&self) -> Frame<'_> {
+        Frame {
+            id: FrameId::new(self.source, self.number),
+            time: Timestamp::from_nanos(self.nanos),
+            interface: self.interface,
+            link: self.link,
+            wire_len: self.wire_len,
+            data: &self.data,
+        }
+    }
+}
+
+impl From<Frame<'_>> for Packet {
+    fn from(frame: Frame<'_>) -> Self {
+        Self {
+            source: frame.id.source(),
+            number: frame.id.number(),
+            nanos: frame.time.as_nanos(),
+            interface: frame.interface,
+            link: frame.link,
+            wire_len: frame.wire_len,
+            data: frame.data.to_vec(),
+        }
+    }
+}
+
+/// Everything the analyser settled.
+#[derive(Default)]
+pub struct Seen {
+    /// In the order in which they were settled.
+    pub exchanges: Vec<Exchange>,
+    /// In the order in which they ended.
+    pub connections: Vec<Connection>,
+    /// The counts at the end.
+    pub totals: Totals,
+}
+
+impl Sink for Seen {
+    fn exchange(&mut self, exchange: &Exchange) {
+        self.exchanges.push(exchange.clone());
+    }
+
+    fn connection(&mut self, connection: &Connection) {
+        self.connections.push(connection.clone());
+    }
+}
+
+/// Runs the analyser over packets.
+pub fn analyse<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Seen {
+    let mut seen = Seen::default();
+    seen.totals = analyse_into(packets, &mut seen);
+    seen
+}
+
+/// Runs the analyser over packets, with a sink of one's own; returns its counts.
+pub fn analyse_into<'a>(
+    packets: impl IntoIterator<Item = &'a Packet>,
+    sink: &mut impl Sink,
+) -> Totals {
+    let mut analyzer = Analyzer::new(Options::default());
+    for packet in packets {
+        analyzer.frame(&packet.frame(), sink);
+    }
+    analyzer.finish(sink);
+    analyzer.totals().clone()
+}
+
+/// A capture file of packets, with times in nanoseconds. Its link type is that of the first.
+#[must_use]
+pub fn pcap(packets: &[Packet]) -> Vec<u8> {
+    let link = packets
+        .first()
+        .map_or(LinkType::Ethernet, |packet| packet.link);
+    let is_it = |number: &u32| LinkType::from_number(*number) == Ok(link);
+    // Of the numbers of raw IP the last is the portable one.
+    let number = (0..=276).rev().find(is_it).expect("its number");
+    let mut file = PcapFile::new(0xa1b2_3c4d, false, number);
+    for packet in packets {
+        let (seconds, nanos) = (packet.nanos / 1_000_000_000, packet.nanos % 1_000_000_000);
+        file = file.record(seconds as u32, nanos as u32, packet.wire_len, &packet.data);
+    }
+    file.bytes
+}
+
+/// Writes packets as [`pcap`] to a file.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_pcap(path: &Path, packets: &[Packet]) -> io::Result<()> {
+    fs::write(path, pcap(packets))
+}
