@@ -1,8 +1,8 @@
 //! Packets that the kernel lost: what is missing is put down to that as soon as a capture says so.
 
 use super::{exchanges, folder, good, json, report};
-use crate::talk::{End, Talk};
 use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
+use meshsniff::testing::talk::{End, Talk};
 use meshsniff::time::Timestamp;
 use std::path::PathBuf;
 use tempfile::TempDir;
