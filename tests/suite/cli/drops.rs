@@ -2,7 +2,7 @@
 
 use super::{exchanges, folder, good, json, report};
 use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
-use meshsniff::testing::talk::{End, Talk};
+use meshsniff::testing::{End, Talk};
 use meshsniff::time::Timestamp;
 use std::path::PathBuf;
 use tempfile::TempDir;
