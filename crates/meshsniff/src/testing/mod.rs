@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`Talk`] | a conversation of one client and one server, packet by packet |
 //! | [`TcpSegment`] | a single segment, as the bytes of a packet |
-//! | [`Packet`] | a frame that owns its bytes; [`analyse`], [`write_pcap`] |
-//! | [`files`] | capture files in every variant of their formats |
+//! | [`Packet`] | a frame that owns its bytes; [`analyse`] |
+//! | [`files`] | capture files in every variant of their formats; [`write_pcap`] |
 //! | [`fixtures`] | exchanges and connections, as the analyser would settle them |
 
 pub mod files;
@@ -14,6 +14,7 @@ mod packet;
 mod segment;
 mod talk;
 
-pub use packet::{Packet, Seen, analyse, analyse_into, pcap, write_pcap};
+pub use files::{pcap, write_pcap};
+pub use packet::{Packet, Seen, analyse, analyse_into};
 pub use segment::{CLIENT, SERVER, TcpSegment};
 pub use talk::{ACK, End, FIN, RST, SYN, Talk};

@@ -2,11 +2,8 @@
 
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{Frame, FrameId, LinkType};
-use crate::testing::files::PcapFile;
 use crate::time::Timestamp;
 use crate::{Analyzer, Options, Sink, Totals};
-use std::path::Path;
-use std::{fs, io};
 
 /// A frame that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,29 +106,4 @@ pub fn analyse_into<'a>(
     }
     analyzer.finish(sink);
     analyzer.totals().clone()
-}
-
-/// A capture file of packets, with times in nanoseconds. Its link type is that of the first.
-#[must_use]
-pub fn pcap(packets: &[Packet]) -> Vec<u8> {
-    let link = packets
-        .first()
-        .map_or(LinkType::Ethernet, |packet| packet.link);
-    let is_it = |number: &u32| LinkType::from_number(*number) == Ok(link);
-    // Of the numbers of raw IP the last is the portable one.
-    let number = (0..=276).rev().find(is_it).expect("its number");
-    let mut file = PcapFile::new(0xa1b2_3c4d, false, number);
-    for packet in packets {
-        let (seconds, nanos) = (packet.nanos / 1_000_000_000, packet.nanos % 1_000_000_000);
-        file = file.record(seconds as u32, nanos as u32, packet.wire_len, &packet.data);
-    }
-    file.bytes
-}
-
-/// Writes packets as [`pcap`] to a file.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_pcap(path: &Path, packets: &[Packet]) -> io::Result<()> {
-    fs::write(path, pcap(packets))
 }
