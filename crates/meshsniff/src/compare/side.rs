@@ -400,15 +400,13 @@ impl<'a> Gatherer<'a> {
 impl Report for Gatherer<'_> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         match event {
-            ReportEvent::Exchange(exchange) => {
-                if self.selection.wants(&mut self.side, exchange) {
-                    self.selection.add(&mut self.rows, exchange);
-                }
+            ReportEvent::Exchange(exchange) if self.selection.wants(&mut self.side, exchange) => {
+                self.selection.add(&mut self.rows, exchange);
             }
-            ReportEvent::Connection(connection) => {
-                if connection.verdict.is_some() && self.selection.filter.connection(connection) {
-                    self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
-                }
+            ReportEvent::Connection(connection)
+                if connection.verdict.is_some() && self.selection.filter.connection(connection) =>
+            {
+                self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
             }
             ReportEvent::Finish(capture) => {
                 self.side.dropped = capture.dropped;

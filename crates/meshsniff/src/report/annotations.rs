@@ -174,10 +174,10 @@ impl Report for Annotations {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         let listed = self.facts.tell(event) == Place::Listed;
         match event {
-            ReportEvent::Exchange(exchange) => {
-                if self.all || listed && exchange.good() != Some(true) {
-                    self.annotate(exchange);
-                }
+            ReportEvent::Exchange(exchange)
+                if (self.all || listed && exchange.good() != Some(true)) =>
+            {
+                self.annotate(exchange);
             }
             ReportEvent::Connection(connection) if listed => {
                 if let Some(verdict) = connection.verdict {

@@ -215,15 +215,15 @@ impl<W: Write> Report for MarkdownReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         let listed = self.facts.tell(event) == Place::Listed;
         match event {
-            ReportEvent::Exchange(exchange) if listed && exchange.good() == Some(false) => {
-                if self.has_room() {
-                    self.exchanges.push(exchange.clone());
-                }
+            ReportEvent::Exchange(exchange)
+                if listed && exchange.good() == Some(false) && self.has_room() =>
+            {
+                self.exchanges.push(exchange.clone());
             }
-            ReportEvent::Connection(connection) if listed && connection.verdict.is_some() => {
-                if self.has_room() {
-                    self.connections.push(connection.clone());
-                }
+            ReportEvent::Connection(connection)
+                if listed && connection.verdict.is_some() && self.has_room() =>
+            {
+                self.connections.push(connection.clone());
             }
             ReportEvent::Finish(capture) => {
                 let mut out = String::new();
