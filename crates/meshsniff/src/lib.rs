@@ -30,6 +30,7 @@ pub mod mesh;
 mod number;
 pub mod packet;
 pub mod pcapng;
+mod piece;
 pub mod protocol;
 pub mod relay;
 pub mod report;
