@@ -13,6 +13,7 @@ use meshsniff::compare::difference::{Comparison, Thresholds};
 use meshsniff::compare::language::{Assertion, gap_names};
 use meshsniff::compare::side::{Gatherer, Selection, Side};
 use meshsniff::compression::{Compression, MAGIC_LEN};
+use meshsniff::condition;
 use meshsniff::event::Outcome;
 use meshsniff::pipeline::Pipeline;
 use meshsniff::report::comparison::text::TextOptions;
@@ -102,7 +103,7 @@ pub(super) struct CompareArgs {
 }
 
 fn gap(name: &str) -> Result<usize, String> {
-    Selection::gap(name).ok_or_else(|| format!("there is no such gap: {} are", gap_names()))
+    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", gap_names()))
 }
 
 fn alpha(text: &str) -> Result<f64, String> {
@@ -171,7 +172,7 @@ impl CompareArgs {
         a_place_each(&self.output).map_err(|sentence| wrong(&sentence))?;
         let usual = Selection::USUAL
             .iter()
-            .filter_map(|name| Selection::gap(name));
+            .filter_map(|name| condition::gap(name));
         let asserted = self.fail_on.iter().filter_map(Assertion::gap);
         let mut gaps = Vec::new();
         for gap in usual.chain(self.gap).chain(asserted) {

@@ -11,7 +11,7 @@ use meshsniff::escape::push_shown;
 use meshsniff::exchange::{Connection, Exchange, Verdict};
 use meshsniff::packet::Endpoint;
 use meshsniff::report::wireshark;
-use meshsniff::statistics::routes::{Counted, Micros, Route, Routes};
+use meshsniff::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use meshsniff::time::{Span, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Row {
     }
 
     /// Takes in good exchanges that were counted elsewhere.
-    fn merge(&mut self, counted: &Counted) {
+    fn merge(&mut self, counted: &RouteCounts) {
         self.exchanges = self.exchanges.saturating_add(counted.exchanges);
         self.rate.now = self.rate.now.saturating_add(counted.exchanges);
         self.ok = self.ok.saturating_add(counted.exchanges);

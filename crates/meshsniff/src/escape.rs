@@ -60,6 +60,15 @@ pub(crate) fn shown(out: &mut String, text: &str, most: usize) {
     }
 }
 
+/// The longest beginning of `text` that has at most `most` bytes and whole characters.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// Pushes `text` for a person who reads HTML: as [`shown`], and nothing in it is markup, in an element or in the quotes of an
 /// attribute.
 pub(crate) fn html(out: &mut String, text: &str) {

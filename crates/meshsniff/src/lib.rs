@@ -52,6 +52,7 @@ pub mod mesh;
 mod number;
 pub mod packet;
 pub mod pcapng;
+mod piece;
 pub mod pipeline;
 pub mod protocol;
 pub mod relay;

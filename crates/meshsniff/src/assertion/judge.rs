@@ -1,11 +1,11 @@
 //! Assertions held against what is seen.
 
-use super::language::{Assertion, Bound, Operator, Value, What};
-use crate::condition::Filter;
+use super::language::{Assertion, Bound, Value, What};
+use crate::condition::{Filter, Operator};
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Connection, Exchange, Gap, Verdict};
 use crate::mesh::is_probed;
-use crate::number;
+use crate::piece::{Counted, Exact, Grouped, Percent, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::statistics::tally::Tally;
 use crate::time::Span;
@@ -271,12 +271,12 @@ impl Assertion {
         match &self.what {
             What::Exchanges => (
                 judged(counts(operator, count, value)),
-                plural(count, "exchange"),
+                said!(exchanges(count)),
             ),
             What::Dropped => match dropped {
                 Some(dropped) => (
                     judged(counts(operator, dropped, value)),
-                    format!("{} lost", plural(dropped, "packet")),
+                    said!(Counted(dropped, "packet", "packets"), " lost"),
                 ),
                 None => (
                     Conclusion::NoTraffic,
@@ -288,10 +288,11 @@ impl Assertion {
                 "nothing to judge: there was no connection".to_owned(),
             ),
             What::Connects(_) => {
-                let mut observed = String::new();
-                number::grouped(&mut observed, hits);
-                observed.push_str(" of ");
-                observed.push_str(&plural(count, "connection"));
+                let observed = said!(
+                    Grouped(hits),
+                    " of ",
+                    Counted(count, "connection", "connections")
+                );
                 (judged(counts(operator, hits, value)), observed)
             }
             _ if count == 0 => (
@@ -333,8 +334,7 @@ impl Assertion {
                     } else {
                         ", at least "
                     });
-                    number::millis_exact(&mut observed, extreme);
-                    observed.push_str(" ms");
+                    push!(&mut observed, Exact(extreme), " ms");
                 }
                 (judged(hits > 0), observed)
             }
@@ -343,10 +343,7 @@ impl Assertion {
             {
                 (
                     Conclusion::NoTraffic,
-                    format!(
-                        "nothing to judge: no such gap in {}",
-                        plural(count, "exchange")
-                    ),
+                    said!("nothing to judge: no such gap in ", exchanges(count)),
                 )
             }
             What::Percentile(_, percentile) => {
@@ -354,13 +351,16 @@ impl Assertion {
                 else {
                     return (
                         Conclusion::Passed,
-                        format!("no gap of this kind in {}", plural(count, "exchange")),
+                        said!("no gap of this kind in ", exchanges(count)),
                     );
                 };
                 let mut observed = format!("{} is ", percentile.name());
-                number::millis_exact(&mut observed, found);
-                observed.push_str(" ms of ");
-                number::grouped(&mut observed, tally.values());
+                push!(
+                    &mut observed,
+                    Exact(found),
+                    " ms of ",
+                    Grouped(tally.values())
+                );
                 (judged(operator.holds(found, bound)), observed)
             }
         }
@@ -382,27 +382,20 @@ fn shares(operator: Operator, part: u64, whole: u64, millionths: u64) -> bool {
     )
 }
 
-fn plural(count: u64, what: &str) -> String {
-    let mut text = String::new();
-    number::grouped(&mut text, count);
-    text.push(' ');
-    text.push_str(what);
-    if count != 1 {
-        text.push('s');
-    }
-    text
+const fn exchanges(count: u64) -> Counted {
+    Counted(count, "exchange", "exchanges")
 }
 
 /// `2 of 17 exchanges (11.76 %)`.
 fn of(part: u64, whole: u64) -> String {
-    let mut text = String::new();
-    number::grouped(&mut text, part);
-    text.push_str(" of ");
-    text.push_str(&plural(whole, "exchange"));
-    text.push_str(" (");
-    number::percent(&mut text, part, whole);
-    text.push(')');
-    text
+    said!(
+        Grouped(part),
+        " of ",
+        exchanges(whole),
+        " (",
+        Percent(part, whole),
+        ")"
+    )
 }
 
 #[cfg(test)]

@@ -17,40 +17,10 @@
 //! value      = 3 | 1.5% | 400ms | 1.5s
 //! ```
 
-use crate::condition::filter::{Filter, FilterError};
-use crate::exchange::{FindingKind, Gaps, Verdict};
+use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
+use crate::exchange::{FindingKind, Verdict};
 use crate::statistics::gap_values::Percentile;
-use crate::time::{Span, parse_duration};
-
-/// Why an assertion cannot be read, or makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AssertionError {
-    /// Nothing, or a `where` without a condition or terms.
-    #[error(
-        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in client-gave-up or ack_to_client_close>400ms"
-    )]
-    Empty(String),
-    /// A name that means nothing.
-    #[error(
-        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), exchanges, findings, findings.KIND, \
-         certainty=uncertain and other terms of --filter-http, connects_failed, client_side, server_side, dropped and gaps \
-         ({gaps}) are",
-        verdicts = verdict_names(),
-        gaps = Gaps::NAMES.join(", ")
-    )]
-    Name(String),
-    /// A term of a filter that is none.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// Anything else, as a sentence.
-    #[error("in “{assertion}”: {wrong}")]
-    Sense {
-        /// The assertion.
-        assertion: String,
-        /// What is wrong, and what would be right.
-        wrong: String,
-    },
-}
+use crate::time::Span;
 
 /// What must not be.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,44 +53,6 @@ pub(super) enum What {
     Dropped,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
-    More,
-    AtLeast,
-    Less,
-    AtMost,
-    Equal,
-    Unequal,
-}
-
-impl Operator {
-    pub(crate) const ALL: [(&'static str, Self); 7] = [
-        (">=", Self::AtLeast),
-        ("<=", Self::AtMost),
-        ("==", Self::Equal),
-        ("!=", Self::Unequal),
-        (">", Self::More),
-        ("<", Self::Less),
-        ("=", Self::Equal),
-    ];
-
-    pub(crate) fn holds<T: PartialOrd>(self, found: T, bound: T) -> bool {
-        match self {
-            Self::More => found > bound,
-            Self::AtLeast => found >= bound,
-            Self::Less => found < bound,
-            Self::AtMost => found <= bound,
-            Self::Equal => found == bound,
-            Self::Unequal => found != bound,
-        }
-    }
-
-    /// Whether larger values are the ones that fail.
-    pub(super) const fn is_upper(self) -> bool {
-        matches!(self, Self::More | Self::AtLeast)
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bound {
     pub(super) operator: Operator,
@@ -143,10 +75,6 @@ impl Bound {
     };
 }
 
-fn verdict_names() -> String {
-    Verdict::ALL.map(Verdict::name).join(", ")
-}
-
 const CONNECTS: [(&str, &[Verdict]); 3] = [
     (
         "connects_failed",
@@ -163,17 +91,14 @@ impl Assertion {
     /// A sentence, if it is none, or could never come true, or could not come out otherwise.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
-        let empty = || AssertionError::Empty(typed.to_owned());
-        let (condition, only) = split_where(typed);
-        if condition.is_empty() || only.is_some_and(str::is_empty) {
-            return Err(empty());
-        }
+        let condition = Condition::parse(typed)?;
+        let condition = condition.ok_or_else(|| AssertionError::Empty(typed.to_owned()))?;
         let sense = |wrong: String| AssertionError::Sense {
             assertion: typed.to_owned(),
             wrong,
         };
-        let only = Filter::parse(only.unwrap_or_default())?;
-        let (what, bound) = read_condition(condition, &sense)?;
+        let (what, bound) = read(&condition, &sense)?;
+        let only = condition.only;
         check(&what, &bound, &only).map_err(sense)?;
         Ok(Self {
             typed: typed.to_owned(),
@@ -228,72 +153,49 @@ impl Assertion {
     }
 }
 
-pub(crate) fn split_where(typed: &str) -> (&str, Option<&str>) {
-    // Blanks of any kind and number may stand around it.
-    let mut from = 0;
-    while let Some(at) = typed[from..].find("where") {
-        let (begin, end) = (from + at, from + at + "where".len());
-        let (before, after) = (&typed[..begin], &typed[end..]);
-        let alone = (before.is_empty() || before.ends_with(char::is_whitespace))
-            && (after.is_empty() || after.starts_with(char::is_whitespace));
-        if alone {
-            return (before.trim(), Some(after.trim()));
-        }
-        from = end;
-    }
-    (typed, None)
-}
-
-fn read_condition(
-    condition: &str,
+fn read(
+    condition: &Condition<'_>,
     sense: &impl Fn(String) -> AssertionError,
 ) -> Result<(What, Bound), AssertionError> {
-    // An order tells what is compared from terms, which know only = and !=.
-    let order = condition.find(['<', '>']);
-    if let Some(at) = order.or_else(|| condition.find(['=', '!'])) {
-        let (name, rest) = condition.split_at(at);
-        let name = name.trim();
-        let found = Operator::ALL
-            .into_iter()
-            .find_map(|(sign, operator)| Some((operator, rest.strip_prefix(sign)?.trim())));
-        if let (Some(what), Some((operator, value))) = (what(name), found) {
-            let value = read_value(value).map_err(sense)?;
-            return Ok((what, Bound { operator, value }));
-        }
-        if let (Some(_), Some((operator, value))) = (order, found) {
+    let &Condition { text, name, .. } = condition;
+    let bound = |operator, value| -> Result<Bound, AssertionError> {
+        let value = read_value(value).map_err(sense)?;
+        Ok(Bound { operator, value })
+    };
+    match (&condition.order, what(name)) {
+        (&Order::Of(operator, value), Some(what)) => Ok((what, bound(operator, value)?)),
+        (&Order::Of(operator, value), None) if text.contains(['<', '>']) => {
             if !name.contains('=') {
                 return Err(AssertionError::Name(name.to_owned()));
             }
-            let what = What::Fitting(Filter::parse(name)?);
-            let value = read_value(value).map_err(sense)?;
-            return Ok((what, Bound { operator, value }));
+            let fitting = What::Fitting(Filter::parse(name)?);
+            Ok((fitting, bound(operator, value)?))
         }
-        // One verdict may be one of a connection, which is no exchange.
-        let verdict = condition.strip_prefix("verdict=").and_then(what);
-        let fitting = || Filter::parse(condition).map(What::Fitting);
-        return Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY));
-    }
-    match what(condition) {
-        Some(what @ (What::Fitting(_) | What::NotGood | What::Connects(_) | What::Dropped)) => {
-            Ok((what, Bound::ANY))
+        (Order::Of(..) | Order::Unknown, _) => {
+            // One verdict may be one of a connection, which is no exchange.
+            let verdict = text.strip_prefix("verdict=").and_then(what);
+            let fitting = || Filter::parse(text).map(What::Fitting);
+            Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY))
         }
-        Some(What::Exchanges) => Err(sense(
-            "say how many: exchanges<1 fails where there was none".to_owned(),
-        )),
-        Some(What::SuccessRate { .. }) => Err(sense(format!("say below what: {condition}<99%"))),
-        Some(_) => Err(sense(format!("say how long: {condition}>400ms"))),
-        None => Err(AssertionError::Name(condition.to_owned())),
+        (Order::None, Some(what)) => match what {
+            What::Fitting(_) | What::NotGood | What::Connects(_) | What::Dropped => {
+                Ok((what, Bound::ANY))
+            }
+            What::Exchanges => Err(sense(
+                "say how many: exchanges<1 fails where there was none".to_owned(),
+            )),
+            What::SuccessRate { .. } => Err(sense(format!("say below what: {text}<99%"))),
+            What::EachGap(_) | What::Percentile(..) => {
+                Err(sense(format!("say how long: {text}>400ms")))
+            }
+        },
+        (Order::None, None) => Err(AssertionError::Name(text.to_owned())),
     }
 }
 
 /// What a name stands for; `-` and `_` are the same in it.
 fn what(name: &str) -> Option<What> {
-    let same = |one: &str, other: &str| {
-        let plain = |c: char| if c == '-' { '_' } else { c };
-        one.chars().map(plain).eq(other.chars().map(plain))
-    };
-    let connects = CONNECTS.iter().find(|(known, _)| same(known, name));
-    if let Some((_, verdicts)) = connects {
+    if let Some((_, verdicts)) = CONNECTS.iter().find(|(known, _)| same(known, name)) {
         return Some(What::Connects(verdicts));
     }
     let plain = match name {
@@ -302,17 +204,13 @@ fn what(name: &str) -> Option<What> {
         _ if same(name, "not-good") => Some(What::NotGood),
         _ if same(name, "client_side") => Some(What::SuccessRate { of_server: false }),
         _ if same(name, "server_side") => Some(What::SuccessRate { of_server: true }),
-        _ => None,
+        _ => condition::gap(name).map(What::EachGap),
     };
     if plain.is_some() {
         return plain;
     }
-    let gap = |name: &str| Gaps::NAMES.iter().position(|known| same(known, name));
-    if let Some(gap) = gap(name) {
-        return Some(What::EachGap(gap));
-    }
-    if let Some((gap_name, percentile)) = name.rsplit_once('.')
-        && let Some(gap) = gap(gap_name)
+    if let Some((name, percentile)) = name.rsplit_once('.')
+        && let Some(gap) = condition::gap(name)
     {
         return Some(What::Percentile(gap, Percentile::parse(percentile)?));
     }
@@ -326,18 +224,15 @@ fn what(name: &str) -> Option<What> {
     } else if same(name, "not-ok") {
         "verdict=not-ok".to_owned()
     } else {
-        let verdict = Verdict::ALL.into_iter().find(|one| same(one.name(), name));
-        format!("verdict={}", verdict?.name())
+        format!("verdict={}", condition::verdict(name)?.name())
     };
     Filter::parse(&term).ok().map(What::Fitting)
 }
 
 fn read_value(text: &str) -> Result<Value, String> {
-    if let Some(percent) = text.strip_suffix('%') {
-        let share = percent.trim().parse::<f64>().ok();
-        let share = share.filter(|share| (0.0..=100.0).contains(share));
+    if let Some(share) = condition::percent(text, 0.0..=100.0) {
         let share =
-            share.ok_or_else(|| format!("“{text}” is no share: 0% to 100% are, as in 1.5%"))?;
+            share.map_err(|()| format!("“{text}” is no share: 0% to 100% are, as in 1.5%"))?;
         return Ok(Value::Share((share * 10_000.0).round() as u64));
     }
     if let Ok(count) = text.parse() {
@@ -350,10 +245,10 @@ fn read_value(text: &str) -> Result<Value, String> {
         })?;
         return Ok(Value::Share((share * 1_000_000.0).round() as u64));
     }
-    let length = parse_duration(text).ok();
-    let nanos = length.and_then(|length| i64::try_from(length.as_nanos()).ok());
-    nanos.map(|nanos| Value::Span(Span::from_nanos(nanos))).ok_or_else(|| {
-        format!("“{text}” is no value: a number, a share or a time is, such as 3, 1.5%, 400ms or 1.5s")
+    condition::span(text).map(Value::Span).ok_or_else(|| {
+        format!(
+            "“{text}” is no value: a number, a share or a time is, such as 3, 1.5%, 400ms or 1.5s"
+        )
     })
 }
 

@@ -10,6 +10,5 @@ mod language;
 mod with_assertions;
 
 pub use judge::{Judge, Rules};
-pub use language::{Assertion, AssertionError};
-pub(crate) use language::{Operator, split_where};
+pub use language::Assertion;
 pub use with_assertions::WithAssertions;

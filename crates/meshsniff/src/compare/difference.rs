@@ -1,8 +1,9 @@
 //! The two sides held against each other, route by route.
 
-use super::side::{Digest, Route, Selection, Side, Stats};
+use super::side::{Digest, Route, Selection, Side};
 use super::statistics::{self, Share, fisher, holm, mann_whitney};
 use crate::exchange::{Gaps, Verdict};
+use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
 
@@ -28,24 +29,12 @@ impl Default for Thresholds {
     }
 }
 
-/// A side without its routes.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) name: String,
-    pub(crate) kind: super::side::Kind,
-    pub(crate) exchanges: u64,
-    pub(crate) filtered_out: u64,
-    pub(crate) probes: u64,
-    pub(crate) connects_failed: Option<u64>,
-    pub(crate) dropped: Option<u64>,
-    pub(crate) complete: bool,
-}
-
 /// What came of two sides.
 #[derive(Debug)]
 pub struct Comparison {
-    pub(crate) before: Head,
-    pub(crate) after: Head,
+    /// Without its routes, which are in [`Comparison::routes`].
+    pub(crate) before: Side,
+    pub(crate) after: Side,
     pub(crate) thresholds: Thresholds,
     /// How many tests there were: all of them are corrected together.
     pub(crate) tests: usize,
@@ -149,8 +138,8 @@ pub(crate) struct ShareChange {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GapChange {
     pub(crate) name: &'static str,
-    pub(crate) before: Option<Stats>,
-    pub(crate) after: Option<Stats>,
+    pub(crate) before: Option<GapStats>,
+    pub(crate) after: Option<GapStats>,
     /// The share of pairs in which the one after is longer.
     pub(crate) longer: Option<f64>,
     pub(crate) test: Option<Test>,
@@ -390,9 +379,14 @@ pub(crate) fn percent(share: f64) -> String {
 impl Comparison {
     /// Holds two sides against each other. Both have to be gathered with this selection.
     #[must_use]
-    pub fn new(before: Side, after: Side, selection: &Selection, thresholds: Thresholds) -> Self {
-        let (before_head, mut before_routes) = split(before);
-        let (after_head, mut after_routes) = split(after);
+    pub fn new(
+        mut before: Side,
+        mut after: Side,
+        selection: &Selection,
+        thresholds: Thresholds,
+    ) -> Self {
+        let mut before_routes = std::mem::take(&mut before.routes);
+        let mut after_routes = std::mem::take(&mut after.routes);
         let names: BTreeSet<Route> = before_routes
             .keys()
             .chain(after_routes.keys())
@@ -425,8 +419,8 @@ impl Comparison {
             )
         });
         Self {
-            before: before_head,
-            after: after_head,
+            before,
+            after,
             thresholds,
             tests,
             routes,
@@ -457,18 +451,4 @@ fn correct(routes: &mut [Difference]) -> usize {
         test.corrected = corrected;
     }
     found.len()
-}
-
-fn split(side: Side) -> (Head, std::collections::BTreeMap<Route, Digest>) {
-    let head = Head {
-        name: side.name,
-        kind: side.kind,
-        exchanges: side.exchanges,
-        filtered_out: side.filtered_out,
-        probes: side.probes,
-        connects_failed: side.connects_failed,
-        dropped: side.dropped,
-        complete: side.complete,
-    };
-    (head, side.routes)
 }

@@ -13,13 +13,12 @@
 
 use super::difference::{Comparison, Difference, Kind, Outcome, Presence, Word, percent, relative};
 use super::side::{Route, Selection, named};
-use crate::assertion::{AssertionError, Operator, split_where};
-use crate::condition::Filter;
+use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order};
 use crate::event::{self, Conclusion};
 use crate::exchange::{Gaps, Verdict};
+use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
-use crate::time::{Span, parse_duration};
-use crate::{escape, number};
+use crate::time::Span;
 
 /// Names of routes in what was seen, and characters of each.
 const MOST_NAMED: usize = 3;
@@ -64,25 +63,25 @@ impl Assertion {
     /// # Errors
     /// A sentence, if it is none or makes no sense.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
-        let typed = text.trim().to_owned();
+        let typed = text.trim();
         let sense = |wrong: String| AssertionError::Sense {
-            assertion: typed.clone(),
+            assertion: typed.to_owned(),
             wrong,
         };
-        let (condition, only) = split_where(&typed);
-        if condition.is_empty() || only.is_some_and(str::is_empty) {
-            return Err(sense(
-                "name a change, as in slower or total.p50>+10ms where path=/items*".to_owned(),
-            ));
-        }
-        let only = Filter::parse(only.unwrap_or_default())?;
+        let condition = Condition::parse(typed)?.ok_or_else(|| {
+            sense("name a change, as in slower or total.p50>+10ms where path=/items*".to_owned())
+        })?;
+        let only = &condition.only;
         if !only.is_about_routes() {
             return Err(sense(
                 "behind where, path= and method= say which routes are meant: --filter-http selects exchanges".to_owned(),
             ));
         }
-        let what = what(condition).map_err(sense)?;
-        Ok(Self { typed, what, only })
+        Ok(Self {
+            typed: typed.to_owned(),
+            what: what(&condition).map_err(sense)?,
+            only: condition.only,
+        })
     }
 
     /// The gap that it asks for, by its place in [`Gaps::NAMES`].
@@ -174,10 +173,7 @@ impl Assertion {
                         operator.holds(relative(before, after).unwrap_or(from_nothing), bound)
                     }
                 };
-                let mut seen = String::new();
-                number::spoken(&mut seen, before);
-                seen.push_str(" → ");
-                number::spoken(&mut seen, after);
+                let seen = said!(Spoken(before), " → ", Spoken(after));
                 Some((hit, seen))
             }
             What::Share(kind, operator, bound) => {
@@ -313,28 +309,26 @@ pub(crate) fn route_name(out: &mut String, route: &Route, most: usize) {
         Route::Other => out.push_str("… other routes"),
         Route::Named { method, path } => {
             let known = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
-            escape::shown(out, &known(method), 24);
-            out.push(' ');
-            escape::shown(out, &known(path), most);
+            push!(
+                out,
+                Shown(&known(method), 24),
+                " ",
+                Shown(&known(path), most)
+            );
         }
     }
 }
 
-fn what(condition: &str) -> Result<What, String> {
-    let Some(at) = condition.find(['<', '>', '=', '!']) else {
-        return plain(condition);
+fn what(condition: &Condition<'_>) -> Result<What, String> {
+    let name = condition.name;
+    let (operator, value) = match condition.order {
+        Order::None => return plain(name),
+        Order::Unknown => return Err("compare with > or <".to_owned()),
+        Order::Of(Operator::Equal | Operator::Unequal, _) => {
+            return Err("a change is hardly ever exactly so much: compare with > or <".to_owned());
+        }
+        Order::Of(operator, value) => (operator, value),
     };
-    let (name, rest) = condition.split_at(at);
-    let name = name.trim();
-    let found = Operator::ALL
-        .into_iter()
-        .find_map(|(sign, operator)| Some((operator, rest.strip_prefix(sign)?.trim())));
-    let Some((operator, value)) = found else {
-        return Err("compare with > or <".to_owned());
-    };
-    if matches!(operator, Operator::Equal | Operator::Unequal) {
-        return Err("a change is hardly ever exactly so much: compare with > or <".to_owned());
-    }
     if name == "exchanges" {
         let number = value.parse().map_err(|_| {
             format!(
@@ -353,14 +347,14 @@ fn what(condition: &str) -> Result<What, String> {
         };
     }
     if let Some((gap, percentile)) = name.rsplit_once('.')
-        && let Some(gap) = Selection::gap(gap)
+        && let Some(gap) = condition::gap(gap)
     {
         let percentile = Percentile::parse(percentile).ok_or_else(|| {
             format!("“{percentile}” is no percentile: p1 to p99, min and max are")
         })?;
         return Ok(What::Gap(gap, percentile, operator, change(value)?));
     }
-    if Selection::gap(name).is_some() {
+    if condition::gap(name).is_some() {
         return Err(format!("say which percentile of it: {name}.p50>+10ms"));
     }
     Err(unknown(name))
@@ -386,7 +380,7 @@ fn plain(name: &str) -> Result<What, String> {
         ));
     }
     let gap = name.rsplit_once('.').map_or(name, |(gap, _)| gap);
-    if Selection::gap(gap).is_some() {
+    if condition::gap(gap).is_some() {
         return Err(format!(
             "say by how much it may change: {gap}.p50>+10ms, or slower"
         ));
@@ -399,11 +393,9 @@ fn share(name: &str) -> Option<Kind> {
     if name == "good" {
         return Some(Kind::Good);
     }
-    let of_exchanges = Verdict::ALL
-        .into_iter()
+    let verdict = condition::verdict(name)
         .filter(|verdict| !matches!(verdict, Verdict::ConnectRefused | Verdict::ConnectTimeout));
-    let mut found = of_exchanges.filter(|verdict| verdict.name() == name.replace('_', "-"));
-    found.next().map(Kind::Verdict)
+    verdict.map(Kind::Verdict)
 }
 
 fn change(text: &str) -> Result<Change, String> {
@@ -417,20 +409,17 @@ fn change(text: &str) -> Result<Change, String> {
         }
     };
     let size = size.trim();
-    if let Some(number) = size.strip_suffix('%') {
-        let number = number.trim().parse::<f64>().ok();
-        let number = number.filter(|number| (0.0..=1e9).contains(number));
-        let number = number.ok_or_else(|| format!("“{text}” is no change: +20% is"))?;
-        return Ok(Change::Relative(sign * number / 100.0));
+    if let Some(share) = condition::percent(size, 0.0..=1e9) {
+        let share = share.map_err(|()| format!("“{text}” is no change: +20% is"))?;
+        return Ok(Change::Relative(sign * share / 100.0));
     }
-    let length = parse_duration(size).ok();
-    let nanos = length.and_then(|length| i64::try_from(length.as_nanos()).ok());
-    let nanos = nanos.ok_or_else(|| format!("“{text}” is no change: +20% and +10ms are"))?;
-    Ok(Change::Absolute(Span::from_nanos(if sign < 0.0 {
-        -nanos
+    let length = condition::span(size);
+    let length = length.ok_or_else(|| format!("“{text}” is no change: +20% and +10ms are"))?;
+    Ok(Change::Absolute(if sign < 0.0 {
+        Span::from_nanos(-length.as_nanos())
     } else {
-        nanos
-    })))
+        length
+    }))
 }
 
 /// Whether there is such a gap: for the sentence that refuses one.

@@ -8,14 +8,15 @@
 use super::statistics::Share;
 use crate::condition::Filter;
 use crate::condition::filter::fits;
+use crate::escape::cut;
 use crate::event::{Report, ReportEvent};
 use crate::exchange::{EnvoyFlags, Events, Exchange, Gaps, ResponseShape, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::MAX_COUNT;
-use crate::statistics::gap_values::Values;
-use crate::statistics::routes::{LONGEST_METHOD, LONGEST_PATH, cut};
-use crate::time::Span;
+use crate::statistics::gap_values::{GapStats, Values};
+use crate::statistics::routes::{MAX_METHOD, MAX_PATH};
 use compact_str::CompactString;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -40,22 +41,11 @@ pub(crate) enum Route {
 /// The values of a gap.
 pub(crate) type Sample = Values<9>;
 
-/// Figures of a gap of which a report of a live target holds no more.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Stats {
-    pub(crate) count: u64,
-    pub(crate) min: Span,
-    pub(crate) p50: Span,
-    pub(crate) p90: Span,
-    pub(crate) p99: Span,
-    pub(crate) max: Span,
-}
-
 /// What is known of a gap of exchanges that were only counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Told {
     /// All of it.
-    Stats(Stats),
+    Stats(GapStats),
     /// There are several statistics, which make no common one.
     Several,
     /// Nothing.
@@ -89,10 +79,11 @@ pub struct Selection {
 }
 
 /// One side, once it was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Side {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: SideKind,
+    #[serde(skip)]
     pub(crate) routes: BTreeMap<Route, Digest>,
     pub(crate) exchanges: u64,
     pub(crate) filtered_out: u64,
@@ -103,23 +94,15 @@ pub struct Side {
     pub(crate) complete: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
+/// What a side was read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SideKind {
     #[default]
     Capture,
     Report,
     /// A report in which good exchanges are only counted.
     LiveReport,
-}
-
-impl Kind {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Capture => "capture",
-            Self::Report => "report",
-            Self::LiveReport => "live-report",
-        }
-    }
 }
 
 impl Digest {
@@ -154,18 +137,11 @@ impl Digest {
     }
 
     /// The figures of that gap.
-    pub(crate) fn stats(&self, place: usize) -> Option<Stats> {
+    pub(crate) fn stats(&self, place: usize) -> Option<GapStats> {
         match self.told.get(place)? {
             Some(Told::Stats(stats)) => Some(*stats),
             Some(Told::Several | Told::Missing) => None,
-            None => self.samples.get(place)?.stats().map(|stats| Stats {
-                count: stats.count,
-                min: stats.min,
-                p50: stats.p50,
-                p90: stats.p90,
-                p99: stats.p99,
-                max: stats.max,
-            }),
+            None => self.samples.get(place)?.stats(),
         }
     }
 
@@ -285,26 +261,14 @@ impl Selection {
     pub const USUAL: [&'static str; 3] =
         ["request_to_response", "total", "request_to_client_close"];
 
-    /// The place of a gap in [`Gaps::NAMES`].
-    #[must_use]
-    pub fn gap(name: &str) -> Option<usize> {
-        let same = |known: &&str| {
-            known.bytes().eq(name.bytes().map(|byte| match byte {
-                b'-' => b'_',
-                byte => byte,
-            }))
-        };
-        Gaps::NAMES.iter().position(same)
-    }
-
     pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> Route {
         let path = path.unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         let mut patterns = self.routes.iter();
         let pattern = patterns.find(|pattern| fits(pattern, path));
         Route::Named {
-            method: cut(method.unwrap_or_default(), LONGEST_METHOD).into(),
-            path: cut(pattern.map_or(path, String::as_str), LONGEST_PATH).into(),
+            method: cut(method.unwrap_or_default(), MAX_METHOD).into(),
+            path: cut(pattern.map_or(path, String::as_str), MAX_PATH).into(),
         }
     }
 

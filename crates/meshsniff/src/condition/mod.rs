@@ -1,9 +1,191 @@
-//! What a user asks of exchanges, as it is typed.
+//! What a user asks of exchanges, as it is typed: one language for `--filter-http` and for the
+//! `--fail-on` of `report` and of `compare`.
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`filter`] | which exchanges a report is about: `--filter-http` |
+//! ```text
+//! assertion = condition [ "where" terms ]       terms: see filter
+//! condition = name [ operator value ] | terms
+//! operator  = > >= < <= == !=                   = is ==
+//! ```
+//!
+//! An assertion is taken apart here. What a name stands for, and which values make sense of it, is
+//! up to [`crate::assertion`] and [`crate::compare`]. Written by hand: taking apart is 60 lines of
+//! this language, and names and error sentences, which no parser generator knows, are the rest.
 
 pub mod filter;
 
-pub use filter::Filter;
+pub use filter::{Filter, FilterError};
+
+use crate::exchange::{Gaps, Verdict};
+use crate::time::{Span, parse_duration};
+
+/// Why an assertion cannot be read, or makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssertionError {
+    /// Nothing, or a `where` without a condition or terms.
+    #[error(
+        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in client-gave-up or \
+         ack_to_client_close>400ms"
+    )]
+    Empty(String),
+    /// A name that means nothing.
+    #[error(
+        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), exchanges, findings, \
+         findings.KIND, certainty=uncertain and other terms of --filter-http, connects_failed, client_side, \
+         server_side, dropped and gaps ({gaps}) are",
+        verdicts = Verdict::ALL.map(Verdict::name).join(", "),
+        gaps = Gaps::NAMES.join(", ")
+    )]
+    Name(String),
+    /// A term of a filter that is none.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// Anything else, as a sentence.
+    #[error("in “{assertion}”: {wrong}")]
+    Sense {
+        /// The assertion.
+        assertion: String,
+        /// What is wrong, and what would be right.
+        wrong: String,
+    },
+}
+
+/// How two values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    More,
+    AtLeast,
+    Less,
+    AtMost,
+    Equal,
+    Unequal,
+}
+
+impl Operator {
+    /// Signs, none of which begins with one that stands before it.
+    const SIGNS: [(&'static str, Self); 7] = [
+        (">=", Self::AtLeast),
+        ("<=", Self::AtMost),
+        ("==", Self::Equal),
+        ("!=", Self::Unequal),
+        (">", Self::More),
+        ("<", Self::Less),
+        ("=", Self::Equal),
+    ];
+
+    pub(crate) fn holds<T: PartialOrd>(self, found: T, bound: T) -> bool {
+        match self {
+            Self::More => found > bound,
+            Self::AtLeast => found >= bound,
+            Self::Less => found < bound,
+            Self::AtMost => found <= bound,
+            Self::Equal => found == bound,
+            Self::Unequal => found != bound,
+        }
+    }
+
+    /// Whether larger values are the ones that fail.
+    pub(crate) const fn is_upper(self) -> bool {
+        matches!(self, Self::More | Self::AtLeast)
+    }
+}
+
+/// An assertion, taken apart.
+pub(crate) struct Condition<'a> {
+    /// Everything before `where`.
+    pub(crate) text: &'a str,
+    /// What is compared: everything before the operator.
+    pub(crate) name: &'a str,
+    /// What stands behind the name.
+    pub(crate) order: Order<'a>,
+    /// The terms behind `where`.
+    pub(crate) only: Filter,
+}
+
+/// What stands behind the name of a condition.
+pub(crate) enum Order<'a> {
+    /// Nothing.
+    None,
+    /// An operator and a value.
+    Of(Operator, &'a str),
+    /// A sign that is no operator, as in the term `!status=5xx`.
+    Unknown,
+}
+
+impl<'a> Condition<'a> {
+    /// Takes an assertion apart; `None` if there is nothing before or behind `where`.
+    ///
+    /// # Errors
+    /// If the terms cannot be read.
+    pub(crate) fn parse(typed: &'a str) -> Result<Option<Self>, FilterError> {
+        let (text, terms) = split_where(typed);
+        if text.is_empty() || terms.is_some_and(str::is_empty) {
+            return Ok(None);
+        }
+        let only = Filter::parse(terms.unwrap_or_default())?;
+        // An order tells what is compared from terms, which know only = and !=.
+        let sign = text.find(['<', '>']).or_else(|| text.find(['=', '!']));
+        let (name, rest) = text.split_at(sign.unwrap_or(text.len()));
+        let mut signs = Operator::SIGNS.into_iter();
+        let found = signs.find_map(|(sign, one)| Some((one, rest.strip_prefix(sign)?.trim())));
+        Ok(Some(Self {
+            text,
+            name: name.trim(),
+            order: match (sign, found) {
+                (None, _) => Order::None,
+                (_, Some((operator, value))) => Order::Of(operator, value),
+                _ => Order::Unknown,
+            },
+            only,
+        }))
+    }
+}
+
+fn split_where(typed: &str) -> (&str, Option<&str>) {
+    // Blanks of any kind and number may stand around it.
+    let mut from = 0;
+    while let Some(at) = typed[from..].find("where") {
+        let (begin, end) = (from + at, from + at + "where".len());
+        let (before, after) = (&typed[..begin], &typed[end..]);
+        let alone = (before.is_empty() || before.ends_with(char::is_whitespace))
+            && (after.is_empty() || after.starts_with(char::is_whitespace));
+        if alone {
+            return (before.trim(), Some(after.trim()));
+        }
+        from = end;
+    }
+    (typed, None)
+}
+
+/// Whether two names are the same; `-` and `_` are the same in them.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    let plain = |c: u8| if c == b'-' { b'_' } else { c };
+    one.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
+/// The place of a gap in [`Gaps::NAMES`].
+#[must_use]
+pub fn gap(name: &str) -> Option<usize> {
+    Gaps::NAMES.iter().position(|known| same(known, name))
+}
+
+/// The verdict of this name.
+pub(crate) fn verdict(name: &str) -> Option<Verdict> {
+    let mut verdicts = Verdict::ALL.into_iter();
+    verdicts.find(|verdict| same(verdict.name(), name))
+}
+
+/// A time such as `400ms`.
+pub(crate) fn span(text: &str) -> Option<Span> {
+    let nanos = parse_duration(text).ok()?.as_nanos();
+    Some(Span::from_nanos(i64::try_from(nanos).ok()?))
+}
+
+/// The number of `20%`, if it is among those that are allowed; the error is that it is not.
+pub(crate) fn percent(
+    text: &str,
+    allowed: std::ops::RangeInclusive<f64>,
+) -> Option<Result<f64, ()>> {
+    let number = text.strip_suffix('%')?.trim().parse().ok();
+    Some(number.filter(|number| allowed.contains(number)).ok_or(()))
+}

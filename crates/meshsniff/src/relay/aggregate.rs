@@ -9,9 +9,7 @@ use crate::event::{Aggregate, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange, Protocol};
 use crate::statistics::Summary;
 use crate::statistics::routes::Routes;
-use crate::time::Span;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use crate::statistics::slowest::Slowest;
 use std::io;
 
 /// Which exchanges are told whole.
@@ -83,9 +81,9 @@ pub struct Aggregating<'a, R> {
     told: R,
     /// Whether the other report can take more just now.
     room: Box<dyn Fn() -> bool + 'a>,
-    folding: Aggregation,
-    folded: Aggregate,
-    slowest: BinaryHeap<Reverse<Slow>>,
+    options: Aggregation,
+    aggregate: Aggregate,
+    slowest: Slowest,
     judge: Judge,
     /// What was folded since it was told last.
     recent: Routes,
@@ -93,51 +91,25 @@ pub struct Aggregating<'a, R> {
     not_told: u64,
 }
 
-struct Slow {
-    response: Span,
-    exchange: Box<Exchange>,
-}
-
-impl PartialEq for Slow {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Slow {}
-
-impl PartialOrd for Slow {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Slow {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.response, Reverse(self.exchange.id))
-            .cmp(&(other.response, Reverse(other.exchange.id)))
-    }
-}
-
 impl<'a, R: Report> Aggregating<'a, R> {
     /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds none is counted and not
     /// told.
-    pub fn new(told: R, folding: Aggregation, room: impl Fn() -> bool + 'a) -> Self {
+    pub fn new(told: R, options: Aggregation, room: impl Fn() -> bool + 'a) -> Self {
         Self {
             told,
             room: Box::new(room),
-            folded: Aggregate {
-                summary: Summary::new(folding.probes),
+            aggregate: Aggregate {
+                summary: Summary::new(options.probes),
                 ..Aggregate::default()
             },
             judge: Judge::new(Rules {
-                assertions: folding.assertions.clone(),
-                probes: folding.probes,
+                assertions: options.assertions.clone(),
+                probes: options.probes,
                 ..Rules::default()
             }),
-            folding,
+            options,
             recent: Routes::default(),
-            slowest: BinaryHeap::new(),
+            slowest: Slowest::default(),
             so_far: SoFar::default(),
             not_told: 0,
         }
@@ -163,55 +135,26 @@ impl<'a, R: Report> Aggregating<'a, R> {
         self.not_told
     }
 
-    /// Keeps it if it is among the slowest so far.
-    fn rank(&mut self, exchange: &Exchange) {
-        let Some(response) = exchange.slowness() else {
-            return;
-        };
-        if !self.folded.summary.counts(exchange) {
-            return;
-        }
-        self.folded.ranked += 1;
-        let full = self.slowest.len() >= self.folding.slowest;
-        let faster = || {
-            self.slowest
-                .peek()
-                .is_none_or(|Reverse(fastest)| fastest.response >= response)
-        };
-        if full && faster() {
-            return;
-        }
-        if full {
-            self.slowest.pop();
-        }
-        self.slowest.push(Reverse(Slow {
-            response,
-            exchange: Box::new(exchange.clone()),
-        }));
-    }
-}
-
-impl<R: Report> Aggregating<'_, R> {
     fn exchange(&mut self, exchange: &Exchange) -> io::Result<()> {
-        if !self.folding.filter.exchange(exchange) {
-            self.folded.summary.left_out();
+        if !self.options.filter.exchange(exchange) {
+            self.aggregate.summary.left_out();
             return Ok(());
         }
         let mut redacted = None;
         let unredacted = exchange;
-        let exchange = if self.folding.redacted.any() {
+        let exchange = if self.options.redacted.any() {
             let redacted = redacted.insert(exchange.clone());
-            self.folding.redacted.apply(redacted);
+            self.options.redacted.apply(redacted);
             redacted
         } else {
             exchange
         };
         let good = exchange.good();
-        let counts = self.folded.summary.counts(exchange);
+        let counts = self.aggregate.summary.counts(exchange);
         self.so_far.exchanges += 1;
         self.so_far.not_ok += u64::from(counts && good == Some(false));
         let wanted = self.judge.wants(unredacted);
-        let whole = self.folding.all || good != Some(true) || exchange.doubt.is_some() || wanted;
+        let whole = self.options.all || good != Some(true) || exchange.doubt.is_some() || wanted;
         if whole && (self.room)() {
             if wanted {
                 self.judge.example(unredacted);
@@ -219,41 +162,44 @@ impl<R: Report> Aggregating<'_, R> {
             return self.told.tell(ReportEvent::Exchange(exchange));
         }
         self.judge.exchange(unredacted);
-        self.folded.summary.exchange(exchange);
+        self.aggregate.summary.exchange(exchange);
         if whole {
             self.not_told += 1;
         } else {
-            self.folded.routes.add(exchange);
-            if self.folding.live && self.folded.summary.counts(exchange) {
+            self.aggregate.routes.add(exchange);
+            if self.options.live && counts {
                 self.recent.add(exchange);
             }
-            self.rank(exchange);
+            if let (Some(took), true) = (exchange.slowness(), counts) {
+                self.aggregate.ranked += 1;
+                let room = self.options.slowest;
+                self.slowest.offer(took, room, || exchange.clone());
+            }
         }
         Ok(())
     }
 
     fn connection(&mut self, connection: &Connection) -> io::Result<()> {
-        if !self.folding.filter.connection(connection) {
+        if !self.options.filter.connection(connection) {
             return Ok(());
         }
         let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
-        let whole = self.folding.all || !plain;
+        let whole = self.options.all || !plain;
         if whole && (self.room)() {
             return self.told.tell(ReportEvent::Connection(connection));
         }
         self.not_told += u64::from(whole);
-        self.folded.summary.connection(connection);
+        self.aggregate.summary.connection(connection);
         self.judge.connection(connection);
         Ok(())
     }
 
     /// The last of what is known of the exchanges that were not told one by one.
-    fn aggregate(&mut self) -> io::Result<()> {
-        let slowest = std::mem::take(&mut self.slowest).into_sorted_vec();
-        let slowest = slowest.into_iter().map(|Reverse(slow)| *slow.exchange);
-        self.folded.slowest = slowest.collect();
-        self.folded.tallies = self.judge.tallies();
-        self.told.tell(ReportEvent::Aggregate(&self.folded))
+    fn tell_aggregate(&mut self) -> io::Result<()> {
+        let slowest = std::mem::take(&mut self.slowest);
+        self.aggregate.slowest = slowest.into_exchanges().collect();
+        self.aggregate.tallies = self.judge.tallies();
+        self.told.tell(ReportEvent::Aggregate(&self.aggregate))
     }
 }
 
@@ -262,7 +208,7 @@ impl<R: Report> Report for Aggregating<'_, R> {
         match event {
             ReportEvent::Exchange(exchange) => return self.exchange(exchange),
             ReportEvent::Connection(connection) => return self.connection(connection),
-            ReportEvent::Finish(_) => self.aggregate()?,
+            ReportEvent::Finish(_) => self.tell_aggregate()?,
             _ => {}
         }
         self.told.tell(event)
@@ -277,6 +223,7 @@ mod tests {
     use crate::packet::FrameId;
     use crate::report::json::{JsonReport, SCHEMA, Style};
     use crate::testing::fixtures;
+    use crate::time::Span;
     use serde_json::Value;
 
     fn lines(folding: Aggregation, exchanges: &[Exchange]) -> Vec<Value> {

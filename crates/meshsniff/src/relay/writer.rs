@@ -1,6 +1,7 @@
 //! The target's side.
 
 use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
+use crate::escape::cut;
 use crate::event::{Aggregate, Report, ReportEvent};
 use crate::exchange::Exchange;
 use crate::packet::FrameId;
@@ -157,11 +158,7 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
     {
         if text.len() > SHORT_TEXT {
             left_out = true;
-            let mut end = SHORT_TEXT;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
+            text.truncate(cut(text, SHORT_TEXT).len());
         }
     }
     if left_out {

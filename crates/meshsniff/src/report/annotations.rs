@@ -9,9 +9,9 @@ use super::{explain, text};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Verdict};
-use crate::number;
 use crate::packet::FrameId;
 use crate::pcapng::OWN_COMMENT;
+use crate::piece::{Exact, Number, push};
 use crate::time::Span;
 use hashbrown::HashMap;
 use std::io;
@@ -91,13 +91,10 @@ impl Annotations {
 
     fn annotate(&self, exchange: &Exchange) {
         let mut begin = String::from(OWN_COMMENT);
-        begin.push_str("exchange ");
-        number::unsigned(&mut begin, exchange.id);
-        begin.push_str(": ");
+        push!(&mut begin, "exchange ", Number(exchange.id), ": ");
         begin.push_str(exchange.verdict.name());
         if let Some(status) = exchange.status {
-            begin.push(' ');
-            number::unsigned(&mut begin, u64::from(status));
+            push!(&mut begin, " ", Number(u64::from(status)));
         }
         push_doubt(&mut begin, exchange.doubt);
         begin.push_str(": ");
@@ -117,9 +114,7 @@ impl Annotations {
                 comment.push_str("found ");
                 comment.push_str(finding.kind.name());
                 if finding.cost > Span::ZERO {
-                    comment.push_str(", ");
-                    number::millis_exact(&mut comment, finding.cost);
-                    comment.push_str(" ms");
+                    push!(&mut comment, ", ", Exact(finding.cost), " ms");
                 }
                 self.add(mark.frame, comment);
             }
@@ -128,9 +123,7 @@ impl Annotations {
 
     fn annotate_connection(&self, connection: &Connection, verdict: Verdict) {
         let mut comment = String::from(OWN_COMMENT);
-        comment.push_str("connection ");
-        number::unsigned(&mut comment, connection.id);
-        comment.push_str(": ");
+        push!(&mut comment, "connection ", Number(connection.id), ": ");
         comment.push_str(verdict.name());
         push_doubt(&mut comment, connection.doubt);
         comment.push_str(": ");

@@ -9,6 +9,7 @@ use crate::exchange::{
 use crate::mesh;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
+use crate::piece::{At, Bytes, Grouped, Number, Shown, Spoken, Timeout, push};
 use crate::time::Span;
 use crate::{escape, number};
 
@@ -48,25 +49,29 @@ pub fn connection(out: &mut String, connection: &Connection) {
     let syns = connection.syn_retries.saturating_add(1);
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
-            out.push_str("The server (");
-            number::endpoint(out, connection.server);
-            out.push_str(") refused the connection from ");
-            number::endpoint(out, connection.client);
-            out.push_str(" with a RST");
+            push!(
+                out,
+                "The server (",
+                At(connection.server),
+                ") refused the connection from ",
+                At(connection.client),
+                " with a RST"
+            );
             if syns > 1 {
-                out.push_str(" after ");
-                number::grouped(out, syns);
-                out.push_str(" SYNs");
+                push!(out, " after ", Grouped(syns), " SYNs");
             }
             out.push_str(": nothing listens there, or a firewall rejects (a proxy here: UF).");
         }
         Some(Verdict::ConnectTimeout) => {
-            out.push_str("The server (");
-            number::endpoint(out, connection.server);
-            out.push_str(") did not answer ");
-            number::grouped(out, syns);
-            out.push_str(" SYNs from ");
-            number::endpoint(out, connection.client);
+            push!(
+                out,
+                "The server (",
+                At(connection.server),
+                ") did not answer ",
+                Grouped(syns),
+                " SYNs from ",
+                At(connection.client)
+            );
             out.push_str(
                 ": the address is gone, or packets are dropped on the way (a proxy here: UF).",
             );
@@ -105,8 +110,7 @@ fn request(out: &mut String, exchange: &Exchange) {
     };
     escape::shown(out, method, MOST_METHOD);
     if let Some(path) = exchange.path.as_deref() {
-        out.push(' ');
-        escape::shown(out, path, MOST_PATH);
+        push!(out, " ", Shown(path, MOST_PATH));
     }
 }
 
@@ -134,16 +138,14 @@ fn party(out: &mut String, side: Side, endpoint: Endpoint) {
 /// ` 12.3 ms`, or nothing if the gap is not known.
 fn after(out: &mut String, gap: Option<Span>) {
     if let Some(gap) = gap {
-        out.push(' ');
-        number::spoken(out, gap);
+        push!(out, " ", Spoken(gap));
     }
 }
 
 fn status(out: &mut String, status: Option<u16>) {
     match status {
         Some(status) => {
-            out.push_str("the ");
-            number::unsigned(out, u64::from(status));
+            push!(out, "the ", Number(u64::from(status)));
         }
         None => out.push_str("the response"),
     }
@@ -155,8 +157,7 @@ fn answered(out: &mut String, exchange: &Exchange) {
     out.push_str(" was answered");
     match exchange.status {
         Some(status) => {
-            out.push(' ');
-            number::unsigned(out, u64::from(status));
+            push!(out, " ", Number(u64::from(status)));
         }
         None => out.push_str(", with a status that the capture does not show,"),
     }
@@ -165,26 +166,30 @@ fn answered(out: &mut String, exchange: &Exchange) {
     }
     match gaps.request_to_response {
         Some(gap) if gap < Span::ZERO => {
-            out.push(' ');
-            number::spoken(out, Span::from_nanos(gap.as_nanos().saturating_neg()));
-            out.push_str(" before the request was complete");
+            push!(
+                out,
+                " ",
+                Spoken(Span::from_nanos(gap.as_nanos().saturating_neg())),
+                " before the request was complete"
+            );
         }
         Some(gap) => {
-            out.push_str(" after ");
-            number::spoken(out, gap);
+            push!(out, " after ", Spoken(gap));
         }
         None => {}
     }
     if let Some(gap) = gaps.after_previous {
-        out.push_str(" (");
-        number::spoken(out, gap);
-        out.push_str(" after the answer before it: pipelined)");
+        push!(
+            out,
+            " (",
+            Spoken(gap),
+            " after the answer before it: pipelined)"
+        );
     }
     if let Some(gap) = gaps.response_duration
         && gap >= Span::from_millis(1)
     {
-        out.push_str("; the response took another ");
-        number::spoken(out, gap);
+        push!(out, "; the response took another ", Spoken(gap));
     }
     if exchange.half_closed {
         out.push_str("; the client had closed its sending side only (a half-close)");
@@ -199,13 +204,10 @@ fn upgraded(out: &mut String, exchange: &Exchange) {
     request_first(out, exchange);
     out.push_str(" was switched to another protocol");
     if let Some(status) = exchange.status {
-        out.push_str(" (");
-        number::unsigned(out, u64::from(status));
-        out.push(')');
+        push!(out, " (", Number(u64::from(status)), ")");
     }
     if let Some(gap) = exchange.gaps.request_to_response {
-        out.push_str(" after ");
-        number::spoken(out, gap);
+        push!(out, " after ", Spoken(gap));
     }
     out.push_str("; what follows on the connection is not HTTP.");
 }
@@ -233,8 +235,11 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
     out.push_str(", before any response byte; ");
     match gaps.request_to_ack {
         Some(gap) => {
-            out.push_str("the server's kernel had the request after ");
-            number::spoken(out, gap);
+            push!(
+                out,
+                "the server's kernel had the request after ",
+                Spoken(gap)
+            );
         }
         None => out.push_str("the server's kernel was not seen to acknowledge the request"),
     }
@@ -248,9 +253,7 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
             if gap < Span::ZERO {
                 out.push_str(" crossed the close. ");
             } else {
-                out.push_str(" came ");
-                number::spoken(out, gap);
-                out.push_str(" too late. ");
+                push!(out, " came ", Spoken(gap), " too late. ");
             }
         }
         None if exchange.doubt == Some(Doubt::CaptureEnded) => {
@@ -271,8 +274,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     if let Some(announced) = exchange.expected_timeout {
         match exchange.gaps.request_to_client_close {
             Some(gap) if timeout::matches(announced, gap) => {
-                out.push_str("That is the timeout of ");
-                number::timeout(out, announced);
+                push!(out, "That is the timeout of ", Timeout(announced));
                 out.push_str(if istio {
                     " which the request announced (the proxy that announced it: UT, one that passed it on: DC"
                 } else {
@@ -285,14 +287,19 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
                 } else {
                     "That is later than the timeout of "
                 });
-                number::timeout(out, announced);
-                out.push_str(" which the request announced: more likely its own caller hung up");
-                out.push_str(" (the client's proxy: DC");
+                push!(
+                    out,
+                    Timeout(announced),
+                    " which the request announced: more likely its own caller hung up (the client's proxy: DC"
+                );
             }
             None => {
-                out.push_str("The request announced a timeout of ");
-                number::timeout(out, announced);
-                out.push_str(" (the client's proxy: UT or DC");
+                push!(
+                    out,
+                    "The request announced a timeout of ",
+                    Timeout(announced),
+                    " (the client's proxy: UT or DC"
+                );
             }
         }
         if !exchange.envoy.server.is_empty() {
@@ -303,8 +310,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     }
     match exchange.timeout_guess {
         Some(guess) => {
-            number::timeout(out, guess);
-            out.push_str(" is a usual timeout: probably the caller's ");
+            push!(out, Timeout(guess), " is a usual timeout: probably the caller's ");
             out.push_str(if istio {
                 "(gateway: UT, sidecar: DC)."
             } else {
@@ -327,21 +333,26 @@ fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
     request(out, exchange);
     out.push_str(", inside ");
     status(out, exchange.status);
-    out.push_str(", of which ");
-    number::bytes(out, exchange.response_bytes);
-    out.push_str(" had come");
+    push!(
+        out,
+        ", of which ",
+        Bytes(exchange.response_bytes),
+        " had come"
+    );
     if let Some(gap) = exchange.gaps.request_to_response {
-        out.push_str("; the response had begun after ");
-        number::spoken(out, gap);
+        push!(out, "; the response had begun after ", Spoken(gap));
     }
     if let (Some(announced), Some(gap)) = (
         exchange.expected_timeout,
         exchange.gaps.request_to_client_close,
     ) && timeout::matches(announced, gap)
     {
-        out.push_str("; that is the timeout of ");
-        number::timeout(out, announced);
-        out.push_str(" which the request announced");
+        push!(
+            out,
+            "; that is the timeout of ",
+            Timeout(announced),
+            " which the request announced"
+        );
     }
     out.push_str(" (a proxy on either side: DC).");
 }
@@ -353,16 +364,17 @@ fn aborted(out: &mut String, exchange: &Exchange) {
         .client_close()
         .map(|(mark, _)| mark.time - exchange.start());
     if let Some(since) = since {
-        out.push(' ');
-        number::spoken(out, since);
-        out.push_str(" after the first byte of ");
+        push!(out, " ", Spoken(since), " after the first byte of ");
     } else {
         out.push_str(" inside ");
     }
     request(out, exchange);
-    out.push_str(", before the request was complete: ");
-    number::bytes(out, exchange.request_bytes);
-    out.push_str(" had been sent (a proxy on either side: DC).");
+    push!(
+        out,
+        ", before the request was complete: ",
+        Bytes(exchange.request_bytes),
+        " had been sent (a proxy on either side: DC)."
+    );
 }
 
 fn server_left(out: &mut String, exchange: &Exchange) {
@@ -397,8 +409,7 @@ fn server_left(out: &mut String, exchange: &Exchange) {
     out.push_str(" without a single response byte");
     match exchange.gaps.request_to_ack {
         Some(gap) if exchange.verdict == Verdict::ServerClosedUnanswered => {
-            out.push_str("; its kernel had the request after ");
-            number::spoken(out, gap);
+            push!(out, "; its kernel had the request after ", Spoken(gap));
         }
         _ => {}
     }
@@ -424,9 +435,12 @@ fn truncated(out: &mut String, exchange: &Exchange) {
         request(out, exchange);
         out.push_str(", inside ");
         status(out, exchange.status);
-        out.push_str(": only ");
-        number::bytes(out, exchange.response_bytes);
-        out.push_str(" of it came");
+        push!(
+            out,
+            ": only ",
+            Bytes(exchange.response_bytes),
+            " of it came"
+        );
         if exchange.response_shape == ResponseShape::Chunked {
             out.push_str(", without the last chunk");
         }
@@ -451,16 +465,18 @@ fn unanswered(out: &mut String, exchange: &Exchange) {
     if exchange.events.response_start.is_some() {
         out.push_str(" was answered in full");
         if let Some(gap) = exchange.gaps.request_to_response {
-            out.push_str("; the response had begun after ");
-            number::spoken(out, gap);
+            push!(out, "; the response had begun after ", Spoken(gap));
         }
     } else if exchange.events.request_end.is_none() {
         out.push_str(" was sent in full");
     } else {
         out.push_str(" was answered");
         if let Some(gap) = exchange.gaps.request_to_ack {
-            out.push_str("; the server's kernel had the request after ");
-            number::spoken(out, gap);
+            push!(
+                out,
+                "; the server's kernel had the request after ",
+                Spoken(gap)
+            );
         }
     }
     out.push('.');
@@ -502,29 +518,44 @@ fn costs(out: &mut String, exchange: &Exchange) {
         return;
     }
     if let Some(cost) = lost_time(exchange) {
-        out.push_str(" Packet loss, not the server, cost ");
-        number::spoken(out, cost);
-        out.push_str(" of this (retransmission).");
+        push!(
+            out,
+            " Packet loss, not the server, cost ",
+            Spoken(cost),
+            " of this (retransmission)."
+        );
     }
     if let Some(finding) = costliest(exchange, FindingKind::ZeroWindow) {
-        out.push_str(" A receiver had its window closed for ");
-        number::spoken(out, finding.cost);
-        out.push_str(": a program that did not read.");
+        push!(
+            out,
+            " A receiver had its window closed for ",
+            Spoken(finding.cost),
+            ": a program that did not read."
+        );
     }
     if let Some(finding) = costliest(exchange, FindingKind::DelayedAckStall) {
-        out.push_str(" A delayed ACK held the sender up for ");
-        number::spoken(out, finding.cost);
-        out.push('.');
+        push!(
+            out,
+            " A delayed ACK held the sender up for ",
+            Spoken(finding.cost),
+            "."
+        );
     }
     if let Some(finding) = costliest(exchange, FindingKind::SlowRequestBody) {
-        out.push_str(" The client took ");
-        number::spoken(out, finding.cost);
-        out.push_str(" to send the request.");
+        push!(
+            out,
+            " The client took ",
+            Spoken(finding.cost),
+            " to send the request."
+        );
     }
     if let Some(finding) = costliest(exchange, FindingKind::SynRetry) {
-        out.push_str(" Opening the connection took a repeated SYN, ");
-        number::spoken(out, finding.cost);
-        out.push('.');
+        push!(
+            out,
+            " Opening the connection took a repeated SYN, ",
+            Spoken(finding.cost),
+            "."
+        );
     }
 }
 

@@ -3,9 +3,9 @@
 use super::comments::Comments;
 use super::wireshark::Numbering;
 use crate::condition::Filter;
-use crate::escape;
 use crate::event::{Outcome, ReportEvent, Source};
 use crate::exchange::Exchange;
+use crate::piece::{Shown, said};
 use crate::statistics::Summary;
 use crate::statistics::routes::Routes;
 use crate::time::Timestamp;
@@ -100,11 +100,9 @@ impl Facts {
         self.sources = sources.to_vec();
         self.names.clear();
         if sources.len() > 1 {
-            self.names.extend(sources.iter().map(|source| {
-                let mut name = String::new();
-                escape::shown(&mut name, &source.name, LONGEST_NAME);
-                name
-            }));
+            let names = sources.iter();
+            self.names
+                .extend(names.map(|source| said!(Shown(&source.name, LONGEST_NAME))));
         }
     }
 }

@@ -7,8 +7,8 @@
 use super::facts::Facts;
 use super::text;
 use crate::condition::Filter;
-use crate::escape;
 use crate::event::{Capture, Conclusion, Outcome, Report, ReportEvent};
+use crate::piece::{Shown, said};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -98,9 +98,7 @@ fn case(name: &str, status: TestCaseStatus) -> TestCase {
 }
 
 fn shown(text: &str) -> String {
-    let mut out = String::new();
-    escape::shown(&mut out, text, usize::MAX);
-    out
+    said!(Shown(text, usize::MAX))
 }
 
 impl<W: Write> Report for JunitReport<W> {

@@ -4,12 +4,13 @@
 //! has, so that nothing in it is markup.
 
 use super::facts::{Facts, Place};
-use super::spans::{cell, code, counted, longest_run, more};
+use super::spans::{cell, code, longest_run, more};
 use super::text;
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange, Side, Verdict};
-use crate::{escape, number};
+use crate::number;
+use crate::piece::{At, Counted, Grouped, Html, Percent, Timeout, push, said};
 use std::io::{self, Write};
 
 /// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
@@ -53,16 +54,22 @@ impl<W: Write> MarkdownReport<W> {
         let failed = failed.count() as u64;
         out.push_str("## ");
         if failed > 0 {
-            out.push_str("❌ ");
-            counted(out, failed, "assertion");
-            out.push_str(" failed\n\n");
+            push!(
+                out,
+                "❌ ",
+                Counted(failed, "assertion", "assertions"),
+                " failed\n\n"
+            );
         } else if !capture.errors.is_empty() {
             out.push_str("⚠️ The report is not whole\n\n");
         } else if !self.facts.outcomes.is_empty() {
             out.push_str("✅ Every assertion passed\n\n");
         } else {
-            counted(out, summary.exchanges, "exchange");
-            out.push_str("\n\n");
+            push!(
+                out,
+                Counted(summary.exchanges, "exchange", "exchanges"),
+                "\n\n"
+            );
         }
         for (index, source) in self.facts.sources.iter().take(MOST_ROWS).enumerate() {
             if index > 0 {
@@ -73,21 +80,25 @@ impl<W: Write> MarkdownReport<W> {
         if !self.facts.sources.is_empty() {
             out.push_str(": ");
         }
-        counted(out, capture.totals.frames, "frame");
-        out.push_str(", ");
-        counted(out, summary.exchanges, "exchange");
+        push!(
+            out,
+            Counted(capture.totals.frames, "frame", "frames"),
+            ", ",
+            Counted(summary.exchanges, "exchange", "exchanges")
+        );
         let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
         for (verdict, count) in verdicts.filter(|(_, count)| *count > 0) {
-            out.push_str(", ");
-            number::grouped(out, count);
-            out.push_str(" `");
+            push!(out, ", ", Grouped(count), " `");
             out.push_str(verdict.name());
             out.push('`');
         }
         if summary.connects_failed() > 0 {
-            out.push_str(", ");
-            counted(out, summary.connects_failed(), "connection");
-            out.push_str(" that never opened");
+            push!(
+                out,
+                ", ",
+                Counted(summary.connects_failed(), "connection", "connections"),
+                " that never opened"
+            );
         }
         out.push_str(".\n\n");
         for error in &capture.errors {
@@ -96,9 +107,12 @@ impl<W: Write> MarkdownReport<W> {
             out.push('\n');
         }
         if let Some(dropped @ 1..) = capture.dropped {
-            out.push_str("- ⚠️ the kernel lost ");
-            counted(out, dropped, "packet");
-            out.push('\n');
+            push!(
+                out,
+                "- ⚠️ the kernel lost ",
+                Counted(dropped, "packet", "packets"),
+                "\n"
+            );
         }
         out.push('\n');
     }
@@ -131,15 +145,9 @@ impl<W: Write> MarkdownReport<W> {
         rates.sort_by_key(|(_, rate)| std::cmp::Reverse(rate.counted));
         out.push_str("| server | exchanges | the client's success rate | the server's |\n|---|--:|--:|--:|\n");
         for (server, rate) in rates.iter().take(MOST_ROWS) {
-            out.push_str("| `");
-            number::endpoint(out, *server);
-            out.push_str("` | ");
-            number::grouped(out, rate.counted);
+            push!(out, "| `", At(*server), "` | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
-                out.push_str(" | ");
-                if !number::percent(out, good, rate.counted) {
-                    out.push('–');
-                }
+                push!(out, " | ", Percent(good, rate.counted));
             }
             out.push_str(" |\n");
         }
@@ -149,10 +157,7 @@ impl<W: Write> MarkdownReport<W> {
 
     fn timers(&self, out: &mut String) {
         for timer in self.facts.summary.timers().iter().take(MOST_ROWS) {
-            out.push_str("- ⏱ `");
-            number::endpoint(out, timer.server);
-            out.push_str("`: ");
-            number::grouped(out, timer.count);
+            push!(out, "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
             out.push_str(match timer.closed_by {
                 Side::Client => " give-ups at ",
                 Side::Server => " closes by the server at ",
@@ -162,8 +167,7 @@ impl<W: Write> MarkdownReport<W> {
             number::millis(out, timer.max);
             out.push_str(" ms: a timer");
             if let Some(guess) = timer.guess {
-                out.push_str(", probably ");
-                number::timeout(out, guess);
+                push!(out, ", probably ", Timeout(guess));
             }
             out.push_str("\n\n");
         }
@@ -181,27 +185,32 @@ impl<W: Write> MarkdownReport<W> {
             let Some(verdict) = connection.verdict else {
                 continue;
             };
-            let mut title = String::new();
-            number::endpoint(&mut title, connection.server);
+            let title = said!(At(connection.server));
             let mut timeline = String::new();
             text::plain_connection(&mut timeline, &self.facts, connection);
             details(out, verdict, &title, &timeline);
         }
         if self.left_out > 0 {
-            out.push_str("… and ");
-            number::grouped(out, self.left_out);
-            out.push_str(" more that did not go well.\n");
+            push!(
+                out,
+                "… and ",
+                Grouped(self.left_out),
+                " more that did not go well.\n"
+            );
         }
     }
 }
 
 /// A timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
-    out.push_str("<details><summary><code>");
-    escape::html(out, verdict.name());
-    out.push_str("</code> <code>");
-    escape::html(out, title);
-    out.push_str("</code></summary>\n\n");
+    push!(
+        out,
+        "<details><summary><code>",
+        Html(verdict.name()),
+        "</code> <code>",
+        Html(title),
+        "</code></summary>\n\n"
+    );
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
     out.push_str("text\n");

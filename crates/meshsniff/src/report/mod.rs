@@ -10,6 +10,7 @@
 //! | [`comparison`] | two captures or reports side by side |
 //! | [`explain`] | the sentence that says what happened |
 //! | [`wireshark`] | display filters for what is reported |
+//! | `encode` | JSON, pushed straight into a `String` |
 //! | `facts` | state that the formats share |
 //! | `timeline` | the events of an exchange in capture order |
 //! | `comments` | packet comments |
@@ -22,6 +23,7 @@
 pub mod annotations;
 mod comments;
 pub mod comparison;
+mod encode;
 pub mod explain;
 mod facts;
 pub mod html;

@@ -1,6 +1,6 @@
 //! Pieces of GitHub Flavored Markdown: what came over the wire stands in code spans, so that nothing in it is markup.
 
-use crate::{escape, number};
+use crate::piece::{Grouped, Shown, push, said};
 
 /// The most backticks in a row.
 pub(super) fn longest_run(text: &str) -> usize {
@@ -10,8 +10,7 @@ pub(super) fn longest_run(text: &str) -> usize {
 
 /// Pushes a code span (GFM 6.3), in which nothing is markup.
 pub(super) fn code(out: &mut String, text: &str, most: usize) {
-    let mut shown = String::new();
-    escape::shown(&mut shown, text, most);
+    let shown = said!(Shown(text, most));
     let fence = "`".repeat(longest_run(&shown) + 1);
     // A blank at each end, which a reader does not see, keeps backticks of the text from the fence.
     out.push_str(&fence);
@@ -28,21 +27,9 @@ pub(super) fn cell(out: &mut String, text: &str, most: usize) {
     out.push_str(&span.replace('|', "\\|"));
 }
 
-/// Pushes a number and what it counts.
-pub(super) fn counted(out: &mut String, count: u64, what: &str) {
-    number::grouped(out, count);
-    out.push(' ');
-    out.push_str(what);
-    if count != 1 {
-        out.push('s');
-    }
-}
-
 /// Says that a table shows fewer rows than there are.
 pub(super) fn more(out: &mut String, all: usize, shown: usize) {
     if all > shown {
-        out.push_str("\n… and ");
-        number::grouped(out, (all - shown) as u64);
-        out.push_str(" more.\n");
+        push!(out, "\n… and ", Grouped((all - shown) as u64), " more.\n");
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
-use crate::number;
 use crate::packet::{Endpoint, FrameId};
+use crate::piece::{Number, push};
 use std::net::IpAddr;
 
 /// How Wireshark can be told which connection is meant.
@@ -49,10 +49,13 @@ fn push(
 ) {
     match numbering {
         Numbering::OneFile => {
-            out.push_str("tcp.stream == ");
-            number::unsigned(out, id);
-            out.push_str(" && frame.number >= ");
-            number::unsigned(out, first.number());
+            push!(
+                out,
+                "tcp.stream == ",
+                Number(id),
+                " && frame.number >= ",
+                Number(first.number())
+            );
         }
         Numbering::Ends => {
             for (end, joint) in [(client, " && "), (server, "")] {
@@ -61,8 +64,7 @@ fn push(
                     IpAddr::V6(_) => "ipv6.addr == ",
                 });
                 out.push_str(&end.ip().to_string());
-                out.push_str(" && tcp.port == ");
-                number::unsigned(out, u64::from(end.port));
+                push!(out, " && tcp.port == ", Number(u64::from(end.port)));
                 out.push_str(joint);
             }
         }

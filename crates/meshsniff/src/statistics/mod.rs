@@ -7,6 +7,7 @@
 //! | [`routes`] | good exchanges counted by server, method and path |
 //! | [`timers`] | closes that come again and again after the same time |
 //! | [`tally`] | what was counted for one assertion |
+//! | `slowest` | the slowest exchanges, as many as there is room for |
 //! | `gap_values` | the values of one gap, for its percentiles |
 //! | `buckets` | how often values came, in buckets whose width grows with the value |
 //!
@@ -16,6 +17,7 @@ mod buckets;
 pub(crate) mod gap_values;
 pub mod parts;
 pub mod routes;
+pub(crate) mod slowest;
 pub mod summary;
 pub mod tally;
 pub mod timers;

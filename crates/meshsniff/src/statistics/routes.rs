@@ -2,8 +2,9 @@
 
 use super::MAX_COUNT;
 use super::buckets::{Buckets, rank};
+use super::gap_values::GapStats;
+use crate::escape::cut;
 use crate::exchange::Exchange;
-use crate::number;
 use crate::packet::Endpoint;
 use crate::time::Span;
 use compact_str::CompactString;
@@ -18,9 +19,9 @@ const MOST_ROWS: usize = 1_024;
 const MOST_MERGED: usize = 8 * MOST_ROWS;
 
 /// Bytes of a path that name a route.
-pub(crate) const LONGEST_PATH: usize = 200;
+pub(crate) const MAX_PATH: usize = 200;
 /// Bytes of a method that name one: where HTTP is forced upon a port, any word is a method.
-pub(crate) const LONGEST_METHOD: usize = 64;
+pub(crate) const MAX_METHOD: usize = 64;
 
 /// Which exchanges are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Route {
 
 /// The exchanges of one route.
 #[derive(Clone, Debug, Default)]
-pub struct Counted {
+pub struct RouteCounts {
     /// How many.
     pub exchanges: u64,
     /// Of these, by the hundreds of the status; below 100 first, which none has.
@@ -63,16 +64,7 @@ pub struct RouteRow {
 
 /// Exchanges by route.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(HashMap<Route, Counted>);
-
-/// The longest beginning of whole characters.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
+pub struct Routes(HashMap<Route, RouteCounts>);
 
 impl Route {
     /// The route of an exchange: its path without the query, both cut to what a name may have.
@@ -83,8 +75,8 @@ impl Route {
         let method = exchange.method.as_deref().unwrap_or_default();
         Self {
             server: exchange.server,
-            method: CompactString::new(cut(method, LONGEST_METHOD)),
-            path: CompactString::new(cut(path, LONGEST_PATH)),
+            method: CompactString::new(cut(method, MAX_METHOD)),
+            path: CompactString::new(cut(path, MAX_PATH)),
         }
     }
 
@@ -144,24 +136,21 @@ impl Micros {
         Self::span(self.0.max())
     }
 
-    fn push_json(&self, out: &mut String) {
-        out.push_str("{\"count\":");
-        number::unsigned(out, self.count());
-        for (name, span) in [
-            (",\"min\":", Self::span(self.0.min())),
-            (",\"p50\":", self.percentile(50)),
-            (",\"p90\":", self.percentile(90)),
-            (",\"p99\":", self.percentile(99)),
-            (",\"max\":", self.max()),
-        ] {
-            out.push_str(name);
-            number::millis(out, span);
-        }
-        out.push('}');
+    /// Count, ends and percentiles; `None` if there is no value.
+    #[must_use]
+    pub fn stats(&self) -> Option<GapStats> {
+        (self.count() > 0).then(|| GapStats {
+            count: self.count(),
+            min: Self::span(self.0.min()),
+            p50: self.percentile(50),
+            p90: self.percentile(90),
+            p99: self.percentile(99),
+            max: self.max(),
+        })
     }
 }
 
-impl Counted {
+impl RouteCounts {
     /// From the request's end to the answer's begin.
     #[must_use]
     pub const fn response(&self) -> &Micros {
@@ -177,24 +166,6 @@ impl Counted {
     /// From the request's end to the client's close.
     pub(crate) const fn client_close(&self) -> &Micros {
         &self.client_close
-    }
-
-    /// Pushes the statistics of its gaps as the inside of a JSON object.
-    pub(crate) fn push_gaps(&self, out: &mut String) {
-        let mut first = true;
-        for (name, values) in [
-            ("request_to_response", &self.response),
-            ("total", &self.total),
-        ] {
-            if values.count() == 0 {
-                continue;
-            }
-            out.push_str(if first { "\"" } else { ",\"" });
-            first = false;
-            out.push_str(name);
-            out.push_str("\":");
-            values.push_json(out);
-        }
     }
 
     fn merge(&mut self, other: &Self) {
@@ -243,7 +214,7 @@ impl Routes {
         }
     }
 
-    fn row(&mut self, mut route: Route, named: usize, most: usize) -> &mut Counted {
+    fn row(&mut self, mut route: Route, named: usize, most: usize) -> &mut RouteCounts {
         if self.0.len() >= named && !self.0.contains_key(&route) {
             route = Route::others(route.server);
             if self.0.len() >= most && !self.0.contains_key(&route) {
@@ -255,7 +226,7 @@ impl Routes {
 
     /// Every route, the one with the most exchanges first.
     #[must_use]
-    pub fn sorted(&self) -> Vec<(&Route, &Counted)> {
+    pub fn sorted(&self) -> Vec<(&Route, &RouteCounts)> {
         let mut routes: Vec<_> = self.0.iter().collect();
         routes
             .sort_unstable_by(|a, b| b.1.exchanges.cmp(&a.1.exchanges).then_with(|| a.0.cmp(b.0)));
@@ -279,15 +250,15 @@ impl Routes {
         let statuses = row.statuses.iter().try_fold(0_u64, |sum, count| {
             sum.checked_add(*count).filter(|sum| *sum <= MAX_COUNT)
         });
-        let mut counted = Counted {
+        let mut counted = RouteCounts {
             exchanges: row.exchanges,
             statuses: row.statuses,
-            ..Counted::default()
+            ..RouteCounts::default()
         };
         let right = (1..=MAX_COUNT).contains(&row.exchanges)
             && statuses == Some(row.exchanges)
-            && row.route.method.len() <= LONGEST_METHOD
-            && row.route.path.len() <= LONGEST_PATH
+            && row.route.method.len() <= MAX_METHOD
+            && row.route.path.len() <= MAX_PATH
             && self.0.len() <= MOST_ROWS
             && counted.response.0.add_pairs(&row.response, row.exchanges)
             && counted.total.0.add_pairs(&row.total, row.exchanges);

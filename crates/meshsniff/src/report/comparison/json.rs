@@ -1,12 +1,13 @@
 //! `-o json` of a comparison.
 
 use crate::compare::difference::{
-    Comparison, Difference, GapChange, Head, Outcome, Presence, ShareChange, Test, relative,
+    Comparison, Difference, GapChange, Outcome, Presence, ShareChange, Test, relative,
 };
-use crate::compare::side::{Route, Stats};
+use crate::compare::side::{Route, Side};
 use crate::compare::statistics::Share;
 use crate::escape;
 use crate::event;
+use crate::statistics::GapStats;
 use crate::time::Span;
 use serde::Serialize;
 
@@ -19,25 +20,13 @@ pub const FORMAT: &str = "meshsniff.compare/v1";
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
-    before: Side<'a>,
-    after: Side<'a>,
+    before: &'a Side,
+    after: &'a Side,
     alpha: f64,
     min_change: f64,
     tests: Tests,
     routes: Vec<RouteRow<'a>>,
     assertions: Vec<Assertion<'a>>,
-}
-
-#[derive(Serialize)]
-struct Side<'a> {
-    name: &'a str,
-    kind: &'static str,
-    exchanges: u64,
-    filtered_out: u64,
-    probes: u64,
-    connects_failed: Option<u64>,
-    dropped: Option<u64>,
-    complete: bool,
 }
 
 #[derive(Serialize)]
@@ -139,8 +128,8 @@ struct Assertion<'a> {
 pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_json::Result<String> {
     let document = Document {
         schema: FORMAT,
-        before: side(&comparison.before),
-        after: side(&comparison.after),
+        before: &comparison.before,
+        after: &comparison.after,
         alpha: comparison.thresholds.alpha,
         min_change: comparison.thresholds.min_change,
         tests: Tests {
@@ -166,19 +155,6 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_js
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(escape::escaped_json(text))
-}
-
-fn side(head: &Head) -> Side<'_> {
-    Side {
-        name: &head.name,
-        kind: head.kind.name(),
-        exchanges: head.exchanges,
-        filtered_out: head.filtered_out,
-        probes: head.probes,
-        connects_failed: head.connects_failed,
-        dropped: head.dropped,
-        complete: head.complete,
-    }
 }
 
 fn row<'a>(comparison: &Comparison, difference: &'a Difference) -> RouteRow<'a> {
@@ -221,7 +197,7 @@ fn share_row(row: &ShareChange) -> ShareRow {
 }
 
 fn gap_row(row: &GapChange) -> GapRow {
-    let figures = |stats: &Stats| Figures {
+    let figures = |stats: &GapStats| Figures {
         count: stats.count,
         min: stats.min.as_millis(),
         p50: stats.p50.as_millis(),

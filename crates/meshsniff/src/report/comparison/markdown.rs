@@ -4,7 +4,7 @@ use super::rows;
 use crate::compare::difference::{Comparison, Difference, Outcome, Presence};
 use crate::compare::language::route_name;
 use crate::event;
-use crate::number;
+use crate::piece::{Grouped, push};
 use crate::report::spans::{cell, code, more};
 
 /// Routes that have a table of their own, and rows of the list of the others.
@@ -96,9 +96,12 @@ fn title(difference: &Difference) -> String {
 }
 
 fn traffic(out: &mut String, difference: &Difference) {
-    number::grouped(out, difference.before.exchanges);
-    out.push_str(" → ");
-    number::grouped(out, difference.after.exchanges);
+    push!(
+        out,
+        Grouped(difference.before.exchanges),
+        " → ",
+        Grouped(difference.after.exchanges)
+    );
 }
 
 fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {

@@ -3,13 +3,15 @@
 //! Nothing in a row comes from the wire.
 
 use crate::compare::difference::{
-    Comparison, Difference, GapChange, Head, Kind, Outcome, ShareChange, Test, Thresholds, percent,
+    Comparison, Difference, GapChange, Kind, Outcome, ShareChange, Test, Thresholds, percent,
     relative,
 };
-use crate::compare::side::{Kind as Made, Stats};
+use crate::compare::side::{Side, SideKind};
 use crate::compare::statistics::Share;
 use crate::exchange::Verdict;
 use crate::number;
+use crate::piece::{Grouped, Percent, push, said};
+use crate::statistics::GapStats;
 use crate::time::Span;
 
 /// One line of a table.
@@ -65,15 +67,11 @@ fn share_row(row: &ShareChange, thresholds: Thresholds) -> Row {
 }
 
 fn share(share: Share) -> String {
-    let mut text = String::new();
-    if !number::percent(&mut text, share.part, share.whole) {
-        text.push_str(NONE);
-    }
-    text
+    said!(Percent(share.part, share.whole))
 }
 
 fn gap_rows(row: &GapChange, thresholds: Thresholds) -> Vec<Row> {
-    let figure = |name: &'static str, of: fn(&Stats) -> Span| {
+    let figure = |name: &'static str, of: fn(&GapStats) -> Span| {
         let (before, after) = (row.before.as_ref().map(of), row.after.as_ref().map(of));
         let value = |span: Option<Span>| {
             let mut text = String::new();
@@ -161,40 +159,38 @@ fn probability(p: f64) -> String {
 }
 
 /// What a side is made of: `120 exchanges, a capture`.
-pub(super) fn side(head: &Head) -> String {
-    let mut text = String::new();
-    number::grouped(&mut text, head.exchanges);
-    text.push_str(if head.exchanges == 1 {
+pub(super) fn side(side: &Side) -> String {
+    let mut text = said!(Grouped(side.exchanges));
+    text.push_str(if side.exchanges == 1 {
         " exchange"
     } else {
         " exchanges"
     });
     let mut more = |count: u64, what: &str| {
         if count > 0 {
-            text.push_str(", ");
-            number::grouped(&mut text, count);
+            push!(&mut text, ", ", Grouped(count));
             text.push_str(what);
         }
     };
-    more(head.filtered_out, " left out by --filter-http");
+    more(side.filtered_out, " left out by --filter-http");
     more(
-        head.probes,
-        match head.kind {
-            Made::LiveReport => " health checks, some of them among its figures",
-            Made::Capture | Made::Report => " health checks left out",
+        side.probes,
+        match side.kind {
+            SideKind::LiveReport => " health checks, some of them among its figures",
+            SideKind::Capture | SideKind::Report => " health checks left out",
         },
     );
     more(
-        head.connects_failed.unwrap_or(0),
+        side.connects_failed.unwrap_or(0),
         " connections never opened",
     );
-    more(head.dropped.unwrap_or(0), " packets lost by the kernel");
-    text.push_str(match head.kind {
-        Made::Capture => " (capture)",
-        Made::Report => " (report)",
-        Made::LiveReport => " (report of a live target)",
+    more(side.dropped.unwrap_or(0), " packets lost by the kernel");
+    text.push_str(match side.kind {
+        SideKind::Capture => " (capture)",
+        SideKind::Report => " (report)",
+        SideKind::LiveReport => " (report of a live target)",
     });
-    if !head.complete {
+    if !side.complete {
         text.push_str(", not whole");
     }
     text
@@ -208,8 +204,7 @@ pub(super) fn overview(comparison: &Comparison) -> String {
     text.push_str(if routes == 1 { " route" } else { " routes" });
     for (index, (headline, count)) in comparison.headlines().into_iter().enumerate() {
         text.push_str(if index == 0 { ": " } else { "; " });
-        number::grouped(&mut text, count);
-        text.push(' ');
+        push!(&mut text, Grouped(count), " ");
         text.push_str(&headline);
     }
     text
@@ -218,8 +213,7 @@ pub(super) fn overview(comparison: &Comparison) -> String {
 /// How a change was told from noise.
 pub(super) fn method(comparison: &Comparison) -> String {
     let thresholds = comparison.thresholds;
-    let mut tests = String::new();
-    number::grouped(&mut tests, comparison.tests as u64);
+    let tests = said!(Grouped(comparison.tests as u64));
     format!(
         "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ {}. Shares: two-sided Fisher \
          exact test. Gaps: two-sided Mann–Whitney U test; “in N % of pairs” is how often an exchange after is slower (or \

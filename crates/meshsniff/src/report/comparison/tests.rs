@@ -13,7 +13,7 @@ fn selection() -> Selection {
     Selection {
         gaps: Selection::USUAL
             .iter()
-            .filter_map(|name| Selection::gap(name))
+            .filter_map(|name| crate::condition::gap(name))
             .collect(),
         ..Selection::default()
     }

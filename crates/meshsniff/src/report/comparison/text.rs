@@ -4,8 +4,8 @@ use super::rows::{self, Row};
 use crate::compare::difference::{Comparison, Difference, Outcome, Presence, Word};
 use crate::compare::language::route_name;
 use crate::event;
+use crate::piece::{Grouped, Shown, push, said};
 use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
-use crate::{escape, number};
 
 /// Characters of a file's name, and of a path.
 const LONGEST_NAME: usize = 200;
@@ -38,8 +38,7 @@ pub fn write(
         ("after   ", &comparison.after),
     ] {
         paint.push(&mut out, Ink::Dim, title);
-        let mut name = String::new();
-        escape::shown(&mut name, &head.name, LONGEST_NAME);
+        let name = said!(Shown(&head.name, LONGEST_NAME));
         paint.push(&mut out, Ink::Bold, &name);
         out.push_str("   ");
         out.push_str(&rows::side(head));
@@ -84,8 +83,7 @@ fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
         } else {
             paint.push(out, Ink::Bad, "✗ ");
         }
-        escape::shown(out, &outcome.assertion, LONGEST_NAME);
-        out.push_str(": ");
+        push!(out, Shown(&outcome.assertion, LONGEST_NAME), ": ");
         out.push_str(&outcome.observed);
         out.push('\n');
     }
@@ -122,11 +120,14 @@ fn route(
         Presence::New | Presence::Gone => Ink::Accent,
     };
     paint.push(out, ink, &difference.headline(comparison.thresholds));
-    out.push_str("   ");
-    number::grouped(out, difference.before.exchanges);
-    out.push_str(" → ");
-    number::grouped(out, difference.after.exchanges);
-    out.push_str(" exchanges\n");
+    push!(
+        out,
+        "   ",
+        Grouped(difference.before.exchanges),
+        " → ",
+        Grouped(difference.after.exchanges),
+        " exchanges\n"
+    );
     if !is_both {
         return;
     }

@@ -1,27 +1,27 @@
 //! Which exchanges and connections a page shows one by one, in memory that has a ceiling.
 
+use crate::escape::cut;
 use crate::event::Outcome;
 use crate::exchange::{Connection, Exchange, Verdict};
+use crate::statistics::slowest::Slowest;
 use crate::time::Span;
-use compact_str::CompactString;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use compact_str::format_compact;
+use std::collections::HashSet;
 
 /// Exchanges that are shown one by one: those that did not go well, then the slowest others.
-const MOST: usize = 2_000;
+const MAX: usize = 2_000;
 /// Of each verdict so many are shown, however many of another came before.
 const OF_EACH: u64 = 25;
 /// Connections that never opened.
-const MOST_CONNECTIONS: usize = 500;
+const MAX_CONNECTIONS: usize = 500;
 /// Bytes of a path, a host or a request id: a request head may have 256 KiB.
-const LONGEST: usize = 600;
+const MAX_TEXT: usize = 600;
 
 /// What is shown one by one.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     not_good: Vec<Exchange>,
-    /// The fastest on top, to be the first to go.
-    good: BinaryHeap<Reverse<Slow>>,
+    good: Slowest,
     of_each: [u64; Verdict::ALL.len()],
     connections: Vec<Connection>,
     /// Those that found no room.
@@ -44,83 +44,31 @@ impl LeftOut {
     }
 }
 
-#[derive(Debug)]
-struct Slow {
-    took: Span,
-    exchange: Box<Exchange>,
-}
-
-impl Slow {
-    /// Of two that took as long, the one that came first stays.
-    fn rank(&self) -> (Span, Reverse<u64>) {
-        (self.took, Reverse(self.exchange.id))
-    }
-}
-
-impl PartialEq for Slow {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Slow {}
-
-impl PartialOrd for Slow {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Slow {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
 impl Kept {
     /// Keeps it if there is room, or if it is among the slowest.
     pub(super) fn exchange(&mut self, exchange: &Exchange) {
         if exchange.good() == Some(true) {
-            self.good(exchange);
+            let took = exchange.slowness().unwrap_or(Span::ZERO);
+            self.good.offer(took, self.room(), || bounded(exchange));
             return;
         }
         let of_each = &mut self.of_each[exchange.verdict as usize];
-        if self.not_good.len() >= MOST && *of_each >= OF_EACH {
+        if self.not_good.len() >= MAX && *of_each >= OF_EACH {
             self.left_out.add(exchange);
             return;
         }
         *of_each += 1;
         self.not_good.push(bounded(exchange));
-        while self.good.len() > self.room() {
-            self.good.pop();
-        }
+        self.good.shrink(self.room());
     }
 
     /// Places for good ones.
     fn room(&self) -> usize {
-        MOST.saturating_sub(self.not_good.len())
-    }
-
-    fn good(&mut self, exchange: &Exchange) {
-        let took = exchange.slowness().unwrap_or(Span::ZERO);
-        if self.good.len() >= self.room() {
-            let faster = self
-                .good
-                .peek()
-                .is_none_or(|Reverse(fastest)| fastest.rank() >= (took, Reverse(exchange.id)));
-            if faster {
-                return;
-            }
-            self.good.pop();
-        }
-        self.good.push(Reverse(Slow {
-            took,
-            exchange: Box::new(bounded(exchange)),
-        }));
+        MAX.saturating_sub(self.not_good.len())
     }
 
     pub(super) fn connection(&mut self, connection: &Connection) {
-        if self.connections.len() < MOST_CONNECTIONS {
+        if self.connections.len() < MAX_CONNECTIONS {
             self.connections.push(connection.clone());
         } else {
             self.left_out.connections += 1;
@@ -130,9 +78,9 @@ impl Kept {
     /// Keeps what an assertion points to, which a reader will want to follow.
     pub(super) fn examples(&mut self, outcome: &Outcome) {
         for exchange in &outcome.exchanges {
-            let mut kept = self.good.iter().map(|Reverse(slow)| slow.exchange.id);
-            let known = kept.any(|id| id == exchange.id)
-                || self.not_good.iter().any(|one| one.id == exchange.id);
+            let mut kept = self.good.iter().chain(&self.not_good);
+            let known = kept.any(|one| one.id == exchange.id);
+            drop(kept);
             if !known {
                 // Told before and left out then, if it was not good.
                 let left_out = &mut self.left_out.not_good[exchange.verdict as usize];
@@ -151,8 +99,7 @@ impl Kept {
     /// Exchanges, the most important first, and connections.
     pub(super) fn into_parts(self) -> (Vec<Exchange>, Vec<Connection>) {
         let mut exchanges = self.not_good;
-        let slowest = self.good.into_sorted_vec();
-        exchanges.extend(slowest.into_iter().map(|Reverse(slow)| *slow.exchange));
+        exchanges.extend(self.good.into_exchanges());
         let mut seen = HashSet::new();
         exchanges.retain(|exchange| seen.insert(exchange.id));
         (exchanges, self.connections)
@@ -169,21 +116,10 @@ fn bounded(exchange: &Exchange) -> Exchange {
         &mut exchange.request_id,
     ];
     for text in texts.into_iter().flatten() {
-        cut(text);
+        if text.len() > MAX_TEXT {
+            // What was long would keep its memory.
+            *text = format_compact!("{}…", cut(text, MAX_TEXT));
+        }
     }
     exchange
-}
-
-fn cut(text: &mut CompactString) {
-    if text.len() <= LONGEST {
-        return;
-    }
-    let mut end = LONGEST;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    // What was long would keep its memory.
-    let mut short = CompactString::new(&text[..end]);
-    short.push('…');
-    *text = short;
 }

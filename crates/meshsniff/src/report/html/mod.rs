@@ -5,6 +5,7 @@
 //! | `kept` | which exchanges are shown one by one: those that did not go well, then the slowest |
 //! | `page` | the parts that are there without a script: assertions, rates, timers, gaps, routes |
 //! | `routes` | how long answers took, as a histogram for each route |
+//! | `words` | what gaps and verdicts are, in a few words |
 //! | `data` | the exchanges as JSON, of which `page.js` makes the table and the drawings |
 //!
 //! What came over the wire is text wherever it stands: escaped in the markup, escaped once more in the JSON, and set by the
@@ -17,6 +18,7 @@ mod page;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use super::facts::{Facts, Place};
 use crate::condition::Filter;

@@ -2,13 +2,15 @@
 
 use super::data::Block;
 use super::routes;
+use super::words::{GAP_WORDS, verdict_in_words};
+use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Gaps, Verdict};
+use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
 use crate::report::facts::Facts;
 use crate::report::text::{self, Ink};
 use crate::statistics::routes::Routes;
-use crate::{escape, number};
 use ring::digest;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -19,39 +21,6 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 const MOST_ROWS: usize = 100;
 /// Sources that are named.
 const MOST_SOURCES: usize = 20;
-
-/// What each gap of [`Gaps::NAMES`] is, beside its name.
-pub(super) const GAP_WORDS: [&str; Gaps::COUNT] = [
-    "sending the request",
-    "request sent → the server's kernel has it",
-    "request sent → the answer begins",
-    "pipelined: the answer before → this one begins",
-    "receiving the answer",
-    "answer complete → the client's ACK",
-    "request's first byte → answer's last",
-    "request sent → the client closes",
-    "the server's ACK → the client closes",
-    "request sent → the server closes",
-    "the client closes → the answer comes, too late",
-    "the connection idled before",
-];
-
-/// A verdict in a few words.
-pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Ok => "the whole answer came",
-        Verdict::ClientGaveUp => "the client closed before any byte of an answer",
-        Verdict::ClientGaveUpMidResponse => "the client closed inside the answer",
-        Verdict::ClientAbortedRequest => "the client closed inside its own request",
-        Verdict::ServerClosedUnanswered => "the server closed without an answer",
-        Verdict::ServerResetUnanswered => "the server reset without an answer",
-        Verdict::ServerTruncatedResponse => "the server broke off its answer",
-        Verdict::Upgraded => "what follows is no HTTP any more",
-        Verdict::Unanswered => "the capture ended before the answer",
-        Verdict::ConnectRefused => "the connection was refused",
-        Verdict::ConnectTimeout => "the connection was never answered",
-    }
-}
 
 /// What a page is made of.
 pub(super) struct Page<'a> {
@@ -110,10 +79,13 @@ impl Page<'_> {
             [] => out.push_str("no source"),
             [source] => escape::html(out, &source.name),
             [source, rest @ ..] => {
-                escape::html(out, &source.name);
-                out.push_str(" and ");
-                number::grouped(out, rest.len() as u64);
-                out.push_str(" more");
+                push!(
+                    out,
+                    Html(&source.name),
+                    " and ",
+                    Grouped(rest.len() as u64),
+                    " more"
+                );
             }
         }
     }
@@ -128,9 +100,12 @@ impl Page<'_> {
             escape::html(out, &source.name);
         }
         if sources.len() > MOST_SOURCES {
-            out.push_str("<br>and ");
-            number::grouped(out, (sources.len() - MOST_SOURCES) as u64);
-            out.push_str(" more");
+            push!(
+                out,
+                "<br>and ",
+                Grouped((sources.len() - MOST_SOURCES) as u64),
+                " more"
+            );
         }
     }
 
@@ -140,23 +115,32 @@ impl Page<'_> {
         if summary.exchanges == 0 {
             out.push_str("No HTTP/1 exchange");
         } else {
-            counted(out, summary.exchanges, "exchange", "exchanges");
+            push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
         }
         if summary.filtered_out > 0 {
-            out.push_str(" selected of ");
-            number::grouped(out, summary.filtered_out + summary.exchanges);
+            push!(
+                out,
+                " selected of ",
+                Grouped(summary.filtered_out + summary.exchanges)
+            );
         }
         let [good, not_good, unknown] = summary.goodness;
         let never_opened = summary.connects_failed();
         if not_good > 0 {
-            out.push_str(", <strong class=bad>");
-            number::grouped(out, not_good);
-            out.push_str(" did not go well</strong>");
+            push!(
+                out,
+                ", <strong class=bad>",
+                Grouped(not_good),
+                " did not go well</strong>"
+            );
         }
         if never_opened > 0 {
-            out.push_str(", <strong class=bad>");
-            counted(out, never_opened, "connection", "connections");
-            out.push_str(" never opened</strong>");
+            push!(
+                out,
+                ", <strong class=bad>",
+                Counted(never_opened, "connection", "connections"),
+                " never opened</strong>"
+            );
         }
         if good > 0 && not_good + unknown + never_opened == 0 {
             out.push_str(", <strong class=good>every one went well</strong>");
@@ -166,9 +150,12 @@ impl Page<'_> {
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             verdict_item(out, verdict, count);
             if verdict == Verdict::Ok && summary.failing_statuses > 0 {
-                out.push_str(" <span class=\"also bad\">");
-                number::grouped(out, summary.failing_statuses);
-                out.push_str(" with a 5xx status</span>");
+                push!(
+                    out,
+                    " <span class=\"also bad\">",
+                    Grouped(summary.failing_statuses),
+                    " with a 5xx status</span>"
+                );
             }
             out.push_str("</li>");
         }
@@ -185,18 +172,23 @@ impl Page<'_> {
         if summary.uncertain + summary.probes > 0 {
             out.push_str("\n<p class=dim>");
             if summary.uncertain > 0 {
-                out.push_str("Of ");
-                counted(out, summary.uncertain, "exchange", "exchanges");
-                out.push_str(" the verdict is uncertain: the capture lacks what would prove it. ");
+                push!(
+                    out,
+                    "Of ",
+                    Counted(summary.uncertain, "exchange", "exchanges"),
+                    " the verdict is uncertain: the capture lacks what would prove it. "
+                );
             }
             if summary.probes > 0 {
-                counted(
+                push!(
                     out,
-                    summary.probes,
-                    "exchange is a probe",
-                    "exchanges are probes",
+                    Counted(
+                        summary.probes,
+                        "exchange is a probe",
+                        "exchanges are probes"
+                    ),
+                    " (health checks)."
                 );
-                out.push_str(" (health checks).");
             }
             out.push_str("</p>");
         }
@@ -221,8 +213,7 @@ impl Page<'_> {
         out.push_str(class);
         out.push('>');
         for (_, note) in notes {
-            out.push_str("<li>");
-            escape::html(out, note);
+            push!(out, "<li>", Html(note));
         }
         out.push_str("</ul>");
     }
@@ -237,10 +228,13 @@ impl Page<'_> {
         if failed == 0 {
             out.push_str("All passed.");
         } else {
-            number::grouped(out, failed);
-            out.push_str(" of ");
-            counted(out, outcomes.len() as u64, "assertion", "assertions");
-            out.push_str(" did not pass.");
+            push!(
+                out,
+                Grouped(failed),
+                " of ",
+                Counted(outcomes.len() as u64, "assertion", "assertions"),
+                " did not pass."
+            );
         }
         out.push_str(
             "</p>\n<div class=scroll tabindex=0 role=region aria-labelledby=assertions><table>\
@@ -264,11 +258,14 @@ impl Page<'_> {
         out.push_str(sign);
         out.push_str("</span> ");
         out.push_str(outcome.name());
-        out.push_str("<td><code>");
-        escape::html(out, &outcome.assertion);
-        out.push_str("</code><td>");
-        escape::html(out, &outcome.observed);
-        out.push_str("<td>");
+        push!(
+            out,
+            "<td><code>",
+            Html(&outcome.assertion),
+            "</code><td>",
+            Html(&outcome.observed),
+            "<td>"
+        );
         if outcome.verdict != Conclusion::Failed {
             return;
         }
@@ -280,13 +277,9 @@ impl Page<'_> {
             }
             out.push_str("<a href=\"#");
             out.push_str(kind);
-            out.push('-');
-            number::unsigned(out, id);
-            out.push_str("\">");
+            push!(out, "-", Number(id), "\">");
             out.push_str(kind);
-            out.push('\u{a0}');
-            number::unsigned(out, id);
-            out.push_str("</a> ");
+            push!(out, "\u{a0}", Number(id), "</a> ");
         }
     }
 
@@ -312,23 +305,23 @@ impl Page<'_> {
             "</thead><tbody>"
         });
         for (server, rate) in rates.iter().take(MOST_ROWS) {
-            out.push_str("\n<tr><th scope=row><code>");
-            number::endpoint(out, *server);
-            out.push_str("</code><td class=n>");
-            number::grouped(out, rate.counted);
+            push!(
+                out,
+                "\n<tr><th scope=row><code>",
+                At(*server),
+                "</code><td class=n>",
+                Grouped(rate.counted)
+            );
             for good in [rate.good, rate.server_good()] {
                 out.push_str(match rate.counted {
                     0 => "<td class=\"n rate dim\">",
                     counted if counted == good => "<td class=\"n rate good\">",
                     _ => "<td class=\"n rate bad\">",
                 });
-                if !number::percent(out, good, rate.counted) {
-                    out.push('–');
-                }
+                push!(out, Percent(good, rate.counted));
             }
             if failed {
-                out.push_str("<td class=n>");
-                number::grouped(out, rate.connects_failed);
+                push!(out, "<td class=n>", Grouped(rate.connects_failed));
             }
         }
         out.push_str("</tbody></table></div>");
@@ -350,8 +343,7 @@ impl Page<'_> {
         for timer in timers.iter().take(MOST_ROWS) {
             let mut line = String::new();
             text::timer(&mut line, timer);
-            out.push_str("<li>");
-            escape::html(out, &line);
+            push!(out, "<li>", Html(&line));
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");
@@ -380,11 +372,9 @@ impl Page<'_> {
                     .find_map(|(known, words)| (*known == name).then_some(words))
                     .unwrap_or_default(),
             );
-            out.push_str("</span><td class=n>");
-            number::grouped(out, stats.count);
+            push!(out, "</span><td class=n>", Grouped(stats.count));
             for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
-                out.push_str("<td class=n>");
-                number::millis_exact(out, span);
+                push!(out, "<td class=n>", Exact(span));
             }
         }
         out.push_str("</tbody></table></div></section>");
@@ -405,10 +395,9 @@ impl Page<'_> {
             "<p class=left-out><strong>Not everything is shown one by one.</strong> Left out are ",
         );
         let mut parts = Vec::new();
-        let mut part = |count: u64, one: &str, many: &str, rest: &str| {
+        let mut part = |count: u64, one, many, rest: &str| {
             if count > 0 {
-                let mut text = String::new();
-                counted(&mut text, count, one, many);
+                let mut text = said!(Counted(count, one, many));
                 text.push_str(rest);
                 parts.push(text);
             }
@@ -429,9 +418,7 @@ impl Page<'_> {
         let rest = match block.shown[0] {
             0 => String::new(),
             shown => {
-                let mut rest = String::from(" (shown are the slowest ");
-                number::grouped(&mut rest, shown);
-                rest.push(')');
+                let rest = said!(" (shown are the slowest ", Grouped(shown), ")");
                 rest
             }
         };
@@ -458,8 +445,7 @@ impl Page<'_> {
         let counts = Verdict::ALL.into_iter().zip(left_out);
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             out.push_str(if out.is_empty() { " (" } else { ", " });
-            number::grouped(&mut out, count);
-            out.push(' ');
+            push!(&mut out, Grouped(count), " ");
             out.push_str(verdict.name());
         }
         if !out.is_empty() {
@@ -480,26 +466,21 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
     out.push_str(class);
     out.push_str("><span class=sign>");
     out.push_str(sign);
-    out.push_str("</span> <b>");
-    number::grouped(out, count);
-    out.push_str("</b> <code>");
+    push!(out, "</span> <b>", Grouped(count), "</b> <code>");
     out.push_str(verdict.name());
     out.push_str("</code> <span class=words>");
     out.push_str(verdict_in_words(verdict));
     out.push_str("</span>");
 }
 
-pub(super) fn counted(out: &mut String, count: u64, one: &str, many: &str) {
-    number::grouped(out, count);
-    out.push(' ');
-    out.push_str(if count == 1 { one } else { many });
-}
-
-fn more(out: &mut String, all: usize, one: &str, many: &str) {
+fn more(out: &mut String, all: usize, one: &'static str, many: &'static str) {
     if all > MOST_ROWS {
-        out.push_str("<p class=dim>… and ");
-        counted(out, (all - MOST_ROWS) as u64, one, many);
-        out.push_str(" more.</p>");
+        push!(
+            out,
+            "<p class=dim>… and ",
+            Counted((all - MOST_ROWS) as u64, one, many),
+            " more.</p>"
+        );
     }
 }
 

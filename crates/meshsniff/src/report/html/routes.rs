@@ -1,8 +1,8 @@
 //! How long exchanges took, by route: histograms on a logarithmic axis, as one SVG path each.
 
-use super::page::counted;
-use crate::statistics::routes::{Counted, Micros, Route, Routes};
-use crate::{escape, number};
+use crate::number;
+use crate::piece::{At, Counted, Grouped, Html, Number, Spoken, push};
+use crate::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use std::fmt::Write as _;
 
 /// Routes that are drawn, those with the most exchanges.
@@ -45,11 +45,14 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
         let exchanges = rest
             .iter()
             .fold(0_u64, |sum, (_, one)| sum.saturating_add(one.exchanges));
-        out.push_str("\n<p class=dim>… and ");
-        counted(out, rest.len() as u64, "route", "routes");
-        out.push_str(" more, with ");
-        counted(out, exchanges, "exchange", "exchanges");
-        out.push_str(" together.</p>");
+        push!(
+            out,
+            "\n<p class=dim>… and ",
+            Counted(rest.len() as u64, "route", "routes"),
+            " more, with ",
+            Counted(exchanges, "exchange", "exchanges"),
+            " together.</p>"
+        );
     }
     out.push_str("</section>");
 }
@@ -75,7 +78,7 @@ struct Axis {
 }
 
 impl Axis {
-    fn of(routes: &[(&Route, &Counted)], limits: &[u64]) -> Self {
+    fn of(routes: &[(&Route, &RouteCounts)], limits: &[u64]) -> Self {
         let mut axis: Option<Self> = None;
         for (_, counted) in routes {
             for values in [counted.response(), counted.total(), counted.client_close()] {
@@ -119,33 +122,31 @@ fn bars(values: &Micros, limits: &[u64]) -> impl Iterator<Item = (usize, u64)> {
         .filter(|(_, count)| *count > 0)
 }
 
-fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limits: &[u64]) {
+fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, limits: &[u64]) {
     out.push_str("\n<article class=route><h3><code>");
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        escape::html(out, &route.method);
-        out.push(' ');
-        escape::html(out, &route.path);
+        push!(out, Html(&route.method), " ", Html(&route.path));
     }
-    out.push_str("</code></h3><p class=dim><code>");
-    number::endpoint(out, route.server);
-    out.push_str("</code>, ");
-    counted(out, counts.exchanges, "exchange", "exchanges");
+    push!(
+        out,
+        "</code></h3><p class=dim><code>",
+        At(route.server),
+        "</code>, "
+    );
+    push!(out, Counted(counts.exchanges, "exchange", "exchanges"));
     for (class, count) in counts
         .statuses
         .iter()
         .enumerate()
         .filter(|(_, count)| **count > 0)
     {
-        out.push_str(", ");
-        number::grouped(out, *count);
+        push!(out, ", ", Grouped(*count));
         if class == 0 {
             out.push_str(" without a status");
         } else {
-            out.push(' ');
-            number::unsigned(out, class as u64);
-            out.push_str("xx");
+            push!(out, " ", Number(class as u64), "xx");
         }
     }
     if counts.exchanges == 1 {
@@ -153,8 +154,7 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
         for (name, _, values) in gaps(counts) {
             out.push_str(", <code>");
             out.push_str(name);
-            out.push_str("</code> ");
-            number::spoken(out, values.max());
+            push!(out, "</code> ", Spoken(values.max()));
         }
         out.push_str("</p></article>");
         return;
@@ -167,7 +167,7 @@ fn article(out: &mut String, route: &Route, counts: &Counted, axis: &Axis, limit
 }
 
 /// The gaps of a route that have values, with their names and what they are.
-fn gaps(counts: &Counted) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
+fn gaps(counts: &RouteCounts) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
     [
         (
             "request_to_response",
@@ -197,12 +197,10 @@ fn figure(
         "<figure class={name}><figcaption><code>{name}</code> <span class=words>{words}</span></figcaption>"
     );
     if values.count() == 1 {
-        out.push_str("<p>1 value: ");
-        number::spoken(out, values.max());
+        push!(out, "<p>1 value: ", Spoken(values.max()));
     } else {
         histogram(out, values, axis, limits);
-        out.push_str("<p>");
-        counted(out, values.count(), "value", "values");
+        push!(out, "<p>", Counted(values.count(), "value", "values"));
         for (name, span) in [
             (": median ", values.percentile(50)),
             (", p90 ", values.percentile(90)),

@@ -1,8 +1,8 @@
 use super::*;
-use crate::escape;
 use crate::event::{Aggregate, Capture, Conclusion, Outcome, Source};
 use crate::exchange::{Connection, Exchange, Verdict};
 use crate::packet::FrameId;
+use crate::piece::{Shown, said};
 use crate::testing::fixtures;
 use crate::time::Span;
 use serde_json::Value;
@@ -114,7 +114,7 @@ fn every_verdict_can_be_shown() {
         assert!(!row["filter"].as_str().unwrap().is_empty(), "{row}");
     }
     for verdict in Verdict::ALL {
-        assert!(!page::verdict_in_words(verdict).is_empty());
+        assert!(!words::verdict_in_words(verdict).is_empty());
     }
 }
 
@@ -171,8 +171,7 @@ fn nothing_of_the_wires_is_markup() {
             .any(|c| c == '\u{2028}' || c == '\u{202e}' || c == '\u{1b}')
     );
     let rows = rows(&page);
-    let mut shown = String::new();
-    escape::shown(&mut shown, HOSTILE, usize::MAX);
+    let shown = said!(Shown(HOSTILE, usize::MAX));
     assert_eq!(rows[0]["host"], shown);
     assert!(shown.ends_with("\\u{2028}\\x1b[2J\\u{202e}"));
     assert!(

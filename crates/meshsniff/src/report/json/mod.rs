@@ -261,11 +261,12 @@ impl<W: Write> Report for JsonReport<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Source;
+    use crate::event::{Aggregate, Conclusion, Outcome, Source};
     use crate::exchange::Doubt;
     use crate::packet::FrameId;
     use crate::testing::fixtures;
     use serde_json::Value;
+    use std::collections::BTreeSet;
 
     fn sources() -> Vec<Source> {
         vec![Source {
@@ -387,6 +388,53 @@ mod tests {
             more["surprise"] = Value::Null;
             assert!(!validator.is_valid(&more));
         }
+    }
+
+    #[test]
+    fn the_schema_names_every_field_that_is_written_and_no_other() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let mut out = Vec::new();
+        let style = Style::Lines { live: false };
+        let mut report = JsonReport::new(&mut out, style, Filter::default(), false);
+        let mut aggregate = Aggregate::default();
+        aggregate.routes.add(&fixtures::ok());
+        let outcome = Outcome {
+            assertion: "ok".into(),
+            verdict: Conclusion::Failed,
+            observed: "1 of 1 exchanges".into(),
+            exchanges: Vec::new(),
+            connections: Vec::new(),
+        };
+        for event in [
+            ReportEvent::Sources(&sources()),
+            ReportEvent::Exchange(&fixtures::ok()),
+            ReportEvent::Connection(&fixtures::connection()),
+            ReportEvent::Aggregate(&aggregate),
+            ReportEvent::Assertions(&[outcome]),
+            ReportEvent::Finish(&capture()),
+        ] {
+            report.tell(event).unwrap();
+        }
+        drop(report);
+        let mut kinds = Vec::new();
+        for line in lines(std::str::from_utf8(&out).unwrap()) {
+            let names = |value: &Value| -> BTreeSet<String> {
+                value.as_object().unwrap().keys().cloned().collect()
+            };
+            let kind = line["type"].as_str().unwrap();
+            let mut written = names(&line);
+            written.remove("type");
+            let named = names(&schema["$defs"][format!("{kind}_fields")]["properties"]);
+            let lacks: Vec<_> = written.difference(&named).collect();
+            let more: Vec<_> = named.difference(&written).collect();
+            assert!(
+                lacks.is_empty() && more.is_empty(),
+                "the schema of {kind} lacks {lacks:?}, and names {more:?}, which nobody writes"
+            );
+            kinds.push(kind.to_owned());
+        }
+        let line_kinds = schema["$defs"]["line"]["oneOf"].as_array().unwrap();
+        assert_eq!(kinds.len(), line_kinds.len(), "{kinds:?}");
     }
 
     #[test]

@@ -5,12 +5,10 @@
 //! them can be read.
 
 use super::FORMAT;
-use crate::compare::side::{
-    Digest, Kind, NOBODY, Route, Rows, Selection, Side, Stats, Told, named,
-};
+use crate::compare::side::{Digest, NOBODY, Route, Rows, Selection, Side, SideKind, Told, named};
 use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
-use crate::statistics::MAX_COUNT;
+use crate::statistics::{GapStats, MAX_COUNT};
 use crate::time::Span;
 use compact_str::CompactString;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -217,7 +215,7 @@ impl<'a> Hearing<'a> {
             counted: Rows::new(other),
             counted_exchanges: 0,
             side: Side {
-                kind: Kind::Report,
+                kind: SideKind::Report,
                 complete: true,
                 ..Side::default()
             },
@@ -238,7 +236,7 @@ impl<'a> Hearing<'a> {
         } else if !self.selection.filter.selects_all() {
             return Err(ReportError::OnlyFigures(name.to_owned()));
         } else {
-            self.side.kind = Kind::LiveReport;
+            self.side.kind = SideKind::LiveReport;
             self.side.exchanges =
                 (self.side.exchanges - self.good_exchanges).saturating_add(self.counted_exchanges);
             self.side.probes = self.probes_in_figures;
@@ -393,7 +391,7 @@ impl Item {
                 p90,
                 p99,
                 max,
-            }) => Some(Told::Stats(Stats {
+            }) => Some(Told::Stats(GapStats {
                 count,
                 min: span(min),
                 p50: span(p50),

@@ -14,6 +14,7 @@ use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
 use crate::mesh;
 use crate::packet::{Flags, Mark};
+use crate::piece::{At, Exact, Number, Shown, push, said};
 use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
 use crate::time::Timestamp;
@@ -63,16 +64,17 @@ pub fn push_ends(out: &mut String, exchange: &Exchange) {
     timeline::request(out, exchange, LONGEST_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
-    out.push_str("   exchange ");
-    number::unsigned(out, exchange.id);
-    out.push('\n');
-    number::endpoint(out, exchange.client);
+    push!(
+        out,
+        "   exchange ",
+        Number(exchange.id),
+        "\n",
+        At(exchange.client)
+    );
     if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
-    out.push_str(" ▶ ◀ ");
-    number::endpoint(out, exchange.server);
-    out.push_str("\n\n");
+    push!(out, " ▶ ◀ ", At(exchange.server), "\n\n");
 }
 
 /// Pushes what happened, in a sentence or two, and how to find it in Wireshark.
@@ -102,9 +104,7 @@ pub fn conversation(
         for line in timeline::lines(exchange) {
             let order = line.event.1.order;
             if let Some((gap, since)) = line.gap {
-                let mut text = String::new();
-                number::millis_exact(&mut text, gap);
-                text.push_str(" ms ");
+                let mut text = said!(Exact(gap), " ms ");
                 text.push_str(since);
                 gaps.entry(order).or_insert(text);
             }
@@ -214,9 +214,12 @@ fn lines(
         } => {
             push_bytes(&mut text, *size, " of body");
             if first.frame != entry.mark.frame {
-                text.push_str(", from frame ");
-                number::unsigned(&mut text, first.frame.number());
-                text.push_str(" on");
+                push!(
+                    &mut text,
+                    ", from frame ",
+                    Number(first.frame.number()),
+                    " on"
+                );
             }
             if !whole {
                 text.push_str(", and then no more");
@@ -282,8 +285,7 @@ fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[Stri
         .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
         Some((name, value)) if is_secret(name) => {
-            escape::shown(out, name, LONGEST_LINE);
-            out.push_str(": (redacted, ");
+            push!(out, Shown(name, LONGEST_LINE), ": (redacted, ");
             push_bytes(out, value.trim().len() as u64, ")");
         }
         _ => escape::shown(out, &line, LONGEST_LINE),

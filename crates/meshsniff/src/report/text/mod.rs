@@ -16,6 +16,7 @@ use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Exchange;
 use crate::packet::Mark;
 use crate::statistics::Summary;
+use crate::statistics::slowest::Slowest;
 use crate::time::Timestamp;
 use paint::Paint;
 use std::io::{self, Seek as _, SeekFrom, Write};
@@ -89,8 +90,7 @@ pub struct TextReport<W: Write> {
     /// Exchanges of the current frame, whose comment may not be known yet.
     fresh: Vec<Exchange>,
     blocks: Blocks,
-    /// The slowest first.
-    slowest: Vec<Exchange>,
+    slowest: Slowest,
     /// Good exchanges that have a time to be ranked by.
     ranked: u64,
 }
@@ -111,7 +111,7 @@ impl<W: Write> TextReport<W> {
                 shown: 0,
                 left_out: 0,
             },
-            slowest: Vec::new(),
+            slowest: Slowest::default(),
             ranked: 0,
         }
     }
@@ -169,20 +169,10 @@ impl<W: Write> TextReport<W> {
 
     /// Keeps `exchange` if it is among the slowest.
     fn rank(&mut self, exchange: &Exchange) {
-        let Some(gap) = exchange.slowness() else {
-            return;
-        };
-        let most = self.options.slowest;
-        let is_full = self.slowest.len() >= most;
-        let last = self.slowest.last().and_then(Exchange::slowness);
-        if is_full && last.is_none_or(|last| gap <= last) {
-            return;
+        if let Some(took) = exchange.slowness() {
+            let room = self.options.slowest;
+            self.slowest.offer(took, room, || exchange.clone());
         }
-        let place = self
-            .slowest
-            .partition_point(|other| other.slowness() >= Some(gap));
-        self.slowest.insert(place, exchange.clone());
-        self.slowest.truncate(most);
     }
 
     fn exchange(&mut self, exchange: &Exchange) -> io::Result<()> {
@@ -272,18 +262,19 @@ impl<W: Write> TextReport<W> {
                 .push(&mut text, Ink::Good, "Every exchange went well.");
             text.push_str("\n\n");
         }
-        if !self.slowest.is_empty() {
+        let slowest: Vec<&Exchange> = self.slowest.iter().collect();
+        if !slowest.is_empty() {
             self.paint()
                 .push(&mut text, Ink::Bold, "Slowest of the good ones");
-            if self.ranked > self.slowest.len() as u64 {
+            if self.ranked > slowest.len() as u64 {
                 text.push_str(" (");
-                crate::number::grouped(&mut text, self.slowest.len() as u64);
+                crate::number::grouped(&mut text, slowest.len() as u64);
                 text.push_str(" of ");
                 crate::number::grouped(&mut text, self.ranked);
                 text.push(')');
             }
             text.push_str("\n\n");
-            let servers = self.slowest.iter();
+            let servers = slowest.iter();
             let widest = servers.map(|exchange| exchange.server.to_string().len());
             let widest = widest.max().unwrap_or(0).max("server".len());
             let mut head = String::from("  ");
@@ -295,7 +286,7 @@ impl<W: Write> TextReport<W> {
             head.push_str("request");
             self.paint().push(&mut text, Ink::Dim, &head);
             text.push('\n');
-            for exchange in &self.slowest {
+            for exchange in slowest {
                 timeline::row(&mut text, self.paint(), exchange, widest);
             }
         }

@@ -5,7 +5,10 @@ use crate::event::Outcome;
 use crate::event::{Capture, Source};
 use crate::exchange::{Side, Verdict};
 use crate::packet::Endpoint;
-use crate::statistics::routes::{Counted, Route, Routes};
+use crate::piece::{
+    At, Bytes, Counted, Grouped, Number, Percent, Shown, Spoken, Timeout, push, said,
+};
+use crate::statistics::routes::{Route, RouteCounts, Routes};
 use crate::statistics::{SuccessRate, Summary, Timer};
 use crate::{escape, number};
 
@@ -54,20 +57,13 @@ pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes:
             ("  ✗ ", Ink::Bad)
         };
         paint.push(out, ink, sign);
-        let mut assertion = String::new();
-        escape::shown(&mut assertion, &outcome.assertion, usize::MAX);
+        let assertion = said!(Shown(&outcome.assertion, usize::MAX));
         left(out, &assertion, widest);
         out.push_str("   ");
         out.push_str(&outcome.observed);
         out.push('\n');
     }
     out.push('\n');
-}
-
-fn count(out: &mut String, number: u64, one: &str, many: &str) {
-    number::grouped(out, number);
-    out.push(' ');
-    out.push_str(if number == 1 { one } else { many });
 }
 
 fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
@@ -77,9 +73,12 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
             names.push_str(", ");
         }
         if index >= 4 {
-            names.push_str("and ");
-            number::grouped(&mut names, (sources.len() - index) as u64);
-            names.push_str(" more");
+            push!(
+                &mut names,
+                "and ",
+                Grouped((sources.len() - index) as u64),
+                " more"
+            );
             break;
         }
         escape::shown(&mut names, &source.name, 80);
@@ -96,9 +95,12 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
 /// Pushes how much was read.
 pub(in super::super) fn read(out: &mut String, capture: &Capture) {
     let totals = &capture.totals;
-    count(out, totals.frames, "frame", "frames");
-    out.push_str(", ");
-    number::bytes(out, totals.bytes);
+    push!(
+        out,
+        Counted(totals.frames, "frame", "frames"),
+        ", ",
+        Bytes(totals.bytes)
+    );
     if let (Some(first), Some(last)) = (totals.first, totals.last) {
         out.push_str(", ");
         number::decimal(out, (last - first).as_nanos() / 10_000_000, 2, 2);
@@ -113,19 +115,20 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     if summary.exchanges == 0 {
         out.push_str("no HTTP/1 exchange");
     } else {
-        count(out, summary.exchanges, "exchange", "exchanges");
+        push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
     }
     if summary.filtered_out > 0 {
-        out.push_str(" selected of ");
-        number::grouped(out, summary.filtered_out + summary.exchanges);
+        push!(
+            out,
+            " selected of ",
+            Grouped(summary.filtered_out + summary.exchanges)
+        );
     }
     let mut used = columns(&out[begin..]);
     let seen = Verdict::ALL.into_iter().zip(summary.verdicts);
     let mut first = true;
     for (verdict, number) in seen.filter(|(_, number)| *number > 0) {
-        let mut text = String::new();
-        number::grouped(&mut text, number);
-        text.push(' ');
+        let mut text = said!(Grouped(number), " ");
         text.push_str(verdict.name());
         out.push(if first { ':' } else { ',' });
         used += columns(&text) + 2;
@@ -143,37 +146,37 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         paint.push(out, ink, &text);
         if verdict == Verdict::Ok && summary.failing_statuses > 0 {
             out.push_str(" (");
-            let mut text = String::new();
-            number::grouped(&mut text, summary.failing_statuses);
-            text.push_str(" with a 5xx status");
+            let text = said!(Grouped(summary.failing_statuses), " with a 5xx status");
             used += columns(&text) + 3;
             paint.push(out, Ink::Bad, &text);
             out.push(')');
         }
     }
     if summary.uncertain > 0 {
-        let mut text = String::from("; ");
-        number::grouped(&mut text, summary.uncertain);
-        text.push_str(" uncertain");
+        let text = said!("; ", Grouped(summary.uncertain), " uncertain");
         paint.push(out, Ink::Doubt, &text);
     }
     if summary.probes > 0 {
-        out.push_str("; ");
-        count(out, summary.probes, "is a probe", "are probes");
+        push!(
+            out,
+            "; ",
+            Counted(summary.probes, "is a probe", "are probes")
+        );
     }
     out.push('\n');
     if summary.connects_failed() > 0 {
-        let mut text = String::new();
-        count(
-            &mut text,
+        let mut text = said!(Counted(
             summary.connects_failed(),
             "connection never opened: ",
-            "connections never opened: ",
+            "connections never opened: "
+        ));
+        push!(
+            &mut text,
+            Grouped(summary.connects_refused),
+            " refused, ",
+            Grouped(summary.connects_timed_out),
+            " timed out"
         );
-        number::grouped(&mut text, summary.connects_refused);
-        text.push_str(" refused, ");
-        number::grouped(&mut text, summary.connects_timed_out);
-        text.push_str(" timed out");
         paint.push(out, Ink::Bad, &text);
         out.push('\n');
     }
@@ -212,14 +215,10 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     for ((_, rate), name) in rates.iter().zip(&names) {
         out.push_str("  ");
         left(out, name, widest);
-        let mut number = String::new();
-        number::grouped(&mut number, rate.counted);
+        let number = said!(Grouped(rate.counted));
         right(out, &number, 12);
         for (good, width) in [(rate.good, 15), (rate.server_good(), 20)] {
-            let mut text = String::new();
-            if !number::percent(&mut text, good, rate.counted) {
-                text.push('–');
-            }
+            let text = said!(Percent(good, rate.counted));
             let mut padded = String::new();
             right(&mut padded, &text, width);
             let ink = match rate.counted {
@@ -230,21 +229,22 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
             paint.push(out, ink, &padded);
         }
         if failed {
-            let mut text = String::new();
-            number::grouped(&mut text, rate.connects_failed);
+            let text = said!(Grouped(rate.connects_failed));
             right(out, &text, 17);
         }
         out.push('\n');
     }
     if rates.len() > MOST_ROWS {
-        out.push_str("  … and ");
-        count(
+        push!(
             out,
-            (rates.len() - MOST_ROWS) as u64,
-            "server more",
-            "servers more",
+            "  … and ",
+            Counted(
+                (rates.len() - MOST_ROWS) as u64,
+                "server more",
+                "servers more"
+            ),
+            " (-o json lists them)\n"
         );
-        out.push_str(" (-o json lists them)\n");
     }
 }
 
@@ -261,14 +261,16 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
         out.push('\n');
     }
     if timers.len() > MOST_TIMERS {
-        out.push_str("  … and ");
-        count(
+        push!(
             out,
-            (timers.len() - MOST_TIMERS) as u64,
-            "timer more",
-            "timers more",
+            "  … and ",
+            Counted(
+                (timers.len() - MOST_TIMERS) as u64,
+                "timer more",
+                "timers more"
+            ),
+            " (-o json lists them)\n"
         );
-        out.push_str(" (-o json lists them)\n");
     }
 }
 
@@ -289,11 +291,9 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     }
     out.push_str(" ms: a timer");
     if let Some(guess) = timer.guess {
-        out.push_str(", probably ");
-        number::timeout(out, guess);
+        push!(out, ", probably ", Timeout(guess));
     }
-    out.push_str("; ");
-    number::endpoint(out, timer.server);
+    push!(out, "; ", At(timer.server));
     for (index, route) in timer.routes.iter().take(MOST_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
         escape::shown(out, route, 60);
@@ -314,9 +314,7 @@ fn answers(out: &mut String, summary: &Summary) {
         return;
     };
     if stats.count == 1 {
-        out.push_str("\n  the answer came after ");
-        number::spoken(out, stats.max);
-        out.push('\n');
+        push!(out, "\n  the answer came after ", Spoken(stats.max), "\n");
         return;
     }
     out.push_str("\n  answers after");
@@ -361,16 +359,18 @@ fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     if routes.len() > MOST_ROWS {
         out.push_str("  … and ");
         let more = (routes.len() - MOST_ROWS) as u64;
-        count(out, more, "route more", "routes more");
-        out.push_str(" (-o json lists them)\n");
+        push!(
+            out,
+            Counted(more, "route more", "routes more"),
+            " (-o json lists them)\n"
+        );
     }
 }
 
-fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) {
+fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usize) {
     out.push_str("  ");
     left(out, &route.server.to_string(), widest);
-    let mut text = String::new();
-    number::grouped(&mut text, counted.exchanges);
+    let mut text = said!(Grouped(counted.exchanges));
     right(out, &text, 12);
     let response = counted.response();
     for span in [
@@ -392,8 +392,7 @@ fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) 
     for (class, count) in counted.statuses.iter().enumerate().skip(1) {
         if *count > 0 {
             text.push_str(if text.is_empty() { "" } else { " " });
-            number::unsigned(&mut text, class as u64);
-            text.push_str("xx");
+            push!(&mut text, Number(class as u64), "xx");
         }
     }
     out.push_str("   ");
@@ -401,9 +400,7 @@ fn route_row(out: &mut String, route: &Route, counted: &Counted, widest: usize) 
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        escape::shown(out, &route.method, 24);
-        out.push(' ');
-        escape::shown(out, &route.path, 72);
+        push!(out, Shown(&route.method, 24), " ", Shown(&route.path, 72));
     }
     out.push('\n');
 }
@@ -428,11 +425,9 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
     let mut notes: Vec<(Ink, String)> = Vec::new();
-    let mut note = |ink, number: u64, one: &str, many: &str| {
+    let mut note = |ink, number: u64, one, many| {
         if number > 0 {
-            let mut text = String::new();
-            count(&mut text, number, one, many);
-            notes.push((ink, text));
+            notes.push((ink, said!(Counted(number, one, many))));
         }
     };
     note(

@@ -3,8 +3,8 @@
 use super::paint::Paint;
 use super::timeline::{self, Canvas};
 use crate::exchange::{Connection, Exchange};
-use crate::number;
 use crate::packet::FrameId;
+use crate::piece::{Exact, push};
 use crate::report::facts::Facts;
 use crate::time::Timestamp;
 
@@ -42,9 +42,7 @@ pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, St
     let said = timeline::lines(exchange).into_iter().map(|line| {
         let mut words = line.what;
         if let Some((gap, since)) = line.gap {
-            words.push_str(", ");
-            number::millis_exact(&mut words, gap);
-            words.push_str(" ms ");
+            push!(&mut words, ", ", Exact(gap), " ms ");
             words.push_str(since);
         }
         (line.event.1.frame, words)

@@ -14,13 +14,14 @@
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::mesh;
+use crate::number;
 use crate::packet::Endpoint;
+use crate::piece::{At, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
 use crate::report::timeline::{self, Event, EventKind};
 use crate::report::wireshark::{self, Numbering};
 use crate::time::{Span, Timestamp};
-use crate::{escape, number};
 
 /// Characters of a request target in a headline and in a line.
 const HEADLINE: usize = 72;
@@ -63,12 +64,10 @@ impl Canvas<'_> {
         let mut ends = String::new();
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
-            ends.push_str(", host ");
-            escape::shown(&mut ends, host, LINE);
+            push!(&mut ends, ", host ", Shown(host, LINE));
         }
         if let Some(id) = exchange.request_id.as_deref() {
-            ends.push_str(", request id ");
-            escape::shown(&mut ends, id, LINE);
+            push!(&mut ends, ", request id ", Shown(id, LINE));
         }
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
@@ -113,9 +112,12 @@ impl Canvas<'_> {
         self.arrow(out, Side::Client, None);
         out.push_str("SYN");
         if connection.syn_retries > 0 {
-            out.push_str(", sent ");
-            number::grouped(out, connection.syn_retries.saturating_add(1));
-            out.push_str(" times");
+            push!(
+                out,
+                ", sent ",
+                Grouped(connection.syn_retries.saturating_add(1)),
+                " times"
+            );
         }
         out.push('\n');
         if let Some(close) = connection.close {
@@ -149,8 +151,7 @@ impl Canvas<'_> {
         out.push_str("   ");
         let mut verdict = exchange.verdict.name().to_owned();
         if let Some(status) = exchange.status {
-            verdict.push(' ');
-            number::unsigned(&mut verdict, u64::from(status));
+            push!(&mut verdict, " ", Number(u64::from(status)));
         }
         self.paint.push(out, ink, &verdict);
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
@@ -183,8 +184,7 @@ impl Canvas<'_> {
         if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
         }
-        out.push_str(" → ");
-        number::endpoint(out, server);
+        push!(out, " → ", At(server));
     }
 
     fn lines(&self, out: &mut String, exchange: &Exchange) {
@@ -210,9 +210,7 @@ impl Canvas<'_> {
             }
             if let Some((gap, since)) = line.gap {
                 blanks(out, what.saturating_sub(columns(&line.what)) + 2);
-                let mut figure = String::new();
-                number::millis_exact(&mut figure, gap);
-                figure.push_str(" ms");
+                let figure = said!(Exact(gap), " ms");
                 let mut padded = String::new();
                 right(&mut padded, &figure, "12345.678 ms".len());
                 self.paint
@@ -227,9 +225,7 @@ impl Canvas<'_> {
             out.push('\n');
             if let Some(comment) = self.comments.get(mark.frame) {
                 blanks(out, 2 + FRAME + SECONDS + ARROW);
-                let mut text = String::from("“");
-                escape::shown(&mut text, comment, 200);
-                text.push('”');
+                let text = said!("“", Shown(comment, 200), "”");
                 self.paint.push(out, Ink::Accent, &text);
                 out.push('\n');
             }
@@ -267,9 +263,7 @@ impl Canvas<'_> {
             let mut line = String::from("  found: ");
             line.push_str(finding.kind.name());
             if finding.cost > Span::ZERO {
-                line.push_str(", ");
-                number::millis_exact(&mut line, finding.cost);
-                line.push_str(" ms");
+                push!(&mut line, ", ", Exact(finding.cost), " ms");
             }
             for (index, mark) in finding.frames.iter().take(MOST_FRAMES).enumerate() {
                 line.push_str(match (index, finding.frames.len()) {
@@ -288,9 +282,12 @@ impl Canvas<'_> {
             out.push('\n');
         }
         if exchange.findings.len() > MOST_FINDINGS {
-            out.push_str("  found: … and ");
-            number::grouped(out, (exchange.findings.len() - MOST_FINDINGS) as u64);
-            out.push_str(" more\n");
+            push!(
+                out,
+                "  found: … and ",
+                Grouped((exchange.findings.len() - MOST_FINDINGS) as u64),
+                " more\n"
+            );
         }
     }
 
@@ -349,9 +346,12 @@ pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
-            escape::shown(out, method, 24);
-            out.push(' ');
-            escape::shown(out, path.unwrap_or("(target cut)"), most);
+            push!(
+                out,
+                Shown(method, 24),
+                " ",
+                Shown(path.unwrap_or("(target cut)"), most)
+            );
         }
     }
 }
@@ -405,8 +405,7 @@ fn joined(exchange: &Exchange, before: EventKind, kind: EventKind) -> Option<Str
         (EventKind::RequestAcked(AckWith::Fin), EventKind::ServerFin)
         | (EventKind::RequestAcked(AckWith::Rst), EventKind::ServerRst) => None,
         (_, EventKind::ResponseEnd) => {
-            let mut text = String::new();
-            number::bytes(&mut text, exchange.response_bytes);
+            let text = said!(Bytes(exchange.response_bytes));
             Some(text)
         }
         _ => Some(what(exchange, kind)),
@@ -427,13 +426,15 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         EventKind::RequestStart => {
             request(&mut out, exchange, LINE);
             if at_once {
-                out.push_str(", ");
-                number::bytes(&mut out, exchange.request_bytes);
+                push!(&mut out, ", ", Bytes(exchange.request_bytes));
             }
         }
         EventKind::RequestEnd => {
-            out.push_str("the request is complete, ");
-            number::bytes(&mut out, exchange.request_bytes);
+            push!(
+                &mut out,
+                "the request is complete, ",
+                Bytes(exchange.request_bytes)
+            );
         }
         EventKind::RequestAcked(with) => out.push_str(match with {
             AckWith::Bare | AckWith::Data => "ACK",
@@ -446,8 +447,11 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         }
         EventKind::ResponseStart => status(&mut out, exchange.status),
         EventKind::ResponseEnd => {
-            out.push_str("the response is complete, ");
-            number::bytes(&mut out, exchange.response_bytes);
+            push!(
+                &mut out,
+                "the response is complete, ",
+                Bytes(exchange.response_bytes)
+            );
         }
         EventKind::ResponseAcked => out.push_str("ACK"),
         EventKind::ClientFin if exchange.half_closed => {
@@ -549,8 +553,7 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {
-        number::millis_exact(&mut figure, gap);
-        figure.push_str(" ms");
+        push!(&mut figure, Exact(gap), " ms");
     }
     out.push_str("  ");
     let mut padded = String::new();
