@@ -147,11 +147,11 @@ pub(super) struct Live {
 /// Where packets come from.
 pub(super) enum Packets {
     /// From targets in a cluster.
-    OfTargets(Box<Live>),
+    Targets(Box<Live>),
     /// From this machine, as the agent captures them.
-    OfThisMachine(LocalArgs, PacketArgs),
+    ThisMachine(LocalArgs, PacketArgs),
     /// From captures.
-    OfCaptures(Vec<Input>),
+    Captures(Vec<Input>),
 }
 
 const LIMIT: usize = 50;
@@ -277,7 +277,7 @@ impl ReportArgs {
         };
         let packets = if named {
             let names = self.inputs.iter().map(|name| name.to_string_lossy());
-            Packets::OfTargets(Box::new(Live {
+            Packets::Targets(Box::new(Live {
                 names: names.map(Into::into).collect(),
                 cluster: self.cluster,
                 packets: self.packets,
@@ -288,9 +288,9 @@ impl ReportArgs {
                 terms: self.filter_http.into_iter().map(Terms::typed).collect(),
             }))
         } else if local {
-            Packets::OfThisMachine(self.local, self.packets)
+            Packets::ThisMachine(self.local, self.packets)
         } else if no_input {
-            Packets::OfCaptures(vec![Input::Stdin])
+            Packets::Captures(vec![Input::Stdin])
         } else {
             let copied = self.write.zip(self.inputs.first());
             making.annotated = copied.map(|(to, from)| (from.clone(), to));
@@ -298,7 +298,7 @@ impl ReportArgs {
                 true => Input::Stdin,
                 false => Input::Path(path),
             });
-            Packets::OfCaptures(inputs.collect())
+            Packets::Captures(inputs.collect())
         };
         Ok((packets, making))
     }
@@ -451,7 +451,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.look.outputs, [output(Format::Jsonl)]);
         assert_eq!(options.ports, [8080, 81]);
-        assert!(matches!(packets, Packets::OfCaptures(inputs) if inputs.len() == 2));
+        assert!(matches!(packets, Packets::Captures(inputs) if inputs.len() == 2));
         assert!(options.look.live && options.look.probes && options.look.colour);
         assert_eq!(
             options.look.filter,
@@ -468,13 +468,13 @@ mod tests {
             assert!(!is_file(Path::new(target)), "{target}");
         }
         let live = parse(&["deploy/catalog", "--filter-http", "status=5xx"]).unwrap();
-        let Packets::OfTargets(live) = live.0 else {
+        let Packets::Targets(live) = live.0 else {
             panic!("no target");
         };
         assert_eq!(live.names, ["deploy/catalog"]);
         assert_eq!(live.terms, ["status=5xx"]);
         let labelled = parse(&["-l", "app=catalog"]).unwrap();
-        assert!(matches!(labelled.0, Packets::OfTargets(_)));
+        assert!(matches!(labelled.0, Packets::Targets(_)));
         assert!(refused(&["catalog", "a.pcap"]).contains("apart"));
         assert!(refused(&["a.pcap", "c.pcap", "-w", "b.pcap"]).contains("one capture file"));
         assert!(made(&["a.pcap", "-w", "b.pcap"]).annotated.is_some());

@@ -34,8 +34,8 @@ const SIGNALLED: i32 = 130;
 pub(super) fn run(args: ReportArgs) -> anyhow::Result<Done> {
     let (packets, making) = args.check()?;
     match packets {
-        Packets::OfTargets(live) => live::run(*live, making),
-        Packets::OfThisMachine(local, packets) => {
+        Packets::Targets(live) => live::run(*live, making),
+        Packets::ThisMachine(local, packets) => {
             let (agent, stream) = Agent::start(&local, &packets, &[])?;
             let onlookers = Onlookers {
                 watch: Watch::of(&making.look.watched, agent.stopper())?,
@@ -52,7 +52,7 @@ pub(super) fn run(args: ReportArgs) -> anyhow::Result<Done> {
                 buffered(io::stdout()),
             ))
         }
-        Packets::OfCaptures(inputs) => captures(inputs, making),
+        Packets::Captures(inputs) => captures(inputs, making),
     }
 }
 
