@@ -1,8 +1,10 @@
 //! `annotate`: a copy of a capture that says in Wireshark what a report says.
 
-use super::Done;
-use super::args::{Terms, all_of};
-use super::formats::{BoxedReport, Kept, open_whole};
+use super::analysis::{Onlookers, analyse};
+use super::done::Done;
+use super::files::{Kept, open_whole, refuse_terminal};
+use super::formats::BoxedReport;
+use super::options::{PortArgs, Terms, all_of, terms};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use meshsniff::Options;
@@ -34,12 +36,12 @@ pub(super) struct AnnotateArgs {
     all: bool,
 
     /// Annotate only the exchanges that fit, as of report
-    #[arg(long, value_name = "TERMS", value_parser = super::args::terms)]
+    #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Vec<u16>,
+    /// Which ports.
+    #[command(flatten)]
+    port: PortArgs,
 
     /// Annotate health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
@@ -65,9 +67,11 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     };
     let to_stdout = args.output == Path::new("-");
     if to_stdout {
-        super::capture::refuse_terminal()?;
+        refuse_terminal()?;
     }
-    let options = Options { ports: args.port };
+    let options = Options {
+        ports: args.port.port,
+    };
     let pipeline = Pipeline::open(vec![Input::Path(input.clone())], options);
     let pipeline = pipeline.map_err(|error| match is_stdin {
         true => anyhow::anyhow!("standard input: {error}"),
@@ -75,7 +79,7 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     })?;
     let (mut annotations, comments) =
         Annotations::new(all_of(&args.filter_http), args.probes, args.all);
-    let mut errors = super::report::read_into(pipeline, &mut annotations)?;
+    let mut errors = analyse(pipeline, Onlookers::at_stderr(), &mut annotations)?;
     let annotated = Annotated {
         from: input,
         to: args.output,

@@ -2,7 +2,8 @@
 
 use super::cluster::ClusterArgs;
 use super::dry_run::{self, DryRunArgs, Written};
-use super::held::{Begun, Held};
+use super::files::{open, refuse_terminal};
+use super::held::Begun;
 use super::local::{Agent, LocalArgs};
 use super::names;
 use super::packets::PacketArgs;
@@ -15,8 +16,7 @@ use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -186,78 +186,6 @@ impl Destination {
             bail!("there is no folder {}: make it first", folder.display());
         }
         Ok(Self::One(path.to_owned()))
-    }
-}
-
-pub(super) fn refuse_terminal() -> anyhow::Result<()> {
-    if io::stdout().is_terminal() {
-        bail!(
-            "packets are nothing for a terminal: name a file with -w, or pipe them into a program"
-        );
-    }
-    Ok(())
-}
-
-/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before something `begun`: a capture of
-/// nothing leaves what was there.
-pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
-    if path == Path::new("-") {
-        refuse_terminal()?;
-        return Ok(Box::new(io::stdout()));
-    }
-    let file = Fresh::open(path);
-    let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(Box::new(Held::new(file, begun.clone())))
-}
-
-/// A file that loses what it held when something is written to it, and is gone again if nothing is and it was not there before.
-struct Fresh {
-    file: File,
-    path: PathBuf,
-    /// Whether it was made for this.
-    made: bool,
-    written: bool,
-}
-
-impl Fresh {
-    fn open(path: &Path) -> io::Result<Self> {
-        let made = !path.exists();
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Ok(Self {
-            file: options.open(path)?,
-            path: path.to_owned(),
-            made,
-            written: false,
-        })
-    }
-}
-
-impl Write for Fresh {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.written {
-            self.written = true;
-            // A pipe or a device has no length.
-            if self.file.metadata()?.is_file() {
-                self.file.set_len(0)?;
-            }
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        if self.made && !self.written {
-            // It is empty: that it stays would be no harm.
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }
 

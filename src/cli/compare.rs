@@ -1,12 +1,13 @@
 //! `compare`: two captures or reports read, and held against each other.
 
-use super::Done;
-use super::args::{Terms, When, a_place_each, all_of, colour, terms, wrong_in};
-use super::formats::{Format, Output, OutputParser, width, write_file};
-use super::report::read_into;
+use super::analysis::{Onlookers, analyse};
+use super::done::Done;
+use super::files::write_file;
+use super::formats::width;
+use super::options::{ColorArgs, Misuse, PortArgs, Terms, all_of, terms};
+use super::output::{Format, Output, OutputParser, a_place_each};
 use anyhow::Context as _;
 use clap::Args;
-use clap::error::ErrorKind;
 use meshsniff::Options;
 use meshsniff::capture::{Input, OpenError};
 use meshsniff::compare::difference::{Comparison, Thresholds};
@@ -89,17 +90,17 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once (of captures)
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Vec<u16>,
+    /// Which ports of captures.
+    #[command(flatten)]
+    port: PortArgs,
 
     /// Count health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     probes: bool,
 
-    /// When to use colour; auto asks the terminal and NO_COLOR (text)
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
-    color: When,
+    /// Whether in colour.
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
 fn gap(name: &str) -> Result<usize, String> {
@@ -124,7 +125,7 @@ fn min_change(text: &str) -> Result<f64, String> {
 }
 
 /// A comparison that can be made.
-pub(super) struct CompareOptions {
+struct CompareOptions {
     before: PathBuf,
     after: PathBuf,
     outputs: Vec<Output>,
@@ -140,9 +141,9 @@ impl CompareArgs {
     /// Puts together what was asked for.
     ///
     /// # Errors
-    /// If it makes no sense: to be printed as wrong usage.
-    pub(super) fn check(mut self) -> Result<CompareOptions, clap::Error> {
-        let wrong = |sentence: &str| wrong_in("compare", ErrorKind::ValueValidation, sentence);
+    /// If it makes no sense.
+    fn check(mut self) -> Result<CompareOptions, Misuse> {
+        let wrong = |sentence: &str| Misuse(sentence.to_owned());
         if self.before.as_os_str() == "-" && self.after.as_os_str() == "-" {
             return Err(wrong("- (standard input) can be read only once"));
         }
@@ -169,7 +170,7 @@ impl CompareArgs {
                 "a comparison is written as text, json or markdown: the other formats are for report",
             ));
         }
-        a_place_each(&self.output).map_err(|sentence| wrong(&sentence))?;
+        a_place_each(&self.output).map_err(Misuse)?;
         let usual = Selection::USUAL
             .iter()
             .filter_map(|name| condition::gap(name));
@@ -195,9 +196,9 @@ impl CompareArgs {
                 alpha: self.alpha,
                 min_change: self.min_change,
             },
-            ports: self.port,
+            ports: self.port.port,
             limit: usize::try_from(self.limit).unwrap_or(0),
-            colour: colour(self.color),
+            colour: self.color.is_wanted(),
         })
     }
 }
@@ -205,8 +206,9 @@ impl CompareArgs {
 /// Reads both sides and writes how they differ.
 ///
 /// # Errors
-/// If a side cannot be read, or the comparison cannot be written.
-pub(super) fn run(options: CompareOptions) -> anyhow::Result<Done> {
+/// If the options make no sense, a side cannot be read, or the comparison cannot be written.
+pub(super) fn run(args: CompareArgs) -> anyhow::Result<Done> {
+    let options = args.check()?;
     let (before, mut errors) = options.side(&options.before, None)?;
     let (after, more) = options.side(&options.after, Some(&before))?;
     errors.extend(more);
@@ -262,7 +264,7 @@ impl CompareOptions {
                     error => error.into(),
                 })?;
                 let mut gatherer = Gatherer::new(&self.selection, &name, other);
-                let errors = read_into(pipeline, &mut gatherer)?;
+                let errors = analyse(pipeline, Onlookers::at_stderr(), &mut gatherer)?;
                 Ok((gatherer.done(), errors))
             }
         }
@@ -362,16 +364,12 @@ fn looks_like_json(start: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::{Cli, Command};
+    use super::super::options::testing::parse_args;
     use super::*;
-    use clap::Parser as _;
 
-    fn parse(args: &[&str]) -> Result<CompareOptions, clap::Error> {
-        let args = [&["kubectl-meshsniff", "compare", "a", "b"], args].concat();
-        let Some(Command::Compare(args)) = Cli::try_parse_from(args)?.command else {
-            panic!("not a comparison");
-        };
-        args.check()
+    fn parse(args: &[&str]) -> anyhow::Result<CompareOptions> {
+        let args: CompareArgs = parse_args(&[&["a", "b"], args].concat())?;
+        Ok(args.check()?)
     }
 
     #[test]
@@ -403,7 +401,6 @@ mod tests {
             ),
         ] {
             let error = parse(args).err().expect("refused");
-            assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(said), "{args:?}: {error}");
         }
     }

@@ -7,11 +7,10 @@
 //!
 //! Whoever presses Tab waits: the cluster has a second, and no error is ever told.
 
-use super::args::Cli;
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::target;
 use anyhow::Context as _;
-use clap::{Arg, Args, Command, CommandFactory as _, ValueHint};
+use clap::{Arg, Args, Command, ValueHint};
 use clap_complete::Shell;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ListParams, PartialObjectMeta};
@@ -53,14 +52,9 @@ pub(super) struct CompletionArgs {
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn run(args: &CompletionArgs) -> anyhow::Result<Vec<String>> {
+pub(super) fn run(root: &mut Command, args: &CompletionArgs) -> anyhow::Result<Vec<String>> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut Cli::command(),
-        "kubectl-meshsniff",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, root, "kubectl-meshsniff", &mut script);
     let mut out = io::stdout().lock();
     out.write_all(&script)?;
     out.flush()?;
@@ -83,8 +77,8 @@ pub(super) fn asked() -> Option<Vec<String>> {
 }
 
 /// Prints the candidates.
-pub(super) fn answer(words: &[String]) {
-    let (candidates, directive) = complete(words, &InCluster);
+pub(super) fn answer(root: Command, words: &[String]) {
+    let (candidates, directive) = complete(root, words, &InCluster);
     let mut text = String::new();
     for (value, help) in candidates {
         text.push_str(&value);
@@ -199,8 +193,7 @@ impl<'a> Typed<'a> {
     }
 }
 
-fn complete(words: &[String], names: &impl Names) -> (Candidates, u8) {
-    let mut root = Cli::command();
+fn complete(mut root: Command, words: &[String], names: &impl Names) -> (Candidates, u8) {
     root.build();
     let (last, before) = match words.split_last() {
         Some((last, before)) => (last.as_str(), before),
@@ -431,7 +424,9 @@ impl Names for InCluster {
 
 #[cfg(test)]
 mod tests {
+    use super::super::root::Cli;
     use super::*;
+    use clap::CommandFactory as _;
 
     /// A cluster with a few names; objects are called after namespace and type.
     struct Few;
@@ -454,7 +449,7 @@ mod tests {
 
     fn completed(line: &str) -> (Vec<String>, u8) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let (candidates, directive) = complete(&words, &Few);
+        let (candidates, directive) = complete(Cli::command(), &words, &Few);
         (candidates.into_iter().map(|one| one.0).collect(), directive)
     }
 
@@ -480,7 +475,7 @@ mod tests {
         assert_eq!(names("report default"), ["default-pod"]);
         assert_eq!(completed("report zzz").1, FILES, "or a capture file");
         assert_eq!(completed("compare zzz").1, FILES, "or a report");
-        assert_eq!(complete(&[], &Few).1, NO_FILES);
+        assert_eq!(complete(Cli::command(), &[], &Few).1, NO_FILES);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `follow`: one conversation of a capture as text.
 
-use super::Done;
-use super::args::{When, colour};
+use super::done::Done;
+use super::options::{ColorArgs, PortArgs};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
@@ -64,13 +64,13 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     acks: bool,
 
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Vec<u16>,
+    /// Which ports.
+    #[command(flatten)]
+    port: PortArgs,
 
-    /// When to use colour; auto asks the terminal and NO_COLOR
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
-    color: When,
+    /// Whether in colour.
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
 /// Shows as asked; what comes back is what could not be read.
@@ -95,7 +95,7 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         secret.extend(SECRET_FIELDS.map(str::to_owned));
     }
     let options = ConversationOptions {
-        colour: colour(args.color),
+        colour: args.color.is_wanted(),
         secret,
         unread: args.show_secrets,
         acks: args.acks,
@@ -188,7 +188,7 @@ impl FollowArgs {
     fn open(&self) -> anyhow::Result<(CaptureReader, Analyzer)> {
         let reader = CaptureReader::open(vec![Input::Path(self.file.clone())])?;
         let analyzer = Analyzer::new(Options {
-            ports: self.port.clone(),
+            ports: self.port.port.clone(),
         });
         Ok((reader, analyzer))
     }

@@ -2,14 +2,12 @@
 //!
 //! What is read, and from where, is not known here.
 
+use super::files::{Kept, open_whole};
+use super::output::{Format, Output};
 use super::watch::{Shared, WatchedReport};
 use crate::cluster::stop::{Stop, Why};
 use anyhow::Context as _;
-use clap::builder::{PossibleValue, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, ValueEnum};
-use meshsniff::assertion::Rules;
-use meshsniff::assertion::WithAssertions;
+use meshsniff::assertion::{Rules, WithAssertions};
 use meshsniff::condition::Filter;
 use meshsniff::event::{Many, Report, ReportEvent};
 use meshsniff::report::html::HtmlReport;
@@ -17,100 +15,11 @@ use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
 use meshsniff::report::markdown::MarkdownReport;
 use meshsniff::report::text::{TextOptions, TextReport};
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tempfile::NamedTempFile;
 
 /// Bytes gathered for one write.
 const BUFFER: usize = 64 << 10;
-
-/// What a report looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For a person at a terminal
-    Text,
-    /// One document
-    Json,
-    /// One object a line, as soon as it is settled
-    Jsonl,
-    /// Test cases for CI, one for each --fail-on
-    Junit,
-    /// For a pull request or a GitHub step summary
-    Markdown,
-    /// A page for a colleague: one file, no network
-    Html,
-}
-
-/// A format and where it goes: `-o json` or `-o junit=report.xml`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Output {
-    pub(super) format: Format,
-    /// Standard output if it is `None`.
-    pub(super) file: Option<PathBuf>,
-}
-
-/// Reads an [`Output`].
-#[derive(Clone, Debug)]
-pub(super) struct OutputParser;
-
-impl TypedValueParser for OutputParser {
-    type Value = Output;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        _arg: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<Output, clap::Error> {
-        let invalid = |typed: &str| {
-            let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
-            let formats = Format::value_variants().iter();
-            let formats = formats
-                .filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()));
-            for (kind, value) in [
-                (
-                    ContextKind::InvalidArg,
-                    ContextValue::String("--output <FORMAT[=FILE]>".to_owned()),
-                ),
-                (
-                    ContextKind::InvalidValue,
-                    ContextValue::String(typed.to_owned()),
-                ),
-                (
-                    ContextKind::ValidValue,
-                    ContextValue::Strings(formats.collect()),
-                ),
-            ] {
-                error.insert(kind, value);
-            }
-            error
-        };
-        let text = value.to_string_lossy();
-        let (name, _) = text.split_once('=').unwrap_or((&text, ""));
-        let format = Format::from_str(name, false).map_err(|_| invalid(name))?;
-        let file = value.as_encoded_bytes().get(name.len() + 1..);
-        let file = match file {
-            None => None,
-            Some(b"" | b"-") => {
-                return Err(clap::Error::raw(
-                    ErrorKind::InvalidValue,
-                    format!("-o {text} names no file: -o {name} alone writes to standard output\n"),
-                )
-                .with_cmd(command));
-            }
-            Some(_) => text.split_once('=').map(|(_, file)| PathBuf::from(file)),
-        };
-        Ok(Output { format, file })
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let formats = Format::value_variants().iter();
-        Some(Box::new(formats.filter_map(ValueEnum::to_possible_value)))
-    }
-}
 
 /// How a report is to look, and what is in it.
 #[derive(Clone, Debug)]
@@ -261,25 +170,6 @@ pub(super) struct Reports<'a> {
     files: Vec<Kept>,
 }
 
-/// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
-pub(super) struct Kept {
-    path: PathBuf,
-    file: NamedTempFile,
-}
-
-impl Kept {
-    /// Gives it its name.
-    ///
-    /// # Errors
-    /// If that cannot be.
-    pub(super) fn done(self) -> anyhow::Result<()> {
-        let Self { path, file } = self;
-        file.persist(&path)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(())
-    }
-}
-
 impl<'a> Reports<'a> {
     /// One more report of the same, which writes nothing that was asked for with `-o`.
     pub(super) fn add(&mut self, report: BoxedReport<'a>) {
@@ -296,55 +186,6 @@ impl<'a> Reports<'a> {
         }
         Ok(self.report.failures().to_vec())
     }
-}
-
-/// Writes a whole report to a file, which has its old content until then.
-///
-/// # Errors
-/// If the file cannot be written.
-pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    let unwritten = || format!("{} cannot be written", path.display());
-    let (mut file, kept) = open_whole(path, false, false).with_context(unwritten)?;
-    file.write_all(text.as_bytes()).with_context(unwritten)?;
-    kept.map_or(Ok(()), Kept::done)
-}
-
-/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
-/// its owner may read it.
-pub(super) fn open_whole(
-    path: &Path,
-    grows: bool,
-    private: bool,
-) -> io::Result<(File, Option<Kept>)> {
-    // A link stays one, and a pipe or device is written to.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let is_special = path.exists() && !path.is_file();
-    if grows || is_special {
-        return Ok((File::create(&path)?, None));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        let sentence = format!("there is no folder {}: make it first", folder.display());
-        return Err(io::Error::other(sentence));
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".meshsniff-");
-    // Else as any other file: the umask says who may read it.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(if private {
-        0o600
-    } else {
-        0o666
-    }));
-    let file = builder.tempfile_in(folder)?;
-    if let Ok(before) = path.metadata() {
-        // Whoever could read what was there can read what takes its place.
-        file.as_file().set_permissions(before.permissions())?;
-    }
-    Ok((file.reopen()?, Some(Kept { path, file })))
 }
 
 /// A report that asks for the end of the capture once enough exchanges did not go well.

@@ -10,6 +10,7 @@ const LONG: u64 = 50 << 20;
 const EVERY: u64 = 1 << 16;
 
 /// A bar, or none where nobody would see it.
+#[derive(Default)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     frames: u64,
@@ -31,14 +32,6 @@ impl Progress {
             bar
         });
         Self { bar, frames: 0 }
-    }
-
-    /// No bar.
-    pub(super) const fn none() -> Self {
-        Self {
-            bar: None,
-            frames: 0,
-        }
     }
 
     /// Another frame was read; true every now and then.

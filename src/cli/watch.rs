@@ -49,6 +49,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// The live view of `shared`, if that was asked for: see [`Watch::start`].
+    pub(super) fn of(
+        shared: &Option<Shared>,
+        quit: impl Fn() + Send + 'static,
+    ) -> anyhow::Result<Option<Self>> {
+        let shared = shared.as_ref().map(Arc::clone);
+        shared.map(|shared| Self::start(shared, quit)).transpose()
+    }
+
     /// Shows what is told to `shared` on the terminal that stderr is, or else as lines there. `quit` is called when the user
     /// has seen enough.
     ///

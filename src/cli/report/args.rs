@@ -1,72 +1,23 @@
-//! What can be typed, and what it means once it is checked.
+//! What can be typed behind `report`, and what it means once it is checked.
 
-use super::annotate::AnnotateArgs;
-use super::capture::CaptureArgs;
-use super::cleanup::CleanupArgs;
-use super::cluster::ClusterArgs;
-use super::compare::CompareArgs;
-use super::completion::CompletionArgs;
-use super::doctor::DoctorArgs;
-use super::dry_run::{DryRun, DryRunArgs};
-use super::follow::FollowArgs;
-use super::formats::{Format, Look, Output, OutputParser};
-use super::local::LocalArgs;
-use super::packets::PacketArgs;
-use super::rbac::RbacArgs;
-use crate::cluster::stop::Stop;
+use super::making::Making;
+use crate::cli::cluster::ClusterArgs;
+use crate::cli::dry_run::{DryRun, DryRunArgs};
+use crate::cli::files::{is_special, resolved};
+use crate::cli::formats::Look;
+use crate::cli::local::LocalArgs;
+use crate::cli::options::{ColorArgs, Misuse, PortArgs, Terms, all_of, terms};
+use crate::cli::output::{Format, Output, OutputParser, a_place_each};
+use crate::cli::packets::PacketArgs;
 use crate::cluster::target::Named;
 use crate::watch::Watched;
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::Args;
 use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
-use meshsniff::condition::Filter;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-
-/// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
-#[derive(Debug, Parser)]
-#[command(
-    name = "kubectl-meshsniff",
-    bin_name = "kubectl meshsniff",
-    version,
-    arg_required_else_help = true,
-    args_conflicts_with_subcommands = true,
-    max_term_width = 110
-)]
-pub(super) struct Cli {
-    #[command(subcommand)]
-    pub(super) command: Option<Command>,
-
-    /// Without a command: a capture.
-    #[command(flatten)]
-    pub(super) capture: Box<CaptureArgs>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    Report(Box<ReportArgs>),
-    Compare(Box<CompareArgs>),
-    Annotate(AnnotateArgs),
-    Follow(FollowArgs),
-    Capture(Box<CaptureArgs>),
-    Cleanup(CleanupArgs),
-    Doctor(Box<DoctorArgs>),
-    Rbac(RbacArgs),
-    Completion(CompletionArgs),
-    Schema(SchemaArgs),
-}
-
-/// Print the JSON Schema of what report -o json and -o jsonl write
-#[derive(Debug, Args)]
-pub(super) struct SchemaArgs {
-    /// Of what compare -o json writes
-    #[arg(long)]
-    pub(super) compare: bool,
-}
 
 /// Report a timing and a verdict for every HTTP request, of a target's packets now or of captures
 ///
@@ -84,7 +35,7 @@ pub(super) struct SchemaArgs {
 only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed. The file that MESHSNIFF_REASON_FILE names gets the errors and the assertions that failed, \
 too: in a pod, /dev/termination-log."
 )]
-pub(super) struct ReportArgs {
+pub(in crate::cli) struct ReportArgs {
     /// A pod or TYPE/NAME, or capture files; - or nothing for standard input
     #[arg(value_name = "TARGET|FILE")]
     inputs: Vec<PathBuf>,
@@ -138,17 +89,17 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Vec<u16>,
+    /// Which ports.
+    #[command(flatten)]
+    port: PortArgs,
 
     /// Count and show health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     probes: bool,
 
-    /// When to use colour; auto asks the terminal and NO_COLOR (text)
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
-    color: When,
+    /// Whether in colour.
+    #[command(flatten)]
+    color: ColorArgs,
 
     /// Write the packets to this file, too, with the verdicts as packet comments; of a target they are then analysed here
     #[arg(short, long, value_name = "FILE")]
@@ -179,34 +130,6 @@ pub(super) struct ReportArgs {
     local: LocalArgs,
 }
 
-/// When there is to be colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-/// A selection, and how it was typed: the agent is told the same.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    filter: Filter,
-    typed: String,
-}
-
-/// Reads a selection.
-pub(super) fn terms(typed: &str) -> Result<Terms, String> {
-    let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
-    let typed = typed.to_owned();
-    Ok(Terms { filter, typed })
-}
-
-/// The selection of what all of them select.
-pub(super) fn all_of(terms: &[Terms]) -> Filter {
-    let filters = terms.iter().map(|terms| terms.filter.clone());
-    filters.fold(Filter::default(), Filter::and)
-}
-
 /// A report of targets in a cluster.
 pub(super) struct Live {
     pub(super) names: Vec<String>,
@@ -221,21 +144,14 @@ pub(super) struct Live {
     pub(super) terms: Vec<String>,
 }
 
-/// A `report` that can be made.
-pub(super) struct ReportOptions {
-    /// Targets in a cluster, in the place of inputs.
-    pub(super) cluster: Option<Box<Live>>,
-    /// How many exchanges that did not go well are enough, and who is to be told.
-    pub(super) until: Option<(u64, Stop)>,
-    pub(super) inputs: Vec<Input>,
-    /// A capture, and where a copy with comments goes.
-    pub(super) annotated: Option<(PathBuf, PathBuf)>,
-    /// Whether the user has ended standard input.
-    pub(super) cut: Option<Arc<AtomicBool>>,
-    /// A capture on this machine, in the place of inputs.
-    pub(super) local: Option<(LocalArgs, PacketArgs)>,
-    pub(super) ports: Vec<u16>,
-    pub(super) look: Look,
+/// Where packets come from.
+pub(super) enum Packets {
+    /// From targets in a cluster.
+    Targets(Box<Live>),
+    /// From this machine, as the agent captures them.
+    ThisMachine(LocalArgs, PacketArgs),
+    /// From captures.
+    Captures(Vec<Input>),
 }
 
 const LIMIT: usize = 50;
@@ -244,74 +160,75 @@ impl ReportArgs {
     /// Puts together what was asked for.
     ///
     /// # Errors
-    /// If it makes no sense: to be printed as wrong usage.
-    pub(super) fn check(mut self) -> Result<ReportOptions, clap::Error> {
-        let conflict = |sentence| Err(wrong(ErrorKind::ArgumentConflict, sentence));
+    /// If it makes no sense.
+    pub(super) fn check(mut self) -> Result<(Packets, Making), Misuse> {
         let files: Vec<bool> = self.inputs.iter().map(|input| is_file(input)).collect();
         let named = files.contains(&false) || self.cluster.target.selector.is_some();
         if !named {
             self.local.container = self.cluster.target.container.take();
         }
         let local = self.local.is_asked();
-        if named && files.contains(&true) {
-            return conflict("files and targets are reported apart: name the one or the other");
-        }
-        if local && !self.inputs.is_empty() {
-            return conflict(
-                "files or targets, and a capture on this machine, are reported apart: name the one or the other",
-            );
-        }
-        if !local && !named && self.packets.is_set() {
-            return conflict(
-                "-i, --filter, --duration, --count and --snaplen are for a capture: name a target, or add --local, --pid, \
-                 --container or --netns",
-            );
-        }
-        if !named && (self.until_findings.is_some() || !self.redact.is_empty()) {
-            return conflict(
-                "--until-findings and --redact are for targets in a cluster: name one",
-            );
-        }
-        let one_file = matches!(self.inputs.as_slice(), [path] if path.as_os_str() != "-");
-        if !named && self.write.is_some() && !one_file {
-            return conflict(
-                "-w writes a copy of one capture file, or the packets of a target in a cluster: name one",
-            );
-        }
-        if !named && (self.cluster.target.is_set() || self.cluster.connect.is_set()) {
-            return conflict("--namespace and the like are for targets in a cluster: name one");
-        }
-        if !named && self.dry_run.dry_run.is_some() {
-            return conflict("--dry-run is for targets in a cluster: name one");
-        }
-        if self.write.is_some() && !self.redact.is_empty() {
-            return conflict(
-                "--redact leaves parts out of a report, not of packets: write the packets with meshsniff and its own \
-                 --redact or --headers-only, and report on the file",
-            );
-        }
         let no_input = self.inputs.is_empty() && !local && !named;
-        if no_input && io::stdin().is_terminal() {
-            return Err(wrong(
-                ErrorKind::MissingRequiredArgument,
-                "name a pod or a capture file, or pipe a capture in",
-            ));
-        }
         let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
         let stdins = self.inputs.iter().filter(|path| is_stdin(path)).count();
-        if stdins > 1 {
-            return conflict("- (standard input) can be read only once");
+        let one_file = matches!(self.inputs.as_slice(), [path] if !is_stdin(path));
+        let now = named || local || no_input || stdins > 0;
+        let of_target = self.cluster.target.is_set() || self.cluster.connect.is_set();
+        let conflicts = [
+            (
+                named && files.contains(&true),
+                "files and targets are reported apart: name the one or the other",
+            ),
+            (
+                local && !self.inputs.is_empty(),
+                "files or targets, and a capture on this machine, are reported apart: name the one or \
+                 the other",
+            ),
+            (
+                !local && !named && self.packets.is_set(),
+                "-i, --filter, --duration, --count and --snaplen are for a capture: name a target, or \
+                 add --local, --pid, --container or --netns",
+            ),
+            (
+                !named && (self.until_findings.is_some() || !self.redact.is_empty()),
+                "--until-findings and --redact are for targets in a cluster: name one",
+            ),
+            (
+                !named && self.write.is_some() && !one_file,
+                "-w writes a copy of one capture file, or the packets of a target in a cluster: name \
+                 one",
+            ),
+            (
+                !named && of_target,
+                "--namespace and the like are for targets in a cluster: name one",
+            ),
+            (
+                !named && self.dry_run.dry_run.is_some(),
+                "--dry-run is for targets in a cluster: name one",
+            ),
+            (
+                self.write.is_some() && !self.redact.is_empty(),
+                "--redact leaves parts out of a report, not of packets: write the packets with \
+                 meshsniff and its own --redact or --headers-only, and report on the file",
+            ),
+            (
+                no_input && io::stdin().is_terminal(),
+                "name a pod or a capture file, or pipe a capture in",
+            ),
+            (stdins > 1, "- (standard input) can be read only once"),
+            (
+                self.live && !now,
+                "--live is for packets that come now: name a target, or pipe a capture in",
+            ),
+        ];
+        if let Some((_, sentence)) = conflicts.iter().find(|(conflict, _)| *conflict) {
+            return Err(Misuse((*sentence).to_owned()));
         }
         let limit = match self.limit {
             Some(limit) => usize::try_from(limit).unwrap_or(0),
             None if self.all => 0,
             None => LIMIT,
         };
-        if self.live && !named && !local && !no_input && stdins == 0 {
-            return conflict(
-                "--live is for packets that come now: name a target, or pipe a capture in",
-            );
-        }
         let assertions = self.assertions()?;
         let filter = all_of(&self.filter_http);
         if self.output.is_empty() {
@@ -333,8 +250,8 @@ impl ReportArgs {
             limit,
             filter,
             probes: self.probes,
-            colour: colour(self.color),
-            live: no_input || stdins > 0 || local || named,
+            colour: self.color.is_wanted(),
+            live: now,
             more: self.write.is_some(),
             watched: self.live.then(|| {
                 let names: Vec<_> = self
@@ -352,80 +269,64 @@ impl ReportArgs {
                 Arc::new(Mutex::new(Watched::new(&title, self.probes)))
             }),
         };
-        let mut options = ReportOptions {
-            cluster: None,
-            until: None,
-            local: None,
-            inputs: Vec::new(),
-            annotated: None,
-            cut: None,
-            ports: self.port,
+        let mut making = Making {
             look,
+            ports: self.port.port,
+            annotated: None,
+            until: None,
         };
-        if named {
-            let names = self.inputs.into_iter();
-            options.cluster = Some(Box::new(Live {
-                names: names
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .collect(),
+        let packets = if named {
+            let names = self.inputs.iter().map(|name| name.to_string_lossy());
+            Packets::Targets(Box::new(Live {
+                names: names.map(Into::into).collect(),
                 cluster: self.cluster,
                 packets: self.packets,
                 write: self.write,
                 until_findings: self.until_findings,
                 redact: self.redact,
                 dry_run: self.dry_run.dry_run,
-                terms: self
-                    .filter_http
-                    .into_iter()
-                    .map(|terms| terms.typed)
-                    .collect(),
-            }));
+                terms: self.filter_http.into_iter().map(Terms::typed).collect(),
+            }))
         } else if local {
-            options.local = Some((self.local, self.packets));
+            Packets::ThisMachine(self.local, self.packets)
         } else if no_input {
-            options.inputs = vec![Input::Stdin];
+            Packets::Captures(vec![Input::Stdin])
         } else {
-            let input = |path| {
-                if is_stdin(&path) {
-                    Input::Stdin
-                } else {
-                    Input::Path(path)
-                }
-            };
-            options.annotated = self
-                .write
-                .zip(self.inputs.first())
-                .map(|(to, from)| (from.clone(), to));
-            options.inputs = self.inputs.into_iter().map(input).collect();
-        }
-        Ok(options)
+            let copied = self.write.zip(self.inputs.first());
+            making.annotated = copied.map(|(to, from)| (from.clone(), to));
+            let inputs = self.inputs.into_iter().map(|path| match is_stdin(&path) {
+                true => Input::Stdin,
+                false => Input::Path(path),
+            });
+            Packets::Captures(inputs.collect())
+        };
+        Ok((packets, making))
     }
 
     /// Every assertion, and whether that and the outputs make sense.
-    fn assertions(&self) -> Result<Vec<Assertion>, clap::Error> {
+    fn assertions(&self) -> Result<Vec<Assertion>, Misuse> {
         let mut assertions = self.fail_on.clone();
-        let invalid = |sentence: String| wrong(ErrorKind::ValueValidation, &sentence);
         for path in &self.assert_file {
             let shown = path.display();
             let text = std::fs::read_to_string(path)
-                .map_err(|error| invalid(format!("{shown} cannot be read: {error}")))?;
+                .map_err(|error| Misuse(format!("{shown} cannot be read: {error}")))?;
             let read = Assertion::parse_lines(&text)
-                .map_err(|error| invalid(format!("{shown}, {error}")))?;
+                .map_err(|error| Misuse(format!("{shown}, {error}")))?;
             if read.is_empty() {
-                return Err(invalid(format!(
+                return Err(Misuse(format!(
                     "{shown} holds no assertion: one on each line, such as client-gave-up"
                 )));
             }
             assertions.extend(read);
         }
         if assertions.len() > MAX_ASSERTIONS {
-            return Err(invalid(format!(
+            return Err(Misuse(format!(
                 "{} assertions are more than a report can hold: {MAX_ASSERTIONS} at most",
                 assertions.len()
             )));
         }
         if self.allow_no_traffic && assertions.is_empty() {
-            return Err(invalid(
+            return Err(Misuse(
                 "--allow-no-traffic is for assertions: add --fail-on or --assert-file".to_owned(),
             ));
         }
@@ -434,13 +335,13 @@ impl ReportArgs {
             .iter()
             .any(|output| output.format == Format::Junit);
         if junit && assertions.is_empty() {
-            return Err(invalid(
+            return Err(Misuse(
                 "-o junit has a test case for each assertion: add one, such as --fail-on not-good"
                     .to_owned(),
             ));
         }
         if !self.redact.is_empty() && assertions.iter().any(Assertion::asks_for_redacted) {
-            return Err(invalid(
+            return Err(Misuse(
                 "--redact leaves out what an assertion asks for: path=, host= or request-id="
                     .to_owned(),
             ));
@@ -449,13 +350,13 @@ impl ReportArgs {
         if let Some(connects) = connects
             && !all_of(&self.filter_http).is_about_ends()
         {
-            return Err(invalid(format!(
+            return Err(Misuse(format!(
                 "“{}” is about connections that never opened, of which --filter-http can ask only for client= and server=",
                 connects.as_str()
             )));
         }
-        a_place_each(&self.output).map_err(invalid)?;
-        self.no_overwriting().map_err(invalid)?;
+        a_place_each(&self.output).map_err(Misuse)?;
+        self.no_overwriting().map_err(Misuse)?;
         Ok(assertions)
     }
 }
@@ -477,43 +378,6 @@ impl ReportArgs {
     }
 }
 
-/// A path that is the same for the same file, whether it is there or not.
-fn resolved(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
-    }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    match (folder.canonicalize(), path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_owned(),
-    }
-}
-
-/// Whether it is there and no file, as a pipe or a device.
-fn is_special(path: &Path) -> bool {
-    path.exists() && !path.is_file()
-}
-
-/// Refuses two outputs that would go to one place.
-pub(super) fn a_place_each(outputs: &[Output]) -> Result<(), String> {
-    let files = outputs.iter().map(|output| output.file.as_deref());
-    let files = files.filter(|file| !file.is_some_and(is_special));
-    let mut files: Vec<_> = files.map(|file| file.map(resolved)).collect();
-    files.sort();
-    let twice = files.windows(2).find(|pair| pair[0] == pair[1]);
-    match twice.map(|pair| &pair[0]) {
-        None => Ok(()),
-        Some(None) => Err(
-            "only one report can go to standard output: give the others files, as in -o json=report.json"
-                .to_owned(),
-        ),
-        Some(Some(path)) => Err(format!("two reports cannot go to one file: {}", path.display())),
-    }
-}
-
 /// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
 fn is_file(typed: &Path) -> bool {
     const ENDINGS: [&str; 7] = ["pcap", "pcapng", "cap", "gz", "zst", "ntar", "dmp"];
@@ -531,47 +395,18 @@ fn is_file(typed: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending)) || typed.exists()
 }
 
-fn wrong(kind: ErrorKind, sentence: &str) -> clap::Error {
-    wrong_in("report", kind, sentence)
-}
-
-/// Wrong usage of a command.
-pub(super) fn wrong_in(command: &str, kind: ErrorKind, sentence: &str) -> clap::Error {
-    let name = command;
-    let mut command = Cli::command();
-    command.build();
-    match command.find_subcommand_mut(name) {
-        Some(subcommand) => subcommand.error(kind, sentence),
-        None => command.error(kind, sentence),
-    }
-}
-
-/// Whether to write colour.
-pub(super) fn colour(when: When) -> bool {
-    match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto => colour_is_welcome(),
-    }
-}
-
-/// See <https://no-color.org>: any value but the empty one says no.
-fn colour_is_welcome() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !dumb
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::options::testing::parse_args;
+    use meshsniff::condition::Filter;
 
-    fn parse(args: &[&str]) -> Result<ReportOptions, clap::Error> {
-        let args = [&["kubectl-meshsniff", "report"], args].concat();
-        let Some(Command::Report(args)) = Cli::try_parse_from(args)?.command else {
-            panic!("not a report");
-        };
-        args.check()
+    fn parse(args: &[&str]) -> anyhow::Result<(Packets, Making)> {
+        Ok(parse_args::<ReportArgs>(args)?.check()?)
+    }
+
+    fn made(args: &[&str]) -> Making {
+        parse(args).expect("a report").1
     }
 
     fn output(format: Format) -> Output {
@@ -580,41 +415,23 @@ mod tests {
 
     fn refused(args: &[&str]) -> String {
         let error = parse(args).err().expect("refused");
-        assert_eq!(error.exit_code(), 2);
         error.to_string()
     }
 
     #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn no_command_prints_help_and_is_wrong_usage() {
-        let error = Cli::try_parse_from(["kubectl-meshsniff"]).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-        let text = error.to_string();
-        assert!(text.contains("Usage: kubectl meshsniff"), "{text}");
-        assert!(text.contains("report"), "{text}");
-    }
-
-    #[test]
     fn defaults() {
-        let options = parse(&["a.pcap"]).unwrap();
+        let options = made(&["a.pcap"]);
         assert_eq!(options.look.outputs, [output(Format::Text)]);
         assert_eq!((options.look.slowest, options.look.limit), (5, 50));
         assert!(!options.look.live && !options.look.all && !options.look.probes);
         assert!(options.look.filter.selects_all());
-        assert_eq!(parse(&["a.pcap", "--all"]).unwrap().look.limit, 0);
-        assert_eq!(
-            parse(&["a.pcap", "--all", "--limit=3"]).unwrap().look.limit,
-            3
-        );
+        assert_eq!(made(&["a.pcap", "--all"]).look.limit, 0);
+        assert_eq!(made(&["a.pcap", "--all", "--limit=3"]).look.limit, 3);
     }
 
     #[test]
     fn everything_at_once() {
-        let options = parse(&[
+        let (packets, options) = parse(&[
             "-",
             "a.pcap",
             "-o",
@@ -634,7 +451,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.look.outputs, [output(Format::Jsonl)]);
         assert_eq!(options.ports, [8080, 81]);
-        assert_eq!(options.inputs.len(), 2);
+        assert!(matches!(packets, Packets::Captures(inputs) if inputs.len() == 2));
         assert!(options.look.live && options.look.probes && options.look.colour);
         assert_eq!(
             options.look.filter,
@@ -651,24 +468,22 @@ mod tests {
             assert!(!is_file(Path::new(target)), "{target}");
         }
         let live = parse(&["deploy/catalog", "--filter-http", "status=5xx"]).unwrap();
-        let live = live.cluster.unwrap();
+        let Packets::Targets(live) = live.0 else {
+            panic!("no target");
+        };
         assert_eq!(live.names, ["deploy/catalog"]);
         assert_eq!(live.terms, ["status=5xx"]);
-        assert!(parse(&["-l", "app=catalog"]).unwrap().cluster.is_some());
+        let labelled = parse(&["-l", "app=catalog"]).unwrap();
+        assert!(matches!(labelled.0, Packets::Targets(_)));
         assert!(refused(&["catalog", "a.pcap"]).contains("apart"));
         assert!(refused(&["a.pcap", "c.pcap", "-w", "b.pcap"]).contains("one capture file"));
-        assert!(
-            parse(&["a.pcap", "-w", "b.pcap"])
-                .unwrap()
-                .annotated
-                .is_some()
-        );
+        assert!(made(&["a.pcap", "-w", "b.pcap"]).annotated.is_some());
         assert!(refused(&["a.pcap", "-n", "shop"]).contains("--namespace"));
     }
 
     #[test]
     fn several_formats_and_assertions() {
-        let options = parse(&[
+        let options = made(&[
             "a.pcap",
             "-o",
             "text",
@@ -676,8 +491,7 @@ mod tests {
             "--fail-on",
             "client-gave-up",
             "--fail-on=total>1s where path=/items",
-        ])
-        .unwrap();
+        ]);
         let junit = Output {
             format: Format::Junit,
             file: Some("out/report.xml".into()),

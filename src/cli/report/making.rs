@@ -1,72 +1,28 @@
-//! `report`: a capture is read, a report is written.
+//! A report of captures, written to where it was asked for.
 
-use super::Done;
-use super::annotate::Annotated;
-use super::args::ReportOptions;
-use super::formats::Until;
-use super::local::Agent;
-use super::progress::Progress;
-use super::watch::{self, Endable, Watch};
-use anyhow::Context as _;
+use crate::cli::analysis::{Onlookers, analyse};
+use crate::cli::annotate::Annotated;
+use crate::cli::done::Done;
+use crate::cli::formats::{Look, Until};
+use crate::cli::watch;
+use crate::cluster::stop::Stop;
 use meshsniff::Options;
-use meshsniff::capture::{Input, ReadError};
-use meshsniff::event::Report;
+use meshsniff::capture::Input;
 use meshsniff::pipeline::Pipeline;
-use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 /// Bytes gathered for one write to stdout.
 const BUFFER: usize = 64 << 10;
-/// The exit status after a second signal, as a shell has it for SIGINT.
-const SIGNALLED: i32 = 130;
 
-/// Reads and reports as asked; what comes back is what could not be read, and the assertions that failed.
-///
-/// # Errors
-/// If nothing could be read, or the report could not be written.
-pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Done> {
-    if let Some(live) = options.cluster.take() {
-        return super::live::run(*live, options);
-    }
-    let out = buffered(io::stdout());
-    let Some((local, packets)) = options.local.take() else {
-        let mut inputs = std::mem::take(&mut options.inputs);
-        let stdin = inputs
-            .iter()
-            .position(|input| matches!(input, Input::Stdin));
-        let Some(stdin) = stdin else {
-            return write(inputs, options, None, out, true);
-        };
-        // A key or a signal must be able to end what is read, whoever writes it: then the report comes.
-        let Endable { reader, end, cut } = watch::endable_stdin()?;
-        inputs[stdin] = Input::from_reader("-", reader);
-        options.cut = Some(Arc::clone(&cut));
-        let on_signal = Arc::clone(&end);
-        let handler = move || {
-            if cut.load(Ordering::Acquire) {
-                // Once more: nobody waits for the report.
-                std::process::exit(SIGNALLED);
-            }
-            on_signal();
-        };
-        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
-        let watch = match &options.look.watched {
-            Some(shared) => Some(Watch::start(Arc::clone(shared), move || end())?),
-            None => None,
-        };
-        return write(inputs, options, watch, out, true);
-    };
-    let (agent, stream) = Agent::start(&local, &packets, &[])?;
-    let watch = match &options.look.watched {
-        Some(shared) => Some(Watch::start(Arc::clone(shared), agent.stopper())?),
-        None => None,
-    };
-    let input = Input::Live {
-        name: local.name(),
-        reader: Box::new(stream),
-    };
-    agent.finish(write(vec![input], options, watch, out, false))
+/// What is made of packets, wherever they come from.
+pub(super) struct Making {
+    pub(super) look: Look,
+    pub(super) ports: Vec<u16>,
+    /// A capture, and where a copy with comments goes.
+    pub(super) annotated: Option<(PathBuf, PathBuf)>,
+    /// How many exchanges that did not go well are enough, and who is to be told.
+    pub(super) until: Option<(u64, Stop)>,
 }
 
 /// Standard output, with room for what is written at once.
@@ -74,46 +30,38 @@ pub(super) fn buffered<W: Write>(out: W) -> BufWriter<W> {
     BufWriter::with_capacity(BUFFER, out)
 }
 
-/// As [`run`], to any writer; `watch` ends before anything is written at the end. `watched`: somebody may be looking at
-/// stderr.
+/// Makes a report of `inputs`; what of it goes to standard output goes to `out`.
+///
+/// # Errors
+/// If nothing could be read, or the report could not be written.
 pub(super) fn write(
     inputs: Vec<Input>,
-    options: ReportOptions,
-    watch: Option<Watch>,
+    making: Making,
+    mut onlookers: Onlookers,
     out: impl Write + Send,
-    watched: bool,
 ) -> anyhow::Result<Done> {
-    let pipeline = Pipeline::open(
-        inputs,
-        Options {
-            ports: options.ports,
-        },
-    )?;
-    let progress = if watched && watch.is_none() {
-        Progress::of(pipeline.reader(), !options.look.is_text())
-    } else {
-        Progress::none()
-    };
-    let driver = Driver {
-        pipeline,
-        progress,
-        watch,
-        cut: options.cut,
-    };
-    let mut reports = options.look.start(out)?;
-    let look = &options.look;
-    let annotated = options.annotated.map(|(from, to)| {
+    let Making {
+        look,
+        ports,
+        annotated,
+        until,
+    } = making;
+    let pipeline = Pipeline::open(inputs, Options { ports })?;
+    onlookers.output_flows = !look.is_text();
+    let mut reports = look.start(out)?;
+    let annotated = annotated.map(|(from, to)| {
         let (annotated, report) = Annotated::new(from, to, look.filter.clone(), look.probes);
         reports.add(report);
         annotated
     });
     let report = &mut reports.report;
-    let mut errors = match options.until {
-        Some(until) => driver.drive(&mut Until::new(&options.look, report, until)),
-        None => driver.drive(report),
+    let mut errors = match until {
+        Some(until) => analyse(pipeline, onlookers, &mut Until::new(&look, report, until)),
+        None => analyse(pipeline, onlookers, report),
     }?;
     let failures = reports.done()?;
-    // The reports are there whatever becomes of the copy; what of the capture could not be read was said already.
+    // The reports are there whatever becomes of the copy; what of the capture could not be read was
+    // said already.
     match annotated.map(|annotated| annotated.write()) {
         Some(Ok(written)) => {
             for lacking in written.lacking {
@@ -126,74 +74,16 @@ pub(super) fn write(
     Ok(Done { errors, failures })
 }
 
-/// Reads captures into a report that is written nowhere by itself; what comes back is what could not be
-/// read.
-///
-/// # Errors
-/// If the report fails.
-pub(super) fn read_into<R: Report>(
-    pipeline: Pipeline,
-    report: &mut R,
-) -> anyhow::Result<Vec<String>> {
-    let driver = Driver {
-        progress: Progress::of(pipeline.reader(), false),
-        pipeline,
-        watch: None,
-        cut: None,
-    };
-    driver.drive(report)
-}
-
-/// Captures on their way into a report, and who looks on.
-struct Driver {
-    pipeline: Pipeline,
-    progress: Progress,
-    watch: Option<Watch>,
-    /// Whether the user ended standard input.
-    cut: Option<Arc<AtomicBool>>,
-}
-
-impl Driver {
-    fn drive<R: Report>(mut self, report: &mut R) -> anyhow::Result<Vec<String>> {
-        let read = self.read(report);
-        self.progress.clear();
-        read.context(UNWRITTEN)?;
-        if self.cut.is_some_and(|cut| cut.load(Ordering::Acquire)) {
-            let unfinished = |error: &ReadError| {
-                matches!(error, ReadError::Cut { .. } | ReadError::Unended { .. })
-            };
-            self.pipeline
-                .errors_mut()
-                .retain(|error| !unfinished(error));
-        }
-        self.pipeline.settle(report).context(UNWRITTEN)?;
-        // The terminal is needed for the report.
-        drop(self.watch);
-        let analysed = self.pipeline.finish(report).context(UNWRITTEN)?;
-        Ok(analysed.capture.errors)
-    }
-
-    fn read<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
-        while self.pipeline.step(report)? {
-            if self.progress.is_due() {
-                self.progress.show(self.pipeline.reader());
-            }
-        }
-        Ok(())
-    }
-}
-
-const UNWRITTEN: &str = "the report could not be written";
-
 #[cfg(test)]
 mod tests {
-    use super::super::formats::{Format, Look, Output};
     use super::*;
+    use crate::cli::output::{Format, Output};
     use meshsniff::assertion::Rules;
     use meshsniff::condition::Filter;
     use meshsniff::testing::End::{Client, Server};
     use meshsniff::testing::{Talk, pcap};
-    use std::sync::atomic::AtomicUsize;
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A capture of one request, answered, and of one that the client gave up.
     fn two_requests() -> Vec<u8> {
@@ -206,14 +96,10 @@ mod tests {
         pcap(talk.packets())
     }
 
-    fn options(format: Format) -> ReportOptions {
-        ReportOptions {
-            cluster: None,
-            until: None,
-            local: None,
-            inputs: Vec::new(),
+    fn options(format: Format) -> Making {
+        Making {
             annotated: None,
-            cut: None,
+            until: None,
             ports: Vec::new(),
             look: Look {
                 outputs: vec![Output { format, file: None }],
@@ -231,10 +117,10 @@ mod tests {
         }
     }
 
-    fn report(bytes: Vec<u8>, options: ReportOptions) -> (String, Vec<String>) {
+    fn report(bytes: Vec<u8>, options: Making) -> (String, Vec<String>) {
         let mut out = Vec::new();
         let input = Input::from_bytes("two.pcap", bytes);
-        let done = write(vec![input], options, None, &mut out, false).unwrap();
+        let done = write(vec![input], options, Onlookers::default(), &mut out).unwrap();
         (String::from_utf8(out).unwrap(), done.errors)
     }
 
@@ -315,7 +201,7 @@ mod tests {
             let input = Input::from_bytes("two.pcap", two_requests());
             let mut options = options(Format::Jsonl);
             options.look.live = live;
-            write(vec![input], options, None, out, false).unwrap();
+            write(vec![input], options, Onlookers::default(), out).unwrap();
             let flushes = flushes.into_inner();
             assert!(flushes >= least && (live || flushes == 1));
         }
@@ -341,7 +227,8 @@ mod tests {
             Format::Html,
         ] {
             let input = Input::from_bytes("two.pcap", two_requests());
-            let error = write(vec![input], options(format), None, Gone, false).unwrap_err();
+            let error =
+                write(vec![input], options(format), Onlookers::default(), Gone).unwrap_err();
             assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
         }
     }
@@ -349,7 +236,13 @@ mod tests {
     #[test]
     fn what_is_no_capture_is_an_error() {
         let input = Input::from_bytes("notes.txt", b"dear diary, today I met a pcap".to_vec());
-        let error = write(vec![input], options(Format::Text), None, io::sink(), false).unwrap_err();
+        let error = write(
+            vec![input],
+            options(Format::Text),
+            Onlookers::default(),
+            io::sink(),
+        )
+        .unwrap_err();
         assert!(format!("{error:#}").contains("notes.txt"), "{error:#}");
     }
 }

@@ -3,16 +3,17 @@
 //! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted as well, they come
 //! anyway, and are analysed here.
 
-use super::Done;
-use super::args::{Live, ReportOptions};
-use super::capture::open;
-use super::dry_run::{self, Written};
-use super::formats::Reports;
-use super::held::{Begun, Held};
-use super::names;
-use super::report::{buffered, write};
-use super::sink::Sink;
-use super::watch::{self, Shared, Watch};
+use super::args::Live;
+use super::making::{Making, buffered, write};
+use crate::cli::analysis::Onlookers;
+use crate::cli::done::Done;
+use crate::cli::dry_run::{self, Written};
+use crate::cli::files::open;
+use crate::cli::formats::Reports;
+use crate::cli::held::{Begun, Held};
+use crate::cli::names;
+use crate::cli::sink::Sink;
+use crate::cli::watch::{self, Shared, Watch};
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::exec::Output;
 use crate::cluster::session::{self, Consumer};
@@ -34,7 +35,7 @@ const ROOM: usize = 4096;
 ///
 /// # Errors
 /// If nothing could be captured, or the report could not be written.
-pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Done> {
+pub(super) fn run(live: Live, making: Making) -> anyhow::Result<Done> {
     let wanted = live.cluster.target.wanted(&live.names);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
     // All that can fail here fails before anything is created there.
@@ -44,7 +45,7 @@ pub(super) fn run(live: Live, options: ReportOptions) -> anyhow::Result<Done> {
     }
     // What is called like a file was taken for one: a bare name may have been meant for one all the same.
     let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
-    let reported = block_on(report(live, options, wanted));
+    let reported = block_on(report(live, making, wanted));
     reported.map_err(|error| match bare {
         Some(name) if error.is::<Unknown>() => {
             anyhow!("{error:#}; nor is there a file {name}")
@@ -62,14 +63,14 @@ fn unknown(error: anyhow::Error) -> anyhow::Error {
     Unknown(format!("{error:#}")).into()
 }
 
-async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::Result<Done> {
+async fn report(live: Live, making: Making, wanted: Wanted) -> anyhow::Result<Done> {
     let talk = Talk::new(live.cluster.helper.quiet);
     let stop = Stop::default();
     // Before anything is created that a signal would leave behind.
     stop.listen_to_signals()?;
     let cluster = Cluster::connect(&live.cluster.connect).await;
     let cluster = cluster.map_err(unknown)?;
-    let judged = !options.look.rules.assertions.is_empty();
+    let judged = !making.look.rules.assertions.is_empty();
     let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
         return Ok(nothing(judged));
     };
@@ -86,9 +87,9 @@ async fn report(live: Live, options: ReportOptions, wanted: Wanted) -> anyhow::R
         stop,
     };
     if run.live.write.is_some() {
-        run.with_packets(options).await
+        run.with_packets(making).await
     } else {
-        run.of_exchanges(options).await
+        run.of_exchanges(making).await
     }
 }
 
@@ -111,11 +112,11 @@ struct Run {
 
 impl Run {
     /// The agents analyse.
-    async fn of_exchanges(self, options: ReportOptions) -> anyhow::Result<Done> {
-        let judged = !options.look.rules.assertions.is_empty();
+    async fn of_exchanges(self, making: Making) -> anyhow::Result<Done> {
+        let judged = !making.look.rules.assertions.is_empty();
         let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
         command.extend(self.live.packets.to_options());
-        let mut look = options.look.clone();
+        let mut look = making.look.clone();
         // The agents select: they know what was left out of what is told here.
         look.filter = Filter::default();
         look.rules.filter = Filter::default();
@@ -126,7 +127,7 @@ impl Run {
             command.push("--probes".to_owned());
         }
         command.extend(["--slowest".to_owned(), look.slowest.min(1000).to_string()]);
-        for port in &options.ports {
+        for port in &making.ports {
             command.extend(["--port".to_owned(), port.to_string()]);
         }
         for terms in &self.live.terms {
@@ -203,17 +204,17 @@ impl Run {
     }
 
     /// The packets come here, to a file and to the analyser.
-    async fn with_packets(self, mut options: ReportOptions) -> anyhow::Result<Done> {
+    async fn with_packets(self, mut making: Making) -> anyhow::Result<Done> {
         let Some(path) = &self.live.write else {
             return Ok(Done::default());
         };
-        let judged = !options.look.rules.assertions.is_empty();
+        let judged = !making.look.rules.assertions.is_empty();
         let names: Vec<String> = self.targets.iter().map(Target::full_name).collect();
         let (reader, writer) = io::pipe().context("no pipe can be had")?;
         let begun = Begun::default();
         let out = Both(open(path, &begun)?, Some(writer));
         // What the report says of frames is put on them once they are all there.
-        options.annotated = path.is_file().then(|| (path.clone(), path.clone()));
+        making.annotated = path.is_file().then(|| (path.clone(), path.clone()));
         let follow = self.live.cluster.target.follow;
         let several = names.len() > 1 || follow;
         let sink = Sink::one(Box::new(out), &names, several, begun.clone())?;
@@ -226,11 +227,12 @@ impl Run {
             reader: Box::new(reader),
         };
         let enough = self.live.until_findings;
-        options.until = enough.map(|enough| (enough, self.stop.clone()));
-        let watch = self.watch(options.look.watched.as_ref())?;
+        making.until = enough.map(|enough| (enough, self.stop.clone()));
+        let watch = self.watch(making.look.watched.as_ref())?;
         let report = buffered(Held::new(io::stdout(), begun.clone()));
-        let analysis =
-            tokio::task::spawn_blocking(move || write(vec![input], options, None, report, false));
+        let analysis = tokio::task::spawn_blocking(move || {
+            write(vec![input], making, Onlookers::default(), report)
+        });
         let mut command = vec!["capture".to_owned()];
         command.extend(self.live.packets.to_options());
         let plan = self.live.cluster.helper.plan(command, follow);

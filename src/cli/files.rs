@@ -1,0 +1,173 @@
+//! Files that are written: reports as a whole, packets from the first one on.
+
+use super::held::{Begun, Held};
+use anyhow::{Context as _, bail};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Kept {
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub(super) fn done(self) -> anyhow::Result<()> {
+        let Self { path, file } = self;
+        file.persist(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(())
+    }
+}
+
+/// Writes a whole report to a file, which has its old content until then.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let unwritten = || format!("{} cannot be written", path.display());
+    let (mut file, kept) = open_whole(path, false, false).with_context(unwritten)?;
+    file.write_all(text.as_bytes()).with_context(unwritten)?;
+    kept.map_or(Ok(()), Kept::done)
+}
+
+/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
+/// its owner may read it.
+pub(super) fn open_whole(
+    path: &Path,
+    grows: bool,
+    private: bool,
+) -> io::Result<(File, Option<Kept>)> {
+    // A link stays one, and a pipe or device is written to.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_special = path.exists() && !path.is_file();
+    if grows || is_special {
+        return Ok((File::create(&path)?, None));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let sentence = format!("there is no folder {}: make it first", folder.display());
+        return Err(io::Error::other(sentence));
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".meshsniff-");
+    // Else as any other file: the umask says who may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(if private {
+        0o600
+    } else {
+        0o666
+    }));
+    let file = builder.tempfile_in(folder)?;
+    if let Ok(before) = path.metadata() {
+        // Whoever could read what was there can read what takes its place.
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    Ok((file.reopen()?, Some(Kept { path, file })))
+}
+
+/// A path that is the same for the same file, whether it is there or not.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether it is there and no file, as a pipe or a device.
+pub(super) fn is_special(path: &Path) -> bool {
+    path.exists() && !path.is_file()
+}
+
+/// Refuses packets on a terminal.
+///
+/// # Errors
+/// If standard output is one.
+pub(super) fn refuse_terminal() -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        bail!(
+            "packets are nothing for a terminal: name a file with -w, or pipe them into a program"
+        );
+    }
+    Ok(())
+}
+
+/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before something `begun`: a capture of
+/// nothing leaves what was there.
+pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
+    if path == Path::new("-") {
+        refuse_terminal()?;
+        return Ok(Box::new(io::stdout()));
+    }
+    let file = Fresh::open(path);
+    let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(Box::new(Held::new(file, begun.clone())))
+}
+
+/// A file that loses what it held when something is written to it, and is gone again if nothing is and it was not there before.
+struct Fresh {
+    file: File,
+    path: PathBuf,
+    /// Whether it was made for this.
+    made: bool,
+    written: bool,
+}
+
+impl Fresh {
+    fn open(path: &Path) -> io::Result<Self> {
+        let made = !path.exists();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Ok(Self {
+            file: options.open(path)?,
+            path: path.to_owned(),
+            made,
+            written: false,
+        })
+    }
+}
+
+impl Write for Fresh {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.written {
+            self.written = true;
+            // A pipe or a device has no length.
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if self.made && !self.written {
+            // It is empty: that it stays would be no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

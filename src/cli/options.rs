@@ -1,0 +1,90 @@
+//! Options that several commands share, and how wrong usage is told.
+
+use clap::{Args, ValueEnum};
+use meshsniff::condition::Filter;
+use std::io::{self, IsTerminal as _};
+
+/// Options that make no sense, in a sentence: wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+/// Ports of HTTP.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct PortArgs {
+    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Vec<u16>,
+}
+
+/// Whether in colour.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ColorArgs {
+    /// When to colour text; auto asks the terminal and NO_COLOR
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    color: When,
+}
+
+/// When there is to be colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl ColorArgs {
+    /// Whether to write colour on standard output.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => colour_is_welcome(),
+        }
+    }
+}
+
+/// A selection, and how it was typed: the agent is told the same.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    filter: Filter,
+    typed: String,
+}
+
+impl Terms {
+    /// As it was typed.
+    pub(super) fn typed(self) -> String {
+        self.typed
+    }
+}
+
+/// Reads a selection.
+pub(super) fn terms(typed: &str) -> Result<Terms, String> {
+    let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
+    let typed = typed.to_owned();
+    Ok(Terms { filter, typed })
+}
+
+/// The selection of what all of them select.
+pub(super) fn all_of(terms: &[Terms]) -> Filter {
+    let filters = terms.iter().map(|terms| terms.filter.clone());
+    filters.fold(Filter::default(), Filter::and)
+}
+
+/// See <https://no-color.org>: any value but the empty one says no.
+fn colour_is_welcome() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !dumb
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use clap::Args;
+
+    /// The options of a command, of what is typed behind its name.
+    pub(in super::super) fn parse_args<T: Args>(typed: &[&str]) -> Result<T, clap::Error> {
+        let command = T::augment_args(clap::Command::new("command").no_binary_name(true));
+        T::from_arg_matches(&command.try_get_matches_from(typed)?)
+    }
+}

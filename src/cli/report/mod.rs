@@ -1,0 +1,81 @@
+//! `report`: where packets come from, and what is made of them.
+//!
+//! | here | holds |
+//! |---|---|
+//! | `args` | what can be typed, checked |
+//! | `live` | targets in a cluster |
+//! | `making` | a report of captures, written |
+
+mod args;
+mod live;
+mod making;
+
+pub(super) use args::ReportArgs;
+
+use crate::cli::analysis::Onlookers;
+use crate::cli::done::Done;
+use crate::cli::local::Agent;
+use crate::cli::watch::{self, Endable, Watch};
+use anyhow::Context as _;
+use args::Packets;
+use making::{Making, buffered, write};
+use meshsniff::capture::Input;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The exit status after a second signal, as a shell has it for SIGINT.
+const SIGNALLED: i32 = 130;
+
+/// Reports as asked; returns what could not be read, and the assertions that failed.
+///
+/// # Errors
+/// If the options make no sense, nothing could be read, or the report could not be written.
+pub(super) fn run(args: ReportArgs) -> anyhow::Result<Done> {
+    let (packets, making) = args.check()?;
+    match packets {
+        Packets::Targets(live) => live::run(*live, making),
+        Packets::ThisMachine(local, packets) => {
+            let (agent, stream) = Agent::start(&local, &packets, &[])?;
+            let onlookers = Onlookers {
+                watch: Watch::of(&making.look.watched, agent.stopper())?,
+                ..Onlookers::default()
+            };
+            let input = Input::Live {
+                name: local.name(),
+                reader: Box::new(stream),
+            };
+            agent.finish(write(
+                vec![input],
+                making,
+                onlookers,
+                buffered(io::stdout()),
+            ))
+        }
+        Packets::Captures(inputs) => captures(inputs, making),
+    }
+}
+
+fn captures(mut inputs: Vec<Input>, making: Making) -> anyhow::Result<Done> {
+    let mut onlookers = Onlookers::at_stderr();
+    let stdin = inputs
+        .iter_mut()
+        .find(|input| matches!(input, Input::Stdin));
+    if let Some(stdin) = stdin {
+        // A key or a signal must be able to end what is read, whoever writes it: then the report comes.
+        let Endable { reader, end, cut } = watch::endable_stdin()?;
+        *stdin = Input::from_reader("-", reader);
+        onlookers.cut = Some(Arc::clone(&cut));
+        let on_signal = Arc::clone(&end);
+        let handler = move || {
+            if cut.load(Ordering::Acquire) {
+                // Once more: nobody waits for the report.
+                std::process::exit(SIGNALLED);
+            }
+            on_signal();
+        };
+        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
+        onlookers.watch = Watch::of(&making.look.watched, move || end())?;
+    }
+    write(inputs, making, onlookers, buffered(io::stdout()))
+}
