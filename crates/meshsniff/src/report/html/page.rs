@@ -418,8 +418,7 @@ impl Page<'_> {
         let rest = match block.shown[0] {
             0 => String::new(),
             shown => {
-                let rest = said!(" (shown are the slowest ", Grouped(shown), ")");
-                rest
+                said!(" (shown are the slowest ", Grouped(shown), ")")
             }
         };
         part(
