@@ -10,7 +10,7 @@ use meshsniff::report::text::{TextOptions, TextReport};
 use meshsniff::{Analyzer, Options, Sink};
 
 /// Frames looked at: a small file may unpack to a very large one.
-const MOST_FRAMES: usize = 5_000;
+const MAX_FRAMES: usize = 5_000;
 
 type Reports<'a> = (Judge, Many<Box<dyn Report + 'a>>);
 
@@ -89,7 +89,7 @@ pub fn check(data: &[u8]) {
 fn run(reader: &mut CaptureReader, reports: &mut Reports<'_>) {
     let mut analyzer = Analyzer::new(Options::default());
     let mut errors = Vec::new();
-    for _ in 0..MOST_FRAMES {
+    for _ in 0..MAX_FRAMES {
         match reader.next() {
             Some(Ok(frame)) => {
                 reports.0.frame(frame.id, frame.time);

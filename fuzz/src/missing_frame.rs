@@ -10,7 +10,7 @@ use meshsniff::packet::{Flags, LinkType};
 use meshsniff::testing::{ACK, CLIENT, FIN, Packet, RST, SERVER, SYN, TcpSegment, analyse};
 use std::collections::VecDeque;
 
-const MOST_PACKETS: usize = 48;
+const MAX_PACKETS: usize = 48;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closed {
@@ -119,7 +119,7 @@ pub fn packets(data: &[u8]) -> Vec<Packet> {
     talk.send(1, SYN.with(ACK), &[], true);
     talk.send(0, ACK, &[], true);
     while let Some(step) = choices.another() {
-        if talk.over || talk.packets.len() >= MOST_PACKETS {
+        if talk.over || talk.packets.len() >= MAX_PACKETS {
             break;
         }
         talk.step(step, &mut choices);

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read};
 
 /// Frames looked at: a small file may unpack to a very large one.
-const MOST_FRAMES: usize = 20_000;
+const MAX_FRAMES: usize = 20_000;
 
 /// Gives a few bytes at a time.
 pub(super) struct Trickle {
@@ -84,7 +84,7 @@ fn read(input: Input) -> Outcome {
             }
             Err(error) => seen.errors.push(sentence(&error)),
         }
-        if seen.frames.len() == MOST_FRAMES {
+        if seen.frames.len() == MAX_FRAMES {
             return seen;
         }
     }

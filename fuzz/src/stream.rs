@@ -8,9 +8,9 @@ use meshsniff::stream::{End, Event, Merger, StreamReader};
 use std::io::Read;
 
 /// Packets looked at: a short stream may unpack to a very long one.
-const MOST_PACKETS: usize = 20_000;
+const MAX_PACKETS: usize = 20_000;
 /// The longest text that is handed out.
-const MOST_TEXT: usize = 4096;
+const MAX_TEXT: usize = 4096;
 
 #[derive(Debug, PartialEq)]
 struct Packet {
@@ -77,11 +77,11 @@ fn read(stream: impl Read) -> Outcome {
                     section.hardware,
                     section.comment,
                 ];
-                assert!(texts.iter().all(|text| text.len() <= MOST_TEXT));
+                assert!(texts.iter().all(|text| text.len() <= MAX_TEXT));
             }
             Event::Interface(interface) => {
                 let texts = [interface.name, interface.description, interface.filter];
-                assert!(texts.iter().all(|text| text.len() <= MOST_TEXT) && known < 256);
+                assert!(texts.iter().all(|text| text.len() <= MAX_TEXT) && known < 256);
                 let name = interface.name.to_owned();
                 seen.interfaces.push((interface.link_type, name));
             }
@@ -109,7 +109,7 @@ fn read(stream: impl Read) -> Outcome {
             }
         }
         assert_eq!(sections, 1);
-        if seen.packets.len() == MOST_PACKETS {
+        if seen.packets.len() == MAX_PACKETS {
             seen.stopped = true;
             break;
         }

@@ -19,9 +19,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Exchanges of one connection whose gaps are shown.
-const MOST_EXCHANGES: usize = 10_000;
+const MAX_EXCHANGES: usize = 10_000;
 /// Connections among which the one of a frame is looked for.
-const MOST_CONNECTIONS: usize = 1 << 20;
+const MAX_CONNECTIONS: usize = 1 << 20;
 
 /// Show one conversation of a capture as text, with frames, times and gaps beside the lines
 ///
@@ -362,7 +362,7 @@ impl Sink for Finder<'_> {
                 }
             }
             let before = exchange.events.request_start.frame.number() <= frame;
-            if before && (self.by_ends.len() < MOST_CONNECTIONS || self.by_ends.contains_key(&ends))
+            if before && (self.by_ends.len() < MAX_CONNECTIONS || self.by_ends.contains_key(&ends))
             {
                 self.by_ends.insert(ends, exchange.clone());
             }
@@ -394,7 +394,7 @@ impl Sink for Finder<'_> {
     }
 
     fn connection(&mut self, connection: &Connection) {
-        if self.args.connection && self.begins.len() < MOST_CONNECTIONS {
+        if self.args.connection && self.begins.len() < MAX_CONNECTIONS {
             self.begins.push(Begin {
                 id: connection.id,
                 order: connection.first.order,
@@ -412,7 +412,7 @@ struct OnConnection {
 
 impl Sink for OnConnection {
     fn exchange(&mut self, exchange: &Exchange) {
-        if exchange.connection == self.id && self.exchanges.len() < MOST_EXCHANGES {
+        if exchange.connection == self.id && self.exchanges.len() < MAX_EXCHANGES {
             self.exchanges.push(exchange.clone());
         }
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 type Out = Box<dyn Write + Send>;
 
 /// Files of the same pod that a folder may hold from before.
-const MOST_FILES: usize = 1000;
+const MAX_FILES: usize = 1000;
 
 /// Takes streams in.
 pub(super) struct Sink {
@@ -225,7 +225,7 @@ fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
     } else {
         format!("{}_{}", plain(&target.namespace), plain(&target.name))
     };
-    for again in 1..=MOST_FILES {
+    for again in 1..=MAX_FILES {
         let name = match again {
             1 => format!("{stem}.pcapng"),
             again => format!("{stem}-{again}.pcapng"),
@@ -244,7 +244,7 @@ fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
         }
     }
     bail!(
-        "{} holds {MOST_FILES} captures of {} already: name another folder",
+        "{} holds {MAX_FILES} captures of {} already: name another folder",
         folder.display(),
         target.full_name()
     )

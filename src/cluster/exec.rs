@@ -30,7 +30,7 @@ const TRAILER: Duration = Duration::from_secs(4);
 /// Messages of output that may wait for their reader: some 32 MiB, as the server makes them.
 const WAITING: usize = 1024;
 /// Longest line of standard error that is looked at.
-const LONGEST_LINE: usize = 64 << 10;
+const MAX_LINE: usize = 64 << 10;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -267,7 +267,7 @@ impl Reading {
     async fn listen(&mut self, data: &[u8]) {
         for byte in data {
             if *byte != b'\n' {
-                if self.line.len() < LONGEST_LINE {
+                if self.line.len() < MAX_LINE {
                     self.line.push(*byte);
                 }
                 continue;

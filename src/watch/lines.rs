@@ -1,4 +1,5 @@
-//! The live view where there is no terminal: a line for each problem, and one with the figures now and then.
+//! The live view where there is no terminal: a line for each problem, and one with the figures now
+//! and then.
 
 use super::{Problem, Sorting, Watched, route_name};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 pub const EVERY: Duration = Duration::from_secs(5);
 
 /// Problems that are said at once; of more only their number.
-const MOST_AT_ONCE: u64 = 20;
+const MAX_AT_ONCE: u64 = 20;
 
 /// What was said already.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ impl Lines {
         let new = watched.not_ok.saturating_sub(self.problems);
         self.problems = watched.not_ok;
         let kept = watched.problems().len() as u64;
-        let shown = new.min(MOST_AT_ONCE).min(kept) as usize;
+        let shown = new.min(MAX_AT_ONCE).min(kept) as usize;
         if new > shown as u64 {
             lines.push(format!(
                 "✗ {} more that did not go well",

@@ -1,6 +1,8 @@
-//! What `report --live` shows while packets come: figures by route, and the latest exchanges that did not go well.
+//! What `report --live` shows while packets come: figures by route, and the latest exchanges that
+//! did not go well.
 //!
-//! Here is what is known; [`screen`] draws it on a terminal, [`lines`] says it where there is none. Whoever has exchanges tells
+//! Here is what is known; [`screen`] draws it on a terminal, [`lines`] says it where there is none.
+//! Whoever has exchanges tells
 //! [`Watched`]; nothing in it grows with their number.
 
 pub mod lines;
@@ -17,11 +19,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Routes that have a row of their own; the others of a server share one.
-const MOST_ROUTES: usize = 500;
+const MAX_ROUTES: usize = 500;
 /// Servers beyond that.
-const MOST_ROWS: usize = 1_000;
+const MAX_ROWS: usize = 1_000;
 /// Problems that can be looked through.
-const MOST_PROBLEMS: usize = 200;
+const MAX_PROBLEMS: usize = 200;
 /// Seconds for which a message is shown.
 const MESSAGE: u64 = 10;
 /// Seconds over which a rate is taken.
@@ -308,16 +310,16 @@ impl Watched {
 
     fn problem(&mut self, problem: Problem) {
         self.not_ok += 1;
-        if self.problems.len() >= MOST_PROBLEMS {
+        if self.problems.len() >= MAX_PROBLEMS {
             self.problems.pop_front();
         }
         self.problems.push_back(problem);
     }
 
     fn row(&mut self, mut route: Route) -> &mut Row {
-        if self.rows.len() >= MOST_ROUTES && !self.rows.contains_key(&route) {
+        if self.rows.len() >= MAX_ROUTES && !self.rows.contains_key(&route) {
             route = Route::others(route.server);
-            if self.rows.len() >= MOST_ROWS && !self.rows.contains_key(&route) {
+            if self.rows.len() >= MAX_ROWS && !self.rows.contains_key(&route) {
                 route = Route::others(Endpoint::v4([0; 4], 0));
             }
         }
@@ -425,8 +427,8 @@ mod tests {
         assert_eq!(watched.last_message(), Some("said"));
         watched.at(Duration::from_secs(MESSAGE));
         assert_eq!(watched.last_message(), None);
-        assert_eq!(watched.rows.len(), MOST_ROWS + 1);
-        assert_eq!(watched.problems().len(), MOST_PROBLEMS);
+        assert_eq!(watched.rows.len(), MAX_ROWS + 1);
+        assert_eq!(watched.problems().len(), MAX_PROBLEMS);
         assert_eq!(watched.not_ok, 3_000);
         let rows = watched.rows.values();
         assert_eq!(rows.map(|row| row.exchanges).sum::<u64>(), 3_000);

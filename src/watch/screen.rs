@@ -1,7 +1,7 @@
 //! The live view on a terminal.
 //!
-//! Drawing is a function of what is known and of where the user stands in it, so that it can be tested without a terminal;
-//! `cli::watch` has the terminal and the keys.
+//! Drawing is a function of what is known and of where the user stands in it, so that it can be
+//! tested without a terminal; `cli::watch` has the terminal and the keys.
 
 use super::{Problem, Row, Sorting, Watched, route_name};
 use meshsniff::exchange::Verdict;

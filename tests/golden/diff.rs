@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Lines that are shown of each text.
-const MOST_LINES: usize = 8;
+const MAX_LINES: usize = 8;
 /// Characters that are shown of a line before and after the place where it differs: lines of JSON are long.
 const BEFORE: usize = 60;
 const AFTER: usize = 100;
@@ -25,7 +25,7 @@ pub(crate) fn first_differences(expected: &str, actual: &str) -> Option<String> 
         if old == new {
             continue;
         }
-        if shown == MOST_LINES {
+        if shown == MAX_LINES {
             left_out += 1;
             continue;
         }

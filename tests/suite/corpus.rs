@@ -7,7 +7,7 @@ use meshsniff::testing::Packet;
 use std::path::{Path, PathBuf};
 
 /// Captures longer than this are left out where a test goes through one frame by frame.
-const MOST_FRAMES: usize = 3_000;
+const MAX_FRAMES: usize = 3_000;
 
 /// The folder of the captures.
 pub fn folder() -> PathBuf {
@@ -64,7 +64,7 @@ pub fn captures() -> Vec<(String, Vec<Packet>)> {
     names
         .filter(|name| unpacked_name(name).is_none())
         .map(|name| (packets(&folder.join(&name)), name))
-        .filter(|(packets, _)| packets.len() <= MOST_FRAMES)
+        .filter(|(packets, _)| packets.len() <= MAX_FRAMES)
         .map(|(packets, name)| (name, packets))
         .collect()
 }

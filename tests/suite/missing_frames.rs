@@ -10,7 +10,7 @@ use meshsniff::exchange::{Exchange, Verdict};
 use meshsniff::testing::{Packet, analyse};
 
 /// Captures longer than this are damaged in this many places only, evenly spread.
-const MOST_PLACES: usize = 400;
+const MAX_PLACES: usize = 400;
 
 /// A client that always keeps one request ahead looks, to a capture that starts late, like one that waits: nothing
 /// shows that each answer belongs to the request before. The README lists it as a limitation.
@@ -90,7 +90,7 @@ fn check<'a>(
 
 /// Places at which to damage a capture of `len` frames.
 fn places(len: usize) -> impl Iterator<Item = usize> {
-    (0..len).step_by(len.div_ceil(MOST_PLACES).max(1))
+    (0..len).step_by(len.div_ceil(MAX_PLACES).max(1))
 }
 
 fn damage(name: &str, packets: &[Packet]) -> Vec<String> {

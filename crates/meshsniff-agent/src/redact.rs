@@ -10,10 +10,10 @@ use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame};
 use meshsniff::protocol::detect;
 
 /// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows counts as not placed.
-const MOST_FLOWS: usize = 32 * 1024;
+const MAX_FLOWS: usize = 32 * 1024;
 
 /// Longest field name.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 
 /// Bytes kept of a packet that is TCP but cannot be looked into: link, network and transport headers at most.
 const UNREADABLE: usize = 54;
@@ -98,7 +98,7 @@ impl Redactor {
         }
         let begins =
             detect::begins_request(payload) || detect::begins_response(payload) == Some(true);
-        if self.flows.len() >= MOST_FLOWS {
+        if self.flows.len() >= MAX_FLOWS {
             self.flows.clear();
         }
         let known = self.flows.entry((segment.src, segment.dst));
@@ -183,7 +183,7 @@ impl Line {
                 self.masked = fields.iter().any(|field| field.as_bytes() == self.name);
             }
             _ if self.masked => *byte = MASK,
-            plain if !self.past_name && self.name.len() < LONGEST_NAME => {
+            plain if !self.past_name && self.name.len() < MAX_NAME => {
                 self.name.push(plain.to_ascii_lowercase());
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! The agent's command line: what the plugin asks for, and the words that say it.
 //!
-//! The agent defines its commands and options by the names here, and has a test that reads every word
-//! of a [`Request`].
+//! The agent defines its commands and options by the names here, and has a test that reads every
+//! word of a [`Request`].
 
 use crate::times::HEARTBEAT_WITHIN;
 use std::ops::RangeInclusive;

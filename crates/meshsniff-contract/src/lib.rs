@@ -1,5 +1,5 @@
-//! What the plugin and the agent say to each other, spelt once: both depend on this crate, and it on
-//! neither.
+//! What the plugin and the agent say to each other, spelt once: both depend on this crate, and it
+//! on neither.
 //!
 //! | here | holds | said by |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | [`ending`] | names of the reasons to end | agent |
 //! | [`times`] | how long each waits for the other | both |
 //!
-//! The form of the streams themselves is the library's: pcapng blocks in `meshsniff::stream`, report
-//! lines in its `relay`, each with the number that says which form it is.
+//! The form of the streams themselves is the library's: pcapng blocks in `meshsniff::stream`,
+//! report lines in its `relay`, each with the number that says which form it is.
 
 pub mod arguments;
 pub mod ending;

@@ -2,11 +2,11 @@
 //!
 //! Two stages. What one connection tells (its segments, streams, messages and exchanges) depends on
 //! that connection alone and on what is handed in with it: whether the kernel lost packets, and the
-//! ports that are HTTP for sure. What all of them tell together (numbers of exchanges, [`Totals`]) is
-//! put on top when something is settled, in the order of the capture.
+//! ports that are HTTP for sure. What all of them tell together (numbers of exchanges, [`Totals`])
+//! is put on top when something is settled, in the order of the capture.
 //!
-//! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never what
-//! has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
+//! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never
+//! what has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::{Connection, Exchange, Protocol};
@@ -26,7 +26,8 @@ pub trait Sink {
 /// What a user may ask of the analyser.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// TCP ports whose traffic is HTTP even where its first bytes do not show it, such as unusual methods.
+    /// TCP ports whose traffic is HTTP even where its first bytes do not show it, such as unusual
+    /// methods.
     pub ports: Vec<u16>,
 }
 
@@ -155,8 +156,8 @@ impl Analyzer {
         self.count_table();
     }
 
-    /// Says that no frame of before `now` will come any more: connections that are over need not wait for
-    /// the next one. Only a live capture can know that; its caller has the clock.
+    /// Says that no frame of before `now` will come any more: connections that are over need not
+    /// wait for the next one. Only a live capture can know that; its caller has the clock.
     pub fn quiet_until<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
         let settled = &mut self.settled;
         self.table.let_go(now, &mut Settling { settled, sink });

@@ -20,7 +20,8 @@ pub enum Compression {
 /// Bytes that [`Compression::of`] looks at.
 pub const MAGIC_LEN: usize = 4;
 
-/// The largest window that a zstd frame may ask for: what zstd's own tool grants without being told to.
+/// The largest window that a zstd frame may ask for: what zstd's own tool grants without being told
+/// to.
 const MAX_WINDOW: u64 = 128 << 20;
 
 impl Compression {
@@ -46,8 +47,8 @@ impl Compression {
 
 /// A zstd file: frames one behind another (RFC 8878, 3), of which ruzstd decodes one at a time.
 ///
-/// Of a frame that goes on, ruzstd keeps a window's worth back; of one that has ended nothing, and nothing is read beyond
-/// its end to find that out.
+/// Of a frame that goes on, ruzstd keeps a window's worth back; of one that has ended nothing, and
+/// nothing is read beyond its end to find that out.
 pub(crate) struct Zstd<R> {
     input: BufReader<R>,
     decoder: FrameDecoder,

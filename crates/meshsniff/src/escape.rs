@@ -1,8 +1,8 @@
 //! Strings from the wire, made safe for a terminal or for JSON.
 //!
-//! A capture is written by whoever could send packets: a path may hold escape sequences that repaint a
-//! terminal, or bidirectional controls that make one word look like another. Nothing from the wire
-//! reaches an output except through here.
+//! A capture is written by whoever could send packets: a path may hold escape sequences that
+//! repaint a terminal, or bidirectional controls that make one word look like another. Nothing from
+//! the wire reaches an output except through here.
 
 use std::fmt::Write as _;
 
@@ -26,8 +26,8 @@ fn is_unsafe(c: char) -> bool {
 }
 
 fn is_plain_ascii(text: &str) -> bool {
-    // Looks at every byte rather than stopping at the first odd one: that compiles to wide instructions,
-    // and odd ones are rare.
+    // Looks at every byte rather than stopping at the first odd one: that compiles to wide
+    // instructions, and odd ones are rare.
     text.bytes().fold(true, |plain, byte| {
         plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
     })
@@ -69,8 +69,8 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Pushes `text` for a person who reads HTML: as [`shown`], and nothing in it is markup, in an element or in the quotes of an
-/// attribute.
+/// Pushes `text` for a person who reads HTML: as [`shown`], and nothing in it is markup, in an
+/// element or in the quotes of an attribute.
 pub(crate) fn html(out: &mut String, text: &str) {
     let mut safe = String::new();
     shown(&mut safe, text, usize::MAX);
@@ -104,8 +104,8 @@ pub(crate) fn json_in_html(out: &mut String, text: &str) {
     }
 }
 
-/// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). What could fool a terminal is escaped
-/// beyond what JSON asks for; a parser reads the same text.
+/// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). What could fool a terminal is
+/// escaped beyond what JSON asks for; a parser reads the same text.
 pub(crate) fn json(out: &mut String, text: &str) {
     out.push('"');
     json_inner(out, text);
@@ -131,8 +131,8 @@ pub(crate) fn json_inner(out: &mut String, text: &str) {
     }
 }
 
-/// JSON that another writer made, with everything escaped in it that could fool a terminal: outside of its strings there is
-/// nothing of the kind but line breaks.
+/// JSON that another writer made, with everything escaped in it that could fool a terminal: outside
+/// of its strings there is nothing of the kind but line breaks.
 pub(crate) fn escaped_json(text: String) -> String {
     let is_odd = |c: char| is_unsafe(c) && c != '\n';
     if !text.contains(is_odd) {

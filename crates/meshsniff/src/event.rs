@@ -38,7 +38,7 @@ pub struct Capture {
 
 impl Capture {
     /// Errors that are kept.
-    const MOST_ERRORS: usize = 100;
+    const MAX_ERRORS: usize = 100;
 
     /// Adds what was read elsewhere.
     pub fn add(&mut self, other: &Self) {
@@ -48,7 +48,7 @@ impl Capture {
         let sum = |count: &mut u64, more: u64| *count = count.saturating_add(more);
         sum(&mut self.unsupported_frames, other.unsupported_frames);
         sum(&mut self.comments_left_out, other.comments_left_out);
-        let room = Self::MOST_ERRORS.saturating_sub(self.errors.len());
+        let room = Self::MAX_ERRORS.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.iter().take(room).cloned());
     }
 }

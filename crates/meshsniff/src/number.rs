@@ -1,8 +1,8 @@
 //! Numbers and times as digits, pushed straight into a `String`.
 //!
-//! The report of a busy capture is hundreds of thousands of objects with thirty numbers each; this is
-//! several times faster than the formatting machinery and never shows the noise of a binary fraction.
-//! It holds no layout and no units beyond those in the names.
+//! The report of a busy capture is hundreds of thousands of objects with thirty numbers each; this
+//! is several times faster than the formatting machinery and never shows the noise of a binary
+//! fraction. It holds no layout and no units beyond those in the names.
 
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -240,7 +240,8 @@ pub(crate) fn endpoint(out: &mut String, endpoint: Endpoint) {
     }
 }
 
-/// Writes RFC 3339 times; the part up to the second is kept, because the next one is likely the same.
+/// Writes RFC 3339 times; the part up to the second is kept, because the next one is likely the
+/// same.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     second: Option<i64>,

@@ -1,8 +1,8 @@
 //! From captures to a report: reader, analyser and report, joined once.
 //!
-//! What a loop over frames easily forgets is done here: the analyser hears of lost packets in time, a
-//! report hears of sources and comments, and a capture that cannot be read to its end is analysed as
-//! far as it can be, with the error beside the result.
+//! What a loop over frames easily forgets is done here: the analyser hears of lost packets in time,
+//! a report hears of sources and comments, and a capture that cannot be read to its end is analysed
+//! as far as it can be, with the error beside the result.
 
 use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input, OpenError, ReadError, SourceInfo};
@@ -30,7 +30,8 @@ pub struct Analysed {
     pub errors: Vec<ReadError>,
 }
 
-/// Analyses one capture with default [`Options`]; `each` gets every exchange as soon as it is settled.
+/// Analyses one capture with default [`Options`]; `each` gets every exchange as soon as it is
+/// settled.
 ///
 /// # Errors
 /// If it is no capture that can be read. One that ends early is none: see [`Analysed::errors`].
@@ -93,7 +94,8 @@ impl Pipeline {
         self.finish(report)
     }
 
-    /// Analyses the next frame; `false` at the end, after which only [`Pipeline::finish`] is left to do.
+    /// Analyses the next frame; `false` at the end, after which only [`Pipeline::finish`] is left
+    /// to do.
     ///
     /// # Errors
     /// If the report cannot be written.

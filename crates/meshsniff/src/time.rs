@@ -1,7 +1,7 @@
 //! Capture time: the only clock the analyser knows.
 //!
-//! Everything is a whole number of nanoseconds, so that no gap is ever the difference of two rounded
-//! figures. Rounding happens once, where a report is written.
+//! Everything is a whole number of nanoseconds, so that no gap is ever the difference of two
+//! rounded figures. Rounding happens once, where a report is written.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

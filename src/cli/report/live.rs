@@ -23,7 +23,7 @@ use crate::cluster::target::{self, Target, Wanted};
 use anyhow::{Context as _, anyhow};
 use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
-use meshsniff::relay::{Gathered, LONGEST_LINE, Progress, Received, Receiver};
+use meshsniff::relay::{Gathered, MAX_LINE, Progress, Received, Receiver};
 use meshsniff::stream::reader::End;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -396,10 +396,10 @@ impl Consumer for Heard {
         let read = loop {
             line.clear();
             // One byte more than a line may have: then it is too long, and not another one.
-            let most = LONGEST_LINE as u64 + 2;
+            let most = MAX_LINE as u64 + 2;
             match (&mut lines).take(most).read_until(b'\n', &mut line) {
                 Ok(0) => break Ok(()),
-                Ok(_) if !line.ends_with(b"\n") && line.len() <= LONGEST_LINE => break Ok(()),
+                Ok(_) if !line.ends_with(b"\n") && line.len() <= MAX_LINE => break Ok(()),
                 Ok(_) => {}
                 Err(error) => break Err(anyhow::Error::from(error)),
             }

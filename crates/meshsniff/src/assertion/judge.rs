@@ -11,9 +11,9 @@ use crate::statistics::tally::Tally;
 use crate::time::Span;
 
 /// Exchanges and connections of an assertion that are kept as examples.
-const MOST_SHOWN: usize = 10;
+const MAX_SHOWN: usize = 10;
 /// The same where every exchange is one, more or less.
-const MOST_OF_STATISTIC: usize = 3;
+const MAX_OF_STATISTIC: usize = 3;
 
 /// Assertions, and what they are held against.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,8 +73,8 @@ impl Judge {
         }
     }
 
-    /// Whether one more example of what failed is wanted, and this is one: then it is told whole, however well it went
-    /// otherwise.
+    /// Whether one more example of what failed is wanted, and this is one: then it is told whole,
+    /// however well it went otherwise.
     #[must_use]
     pub fn wants(&self, exchange: &Exchange) -> bool {
         !self.is_idle()
@@ -85,7 +85,7 @@ impl Judge {
                 .iter()
                 .zip(&self.checks)
                 .any(|(assertion, check)| {
-                    check.exchanges.len() < MOST_SHOWN
+                    check.exchanges.len() < MAX_SHOWN
                         && !matches!(assertion.what, What::SuccessRate { .. })
                         && assertion.only.exchange(exchange)
                         && assertion.is_hit(exchange) == Some(true)
@@ -136,7 +136,8 @@ impl Judge {
         }
     }
 
-    /// How the assertions came out. `dropped`: packets that the capturing kernel lost, if that is known.
+    /// How the assertions came out. `dropped`: packets that the capturing kernel lost, if that is
+    /// known.
     #[must_use]
     pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
         let checks = self.rules.assertions.iter().zip(&self.checks);
@@ -206,21 +207,21 @@ impl Check {
                 };
                 if exchange.gaps.values()[gap].is_some() {
                     let place = kept.partition_point(|other| rank(other) <= rank(exchange));
-                    if place < MOST_OF_STATISTIC {
+                    if place < MAX_OF_STATISTIC {
                         kept.insert(place, exchange.clone());
-                        kept.truncate(MOST_OF_STATISTIC);
+                        kept.truncate(MAX_OF_STATISTIC);
                     }
                 }
             }
             What::SuccessRate { of_server } => {
                 let good = exchange.good() == Some(true)
                     || (of_server && exchange.verdict.ended_by_client());
-                if !good && exchange.doubt.is_none() && kept.len() < MOST_SHOWN {
+                if !good && exchange.doubt.is_none() && kept.len() < MAX_SHOWN {
                     kept.push(exchange.clone());
                 }
             }
             _ => {
-                if kept.len() < MOST_SHOWN && assertion.is_hit(exchange) == Some(true) {
+                if kept.len() < MAX_SHOWN && assertion.is_hit(exchange) == Some(true) {
                     kept.push(exchange.clone());
                 }
             }
@@ -231,14 +232,15 @@ impl Check {
         let verdict = connection.verdict;
         let hit = verdict.is_some_and(|verdict| verdicts.contains(&verdict));
         self.tally.look(hit);
-        if hit && self.connections.len() < MOST_SHOWN {
+        if hit && self.connections.len() < MAX_SHOWN {
             self.connections.push(connection.clone());
         }
     }
 }
 
 impl Assertion {
-    /// Whether this exchange, which it is about, is one of those that are counted; `None` where no exchange is.
+    /// Whether this exchange, which it is about, is one of those that are counted; `None` where no
+    /// exchange is.
     fn is_hit(&self, exchange: &Exchange) -> Option<bool> {
         match &self.what {
             What::Fitting(filter) => Some(filter.exchange(exchange)),
@@ -568,7 +570,7 @@ mod tests {
     #[test]
     fn examples_are_wanted_while_they_are_few() {
         let mut judge = judge(&["status=200"]);
-        for _ in 0..MOST_SHOWN {
+        for _ in 0..MAX_SHOWN {
             assert!(judge.wants(&fixtures::ok()));
             judge.exchange(&fixtures::ok());
         }

@@ -1,8 +1,9 @@
 //! A capture copied as pcapng, with comments on its frames.
 //!
-//! A pcapng capture keeps every block as it is, in its byte order, but for the options of the packet blocks that get a
-//! comment; what this program commented before is replaced. A pcap capture becomes one section with one interface and
-//! nanoseconds. Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html>.
+//! A pcapng capture keeps every block as it is, in its byte order, but for the options of the
+//! packet blocks that get a comment; what this program commented before is replaced. A pcap capture
+//! becomes one section with one interface and nanoseconds. Format:
+//! <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html>.
 
 use super::bytes::Bytes;
 use super::error::{Fault, OpenError, ReadError};
@@ -188,8 +189,8 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
     }
 }
 
-/// Pushes a packet block with these comments in place of those of this program's that it had. `false`:
-/// its options cannot be told apart, or it would be too long.
+/// Pushes a packet block with these comments in place of those of this program's that it had.
+/// `false`: its options cannot be told apart, or it would be too long.
 fn commented(out: &mut Vec<u8>, block: &[u8], comments: &[&str], order: ByteOrder) -> bool {
     if block.len() < PACKET_DATA + TRAILER {
         return false;

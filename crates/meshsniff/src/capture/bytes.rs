@@ -160,7 +160,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes room behind `end`: by moving the rest to the front, and by doubling when that is over half.
+    /// Makes room behind `end`: by moving the rest to the front, and by doubling when that is over
+    /// half.
     fn make_room(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;

@@ -92,7 +92,8 @@ pub struct SourceInfo {
     pub kind: SourceKind,
     /// Its name as the user gave it; `-` for standard input.
     pub name: String,
-    /// Names of its interfaces, in the order of [`Frame::interface`](crate::packet::Frame::interface); an empty name for one without. A pcap
+    /// Names of its interfaces, in the order of
+    /// [`Frame::interface`](crate::packet::Frame::interface); an empty name for one without. A pcap
     /// file names none. The list grows while a pcapng file is read: it is whole at the end.
     pub interfaces: Vec<String>,
 }

@@ -1,8 +1,9 @@
 //! Memory maps of capture files, read from front to back. The only `unsafe` code of the library.
 //!
-//! The kernel's copy of a file is the only one: nothing is read that nobody looks at. Page faults, which would be a
-//! quarter of the time of a run, are taken by a thread that goes ahead of the reader, and pages that were
-//! read are given back, so that a long file takes no more of this process's memory than a short one.
+//! The kernel's copy of a file is the only one: nothing is read that nobody looks at. Page faults,
+//! which would be a quarter of the time of a run, are taken by a thread that goes ahead of the
+//! reader, and pages that were read are given back, so that a long file takes no more of this
+//! process's memory than a short one.
 #![allow(unsafe_code)]
 
 use memmap2::Mmap;
@@ -22,7 +23,8 @@ const AHEAD: usize = 4 * WINDOW;
 /// How far behind the reader pages are kept: whoever holds a frame may still look at it.
 const BEHIND: usize = 2 * WINDOW;
 
-/// A cache line: three hold a record's header, those of the packet and the beginning of its payload.
+/// A cache line: three hold a record's header, those of the packet and the beginning of its
+/// payload.
 #[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;
 
@@ -52,10 +54,11 @@ struct Shared {
 impl Map {
     /// Maps a whole file, which must not be empty, for reading from front to back.
     pub(super) fn new(file: &File) -> io::Result<Self> {
-        // SAFETY: the map is private to this process and only ever read as bytes, for which every value is
-        // valid. What cannot be ruled out is another process changing the file meanwhile: changed bytes are
-        // parsed like any hostile capture, and a file that is made shorter ends this process with SIGBUS, as it
-        // does every program that maps files. Whoever wants to follow a file that is still written uses a pipe.
+        // SAFETY: the map is private to this process and only ever read as bytes, for which every
+        // value is valid. What cannot be ruled out is another process changing the file meanwhile:
+        // changed bytes are parsed like any hostile capture, and a file that is made shorter ends
+        // this process with SIGBUS, as it does every program that maps files. Whoever wants to
+        // follow a file that is still written uses a pipe.
         let map = Arc::new(unsafe { Mmap::map(file)? });
         let ahead = (map.len() > AHEAD).then(|| Ahead::start(&map)).flatten();
         Ok(Self {
@@ -79,7 +82,8 @@ impl Map {
         }
     }
 
-    /// The reader will look at `at` next: a hint, so that memory is asked for it while it still has something to do.
+    /// The reader will look at `at` next: a hint, so that memory is asked for it while it still has
+    /// something to do.
     #[inline]
     pub(super) fn prefetch(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
@@ -164,8 +168,8 @@ fn go_ahead(map: &Mmap, shared: &Shared) {
 
 #[cfg(unix)]
 fn give_back(map: &Mmap, from: usize, to: usize) {
-    // SAFETY: the map is shared and never written to, so that pages given back hold the file's bytes when they are
-    // looked at again. It is only a hint: reading works without it.
+    // SAFETY: the map is shared and never written to, so that pages given back hold the file's
+    // bytes when they are looked at again. It is only a hint: reading works without it.
     let _ =
         unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
 }

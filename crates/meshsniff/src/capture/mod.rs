@@ -1,5 +1,5 @@
-//! Reading captures: pcap and pcapng, from files and streams, plain or compressed, several merged by
-//! time.
+//! Reading captures: pcap and pcapng, from files and streams, plain or compressed, several merged
+//! by time.
 //!
 //! | here | holds |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! | `bytes`, `map` | the bytes of a capture, mapped or still arriving |
 //! | `record` | what the formats hand to the source |
 //!
-//! Holds everything between a path and a [`Frame`](crate::packet::Frame). What a frame contains is for
+//! Holds everything between a path and a [`Frame`](crate::packet::Frame). What a frame contains is
+//! for
 //! [`crate::packet`] to tell. Plain files are mapped; everything else is read through a buffer that
 //! grows with the longest record. A frame is handed on as soon as its last byte has come.
 

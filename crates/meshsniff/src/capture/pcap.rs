@@ -1,8 +1,8 @@
 //! Classic pcap files: one link type, one resolution, records one behind another.
 //!
-//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Besides microseconds and
-//! nanoseconds in both byte orders, the "modified" variant of old Linux libpcaps is read, whose records
-//! have eight bytes more in front of the data.
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Besides microseconds
+//! and nanoseconds in both byte orders, the "modified" variant of old Linux libpcaps is read, whose
+//! records have eight bytes more in front of the data.
 
 use super::bytes::Bytes;
 use super::error::Fault;

@@ -1,8 +1,8 @@
 //! pcapng files: blocks of many kinds, in sections, from several interfaces.
 //!
-//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html>. Only whole blocks are
-//! looked into, so that what is missing in one is damage and never input still to come. Every block that
-//! Wireshark lists as a record is counted as a frame.
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html>. Only whole blocks
+//! are looked into, so that what is missing in one is damage and never input still to come. Every
+//! block that Wireshark lists as a record is counted as a frame.
 
 use super::bytes::Bytes;
 use super::error::Fault;
@@ -76,7 +76,8 @@ pub(super) struct PcapNg {
     source: u16,
     order: ByteOrder,
     interfaces: Vec<Interface>,
-    /// Frames that the interfaces dropped, by the latest statistics of each: so many of so many bits fit.
+    /// Frames that the interfaces dropped, by the latest statistics of each: so many of so many
+    /// bits fit.
     dropped: Option<u128>,
     /// Index of the current section's first interface.
     section: usize,
@@ -230,7 +231,8 @@ impl PcapNg {
         }))
     }
 
-    /// A block with nothing but the packet: interface 0, no time, and a length that the snap length may cut.
+    /// A block with nothing but the packet: interface 0, no time, and a length that the snap length
+    /// may cut.
     fn simple(&mut self, block: &[u8], notes: &mut Notes) -> Result<Option<Record>, Fault> {
         if block.len() < SIMPLE_PACKET_DATA + TRAILER {
             return Err(Fault::malformed("a simple packet block is too short"));

@@ -23,7 +23,8 @@ pub struct CaptureReader {
 }
 
 impl CaptureReader {
-    /// Opens all captures and reads their headers. A stream is waited for until its header has come.
+    /// Opens all captures and reads their headers. A stream is waited for until its header has
+    /// come.
     ///
     /// # Errors
     /// If any of them cannot be opened, is empty, or is no capture that can be read.
@@ -51,10 +52,11 @@ impl CaptureReader {
         Ok(reader)
     }
 
-    /// The next frame, or the early end of a source, after which the other sources go on. `None` at the end.
+    /// The next frame, or the early end of a source, after which the other sources go on. `None` at
+    /// the end.
     ///
-    /// A single source comes in its own order. Several are merged by time, and by their order where times are
-    /// the same; each of them keeps its own order, even where its times step back.
+    /// A single source comes in its own order. Several are merged by time, and by their order where
+    /// times are the same; each of them keeps its own order, even where its times step back.
     #[allow(
         clippy::should_implement_trait,
         reason = "it lends the frame: no iterator can"
@@ -100,7 +102,8 @@ impl CaptureReader {
     }
 
     /// Frames that were lost while capturing: the sum over all interfaces of what their latest
-    /// statistics say (dropped by the interface and by the system). `None` if no source says anything.
+    /// statistics say (dropped by the interface and by the system). `None` if no source says
+    /// anything.
     ///
     /// It is of all blocks before the frame that was handed out last.
     #[must_use]
@@ -130,7 +133,8 @@ impl CaptureReader {
             .collect()
     }
 
-    /// Bytes of all sources as they are stored, compressed ones compressed; `None` if one is a stream.
+    /// Bytes of all sources as they are stored, compressed ones compressed; `None` if one is a
+    /// stream.
     #[must_use]
     pub fn total_bytes(&self) -> Option<u64> {
         self.sources.iter().map(Source::total_bytes).sum()

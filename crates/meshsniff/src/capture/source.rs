@@ -71,7 +71,8 @@ impl Source {
                 let name = path.display().to_string();
                 let (file, total) = open_file(&path, &name)?;
                 let bytes = match total {
-                    // A file that cannot be mapped, as on some network file systems, can still be read.
+                    // A file that cannot be mapped, as on some network file systems, can still be
+                    // read.
                     Some(1..) => match Map::new(&file) {
                         Ok(map) if Compression::of(map.bytes()).is_none() => Bytes::mapped(map),
                         _ => Bytes::stream(count(Box::new(file))),

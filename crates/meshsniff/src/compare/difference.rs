@@ -7,8 +7,8 @@ use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
 
-/// The least change of a share that is called one, in percentage points over 100: of millions of exchanges, any is
-/// significant.
+/// The least change of a share that is called one, in percentage points over 100: of millions of
+/// exchanges, any is significant.
 pub(crate) const LEAST_POINTS: f64 = 0.001;
 
 /// What is asked of a change.
@@ -202,7 +202,8 @@ impl ShareChange {
         let (Some(test), Some(change)) = (self.test, self.change()) else {
             return;
         };
-        // Of what is good it is the rest that counts: from 1 in 1,000 that fail to 2 is twice as many.
+        // Of what is good it is the rest that counts: from 1 in 1,000 that fail to 2 is twice as
+        // many.
         let from = match self.kind {
             Kind::Good => self.before.value().map(|share| 1.0 - share),
             Kind::Verdict(_) => self.before.value(),

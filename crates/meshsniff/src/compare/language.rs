@@ -21,8 +21,8 @@ use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
 /// Names of routes in what was seen, and characters of each.
-const MOST_NAMED: usize = 3;
-const LONGEST_NAME: usize = 80;
+const MAX_NAMED: usize = 3;
+const MAX_NAME: usize = 80;
 
 /// What must not be.
 #[derive(Clone, Debug, PartialEq)]
@@ -277,18 +277,18 @@ fn named_ones<'a>(
         all += 1;
         let Some(seen) = seen else { continue };
         failed += 1;
-        if failed > MOST_NAMED {
+        if failed > MAX_NAMED {
             continue;
         }
         observed.push_str(if failed == 1 { ": " } else { "; " });
-        route_name(&mut observed, &route.route, LONGEST_NAME);
+        route_name(&mut observed, &route.route, MAX_NAME);
         if !seen.is_empty() {
             observed.push_str(" (");
             observed.push_str(&seen);
             observed.push(')');
         }
     }
-    if failed > MOST_NAMED {
+    if failed > MAX_NAMED {
         observed.push_str("; …");
     }
     let routes = if all == 1 { "route" } else { "routes" };

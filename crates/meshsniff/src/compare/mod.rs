@@ -1,4 +1,5 @@
-//! Two captures or reports side by side: what changed by route, and whether that is more than noise.
+//! Two captures or reports side by side: what changed by route, and whether that is more than
+//! noise.
 //!
 //! | module | holds |
 //! |---|---|

@@ -1,9 +1,10 @@
 //! One of the two sides: what a capture or a report says, counted by route.
 //!
-//! Memory has a ceiling. There are at most 200 routes by name (after, these and as many that were not before) and one for all
-//! others. Of each of their gaps that are asked for, 4,096 values are kept (32 kB), and if there are more, counts in buckets
-//! that are never wider than 0.4 % of their values (150 kB at the very worst, mostly a tenth of that). With three gaps that
-//! is 90 MB before and 180 MB after, at the very worst.
+//! Memory has a ceiling. There are at most 200 routes by name (after, these and as many that were
+//! not before) and one for all others. Of each of their gaps that are asked for, 4,096 values are
+//! kept (32 kB), and if there are more, counts in buckets that are never wider than 0.4 % of their
+//! values (150 kB at the very worst, mostly a tenth of that). With three gaps that is 90 MB before
+//! and 180 MB after, at the very worst.
 
 use super::statistics::Share;
 use crate::condition::Filter;
@@ -21,13 +22,14 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Routes of a side that have a row of their own.
-pub(crate) const MOST_ROUTES: usize = 200;
+pub(crate) const MAX_ROUTES: usize = 200;
 
 /// Longer gaps count as so long: an hour and a bit.
-const LONGEST_GAP: i64 = 1 << 42;
+const MAX_GAP: i64 = 1 << 42;
 
-/// What is compared with what of the same name: a method and a path without its query, or a pattern in the place of the
-/// path. The server is no part of it, as its address changes from one run to the next.
+/// What is compared with what of the same name: a method and a path without its query, or a pattern
+/// in the place of the path. The server is no part of it, as its address changes from one run to
+/// the next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
     Named {
@@ -88,7 +90,8 @@ pub struct Side {
     pub(crate) exchanges: u64,
     pub(crate) filtered_out: u64,
     pub(crate) probes: u64,
-    /// `None` where a report was asked for only some exchanges: it does not say on whose connections they were.
+    /// `None` where a report was asked for only some exchanges: it does not say on whose
+    /// connections they were.
     pub(crate) connects_failed: Option<u64>,
     pub(crate) dropped: Option<u64>,
     pub(crate) complete: bool,
@@ -161,7 +164,7 @@ impl Digest {
                 // A report has whole microseconds: so that a capture is the same as its report.
                 let micros = crate::number::micros(*value);
                 let nanos = micros.saturating_mul(1_000);
-                sample.add(nanos.clamp(-LONGEST_GAP, LONGEST_GAP));
+                sample.add(nanos.clamp(-MAX_GAP, MAX_GAP));
             }
         }
     }
@@ -191,7 +194,8 @@ impl Digest {
         }
     }
 
-    /// Good exchanges of which a report holds only figures. `stats` has those of the gaps that are asked for.
+    /// Good exchanges of which a report holds only figures. `stats` has those of the gaps that are
+    /// asked for.
     pub(crate) fn counted(exchanges: u64, upgraded: u64, told: Vec<Option<Told>>) -> Self {
         let mut digest = Self::new(told.len());
         digest.exchanges = exchanges;
@@ -210,7 +214,8 @@ impl Digest {
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     rows: BTreeMap<Route, Digest>,
-    /// Names of the other side's routes, which always find room: otherwise a route could seem to be gone.
+    /// Names of the other side's routes, which always find room: otherwise a route could seem to be
+    /// gone.
     known: Vec<Route>,
     /// Whether the other side's names were too many: then a name of its own could seem to be new.
     only_known: bool,
@@ -231,7 +236,7 @@ impl Rows {
 
     pub(crate) fn row(&mut self, route: Route, gaps: usize) -> &mut Digest {
         let is_there = self.rows.contains_key(&route) || self.known.binary_search(&route).is_ok();
-        let has_room = !self.only_known && self.own < MOST_ROUTES;
+        let has_room = !self.only_known && self.own < MAX_ROUTES;
         self.own += usize::from(!is_there && has_room);
         let route = if is_there || has_room {
             route
@@ -296,7 +301,8 @@ impl Selection {
 /// An address that nobody has.
 pub(crate) const NOBODY: Endpoint = Endpoint::v4([0; 4], 0);
 
-/// An exchange of which no more is known than this: for what is asked of routes as it is of exchanges.
+/// An exchange of which no more is known than this: for what is asked of routes as it is of
+/// exchanges.
 pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) -> Exchange {
     Exchange {
         id: 0,

@@ -1,8 +1,9 @@
 //! The tests that tell a change from noise.
 //!
-//! Numbers in, numbers out. The special functions are those of `statrs`; the tests themselves are written here, because its
-//! Mann–Whitney test wants every value by itself (here they may be counted in buckets), and its Fisher test takes small
-//! probabilities from 1 − CDF, which makes them 0, and overflows with the counts of a long capture.
+//! Numbers in, numbers out. The special functions are those of `statrs`; the tests themselves are
+//! written here, because its Mann–Whitney test wants every value by itself (here they may be
+//! counted in buckets), and its Fisher test takes small probabilities from 1 − CDF, which makes
+//! them 0, and overflows with the counts of a long capture.
 
 use statrs::function::erf::erfc;
 use statrs::function::factorial::ln_factorial;
@@ -16,13 +17,15 @@ pub(crate) const FEWEST: u64 = 8;
 pub(crate) struct RankTest {
     /// How probable such a difference is if there is none.
     pub(crate) p: f64,
-    /// The share of pairs of a value before and a value after in which the one after is larger; a tie counts half. 0.5 is no
-    /// difference. (U divided by the number of pairs, called the common-language effect size.)
+    /// The share of pairs of a value before and a value after in which the one after is larger; a
+    /// tie counts half. 0.5 is no difference. (U divided by the number of pairs, called the
+    /// common-language effect size.)
     pub(crate) larger: f64,
 }
 
-/// The two-sided Mann–Whitney U test by the normal approximation, corrected for ties and continuity, of two samples given as
-/// values and how often they came, sorted. `None` if every value is the same.
+/// The two-sided Mann–Whitney U test by the normal approximation, corrected for ties and
+/// continuity, of two samples given as values and how often they came, sorted. `None` if every
+/// value is the same.
 pub(crate) fn mann_whitney(before: &[(i64, u64)], after: &[(i64, u64)]) -> Option<RankTest> {
     let size = |sample: &[(i64, u64)]| sample.iter().map(|(_, count)| *count as f64).sum::<f64>();
     let (n_before, n_after) = (size(before), size(after));
@@ -76,8 +79,9 @@ impl Share {
     }
 }
 
-/// The two-sided Fisher exact test: the sum of the probabilities of all tables, with these sums of rows and columns, that
-/// are no more probable than the one that was seen. `None` if there is but one such table.
+/// The two-sided Fisher exact test: the sum of the probabilities of all tables, with these sums of
+/// rows and columns, that are no more probable than the one that was seen. `None` if there is but
+/// one such table.
 pub(crate) fn fisher(before: Share, after: Share) -> Option<f64> {
     let kind = before.part + after.part;
     if before.whole == 0 || after.whole == 0 || kind == 0 || before.rest() + after.rest() == 0 {
@@ -142,8 +146,9 @@ impl Urn {
         up / ((k + 1) as f64 * (self.second + k + 1 - self.kind) as f64)
     }
 
-    /// The sum of the probabilities from `start` on, downwards or upwards and away from the mode, in units of that of `start`.
-    /// The terms fall faster and faster, so that it ends a few standard deviations away.
+    /// The sum of the probabilities from `start` on, downwards or upwards and away from the mode,
+    /// in units of that of `start`. The terms fall faster and faster, so that it ends a few
+    /// standard deviations away.
     fn tail(&self, start: u64, down: bool) -> f64 {
         let (mut sum, mut term, mut k) = (0.0, 1.0, start);
         while term > sum * 1e-17 {
@@ -185,8 +190,8 @@ impl Urn {
     }
 }
 
-/// Corrects the probabilities of many tests by Holm and Bonferroni, in their order: what is below a threshold then is so
-/// with that probability, at most, in any of them by chance.
+/// Corrects the probabilities of many tests by Holm and Bonferroni, in their order: what is below a
+/// threshold then is so with that probability, at most, in any of them by chance.
 pub(crate) fn holm(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&one, &other| probabilities[one].total_cmp(&probabilities[other]));
@@ -216,8 +221,8 @@ mod tests {
         assert!(off < 1e-6, "{found} is not {expected}");
     }
 
-    /// `scipy.stats.mannwhitneyu(after, before, use_continuity=True, alternative='two-sided', method='asymptotic')` of scipy
-    /// 1.17.1: p, and U divided by the number of pairs.
+    /// `scipy.stats.mannwhitneyu(after, before, use_continuity=True, alternative='two-sided',
+    /// method='asymptotic')` of scipy 1.17.1: p, and U divided by the number of pairs.
     #[test]
     fn ranks_are_tested_as_by_scipy() {
         let repeated = |pairs: &[(i64, usize)]| {
@@ -318,7 +323,8 @@ mod tests {
             self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
         }
 
-        /// Exponentially distributed with a mean of a thousand, as times of answers more or less are.
+        /// Exponentially distributed with a mean of a thousand, as times of answers more or less
+        /// are.
         fn time(&mut self) -> i64 {
             let share = (self.roll() as f64 + 1.0) / (1_u64 << 53) as f64;
             (-1_000.0 * share.ln()) as i64
@@ -344,7 +350,8 @@ mod tests {
             let test = fisher(share(150), share(200));
             shares += u32::from(test.is_some_and(|p| p <= 0.05));
         }
-        // Three standard deviations are 1.5 %. Fisher's test is exact and discrete: it errs on the quiet side.
+        // Three standard deviations are 1.5 %. Fisher's test is exact and discrete: it errs on the
+        // quiet side.
         let share = |count: u32| f64::from(count) / f64::from(rounds);
         assert!((0.035..=0.065).contains(&share(ranks)), "{ranks}");
         assert!((0.015..=0.055).contains(&share(shares)), "{shares}");

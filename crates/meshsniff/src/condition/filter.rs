@@ -1,8 +1,8 @@
 //! Which exchanges a report is about: `--filter-http 'method=GET path=/items* status=5xx'`.
 //!
-//! Terms are separated by blanks and must all hold; values in a term are separated by commas and one of
-//! them must hold; a leading `!` turns a term round. There is nothing more to it: whoever needs more has
-//! `-o jsonl` and `jq`.
+//! Terms are separated by blanks and must all hold; values in a term are separated by commas and
+//! one of them must hold; a leading `!` turns a term round. There is nothing more to it: whoever
+//! needs more has `-o jsonl` and `jq`.
 
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, FindingKind, Verdict};
 use crate::packet::Endpoint;
@@ -145,8 +145,9 @@ impl Filter {
         self.terms.iter().all(|term| term.holds(subject))
     }
 
-    /// Whether this connection is selected. One that opened is what its exchanges are on, and only its
-    /// ends are looked at; one that did not stands for itself, and has no method, path or status.
+    /// Whether this connection is selected. One that opened is what its exchanges are on, and only
+    /// its ends are looked at; one that did not stands for itself, and has no method, path or
+    /// status.
     #[must_use]
     pub fn connection(&self, connection: &Connection) -> bool {
         let subject = Subject::Connection(connection);
@@ -385,8 +386,8 @@ impl Glob {
     }
 }
 
-/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory and at worst quadratic
-/// in time: it only ever goes back to the last `*`.
+/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory
+/// and at worst quadratic in time: it only ever goes back to the last `*`.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);

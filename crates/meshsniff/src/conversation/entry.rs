@@ -17,7 +17,8 @@ pub struct Entry {
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A line of a head, without its end. The first of a message is its request or status line; an empty one ends the head.
+    /// A line of a head, without its end. The first of a message is its request or status line; an
+    /// empty one ends the head.
     Line {
         /// The bytes; nothing says that they are text.
         line: Vec<u8>,

@@ -1,7 +1,9 @@
-//! One connection as what both sides said, in order: what "Follow TCP Stream" shows, with frames and times.
+//! One connection as what both sides said, in order: what "Follow TCP Stream" shows, with frames
+//! and times.
 //!
-//! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in order and reads HTTP/1
-//! messages in them: a line of a head is an entry, a body is one with its size. Nothing is judged here.
+//! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in
+//! order and reads HTTP/1 messages in them: a line of a head is an entry, a body is one with its
+//! size. Nothing is judged here.
 
 mod entry;
 mod voice;
@@ -115,8 +117,8 @@ impl Conversation {
         self.kept.push(std::mem::take(&mut talk.entries));
     }
 
-    /// The end of the capture, or of what was wanted of it: everything that was said, in the order in
-    /// which it was complete. The number is of entries that were too many.
+    /// The end of the capture, or of what was wanted of it: everything that was said, in the order
+    /// in which it was complete. The number is of entries that were too many.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Entry>, u64) {
         if let Some((_, talk)) = self.talk.take() {
@@ -339,7 +341,8 @@ mod tests {
         let mut wire = Wire::new(0);
         wire.send(true, 101, 501, 0x18, b"GET / HTTP/1.1\r\n\r\n");
         wire.send(true, 101, 501, 0x18, b"GET / HTTP/1.1\r\n\r\n");
-        // A body of 10, whose second half comes before the first, and of which two bytes never come.
+        // A body of 10, whose second half comes before the first, and of which two bytes never
+        // come.
         wire.send(
             false,
             501,

@@ -29,8 +29,8 @@ impl Asked {
         }
     }
 
-    /// The method of the request that a response now answers. One of which the server has not got a byte
-    /// is not the one: then it answers what was asked before the capture began, or in a hole.
+    /// The method of the request that a response now answers. One of which the server has not got a
+    /// byte is not the one: then it answers what was asked before the capture began, or in a hole.
     fn answered(&mut self) -> Option<String> {
         let (_, start) = self.waiting.front()?;
         if Some(*start) >= self.heard {
@@ -138,8 +138,8 @@ pub(super) struct Voice<H> {
 
 /// What comes next in the stream.
 enum Part {
-    /// A head, or the boundary before one. `sure`: whether a message begins here; not so behind a hole,
-    /// or where the capture begins.
+    /// A head, or the boundary before one. `sure`: whether a message begins here; not so behind a
+    /// hole, or where the capture begins.
     Head { sure: bool },
     /// A body. `sure`: whether it is known that there is one at all.
     Body { seen: Counted, sure: bool },
@@ -423,7 +423,8 @@ impl<H: Said> Voice<H> {
     /// Tells a head line by line.
     fn lines(bytes: &[u8], marks: &[(usize, Mark)], cut: bool, entries: &mut Vec<Entry>) {
         let mut at = 0;
-        // The field whose value goes on in the next line, if that begins with a blank (RFC 9112, 5.2).
+        // The field whose value goes on in the next line, if that begins with a blank (RFC 9112,
+        // 5.2).
         let mut field = Vec::new();
         while at < bytes.len() {
             let end = memchr::memchr(b'\n', &bytes[at..]);
@@ -453,8 +454,8 @@ impl<H: Said> Voice<H> {
     }
 }
 
-/// Whether a head may begin so: a request line, or a token at least as long as its end is not there, or a
-/// status line.
+/// Whether a head may begin so: a request line, or a token at least as long as its end is not
+/// there, or a status line.
 fn may_be_head<H: Said>(head: &Partial) -> bool {
     let bytes = &head.bytes;
     if H::SIDE == Side::Server {

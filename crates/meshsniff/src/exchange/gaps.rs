@@ -55,8 +55,8 @@ impl Gap {
         Gaps::NAMES[self as usize]
     }
 
-    /// Whether every answered exchange has it: where there is none, nobody was answered. The others tell
-    /// of closes and the like, and that there is none of them is good.
+    /// Whether every answered exchange has it: where there is none, nobody was answered. The others
+    /// tell of closes and the like, and that there is none of them is good.
     #[must_use]
     pub const fn is_of_every_answer(self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! The verdict on one exchange, and how sure it is.
 //!
-//! A pure function of what was seen: the exchange, and what the packets around it prove. The rules stand
-//! in `docs/verdicts-and-fields.md` under "Verdicts" and "Certainty".
+//! A pure function of what was seen: the exchange, and what the packets around it prove. The rules
+//! stand in `docs/verdicts-and-fields.md` under "Verdicts" and "Certainty".
 
 use super::envoy::{self, Seen};
 use super::model::{
@@ -25,7 +25,8 @@ pub(super) struct Circumstances {
     pub(super) evidence: Evidence,
     /// Whether the kernel is known to have dropped packets.
     pub(super) dropped: bool,
-    /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with it.
+    /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with
+    /// it.
     pub(super) at_boundary: bool,
 }
 
@@ -117,8 +118,8 @@ impl<'a> Facts<'a> {
         if response_end.is_none() && open.exchange.response_shape == ResponseShape::UntilClose {
             response_end = at.evidence.server.fin.map(|fin| fin.at);
         }
-        // Server data beyond the client's FIN that the client went on to acknowledge. Inside a request a FIN is no
-        // half-close of its exchange: nobody can complete it.
+        // Server data beyond the client's FIN that the client went on to acknowledge. Inside a
+        // request a FIN is no half-close of its exchange: nobody can complete it.
         let request_is_cut = open.request.upto.is_none() && open.confidence.request.is_none();
         let half_closed = !(at.at_boundary || request_is_cut)
             && at.evidence.client.fin.is_some_and(|fin| {
@@ -173,8 +174,8 @@ impl<'a> Facts<'a> {
     fn is_inside(&self, decider: &Decider) -> bool {
         let close = &decider.close;
         if self.is_unreadable() {
-            // Nobody can tell whether the response was whole by then: only a client that had not taken one
-            // byte of it surely was inside.
+            // Nobody can tell whether the response was whole by then: only a client that had not
+            // taken one byte of it surely was inside.
             return decider.side == Side::Client
                 && self
                     .open
@@ -204,13 +205,15 @@ impl<'a> Facts<'a> {
             .is_some_and(|from| close.acked > Some(from))
     }
 
-    /// Whether what was seen of the response is surely no 1xx: its status says so, or that it is no HTTP at all.
+    /// Whether what was seen of the response is surely no 1xx: its status says so, or that it is no
+    /// HTTP at all.
     fn response_is_final(&self) -> bool {
         let exchange = &self.open.exchange;
         exchange.status.is_some() || exchange.response_shape == ResponseShape::NotHttp
     }
 
-    /// Whether the answer counts as late: seen, but not one byte of it taken before the client closed.
+    /// Whether the answer counts as late: seen, but not one byte of it taken before the client
+    /// closed.
     fn answered_late(&self, verdict: Verdict) -> bool {
         let decided = matches!(
             verdict,
@@ -246,8 +249,8 @@ impl<'a> Facts<'a> {
                 true => Some(Doubt::SequenceHole),
                 false => doubts.request,
             };
-            // Of an answer that cannot be read, closes of the server's decide nothing: it may have been
-            // first all the same.
+            // Of an answer that cannot be read, closes of the server's decide nothing: it may have
+            // been first all the same.
             let server_was_first = self.is_unreadable()
                 && [server.fin, server.rst]
                     .into_iter()
@@ -293,16 +296,17 @@ impl<'a> Facts<'a> {
         decider.close.has_ack && decider.close.is_next && !self.at.evidence.client.lacks_fin
     }
 
-    /// Why an answer that was not found may have been read as something else: what the server sent before `upto`, its
-    /// next number when the exchange was closed, goes beyond where it stood when the request began, and the pairing is
-    /// in doubt.
+    /// Why an answer that was not found may have been read as something else: what the server sent
+    /// before `upto`, its next number when the exchange was closed, goes beyond where it stood when
+    /// the request began, and the pairing is in doubt.
     fn misread(&self, upto: Option<Offset>) -> Option<Doubt> {
         let answered = upto > Some(self.open.server_at_start);
         self.open.confidence.pairing.filter(|_| answered)
     }
 
-    /// Whether a FIN may still turn out to be a half-close: server data beyond it was neither acknowledged nor met
-    /// by a RST, or the capture ended before the server so much as acknowledged the FIN.
+    /// Whether a FIN may still turn out to be a half-close: server data beyond it was neither
+    /// acknowledged nor met by a RST, or the capture ended before the server so much as
+    /// acknowledged the FIN.
     fn is_unsettled(&self, decider: &Decider) -> bool {
         if self.at.evidence.client.rst.is_some() {
             return false;
@@ -335,7 +339,8 @@ impl<'a> Facts<'a> {
             return (Verdict::ServerTruncatedResponse, doubt, Some(decider));
         }
         if self.at.evidence.client.lacks_fin {
-            // The server acknowledged a FIN that the capture lacks: the client closed first, it seems.
+            // The server acknowledged a FIN that the capture lacks: the client closed first, it
+            // seems.
             return (Verdict::ClientGaveUp, hole, None);
         }
         if !decider.reset {
@@ -346,8 +351,8 @@ impl<'a> Facts<'a> {
         if self.at.evidence.server.lacks_fin || close.at == self.at.evidence.server.high + 1 {
             return (Verdict::ServerClosedUnanswered, hole, None);
         }
-        // A bare RST comes from a socket that is gone. It proves nothing of how it went, unless the server was
-        // there to acknowledge the request.
+        // A bare RST comes from a socket that is gone. It proves nothing of how it went, unless the
+        // server was there to acknowledge the request.
         let alive = open
             .exchange
             .events

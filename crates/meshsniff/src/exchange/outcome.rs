@@ -47,7 +47,8 @@ impl Exchanges {
         }
     }
 
-    /// The connection, or the capture, has ended: hands out all that is left, and describes the connection.
+    /// The connection, or the capture, has ended: hands out all that is left, and describes the
+    /// connection.
     pub(crate) fn end(
         mut self,
         connection: &TrackedConnection,
@@ -70,7 +71,8 @@ impl Exchanges {
         self.describe(connection, now)
     }
 
-    /// Judges an exchange and hands it out. Returns when its response, or the close that decided it, came.
+    /// Judges an exchange and hands it out. Returns when its response, or the close that decided
+    /// it, came.
     fn judge(
         &mut self,
         mut open: Box<PendingExchange>,

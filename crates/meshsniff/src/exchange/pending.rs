@@ -26,8 +26,8 @@ impl Acks {
         self.at = (self.at + 1) % self.latest.len();
     }
 
-    /// The first that covers everything before `end`, whose last byte was seen in `last`: an ACK is not
-    /// seen before what it acknowledges, unless the capture is out of order.
+    /// The first that covers everything before `end`, whose last byte was seen in `last`: an ACK is
+    /// not seen before what it acknowledges, unless the capture is out of order.
     pub(super) fn covering(&self, end: Offset, last: Mark) -> Option<Ack> {
         let covers = |ack: &Ack| ack.upto >= end && ack.mark.order >= last.order;
         let covering = self.latest.iter().flatten().filter(|ack| covers(ack));
@@ -62,7 +62,8 @@ pub(super) struct AnswerStart {
 /// What an exchange is in doubt about, each with its reason. What is `None` is sure.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Confidence {
-    /// A part of the request's head is missing, or it may be no request: nothing said of it is certain.
+    /// A part of the request's head is missing, or it may be no request: nothing said of it is
+    /// certain.
     pub(super) head: Option<Doubt>,
     /// The end of the request cannot be told.
     pub(super) request: Option<Doubt>,
@@ -210,8 +211,8 @@ impl PendingExchange {
         self.exchange.events.request_end = mark;
     }
 
-    /// The next client bytes, before `upto`, may be a part of a request that cannot be read to its end:
-    /// it goes on until it is answered.
+    /// The next client bytes, before `upto`, may be a part of a request that cannot be read to its
+    /// end: it goes on until it is answered.
     pub(super) fn extend_unreadable_request(&mut self, mark: Mark, upto: Offset) {
         if self.confidence.request.is_some() && self.request.upto.is_none() {
             self.request.last = Some((mark, upto));
@@ -240,7 +241,8 @@ impl PendingExchange {
         self.whole_at = Some(order);
     }
 
-    /// A response that cannot be read to its end ends at the last server byte seen before the boundary.
+    /// A response that cannot be read to its end ends at the last server byte seen before the
+    /// boundary.
     pub(super) fn end_unreadable_response(&mut self, acks: &Acks) {
         if self.response.upto.is_none()
             && self.confidence.response.is_some()

@@ -20,8 +20,8 @@ pub(super) struct Queue {
     last_end: Option<Timestamp>,
     /// When the last response ended of which that is known.
     last_response_end: Option<Timestamp>,
-    /// The latest acknowledgments of the client's and of the server's bytes, for messages whose end is
-    /// told only afterwards.
+    /// The latest acknowledgments of the client's and of the server's bytes, for messages whose end
+    /// is told only afterwards.
     client_acked: Acks,
     server_acked: Acks,
 }
@@ -133,8 +133,8 @@ impl Queue {
         &self.server_acked
     }
 
-    /// Ends everything that waits, at a boundary in the client's stream. `close` is called for each that
-    /// is surely a request, before its messages are closed.
+    /// Ends everything that waits, at a boundary in the client's stream. `close` is called for each
+    /// that is surely a request, before its messages are closed.
     pub(super) fn end_all(&mut self, mut close: impl FnMut(&mut PendingExchange)) {
         for mut open in std::mem::take(&mut self.waiting) {
             if !open.confirmed {

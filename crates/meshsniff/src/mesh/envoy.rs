@@ -1,8 +1,8 @@
 //! The response flags of Envoy's access log.
 //!
 //! Three places: the proxy that opened a connection (`client`), the proxy that called that one
-//! (`client_downstream`), and the proxy that accepted it (`server`). Behind an Istio sidecar on `lo`
-//! they are the sidecar, the gateway, and nobody, because the app itself accepts.
+//! (`client_downstream`), and the proxy that accepted it (`server`). Behind an Istio sidecar on
+//! `lo` they are the sidecar, the gateway, and nobody, because the app itself accepts.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;

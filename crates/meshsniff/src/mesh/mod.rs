@@ -1,5 +1,5 @@
-//! What service meshes and their proxies do by convention: Envoy's flags and timeouts, Istio's addresses
-//! and ports.
+//! What service meshes and their proxies do by convention: Envoy's flags and timeouts, Istio's
+//! addresses and ports.
 
 pub mod envoy;
 pub mod timeout;

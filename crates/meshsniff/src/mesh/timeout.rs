@@ -19,8 +19,9 @@ pub const USUAL_FIGURES: [Span; 11] = [
 
 /// Whether a close `gap` after the request fits a timeout of `timeout`.
 ///
-/// A gap is more often short than long, because the caller's timer starts before its connection and TLS
-/// handshake do: from max(10 ms, 5 %) below to max(10 ms, 3 %) above, and never further off than a quarter.
+/// A gap is more often short than long, because the caller's timer starts before its connection and
+/// TLS handshake do: from max(10 ms, 5 %) below to max(10 ms, 3 %) above, and never further off
+/// than a quarter.
 #[must_use]
 pub fn matches(timeout: Span, gap: Span) -> bool {
     let t = timeout.as_nanos();

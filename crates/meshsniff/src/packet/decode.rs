@@ -1,6 +1,7 @@
 //! [`Decoder`]: one frame in, one TCP segment out, if there is one.
 //!
-//! Holds the way through the layers and the TCP header. A frame is never an error: what cannot be read is
+//! Holds the way through the layers and the TCP header. A frame is never an error: what cannot be
+//! read is
 //! [`Decoded::Malformed`], and the next frame starts afresh.
 
 use super::Seq;
@@ -19,14 +20,16 @@ pub enum Decoded<'a> {
     Other,
     /// Part of a fragmented datagram that is not whole yet.
     Fragment,
-    /// A frame that contradicts itself, or was cut short before the end of its TCP header's window field.
+    /// A frame that contradicts itself, or was cut short before the end of its TCP header's window
+    /// field.
     Malformed,
 }
 
 /// Peels frames down to TCP segments.
 ///
-/// Payload is borrowed from the frame, but for segments that came in IP fragments. Memory is bounded: at most
-/// 64 unfinished datagrams and 4 MiB of fragments are held, each at most 30 seconds of capture time.
+/// Payload is borrowed from the frame, but for segments that came in IP fragments. Memory is
+/// bounded: at most 64 unfinished datagrams and 4 MiB of fragments are held, each at most 30
+/// seconds of capture time.
 #[derive(Default)]
 pub struct Decoder {
     fragments: Fragments,
@@ -41,8 +44,8 @@ impl Decoder {
 
     /// Decodes one frame.
     ///
-    /// Of a frame that a snap length cut, `payload` is what was captured and `wire_payload` what there was.
-    /// A fragment that was cut is lost: nothing can be put together from it.
+    /// Of a frame that a snap length cut, `payload` is what was captured and `wire_payload` what
+    /// there was. A fragment that was cut is lost: nothing can be put together from it.
     #[inline]
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         let origin = Origin {
@@ -122,10 +125,11 @@ fn transport(addresses: Addresses, id: Option<u16>, upper: Upper<'_>, tap: u32) 
     segment(addresses, id, upper, tap).map_or(Decoded::Malformed, Decoded::Tcp)
 }
 
-/// The bytes of a TCP header up to its window field: with fewer of them captured a segment says too little.
+/// The bytes of a TCP header up to its window field: with fewer of them captured a segment says too
+/// little.
 const LEAST_HEADER: usize = 16;
 /// The longest TCP header: 15 words of 4 bytes.
-const MOST_HEADER: usize = 60;
+const MAX_HEADER: usize = 60;
 
 #[inline]
 fn segment<'a>(
@@ -141,7 +145,7 @@ fn segment<'a>(
     let header_len = usize::from(data[12] >> 4) * 4;
     let wire_payload = upper.wire_len.checked_sub(header_len as u32)?;
     // A header that the snap length cut is filled up with zeros: an end-of-options mark.
-    let mut filled = [0; MOST_HEADER];
+    let mut filled = [0; MAX_HEADER];
     let cut = data.len() < header_len;
     let header = if cut {
         filled[..data.len()].copy_from_slice(data);

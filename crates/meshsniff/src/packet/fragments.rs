@@ -1,7 +1,7 @@
 //! Reassembly of IP fragments (RFC 791, 3.2; RFC 8200, 4.5), within fixed bounds.
 //!
-//! Holds unfinished datagrams, oldest first. Past the bounds the oldest goes: what is lost that way is
-//! counted. Which bytes win where fragments overlap is left as it falls (the later ones).
+//! Holds unfinished datagrams, oldest first. Past the bounds the oldest goes: what is lost that way
+//! is counted. Which bytes win where fragments overlap is left as it falls (the later ones).
 
 use super::ip::{Addresses, Part};
 use crate::time::{Span, Timestamp};
@@ -14,11 +14,12 @@ const MAX_DATAGRAMS: usize = 64;
 const MAX_BYTES: usize = 4 << 20;
 /// Most separate stretches of one datagram; a sender's own fragments come near 45.
 const MAX_STRETCHES: usize = 256;
-/// How long a datagram may take, in capture time: after that its identification may mean another one.
+/// How long a datagram may take, in capture time: after that its identification may mean another
+/// one.
 const MAX_AGE: Span = Span::from_secs(30);
 
-/// Fragments with the same key belong to one datagram. The tap is part of it because a capture may hold
-/// every fragment once for each interface it crossed.
+/// Fragments with the same key belong to one datagram. The tap is part of it because a capture may
+/// hold every fragment once for each interface it crossed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) addresses: Addresses,

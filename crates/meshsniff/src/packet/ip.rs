@@ -1,8 +1,9 @@
 //! IPv4 and IPv6 headers, extension headers included, up to the transport layer or a fragment.
 //!
-//! Lengths come from the IP header, so that Ethernet padding is left out, and from the wire where the header
-//! has none: a length of 0 is what offloading leaves there, and what packets above 64 KiB (BIG TCP, RFC 2675
-//! jumbograms) carry. Checksums are not looked at: with offloading they are wrong in good captures.
+//! Lengths come from the IP header, so that Ethernet padding is left out, and from the wire where
+//! the header has none: a length of 0 is what offloading leaves there, and what packets above 64
+//! KiB (BIG TCP, RFC 2675 jumbograms) carry. Checksums are not looked at: with offloading they are
+//! wrong in good captures.
 
 use etherparse::{
     IpAuthHeaderSlice, IpFragOffset, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice,
@@ -35,7 +36,8 @@ pub(super) struct Part {
     pub(super) more: bool,
 }
 
-/// An IP packet; `None` anywhere here means that the packet contradicts itself or was cut in its headers.
+/// An IP packet; `None` anywhere here means that the packet contradicts itself or was cut in its
+/// headers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     pub(super) addresses: Addresses,
@@ -120,7 +122,8 @@ impl<'a> Upper<'a> {
         self
     }
 
-    /// Takes extension headers off, up to a fragment header that means it or the first header that is none.
+    /// Takes extension headers off, up to a fragment header that means it or the first header that
+    /// is none.
     #[inline]
     pub(super) fn past_extensions(mut self) -> Option<(Self, Option<Part>)> {
         loop {

@@ -44,7 +44,8 @@ impl LinkType {
         Ok(match number {
             0 => Self::Null,
             1 => Self::Ethernet,
-            // LINKTYPE_RAW is 101; 12 and 14 are what DLT_RAW was on some systems that wrote it as it stood.
+            // LINKTYPE_RAW is 101; 12 and 14 are what DLT_RAW was on some systems that wrote it as
+            // it stood.
             12 | 14 | 101 => Self::Raw,
             108 => Self::Loop,
             113 => Self::LinuxSll,
@@ -160,10 +161,12 @@ fn ip<'a>(frame: Origin, data: &'a [u8], place: u32) -> Peeled<'a> {
     }
 }
 
-/// One number for source, interface and what the link layer says (`place`: interface index and direction).
+/// One number for source, interface and what the link layer says (`place`: interface index and
+/// direction).
 ///
-/// Multiplying spreads source and interface over the whole number, so that they do not meet the low bits
-/// that `place` uses; two of the few sightings of one packet that share a number are next to impossible.
+/// Multiplying spreads source and interface over the whole number, so that they do not meet the low
+/// bits that `place` uses; two of the few sightings of one packet that share a number are next to
+/// impossible.
 fn tap(source: u16, interface: u32, place: u32) -> u32 {
     let seat = u64::from(source) << 32 | u64::from(interface);
     (seat.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 ^ place

@@ -1,6 +1,7 @@
 //! Sequence numbers modulo 2^32 (RFC 9293, 3.4).
 
-/// A TCP sequence number. It has no order of its own: only distances between near numbers mean anything.
+/// A TCP sequence number. It has no order of its own: only distances between near numbers mean
+/// anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seq(u32);
 
@@ -23,8 +24,8 @@ impl Seq {
         Self(self.0.wrapping_add(n))
     }
 
-    /// How far `self` lies beyond `other`: negative when it lies before. Right as long as the two are
-    /// within 2^31 bytes of each other.
+    /// How far `self` lies beyond `other`: negative when it lies before. Right as long as the two
+    /// are within 2^31 bytes of each other.
     #[must_use]
     pub const fn distance_from(self, other: Self) -> i32 {
         self.0.wrapping_sub(other.0) as i32

@@ -87,7 +87,8 @@ fn packet_v6() -> Vec<u8> {
     .ip()
 }
 
-/// An IPv6 packet whose TCP segment follows `extensions` (number and bytes, next header filled in here).
+/// An IPv6 packet whose TCP segment follows `extensions` (number and bytes, next header filled in
+/// here).
 fn packet_v6_with(extensions: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let plain = packet_v6();
     let mut out = plain[..40].to_vec();

@@ -1,7 +1,8 @@
-//! The pcapng blocks of the stream (draft-ietf-opsawg-pcapng, sections 4.1 to 4.6), each pushed to a buffer.
+//! The pcapng blocks of the stream (draft-ietf-opsawg-pcapng, sections 4.1 to 4.6), each pushed to
+//! a buffer.
 //!
-//! Writing only. Lengths are bounded here, so that nothing that comes in can make a block longer than a
-//! reader takes.
+//! Writing only. Lengths are bounded here, so that nothing that comes in can make a block longer
+//! than a reader takes.
 
 use super::{
     BYTE_ORDER_MAGIC, ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
@@ -10,14 +11,16 @@ use super::{
 use crate::time::Timestamp;
 use std::net::IpAddr;
 
-/// The longest block that is written, and so that a reader of this stream has to take: a whole offloaded segment
-/// and its options.
+/// The longest block that is written, and so that a reader of this stream has to take: a whole
+/// offloaded segment and its options.
 pub const MAX_BLOCK: usize = 256 << 10;
 
-/// Most bytes of a packet that are written: what goes around them takes less than the rest of the block.
+/// Most bytes of a packet that are written: what goes around them takes less than the rest of the
+/// block.
 pub const MAX_DATA: usize = MAX_BLOCK - 256;
 
-/// How the comment of the last statistics block begins, after which nothing comes: a stream without it was cut.
+/// How the comment of the last statistics block begins, after which nothing comes: a stream without
+/// it was cut.
 pub const END: &str = "meshsniff: end: ";
 
 /// Most bytes of one option's text.
@@ -58,7 +61,8 @@ pub struct Section<'a> {
     pub comment: &'a str,
 }
 
-/// An interface that packets come from. Interfaces are numbered from 0 in the order of their blocks.
+/// An interface that packets come from. Interfaces are numbered from 0 in the order of their
+/// blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Interface<'a> {
     /// `LINKTYPE_…`.
@@ -118,8 +122,8 @@ pub fn interface(out: &mut Vec<u8>, interface: &Interface<'_>) {
     });
 }
 
-/// Pushes a packet, of which at most [`MAX_DATA`] bytes of `data` are kept and `wire_len` bytes were
-/// on the wire.
+/// Pushes a packet, of which at most [`MAX_DATA`] bytes of `data` are kept and `wire_len` bytes
+/// were on the wire.
 #[inline]
 pub fn packet(
     out: &mut Vec<u8>,
@@ -179,7 +183,8 @@ pub(crate) fn packet_with(
     out.extend_from_slice(&total.to_le_bytes());
 }
 
-/// Pushes the statistics of an interface from `start` until `now`, with a comment unless it is empty.
+/// Pushes the statistics of an interface from `start` until `now`, with a comment unless it is
+/// empty.
 pub fn statistics(
     out: &mut Vec<u8>,
     interface: u32,
@@ -193,7 +198,8 @@ pub fn statistics(
         text_option(out, options::COMMENT, comment);
         option(out, options::ISB_STARTTIME, &[&halves(start)]);
         option(out, options::ISB_ENDTIME, &[&halves(now)]);
-        // Filtered and lost alike, as libpcap's ps_recv counts on Linux: what is delivered is told apart below.
+        // Filtered and lost alike, as libpcap's ps_recv counts on Linux: what is delivered is told
+        // apart below.
         option(
             out,
             options::ISB_IFRECV,
@@ -219,7 +225,8 @@ pub fn statistics(
     });
 }
 
-/// Pushes which names addresses have, for readers that show them instead: as many blocks as it takes.
+/// Pushes which names addresses have, for readers that show them instead: as many blocks as it
+/// takes.
 ///
 /// A name is cut where the DNS would not have it longer, and what no name can hold is replaced.
 pub fn names(out: &mut Vec<u8>, names: &[(IpAddr, Vec<String>)]) {

@@ -110,8 +110,8 @@ pub fn speaker(bytes: &[u8], forced: bool) -> Option<Side> {
     }
 }
 
-/// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's end is
-/// not in `bytes`, one of the usual methods and a target's beginning.
+/// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's
+/// end is not in `bytes`, one of the usual methods and a target's beginning.
 #[must_use]
 pub fn begins_request(bytes: &[u8]) -> bool {
     if !bytes.first().is_some_and(|&b| is_token(b)) {
@@ -155,8 +155,8 @@ fn begins_with_known_method(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether `bytes` begin with `HTTP/1.x` and a status code, as far as they go; `None` if they are too short to
-/// tell.
+/// Whether `bytes` begin with `HTTP/1.x` and a status code, as far as they go; `None` if they are
+/// too short to tell.
 #[must_use]
 pub fn begins_response(bytes: &[u8]) -> Option<bool> {
     const SHAPE: &[u8] = b"HTTP/1.";
@@ -187,8 +187,8 @@ pub fn partial_status(bytes: &[u8]) -> Option<u16> {
     digits.parse().ok()
 }
 
-/// Whether `bytes` begin with a TLS record (RFC 8446, 5.1): content type 20 to 23, version 3.0 to 3.4, a
-/// permitted length, and for a handshake one of the hellos.
+/// Whether `bytes` begin with a TLS record (RFC 8446, 5.1): content type 20 to 23, version 3.0 to
+/// 3.4, a permitted length, and for a handshake one of the hellos.
 #[must_use]
 pub fn is_tls_record(bytes: &[u8]) -> bool {
     let &[kind, major, minor, high, low, ref rest @ ..] = bytes else {

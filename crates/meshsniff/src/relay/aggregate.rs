@@ -1,7 +1,9 @@
-//! What a live target does with exchanges that went well: they are counted by route, and only the others told whole.
+//! What a live target does with exchanges that went well: they are counted by route, and only the
+//! others told whole.
 //!
-//! At tens of thousands of requests a second, a line for each is more than a pod should send. Nothing is left out
-//! silently: every exchange is told on its own, or in what [`Aggregate`] counts.
+//! At tens of thousands of requests a second, a line for each is more than a pod should send.
+//! Nothing is left out silently: every exchange is told on its own, or in what [`Aggregate`]
+//! counts.
 
 use crate::assertion::{Assertion, Judge, Rules};
 use crate::condition::Filter;
@@ -92,8 +94,8 @@ pub struct Aggregating<'a, R> {
 }
 
 impl<'a, R: Report> Aggregating<'a, R> {
-    /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds none is counted and not
-    /// told.
+    /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds
+    /// none is counted and not told.
     pub fn new(told: R, options: Aggregation, room: impl Fn() -> bool + 'a) -> Self {
         Self {
             told,

@@ -1,7 +1,7 @@
 //! What is believed of a line: ranges that everything behind it can reckon with.
 //!
-//! It does not look for lies. Whoever has the program beside the target can make up any exchange; here it is made sure that it
-//! is one.
+//! It does not look for lies. Whoever has the program beside the target can make up any exchange;
+//! here it is made sure that it is one.
 
 use crate::analyzer::Totals;
 use crate::event::{Capture, Source};
@@ -11,15 +11,15 @@ use crate::statistics::{MAX_COUNT, MAX_NANOS};
 use crate::time::{Span, Timestamp};
 
 /// Sums of bytes: 72 petabytes.
-const MOST_BYTES: u64 = 1 << 56;
+const MAX_BYTES: u64 = 1 << 56;
 /// Entries of a list inside an exchange.
-const MOST_ENTRIES: usize = 16 * 1024;
+const MAX_ENTRIES: usize = 16 * 1024;
 /// Interfaces of a source, and bytes of each of its texts.
-const MOST_INTERFACES: usize = 1_024;
-const LONGEST_NAME: usize = 1_024;
+const MAX_INTERFACES: usize = 1_024;
+const MAX_NAME: usize = 1_024;
 /// Errors of a capture, and bytes of each.
-const MOST_ERRORS: usize = 100;
-const LONGEST_ERROR: usize = 4_096;
+const MAX_ERRORS: usize = 100;
+const MAX_ERROR: usize = 4_096;
 
 /// What is wrong with it.
 pub(super) type Checked = Result<(), &'static str>;
@@ -42,7 +42,7 @@ pub(super) fn count(count: u64) -> Checked {
 }
 
 fn bytes(bytes: u64) -> Checked {
-    ensure(bytes <= MOST_BYTES, "more bytes than can be")
+    ensure(bytes <= MAX_BYTES, "more bytes than can be")
 }
 
 fn spans(spans: impl IntoIterator<Item = Option<Span>>) -> Checked {
@@ -84,7 +84,7 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     spans([exchange.expected_timeout, exchange.timeout_guess])?;
     spans(exchange.gaps.values())?;
     let events = &mut exchange.events;
-    ensure(events.interim.len() <= MOST_ENTRIES, "too many events")?;
+    ensure(events.interim.len() <= MAX_ENTRIES, "too many events")?;
     marks([&mut events.request_start], source)?;
     marks(
         events.request_acked.iter_mut().map(|(mark, _)| mark),
@@ -107,10 +107,10 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     ] {
         marks(event, source)?;
     }
-    ensure(exchange.findings.len() <= MOST_ENTRIES, "too many findings")?;
+    ensure(exchange.findings.len() <= MAX_ENTRIES, "too many findings")?;
     for finding in &mut exchange.findings {
         spans([Some(finding.cost)])?;
-        ensure(finding.frames.len() <= MOST_ENTRIES, "too many frames")?;
+        ensure(finding.frames.len() <= MAX_ENTRIES, "too many frames")?;
         marks(&mut finding.frames, source)?;
     }
     Ok(())
@@ -144,13 +144,13 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
 
 pub(super) fn source(source: &Source) -> Checked {
     ensure(
-        source.interfaces.len() <= MOST_INTERFACES,
+        source.interfaces.len() <= MAX_INTERFACES,
         "too many interfaces",
     )?;
     let mut texts = [&source.kind, &source.name]
         .into_iter()
         .chain(&source.interfaces);
-    let short = texts.all(|text| text.len() <= LONGEST_NAME);
+    let short = texts.all(|text| text.len() <= MAX_NAME);
     ensure(short, "a name that is too long")
 }
 
@@ -165,12 +165,9 @@ pub(super) fn capture(capture: &Capture) -> Checked {
     count(capture.dropped.unwrap_or(0))?;
     count(capture.unsupported_frames)?;
     count(capture.comments_left_out)?;
-    let short = capture
-        .errors
-        .iter()
-        .all(|text| text.len() <= LONGEST_ERROR);
+    let short = capture.errors.iter().all(|text| text.len() <= MAX_ERROR);
     ensure(
-        capture.errors.len() <= MOST_ERRORS && short,
+        capture.errors.len() <= MAX_ERRORS && short,
         "too many errors",
     )
 }

@@ -1,9 +1,10 @@
 //! A report on its way from a target to the program that writes it.
 //!
-//! The analyser runs beside the target, and its findings travel as lines of JSON: [`RelayWriter`] there is a [`Report`] like
-//! any other, and [`Receiver`] here tells what it hears to whatever report was asked for. Nothing is lost between them but
-//! what was folded on purpose. The lines are between two programs of one version and nobody else: [`FORMAT`] is
-//! counted up with any change, and whoever wants to read lines has `-o jsonl`.
+//! The analyser runs beside the target, and its findings travel as lines of JSON: [`RelayWriter`]
+//! there is a [`Report`] like any other, and [`Receiver`] here tells what it hears to whatever
+//! report was asked for. Nothing is lost between them but what was folded on purpose. The lines are
+//! between two programs of one version and nobody else: [`FORMAT`] is counted up with any change,
+//! and whoever wants to read lines has `-o jsonl`.
 //!
 //! ```text
 //! {"Format":1}
@@ -17,8 +18,8 @@
 //! {"End":{…}}                  without it, the relay was cut
 //! ```
 //!
-//! **What arrives is hostile**: the program beside the target may have been taken over. A line has a length, a number a
-//! range, a list a length, before any report hears of it.
+//! **What arrives is hostile**: the program beside the target may have been taken over. A line has
+//! a length, a number a range, a list a length, before any report hears of it.
 
 pub mod aggregate;
 mod check;
@@ -45,8 +46,9 @@ use std::borrow::Cow;
 /// The number of this form, which the first line carries.
 pub const FORMAT: u32 = 2;
 
-/// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver refuses them as well.
-pub const LONGEST_LINE: usize = 1 << 20;
+/// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver
+/// refuses them as well.
+pub const MAX_LINE: usize = 1 << 20;
 
 /// How it stands at the target: for a line that a person watches, and a sign of life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

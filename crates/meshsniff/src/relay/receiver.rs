@@ -1,7 +1,7 @@
 //! The side of whoever reads the report.
 
 use super::check::{self, Checked};
-use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
+use super::{End, FORMAT, Item, MAX_LINE, Progress};
 use crate::event::{Aggregate, Capture, Report, ReportEvent, Source};
 use crate::packet::FrameId;
 use crate::statistics::routes::Routes;
@@ -9,16 +9,16 @@ use crate::statistics::tally;
 use std::io;
 
 /// Slowest exchanges that a target may send.
-const MOST_SLOWEST: usize = 1_000;
+const MAX_SLOWEST: usize = 1_000;
 /// Bytes of a parser's complaint that are shown: it may quote what came.
-const LONGEST_COMPLAINT: usize = 200;
+const MAX_COMPLAINT: usize = 200;
 /// Bytes of an end's name and sentence that are believed.
-const LONGEST_END: usize = 1_024;
+const MAX_END: usize = 1_024;
 
 /// Why a relay cannot be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// A line beyond [`LONGEST_LINE`].
+    /// A line beyond [`MAX_LINE`].
     #[error("the agent sent a line of more than 1 MiB: that is no report")]
     TooLong,
     /// What is no line of a relay.
@@ -77,7 +77,8 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// For as many targets as there are `names`, 65,536 at most. An empty name: the target says its own.
+    /// For as many targets as there are `names`, 65,536 at most. An empty name: the target says its
+    /// own.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         let room = names.len();
@@ -236,7 +237,8 @@ impl Receiver {
         self.stage == Stage::Ended
     }
 
-    /// No more lines come. If the last one is missing, that makes the report incomplete, and it says so.
+    /// No more lines come. If the last one is missing, that makes the report incomplete, and it
+    /// says so.
     pub fn close(self, gathered: &mut Gathered) {
         let told = match self.stage {
             Stage::Ended => return,
@@ -259,7 +261,7 @@ impl Receiver {
         gathered: &mut Gathered,
         report: &mut R,
     ) -> Result<Received, RelayError> {
-        if line.len() > LONGEST_LINE {
+        if line.len() > MAX_LINE {
             return Err(RelayError::TooLong);
         }
         let item: Item<'_> = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
@@ -336,7 +338,7 @@ impl Receiver {
             Item::Slow(exchange) => {
                 let mut exchange = exchange.into_owned();
                 check::exchange(&mut exchange, self.source).map_err(wrong)?;
-                if self.aggregate.slowest.len() >= MOST_SLOWEST {
+                if self.aggregate.slowest.len() >= MAX_SLOWEST {
                     return Err(wrong("too many slowest exchanges"));
                 }
                 exchange.id = gathered.next_exchange();
@@ -358,7 +360,7 @@ impl Receiver {
                 self.stage = Stage::Captured;
             }
             Item::End(end) => {
-                if end.reason.len() > LONGEST_END || end.sentence.len() > LONGEST_END {
+                if end.reason.len() > MAX_END || end.sentence.len() > MAX_END {
                     return Err(wrong("an end that is too long"));
                 }
                 self.stage = Stage::Ended;
@@ -376,6 +378,6 @@ impl Receiver {
 /// A parser's complaint, which may quote what came, as one that can be shown.
 fn no_line(error: &serde_json::Error) -> RelayError {
     let mut complaint = String::new();
-    crate::escape::shown(&mut complaint, &error.to_string(), LONGEST_COMPLAINT);
+    crate::escape::shown(&mut complaint, &error.to_string(), MAX_COMPLAINT);
     RelayError::NoLine(complaint)
 }

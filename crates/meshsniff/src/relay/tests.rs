@@ -249,7 +249,7 @@ fn what_is_no_line_is_an_error() {
         assert!(error.contains(what), "{line}: {error}");
         assert!(!error.contains('\u{1b}'));
     }
-    let long = " ".repeat(LONGEST_LINE + 1);
+    let long = " ".repeat(MAX_LINE + 1);
     assert!(matches!(error_of(&long), RelayError::TooLong));
 }
 
@@ -333,7 +333,7 @@ fn an_exchange_beyond_a_line_is_shortened() {
         cost: Span::ZERO,
     });
     let lines = lines(true, &[huge], &[]);
-    assert!(lines.iter().all(|line| line.len() <= LONGEST_LINE));
+    assert!(lines.iter().all(|line| line.len() <= MAX_LINE));
     let (text, last) = text(&[lines]);
     assert!(last[0].is_ok());
     assert!(text.contains("1 exchange: 1 client-gave-up"), "{text}");

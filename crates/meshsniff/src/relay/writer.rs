@@ -1,6 +1,6 @@
 //! The target's side.
 
-use super::{End, FORMAT, Item, LONGEST_LINE, Progress};
+use super::{End, FORMAT, Item, MAX_LINE, Progress};
 use crate::escape::cut;
 use crate::event::{Aggregate, Report, ReportEvent};
 use crate::exchange::Exchange;
@@ -14,7 +14,8 @@ use std::io::{self, Write};
 /// Bytes that are gathered before they are written, where nobody waits for them.
 const BATCH: usize = 64 << 10;
 
-/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first few.
+/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first
+/// few.
 const FEW_FRAMES: usize = 64;
 /// Bytes of a text that are kept then.
 const SHORT_TEXT: usize = 16 << 10;
@@ -76,7 +77,7 @@ impl<W: Write> RelayWriter<W> {
         let begin = self.buffer.len();
         // Only a writer fails, or a map whose keys are no text: neither is here.
         serde_json::to_writer(&mut self.buffer, item)?;
-        if self.buffer.len() - begin > LONGEST_LINE {
+        if self.buffer.len() - begin > MAX_LINE {
             self.buffer.truncate(begin);
             return match item {
                 Item::Exchange(exchange) => self.item(&Item::Exchange(shorter(exchange)?)),

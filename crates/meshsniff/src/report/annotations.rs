@@ -1,7 +1,7 @@
 //! What a report says of single frames, as comments that Wireshark shows on them.
 //!
-//! The frame a request begins with carries its verdict and the explanation, the other frames of the exchange what they did,
-//! with the gap that ended there. Every comment names the verdict, so that
+//! The frame a request begins with carries its verdict and the explanation, the other frames of the
+//! exchange what they did, with the gap that ended there. Every comment names the verdict, so that
 //! `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
 
 use super::facts::{Facts, Place};
@@ -18,9 +18,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of comments that are kept until the capture is copied.
-const MOST_BYTES: usize = 128 << 20;
+const MAX_BYTES: usize = 128 << 20;
 /// Frames of a finding that carry it.
-const MOST_FRAMES: usize = 16;
+const MAX_FRAMES: usize = 16;
 
 /// Comments by frame number, of a capture of one source.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl FrameComments {
     }
 
     fn add(&mut self, frame: FrameId, comment: String) {
-        if self.bytes + comment.len() > MOST_BYTES {
+        if self.bytes + comment.len() > MAX_BYTES {
             self.left_out += 1;
             return;
         }
@@ -69,8 +69,8 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Collects comments on what `filter` selects into what comes back. `with_probes`: health checkers count like everybody
-    /// else.
+    /// Collects comments on what `filter` selects into what comes back. `with_probes`: health
+    /// checkers count like everybody else.
     #[must_use]
     pub fn new(filter: Filter, with_probes: bool, all: bool) -> (Self, Arc<Mutex<FrameComments>>) {
         let comments = Arc::default();
@@ -109,7 +109,7 @@ impl Annotations {
             self.add(frame, comment);
         }
         for finding in &exchange.findings {
-            for mark in finding.frames.iter().take(MOST_FRAMES) {
+            for mark in finding.frames.iter().take(MAX_FRAMES) {
                 let mut comment = begin.clone();
                 comment.push_str("found ");
                 comment.push_str(finding.kind.name());

@@ -1,7 +1,8 @@
 //! What happened, in a sentence that can be pasted into a ticket.
 //!
-//! It says who did what and when, with the figures, and what that makes likely. It reads an exchange or
-//! a connection and judges nothing anew; frame numbers and flags in full stand elsewhere in a report.
+//! It says who did what and when, with the figures, and what that makes likely. It reads an
+//! exchange or a connection and judges nothing anew; frame numbers and flags in full stand
+//! elsewhere in a report.
 
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
@@ -14,9 +15,9 @@ use crate::time::Span;
 use crate::{escape, number};
 
 /// Characters of a request target that a sentence shows.
-const MOST_PATH: usize = 80;
+const MAX_PATH: usize = 80;
 /// Characters of a method that a sentence shows.
-const MOST_METHOD: usize = 24;
+const MAX_METHOD: usize = 24;
 
 /// Pushes the explanation of `exchange`.
 pub fn exchange(out: &mut String, exchange: &Exchange) {
@@ -108,9 +109,9 @@ fn request(out: &mut String, exchange: &Exchange) {
         out.push_str("the request");
         return;
     };
-    escape::shown(out, method, MOST_METHOD);
+    escape::shown(out, method, MAX_METHOD);
     if let Some(path) = exchange.path.as_deref() {
-        push!(out, " ", Shown(path, MOST_PATH));
+        push!(out, " ", Shown(path, MAX_PATH));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::statistics::routes::Routes;
 use crate::time::Timestamp;
 
 /// Characters of a source's name beside a frame.
-const LONGEST_NAME: usize = 40;
+const MAX_NAME: usize = 40;
 
 /// Where an exchange or a connection belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Facts {
         if sources.len() > 1 {
             let names = sources.iter();
             self.names
-                .extend(names.map(|source| said!(Shown(&source.name, LONGEST_NAME))));
+                .extend(names.map(|source| said!(Shown(&source.name, MAX_NAME))));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `-o junit`: a test case for each assertion.
 //!
-//! The form is the one that Jenkins, GitLab, GitHub's report actions and the like read: `testsuites`, `testsuite`, `testcase`
-//! with `failure` or `error`. What came over the wire is text in it, never markup; characters that XML 1.0 does not allow
-//! stand as escape sequences.
+//! The form is the one that Jenkins, GitLab, GitHub's report actions and the like read:
+//! `testsuites`, `testsuite`, `testcase` with `failure` or `error`. What came over the wire is text
+//! in it, never markup; characters that XML 1.0 does not allow stand as escape sequences.
 
 use super::facts::Facts;
 use super::text;
@@ -25,7 +25,8 @@ pub struct JunitReport<W: Write> {
 }
 
 impl<W: Write> JunitReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like everybody else.
+    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
+    /// everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,

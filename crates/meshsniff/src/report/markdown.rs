@@ -1,7 +1,7 @@
 //! `-o markdown`: what a pull request or a GitHub step summary shows.
 //!
-//! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced by more backticks than it
-//! has, so that nothing in it is markup.
+//! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced
+//! by more backticks than it has, so that nothing in it is markup.
 
 use super::facts::{Facts, Place};
 use super::spans::{cell, code, longest_run, more};
@@ -14,11 +14,11 @@ use crate::piece::{At, Counted, Grouped, Html, Percent, Timeout, push, said};
 use std::io::{self, Write};
 
 /// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
-const MOST_TIMELINES: usize = 20;
+const MAX_TIMELINES: usize = 20;
 /// Rows of a table.
-const MOST_ROWS: usize = 20;
+const MAX_ROWS: usize = 20;
 /// Characters of a path in a table.
-const LONGEST_PATH: usize = 80;
+const MAX_PATH: usize = 80;
 
 /// A report for a page that renders Markdown.
 pub struct MarkdownReport<W: Write> {
@@ -31,7 +31,8 @@ pub struct MarkdownReport<W: Write> {
 }
 
 impl<W: Write> MarkdownReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like everybody else.
+    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
+    /// everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -43,7 +44,7 @@ impl<W: Write> MarkdownReport<W> {
     }
 
     fn has_room(&mut self) -> bool {
-        let room = self.exchanges.len() + self.connections.len() < MOST_TIMELINES;
+        let room = self.exchanges.len() + self.connections.len() < MAX_TIMELINES;
         self.left_out += u64::from(!room);
         room
     }
@@ -71,11 +72,11 @@ impl<W: Write> MarkdownReport<W> {
                 "\n\n"
             );
         }
-        for (index, source) in self.facts.sources.iter().take(MOST_ROWS).enumerate() {
+        for (index, source) in self.facts.sources.iter().take(MAX_ROWS).enumerate() {
             if index > 0 {
                 out.push_str(", ");
             }
-            code(out, &source.name, LONGEST_PATH);
+            code(out, &source.name, MAX_PATH);
         }
         if !self.facts.sources.is_empty() {
             out.push_str(": ");
@@ -144,19 +145,19 @@ impl<W: Write> MarkdownReport<W> {
         }
         rates.sort_by_key(|(_, rate)| std::cmp::Reverse(rate.counted));
         out.push_str("| server | exchanges | the client's success rate | the server's |\n|---|--:|--:|--:|\n");
-        for (server, rate) in rates.iter().take(MOST_ROWS) {
+        for (server, rate) in rates.iter().take(MAX_ROWS) {
             push!(out, "| `", At(*server), "` | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
                 push!(out, " | ", Percent(good, rate.counted));
             }
             out.push_str(" |\n");
         }
-        more(out, rates.len(), MOST_ROWS);
+        more(out, rates.len(), MAX_ROWS);
         out.push('\n');
     }
 
     fn timers(&self, out: &mut String) {
-        for timer in self.facts.summary.timers().iter().take(MOST_ROWS) {
+        for timer in self.facts.summary.timers().iter().take(MAX_ROWS) {
             push!(out, "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
             out.push_str(match timer.closed_by {
                 Side::Client => " give-ups at ",
@@ -176,7 +177,7 @@ impl<W: Write> MarkdownReport<W> {
     fn timelines(&self, out: &mut String) {
         for exchange in &self.exchanges {
             let mut title = String::new();
-            text::request(&mut title, exchange, LONGEST_PATH);
+            text::request(&mut title, exchange, MAX_PATH);
             let mut timeline = String::new();
             text::plain_timeline(&mut timeline, &self.facts, exchange);
             details(out, exchange.verdict, &title, &timeline);

@@ -16,9 +16,9 @@
 //! | `comments` | packet comments |
 //! | `spans` | pieces of Markdown |
 //!
-//! A report is fed while the capture is read and keeps nothing that grows with the capture, except where
-//! it was asked to show everything, and then in a temporary file. It counts and decides nothing: figures
-//! come from [`crate::statistics`], verdicts from [`crate::exchange`].
+//! A report is fed while the capture is read and keeps nothing that grows with the capture, except
+//! where it was asked to show everything, and then in a temporary file. It counts and decides
+//! nothing: figures come from [`crate::statistics`], verdicts from [`crate::exchange`].
 
 pub mod annotations;
 mod comments;

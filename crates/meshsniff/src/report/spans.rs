@@ -1,4 +1,5 @@
-//! Pieces of GitHub Flavored Markdown: what came over the wire stands in code spans, so that nothing in it is markup.
+//! Pieces of GitHub Flavored Markdown: what came over the wire stands in code spans, so that
+//! nothing in it is markup.
 
 use crate::piece::{Grouped, Shown, push, said};
 

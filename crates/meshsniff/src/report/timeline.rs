@@ -61,8 +61,8 @@ impl EventKind {
 /// One event: what and when.
 pub(crate) type Event = (EventKind, Mark);
 
-/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames; those
-/// of one frame in the order they are listed in the documentation.
+/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames;
+/// those of one frame in the order they are listed in the documentation.
 pub(crate) fn fill(events: &mut Vec<Event>, exchange: &Exchange) {
     let seen = &exchange.events;
     events.clear();

@@ -9,9 +9,11 @@ use std::net::IpAddr;
 /// How Wireshark can be told which connection is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
-    /// By the number that Wireshark gives it: connections are numbered here as there, in the order of their first packets.
+    /// By the number that Wireshark gives it: connections are numbered here as there, in the order
+    /// of their first packets.
     OneFile,
-    /// By its ends: what was merged, or never written to a file, has other numbers in Wireshark, or none.
+    /// By its ends: what was merged, or never written to a file, has other numbers in Wireshark, or
+    /// none.
     Ends,
 }
 

@@ -1,8 +1,10 @@
-//! How often values came, in buckets whose width grows with the value: percentiles in bounded memory.
+//! How often values came, in buckets whose width grows with the value: percentiles in bounded
+//! memory.
 //!
-//! The layout is that of an HDR histogram: below `2^BITS` every value has a bucket of its own, above it a bucket is never
-//! wider than a `2^(BITS-1)`th of its values. Written out here because it is recorded into for every exchange of a busy target:
-//! an index and an addition, and nothing else.
+//! The layout is that of an HDR histogram: below `2^BITS` every value has a bucket of its own,
+//! above it a bucket is never wider than a `2^(BITS-1)`th of its values. Written out here because
+//! it is recorded into for every exchange of a busy target: an index and an addition, and nothing
+//! else.
 
 /// Counts by bucket. `BITS` = 11 keeps three significant decimal digits, 8 keeps two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +19,7 @@ impl<const BITS: u32> Buckets<BITS> {
     const HALF: usize = 1 << (BITS - 1);
 
     /// How many buckets there can be.
-    pub(crate) const MOST: usize = (66 - BITS as usize) * Self::HALF;
+    pub(crate) const MAX: usize = (66 - BITS as usize) * Self::HALF;
 
     const fn index(value: u64) -> usize {
         let exponent = (u64::BITS - value.leading_zeros()).saturating_sub(BITS);
@@ -76,7 +78,7 @@ impl<const BITS: u32> Buckets<BITS> {
     pub(crate) fn add_pairs(&mut self, pairs: &[(u32, u64)], most: u64) -> bool {
         for &(index, count) in pairs {
             let index = index as usize;
-            if index >= Self::MOST || count == 0 || count > most {
+            if index >= Self::MAX || count == 0 || count > most {
                 return false;
             }
             if index >= self.counts.len() {
@@ -178,13 +180,13 @@ mod tests {
     #[test]
     fn what_cannot_have_been_is_refused() {
         let mut buckets = Buckets::<8>::default();
-        assert!(!buckets.add_pairs(&[(Buckets::<8>::MOST as u32, 1)], 9));
+        assert!(!buckets.add_pairs(&[(Buckets::<8>::MAX as u32, 1)], 9));
         assert!(!buckets.add_pairs(&[(0, 0)], 9));
         assert!(!buckets.add_pairs(&[(0, 10)], 9));
         assert!(!buckets.add_pairs(&[(0, 9), (0, 9)], 9));
         let mut buckets = Buckets::<8>::default();
         buckets.add(u64::MAX);
-        assert_eq!(buckets.counts.len(), Buckets::<8>::MOST);
+        assert_eq!(buckets.counts.len(), Buckets::<8>::MAX);
         assert_eq!((buckets.max(), buckets.at_rank(7)), (u64::MAX, u64::MAX));
     }
 }

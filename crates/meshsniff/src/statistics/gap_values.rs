@@ -148,8 +148,9 @@ impl<const BITS: u32> Values<BITS> {
         (self.count > 0).then(|| self.at(percent, &self.sorted()))
     }
 
-    /// Values and how often they came, the lowest first. `coarse`: the numbers of their buckets in their place, which keep
-    /// the order and can be held against those of others that are in buckets already.
+    /// Values and how often they came, the lowest first. `coarse`: the numbers of their buckets in
+    /// their place, which keep the order and can be held against those of others that are in
+    /// buckets already.
     pub(crate) fn groups(&self, coarse: bool) -> Vec<(i64, u64)> {
         if let Some(many) = &self.many {
             return many.groups();

@@ -1,7 +1,8 @@
 //! A summary in parts: what is carried from a target to the program that reports it.
 //!
-//! Each part fits a line of a relay. Whoever wrote the parts need not be believed: what cannot be a part of any summary is
-//! refused, and what can has no more entries, and no larger numbers, than this program can add up.
+//! Each part fits a line of a relay. Whoever wrote the parts need not be believed: what cannot be a
+//! part of any summary is refused, and what can has no more entries, and no larger numbers, than
+//! this program can add up.
 
 use super::gap_values::{GapValues, Many};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
@@ -13,11 +14,11 @@ use crate::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// Entries of a part.
-const MOST_ENTRIES: usize = 4_096;
+const MAX_ENTRIES: usize = 4_096;
 /// Closes of a part, each with its route.
-const MOST_CLOSES: usize = 256;
+const MAX_CLOSES: usize = 256;
 /// Bytes of a route: its longest, and the last character and the ellipsis beyond.
-const MOST_ROUTE: usize = 300;
+const MAX_ROUTE: usize = 300;
 
 /// A part of a summary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,7 +100,7 @@ impl Summary {
         }
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
-        let mut chunks = closes.chunks(MOST_CLOSES);
+        let mut chunks = closes.chunks(MAX_CLOSES);
         loop {
             let closes = chunks.next().unwrap_or_default().to_vec();
             if closes.is_empty() && left_out == 0 {
@@ -110,7 +111,8 @@ impl Summary {
         }
     }
 
-    /// Takes a part in. Meant for a summary that parts of one other summary make up; for all else there is
+    /// Takes a part in. Meant for a summary that parts of one other summary make up; for all else
+    /// there is
     /// [`Summary::merge`].
     ///
     /// # Errors
@@ -162,13 +164,13 @@ impl Summary {
 
     fn take_closes(&mut self, left_out: u64, closes: Vec<Untold>) -> Result<(), WrongPart> {
         ensure(left_out <= MAX_COUNT, "a count that cannot be")?;
-        ensure(closes.len() <= MOST_CLOSES, "too many closes")?;
+        ensure(closes.len() <= MAX_CLOSES, "too many closes")?;
         for close in closes {
             let right = (Span::ZERO..=Span::from_nanos(MAX_NANOS)).contains(&close.gap)
                 && close
                     .route
                     .as_ref()
-                    .is_none_or(|route| route.len() <= MOST_ROUTE);
+                    .is_none_or(|route| route.len() <= MAX_ROUTE);
             ensure(right, "a close that cannot be")?;
             self.closes.add_untold(close);
         }
@@ -184,7 +186,8 @@ impl Summary {
 }
 
 impl GapValues {
-    /// All values, in the order in which [`GapValues::take_part`] wants them; nothing if there is none.
+    /// All values, in the order in which [`GapValues::take_part`] wants them; nothing if there is
+    /// none.
     pub(crate) fn parts(&self) -> Vec<ValuesPart> {
         if self.count == 0 {
             return Vec::new();
@@ -199,7 +202,7 @@ impl GapValues {
             let counts: Vec<_> = buckets.pairs().collect();
             parts.extend(
                 counts
-                    .chunks(MOST_ENTRIES)
+                    .chunks(MAX_ENTRIES)
                     .map(|counts| ValuesPart::Buckets {
                         below,
                         counts: counts.to_vec(),
@@ -214,7 +217,7 @@ impl GapValues {
         match part {
             ValuesPart::Values { min, max, few } => self.take(min, max, few),
             ValuesPart::Buckets { below, counts } => {
-                ensure(counts.len() <= MOST_ENTRIES, "too many buckets")?;
+                ensure(counts.len() <= MAX_ENTRIES, "too many buckets")?;
                 self.take_buckets(below, &counts)
             }
         }

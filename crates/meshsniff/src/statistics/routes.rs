@@ -11,12 +11,13 @@ use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Most routes of one target that are told apart; those that come later share one for each server, without a path.
-const MOST_ROUTES: usize = 256;
+/// Most routes of one target that are told apart; those that come later share one for each server,
+/// without a path.
+const MAX_ROUTES: usize = 256;
 /// With the shared ones. What goes to still more servers shares one without an address.
-const MOST_ROWS: usize = 1_024;
+const MAX_ROWS: usize = 1_024;
 /// The same for all targets of a report together.
-const MOST_MERGED: usize = 8 * MOST_ROWS;
+const MAX_MERGED: usize = 8 * MAX_ROWS;
 
 /// Bytes of a path that name a route.
 pub(crate) const MAX_PATH: usize = 200;
@@ -107,8 +108,9 @@ impl Micros {
         Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
-    /// How many values there are below each of these limits, in whole microseconds and ascending, and not below the one before; the
-    /// last count is of those above all. A value within a hundredth of a limit may be counted on its other side.
+    /// How many values there are below each of these limits, in whole microseconds and ascending,
+    /// and not below the one before; the last count is of those above all. A value within a
+    /// hundredth of a limit may be counted on its other side.
     pub(crate) fn between(&self, limits: &[u64]) -> Vec<u64> {
         let mut counts = vec![0_u64; limits.len() + 1];
         for (lowest, count) in self.0.lowest() {
@@ -189,7 +191,7 @@ impl Routes {
     /// Counts an exchange.
     pub fn add(&mut self, exchange: &Exchange) {
         let route = Route::of(exchange);
-        let counted = self.row(route, MOST_ROUTES, MOST_ROWS);
+        let counted = self.row(route, MAX_ROUTES, MAX_ROWS);
         counted.exchanges += 1;
         let class = exchange
             .status
@@ -209,7 +211,7 @@ impl Routes {
     /// Takes in what others counted.
     pub fn merge(&mut self, other: &Self) {
         for (route, counted) in &other.0 {
-            self.row(route.clone(), MOST_MERGED / 4, MOST_MERGED)
+            self.row(route.clone(), MAX_MERGED / 4, MAX_MERGED)
                 .merge(counted);
         }
     }
@@ -259,7 +261,7 @@ impl Routes {
             && statuses == Some(row.exchanges)
             && row.route.method.len() <= MAX_METHOD
             && row.route.path.len() <= MAX_PATH
-            && self.0.len() <= MOST_ROWS
+            && self.0.len() <= MAX_ROWS
             && counted.response.0.add_pairs(&row.response, row.exchanges)
             && counted.total.0.add_pairs(&row.total, row.exchanges);
         if right {
@@ -292,7 +294,7 @@ mod tests {
             routes.add(&ok(number, &format!("/{number}?query")));
         }
         assert_eq!(exchanges(&routes), 3_000);
-        assert_eq!(routes.0.len(), MOST_ROWS + 1);
+        assert_eq!(routes.0.len(), MAX_ROWS + 1);
         let mut merged = Routes::default();
         for _ in 0..3 {
             merged.merge(&routes);

@@ -1,8 +1,9 @@
 //! The figures of a whole report: counts, success rates, timers, gap statistics.
 //!
-//! Fed with each exchange and connection as it settles; its memory has a ceiling, whatever the traffic,
-//! and what found no room is counted. It writes nothing. Several make one ([`Summary::merge`]), and what
-//! one holds can be carried elsewhere in parts of bounded size ([`parts`]).
+//! Fed with each exchange and connection as it settles; its memory has a ceiling, whatever the
+//! traffic, and what found no room is counted. It writes nothing. Several make one
+//! ([`Summary::merge`]), and what one holds can be carried elsewhere in parts of bounded size
+//! ([`parts`]).
 
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
@@ -187,7 +188,8 @@ impl Summary {
         self.servers_left_out = self.servers_left_out.saturating_add(count);
     }
 
-    /// Every plain count but those by verdict and goodness, then these: for [`Summary::merge`] and [`parts`].
+    /// Every plain count but those by verdict and goodness, then these: for [`Summary::merge`] and
+    /// [`parts`].
     pub(super) fn plain_counts_mut(&mut self) -> impl IntoIterator<Item = &mut u64> {
         [
             &mut self.exchanges,

@@ -12,11 +12,11 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// Closes that are remembered, 40 bytes each.
-const MOST_CLOSES: usize = 65_536;
+const MAX_CLOSES: usize = 65_536;
 /// Different routes that are remembered.
-const MOST_ROUTES: usize = 4_096;
+const MAX_ROUTES: usize = 4_096;
 /// Bytes of a route that are remembered.
-const MOST_ROUTE_BYTES: usize = 256;
+const MAX_ROUTE_BYTES: usize = 256;
 /// Routes that one timer lists.
 const ROUTES_LISTED: usize = 20;
 /// Exchanges that one timer lists.
@@ -79,7 +79,7 @@ impl Closes {
         let Some((by, gap)) = deciding_gap(exchange) else {
             return;
         };
-        if self.closes.len() >= MOST_CLOSES {
+        if self.closes.len() >= MAX_CLOSES {
             self.left_out += 1;
             return;
         }
@@ -109,7 +109,7 @@ impl Closes {
     }
 
     pub(super) fn add_untold(&mut self, close: Untold) {
-        if self.closes.len() >= MOST_CLOSES {
+        if self.closes.len() >= MAX_CLOSES {
             return self.add_left_out(1);
         }
         let route = close.route.and_then(|route| self.index(route));
@@ -158,7 +158,7 @@ impl Closes {
         if let Some(&index) = self.routes.get(&route) {
             return Some(index);
         }
-        if self.routes.len() >= MOST_ROUTES {
+        if self.routes.len() >= MAX_ROUTES {
             return None;
         }
         let index = u16::try_from(self.routes.len()).ok()?;
@@ -186,7 +186,7 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
     let mut route = CompactString::new(method);
     route.push(' ');
     for c in path.chars() {
-        if route.len() >= MOST_ROUTE_BYTES {
+        if route.len() >= MAX_ROUTE_BYTES {
             route.push('…');
             break;
         }

@@ -1,7 +1,7 @@
 //! Several agents' streams as one: what a file or Wireshark gets.
 //!
-//! Packets stand in the order in which they come, which between two nodes is neither that of their times nor always the
-//! same.
+//! Packets stand in the order in which they come, which between two nodes is neither that of their
+//! times nor always the same.
 
 use super::reader::{End, Event};
 use crate::pcapng::blocks::{self, Interface, Section, Statistics};
@@ -16,7 +16,8 @@ const BATCH: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamNumber(usize);
 
-/// Writes streams as one, in one section. What was written has left for certain only after [`Merger::flush`].
+/// Writes streams as one, in one section. What was written has left for certain only after
+/// [`Merger::flush`].
 #[derive(Debug)]
 pub struct Merger<W> {
     out: W,
@@ -59,7 +60,8 @@ impl<W: Write> Merger<W> {
         Ok(merger)
     }
 
-    /// Another stream. Its interfaces' names get `prefix` and a blank before them, unless that is empty.
+    /// Another stream. Its interfaces' names get `prefix` and a blank before them, unless that is
+    /// empty.
     pub fn add_stream(&mut self, prefix: &str) -> StreamNumber {
         let prefix = match prefix {
             "" => String::new(),
@@ -72,7 +74,8 @@ impl<W: Write> Merger<W> {
         StreamNumber(self.streams.len() - 1)
     }
 
-    /// Writes what a stream says: its interfaces, packets and statistics, but not its header and its end.
+    /// Writes what a stream says: its interfaces, packets and statistics, but not its header and
+    /// its end.
     ///
     /// # Errors
     /// If it cannot be written, or is of an interface that the stream has not described.
@@ -133,8 +136,8 @@ impl<W: Write> Merger<W> {
         Ok(())
     }
 
-    /// Writes which names addresses have, for readers that resolve with them. After the end they come too late:
-    /// nothing stands behind the last block.
+    /// Writes which names addresses have, for readers that resolve with them. After the end they
+    /// come too late: nothing stands behind the last block.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -146,8 +149,8 @@ impl<W: Write> Merger<W> {
         self.write_batch()
     }
 
-    /// Says that all is here, in the same words as a single stream, and why it ends. Without any interface there is
-    /// no block to say it on.
+    /// Says that all is here, in the same words as a single stream, and why it ends. Without any
+    /// interface there is no block to say it on.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -1,9 +1,10 @@
 //! One agent's stream, read block by block.
 //!
-//! Nothing that comes is trusted: whoever is in the target, or in its node's agent, can put any bytes here. So only
-//! what the agent writes is taken (little-endian, one section, nanoseconds, four types of block), a length is looked at
-//! before room is made for it, memory does not grow with the stream, and the work for a block is bounded by its
-//! length. Texts are cut to what the agent writes at most, but not cleaned: whoever shows them escapes them.
+//! Nothing that comes is trusted: whoever is in the target, or in its node's agent, can put any
+//! bytes here. So only what the agent writes is taken (little-endian, one section, nanoseconds,
+//! four types of block), a length is looked at before room is made for it, memory does not grow
+//! with the stream, and the work for a block is bounded by its length. Texts are cut to what the
+//! agent writes at most, but not cleaned: whoever shows them escapes them.
 
 use crate::compression::{Compression, MAGIC_LEN, Zstd};
 use crate::pcapng::blocks::{self, Direction, MAX_BLOCK, MAX_DATA, MAX_TEXT, Statistics};
@@ -25,7 +26,8 @@ pub const MAX_INTERFACES: u32 = 256;
 /// Most bytes of the name of a reason to end.
 const MAX_REASON: usize = 64;
 
-/// The largest window that a packed stream may ask for, and so what is kept of each: four times what the agent's level takes.
+/// The largest window that a packed stream may ask for, and so what is kept of each: four times
+/// what the agent's level takes.
 const MAX_WINDOW: u64 = 2 << 20;
 
 /// Room for a block that has begun to come, and one more.
@@ -239,8 +241,8 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    /// What comes next. `None` once nothing more comes, wherever that is: unless [`StreamReader::end`] then tells
-    /// why, the stream was cut. After an error, nothing comes.
+    /// What comes next. `None` once nothing more comes, wherever that is: unless
+    /// [`StreamReader::end`] then tells why, the stream was cut. After an error, nothing comes.
     ///
     /// # Errors
     /// If the next block is none of the agent's, or cannot be read.
@@ -274,8 +276,8 @@ impl<R: Read> StreamReader<R> {
         self.trailer.as_ref()
     }
 
-    /// Whether [`StreamReader::next`] needs to wait for nothing: the moment before it does is the one to flush what
-    /// was made of the stream so far.
+    /// Whether [`StreamReader::next`] needs to wait for nothing: the moment before it does is the
+    /// one to flush what was made of the stream so far.
     #[must_use]
     pub fn has_next(&self) -> bool {
         let rest = &self.buffer[self.start + self.taken..self.end];
@@ -530,7 +532,8 @@ impl<R: Read> StreamReader<R> {
         })
     }
 
-    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is at most [`MAX_BLOCK`].
+    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is
+    /// at most [`MAX_BLOCK`].
     #[inline]
     fn has(&mut self, least: usize) -> Result<bool, StreamError> {
         if self.end - self.start >= least {
@@ -551,7 +554,8 @@ impl<R: Read> StreamReader<R> {
                 Ok(0) => return Ok(false),
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A frame of zstd, or a connection, that ended in the middle: as cut as any other stream.
+                // A frame of zstd, or a connection, that ended in the middle: as cut as any other
+                // stream.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
                 Err(error) => return Err(StreamError::Read(error)),
             }

@@ -1,4 +1,5 @@
-//! The seam above TCP: what a connection tells whoever reads its two streams, and what it asks back.
+//! The seam above TCP: what a connection tells whoever reads its two streams, and what it asks
+//! back.
 
 use super::{Doubt, Extent, Offset, Side};
 use crate::packet::Mark;
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize};
 /// Reads the two streams of a connection.
 ///
 /// It never sees a packet. Two things it answers back, as return values: how many bytes it still
-/// expects decides how a hole is taken, and whose words the first bytes are decides who is the client
-/// where no SYN told.
+/// expects decides how a hole is taken, and whose words the first bytes are decides who is the
+/// client where no SYN told.
 pub trait Application {
-    /// The side that says `bytes`, the beginning of a segment, if that can be told. Asked only while
-    /// the sides were told apart by their ports alone.
+    /// The side that says `bytes`, the beginning of a segment, if that can be told. Asked only
+    /// while the sides were told apart by their ports alone.
     fn speaker(&self, bytes: &[u8]) -> Option<Side>;
 
     /// The sides were taken for each other so far: nothing told until now holds.

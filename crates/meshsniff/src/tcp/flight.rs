@@ -4,8 +4,8 @@ use super::{Extent, Offset};
 use crate::packet::Mark;
 use std::collections::VecDeque;
 
-/// How many segments in flight are remembered for one direction; past it the oldest is forgotten, and with
-/// it what its retransmission would have cost.
+/// How many segments in flight are remembered for one direction; past it the oldest is forgotten,
+/// and with it what its retransmission would have cost.
 const MAX_REMEMBERED: usize = 512;
 
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +42,8 @@ impl Flights {
         });
     }
 
-    /// Bytes seen before were seen again. Those acknowledged already are a spurious repeat and change
-    /// nothing.
+    /// Bytes seen before were seen again. Those acknowledged already are a spurious repeat and
+    /// change nothing.
     pub fn sent_again(&mut self, extent: Extent, mark: Mark) {
         if let Some(known) = self
             .resent
@@ -67,7 +67,8 @@ impl Flights {
         }
     }
 
-    /// Everything before `upto` is acknowledged: forgets it, and returns the segment sent last of it.
+    /// Everything before `upto` is acknowledged: forgets it, and returns the segment sent last of
+    /// it.
     pub fn acknowledged(&mut self, upto: Offset) -> Option<(Mark, u64)> {
         let mut last = None;
         while let Some(flight) = self

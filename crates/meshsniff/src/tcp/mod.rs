@@ -11,7 +11,8 @@
 //! | `evidence` | what the packets prove: closes, acknowledgments, doubts |
 //! | `extent` | places in a stream |
 //!
-//! Nothing here knows of HTTP, and nothing here ever fails: what makes no sense is left out and counted.
+//! Nothing here knows of HTTP, and nothing here ever fails: what makes no sense is left out and
+//! counted.
 
 mod application;
 mod connection;

@@ -4,10 +4,12 @@ use crate::packet::{Flags, Segment};
 use crate::time::{Span, Timestamp};
 use std::collections::VecDeque;
 
-/// How many packets of one direction are remembered while all come from one tap: what the first from another may repeat.
+/// How many packets of one direction are remembered while all come from one tap: what the first
+/// from another may repeat.
 const MAX_OF_ONE_TAP: usize = 8;
 
-/// How many once there are several taps: more than cross an interface in the time that two sightings may be apart.
+/// How many once there are several taps: more than cross an interface in the time that two
+/// sightings may be apart.
 const MAX_OF_SEVERAL: usize = 256;
 
 /// How far apart two sightings of one packet may be.
@@ -32,7 +34,8 @@ struct Sighting {
 /// The last packets of one direction.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    /// Oldest first. Few as long as all came from one tap; then all that are recent enough to matter.
+    /// Oldest first. Few as long as all came from one tap; then all that are recent enough to
+    /// matter.
     last: VecDeque<Sighting>,
     /// The tap of the first packet; as long as all came from there, none can be a second sighting.
     first_tap: Option<u32>,

@@ -1,8 +1,8 @@
 //! One direction's bytes in order.
 //!
 //! Bytes are named by their [`Offset`] in the stream. Segments that come in order are passed on
-//! untouched; only those behind a hole are held. A hole is given up when the other side has acknowledged
-//! it (then the capture missed it, as Zeek has it), never by a timer.
+//! untouched; only those behind a hole are held. A hole is given up when the other side has
+//! acknowledged it (then the capture missed it, as Zeek has it), never by a timer.
 
 use super::{Extent, Offset};
 use crate::packet::{Mark, Seq};
@@ -173,8 +173,8 @@ impl Stream {
         self.stood_at = self.stood_at.max(Some(offset));
     }
 
-    /// One past the highest byte of data seen or acknowledged, if the stream has started; FINs, seen or
-    /// not, aside.
+    /// One past the highest byte of data seen or acknowledged, if the stream has started; FINs,
+    /// seen or not, aside.
     #[must_use]
     pub fn data_high(&self) -> Option<Offset> {
         let seen = self.position?.high;
@@ -217,11 +217,12 @@ impl Stream {
         news
     }
 
-    /// The hole in front of the next byte seen, as far as it was acknowledged; the stream then goes on
-    /// after it.
+    /// The hole in front of the next byte seen, as far as it was acknowledged; the stream then goes
+    /// on after it.
     ///
-    /// The very last number acknowledged may stand for a FIN that the capture lacks as well as for a byte.
-    /// It is left open until something is seen beyond it, unless `message_left` says that a byte is due there.
+    /// The very last number acknowledged may stand for a FIN that the capture lacks as well as for
+    /// a byte. It is left open until something is seen beyond it, unless `message_left` says that a
+    /// byte is due there.
     pub fn take_missing(&mut self, message_left: Option<u64>) -> Option<Extent> {
         let from = self.next();
         let acked = self.acked?;
@@ -245,8 +246,8 @@ impl Stream {
         self.step_over(upto)
     }
 
-    /// Moves on over bytes before the first one seen, of a stream joined late. Returns them, if there
-    /// are any.
+    /// Moves on over bytes before the first one seen, of a stream joined late. Returns them, if
+    /// there are any.
     pub fn skip_to(&mut self, offset: Offset) -> Option<Extent> {
         self.step_over(offset)
     }
@@ -277,8 +278,8 @@ impl Stream {
         None
     }
 
-    /// Whether the number just after the last byte was acknowledged, or the sender went on from there, although
-    /// no FIN was seen there: a FIN, or one last byte, is missing from the capture.
+    /// Whether the number just after the last byte was acknowledged, or the sender went on from
+    /// there, although no FIN was seen there: a FIN, or one last byte, is missing from the capture.
     #[must_use]
     pub fn lacks_fin(&self) -> bool {
         let high = self.high();

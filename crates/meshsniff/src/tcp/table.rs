@@ -12,12 +12,12 @@ const MAX_CONNECTIONS: usize = 16 * 1024;
 /// Connections that are over, remembered so that a stray packet does not look like a new one.
 const MAX_REMEMBERED: usize = 32 * 1024;
 
-/// How long a connection that is over is still followed: late answers, and the RSTs they meet, belong
-/// to it.
+/// How long a connection that is over is still followed: late answers, and the RSTs they meet,
+/// belong to it.
 const LINGER: Span = Span::from_secs(1);
 
-/// How long after that its packets are still told from a new connection's (RFC 9293's 2 MSL, as Linux
-/// has it).
+/// How long after that its packets are still told from a new connection's (RFC 9293's 2 MSL, as
+/// Linux has it).
 const REMEMBER: Span = Span::from_secs(60);
 
 /// Sequence numbers this far from the old connection's belong to another.
@@ -151,7 +151,8 @@ impl<A: Application> Table<A> {
         self.open(key, segment, mark, to);
     }
 
-    /// No packet of before `now` will come any more: ends the connections that have lingered long enough.
+    /// No packet of before `now` will come any more: ends the connections that have lingered long
+    /// enough.
     pub fn let_go<C: Connections<Application = A>>(&mut self, now: Timestamp, to: &mut C) {
         while let Some(&(until, key, id)) = self.lingering.front() {
             if until > now {

@@ -1,7 +1,8 @@
 //! Conversations made by hand: what no proxy does by itself, one packet at a time.
 //!
-//! A [`Talk`] is a client and a server on Ethernet and IPv4. Each call is one packet, 20 µs after the one before
-//! it unless [`Talk::wait`] says more. A test that fails leaves its packets as a capture file to open.
+//! A [`Talk`] is a client and a server on Ethernet and IPv4. Each call is one packet, 20 µs after
+//! the one before it unless [`Talk::wait`] says more. A test that fails leaves its packets as a
+//! capture file to open.
 
 use super::{CLIENT, Packet, SERVER, Seen, TcpSegment, analyse, write_pcap};
 use crate::exchange::Exchange;

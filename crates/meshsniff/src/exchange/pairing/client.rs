@@ -59,8 +59,8 @@ impl Pairing {
         self.client.server_high = at.server_high;
     }
 
-    /// Looks at bytes at a message boundary; returns how many blank ones to skip, or none if a state was
-    /// entered.
+    /// Looks at bytes at a message boundary; returns how many blank ones to skip, or none if a
+    /// state was entered.
     fn client_between(
         &mut self,
         rest: &[u8],
@@ -175,8 +175,8 @@ impl Pairing {
         }
     }
 
-    /// What looked like a request cannot be read as one. If its first line is a request line it is one all
-    /// the same, which no server will like.
+    /// What looked like a request cannot be read as one. If its first line is a request line it is
+    /// one all the same, which no server will like.
     fn refuse_request(&mut self, rest: &[u8], at: &Progress) {
         let mut partial = self.client.reader.leave();
         if let Some(partial) = partial.as_mut().filter(|partial| partial.bytes.is_empty()) {
@@ -193,8 +193,8 @@ impl Pairing {
         self.lose_client(None, at);
     }
 
-    /// The end of the request being sent cannot be told any more. `partial` is its head, if it was not
-    /// whole yet.
+    /// The end of the request being sent cannot be told any more. `partial` is its head, if it was
+    /// not whole yet.
     fn break_request(&mut self, partial: Option<Partial>, why: Doubt) {
         let Some(open) = self.queue.latest() else {
             return;
@@ -227,7 +227,8 @@ impl Pairing {
             Mode::Waiting | Mode::NotHttp | Mode::Over => {}
             Mode::Lost => self.hidden_gap(extent, cut_in, at),
             Mode::Messages if self.client.reader.is_between() => {
-                // Bytes were lost although an answer was still due: the client may not wait for answers.
+                // Bytes were lost although an answer was still due: the client may not wait for
+                // answers.
                 self.client.pipelines |= self.queue.is_answer_due();
                 self.lose_client(Some(why), at);
                 self.hidden_gap(extent, cut_in, at);
@@ -297,14 +298,14 @@ impl Pairing {
         self.client.server_high = at.server_high;
     }
 
-    /// Whether a segment that begins with a request line at `offset` surely begins a message: the server
-    /// has acknowledged everything before it, and has sent something since.
+    /// Whether a segment that begins with a request line at `offset` surely begins a message: the
+    /// server has acknowledged everything before it, and has sent something since.
     fn is_boundary(&self, offset: Offset, at: &Progress) -> bool {
         let being_answered = match self.server.mode {
             Mode::Lost => false,
             Mode::NotHttp => return false,
-            // Nothing can follow an answer that ends with the connection: what looks like one opened a
-            // tunnel.
+            // Nothing can follow an answer that ends with the connection: what looks like one
+            // opened a tunnel.
             Mode::Messages if self.server.reader.is_until_close() => true,
             _ => self.queue.is_answer_due(),
         };

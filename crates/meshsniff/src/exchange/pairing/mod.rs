@@ -1,7 +1,8 @@
 //! From the messages on the two streams of a connection to its exchanges.
 //!
-//! Pairs requests and responses first in, first out, and knows when pairing must stop: at a hole that
-//! cannot be stepped over nothing is paired until a boundary is sure again. Heads and bodies are read by
+//! Pairs requests and responses first in, first out, and knows when pairing must stop: at a hole
+//! that cannot be stepped over nothing is paired until a boundary is sure again. Heads and bodies
+//! are read by
 //! [`crate::protocol::http1`], segments and closes are [`crate::tcp`]'s, the verdict is
 //! [`super::judge`]'s.
 
@@ -34,8 +35,8 @@ enum Mode {
     Over,
 }
 
-/// What takes over both streams of a connection in the place of HTTP/1: from its beginning, at a message
-/// boundary, or behind the head that agreed on it. None of them is read yet.
+/// What takes over both streams of a connection in the place of HTTP/1: from its beginning, at a
+/// message boundary, or behind the head that agreed on it. None of them is read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Successor {
     /// HTTP/2, by its preface (RFC 9113, 3.4).
@@ -75,14 +76,14 @@ struct Server {
 /// What the next exchange will be in doubt about, each with its reason.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubts {
-    /// What it is in doubt about from the start. `response` holds why the server's stream is lost, as
-    /// long as it is; `head` that the client asked for an upgrade whose answer was not seen, and may not
-    /// speak HTTP any more.
+    /// What it is in doubt about from the start. `response` holds why the server's stream is lost,
+    /// as long as it is; `head` that the client asked for an upgrade whose answer was not seen, and
+    /// may not speak HTTP any more.
     next: Confidence,
     /// Why requests may be missing from the capture that were answered all the same.
     hole: Option<Doubt>,
-    /// Why it is in doubt that the server's next byte begins a response: it was found after a stretch
-    /// that could not be read.
+    /// Why it is in doubt that the server's next byte begins a response: it was found after a
+    /// stretch that could not be read.
     resumed: Option<Doubt>,
 }
 
@@ -334,8 +335,9 @@ impl Application for Pairing {
                 opened,
                 until,
             } => {
-                // That held up whatever was going on when it opened, for as long as that had been going
-                // on: a server that does not read the request sent last, a client the answer due first.
+                // That held up whatever was going on when it opened, for as long as that had been
+                // going on: a server that does not read the request sent last, a client the answer
+                // due first.
                 let open = match side {
                     Side::Server => self.queue.latest(),
                     Side::Client => self.queue.oldest(),

@@ -57,8 +57,8 @@ impl Pairing {
         }
     }
 
-    /// The server speaks: a request that cannot be read to its end has ended by now, and one whose head is
-    /// not whole yet is one, if it is answered.
+    /// The server speaks: a request that cannot be read to its end has ended by now, and one whose
+    /// head is not whole yet is one, if it is answered.
     fn answer_begins(&mut self, offset: Offset) {
         self.queue.end_due_request();
         if let Some(open) = self.queue.due() {
@@ -115,8 +115,8 @@ impl Pairing {
             return;
         }
         if at.client_acked <= Some(open.request_from) {
-            // A server that has not so much as acknowledged a request answers another one, if there may be
-            // one.
+            // A server that has not so much as acknowledged a request answers another one, if there
+            // may be one.
             open.confidence.pairing = open.confidence.pairing.or(self.doubts.hole);
         }
         open.exchange.status = Some(head.status);
@@ -161,8 +161,8 @@ impl Pairing {
         if let Some(partial) = self.client.reader.partial() {
             open.read_partial_head(&partial.bytes);
             if open.exchange.method.is_none() {
-                // More of the head may have been sent than was captured, and the method decides how to
-                // read the answer.
+                // More of the head may have been sent than was captured, and the method decides how
+                // to read the answer.
                 open.confidence.head = Some(Doubt::SequenceHole);
             }
             self.count_exchange();
@@ -191,7 +191,8 @@ impl Pairing {
     /// Server bytes that are no HTTP response, where one was due.
     fn not_http(&mut self, mark: Mark, offset: Offset) {
         if std::mem::take(&mut self.server.orphan) {
-            // An answer to a request that nobody saw, such as HEAD, was taken for longer than it is.
+            // An answer to a request that nobody saw, such as HEAD, was taken for longer than it
+            // is.
             self.set_server(Mode::Lost);
             let next = &mut self.doubts.next;
             next.response = next.pairing.or(Some(Doubt::SequenceHole));

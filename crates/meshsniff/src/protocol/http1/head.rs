@@ -212,7 +212,8 @@ fn finish_response(
     }
     let framing = match status {
         100..=199 | 204 | 304 => Framing::None,
-        // A length that cannot be read leaves the close as the only end (RFC 9112, 6.3, rules 5 and 8).
+        // A length that cannot be read leaves the close as the only end (RFC 9112, 6.3, rules 5 and
+        // 8).
         _ => length
             .framing()
             .unwrap_or(None)
@@ -267,8 +268,8 @@ fn text(value: &[u8]) -> CompactString {
     CompactString::from_utf8_lossy(value.trim_ascii())
 }
 
-/// Where the blank line that ends a head lies: the length of the head, found without reading it again
-/// from the start. `from` is where earlier bytes were searched to.
+/// Where the blank line that ends a head lies: the length of the head, found without reading it
+/// again from the start. `from` is where earlier bytes were searched to.
 #[must_use]
 pub fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let start = from.saturating_sub(3);

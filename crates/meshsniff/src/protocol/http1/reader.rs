@@ -149,7 +149,8 @@ impl<H: Head> Reader<H> {
         done
     }
 
-    /// Nothing of the message is read any more. Returns what there is of its head, if it stood in one.
+    /// Nothing of the message is read any more. Returns what there is of its head, if it stood in
+    /// one.
     pub fn leave(&mut self) -> Option<Partial> {
         match std::mem::replace(&mut self.state, State::Between) {
             State::Head(partial, ..) => Some(partial),
@@ -157,8 +158,8 @@ impl<H: Head> Reader<H> {
         }
     }
 
-    /// Takes the next bytes, which the frame `mark` carried. Returns what they are, and how many of them
-    /// that is.
+    /// Takes the next bytes, which the frame `mark` carried. Returns what they are, and how many of
+    /// them that is.
     pub fn read(&mut self, bytes: &[u8], mark: Mark) -> (Event<H>, usize) {
         match &mut self.state {
             State::Between => (Event::NoHead, 0),
@@ -191,8 +192,8 @@ impl<H: Head> Reader<H> {
     }
 }
 
-/// The last head of a side, for the next one that is the same to the byte: on a connection that is kept
-/// alive most are, from a load test, a health check, or within a second of the `Date` before.
+/// The last head of a side, for the next one that is the same to the byte: on a connection that is
+/// kept alive most are, from a load test, a health check, or within a second of the `Date` before.
 #[derive(Clone, Debug)]
 struct Again<H> {
     bytes: Vec<u8>,
@@ -244,7 +245,8 @@ impl Partial {
         let before = self.bytes.len();
         let room = (MAX_HEAD + 1).saturating_sub(before);
         self.push(&rest[..rest.len().min(room)], mark);
-        // The blank line is looked for first: parsing a growing buffer again and again would be quadratic.
+        // The blank line is looked for first: parsing a growing buffer again and again would be
+        // quadratic.
         match head::end_of_head(&self.bytes, before) {
             Some(end) => match H::parse(&self.bytes[..end]) {
                 parsed @ Parsed::Whole(..) => (parsed, end - before),

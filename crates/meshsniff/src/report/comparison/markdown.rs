@@ -8,10 +8,10 @@ use crate::piece::{Grouped, push};
 use crate::report::spans::{cell, code, more};
 
 /// Routes that have a table of their own, and rows of the list of the others.
-const MOST_TABLES: usize = 20;
-const MOST_ROWS: usize = 50;
+const MAX_TABLES: usize = 20;
+const MAX_ROWS: usize = 50;
 /// Characters of a path or a file's name.
-const LONGEST: usize = 80;
+const MAX: usize = 80;
 
 /// The whole page.
 #[must_use]
@@ -34,7 +34,7 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
         out.push_str("- ");
         out.push_str(title);
         out.push_str(": ");
-        code(&mut out, &head.name, LONGEST);
+        code(&mut out, &head.name, MAX);
         out.push_str(", ");
         out.push_str(&rows::side(head));
         out.push('\n');
@@ -46,7 +46,7 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
         .routes
         .iter()
         .partition(|one| one.presence() == Presence::Both);
-    let (tables, others) = both.split_at(both.len().min(MOST_TABLES));
+    let (tables, others) = both.split_at(both.len().min(MAX_TABLES));
     let unchanged = tables.partition_point(|one| !one.words().is_empty());
     let (changed, unchanged) = tables.split_at(unchanged);
     for difference in changed {
@@ -91,7 +91,7 @@ fn outcomes(out: &mut String, assertions: &[event::Outcome]) {
 
 fn title(difference: &Difference) -> String {
     let mut name = String::new();
-    route_name(&mut name, &difference.route, LONGEST);
+    route_name(&mut name, &difference.route, MAX);
     name
 }
 
@@ -106,7 +106,7 @@ fn traffic(out: &mut String, difference: &Difference) {
 
 fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {
     out.push_str("### ");
-    code(out, &title(difference), LONGEST * 2);
+    code(out, &title(difference), MAX * 2);
     out.push_str(": ");
     out.push_str(&difference.headline(comparison.thresholds));
     out.push_str("\n\n");
@@ -143,14 +143,14 @@ fn list(out: &mut String, comparison: &Comparison, others: &[&Difference]) {
         return;
     }
     out.push_str("| route | exchanges | |\n|---|--:|---|\n");
-    for difference in others.iter().take(MOST_ROWS) {
+    for difference in others.iter().take(MAX_ROWS) {
         out.push_str("| ");
-        cell(out, &title(difference), LONGEST * 2);
+        cell(out, &title(difference), MAX * 2);
         out.push_str(" | ");
         traffic(out, difference);
         out.push_str(" | ");
         out.push_str(&difference.headline(comparison.thresholds));
         out.push_str(" |\n");
     }
-    more(out, others.len(), MOST_ROWS);
+    more(out, others.len(), MAX_ROWS);
 }

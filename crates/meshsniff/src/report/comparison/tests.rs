@@ -2,7 +2,7 @@
 
 use crate::compare::difference::{Comparison, Presence, Thresholds};
 use crate::compare::language::Assertion;
-use crate::compare::side::{Gatherer, MOST_ROUTES, Route, Selection, Side};
+use crate::compare::side::{Gatherer, MAX_ROUTES, Route, Selection, Side};
 use crate::event::{Report as _, ReportEvent};
 use crate::exchange::Exchange;
 use crate::report::json::read;
@@ -47,7 +47,8 @@ fn routes_have_a_ceiling_and_none_seems_gone_because_of_it() {
         let numbers = from..from + count;
         numbers.map(|number| ok(&format!("/{number}"), 5)).collect()
     };
-    // Before has fewer than the ceiling: after keeps all of these, and finds room for some of its own.
+    // Before has fewer than the ceiling: after keeps all of these, and finds room for some of its
+    // own.
     let comparison = compared(&selection, &many(0, 100), &{
         let mut after = many(1_000, 900);
         after.extend(many(0, 100));
@@ -58,10 +59,10 @@ fn routes_have_a_ceiling_and_none_seems_gone_because_of_it() {
         routes.filter(|one| one.presence() == presence).count()
     };
     assert_eq!((count(Presence::Both), count(Presence::Gone)), (100, 0));
-    assert_eq!(count(Presence::New), MOST_ROUTES + 1);
+    assert_eq!(count(Presence::New), MAX_ROUTES + 1);
     // Before has more: what had no room there is with the others after, too.
     let comparison = compared(&selection, &many(0, 900), &many(0, 900));
-    assert_eq!(comparison.routes.len(), MOST_ROUTES + 1);
+    assert_eq!(comparison.routes.len(), MAX_ROUTES + 1);
     for route in &comparison.routes {
         assert_eq!(route.presence(), Presence::Both, "{:?}", route.route);
     }

@@ -8,8 +8,8 @@ use crate::piece::{Grouped, Shown, push, said};
 use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
 
 /// Characters of a file's name, and of a path.
-const LONGEST_NAME: usize = 200;
-const LONGEST_PATH: usize = 80;
+const MAX_NAME: usize = 200;
+const MAX_PATH: usize = 80;
 
 /// How the text is to look.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub fn write(
         ("after   ", &comparison.after),
     ] {
         paint.push(&mut out, Ink::Dim, title);
-        let name = said!(Shown(&head.name, LONGEST_NAME));
+        let name = said!(Shown(&head.name, MAX_NAME));
         paint.push(&mut out, Ink::Bold, &name);
         out.push_str("   ");
         out.push_str(&rows::side(head));
@@ -83,7 +83,7 @@ fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
         } else {
             paint.push(out, Ink::Bad, "✗ ");
         }
-        push!(out, Shown(&outcome.assertion, LONGEST_NAME), ": ");
+        push!(out, Shown(&outcome.assertion, MAX_NAME), ": ");
         out.push_str(&outcome.observed);
         out.push('\n');
     }
@@ -112,7 +112,7 @@ fn route(
     }
     *one_sided = !is_both;
     let mut name = String::new();
-    route_name(&mut name, &difference.route, LONGEST_PATH);
+    route_name(&mut name, &difference.route, MAX_PATH);
     paint.push(out, Ink::Bold, &name);
     out.push_str("   ");
     let ink = match difference.presence() {

@@ -1,7 +1,7 @@
 //! The exchanges and failed connections of a page, as JSON for its script.
 //!
-//! Texts are ready to be shown and figures ready to be read, as in the other reports. Beside them stand whole microseconds, by
-//! which the script places and sorts.
+//! Texts are ready to be shown and figures ready to be read, as in the other reports. Beside them
+//! stand whole microseconds, by which the script places and sorts.
 
 use super::kept::{Kept, LeftOut};
 use super::words::{GAP_WORDS, verdict_in_words};

@@ -31,7 +31,8 @@ pub(super) struct Kept {
 /// What found no room on the page. Good exchanges are counted by whoever knows how many there were.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LeftOut {
-    /// Exchanges that did not go well, or of which that is not known, in the order of [`Verdict::ALL`].
+    /// Exchanges that did not go well, or of which that is not known, in the order of
+    /// [`Verdict::ALL`].
     pub(super) not_good: [u64; Verdict::ALL.len()],
     pub(super) connections: u64,
 }

@@ -8,9 +8,9 @@
 //! | `words` | what gaps and verdicts are, in a few words |
 //! | `data` | the exchanges as JSON, of which `page.js` makes the table and the drawings |
 //!
-//! What came over the wire is text wherever it stands: escaped in the markup, escaped once more in the JSON, and set by the
-//! script as text, never as markup. The page's own policy (CSP) allows no script but that one. Every figure is made here; the
-//! script only places them.
+//! What came over the wire is text wherever it stands: escaped in the markup, escaped once more in
+//! the JSON, and set by the script as text, never as markup. The page's own policy (CSP) allows no
+//! script but that one. Every figure is made here; the script only places them.
 
 mod data;
 mod kept;
@@ -37,7 +37,8 @@ pub struct HtmlReport<W: Write> {
 }
 
 impl<W: Write> HtmlReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like everybody else.
+    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
+    /// everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,

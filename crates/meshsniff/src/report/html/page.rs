@@ -18,9 +18,9 @@ pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
 
 /// Rows of a table.
-const MOST_ROWS: usize = 100;
+const MAX_ROWS: usize = 100;
 /// Sources that are named.
-const MOST_SOURCES: usize = 20;
+const MAX_SOURCES: usize = 20;
 
 /// What a page is made of.
 pub(super) struct Page<'a> {
@@ -95,15 +95,15 @@ impl Page<'_> {
         if sources.is_empty() {
             out.push_str("Nothing was read");
         }
-        for (index, source) in sources.iter().take(MOST_SOURCES).enumerate() {
+        for (index, source) in sources.iter().take(MAX_SOURCES).enumerate() {
             out.push_str(if index > 0 { "<br>" } else { "" });
             escape::html(out, &source.name);
         }
-        if sources.len() > MOST_SOURCES {
+        if sources.len() > MAX_SOURCES {
             push!(
                 out,
                 "<br>and ",
-                Grouped((sources.len() - MOST_SOURCES) as u64),
+                Grouped((sources.len() - MAX_SOURCES) as u64),
                 " more"
             );
         }
@@ -304,7 +304,7 @@ impl Page<'_> {
         } else {
             "</thead><tbody>"
         });
-        for (server, rate) in rates.iter().take(MOST_ROWS) {
+        for (server, rate) in rates.iter().take(MAX_ROWS) {
             push!(
                 out,
                 "\n<tr><th scope=row><code>",
@@ -340,7 +340,7 @@ impl Page<'_> {
             "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again and again after the same time: not a \
              coincidence, a setting.</p>\n<ul class=timers>",
         );
-        for timer in timers.iter().take(MOST_ROWS) {
+        for timer in timers.iter().take(MAX_ROWS) {
             let mut line = String::new();
             text::timer(&mut line, timer);
             push!(out, "<li>", Html(&line));
@@ -473,17 +473,18 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
 }
 
 fn more(out: &mut String, all: usize, one: &'static str, many: &'static str) {
-    if all > MOST_ROWS {
+    if all > MAX_ROWS {
         push!(
             out,
             "<p class=dim>… and ",
-            Counted((all - MOST_ROWS) as u64, one, many),
+            Counted((all - MAX_ROWS) as u64, one, many),
             " more.</p>"
         );
     }
 }
 
-/// The hash by which the page's policy lets its own style and script through, and nothing else (CSP 3, 8.4).
+/// The hash by which the page's policy lets its own style and script through, and nothing else (CSP
+/// 3, 8.4).
 fn hash(out: &mut String, text: &str) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digest = digest::digest(&digest::SHA256, text.as_bytes());

@@ -160,7 +160,8 @@ fn nothing_of_the_wires_is_markup() {
     drop(report);
     let page = String::from_utf8(out).unwrap();
     let lower = page.to_lowercase();
-    // The two scripts of the template, and no other; nothing that a parser could take for the begin or the end of one.
+    // The two scripts of the template, and no other; nothing that a parser could take for the begin
+    // or the end of one.
     assert_eq!(lower.matches("<script").count(), 2);
     assert_eq!(lower.matches("</script").count(), 2);
     assert!(!lower.contains("<!--") && !lower.contains("<img"));

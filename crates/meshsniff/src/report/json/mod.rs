@@ -1,8 +1,8 @@
 //! `-o json` and `-o jsonl`.
 //!
 //! Objects are written digit by digit into one buffer: no tree is built, and nothing grows with the
-//! capture. In a document the exchanges come as they settle, the connections wait in a temporary file,
-//! and what is known only at the end stands at the end. The fields are those of [`SCHEMA`].
+//! capture. In a document the exchanges come as they settle, the connections wait in a temporary
+//! file, and what is known only at the end stands at the end. The fields are those of [`SCHEMA`].
 
 mod objects;
 pub mod read;
@@ -157,8 +157,8 @@ impl<W: Write> JsonReport<W> {
         written
     }
 
-    /// Writes what has to stand before everything else. What is in the buffer by then came with the very
-    /// first frame.
+    /// Writes what has to stand before everything else. What is in the buffer by then came with the
+    /// very first frame.
     fn start(&mut self) {
         self.started = true;
         let mut head = String::new();

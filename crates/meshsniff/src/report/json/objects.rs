@@ -1,8 +1,8 @@
 //! The objects of a JSON report, field by field, without the braces around them.
 //!
-//! Every function pushes the inside of one object, so that a `type` can be put before it. Field names
-//! and their order are those of the documentation. Exchanges and connections are taken apart by name:
-//! a new field of theirs is shown, or left out on purpose.
+//! Every function pushes the inside of one object, so that a `type` can be put before it. Field
+//! names and their order are those of the documentation. Exchanges and connections are taken apart
+//! by name: a new field of theirs is shown, or left out on purpose.
 
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Verdict};

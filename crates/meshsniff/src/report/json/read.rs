@@ -1,8 +1,8 @@
 //! A report of `-o json` or `-o jsonl` as a side.
 //!
-//! It is read as a stream: exchange after exchange is counted and forgotten, and no single one may take more than
-//! 16 MiB. Fields that are not known here are passed over, so that a later version of the format with more of
-//! them can be read.
+//! It is read as a stream: exchange after exchange is counted and forgotten, and no single one may
+//! take more than 16 MiB. Fields that are not known here are passed over, so that a later version
+//! of the format with more of them can be read.
 
 use super::FORMAT;
 use crate::compare::side::{Digest, NOBODY, Route, Rows, Selection, Side, SideKind, Told, named};
@@ -20,7 +20,7 @@ use std::fmt;
 use std::io::{self, BufReader, Read};
 
 /// Bytes of an exchange, a line, or anything else that is looked at as a whole.
-const LONGEST_ITEM: u64 = 16 << 20;
+const MAX_ITEM: u64 = 16 << 20;
 
 /// Why a report cannot be a side.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,8 @@ pub enum ReportError {
     OnlyFigures(String),
 }
 
-/// Reads a report. `other`: the side that was read before. What comes back beside the side is what is missing in it.
+/// Reads a report. `other`: the side that was read before. What comes back beside the side is what
+/// is missing in it.
 ///
 /// # Errors
 /// A sentence, if it is none or cannot be read.
@@ -79,7 +80,7 @@ pub fn report(
     selection: &Selection,
     other: Option<&Side>,
 ) -> Result<(Side, Vec<String>), ReportError> {
-    let left = Cell::new(LONGEST_ITEM);
+    let left = Cell::new(MAX_ITEM);
     let metered = Metered {
         reader,
         left: &left,
@@ -90,7 +91,7 @@ pub fn report(
     // Ends at the end, and where there is more that is no JSON, which the next turn finds out.
     while first || json.end().is_err() {
         first = false;
-        left.set(LONGEST_ITEM);
+        left.set(MAX_ITEM);
         if let Err(error) = (Top(&mut hearing)).deserialize(&mut json) {
             return Err(failed(name, error, hearing.wrong_schema));
         }
@@ -426,7 +427,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
         let mut kind: Option<String> = None;
         let mut fields = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            self.0.left.set(LONGEST_ITEM);
+            self.0.left.set(MAX_ITEM);
             match key.as_str() {
                 "type" => kind = Some(map.next_value()?),
                 "schema" => {
@@ -502,7 +503,7 @@ impl<'de> Visitor<'de> for List<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         loop {
-            self.hearing.left.set(LONGEST_ITEM);
+            self.hearing.left.set(MAX_ITEM);
             let Some(item) = list.next_element::<Item>()? else {
                 return Ok(None);
             };

@@ -1,4 +1,5 @@
-//! One conversation for a terminal: what both sides said, with frames and times, and the gaps beside them.
+//! One conversation for a terminal: what both sides said, with frames and times, and the gaps
+//! beside them.
 //!
 //! ```text
 //!    frame     seconds
@@ -35,7 +36,7 @@ pub const SECRET_FIELDS: [&str; 9] = [
 ];
 
 /// Characters of a line that are shown.
-const LONGEST_LINE: usize = 400;
+const MAX_LINE: usize = 400;
 /// Columns of the frame and the time.
 const FRAME: usize = 8;
 const SECONDS: usize = 14;
@@ -61,7 +62,7 @@ pub struct ConversationOptions {
 
 /// Pushes who talks: the exchange, and between whom.
 pub fn push_ends(out: &mut String, exchange: &Exchange) {
-    timeline::request(out, exchange, LONGEST_LINE);
+    timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
     push!(
@@ -87,7 +88,8 @@ pub fn push_explanation(out: &mut String, exchange: &Exchange) {
     out.push('\n');
 }
 
-/// Pushes the conversation: `exchanges` are those on the connection, whose gaps stand beside their frames.
+/// Pushes the conversation: `exchanges` are those on the connection, whose gaps stand beside their
+/// frames.
 pub fn conversation(
     out: &mut String,
     options: &ConversationOptions,
@@ -173,7 +175,8 @@ fn position(out: &mut String, paint: Paint, mark: Mark, origin: Timestamp, new: 
     paint.push(out, Ink::Dim, &padded);
 }
 
-/// Whether a segment without data is worth a line: it opens, closes or resets, or an exchange's gap ends there.
+/// Whether a segment without data is worth a line: it opens, closes or resets, or an exchange's gap
+/// ends there.
 fn is_telling(entry: &Entry, told: bool, acks: bool) -> bool {
     match entry.what {
         What::Control(flags) => {
@@ -197,7 +200,7 @@ fn lines(
             cut,
         } => {
             if *first {
-                escape::shown(&mut text, &String::from_utf8_lossy(line), LONGEST_LINE);
+                escape::shown(&mut text, &String::from_utf8_lossy(line), MAX_LINE);
             } else {
                 push_line(&mut text, line, folds.as_deref(), &options.secret);
             }
@@ -285,10 +288,10 @@ fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[Stri
         .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
         Some((name, value)) if is_secret(name) => {
-            push!(out, Shown(name, LONGEST_LINE), ": (redacted, ");
+            push!(out, Shown(name, MAX_LINE), ": (redacted, ");
             push_bytes(out, value.trim().len() as u64, ")");
         }
-        _ => escape::shown(out, &line, LONGEST_LINE),
+        _ => escape::shown(out, &line, MAX_LINE),
     }
 }
 
@@ -310,7 +313,7 @@ fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<(String, Option<Ink>)
     if let Some(text) = cut.filter(is_text) {
         for line in text.lines() {
             let mut shown = String::from("  ");
-            escape::shown(&mut shown, line, LONGEST_LINE);
+            escape::shown(&mut shown, line, MAX_LINE);
             lines.push((shown, None));
         }
     } else {

@@ -1,8 +1,8 @@
 //! The report for a person at a terminal.
 //!
-//! First the figures, then the exchanges that did not go well as small timelines, then the slowest good
-//! ones. The figures are known only at the end, so what comes after them waits: the first of it in
-//! memory, sorted, the rest (only with no limit) in a temporary file.
+//! First the figures, then the exchanges that did not go well as small timelines, then the slowest
+//! good ones. The figures are known only at the end, so what comes after them waits: the first of
+//! it in memory, sorted, the rest (only with no limit) in a temporary file.
 
 mod conversation;
 mod overview;

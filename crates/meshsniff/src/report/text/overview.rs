@@ -13,13 +13,13 @@ use crate::statistics::{SuccessRate, Summary, Timer};
 use crate::{escape, number};
 
 /// Servers in the table, the busiest first.
-const MOST_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 /// Timers that are shown.
-const MOST_TIMERS: usize = 12;
+const MAX_TIMERS: usize = 12;
 /// Routes that a timer names.
-const MOST_ROUTES: usize = 3;
+const MAX_ROUTES: usize = 3;
 /// Errors that are shown.
-const MOST_ERRORS: usize = 8;
+const MAX_ERRORS: usize = 8;
 
 /// Pushes the whole head.
 pub(super) fn push(
@@ -196,7 +196,7 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     });
     let names: Vec<String> = rates
         .iter()
-        .take(MOST_ROWS)
+        .take(MAX_ROWS)
         .map(|(server, _)| server.to_string())
         .collect();
     let widest = names.iter().map(String::len).max().unwrap_or(0).max(6);
@@ -234,12 +234,12 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         }
         out.push('\n');
     }
-    if rates.len() > MOST_ROWS {
+    if rates.len() > MAX_ROWS {
         push!(
             out,
             "  … and ",
             Counted(
-                (rates.len() - MOST_ROWS) as u64,
+                (rates.len() - MAX_ROWS) as u64,
                 "server more",
                 "servers more"
             ),
@@ -254,18 +254,18 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
         return;
     }
     out.push('\n');
-    for timer in timers.iter().take(MOST_TIMERS) {
+    for timer in timers.iter().take(MAX_TIMERS) {
         let mut line = String::from("  timer  ");
         self::timer(&mut line, timer);
         paint.push(out, Ink::Accent, &line);
         out.push('\n');
     }
-    if timers.len() > MOST_TIMERS {
+    if timers.len() > MAX_TIMERS {
         push!(
             out,
             "  … and ",
             Counted(
-                (timers.len() - MOST_TIMERS) as u64,
+                (timers.len() - MAX_TIMERS) as u64,
                 "timer more",
                 "timers more"
             ),
@@ -294,11 +294,11 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
         push!(out, ", probably ", Timeout(guess));
     }
     push!(out, "; ", At(timer.server));
-    for (index, route) in timer.routes.iter().take(MOST_ROUTES).enumerate() {
+    for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
         escape::shown(out, route, 60);
     }
-    if timer.routes.len() > MOST_ROUTES {
+    if timer.routes.len() > MAX_ROUTES {
         out.push_str(" | …");
     }
 }
@@ -340,7 +340,7 @@ fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     if routes.is_empty() {
         return;
     }
-    let servers = routes.iter().take(MOST_ROWS);
+    let servers = routes.iter().take(MAX_ROWS);
     let widest = servers.map(|(route, _)| route.server.to_string().len());
     let widest = widest.max().unwrap_or(0).max("server".len());
     out.push('\n');
@@ -353,12 +353,12 @@ fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     head.push_str("   status   request");
     paint.push(out, Ink::Dim, &head);
     out.push('\n');
-    for (route, counted) in routes.iter().take(MOST_ROWS) {
+    for (route, counted) in routes.iter().take(MAX_ROWS) {
         route_row(out, route, counted, widest);
     }
-    if routes.len() > MOST_ROWS {
+    if routes.len() > MAX_ROWS {
         out.push_str("  … and ");
-        let more = (routes.len() - MOST_ROWS) as u64;
+        let more = (routes.len() - MAX_ROWS) as u64;
         push!(
             out,
             Counted(more, "route more", "routes more"),
@@ -508,7 +508,7 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "close was one too many to be looked at for timers",
         "closes were too many to be looked at for timers",
     );
-    for error in capture.errors.iter().take(MOST_ERRORS) {
+    for error in capture.errors.iter().take(MAX_ERRORS) {
         let mut text = String::from("incomplete: ");
         escape::shown(&mut text, error, 400);
         notes.push((Ink::Bad, text));

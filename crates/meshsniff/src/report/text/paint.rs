@@ -39,8 +39,8 @@ impl Paint {
     }
 }
 
-/// Columns that `text` takes. Wide characters count as one: what is shown here is nearly all ASCII, and
-/// a column that is off by one is no harm.
+/// Columns that `text` takes. Wide characters count as one: what is shown here is nearly all ASCII,
+/// and a column that is off by one is no harm.
 pub(crate) fn columns(text: &str) -> usize {
     if text.is_ascii() {
         text.len()
@@ -67,8 +67,8 @@ pub(crate) fn blanks(out: &mut String, count: usize) {
     }
 }
 
-/// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word stands
-/// on a line of its own.
+/// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word
+/// stands on a line of its own.
 pub(crate) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
     let room = width.saturating_sub(indent).max(20);
     let mut used = 0;

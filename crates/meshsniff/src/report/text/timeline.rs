@@ -29,10 +29,10 @@ const LINE: usize = 40;
 /// Columns of what happened, before the gap beside it.
 const WHAT: usize = 34;
 /// Interim responses that are shown: a server may send any number.
-const MOST_EVENTS: usize = 64;
+const MAX_EVENTS: usize = 64;
 /// Findings, and frames of each, that are shown.
-const MOST_FINDINGS: usize = 12;
-const MOST_FRAMES: usize = 8;
+const MAX_FINDINGS: usize = 12;
+const MAX_FRAMES: usize = 8;
 /// Below this, the time from the ACK is the better figure; a delayed ACK would eat 40 ms of it.
 const PROMPT_ACK: Span = Span::from_millis(5);
 
@@ -259,13 +259,13 @@ impl Canvas<'_> {
     }
 
     fn findings(&self, out: &mut String, exchange: &Exchange) {
-        for finding in exchange.findings.iter().take(MOST_FINDINGS) {
+        for finding in exchange.findings.iter().take(MAX_FINDINGS) {
             let mut line = String::from("  found: ");
             line.push_str(finding.kind.name());
             if finding.cost > Span::ZERO {
                 push!(&mut line, ", ", Exact(finding.cost), " ms");
             }
-            for (index, mark) in finding.frames.iter().take(MOST_FRAMES).enumerate() {
+            for (index, mark) in finding.frames.iter().take(MAX_FRAMES).enumerate() {
                 line.push_str(match (index, finding.frames.len()) {
                     (0, 1) => " (frame ",
                     (0, _) => " (frames ",
@@ -275,17 +275,17 @@ impl Canvas<'_> {
             }
             match finding.frames.len() {
                 0 => {}
-                count if count > MOST_FRAMES => line.push_str(", …)"),
+                count if count > MAX_FRAMES => line.push_str(", …)"),
                 _ => line.push(')'),
             }
             self.paint.push(out, Ink::Doubt, &line);
             out.push('\n');
         }
-        if exchange.findings.len() > MOST_FINDINGS {
+        if exchange.findings.len() > MAX_FINDINGS {
             push!(
                 out,
                 "  found: … and ",
-                Grouped((exchange.findings.len() - MOST_FINDINGS) as u64),
+                Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
                 " more\n"
             );
         }
@@ -361,7 +361,7 @@ pub(in super::super) fn lines(exchange: &Exchange) -> Vec<Line> {
     let mut events = Vec::new();
     timeline::fill(&mut events, exchange);
     let mut lines: Vec<Line> = Vec::new();
-    for event in events.into_iter().take(MOST_EVENTS) {
+    for event in events.into_iter().take(MAX_EVENTS) {
         let (kind, mark) = event;
         let gap = gap(exchange, kind);
         match lines.last_mut() {
@@ -549,7 +549,8 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
     gap.map(|gap| (gap, since))
 }
 
-/// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what cost it.
+/// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what
+/// cost it.
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {

@@ -9,7 +9,8 @@ use super::{Application, Flights, Offset, Sightings, Stream};
 use crate::packet::{Endpoint, Flags, Mark, Segment, Seq};
 use crate::time::Span;
 
-/// Bytes one direction may hold behind a hole: more than a window usually is. Past it the hole is given up.
+/// Bytes one direction may hold behind a hole: more than a window usually is. Past it the hole is
+/// given up.
 const MAX_HELD: usize = 4 << 20;
 
 /// An acknowledgment this late, and bare, was a delayed one.
@@ -314,8 +315,8 @@ impl TrackedConnection {
 }
 
 impl Direction {
-    /// Whether a segment of `len` bytes leaves room, for a receiver that announced `receiver_mss`: the smaller of what
-    /// the two announced is what is sent.
+    /// Whether a segment of `len` bytes leaves room, for a receiver that announced `receiver_mss`:
+    /// the smaller of what the two announced is what is sent.
     fn is_small(&self, len: u64, receiver_mss: Option<u16>) -> bool {
         let announced = [receiver_mss, self.mss].into_iter().flatten().min();
         let full = announced.map_or(self.largest, u32::from);

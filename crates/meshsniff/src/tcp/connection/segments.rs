@@ -1,4 +1,5 @@
-//! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set free.
+//! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set
+//! free.
 
 use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, MAX_HELD, Role, TrackedConnection};
 use crate::packet::{Flags, Mark, Segment, Seq};
@@ -177,8 +178,8 @@ impl TrackedConnection {
         let plain = !segment.flags.any(Flags::FIN.with(Flags::SYN));
         let direction = &mut self.directions[d];
         if plain && wire == 1 && !direction.stream.is_started() {
-            // Nothing is known of this direction yet: one byte is a keep-alive probe far more often than a
-            // message.
+            // Nothing is known of this direction yet: one byte is a keep-alive probe far more often
+            // than a message.
             direction.stream.start(seq.plus(1));
             application.tell(side, StreamEvent::Repeated(Repeat::KeepAlive, mark));
             return true;
@@ -342,7 +343,8 @@ impl TrackedConnection {
         });
     }
 
-    /// Passes on what the stream can give now: bytes that were held, and holes that were acknowledged.
+    /// Passes on what the stream can give now: bytes that were held, and holes that were
+    /// acknowledged.
     pub(super) fn fill<A: Application>(
         &mut self,
         d: usize,
