@@ -22,6 +22,7 @@ use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
+use meshsniff_contract::arguments::PARTS;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -159,7 +160,7 @@ pub(super) struct ReportArgs {
     until_findings: Option<u64>,
 
     /// Leave these out of what is told of an exchange, already on the node (of a target)
-    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = ["query", "path", "host", "request-id"])]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = PARTS.map(|(name, _)| name))]
     redact: Vec<String>,
 
     /// Which packets of a capture.

@@ -51,6 +51,7 @@ mod sink;
 mod watch;
 mod wireshark;
 
+use crate::cluster::session::Unconsumed;
 use args::{Cli, Command};
 use clap::Parser as _;
 use std::fs::OpenOptions;
@@ -95,7 +96,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(done) => done.exit(),
         // Whoever read the output has seen enough of it.
-        Err(error) if crate::cluster::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say("error: ", &format!("{error:#}"));
             if error.is::<bpf::BadFilter>() {
@@ -103,6 +104,24 @@ pub fn main() -> ExitCode {
             } else {
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+/// Whether nobody reads what was to be written: the end of the run, and no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl From<anyhow::Error> for Unconsumed {
+    fn from(error: anyhow::Error) -> Self {
+        if is_broken_pipe(&error) {
+            Self::OutputClosed
+        } else {
+            Self::Failed(error.into())
         }
     }
 }
@@ -178,4 +197,29 @@ fn schema(args: &args::SchemaArgs) -> anyhow::Result<Vec<String>> {
     out.write_all(schema.as_bytes())?;
     out.flush()?;
     Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_broken_pipe_is_known_in_any_context() {
+        let broken: Result<(), _> = Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        let broken = broken.context("writing").unwrap_err();
+        assert!(is_broken_pipe(&broken));
+        assert!(matches!(broken.into(), Unconsumed::OutputClosed));
+        let full: Result<(), _> = Err(io::Error::from(io::ErrorKind::StorageFull));
+        let full = full.context("writing").unwrap_err();
+        assert!(!is_broken_pipe(&full));
+        let text = format!("{full:#}");
+        let Unconsumed::Failed(full) = full.into() else {
+            panic!("a full disk is no reader that has gone");
+        };
+        assert_eq!(
+            format!("{:#}", anyhow::Error::from(Unconsumed::Failed(full))),
+            text
+        );
+    }
 }

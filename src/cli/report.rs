@@ -12,6 +12,7 @@ use meshsniff::Options;
 use meshsniff::capture::{Input, ReadError};
 use meshsniff::event::Report;
 use meshsniff::pipeline::Pipeline;
+use meshsniff_contract::arguments::Capture;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,7 @@ pub(super) fn run(mut options: ReportOptions) -> anyhow::Result<Done> {
         };
         return write(inputs, options, watch, out, true);
     };
-    let (agent, stream) = Agent::start(&local, &packets, &[])?;
+    let (agent, stream) = Agent::start(&local, &packets, Capture::default())?;
     let watch = match &options.look.watched {
         Some(shared) => Some(Watch::start(Arc::clone(shared), agent.stopper())?),
         None => None,
@@ -398,7 +399,7 @@ mod tests {
         ] {
             let input = Input::from_bytes("two.pcap", Pcap::two_requests().bytes);
             let error = write(vec![input], options(format), None, Gone, false).unwrap_err();
-            assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
+            assert!(super::super::is_broken_pipe(&error), "{error:#}");
         }
     }
 
