@@ -2,7 +2,7 @@
 
 use super::held::Begun;
 use crate::cluster::exec::Output;
-use crate::cluster::session::{Consumer, Finished, RunError, Unconsumed};
+use crate::cluster::session::{Consumer, Finished};
 use crate::cluster::target::Target;
 use anyhow::{Context as _, bail};
 use meshsniff::pcapng::blocks::Section;
@@ -104,7 +104,7 @@ impl Sink {
     pub(super) fn finish(&self, finished: &[Finished]) -> anyhow::Result<Vec<String>> {
         let errors = finished
             .iter()
-            .filter_map(|one| one.error.as_ref().map(RunError::sentence))
+            .filter_map(|one| one.error.clone())
             .collect();
         if self.folder.is_none()
             && let Some(capture) = lock(&self.captures).first()
@@ -162,7 +162,7 @@ fn common_end(finished: &[Finished]) -> Option<End> {
         first.clone()
     } else {
         End {
-            reason: meshsniff_contract::ending::ENDED.to_owned(),
+            reason: "ended".to_owned(),
             sentence: "the targets ended one after another".to_owned(),
         }
     };
@@ -170,7 +170,7 @@ fn common_end(finished: &[Finished]) -> Option<End> {
 }
 
 impl Consumer for Sink {
-    fn begin(&self, number: usize, target: &Target) -> Result<(), Unconsumed> {
+    fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
         let name = target.full_name();
         let capture = match &self.folder {
             None => {
@@ -200,7 +200,7 @@ impl Consumer for Sink {
         Ok(())
     }
 
-    fn consume(&self, number: usize, output: Output) -> Result<Option<End>, Unconsumed> {
+    fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
         let place = self.stream(number)?;
         let end = self.copy(&place, output)?;
         // In a folder each stream has a file of its own, and so an end.

@@ -1,7 +1,7 @@
-//! How far a container has come, by its pod's status, and following that.
+//! How far a container has come, told from what the API server says of its pod, and following that.
 
 use super::connect::Cluster;
-use super::error::{ApiError, Cause, Doing, Obstacle};
+use super::error::is_missing_right;
 use super::talk::Talk;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryFutureExt as _};
@@ -9,57 +9,33 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 use tokio::time::Interval;
 
 /// How far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It does not run yet; with the reason, where there is one.
+    /// Not yet there; with the reason, where there is one.
     Waiting(Option<String>),
     /// It runs.
     Running,
-    /// It will never run.
-    Failed(Complaint),
+    /// It will never run; why.
+    Failed(String),
 }
 
-/// Why a container will never run. Displayed in brackets, with the next step behind it where that is
-/// known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// In the cluster's words.
-    pub words: String,
-    /// The obstacle that these are about.
-    pub obstacle: Option<Obstacle>,
-}
-
-impl fmt::Display for Complaint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = self.obstacle.map_or("", Obstacle::advice);
-        write!(f, "({}){advice}", self.words)
-    }
-}
-
-impl State {
-    fn failed(words: String, obstacle: Option<Obstacle>) -> Self {
-        Self::Failed(Complaint { words, obstacle })
-    }
-}
-
-/// Reasons for waiting that waiting does not cure, and what they are about.
-const FINAL: [(&str, Option<Obstacle>); 8] = [
-    ("ErrImageNeverPull", Some(Obstacle::Image)),
-    ("ImagePullBackOff", Some(Obstacle::Image)),
-    ("InvalidImageName", None),
-    ("ImageInspectError", None),
-    ("CreateContainerConfigError", None),
-    ("CreateContainerError", None),
-    ("RunContainerError", None),
-    ("CrashLoopBackOff", None),
+/// Reasons for waiting that waiting does not cure.
+const FINAL: [&str; 8] = [
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ImageInspectError",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
 ];
 
-/// The state of a container with this status.
+/// The state of a container whose status this is.
 #[must_use]
 pub fn of_container(status: Option<&ContainerStatus>) -> State {
     let Some(state) = status.and_then(|status| status.state.as_ref()) else {
@@ -69,28 +45,33 @@ pub fn of_container(status: Option<&ContainerStatus>) -> State {
         return State::Running;
     }
     if let Some(ended) = &state.terminated {
-        let reason = ended.reason.as_deref().unwrap_or_default();
-        let code = ended.exit_code;
-        let mut words = format!("it ended at once with exit status {code} ({reason})");
+        let reason = ended.reason.clone().unwrap_or_default();
         let message = ended.message.as_deref().unwrap_or_default().trim();
+        let mut said = format!(
+            "it ended at once with exit status {} ({reason})",
+            ended.exit_code
+        );
         if !message.is_empty() {
-            words = format!("{words}: {message}");
+            said = format!("{said}: {message}");
         }
-        return State::failed(words, None);
+        return State::Failed(said);
     }
     let Some(waiting) = &state.waiting else {
         return State::Waiting(None);
     };
-    let reason = waiting.reason.as_deref().unwrap_or_default();
-    let words = match waiting.message.as_deref() {
-        None | Some("") => reason.to_owned(),
-        Some(message) => format!("{reason}: {message}"),
-    };
-    if let Some((_, obstacle)) = FINAL.iter().find(|(known, _)| *known == reason) {
-        return State::failed(words, *obstacle);
+    let reason = waiting.reason.clone().unwrap_or_default();
+    let mut said = reason.clone();
+    if let Some(message) = waiting.message.as_deref().filter(|text| !text.is_empty()) {
+        said = format!("{said}: {message}");
     }
-    let usual = matches!(reason, "" | "ContainerCreating" | "PodInitializing");
-    State::Waiting((!usual).then_some(words))
+    if FINAL.contains(&reason.as_str()) {
+        return State::Failed(said);
+    }
+    let usual = matches!(
+        reason.as_str(),
+        "" | "ContainerCreating" | "PodInitializing"
+    );
+    State::Waiting((!usual).then_some(said))
 }
 
 /// The state of a helper's pod, whose only container is `container`.
@@ -101,14 +82,23 @@ pub fn of_pod(pod: &Pod, container: &str) -> State {
     };
     if status.phase.as_deref() == Some("Failed") {
         // The kubelet's own refusals are here, and nowhere else.
-        let reason = status.reason.as_deref().unwrap_or_default();
-        let message = status.message.as_deref().unwrap_or_default();
+        let reason = status.reason.clone().unwrap_or_default();
+        let message = status.message.clone().unwrap_or_default();
         if !(reason.is_empty() && message.is_empty()) {
-            return State::failed(format!("{reason}: {message}"), None);
+            return State::Failed(format!("{reason}: {message}"));
         }
     }
-    let mut statuses = status.container_statuses.iter().flatten();
-    of_container(statuses.find(|one| one.name == container))
+    let statuses = status.container_statuses.iter().flatten();
+    of_container(statuses.into_iter().find(|one| one.name == container))
+}
+
+/// Says why it waits, when that has changed.
+pub fn tell_waiting(what: &str, state: &State, last: &State, talk: &Talk) {
+    if let State::Waiting(Some(why)) = state
+        && state != last
+    {
+        talk.say(&format!("waiting for the {what}: {why}"));
+    }
 }
 
 /// Between two looks at a pod that cannot be watched.
@@ -117,7 +107,7 @@ pub const LOOK: Duration = Duration::from_millis(500);
 /// Which pod.
 #[derive(Clone, Debug)]
 pub enum By {
-    /// The one with this label, which need not exist yet.
+    /// The one with this label, which need not be there yet.
     Label(String),
     /// The one with this name.
     Name(String),
@@ -127,35 +117,29 @@ pub enum By {
 pub struct Follow {
     api: Api<Pod>,
     by: By,
-    doing: Doing,
     /// What the server sends; `None` where it is of no use to ask.
     watched: Option<BoxStream<'static, kube::Result<WatchEvent<Pod>>>>,
     may_watch: bool,
     look: Interval,
 }
 
-/// News of a pod.
-pub enum News {
+/// What is known of it.
+pub enum Seen {
     /// It is like this now.
     Pod(Box<Pod>),
     /// It was deleted.
     Deleted,
-    /// None; comes every [`LOOK`].
+    /// Nothing new; said every [`LOOK`].
     Nothing,
 }
 
 impl Follow {
-    /// Follows a pod of a namespace.
+    /// Follows a pod of `api`'s namespace.
     #[must_use]
-    pub fn new(cluster: &Cluster, namespace: &str, by: By) -> Self {
-        let doing = match &by {
-            By::Label(_) => Doing::request("list", "pods", namespace, "pod"),
-            By::Name(name) => Doing::request("get", "pods", namespace, format!("pod {name}")),
-        };
+    pub fn new(api: Api<Pod>, by: By) -> Self {
         Self {
-            api: Api::namespaced(cluster.client.clone(), namespace),
+            api,
             by,
-            doing,
             watched: None,
             may_watch: true,
             look: tokio::time::interval(LOOK),
@@ -175,11 +159,11 @@ impl Follow {
         watched.try_flatten_stream().boxed()
     }
 
-    /// Waits for news.
+    /// What comes next.
     ///
     /// # Errors
-    /// If one may neither watch the pod nor look at it.
-    pub async fn next(&mut self) -> Result<News, ApiError> {
+    /// If one may neither watch it nor look at it.
+    pub async fn next(&mut self) -> kube::Result<Seen> {
         if self.may_watch && self.watched.is_none() {
             self.watched = Some(self.watch());
         }
@@ -190,28 +174,26 @@ impl Follow {
             }
             Some(watched) => tokio::select! {
                 event = watched.next() => event,
-                _ = self.look.tick() => return Ok(News::Nothing),
+                _ = self.look.tick() => return Ok(Seen::Nothing),
             },
         };
         match event {
             Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => {
-                Ok(News::Pod(Box::new(pod)))
+                Ok(Seen::Pod(Box::new(pod)))
             }
-            Some(Ok(WatchEvent::Deleted(_))) => Ok(News::Deleted),
-            Some(Ok(WatchEvent::Bookmark(_))) => Ok(News::Nothing),
-            // A watch ends now and then, and some servers give none: then the pod is looked at before
-            // it is watched again.
+            Some(Ok(WatchEvent::Deleted(_))) => Ok(Seen::Deleted),
+            Some(Ok(WatchEvent::Bookmark(_))) => Ok(Seen::Nothing),
+            // A watch ends now and then, and some servers give none: then it is looked at before it is watched again.
             ended => {
                 self.watched = None;
-                let cause = ended.and_then(Result::err).as_ref().map(Cause::of);
-                self.may_watch = cause != Some(Cause::MissingRight);
+                self.may_watch = !matches!(&ended, Some(Err(error)) if is_missing_right(error));
                 self.look.tick().await;
                 self.look().await
             }
         }
     }
 
-    async fn look(&mut self) -> Result<News, ApiError> {
+    async fn look(&mut self) -> kube::Result<Seen> {
         let looked = match &self.by {
             By::Label(label) => {
                 let listed = self.api.list(&ListParams::default().labels(label)).await;
@@ -220,18 +202,16 @@ impl Follow {
             By::Name(name) => self.api.get_opt(name).await,
         };
         match looked {
-            Ok(Some(pod)) => Ok(News::Pod(Box::new(pod))),
-            Ok(None) if matches!(self.by, By::Name(_)) => Ok(News::Deleted),
-            Err(error) if Cause::of(&error) == Cause::MissingRight => {
-                Err(self.doing.clone().failed()(error))
-            }
+            Ok(Some(pod)) => Ok(Seen::Pod(Box::new(pod))),
+            Ok(None) if matches!(self.by, By::Name(_)) => Ok(Seen::Deleted),
+            Err(error) if is_missing_right(&error) => Err(error),
             // The server may be away for a while.
-            Ok(None) | Err(_) => Ok(News::Nothing),
+            Ok(None) | Err(_) => Ok(Seen::Nothing),
         }
     }
 }
 
-/// Reports events as they come, each once; where they may not be read, none.
+/// Tells of events as they come, each once; where they may not be read, nothing is told.
 #[derive(Debug, Default)]
 pub struct Events {
     seen: HashSet<String>,
@@ -239,8 +219,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reports what is new about the object called `name`; returns the latest warning.
-    pub async fn report(
+    /// Says what is new about the object called `name`; returns the latest complaint.
+    pub async fn tell(
         &mut self,
         cluster: &Cluster,
         namespace: &str,
@@ -256,24 +236,24 @@ impl Events {
             Ok(listed) => listed.items,
             Err(error) => {
                 // They are a nicety.
-                self.forbidden = Cause::of(&error) == Cause::MissingRight;
+                self.forbidden = is_missing_right(&error);
                 return None;
             }
         };
-        let mut warning = None;
+        let mut complaint = None;
         for event in listed {
             let reason = event.reason.unwrap_or_default();
             let message = event.message.unwrap_or_default();
             let warns = event.type_.as_deref() == Some("Warning");
-            let reported = warns || reason == "Pulling";
-            if reported && self.seen.insert(format!("{reason} {message}")) {
+            if warns {
+                complaint = Some(message.clone());
+            }
+            let told = warns || reason == "Pulling";
+            if told && self.seen.insert(format!("{reason} {message}")) {
                 talk.say(&format!("{reason}: {message}"));
             }
-            if warns {
-                warning = Some(message);
-            }
         }
-        warning
+        complaint
     }
 }
 
@@ -300,14 +280,11 @@ mod tests {
         );
         assert_eq!(
             state(json!({"waiting": {"reason": "ErrImageNeverPull", "message": "not there"}})),
-            State::failed(
-                "ErrImageNeverPull: not there".to_owned(),
-                Some(Obstacle::Image)
-            )
+            State::Failed("ErrImageNeverPull: not there".to_owned())
         );
         assert_eq!(state(json!({"running": {}})), State::Running);
         let ended = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
-        assert!(matches!(ended, State::Failed(why) if why.words.contains("137 (OOMKilled)")));
+        assert!(matches!(ended, State::Failed(why) if why.contains("137 (OOMKilled)")));
     }
 
     #[test]
@@ -316,7 +293,7 @@ mod tests {
         let state = of_pod(&serde_json::from_value(pod).unwrap(), "agent");
         assert_eq!(
             state,
-            State::failed("OutOfpods: Node didn't have enough".to_owned(), None)
+            State::Failed("OutOfpods: Node didn't have enough".to_owned())
         );
     }
 }
