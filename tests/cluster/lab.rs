@@ -207,14 +207,39 @@ impl Namespace<'_> {
         self.kubectl(&["get", what, "-o", &format!("jsonpath={{{path}}}")])
     }
 
+    /// A pod of the demo image that is ready.
+    pub(crate) fn running(&self, name: &str, args: &[&str], spec: &str) -> Checked {
+        self.pod(name, args, spec)?;
+        self.ready(&format!("pod/{name}"))
+    }
+
+    /// A server called `app`.
+    pub(crate) fn server(&self) -> Checked {
+        self.running("app", &["serve"], "")
+    }
+
+    /// The address of what a pod serves at a path.
+    pub(crate) fn url(&self, pod: &str, path: &str) -> Result<String, Failed> {
+        let address = self.get(&format!("pod/{pod}"), ".status.podIP")?;
+        Ok(format!("http://{address}:8080{path}"))
+    }
+
+    /// A client called `load` that asks `app` for a path every so often.
+    pub(crate) fn load(&self, path: &str, every: &str) -> Checked {
+        let url = self.url("app", path)?;
+        self.running("load", &["get", "-every", every, &url], "")
+    }
+
     /// A server called `app`, and a client that asks it ten times a second.
     pub(crate) fn traffic(&self) -> Checked {
-        self.pod("app", &["serve"], "")?;
-        self.ready("pod/app")?;
-        let address = self.get("pod/app", ".status.podIP")?;
-        let url = format!("http://{address}:8080/fast");
-        self.pod("load", &["get", "-every", "100ms", &url], "")?;
-        self.ready("pod/load")
+        self.server()?;
+        self.load("/fast", "100ms")
+    }
+
+    /// Waits for all pods of a deployment or the like.
+    pub(crate) fn rolled_out(&self, what: &str) -> Checked {
+        self.kubectl(&["rollout", "status", what, "--timeout=60s"])
+            .map(drop)
     }
 
     fn objects(&self, what: &str) -> Result<Vec<Value>, Failed> {
@@ -281,21 +306,4 @@ impl Namespace<'_> {
             .into()
         })
     }
-}
-
-/// A folder for a test's files.
-pub(crate) fn folder() -> Result<tempfile::TempDir, Failed> {
-    Ok(tempfile::tempdir()?)
-}
-
-/// How many packets capinfos, and so Wireshark, finds in `file`.
-pub(crate) fn packets(file: &Path) -> Result<u64, Failed> {
-    let output = Command::new("capinfos")
-        .args(["-Mrc", "-T"])
-        .arg(file)
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = text.split_whitespace().last().unwrap_or_default();
-    last.parse()
-        .map_err(|_| format!("capinfos {}: {text:?}", file.display()).into())
 }

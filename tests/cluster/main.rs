@@ -7,6 +7,7 @@
 //! | `recipe` | the files of `manifests/ci`, as they stand |
 //! | `lab` | the cluster, namespaces, traffic, what is left in it |
 //! | `plugin` | the program under test |
+//! | `file` | capture files, and what other programs find in them |
 //! | `node` | a Kubernetes on this machine (scripts) |
 //!
 //! `tests/cluster/run` starts that Kubernetes and runs these tests; with `KUBECONFIG` set, it runs them against that
@@ -25,6 +26,7 @@
 
 mod captures;
 mod faults;
+mod file;
 mod lab;
 mod plugin;
 mod recipe;

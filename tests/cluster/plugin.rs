@@ -1,6 +1,7 @@
 //! The program under test, as a process that can be watched and disturbed.
 
-use super::lab::{Lab, SOON, wait_until};
+use super::file::File;
+use super::lab::{Lab, Namespace, SOON, wait_until};
 use libtest_mimic::Failed;
 use std::io::Read;
 use std::path::Path;
@@ -144,6 +145,36 @@ impl Plugin {
     }
 }
 
+impl Namespace<'_> {
+    /// The command, not yet started, for targets of this namespace.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        Plugin::command(self.lab, &[args, &["-n", &self.name]].concat())
+    }
+
+    /// Starts the plugin for targets of this namespace.
+    pub(crate) fn start(&self, args: &[&str]) -> Result<Plugin, Failed> {
+        Plugin::spawn(self.command(args))
+    }
+
+    /// Runs the plugin to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<Ended, Failed> {
+        self.start(args)?.ended(SOON)
+    }
+
+    /// Captures `app` to a file until packets have come; returns the runs of the helpers, too.
+    pub(crate) fn capturing(
+        &self,
+        file: &File,
+        more: &[&str],
+    ) -> Result<(Plugin, Vec<String>), Failed> {
+        let to_file: &[&str] = &["app", "-w", file];
+        let mut plugin = self.start(&[to_file, more].concat())?;
+        plugin.captures()?;
+        file.has_packets()?;
+        Ok((plugin, self.runs()?))
+    }
+}
+
 impl Drop for Plugin {
     fn drop(&mut self) {
         // A test that failed leaves none behind.
@@ -163,6 +194,11 @@ impl Drop for Plugin {
 }
 
 impl Ended {
+    /// The document on its standard output.
+    pub(crate) fn json(&self) -> Result<serde_json::Value, Failed> {
+        Ok(serde_json::from_slice(&self.stdout)?)
+    }
+
     /// Holds it to an exit status and to words that it said.
     pub(crate) fn is(&self, code: i32, words: &[&str]) -> Result<(), Failed> {
         if self.status.code() != Some(code) {

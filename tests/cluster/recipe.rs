@@ -1,7 +1,7 @@
 //! The recipe for CI, as it stands in `manifests/ci`: the same files, with images that this cluster has.
 
-use super::faults::whole;
-use super::lab::{Checked, Lab, Namespace, folder, packets, wait_until};
+use super::file::{folder, packets, whole};
+use super::lab::{Checked, Lab, Namespace, wait_until};
 use super::plugin::PROGRAM;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;

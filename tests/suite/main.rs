@@ -13,7 +13,6 @@ mod fuzz_regressions;
 mod house;
 mod missing_frames;
 mod odd_traffic;
-mod oracle;
 mod readme;
 mod reassembly_model;
 mod relay;

@@ -38,11 +38,17 @@ pub(crate) fn need(tool: &str, package: &str) -> bool {
     found
 }
 
-/// The name of the test file that called [`need`].
+/// The name of the test file that called [`need`]; of a `main.rs`, that of its folder.
 #[track_caller]
 fn asked_in() -> &'static str {
-    let file = Path::new(Location::caller().file()).file_stem();
-    file.and_then(|stem| stem.to_str()).unwrap_or("test")
+    let file = Path::new(Location::caller().file());
+    let named = if file.ends_with("main.rs") {
+        file.parent()
+    } else {
+        Some(file)
+    };
+    let stem = named.and_then(Path::file_stem);
+    stem.and_then(|stem| stem.to_str()).unwrap_or("test")
 }
 
 /// A line on standard error, once however many tests have it to say. The test harness keeps back what `eprintln!`

@@ -1,10 +1,9 @@
 //! The plugin is interrupted, stopped, killed: before, while and after the helper starts.
 
-use crate::lab::{Checked, Lab, SOON, folder, wait_until};
-use crate::plugin::{Ended, Plugin, report};
-use libtest_mimic::Failed;
+use crate::file::{File, cut, whole};
+use crate::lab::{Checked, Lab, SOON, wait_until};
+use crate::plugin::Ended;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -18,11 +17,8 @@ enum Phase {
 fn disturb(lab: &Lab, name: &str, phase: Phase) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = ["app", "-n", &namespace.name, "-w", &path];
-    let mut plugin = Plugin::start(lab, &args)?;
+    let file = File::new()?;
+    let mut plugin = namespace.start(&["app", "-w", &file])?;
     let mut runs = Vec::new();
     match phase {
         Phase::Before => thread::sleep(Duration::from_millis(30)),
@@ -33,7 +29,7 @@ fn disturb(lab: &Lab, name: &str, phase: Phase) -> Checked {
         Phase::After => {
             plugin.captures()?;
             runs = namespace.runs()?;
-            some_packets(&file)?;
+            file.has_packets()?;
         }
     }
     plugin.signal(name)?;
@@ -57,36 +53,6 @@ fn quiet(ended: &Ended) -> Checked {
         return Ok(());
     }
     Err(format!("{}: {}", ended.status, ended.stderr).into())
-}
-
-/// Waits until packets have come.
-pub(super) fn some_packets(file: &Path) -> Checked {
-    wait_until("packets in the file", SOON, || {
-        Ok(file.metadata().is_ok_and(|file| file.len() > 4096))
-    })
-}
-
-/// The file is read to its end, and nothing is missing.
-pub(crate) fn whole(file: &Path) -> Checked {
-    let read = report(file, &["-o", "json"])?;
-    read.is(0, &[])?;
-    exchanges(&read).map(drop)
-}
-
-/// The file is read up to the cut, and called incomplete.
-pub(super) fn cut(file: &Path) -> Checked {
-    let read = report(file, &["-o", "json"])?;
-    read.is(1, &["error: "])?;
-    exchanges(&read).map(drop)
-}
-
-/// How many exchanges a JSON report tells of: some, or it is an error.
-pub(super) fn exchanges(read: &Ended) -> Result<u64, Failed> {
-    let document: serde_json::Value = serde_json::from_slice(&read.stdout)?;
-    match document["summary"]["exchanges"].as_u64() {
-        Some(exchanges @ 1..) => Ok(exchanges),
-        _ => Err(format!("no exchange in it: {}", read.stderr).into()),
-    }
 }
 
 macro_rules! table {
@@ -116,13 +82,8 @@ table! {
 pub(super) fn stop_for_two_minutes(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", &path])?;
-    plugin.captures()?;
-    some_packets(&file)?;
-    let runs = namespace.runs()?;
+    let file = File::new()?;
+    let (plugin, runs) = namespace.capturing(&file, &[])?;
     plugin.signal("STOP")?;
     // It is still asleep when the cluster has cleaned up.
     namespace.nothing_left(&runs)?;
@@ -139,21 +100,8 @@ pub(super) fn stop_for_two_minutes(lab: &Lab) -> Checked {
 pub(super) fn kill_ephemeral(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = [
-        "app",
-        "-n",
-        &namespace.name,
-        "--mode",
-        "ephemeral",
-        "-w",
-        &path,
-    ];
-    let mut plugin = Plugin::start(lab, &args)?;
-    plugin.captures()?;
-    some_packets(&file)?;
+    let file = File::new()?;
+    let (plugin, _) = namespace.capturing(&file, &["--mode", "ephemeral"])?;
     plugin.signal("KILL")?;
     plugin.ended(SOON)?;
     wait_until("the end of the ephemeral container", SOON * 2, || {

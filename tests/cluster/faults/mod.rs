@@ -10,7 +10,6 @@
 //! | `output` | nobody takes the packets |
 
 mod client;
-pub(crate) use client::whole;
 mod network;
 mod node;
 mod output;

@@ -1,7 +1,7 @@
 //! Nothing gets through any more, in either direction, and nobody is told.
 
-use super::client::{cut, some_packets};
-use crate::lab::{Checked, Lab, Namespace, SOON, folder};
+use crate::file::{File, cut};
+use crate::lab::{Checked, Lab, Namespace, SOON};
 use crate::plugin::{PROGRAM, Plugin};
 use libtest_mimic::Failed;
 use std::process::Command;
@@ -81,13 +81,11 @@ impl Drop for Laptop {
 
 fn cut_off(lab: &Lab, namespace: &Namespace<'_>) -> Checked {
     let laptop = Laptop::new()?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let mut plugin = laptop.start(lab, &["app", "-n", &namespace.name, "-w", &path])?;
+    let file = File::new()?;
+    let mut plugin = laptop.start(lab, &["app", "-n", &namespace.name, "-w", &file])?;
     plugin.captures()?;
     let runs = namespace.runs()?;
-    some_packets(&file)?;
+    file.has_packets()?;
     laptop.cut()?;
     let ended = plugin.ended(SOON * 2)?;
     ended.is(1, &["nothing came for 30 s", "could not be deleted"])?;
@@ -105,11 +103,8 @@ pub(super) fn cut_idle(lab: &Lab) -> Checked {
 /// Much is: the agent's writer is blocked for good.
 pub(super) fn cut_loaded(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/bytes?n=100000");
-    namespace.pod("load", &["get", "-every", "5ms", "-c", "2", &url], "")?;
-    namespace.ready("pod/load")?;
+    namespace.server()?;
+    let url = namespace.url("app", "/bytes?n=100000")?;
+    namespace.running("load", &["get", "-every", "5ms", "-c", "2", &url], "")?;
     cut_off(lab, &namespace)
 }

@@ -1,27 +1,17 @@
 //! The node's and the cluster's own programs fail while it captures.
 
-use super::client::{cut, some_packets, whole};
-use crate::lab::{Checked, Lab, SOON, folder};
-use crate::plugin::Plugin;
+use crate::file::{File, cut, whole};
+use crate::lab::{Checked, Lab, SOON, wait_until};
 use std::process::Command;
 
 /// Whatever the failure does to the stream: nothing stays behind, and the file and what is said agree.
 fn restart(lab: &Lab, part: &str, kill: bool) -> Checked {
     let namespace = lab.namespace()?;
     let node1 = "nodeSelector: {kubernetes.io/hostname: node1}";
-    namespace.pod("app", &["serve"], node1)?;
-    namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/fast");
-    namespace.pod("load", &["get", "-every", "50ms", &url], "")?;
-    namespace.ready("pod/load")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", &path])?;
-    plugin.captures()?;
-    some_packets(&file)?;
-    let runs = namespace.runs()?;
+    namespace.running("app", &["serve"], node1)?;
+    namespace.load("/fast", "50ms")?;
+    let file = File::new()?;
+    let (mut plugin, runs) = namespace.capturing(&file, &[])?;
     let Some(node) = &lab.node else {
         return Err("no node to harm".into());
     };
@@ -33,11 +23,11 @@ fn restart(lab: &Lab, part: &str, kill: bool) -> Checked {
         return Err(format!("restart {part}: {said}").into());
     }
     // A stream that survived goes on; one that did not is noticed within 30 s.
-    let size = file.metadata()?.len();
+    let size = file.len();
     let mut ended = false;
-    crate::lab::wait_until("more packets, or the end", SOON, || {
+    wait_until("more packets, or the end", SOON, || {
         ended = !plugin.is_running()?;
-        Ok(ended || file.metadata()?.len() > size + 4096)
+        Ok(ended || file.len() > size + 4096)
     })?;
     let ended = if ended {
         plugin.ended(SOON)?

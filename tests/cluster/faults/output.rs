@@ -1,7 +1,7 @@
 //! Nobody takes the packets, or there is no room for them.
 
-use super::client::{cut, some_packets};
-use crate::lab::{Checked, Lab, SOON, folder, wait_until};
+use crate::file::{File, cut, folder};
+use crate::lab::{Checked, Lab, SOON, wait_until};
 use crate::plugin::{Plugin, signal};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,7 +22,7 @@ pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
         ),
     )?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    let mut command = Plugin::command(lab, &["app", "-n", &namespace.name]);
+    let mut command = namespace.command(&["app"]);
     command.env("MESHSNIFF_WIRESHARK", &program);
     let mut plugin = Plugin::spawn(command)?;
     plugin.captures()?;
@@ -36,9 +36,7 @@ pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
 pub(super) fn disk_full(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let args = ["app", "-n", &namespace.name, "-w", "/dev/full"];
-    let plugin = Plugin::start(lab, &args)?;
-    let ended = plugin.ended(SOON)?;
+    let ended = namespace.run(&["app", "-w", "/dev/full"])?;
     ended.is(1, &["cannot be written", "-w"])?;
     namespace.nothing_left(&[])
 }
@@ -47,7 +45,7 @@ pub(super) fn disk_full(lab: &Lab) -> Checked {
 pub(super) fn stdout_closed(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let mut command = Plugin::command(lab, &["app", "-n", &namespace.name, "-w", "-"]);
+    let mut command = namespace.command(&["app", "-w", "-"]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -79,28 +77,11 @@ pub(super) fn stdout_closed(lab: &Lab) -> Checked {
 /// The queue grows while the plugin sleeps, and the helper may not take that much.
 pub(super) fn capture_oom_killed(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/bytes?n=200000");
-    namespace.pod("load", &["get", "-every", "2ms", "-c", "2", &url], "")?;
-    namespace.ready("pod/load")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = [
-        "app",
-        "-n",
-        &namespace.name,
-        "-w",
-        &path,
-        "--helper-memory",
-        "24Mi",
-    ];
-    let mut plugin = Plugin::start(lab, &args)?;
-    plugin.captures()?;
-    some_packets(&file)?;
-    let runs = namespace.runs()?;
+    namespace.server()?;
+    let url = namespace.url("app", "/bytes?n=200000")?;
+    namespace.running("load", &["get", "-every", "2ms", "-c", "2", &url], "")?;
+    let file = File::new()?;
+    let (plugin, runs) = namespace.capturing(&file, &["--helper-memory", "24Mi"])?;
     plugin.signal("STOP")?;
     // Within the 30 s in which the agent waits for a sign of life, 32 MiB have come.
     wait_until("the end of the helper", SOON * 2, || {

@@ -1,7 +1,6 @@
 //! The helper cannot start, or must not.
 
-use crate::lab::{Checked, Lab, SOON, wait_until};
-use crate::plugin::Plugin;
+use crate::lab::{Checked, Lab, Namespace, SOON, wait_until};
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,10 +8,8 @@ const NOWHERE: &str = "registry.invalid/meshsniff-agent:none";
 
 pub(super) fn no_image(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
-    let args = ["app", "-n", &namespace.name, "-w", "-", "--image", NOWHERE];
-    let plugin = Plugin::start(lab, &args)?;
+    namespace.server()?;
+    let plugin = namespace.start(&["app", "-w", "-", "--image", NOWHERE])?;
     let ended = plugin.ended(SOON * 2)?;
     ended.is(1, &["image", "--image"])?;
     namespace.nothing_left(&[])
@@ -20,20 +17,8 @@ pub(super) fn no_image(lab: &Lab) -> Checked {
 
 pub(super) fn no_image_ephemeral(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
-    let args = [
-        "app",
-        "-n",
-        &namespace.name,
-        "-w",
-        "-",
-        "--image",
-        NOWHERE,
-        "--mode",
-        "ephemeral",
-    ];
-    let plugin = Plugin::start(lab, &args)?;
+    namespace.server()?;
+    let plugin = namespace.start(&["app", "-w", "-", "--image", NOWHERE, "--mode", "ephemeral"])?;
     let ended = plugin.ended(SOON * 2)?;
     ended.is(1, &["--image", "its entry stays in pod"])?;
     namespace.nothing_left(&[])
@@ -42,11 +27,9 @@ pub(super) fn no_image_ephemeral(lab: &Lab) -> Checked {
 /// The plugin is gone when the image is there at last: what then starts ends by itself.
 pub(super) fn late_image(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
+    namespace.server()?;
     let late = format!("docker.io/library/meshsniff-late-{}:1", std::process::id());
-    let args = ["app", "-n", &namespace.name, "-w", "-", "--image", &late];
-    let plugin = Plugin::start(lab, &args)?;
+    let plugin = namespace.start(&["app", "-w", "-", "--image", &late])?;
     let mut runs = Vec::new();
     wait_until("a job of ours", SOON, || {
         runs = namespace.runs()?;
@@ -83,10 +66,8 @@ pub(super) fn late_image(lab: &Lab) -> Checked {
 
 pub(super) fn pod_security(lab: &Lab) -> Checked {
     let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
-    let args = ["app", "-n", &namespace.name, "-w", "-"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    namespace.server()?;
+    let ended = namespace.run(&["app", "-w", "-"])?;
     ended.is(
         1,
         &[
@@ -101,8 +82,7 @@ pub(super) fn pod_security(lab: &Lab) -> Checked {
 /// A webhook that is down refuses pods until somebody repairs it: the error names it.
 pub(super) fn webhook(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
+    namespace.server()?;
     let name = &namespace.name;
     lab.apply(&format!(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {{name: {name}}}\n\
@@ -111,8 +91,7 @@ pub(super) fn webhook(lab: &Lab) -> Checked {
          {{kubernetes.io/metadata.name: {name}}}}}, rules: [{{apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE], \
          resources: [pods]}}]}}]\n"
     ))?;
-    let args = ["app", "-n", name, "-w", "-", "--timeout", "8s"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON);
+    let ended = namespace.run(&["app", "-w", "-", "--timeout", "8s"]);
     lab.kubectl(&["delete", "mutatingwebhookconfiguration", name])?;
     ended?.is(1, &["down.meshsniff.test"])?;
     namespace.nothing_left(&[])
@@ -120,14 +99,12 @@ pub(super) fn webhook(lab: &Lab) -> Checked {
 
 pub(super) fn quota(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
-    namespace.pod("app", &["serve"], "")?;
-    namespace.ready("pod/app")?;
+    namespace.server()?;
     namespace.kubectl(&["create", "quota", "full", "--hard=pods=1"])?;
     wait_until("the quota to count", SOON, || {
         Ok(namespace.get("quota/full", ".status.used.pods")? == "1")
     })?;
-    let args = ["app", "-n", &namespace.name, "-w", "-"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    let ended = namespace.run(&["app", "-w", "-"])?;
     ended.is(1, &["exceeded quota", "--helper-namespace"])?;
     namespace.nothing_left(&[])
 }
@@ -136,20 +113,19 @@ pub(super) fn quota(lab: &Lab) -> Checked {
 pub(super) fn taint(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     let tolerant = "tolerations: [{operator: Exists}]";
-    namespace.pod("app", &["serve"], tolerant)?;
-    namespace.ready("pod/app")?;
+    namespace.running("app", &["serve"], tolerant)?;
     let node = namespace.get("pod/app", ".spec.nodeName")?;
     let key = format!("meshsniff.test/{}", namespace.name);
     let taint = format!("{key}=x:NoExecute");
     lab.kubectl(&["taint", "node", &node, &taint])?;
-    let done = capture_for_a_moment(lab, &namespace.name);
+    let done = capture_for_a_moment(&namespace);
     lab.kubectl(&["taint", "node", &node, &format!("{key}-")])?;
     done?;
     namespace.nothing_left(&[])
 }
 
-fn capture_for_a_moment(lab: &Lab, namespace: &str) -> Checked {
-    let args = ["app", "-n", namespace, "-w", "-", "--duration", "1s"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON + Duration::from_secs(30))?;
+fn capture_for_a_moment(namespace: &Namespace<'_>) -> Checked {
+    let plugin = namespace.start(&["app", "-w", "-", "--duration", "1s"])?;
+    let ended = plugin.ended(SOON + Duration::from_secs(30))?;
     ended.is(0, &["capturing on"])
 }

@@ -1,8 +1,8 @@
 //! The target goes away, or is not what one would think.
 
-use super::client::{some_packets, whole};
-use crate::lab::{Checked, Lab, Namespace, SOON, folder, packets, wait_until};
-use crate::plugin::{Plugin, report};
+use crate::file::{File, packets, whole};
+use crate::lab::{Checked, Lab, Namespace, SOON, wait_until};
+use crate::plugin::{report, signal};
 use std::fs;
 use std::process::Command;
 
@@ -11,18 +11,12 @@ fn while_capturing(
     lab: &Lab,
     more: &[&str],
     words: &[&str],
-    harm: impl FnOnce(&crate::lab::Namespace<'_>) -> Checked,
+    harm: impl FnOnce(&Namespace<'_>) -> Checked,
 ) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = [&["app", "-n", &namespace.name, "-w", &path], more].concat();
-    let mut plugin = Plugin::start(lab, &args)?;
-    plugin.captures()?;
-    some_packets(&file)?;
-    let runs = namespace.runs()?;
+    let file = File::new()?;
+    let (plugin, runs) = namespace.capturing(&file, more)?;
     harm(&namespace)?;
     plugin.ended(SOON)?.is(0, words)?;
     namespace.nothing_left(&runs)?;
@@ -67,19 +61,16 @@ pub(super) fn drained(lab: &Lab) -> Checked {
 pub(super) fn replaced(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.deployment("app", 1, &["serve"])?;
-    namespace.kubectl(&["rollout", "status", "deploy/app", "--timeout=60s"])?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = ["deploy/app", "-n", &namespace.name, "-w", &path, "--follow"];
-    let mut plugin = Plugin::start(lab, &args)?;
+    namespace.rolled_out("deploy/app")?;
+    let file = File::new()?;
+    let mut plugin = namespace.start(&["deploy/app", "-w", &file, "--follow"])?;
     plugin.captures()?;
     namespace.kubectl(&["delete", "pod", "-l", "app=app", "--wait=false"])?;
     plugin.said("capturing on", 2)?;
     let runs = namespace.runs()?;
     plugin.interrupt()?.is(0, &["the target is gone"])?;
     namespace.nothing_left(&runs)?;
-    report(&file, &[])?.is(0, &[])
+    report(file.as_ref(), &[])?.is(0, &[])
 }
 
 /// The container dies and comes again; the pod and its network live on, and so does the capture.
@@ -92,18 +83,10 @@ pub(super) fn oom_killed(lab: &Lab) -> Checked {
         namespace.name
     ))?;
     namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/fast");
-    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
-    namespace.ready("pod/load")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", &path])?;
-    plugin.captures()?;
-    some_packets(&file)?;
-    let runs = namespace.runs()?;
-    let eat = format!("http://{address}:8080/eat?mb=64");
+    namespace.load("/fast", "100ms")?;
+    let file = File::new()?;
+    let (plugin, runs) = namespace.capturing(&file, &[])?;
+    let eat = namespace.url("app", "/eat?mb=64")?;
     namespace.pod("eater", &["get", "-n", "1", &eat], "restartPolicy: Never")?;
     wait_until("the container's second life", SOON, || {
         let path = ".status.containerStatuses[0].restartCount";
@@ -112,10 +95,7 @@ pub(super) fn oom_killed(lab: &Lab) -> Checked {
             .parse::<u32>()
             .is_ok_and(|count| count > 0))
     })?;
-    let size = file.metadata()?.len();
-    wait_until("more packets", SOON, || {
-        Ok(file.metadata()?.len() > size + 4096)
-    })?;
+    file.grows()?;
     plugin.interrupt()?.is(0, &["it was asked to stop"])?;
     namespace.nothing_left(&runs)?;
     whole(&file)
@@ -136,7 +116,7 @@ fn kill_sandbox(namespace: &Namespace<'_>) -> Checked {
         let groups = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
         if name.trim() == "pause" && groups.contains(&uid) {
             let id = entry.file_name().to_string_lossy().parse()?;
-            crate::plugin::signal(id, "KILL")?;
+            signal(id, "KILL")?;
             killed = true;
         }
     }
@@ -153,32 +133,14 @@ pub(super) fn sandbox_killed_and_followed(lab: &Lab) -> Checked {
     // It talks to itself: whatever its address is.
     let talks = "initContainers: [{name: talks, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: Always, \
                  args: [get, -every, 100ms, \"http://127.0.0.1:8080/fast\"]}]";
-    namespace.pod("app", &["serve"], talks)?;
-    namespace.ready("pod/app")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
+    namespace.running("app", &["serve"], talks)?;
+    let file = File::new()?;
     for mode in ["pod", "ephemeral"] {
-        let args = [
-            "app",
-            "-n",
-            &namespace.name,
-            "-w",
-            &path,
-            "--follow",
-            "--mode",
-            mode,
-        ];
-        let mut plugin = Plugin::start(lab, &args)?;
-        plugin.captures()?;
-        some_packets(&file)?;
+        let (mut plugin, _) = namespace.capturing(&file, &["--follow", "--mode", mode])?;
         for times in 2..4 {
             kill_sandbox(&namespace)?;
             plugin.said("capturing on", times)?;
-            let size = file.metadata()?.len();
-            wait_until("packets of the new sandbox", SOON, || {
-                Ok(file.metadata()?.len() > size + 4096)
-            })?;
+            file.grows()?;
         }
         let runs = namespace.runs()?;
         plugin
@@ -210,29 +172,15 @@ pub(super) fn static_pod(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
-fn capture_static(namespace: &crate::lab::Namespace<'_>) -> Checked {
+fn capture_static(namespace: &Namespace<'_>) -> Checked {
     wait_until("the static pod's mirror", SOON, || {
         Ok(namespace.ready("pod/static-app-node1").is_ok())
     })?;
-    let address = namespace.get("pod/static-app-node1", ".status.podIP")?;
-    let url = format!("http://{address}:8080/fast");
-    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
-    namespace.ready("pod/load")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = [
-        "static-app-node1",
-        "-n",
-        &namespace.name,
-        "-w",
-        &path,
-        "--count",
-        "20",
-    ];
-    Plugin::start(namespace.lab, &args)?
-        .ended(SOON)?
-        .is(0, &["as many packets as asked for"])?;
+    let url = namespace.url("static-app-node1", "/fast")?;
+    namespace.running("load", &["get", "-every", "100ms", &url], "")?;
+    let file = File::new()?;
+    let ended = namespace.run(&["static-app-node1", "-w", &file, "--count", "20"])?;
+    ended.is(0, &["as many packets as asked for"])?;
     if packets(&file)? == 20 {
         Ok(())
     } else {
@@ -250,8 +198,7 @@ pub(super) fn two_namespaces(lab: &Lab) -> Checked {
         namespace.name
     ))?;
     namespace.ready("pod/app")?;
-    let args = ["app", "-n", &namespace.name, "-w", "-", "--duration", "1s"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    let ended = namespace.run(&["app", "-w", "-", "--duration", "1s"])?;
     ended.is(0, &["in another network namespace"])?;
     namespace.nothing_left(&[])
 }
@@ -260,27 +207,10 @@ pub(super) fn two_namespaces(lab: &Lab) -> Checked {
 pub(super) fn run_as_non_root(lab: &Lab) -> Checked {
     let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
     let user = "securityContext: {runAsNonRoot: true, runAsUser: 1000}";
-    namespace.pod("app", &["serve"], user)?;
-    namespace.ready("pod/app")?;
-    let address = namespace.get("pod/app", ".status.podIP")?;
-    let url = format!("http://{address}:8080/fast");
-    namespace.pod("load", &["get", "-every", "100ms", &url], "")?;
-    namespace.ready("pod/load")?;
-    let folder = folder()?;
-    let file = folder.path().join("a.pcapng");
-    let path = file.to_string_lossy();
-    let args = [
-        "app",
-        "-n",
-        &namespace.name,
-        "-w",
-        &path,
-        "--mode",
-        "auto",
-        "--count",
-        "50",
-    ];
-    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    namespace.running("app", &["serve"], user)?;
+    namespace.load("/fast", "100ms")?;
+    let file = File::new()?;
+    let ended = namespace.run(&["app", "-w", &file, "--mode", "auto", "--count", "50"])?;
     ended.is(
         0,
         &["an ephemeral container is used", "violates PodSecurity"],
@@ -300,8 +230,7 @@ pub(super) fn completed(lab: &Lab) -> Checked {
         Ok(matches!(phase.as_str(), "Succeeded" | "Failed"))
     })?;
     for mode in ["pod", "ephemeral"] {
-        let args = ["app", "-n", &namespace.name, "-w", "-", "--mode", mode];
-        let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+        let ended = namespace.run(&["app", "-w", "-", "--mode", mode])?;
         ended.is(1, &["has ended", "its network is gone"])?;
     }
     namespace.nothing_left(&[])
@@ -318,8 +247,7 @@ pub(super) fn crash_loop(lab: &Lab) -> Checked {
             .parse::<u32>()
             .is_ok_and(|count| count > 0))
     })?;
-    let args = ["app", "-n", &namespace.name, "-w", "-", "--duration", "2s"];
-    let ended = Plugin::start(lab, &args)?.ended(SOON)?;
+    let ended = namespace.run(&["app", "-w", "-", "--duration", "2s"])?;
     ended.is(0, &["capturing on", "the time asked for is over"])?;
     namespace.nothing_left(&[])
 }
@@ -338,7 +266,7 @@ pub(super) fn helper_deleted(lab: &Lab) -> Checked {
 pub(super) fn misuse(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;
-    let mut plugin = Plugin::start(lab, &["app", "-n", &namespace.name, "-w", "/dev/null"])?;
+    let mut plugin = namespace.start(&["app", "-w", "/dev/null"])?;
     plugin.captures()?;
     let runs = namespace.runs()?;
     let helper = namespace.helper_pod()?;

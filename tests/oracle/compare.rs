@@ -31,12 +31,40 @@ pub(crate) struct Compared {
     pub mistaken: Mistaken,
 }
 
+impl std::ops::AddAssign for Compared {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.requests += other.requests;
+        self.responses += other.responses;
+        self.pairs += other.pairs;
+        self.retransmissions += other.retransmissions;
+        self.mistaken += other.mistaken;
+    }
+}
+
 /// How often tshark is mistaken about retransmissions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mistaken {
     pub repeats_called_out_of_order: u64,
     pub repeats_at_zero_unnoticed: u64,
     pub fillers_called_retransmissions: u64,
+}
+
+impl Mistaken {
+    /// Never.
+    pub(crate) const NONE: Self = Self {
+        repeats_called_out_of_order: 0,
+        repeats_at_zero_unnoticed: 0,
+        fillers_called_retransmissions: 0,
+    };
+}
+
+impl std::ops::AddAssign for Mistaken {
+    fn add_assign(&mut self, other: Self) {
+        self.repeats_called_out_of_order += other.repeats_called_out_of_order;
+        self.repeats_at_zero_unnoticed += other.repeats_at_zero_unnoticed;
+        self.fillers_called_retransmissions += other.fillers_called_retransmissions;
+    }
 }
 
 impl std::fmt::Display for Difference {
@@ -164,10 +192,7 @@ impl Comparison {
         self.compared.retransmissions += called;
         let missed = mistaken.repeats_called_out_of_order + mistaken.repeats_at_zero_unnoticed;
         let tshark = called + missed - mistaken.fillers_called_retransmissions;
-        let sum = &mut self.compared.mistaken;
-        sum.repeats_called_out_of_order += mistaken.repeats_called_out_of_order;
-        sum.repeats_at_zero_unnoticed += mistaken.repeats_at_zero_unnoticed;
-        sum.fillers_called_retransmissions += mistaken.fillers_called_retransmissions;
+        self.compared.mistaken += mistaken;
         self.hold(
             subject,
             &format!("{tshark} retransmissions"),
