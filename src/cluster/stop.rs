@@ -1,6 +1,6 @@
 //! The end of a run, whoever wants it: signals, whoever reads the output, limits.
 
-use anyhow::Context as _;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,10 +22,16 @@ pub enum Why {
     Failed,
 }
 
-/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to be told.
+/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to be
+/// told.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("ended before anything was captured")]
 pub struct EndedEarly;
+
+/// The system does not let signals be waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("signals cannot be waited for")]
+pub struct NoSignals(#[source] io::Error);
 
 /// Asked for by anybody, heard by all; clones are the same.
 #[derive(Clone, Debug)]
@@ -99,8 +105,7 @@ impl Stop {
     ///
     /// # Errors
     /// If they cannot be listened to.
-    pub fn listen_to_signals(&self) -> anyhow::Result<()> {
-        const FAILED: &str = "signals cannot be waited for";
+    pub fn listen_to_signals(&self) -> Result<(), NoSignals> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -109,7 +114,7 @@ impl Stop {
                 (SignalKind::terminate(), "SIGTERM"),
                 (SignalKind::hangup(), "SIGHUP"),
             ] {
-                let mut signals = signal(kind).context(FAILED)?;
+                let mut signals = signal(kind).map_err(NoSignals)?;
                 let stop = self.clone();
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
@@ -121,8 +126,8 @@ impl Stop {
         #[cfg(windows)]
         {
             use tokio::signal::windows;
-            let mut interrupt = windows::ctrl_c().context(FAILED)?;
-            let mut closed = windows::ctrl_close().context(FAILED)?;
+            let mut interrupt = windows::ctrl_c().map_err(NoSignals)?;
+            let mut closed = windows::ctrl_close().map_err(NoSignals)?;
             let stop = self.clone();
             tokio::spawn(async move {
                 loop {
