@@ -3,7 +3,11 @@
 use super::bpf::{self, BadFilter};
 use clap::Args;
 use meshsniff_contract::arguments::{Packets, SNAPLEN};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// [`SNAPLEN`] as clap has it.
+const BYTES: RangeInclusive<i64> = *SNAPLEN.start() as i64..=*SNAPLEN.end() as i64;
 
 /// What to capture.
 #[derive(Clone, Debug, Default, Args)]
@@ -26,7 +30,7 @@ pub(super) struct PacketArgs {
     pub(super) count: Option<u64>,
 
     /// Bytes of each packet to keep; the default keeps whole offloaded segments
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(i64::from(*SNAPLEN.start())..=i64::from(*SNAPLEN.end())))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(BYTES))]
     pub(super) snaplen: Option<u32>,
 }
 

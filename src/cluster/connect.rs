@@ -68,7 +68,8 @@ pub enum ConnectError {
     )]
     NoHome,
     #[error(
-        "there is no context {0} in the kubeconfig: kubectl config get-contexts lists those there are"
+        "there is no context {0} in the kubeconfig: kubectl config get-contexts lists those there \
+         are"
     )]
     NoContext(String),
     #[error(
@@ -106,7 +107,8 @@ impl Cluster {
     pub async fn connect(args: &ConnectArgs) -> Result<Self, ConnectError> {
         let mut config = config(args).await?;
         config.connect_timeout = Some(CONNECT);
-        // Streams are watched by their heartbeats, everything else by its own deadline: a timeout here would end both.
+        // Streams are watched by their heartbeats, everything else by its own deadline: a timeout
+        // here would end both.
         config.read_timeout = None;
         if let Some(user) = &args.impersonate {
             config.auth_info.impersonate = Some(user.clone());

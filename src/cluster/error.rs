@@ -1,8 +1,8 @@
-//! What the API server and the network answer: causes to decide by, and sentences that name the next
-//! step.
+//! What the API server and the network answer: causes to decide by, and sentences that name the
+//! next step.
 //!
-//! A cause comes from the answer's status where that tells it. Admission, authorizers and the kubelet
-//! tell theirs in words only: those are looked for here and nowhere else.
+//! A cause comes from the answer's status where that tells it. Admission, authorizers and the
+//! kubelet tell theirs in words only: those are looked for here and nowhere else.
 
 use kube::Error;
 use std::fmt;

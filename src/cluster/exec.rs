@@ -1,10 +1,11 @@
 //! A process in a container, over the API server's `exec` (WebSocket, `v5.channel.k8s.io` or `v4`).
 //!
-//! The messages are read here and not by a ready-made client, for one reason: the heartbeat has to go out while the
-//! output waits for a slow reader. Each message is a byte that names a channel, and what is on it.
+//! The messages are read here and not by a ready-made client, for one reason: the heartbeat has to
+//! go out while the output waits for a slow reader. Each message is a byte that names a channel,
+//! and what is on it.
 //!
-//! What exec says of the end is not believed: a runtime that restarts ends it with success and half the data. Whether a
-//! stream is whole is for its own trailer to tell.
+//! What exec says of the end is not believed: a runtime that restarts ends it with success and half
+//! the data. Whether a stream is whole is for its own trailer to tell.
 
 use super::error::{ApiError, Doing};
 use futures_util::stream::{SplitSink, SplitStream};

@@ -1,7 +1,7 @@
 //! What earlier runs left in the cluster, and its removal.
 //!
-//! The cluster itself ends and deletes every helper (see [`pod`](super::way::pod)); this is for whoever
-//! does not want to wait for that, and for clusters where it does not work.
+//! The cluster itself ends and deletes every helper (see [`pod`](super::way::pod)); this is for
+//! whoever does not want to wait for that, and for clusters where it does not work.
 
 use super::connect::Cluster;
 use super::error::{ApiError, Cause, Doing};
@@ -55,7 +55,8 @@ pub async fn remove(cluster: &Cluster, leftover: &Leftover) -> Result<(), ApiErr
     }
 }
 
-/// Waits until none of these objects exists any more, nor a pod of theirs; returns those that still do.
+/// Waits until none of these objects exists any more, nor a pod of theirs; returns those that still
+/// do.
 ///
 /// # Errors
 /// If the cluster cannot be asked.

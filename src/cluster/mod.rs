@@ -17,8 +17,8 @@
 //! | [`stop`] | who ends it |
 //! | [`talk`] | what is said meanwhile |
 //!
-//! What a stream holds is not looked at here: a consumer takes it ([`session::Consumer`]). Errors have
-//! types; their texts are whole sentences that name the next step.
+//! What a stream holds is not looked at here: a consumer takes it ([`session::Consumer`]). Errors
+//! have types; their texts are whole sentences that name the next step.
 
 pub mod connect;
 pub mod error;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Signals so close together are one: `timeout` sends its own twice, to the process and to its group.
+/// Signals so close together are one: `timeout` sends its own twice, to the process and to its
+/// group.
 const SAME: Duration = Duration::from_millis(500);
 
 /// Why a run is to end.
@@ -22,8 +23,8 @@ pub enum Why {
     Failed,
 }
 
-/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to be
-/// told.
+/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to
+/// be told.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("ended before anything was captured")]
 pub struct EndedEarly;
@@ -81,7 +82,8 @@ impl Stop {
         let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
     }
 
-    /// Does `work` unless the end is asked for meanwhile. What is dropped half done must leave nothing behind.
+    /// Does `work` unless the end is asked for meanwhile. What is dropped half done must leave
+    /// nothing behind.
     ///
     /// # Errors
     /// If it is: [`EndedEarly`].
@@ -92,7 +94,8 @@ impl Stop {
         }
     }
 
-    /// A signal came, or a key that stands for one. A second one, a while after the first: nobody waits any more.
+    /// A signal came, or a key that stands for one. A second one, a while after the first: nobody
+    /// waits any more.
     pub fn signal(&self, name: &'static str) {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {

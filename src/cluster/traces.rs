@@ -99,8 +99,8 @@ pub struct Guest {
 pub enum LookError {
     /// A right is missing that is one on all namespaces.
     #[error(
-        "you may not list {0} in all namespaces: name one with -n, or ask for a ClusterRole with list \
-         on pods and jobs"
+        "you may not list {0} in all namespaces: name one with -n, or ask for a ClusterRole with \
+         list on pods and jobs"
     )]
     Everywhere(String),
     /// A request failed.
@@ -160,8 +160,8 @@ impl<'a> Look<'a> {
         Ok(self.pods.get_or_try_init(|| self.list(None)).await?)
     }
 
-    /// The server's time in seconds since the Unix epoch: leases are in it, and a laptop's clock may be
-    /// off.
+    /// The server's time in seconds since the Unix epoch: leases are in it, and a laptop's clock
+    /// may be off.
     pub async fn now(&self) -> i64 {
         let now = async {
             let request = Request::new(Job::url_path(&(), self.namespace));

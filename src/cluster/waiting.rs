@@ -24,8 +24,8 @@ pub enum State {
     Failed(Complaint),
 }
 
-/// Why a container will never run. Displayed in brackets, with the next step behind it where that is
-/// known.
+/// Why a container will never run. Displayed in brackets, with the next step behind it where that
+/// is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// In the cluster's words.
@@ -123,7 +123,8 @@ pub enum By {
     Name(String),
 }
 
-/// Follows a pod: by watching it, and by looking again and again where that is not allowed, or ends.
+/// Follows a pod: by watching it, and by looking again and again where that is not allowed, or
+/// ends.
 pub struct Follow {
     api: Api<Pod>,
     by: By,
@@ -199,8 +200,8 @@ impl Follow {
             }
             Some(Ok(WatchEvent::Deleted(_))) => Ok(News::Deleted),
             Some(Ok(WatchEvent::Bookmark(_))) => Ok(News::Nothing),
-            // A watch ends now and then, and some servers give none: then the pod is looked at before
-            // it is watched again.
+            // A watch ends now and then, and some servers give none: then the pod is looked at
+            // before it is watched again.
             ended => {
                 self.watched = None;
                 let cause = ended.and_then(Result::err).as_ref().map(Cause::of);

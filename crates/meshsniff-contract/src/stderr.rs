@@ -13,8 +13,8 @@ pub struct Line {
     pub event: Event,
 }
 
-/// What a line is about. What an agent of another version does not say is missing, or 0: the sentence
-/// is there all the same.
+/// What a line is about. What an agent of another version does not say is missing, or 0: the
+/// sentence is there all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Event {

@@ -34,8 +34,8 @@ use tokio::task::JoinSet;
 /// How often new pods are looked for while they are followed.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Captures `targets`, and with [`Plan::follow`] whatever is meant by `wanted` later, until all have
-/// ended or `stop` is asked.
+/// Captures `targets`, and with [`Plan::follow`] whatever is meant by `wanted` later, until all
+/// have ended or `stop` is asked.
 ///
 /// Everything that was made in the cluster is deleted before this returns, also when it fails or
 /// panics.

@@ -47,8 +47,8 @@ pub(super) struct Session<C> {
 }
 
 impl<C: Consumer> Session<C> {
-    /// A stream from its beginning to its end. That a target cannot be captured again is no reason for
-    /// the run to end; `None` if the end came before that is known.
+    /// A stream from its beginning to its end. That a target cannot be captured again is no reason
+    /// for the run to end; `None` if the end came before that is known.
     pub(super) async fn stream(self: Arc<Self>, of: Stream) -> Result<Option<Finished>, RunError> {
         let error = match self.read(&of).await {
             Ok(finished) => return Ok(Some(finished)),
@@ -104,8 +104,8 @@ impl<C: Consumer> Session<C> {
                 life.stop.ask(Why::OutputClosed);
                 None
             }
-            // What the agent says of its end is closer to the cause than what was not understood of its
-            // stream.
+            // What the agent says of its end is closer to the cause than what was not understood of
+            // its stream.
             Ok(Err(error)) => return Err(said.map_or(error.into(), RunError::Agent)),
             Err(_) => return Err(said.map_or(RunError::Unread, RunError::Agent)),
         };
@@ -234,8 +234,8 @@ impl Heard {
                 // The streams are the same within a version.
                 if version != VERSION {
                     talk.warn(&format!(
-                        "the agent in the image is version {version}, this is {VERSION}: if something \
-                         is not understood, use the image of this version"
+                        "the agent in the image is version {version}, this is {VERSION}: if \
+                         something is not understood, use the image of this version"
                     ));
                 }
                 talk.say(&format!(

@@ -41,8 +41,8 @@ impl Kind {
         Self::Node,
     ];
 
-    /// The kind that TYPE is, the part of a TARGET before the slash: kubectl's names, with or without
-    /// the API group.
+    /// The kind that TYPE is, the part of a TARGET before the slash: kubectl's names, with or
+    /// without the API group.
     fn of(typed: &str) -> Option<Self> {
         let typed = typed.to_ascii_lowercase();
         let (bare, typed_group) = match typed.split_once('.') {

@@ -28,8 +28,8 @@ pub struct Target {
     pub addresses: Vec<IpAddr>,
     /// Whether it shares the node's network.
     pub host_network: bool,
-    /// The ids of its containers that run or did, ephemeral ones aside: there are others once the pod
-    /// has got a new sandbox.
+    /// The ids of its containers that run or did, ephemeral ones aside: there are others once the
+    /// pod has got a new sandbox.
     pub containers: BTreeSet<String>,
     /// Whether it is being deleted.
     pub ending: bool,
@@ -52,8 +52,8 @@ impl Target {
     }
 }
 
-/// Annotations of the mirror of a static pod. The kubelet knows the pod by this hash, and not by the
-/// mirror's UID.
+/// Annotations of the mirror of a static pod. The kubelet knows the pod by this hash, and not by
+/// the mirror's UID.
 pub(super) const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 pub(super) const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -66,8 +66,8 @@ pub enum Unfit {
     #[error("pod {0}/{1} is on no node yet: see kubectl -n {0} describe pod {1}")]
     Unscheduled(String, String),
     #[error(
-        "pod {0}/{1} shares the network of its node {2}: a capture holds everybody's traffic there; \
-         say --node if that is meant"
+        "pod {0}/{1} shares the network of its node {2}: a capture holds everybody's traffic \
+         there; say --node if that is meant"
     )]
     SharesNode(String, String, String),
     #[error("pod {0} has no container {1}: it has {2}")]

@@ -1,7 +1,8 @@
 //! An ephemeral container in the target's pod: it shares the network namespace by itself, and works
 //! where no pod with the node's processes may run.
 //!
-//! It cannot be deleted. The agent in it ends, and one entry with its end stays in the pod's status.
+//! It cannot be deleted. The agent in it ends, and one entry with its end stays in the pod's
+//! status.
 
 use super::way_in::{
     Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Preview, Shared, WayError, WayIn,
@@ -46,8 +47,8 @@ impl WayIn for EphemeralContainer {
     fn facts(&self) -> &'static Facts {
         &Facts {
             name: "ephemeral",
-            help: "An ephemeral container in the target's pod; its entry stays in the pod when it has \
-                   ended",
+            help: "An ephemeral container in the target's pod; its entry stays in the pod when it \
+                   has ended",
             noun: "an ephemeral container",
             place: Place::Target,
             rules: RULES,
@@ -106,8 +107,8 @@ impl WayIn for EphemeralContainer {
             namespace, shared, ..
         } = making;
         let command = format!(
-            "kubectl -n {namespace} patch pod {shared} --subresource ephemeralcontainers --patch-file \
-             FILE"
+            "kubectl -n {namespace} patch pod {shared} --subresource ephemeralcontainers \
+             --patch-file FILE"
         );
         Ok((manifest(making.options, &Run::new()), Some(command)))
     }
@@ -156,8 +157,8 @@ impl WayIn for EphemeralContainer {
 impl Made for Container {
     async fn end(self: Box<Self>, talk: Talk) {
         talk.say(&format!(
-            "the ephemeral container {} has ended or will within 30 s; its entry stays in pod {}/{} as \
-             long as the pod does",
+            "the ephemeral container {} has ended or will within 30 s; its entry stays in pod \
+             {}/{} as long as the pod does",
             self.name, self.namespace, self.pod
         ));
     }
@@ -181,8 +182,8 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<(), ApiE
 /// The patch (strategic merge) that adds the container to a pod.
 fn manifest(options: &HelperOptions, run: &Run) -> Value {
     let mut container = manifest::container(options, run, &run.name(), true);
-    // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set has
-    // NET_RAW.
+    // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set
+    // has NET_RAW.
     container["securityContext"] = json!({
         "runAsUser": 0,
         "runAsGroup": 0,

@@ -1,5 +1,5 @@
-//! The ways into a pod's network, each a file with all that is its own: the rights it takes, whether
-//! the cluster admits it, its start, the agent's options, its end, and what stays behind.
+//! The ways into a pod's network, each a file with all that is its own: the rights it takes,
+//! whether the cluster admits it, its start, the agent's options, its end, and what stays behind.
 //!
 //! | here | holds |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! A helper pod: a Job on the target's node, which sees the node's processes.
 //!
-//! Whatever becomes of this program, the cluster ends the helper: its Job has a deadline that only a
-//! living plugin moves on, and is deleted soon after its end. Deleting it here only makes that quick.
+//! Whatever becomes of this program, the cluster ends the helper: its Job has a deadline that only
+//! a living plugin moves on, and is deleted soon after its end. Deleting it here only makes that
+//! quick.
 
 use super::way_in::{
     Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
@@ -30,13 +31,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// The helper's only container.
 const CONTAINER: &str = "agent";
 
-/// Seconds that the helper's Job may run before the cluster ends it; the plugin moves that on while it
-/// lives.
+/// Seconds that the helper's Job may run before the cluster ends it; the plugin moves that on while
+/// it lives.
 const LEASE: i64 = 90;
 /// How often the lease is renewed: it survives two renewals that fail.
 const RENEW: Duration = Duration::from_secs(30);
-/// A lease with less than this is one that nobody renews: a living plugin never lets it come below a
-/// minute.
+/// A lease with less than this is one that nobody renews: a living plugin never lets it come below
+/// a minute.
 const EXPIRING: i64 = 20;
 /// Seconds after its end at which the cluster deletes the Job and its pod.
 const TTL: i64 = 30;
@@ -87,8 +88,8 @@ impl WayIn for HelperPod {
     fn facts(&self) -> &'static Facts {
         &Facts {
             name: "pod",
-            help: "A helper pod on the target's node, which sees the node's processes; it is deleted at \
-                   the end",
+            help: "A helper pod on the target's node, which sees the node's processes; it is \
+                   deleted at the end",
             noun: "a helper pod",
             place: Place::Helper,
             rules: RULES,
@@ -140,8 +141,8 @@ impl WayIn for HelperPod {
             Cause::NotFound => None,
             Cause::MissingRight => {
                 let text = format!(
-                    "whether a helper pod is admitted in namespace {} cannot be tried out without the \
-                     right to create pods: it is seen when the Job makes one",
+                    "whether a helper pod is admitted in namespace {} cannot be tried out without \
+                     the right to create pods: it is seen when the Job makes one",
                     making.namespace
                 );
                 Some((Mark::Warn, text))
@@ -166,8 +167,8 @@ impl WayIn for HelperPod {
         match self.dry_run(making).await {
             Ok(()) => {}
             Err(error) if error.cause() == Cause::MissingRight => talk.warn(&format!(
-                "you may not create pods in namespace {namespace}: whether the Job's pod is admitted is \
-                 not tried out"
+                "you may not create pods in namespace {namespace}: whether the Job's pod is \
+                 admitted is not tried out"
             )),
             Err(error) => return Err(self.refusal(error, making)),
         }
@@ -318,8 +319,8 @@ impl Helper {
         };
         let why = match why {
             Some(error) if Cause::of(&error) == Cause::MissingRight => format!(
-                " (you may not delete jobs in namespace {namespace}: ask for the rights that kubectl \
-                 meshsniff rbac prints)"
+                "(you may not delete jobs in namespace {namespace}: ask for the rights that \
+                 kubectl meshsniff rbac prints)"
             ),
             Some(error) => format!(" ({error})"),
             None => String::new(),
@@ -330,8 +331,8 @@ impl Helper {
         ));
     }
 
-    /// Deletes the Job and what it made, as far as the server can be reached. Fails without an error if
-    /// there was no answer.
+    /// Deletes the Job and what it made, as far as the server can be reached. Fails without an
+    /// error if there was no answer.
     async fn delete(&self) -> Result<(), Option<kube::Error>> {
         let (jobs, params) = (self.jobs(), DeleteParams::background());
         let deadline = Instant::now() + PATIENCE;
@@ -367,8 +368,9 @@ impl Helper {
             match patched.as_ref().map_err(Cause::of) {
                 Err(Cause::MissingRight) => {
                     talk.warn(&format!(
-                        "you may not patch jobs in namespace {}, so the cluster ends the helper {LEASE} \
-                         s after its start: ask for the rights that kubectl meshsniff rbac prints",
+                        "you may not patch jobs in namespace {}, so the cluster ends the helper \
+                         {LEASE} s after its start: ask for the rights that kubectl meshsniff rbac \
+                         prints",
                         self.namespace
                     ));
                     return;
@@ -414,13 +416,13 @@ fn security(options: &HelperOptions) -> Value {
         "runAsUser": 0,
         "runAsGroup": 0,
         "runAsNonRoot": false,
-        // To look at other processes' namespaces, to enter one, and to open a packet socket there. The
-        // agent gives all of it up before it looks at the first packet.
+        // To look at other processes' namespaces, to enter one, and to open a packet socket there.
+        // The agent gives all of it up before it looks at the first packet.
         "capabilities": {"drop": ["ALL"], "add": ["NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]},
         "readOnlyRootFilesystem": true,
         "seccompProfile": {"type": "RuntimeDefault"},
-        // The runtime's profile lets a container look at processes of the same profile only: a target
-        // without one would not be found.
+        // The runtime's profile lets a container look at processes of the same profile only: a
+        // target without one would not be found.
         "appArmorProfile": {"type": "Unconfined"},
     })
 }

@@ -34,8 +34,8 @@ pub trait WayIn: Sync {
     /// If one of them cannot.
     fn suits(&self, targets: &[Target]) -> Result<(), WayError>;
 
-    /// The namespace to make something in, and the name of what the targets share that are captured by
-    /// the same, such as their node. `own` is the namespace that was asked for.
+    /// The namespace to make something in, and the name of what the targets share that are captured
+    /// by the same, such as their node. `own` is the namespace that was asked for.
     fn share(&self, own: Option<&str>, target: &Target) -> Shared;
 
     /// Asks the server whether it would admit it.
@@ -62,7 +62,8 @@ pub trait WayIn: Sync {
         talk: &Talk,
     ) -> Result<Preview, WayError>;
 
-    /// Makes it, and waits until it runs. What is made is [kept](Life::keep) before it is waited for.
+    /// Makes it, and waits until it runs. What is made is [kept](Life::keep) before it is waited
+    /// for.
     ///
     /// # Errors
     /// If the cluster refuses, it never runs, or the end is asked for.
@@ -71,8 +72,8 @@ pub trait WayIn: Sync {
     /// Adds to a request what makes the agent find the target.
     fn set_target(&self, target: &Target, request: &mut Request);
 
-    /// Whether a stream that ends for this reason ended with the pod's sandbox, of which there may be
-    /// another.
+    /// Whether a stream that ends for this reason ended with the pod's sandbox, of which there may
+    /// be another.
     fn ends_with_sandbox(&self, reason: &str) -> bool;
 
     /// Looks for what earlier runs left behind.
