@@ -41,7 +41,7 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// Whether anything was said that has a meaning for a cluster only.
+    /// Whether an option was given that only a cluster has a use for.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.namespace.is_some()
@@ -93,9 +93,9 @@ pub enum ConnectError {
 pub struct Cluster {
     /// The client.
     pub client: Client,
-    /// The namespace that is meant where none is named.
+    /// The namespace of objects that are named without one.
     pub namespace: String,
-    /// Where the API server is, for messages.
+    /// The API server's address, for messages.
     pub server: String,
 }
 
@@ -133,7 +133,7 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// Objects of a namespace, or of all.
+    /// The objects of a namespace, or of all.
     #[must_use]
     pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
     where
@@ -186,7 +186,7 @@ fn in_cluster(args: &ConnectArgs) -> Option<Result<Config, ConnectError>> {
     Some(Config::incluster().map_err(ConnectError::NoServiceAccount))
 }
 
-/// The system gives no threads.
+/// The system starts no threads.
 #[derive(Debug, Error)]
 #[error("no thread can be started")]
 pub struct NoThreads(#[source] io::Error);
@@ -194,7 +194,7 @@ pub struct NoThreads(#[source] io::Error);
 /// Runs `future` on a runtime of its own.
 ///
 /// # Errors
-/// If there are no threads to be had.
+/// If no thread can be started.
 pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, NoThreads> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -4,8 +4,8 @@
 //! go out while the output waits for a slow reader. Each message is a byte that names a channel,
 //! and what is on it.
 //!
-//! What exec says of the end is not believed: a runtime that restarts ends it with success and half
-//! the data. Whether a stream is whole is for its own trailer to tell.
+//! An exec's status proves nothing: a runtime that restarts ends it with success and half the data.
+//! Only a stream's own trailer shows that it is whole.
 
 use super::error::{ApiError, Doing};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -68,12 +68,12 @@ pub struct Exec {
     stop: mpsc::Sender<()>,
 }
 
-/// What asks a process to stop.
+/// A handle that asks a process to stop.
 #[derive(Clone)]
 pub struct Stopper(mpsc::Sender<()>);
 
 impl Stopper {
-    /// Asks it to write its trailer and to end.
+    /// Asks the process to write its trailer and to end.
     pub async fn stop(&self) {
         // One that has ended already hears nothing.
         let _ = self.0.send(()).await;
@@ -160,7 +160,7 @@ where
 }
 
 impl Exec {
-    /// What asks it to stop.
+    /// A handle that asks it to stop.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
@@ -248,7 +248,7 @@ impl Reading {
         }
     }
 
-    /// Hands output on; how it ends if it cannot be.
+    /// Hands output on; returns how the exec ends if that is not possible.
     async fn pass(
         &self,
         data: Bytes,
@@ -287,7 +287,7 @@ impl Reading {
     }
 }
 
-/// What a status says went wrong; `None` for success, as far as that is to be believed.
+/// The error in a status; `None` for success.
 fn failure(status: &[u8]) -> Option<String> {
     let status: Status = serde_json::from_slice(status).unwrap_or_default();
     if status.status.as_deref() == Some("Success") {

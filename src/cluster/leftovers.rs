@@ -1,7 +1,7 @@
 //! What earlier runs left in the cluster, and its removal.
 //!
-//! The cluster itself ends and deletes every helper (see [`pod`](super::way::pod)); this is for
-//! whoever does not want to wait for that, and for clusters where it does not work.
+//! The cluster itself ends and deletes every helper (see [`pod`](super::way::pod)). This module is
+//! for those who do not want to wait for that, and for clusters where it does not work.
 
 use super::connect::Cluster;
 use super::error::{ApiError, Cause, Doing};

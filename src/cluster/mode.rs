@@ -9,7 +9,7 @@ use super::way::{Making, WAYS, Way, WayError};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use std::fmt;
 
-/// What was asked for.
+/// The way in that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// This way.
@@ -59,7 +59,7 @@ impl clap::builder::ValueParserFactory for Mode {
     }
 }
 
-/// The rules of a mode, in the order of their places, and the way that each is for; all if none.
+/// The rules of a mode in the order of their places, each with its way in, or without one for all.
 pub fn rules(mode: Mode) -> Vec<(Option<Way>, &'static Rule)> {
     let for_all = |rules: &'static [Rule]| rules.iter().map(|rule| (None, rule));
     let ways = WAYS.into_iter().filter(|way| mode.allows(*way));
@@ -70,7 +70,7 @@ pub fn rules(mode: Mode) -> Vec<(Option<Way>, &'static Rule)> {
     rules
 }
 
-/// Chooses; returns a sentence if it is not the first that was tried.
+/// Chooses a way in; returns a sentence, too, if it is not the first that was tried.
 ///
 /// # Errors
 /// If what was asked for is refused.
@@ -126,8 +126,9 @@ pub async fn choose(
     Err(WayError::Neither(nouns.join(" nor "), reasons.join("; ")))
 }
 
-/// Whether an error of a dry run does not keep from trying in earnest: a webhook that is down says
-/// nothing, and whoever may not make a pod may still make what makes one, if there is no other way.
+/// Whether a start may succeed although its dry run failed. A webhook that is down decides nothing,
+/// and without the right to create pods a Job may still create one; with another way in at hand
+/// that is tried first.
 fn is_no_refusal(mode: Mode, cause: Cause) -> bool {
     cause.is_transient() || cause == Cause::MissingRight && mode != Mode::Auto
 }

@@ -1,5 +1,5 @@
-//! The rights that a capture takes, and whether one has them by the API server's own word
-//! (SelfSubjectAccessReview): nothing is tried out.
+//! Rights, and whether one has them: the API server is asked (SelfSubjectAccessReview), and nothing
+//! is tried out.
 //!
 //! Each way in has its own list beside the two here; [`mode::rules`](super::mode::rules) puts them
 //! together. `rbac` prints them, `doctor` asks for them.

@@ -1,4 +1,4 @@
-//! The end of a run, whoever wants it: signals, whoever reads the output, limits.
+//! The end of a run, by a signal, by whoever reads the output, or by a limit.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -15,30 +15,29 @@ const SAME: Duration = Duration::from_millis(500);
 pub enum Why {
     /// A signal, by its name.
     Signal(&'static str),
-    /// Whoever read the output does not read it any more: that is no error.
+    /// Nobody reads the output any more, which is no error.
     OutputClosed,
     /// As much as was asked for has been seen.
     Enough,
-    /// Something failed; the error is told by whoever has it.
+    /// Something failed; the error is returned elsewhere.
     Failed,
 }
 
-/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to
-/// be told.
+/// The end was asked for before anything was captured, which is no error.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("ended before anything was captured")]
 pub struct EndedEarly;
 
-/// The system does not let signals be waited for.
+/// The system does not allow to wait for signals.
 #[derive(Debug, thiserror::Error)]
 #[error("signals cannot be waited for")]
 pub struct NoSignals(#[source] io::Error);
 
-/// Asked for by anybody, heard by all; clones are the same.
+/// A stop that anybody can ask for and everybody can wait for; clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     why: Arc<watch::Sender<Option<Why>>>,
-    /// When the first signal came: from the second on nobody waits for trailers.
+    /// The time of the first signal: after a second one nobody waits for trailers.
     signalled: Arc<OnceLock<Instant>>,
     hurried: Arc<watch::Sender<bool>>,
 }
@@ -65,28 +64,28 @@ impl Stop {
         });
     }
 
-    /// Why it is to end, if it is.
+    /// Why the end was asked for, if it was.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
         self.why.borrow().clone()
     }
 
-    /// Returns once the end is asked for.
+    /// Waits until the end is asked for.
     pub async fn asked(&self) {
         // The sender lives as long as this does.
         let _ = self.why.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Returns once somebody asked a second time.
+    /// Waits until a second signal has come.
     pub async fn hurried(&self) {
         let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
     }
 
-    /// Does `work` unless the end is asked for meanwhile. What is dropped half done must leave
+    /// Does `work` unless the end is asked for meanwhile: then it is dropped, and must leave
     /// nothing behind.
     ///
     /// # Errors
-    /// If it is: [`EndedEarly`].
+    /// If the end is asked for.
     pub async fn unless_asked<T>(&self, work: impl Future<Output = T>) -> Result<T, EndedEarly> {
         tokio::select! {
             done = work => Ok(done),
@@ -94,8 +93,8 @@ impl Stop {
         }
     }
 
-    /// A signal came, or a key that stands for one. A second one, a while after the first: nobody
-    /// waits any more.
+    /// Asks for the end by a signal, or a key that stands for one. After a second one that is not
+    /// the same nobody waits any more.
     pub fn signal(&self, name: &'static str) {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {

@@ -1,4 +1,4 @@
-//! Traces of earlier runs, and where they are looked for.
+//! Traces of earlier runs, and how they are found.
 
 use super::connect::Cluster;
 use super::error::{ApiError, Cause, Doing};
@@ -108,7 +108,7 @@ pub enum LookError {
     Api(#[from] ApiError),
 }
 
-/// A look at a namespace, or everywhere.
+/// The objects of a namespace, or of all, where traces are looked for.
 pub struct Look<'a> {
     cluster: &'a Cluster,
     namespace: Option<&'a str>,
@@ -116,7 +116,7 @@ pub struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// A look at a namespace, or everywhere.
+    /// Looks at a namespace, or everywhere.
     #[must_use]
     pub fn new(cluster: &'a Cluster, namespace: Option<&'a str>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! How far a container has come, by its pod's status, and following that.
+//! The state of a container by its pod's status, and how it is followed.
 
 use super::connect::Cluster;
 use super::error::{ApiError, Cause, Doing, Obstacle};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::Interval;
 
-/// How far it has come.
+/// The state of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It does not run yet; with the reason, where there is one.
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-/// Reasons for waiting that waiting does not cure, and what they are about.
+/// Reasons for waiting that are final, and their obstacles.
 const FINAL: [(&str, Option<Obstacle>); 8] = [
     ("ErrImageNeverPull", Some(Obstacle::Image)),
     ("ImagePullBackOff", Some(Obstacle::Image)),

@@ -1,4 +1,4 @@
-//! Which pods have been captured, and which of them have another sandbox since.
+//! The pods that have been captured, and whether they have another sandbox since.
 
 use super::plan::Finished;
 use crate::cluster::target::Target;
@@ -8,26 +8,26 @@ use std::collections::{BTreeSet, HashMap};
 #[derive(Default)]
 pub(super) struct Known(HashMap<String, Life>);
 
-/// What was last known of a pod.
+/// A pod when it was last seen.
 struct Life {
     containers: BTreeSet<String>,
     /// Whether its stream has ended with its sandbox.
     gone: bool,
 }
 
-/// What a pod is that is found now.
+/// What to do with a pod that is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It was not known before.
+    /// Capture it: it is new.
     New,
-    /// It was captured until its sandbox was gone, and has another one.
+    /// Capture it again: it was captured until its sandbox was gone, and has another one.
     Again,
-    /// It is captured, or cannot be.
+    /// Nothing: it is captured already, or cannot be.
     Before,
 }
 
 impl Known {
-    /// Takes note of a pod that is captured from now on.
+    /// Notes that a pod is captured from now on.
     pub(super) fn begin(&mut self, target: &Target) {
         let containers = target.containers.clone();
         let life = Life {
@@ -37,7 +37,7 @@ impl Known {
         self.0.insert(target.uid.clone(), life);
     }
 
-    /// Looks at a pod that is there now, which is captured from now on unless it is so already.
+    /// Decides about a pod that is found, and notes if it is captured from now on.
     pub(super) fn see(&mut self, target: &Target) -> Seen {
         // Before its network is set up a pod has no address, and nothing could be captured.
         if target.addresses.is_empty() {
@@ -54,7 +54,7 @@ impl Known {
         seen
     }
 
-    /// Takes note of the end of a stream.
+    /// Notes the end of a stream.
     pub(super) fn ended(&mut self, finished: &Finished) {
         let with_sandbox = finished
             .last_word

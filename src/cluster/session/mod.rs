@@ -7,8 +7,8 @@
 //!
 //! | here | holds |
 //! |---|---|
-//! | `plan` | what a run is given, and what comes of it |
-//! | `known` | which pods have been captured |
+//! | `plan` | a run's input and its results |
+//! | `known` | the pods that have been captured |
 //! | `stream` | one target's stream |
 
 mod known;

@@ -1,4 +1,4 @@
-//! What a run is given, and what comes of it.
+//! A run's input and its results.
 
 use crate::cluster::error;
 use crate::cluster::exec::{Ended, Output};
@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 use thiserror::Error;
 
-/// What is to be run where.
+/// A run that is to be made.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Which way in.
@@ -30,9 +30,9 @@ pub struct Plan {
     pub follow: bool,
 }
 
-/// What takes the streams in.
+/// A consumer of streams.
 pub trait Consumer: Send + Sync + 'static {
-    /// A target's stream begins; the number is the stream's, from 0.
+    /// Notes that a target's stream begins, with this number; the first is 0.
     ///
     /// # Errors
     /// If it cannot be taken: the run ends.
@@ -45,7 +45,7 @@ pub trait Consumer: Send + Sync + 'static {
     fn consume(&self, number: usize, output: Output) -> Result<Option<End>, Unconsumed>;
 }
 
-/// Why a stream was not taken in.
+/// Why a stream was not consumed.
 #[derive(Debug, Error)]
 pub enum Unconsumed {
     /// Nobody reads what was to be written: the end of the run, and no error.

@@ -1,4 +1,4 @@
-//! One target's stream: the agent started, heard, and waited for.
+//! One target's stream: the agent's start, its lines, and its end.
 
 use super::plan::{Consumer, Cut, Finished, Plan, RunError, Unconsumed};
 use crate::cluster::connect::Cluster;
@@ -37,7 +37,7 @@ pub(super) struct Stream {
     pub(super) again: bool,
 }
 
-/// All that a run shares.
+/// The state that all streams of a run share.
 pub(super) struct Session<C> {
     pub(super) cluster: Cluster,
     pub(super) wanted: Wanted,
@@ -47,8 +47,8 @@ pub(super) struct Session<C> {
 }
 
 impl<C: Consumer> Session<C> {
-    /// A stream from its beginning to its end. That a target cannot be captured again is no reason
-    /// for the run to end; `None` if the end came before that is known.
+    /// Runs a stream from its beginning to its end. A target that cannot be captured again does not
+    /// end the run. Returns `None` if the end was asked for before it was.
     pub(super) async fn stream(self: Arc<Self>, of: Stream) -> Result<Option<Finished>, RunError> {
         let error = match self.read(&of).await {
             Ok(finished) => return Ok(Some(finished)),
@@ -124,7 +124,7 @@ impl<C: Consumer> Session<C> {
         })
     }
 
-    /// What is put before a sentence about this target, where there are several.
+    /// The prefix of sentences about this target: its name, where there are several.
     fn label(&self, target: &Target) -> String {
         if self.wanted.is_one() {
             String::new()
@@ -133,7 +133,7 @@ impl<C: Consumer> Session<C> {
         }
     }
 
-    /// Runs the agent; what comes with it are its lines so far.
+    /// Starts the agent; returns its lines so far, too.
     async fn start(&self, of: &Stream) -> Result<(Exec, Vec<String>), RunError> {
         let deadline = Instant::now() + AGAIN;
         loop {
@@ -181,7 +181,7 @@ impl<C: Consumer> Session<C> {
     }
 }
 
-/// The agent's lines until it is ready, and whether it ever is.
+/// Reads the agent's lines until it is ready, and whether it ever is.
 async fn first_lines(lines: &mut mpsc::Receiver<String>) -> (bool, Vec<String>) {
     let mut said = Vec::new();
     while let Some(line) = lines.recv().await {
@@ -194,11 +194,11 @@ async fn first_lines(lines: &mut mpsc::Receiver<String>) -> (bool, Vec<String>) 
     (false, said)
 }
 
-/// Who hears an agent's lines.
+/// Reads an agent's lines.
 struct Heard {
     /// The target's name.
     name: String,
-    /// The same before a sentence, where there are several.
+    /// The prefix of its sentences.
     label: String,
     talk: Talk,
     /// The agent's error.

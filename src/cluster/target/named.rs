@@ -101,7 +101,7 @@ impl Named {
     }
 }
 
-/// Why a TARGET is none.
+/// Why something typed is no TARGET.
 #[derive(Debug, thiserror::Error)]
 pub enum NotATarget {
     /// Its type.

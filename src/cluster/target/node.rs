@@ -46,7 +46,7 @@ pub(super) async fn target(cluster: &Cluster, named: &Named) -> Result<Target, A
     })
 }
 
-/// Checks whether the node can run the agent; `Ok` if nobody says.
+/// Looks at the node of this name: can it run the agent? `Ok` if it may not be looked at.
 ///
 /// # Errors
 /// If it cannot.
@@ -59,7 +59,7 @@ pub async fn check(cluster: &Cluster, name: &str) -> Result<(), NodeError> {
     fits(&node)
 }
 
-/// Checks whether a node can run the agent; `Ok` if it does not say.
+/// Checks whether a node can run the agent; `Ok` if its status does not show that.
 ///
 /// # Errors
 /// If it cannot.

@@ -74,13 +74,13 @@ pub enum Unfit {
     NoContainer(String, String, String),
 }
 
-/// Whether it can be the hash of a configuration: an annotation may say anything, and the helper
-/// captures the pods that it names.
+/// Whether a text can be the hash of a configuration. An annotation may say anything, and the
+/// helper may capture every pod that is named to it.
 fn is_hash(text: &str) -> bool {
     text != NODE && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The target that `pod` is.
+/// Makes a target of `pod`.
 ///
 /// # Errors
 /// If it cannot be captured.

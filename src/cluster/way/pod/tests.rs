@@ -1,6 +1,8 @@
 //! The helper's manifests, and what is left of helpers.
 
 use super::*;
+use crate::cluster::manifest::HelperOptions;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 fn target() -> Target {
@@ -34,13 +36,9 @@ async fn made(options: &HelperOptions) -> (Job, Pod) {
         namespace: "shop".to_owned(),
         server: String::new(),
     };
-    let making = Making {
-        cluster: &cluster,
-        options,
-        namespace: "shop",
-        shared: "n1",
-        targets: &[target()],
-    };
+    let shared = ("shop".to_owned(), "n1".to_owned());
+    let targets = [target()];
+    let making = Making::new(&cluster, options, &shared, &targets);
     let run = Run::new();
     let job = serde_json::from_value(job(&making, &run)).unwrap();
     (job, serde_json::from_value(pod(&making, &run)).unwrap())
