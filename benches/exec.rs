@@ -61,8 +61,8 @@ fn own(kubeconfig: &str, namespace: &str) -> Result<f64, Box<dyn Error>> {
         let output = exec.output;
         let rate = tokio::task::spawn_blocking(move || rate(output)).await?;
         Ok(rate?)
-    })?;
-    Ok(rate)
+    });
+    rate?
 }
 
 /// MiB a second, from the first byte on: what a start takes is not the question.

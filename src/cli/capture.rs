@@ -10,12 +10,13 @@ use super::packets::PacketArgs;
 use super::sink::Sink;
 use super::wireshark;
 use crate::cluster::connect::{Cluster, block_on};
-use crate::cluster::session;
-use crate::cluster::stop::{EndedEarly, Stop, Why};
+use crate::cluster::session::{self, RunError};
+use crate::cluster::stop::{Stop, Why};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{self, Target, Wanted};
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
+use meshsniff_contract::arguments::{Capture, Request, Task};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,24 +82,19 @@ pub(super) struct KeepArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     redact: Vec<String>,
 
-    /// Pack the stream with zstd on the node: for a slow way between the cluster and here
+    /// Compress the stream with zstd on the node: for a slow way between the cluster and here
     #[arg(long)]
     compress: bool,
 }
 
 impl KeepArgs {
-    fn to_options(&self) -> Vec<String> {
-        let mut options = Vec::new();
-        if self.headers_only {
-            options.push("--headers-only".to_owned());
+    /// The same for the agent.
+    fn capture(&self) -> Capture {
+        Capture {
+            headers_only: self.headers_only,
+            redact: self.redact.clone(),
+            compress: self.compress,
         }
-        if !self.redact.is_empty() {
-            options.extend(["--redact".to_owned(), self.redact.join(",")]);
-        }
-        if self.compress {
-            options.push("--compress".to_owned());
-        }
-        options
     }
 }
 
@@ -127,15 +123,14 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
             "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, --container or --netns"
         );
     }
-    let wanted = args.cluster.target.wanted(&args.targets);
-    let wanted = wanted.map_err(|why| anyhow!(why))?;
+    let wanted = args.cluster.target.wanted(&args.targets)?;
     // All that can fail here fails before anything is created there.
     args.packets.check()?;
     if let Some(how) = args.dry_run.dry_run {
         return dry_run::run(how, args.output.unwrap_or_default(), &args.cluster, &wanted);
     }
     let destination = Destination::of(args.write.as_deref())?;
-    block_on(cluster(args, wanted, destination))
+    block_on(cluster(args, wanted, destination))?
 }
 
 fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
@@ -146,7 +141,7 @@ fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     };
     let begun = Begun::default();
     let mut out = open(path, &begun)?;
-    let (agent, mut stream) = Agent::start(&args.local, &args.packets, &args.keep.to_options())?;
+    let (agent, mut stream) = Agent::start(&args.local, &args.packets, args.keep.capture())?;
     // From its first byte on it is a capture.
     begun.set();
     let copied = io::copy(&mut stream, &mut out).and_then(|_| out.flush());
@@ -204,7 +199,7 @@ async fn cluster(
     };
     let found = found?;
     for why in &found.passed_over {
-        talk.warn(why);
+        talk.warn(&why.to_string());
     }
     let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
     let several = names.len() > 1 || args.cluster.target.follow;
@@ -227,13 +222,15 @@ async fn cluster(
     let named = Arc::clone(&sink);
     let looked_up = names::look_up(cluster.clone(), found.targets.clone());
     tokio::spawn(async move { named.names(looked_up.await) });
-    let mut command = vec!["capture".to_owned()];
-    command.extend(args.packets.to_options());
-    command.extend(args.keep.to_options());
+    let request = Request {
+        task: Task::Capture(args.keep.capture()),
+        packets: args.packets.packets(),
+        ..Request::default()
+    };
     let plan = args
         .cluster
         .helper
-        .plan(command, args.cluster.target.follow);
+        .plan(request, args.cluster.target.follow);
     let done = session::run(
         &cluster,
         (wanted, found.targets),
@@ -246,8 +243,8 @@ async fn cluster(
     talk.end_live();
     let finished = match done {
         Ok(finished) => finished,
-        Err(error) if error.is::<EndedEarly>() => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+        Err(RunError::EndedEarly(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
     };
     sink.finish(&finished)
 }

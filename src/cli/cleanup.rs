@@ -1,7 +1,8 @@
 //! `cleanup`: finds and removes what old runs left in the cluster.
 
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
-use crate::cluster::leftovers::{self, Fate, Guest, GuestState, Leftover};
+use crate::cluster::leftovers;
+use crate::cluster::traces::{Fate, Guest, GuestState, Leftover};
 use clap::Args;
 use meshsniff::escape::push_shown;
 use std::io::{self, Write as _};
@@ -35,7 +36,7 @@ pub(super) struct CleanupArgs {
 /// # Errors
 /// If the cluster cannot be asked.
 pub(super) fn run(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
-    block_on(cleanup(args))
+    block_on(cleanup(args))?
 }
 
 async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
@@ -45,11 +46,11 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
         || "in any namespace".to_owned(),
         |namespace| format!("in namespace {namespace}"),
     );
-    let found = leftovers::find(&cluster, namespace).await?;
+    let (leftovers, guests) = leftovers::find(&cluster, namespace).await?;
     let mut errors = Vec::new();
     let mut removed: Vec<Leftover> = Vec::new();
-    let nothing = found.leftovers.is_empty();
-    for leftover in found.leftovers {
+    let nothing = leftovers.is_empty();
+    for leftover in leftovers {
         match &leftover.fate {
             Fate::InUse(seconds) if !args.all => {
                 say(&format!(
@@ -62,7 +63,7 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
             Fate::Going => {}
             Fate::InUse(_) | Fate::Left => {
                 if let Err(error) = leftovers::remove(&cluster, &leftover).await {
-                    errors.push(format!("{error:#}"));
+                    errors.push(error.to_string());
                     continue;
                 }
             }
@@ -85,14 +86,14 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
              describe {} {})",
             one.full_name(),
             one.namespace,
-            if one.is_job { "job" } else { "pod" },
+            one.kind(),
             one.name
         ));
     }
     if nothing {
         say(&format!("no helper is left {place}"))?;
     }
-    tell_guests(&found.guests)?;
+    tell_guests(&guests)?;
     Ok(errors)
 }
 

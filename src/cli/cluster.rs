@@ -4,8 +4,10 @@ use crate::cluster::connect::ConnectArgs;
 use crate::cluster::manifest::HelperOptions;
 use crate::cluster::mode::Mode;
 use crate::cluster::session::Plan;
-use crate::cluster::target::{Named, Wanted};
+use crate::cluster::target::{Named, NotATarget, Wanted};
 use clap::Args;
+use meshsniff_contract::arguments::Request;
+use meshsniff_contract::{AGENT, VERSION};
 use std::time::Duration;
 
 /// Names another image than the released one, for all commands.
@@ -50,16 +52,16 @@ impl TargetArgs {
     /// The pods that are meant.
     ///
     /// # Errors
-    /// If a name is none, in a sentence.
-    pub(super) fn wanted(&self, names: &[String]) -> Result<Wanted, String> {
-        let named: Result<Vec<Named>, String> = names.iter().map(|name| name.parse()).collect();
+    /// If a name is none.
+    pub(super) fn wanted(&self, names: &[String]) -> Result<Wanted, NotATarget> {
+        let named: Result<Vec<Named>, _> = names.iter().map(|name| name.parse()).collect();
         Ok(Wanted {
             named: named?,
             selector: self.selector.clone(),
             all_namespaces: self.all_namespaces,
             container: self.container.clone(),
             node: self.node,
-            most: usize::from(self.max_targets),
+            max_targets: usize::from(self.max_targets),
         })
     }
 }
@@ -69,7 +71,7 @@ impl TargetArgs {
 #[command(next_help_heading = "The helper")]
 pub(super) struct HelperArgs {
     /// How to get into the pod's network
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value_t)]
     pub(super) mode: Mode,
 
     /// Namespace for the helper pod, where pods with the node's processes may run. Default: the target's
@@ -137,14 +139,14 @@ impl HelperArgs {
         }
     }
 
-    /// What is to be run: the agent's `command`.
-    pub(super) fn plan(&self, command: Vec<String>, follow: bool) -> Plan {
+    /// What is to be run: the agent does as `request` says.
+    pub(super) fn plan(&self, request: Request, follow: bool) -> Plan {
         Plan {
             mode: self.mode,
             helper: self.options(),
             helper_namespace: self.helper_namespace.clone(),
             timeout: self.timeout,
-            command,
+            request,
             follow,
         }
     }
@@ -155,9 +157,7 @@ pub(super) fn default_image() -> String {
     let named = std::env::var(IMAGE).ok().filter(|image| !image.is_empty());
     named.unwrap_or_else(|| {
         let released = option_env!("MESHSNIFF_RELEASE_IMAGE");
-        released
-            .unwrap_or(concat!("meshsniff-agent:", env!("CARGO_PKG_VERSION")))
-            .to_owned()
+        released.map_or_else(|| format!("{AGENT}:{VERSION}"), str::to_owned)
     })
 }
 

@@ -348,9 +348,10 @@ where
     // A task of its own: a program that hands out credentials may block it.
     let found = block_on(async {
         let asking = tokio::spawn(asking);
-        tokio::time::timeout(PATIENCE, asking).await??
+        let found: anyhow::Result<_> = tokio::time::timeout(PATIENCE, asking).await??;
+        found
     });
-    found.unwrap_or_default()
+    found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 impl Names for InCluster {
@@ -372,10 +373,9 @@ impl Names for InCluster {
 
     fn objects(&self, connect: &ConnectArgs, kind: &str) -> Vec<String> {
         let connect = connect.clone();
-        let Some(resource) = target::resource(kind) else {
+        let Some((resource, of_cluster)) = target::resource(kind) else {
             return Vec::new();
         };
-        let of_cluster = target::is_of_cluster(kind);
         ask(async move {
             let cluster = Cluster::connect(&connect).await?;
             let api: Api<DynamicObject> = if of_cluster {

@@ -3,13 +3,14 @@
 use super::cluster::ClusterArgs;
 use super::wireshark;
 use crate::cluster::connect::{Cluster, block_on};
-use crate::cluster::error::{Doing, explain, is_missing_right, is_not_found, is_passing};
+use crate::cluster::error::{Cause, Doing};
 use crate::cluster::manifest::HelperOptions;
-use crate::cluster::mode::{self, Mode, Way};
-use crate::cluster::rights::{self, Need, Place, Rule, is_granted, rules};
+use crate::cluster::mode::{Mode, rules};
+use crate::cluster::rights::{self, NAMESPACES, Need, Place, Rule, is_granted};
+use crate::cluster::target::node::fits;
 use crate::cluster::target::{self, Target, Wanted};
-use crate::cluster::{ephemeral, helper};
-use anyhow::anyhow;
+use crate::cluster::way::way_in::{Mark, Shared};
+use crate::cluster::way::{Making, WAYS, Way};
 use clap::Args;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, Node};
@@ -21,10 +22,10 @@ use std::time::Duration;
 
 /// How long the server may take for its first answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The label of a namespace that says which pods Pod Security admits.
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 /// A node where no target says which: admission does not look at it.
 const NO_NODE: &str = "meshsniff-doctor";
+/// The label of a namespace that says which pods Pod Security admits.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// Say what would fail here, before anything is made
 ///
@@ -40,13 +41,6 @@ pub(super) struct DoctorArgs {
     /// Where.
     #[command(flatten)]
     cluster: ClusterArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    Ok,
-    Warn,
-    Fail,
 }
 
 /// What was looked at, and how it is.
@@ -83,20 +77,21 @@ impl Lines {
         lines.any(|line| line.mark == Mark::Fail && line.way == Some(way))
     }
 
-    /// Where one way in is enough, what is against the other is no failure.
+    /// Where one way in is enough, what is against another is no failure.
     fn forgive_one_way(&mut self) {
-        let (pod, ephemeral) = (self.fails(Way::Pod), self.fails(Way::Ephemeral));
-        if pod && ephemeral {
+        let Some(open) = WAYS.into_iter().find(|way| !self.fails(*way)) else {
             return;
-        }
+        };
         for line in &mut self.0 {
             if line.mark == Mark::Fail && line.way.is_some() {
                 line.mark = Mark::Warn;
             }
         }
-        if pod {
-            let text = "--mode auto uses an ephemeral container here".to_owned();
-            self.ok(Some(Way::Ephemeral), text);
+        if open != WAYS[0] {
+            self.ok(
+                Some(open),
+                format!("--mode auto uses {} here", open.facts().noun),
+            );
         }
     }
 
@@ -125,9 +120,8 @@ impl Lines {
 /// # Errors
 /// If what was typed is no target, or nothing can be written.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
-    let wanted = args.cluster.target.wanted(&args.targets);
-    let wanted = wanted.map_err(|why| anyhow!(why))?;
-    let mut lines = block_on(async { Ok(look(args, &wanted).await) })?;
+    let wanted = args.cluster.target.wanted(&args.targets)?;
+    let mut lines = block_on(look(args, &wanted))?;
     if args.cluster.helper.mode == Mode::Auto {
         lines.forgive_one_way();
     }
@@ -161,12 +155,12 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
             lines.ok(None, text);
         }
         // Who may not ask for the version has reached the server all the same.
-        Ok(Err(error)) if is_missing_right(&error) => {
+        Ok(Err(error)) if Cause::of(&error) == Cause::MissingRight => {
             lines.ok(None, format!("the API server {server} answers"));
         }
         Ok(Err(error)) => {
-            let error = explain(error, Doing::request("get", "version", "", "version"));
-            lines.fail(None, error.to_string());
+            let asking = Doing::request("get", "version", "", "version");
+            lines.fail(None, asking.failed()(error).to_string());
             return lines;
         }
         Err(_) => {
@@ -185,7 +179,7 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
                 let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
                 lines.ok(None, format!("the targets are {}", names.join(", ")));
                 for why in found.passed_over {
-                    lines.warn(None, why);
+                    lines.warn(None, why.to_string());
                 }
                 targets = found.targets;
             }
@@ -194,13 +188,9 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
     }
     let check = Check::new(args, cluster, targets);
     check.rights(&mut lines).await;
-    if check.mode != Mode::Ephemeral {
-        check.pod_security(&mut lines, Way::Pod).await;
-        check.helper(&mut lines).await;
-    }
-    if check.mode != Mode::Pod {
-        check.pod_security(&mut lines, Way::Ephemeral).await;
-        check.ephemeral(&mut lines).await;
+    for way in WAYS.into_iter().filter(|way| check.mode.allows(*way)) {
+        check.pod_security(&mut lines, way).await;
+        check.admission(&mut lines, way).await;
     }
     check.nodes(&mut lines).await;
     lines
@@ -253,24 +243,18 @@ impl Check {
             "kubectl meshsniff rbac -n {}",
             target.unwrap_or(&self.cluster.namespace)
         );
-        if let Some(own) = self
-            .own_namespace
-            .as_ref()
-            .filter(|_| self.mode != Mode::Ephemeral)
-        {
+        let in_helpers = WAYS
+            .into_iter()
+            .any(|way| way.facts().place == Place::Helper && self.mode.allows(way));
+        if let Some(own) = self.own_namespace.as_ref().filter(|_| in_helpers) {
             command = format!("{command} --helper-namespace {own}");
         }
-        let mode = match self.mode {
-            Mode::Pod => "pod",
-            Mode::Ephemeral => "ephemeral",
-            Mode::Auto => "auto",
-        };
-        format!("{command} --mode {mode}")
+        format!("{command} --mode {}", self.mode)
     }
 
     async fn rights(&self, lines: &mut Lines) {
         let cluster_wide = BTreeSet::from([String::new()]);
-        let asked = rules(self.mode).flat_map(|rule| {
+        let asked = rules(self.mode).into_iter().flat_map(|(way, rule)| {
             let namespaces = match rule.place {
                 Place::Target => &self.target_namespaces,
                 Place::Helper => &self.helper_namespaces,
@@ -278,12 +262,12 @@ impl Check {
             };
             namespaces
                 .iter()
-                .map(move |namespace| (rule, namespace.as_str()))
+                .map(move |namespace| (way, rule, namespace.as_str()))
         });
-        let asked: Vec<(&Rule, &str)> = asked.collect();
-        let answers = join_all(asked.iter().map(|(rule, namespace)| {
+        let asked: Vec<(Option<Way>, &Rule, &str)> = asked.collect();
+        let answers = join_all(asked.iter().map(|(_, rule, namespace)| {
             // A namespace is asked for by name.
-            let named = rule.right.resource == "namespaces";
+            let named = rule.right.on == NAMESPACES;
             let namespace = match self.helper_namespaces.first() {
                 Some(first) if named => first.as_str(),
                 _ => namespace,
@@ -293,14 +277,14 @@ impl Check {
         .await;
         let granted = |namespace: &str, right: rights::Right| {
             let mut known = asked.iter().zip(&answers);
-            known.any(|((rule, place), answer)| {
+            known.any(|((_, rule, place), answer)| {
                 rule.right == right && *place == namespace && *answer == Some(true)
             })
         };
         let mut held: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let mut optional: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let mut others = Lines::default();
-        for ((rule, namespace), answer) in asked.iter().zip(&answers) {
+        for ((way, rule, namespace), answer) in asked.iter().zip(&answers) {
             let right = rule.right;
             let place = place(namespace);
             match answer {
@@ -311,16 +295,18 @@ impl Check {
                     }
                 }
                 None => others.warn(
-                    rule.way,
+                    *way,
                     format!(
                         "nobody says whether you may {right} {place}: see kubectl auth can-i --list"
                     ),
                 ),
                 Some(false) => {
                     let needed = match rule.need {
-                        Need::Always => true,
-                        Need::Unless(verb) => !granted(namespace, rights::Right { verb, ..right }),
-                        Need::Sometimes | Need::Nicety => false,
+                        Need::Required => true,
+                        Need::RequiredUnless(verb) => {
+                            !granted(namespace, rights::Right { verb, ..right })
+                        }
+                        Need::Sometimes | Need::Optional => false,
                     };
                     if needed {
                         let text = format!(
@@ -328,7 +314,7 @@ impl Check {
                             rule.why,
                             self.rbac(namespace)
                         );
-                        others.fail(rule.way, text);
+                        others.fail(*way, text);
                     } else {
                         optional
                             .entry(namespace)
@@ -357,15 +343,16 @@ impl Check {
 
     /// What the labels of the namespaces say.
     async fn pod_security(&self, lines: &mut Lines, way: Way) {
-        let (namespaces, what) = match way {
-            Way::Pod => (&self.helper_namespaces, "a helper pod"),
-            Way::Ephemeral => (&self.target_namespaces, "an ephemeral container"),
+        let namespaces = match way.facts().place {
+            Place::Target => &self.target_namespaces,
+            Place::Helper => &self.helper_namespaces,
+            Place::Cluster => return,
         };
         let api: Api<Namespace> = Api::all(self.cluster.client.clone());
         for name in namespaces {
             let namespace = match api.get(name).await {
                 Ok(namespace) => namespace,
-                Err(error) if is_not_found(&error) => {
+                Err(error) if Cause::of(&error) == Cause::NotFound => {
                     let text = format!(
                         "there is no namespace {name}: create it (manifests/helper-namespace.yaml is one for helpers), or name \
                          another one"
@@ -383,97 +370,70 @@ impl Check {
             };
             let level = namespace.labels().get(ENFORCE).map(String::as_str);
             // What counts is what the server says when it is tried; this only says why.
-            match (level, way) {
-                (None, _) => lines.ok(
+            let keeps_out = level.and_then(|level| Some((level, way.kept_out_by(level)?)));
+            match keeps_out {
+                Some((level, what)) => lines.warn(
                     Some(way),
-                    format!("namespace {name} enforces no Pod Security level by a label of its own"),
+                    format!("Pod Security in namespace {name} is {level}, which {what}"),
                 ),
-                (Some("privileged"), _) | (Some("baseline"), Way::Ephemeral) => lines.ok(
-                    Some(way),
-                    format!("Pod Security in namespace {name} admits {what}"),
-                ),
-                (Some(level), Way::Pod) => lines.warn(
+                None if level.is_none() => lines.ok(
                     Some(way),
                     format!(
-                        "Pod Security in namespace {name} is {level}, which admits no helper pod: let it run in another \
-                         namespace with --helper-namespace, or use --mode ephemeral"
+                        "namespace {name} enforces no Pod Security level by a label of its own"
                     ),
                 ),
-                (Some(level), Way::Ephemeral) => lines.warn(
+                None => lines.ok(
                     Some(way),
                     format!(
-                        "Pod Security in namespace {name} is {level}, which admits no container as root: use --mode pod with \
-                         --helper-namespace"
+                        "Pod Security in namespace {name} admits {}",
+                        way.facts().noun
                     ),
                 ),
             }
         }
     }
 
-    /// Tries a helper pod.
-    async fn helper(&self, lines: &mut Lines) {
-        let way = Some(Way::Pod);
-        for namespace in &self.helper_namespaces {
-            let of_this =
-                |target: &&Target| self.own_namespace.is_some() || target.namespace == *namespace;
-            let target = self.targets.iter().find(of_this);
-            let node = target.map_or(NO_NODE, |target| target.node.as_str());
-            let targets = target.map_or(&[][..], std::slice::from_ref);
-            let tried = helper::dry_run(&self.cluster, namespace, &self.options, node, targets);
-            match tried.await {
-                Ok(()) => lines.ok(way, format!("a helper pod is admitted in namespace {namespace}")),
-                Err(error) if is_missing_right(&error) => lines.warn(
-                    way,
-                    format!(
-                        "whether a helper pod is admitted in namespace {namespace} cannot be tried out without the right to create \
-                         pods: it is seen when the Job makes one"
-                    ),
-                ),
-                Err(error) if is_passing(&error) => {
-                    let doing = Doing::request("create", "pods", namespace, "pod");
-                    lines.warn(way, format!("{}: try again later", explain(error, doing)));
-                }
-                // That there is no such namespace has been said.
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => lines.fail(way, helper::refused(error, namespace).to_string()),
+    /// Tries what a way in makes: for one target of each namespace, or for each target.
+    async fn admission(&self, lines: &mut Lines, way: Way) {
+        let own = self.own_namespace.as_deref();
+        let tried: Vec<(String, Shared, &[Target])> = match way.facts().place {
+            Place::Helper => {
+                let namespaces = self.helper_namespaces.iter().map(|namespace| {
+                    let is_there = |one: &&Target| own.is_some() || one.namespace == *namespace;
+                    let target = self.targets.iter().find(is_there);
+                    let node = target.map_or(NO_NODE, |target| target.node.as_str());
+                    let shared = (namespace.clone(), node.to_owned());
+                    let targets = target.map_or(&[][..], std::slice::from_ref);
+                    (format!("namespace {namespace}"), shared, targets)
+                });
+                namespaces.collect()
             }
-        }
-    }
-
-    /// Tries an ephemeral container in each target.
-    async fn ephemeral(&self, lines: &mut Lines) {
-        let way = Some(Way::Ephemeral);
-        for target in &self.targets {
-            let name = target.full_name();
-            if let Err(error) = mode::admits_ephemeral(std::slice::from_ref(target)) {
-                lines.fail(way, error.to_string());
+            Place::Target | Place::Cluster => {
+                let targets = self.targets.iter().map(|target| {
+                    let place = format!("pod {}", target.full_name());
+                    (place, way.share(own, target), std::slice::from_ref(target))
+                });
+                targets.collect()
+            }
+        };
+        for (place, shared, targets) in tried {
+            if let Err(error) = way.suits(targets) {
+                lines.fail(Some(way), error.to_string());
                 continue;
             }
-            match ephemeral::dry_run(&self.cluster, &self.options, target).await {
-                Ok(()) => lines.ok(
-                    way,
-                    format!("an ephemeral container is admitted in pod {name}"),
-                ),
-                // Said already, of the namespace.
-                Err(error) if is_missing_right(&error) => {}
-                Err(error) => {
-                    let passing = is_passing(&error);
-                    let doing = Doing::request(
-                        "patch",
-                        "pods/ephemeralcontainers",
-                        &target.namespace,
-                        "pod of that name",
-                    );
-                    let error = explain(error, doing);
-                    if passing {
-                        lines.warn(way, format!("{error}: try again later"));
-                    } else {
-                        let text = format!(
-                            "pod {name}: {error}: use --mode pod, with --helper-namespace if need be"
-                        );
-                        lines.fail(way, text);
-                    }
+            let making = Making::new(&self.cluster, &self.options, &shared, targets);
+            let finding = match way.dry_run(making).await {
+                Ok(()) => Some((
+                    Mark::Ok,
+                    format!("{} is admitted in {place}", way.facts().noun),
+                )),
+                Err(error) if error.cause().is_transient() => {
+                    Some((Mark::Warn, format!("{error}: try again later")))
                 }
+                Err(error) => way.diagnosis(error, making),
+            };
+            if let Some((mark, text)) = finding {
+                lines.push(mark, Some(way), text);
             }
         }
     }
@@ -494,7 +454,7 @@ impl Check {
                     continue;
                 }
             };
-            match target::fits(&node) {
+            match fits(&node) {
                 Ok(()) => lines.ok(None, format!("node {name} can run the agent")),
                 Err(error) => {
                     lines.fail(None, error.to_string());
@@ -594,15 +554,15 @@ mod tests {
     #[test]
     fn one_way_in_is_enough_for_auto() {
         let mut lines = Lines::default();
-        lines.fail(Some(Way::Pod), "no pods".to_owned());
+        lines.fail(Some(WAYS[0]), "no pods".to_owned());
         lines.forgive_one_way();
-        assert!(!lines.fails(Way::Pod));
+        assert!(!lines.fails(WAYS[0]));
         assert!(lines.0.iter().any(|line| line.text.contains("ephemeral")));
         let mut lines = Lines::default();
-        lines.fail(Some(Way::Pod), "no pods".to_owned());
-        lines.fail(Some(Way::Ephemeral), "no patch".to_owned());
+        lines.fail(Some(WAYS[0]), "no pods".to_owned());
+        lines.fail(Some(WAYS[1]), "no patch".to_owned());
         lines.forgive_one_way();
-        assert!(lines.fails(Way::Pod) && lines.fails(Way::Ephemeral));
+        assert!(lines.fails(WAYS[0]) && lines.fails(WAYS[1]));
         let mut lines = Lines::default();
         lines.fail(None, "no server".to_owned());
         lines.forgive_one_way();

@@ -2,12 +2,11 @@
 
 use super::cluster::{ClusterArgs, HelperArgs};
 use crate::cluster::connect::{Cluster, block_on};
-use crate::cluster::error::{Doing, explain, is_missing_right};
-use crate::cluster::manifest::{self, Run};
-use crate::cluster::mode::{self, Mode, Way};
+use crate::cluster::mode::{self, Mode};
 use crate::cluster::talk::Talk;
-use crate::cluster::target::{self, Target, Wanted};
-use crate::cluster::{ephemeral, helper, session};
+use crate::cluster::target::{self, Wanted};
+use crate::cluster::way::way_in::Preview;
+use crate::cluster::way::{Making, WAYS, groups};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -41,15 +40,6 @@ pub(super) struct DryRunArgs {
     pub(super) dry_run: Option<DryRun>,
 }
 
-/// What a dry run prints.
-#[derive(Debug)]
-enum Part {
-    /// An object that `kubectl create -f -` would take.
-    Object(Value),
-    /// A patch of a pod's ephemeral containers.
-    Patch(Target, Value),
-}
-
 /// Prints what a capture of `wanted` would make.
 ///
 /// # Errors
@@ -60,7 +50,7 @@ pub(super) fn run(
     args: &ClusterArgs,
     wanted: &Wanted,
 ) -> anyhow::Result<Vec<String>> {
-    let parts = block_on(parts(how, args, wanted))?;
+    let parts = block_on(parts(how, args, wanted))??;
     let text = match written {
         Written::Yaml => yaml(&parts)?,
         Written::Json => json(parts)?,
@@ -71,7 +61,7 @@ pub(super) fn run(
     Ok(Vec::new())
 }
 
-async fn parts(how: DryRun, args: &ClusterArgs, wanted: &Wanted) -> anyhow::Result<Vec<Part>> {
+async fn parts(how: DryRun, args: &ClusterArgs, wanted: &Wanted) -> anyhow::Result<Vec<Preview>> {
     let HelperArgs {
         mode,
         helper_namespace,
@@ -83,98 +73,46 @@ async fn parts(how: DryRun, args: &ClusterArgs, wanted: &Wanted) -> anyhow::Resu
     let cluster = Cluster::connect(&args.connect).await?;
     let found = target::find(&cluster, wanted).await?;
     for why in &found.passed_over {
-        talk.warn(why);
+        talk.warn(&why.to_string());
     }
+    let own = helper_namespace.as_deref();
     let way = match (how, mode) {
-        (_, Mode::Ephemeral) => {
-            mode::admits_ephemeral(&found.targets)?;
-            Way::Ephemeral
+        (_, Mode::Way(way)) => {
+            way.suits(&found.targets)?;
+            *way
         }
-        (_, Mode::Pod) => Way::Pod,
         (DryRun::Client, Mode::Auto) => {
             talk.say(
                 "--mode auto takes a helper pod if the server admits it: --dry-run=server asks",
             );
-            Way::Pod
+            WAYS[0]
         }
         (DryRun::Server, Mode::Auto) => {
-            let first = found.targets.first();
-            let first =
-                first.map(|first| session::namespace_of(helper_namespace.as_deref(), first));
-            let first = first.unwrap_or_default();
-            let (way, why) =
-                mode::choose(&cluster, *mode, &first, &options, &found.targets).await?;
+            let chosen = mode::choose(&cluster, *mode, own, &options, &found.targets);
+            let (way, why) = chosen.await?;
             if let Some(why) = why {
-                talk.say(&format!("{why}: an ephemeral container is used"));
+                talk.say(&why);
             }
             way
         }
     };
     let mut parts = Vec::new();
-    let groups = session::groups(way, helper_namespace.as_deref(), found.targets);
-    for ((namespace, node), targets) in groups {
-        match way {
-            Way::Ephemeral => {
-                for target in targets {
-                    let patch = manifest::ephemeral(&options, &Run::new());
-                    if how == DryRun::Server {
-                        let tried = ephemeral::dry_run(&cluster, &options, &target).await;
-                        let what = format!("pod {}", target.name);
-                        tried.map_err(|error| {
-                            explain(
-                                error,
-                                Doing::request(
-                                    "patch",
-                                    "pods/ephemeralcontainers",
-                                    &target.namespace,
-                                    &what,
-                                ),
-                            )
-                        })?;
-                    }
-                    parts.push(Part::Patch(target, patch));
-                }
-            }
-            Way::Pod if how == DryRun::Server => {
-                // The Job's own dry run says nothing of Pod Security and quotas.
-                match helper::dry_run(&cluster, &namespace, &options, &node, &targets).await {
-                    Ok(()) => {}
-                    Err(error) if is_missing_right(&error) => talk.warn(&format!(
-                        "you may not create pods in namespace {namespace}: whether the Job's pod is admitted is not tried out"
-                    )),
-                    Err(error) => return Err(helper::refused(error, &namespace)),
-                }
-                let job =
-                    helper::dry_run_job(&cluster, &namespace, &options, &node, &targets).await?;
-                parts.push(Part::Object(job));
-            }
-            Way::Pod => {
-                let mut job = manifest::job(&options, &Run::new(), &node, &targets);
-                job["metadata"]["namespace"] = json!(namespace);
-                parts.push(Part::Object(job));
-            }
-        }
+    for (shared, targets) in groups(way, own, found.targets) {
+        let making = Making::new(&cluster, &options, &shared, &targets);
+        parts.push(way.preview(making, how == DryRun::Server, &talk).await?);
     }
     Ok(parts)
 }
 
-fn yaml(parts: &[Part]) -> anyhow::Result<String> {
+fn yaml(parts: &[Preview]) -> anyhow::Result<String> {
     let mut text = String::new();
-    for (at, part) in parts.iter().enumerate() {
+    for (at, (value, command)) in parts.iter().enumerate() {
         if at > 0 {
             text.push_str("---\n");
         }
-        let value = match part {
-            Part::Object(object) => object,
-            Part::Patch(target, patch) => {
-                let _ = writeln!(
-                    text,
-                    "# kubectl -n {} patch pod {} --subresource ephemeralcontainers --patch-file FILE",
-                    target.namespace, target.name
-                );
-                patch
-            }
-        };
+        if let Some(command) = command {
+            let _ = writeln!(text, "# {command}");
+        }
         text.push_str(&serde_saphyr::to_string(value)?);
         if !text.ends_with('\n') {
             text.push('\n');
@@ -184,10 +122,8 @@ fn yaml(parts: &[Part]) -> anyhow::Result<String> {
 }
 
 /// One object, or a List of them, as kubectl has it.
-fn json(parts: Vec<Part>) -> anyhow::Result<String> {
-    let mut values = parts.into_iter().map(|part| match part {
-        Part::Object(value) | Part::Patch(_, value) => value,
-    });
+fn json(parts: Vec<Preview>) -> anyhow::Result<String> {
+    let mut values = parts.into_iter().map(|(value, _)| value);
     let value = match (values.next(), values.next()) {
         (Some(only), None) => only,
         (first, second) => {
@@ -204,23 +140,17 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_what_would_be_sent() {
-        let options = crate::cluster::manifest::HelperOptions {
-            image: "agent:1".to_owned(),
-            annotations: vec![("note".to_owned(), "yes: #1".to_owned())],
-            ..Default::default()
-        };
-        let job = manifest::job(&options, &Run::new(), "n1", &[]);
-        let text = yaml(&[Part::Object(job.clone()), Part::Object(job.clone())]).unwrap();
+        let job = json!({"metadata": {"name": "a", "annotations": {"note": "yes: #1"}}, "n": "1"});
+        let part = (job.clone(), None);
+        let text = yaml(&[part.clone(), part.clone()]).unwrap();
         let documents: Vec<Value> = text
             .split("---\n")
             .map(|one| serde_saphyr::from_str(one).unwrap())
             .collect();
         assert_eq!(documents, [job.clone(), job.clone()]);
-        let one: Value =
-            serde_json::from_str(&json(vec![Part::Object(job.clone())]).unwrap()).unwrap();
+        let one: Value = serde_json::from_str(&json(vec![part.clone()]).unwrap()).unwrap();
         assert_eq!(one, job);
-        let two = vec![Part::Object(job.clone()), Part::Object(job.clone())];
-        let two: Value = serde_json::from_str(&json(two).unwrap()).unwrap();
+        let two: Value = serde_json::from_str(&json(vec![part.clone(), part]).unwrap()).unwrap();
         assert_eq!(two["items"].as_array().unwrap().len(), 2);
     }
 }

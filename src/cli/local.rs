@@ -6,21 +6,19 @@
 use super::packets::PacketArgs;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use serde_json::Value;
+use meshsniff_contract::arguments::{self, Capture, Request, Target, Task, option};
+use meshsniff_contract::stderr::{Event, Line};
+use meshsniff_contract::times::HEARTBEAT_EVERY;
+use meshsniff_contract::{AGENT, stdin};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 /// Where the agent is, if it is not beside this program or on the PATH.
 const PROGRAM: &str = "MESHSNIFF_AGENT";
-
-/// How often the agent hears that somebody is there, and how long it waits for that.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
-const ALIVE_WITHIN: &str = "30s";
 
 /// A capture on this machine.
 #[derive(Clone, Debug, Default, Args)]
@@ -59,19 +57,23 @@ impl LocalArgs {
         }
     }
 
-    fn to_command(&self, packets: &PacketArgs, program: &Path) -> Command {
+    fn to_command(&self, packets: &PacketArgs, keep: Capture, program: &Path) -> Command {
+        let request = Request {
+            task: Task::Capture(keep),
+            packets: packets.packets(),
+            target: Target {
+                pid: self.pid,
+                container_id: self.container.clone(),
+                ..Target::default()
+            },
+            guest: false,
+        };
         let mut command = Command::new(program);
-        command.args(["capture", "--heartbeat", ALIVE_WITHIN]);
-        if let Some(pid) = self.pid {
-            command.args(["--pid", &pid.to_string()]);
-        }
-        if let Some(id) = &self.container {
-            command.args(["--container-id", id]);
-        }
+        command.args(request.arguments());
+        // A path need not be text.
         if let Some(path) = &self.netns {
-            command.arg("--netns").arg(path);
+            command.arg(arguments::dashed(option::NETNS)).arg(path);
         }
-        command.args(packets.to_options());
         command
     }
 }
@@ -93,11 +95,10 @@ impl Agent {
     pub(super) fn start(
         args: &LocalArgs,
         packets: &PacketArgs,
-        more: &[String],
+        keep: Capture,
     ) -> anyhow::Result<(Self, ChildStdout)> {
         let program = program()?;
-        let mut command = args.to_command(packets, &program);
-        command.args(more);
+        let mut command = args.to_command(packets, keep, &program);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,14 +115,14 @@ impl Agent {
         else {
             bail!("the agent has no pipes");
         };
-        let stdin = Arc::new(Mutex::new(stdin));
-        let (on_signal, to_stop) = (Arc::clone(&stdin), Arc::clone(&stdin));
-        ctrlc::set_handler(move || tell(&on_signal, "stop"))
+        let to_keep = Arc::new(Mutex::new(stdin));
+        let (on_signal, to_stop) = (Arc::clone(&to_keep), Arc::clone(&to_keep));
+        ctrlc::set_handler(move || tell(&on_signal, stdin::STOP))
             .context("Ctrl-C cannot be waited for")?;
         let (alive, ended) = channel();
         thread::spawn(move || {
-            while ended.recv_timeout(ALIVE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                tell(&stdin, "alive");
+            while ended.recv_timeout(HEARTBEAT_EVERY) == Err(RecvTimeoutError::Timeout) {
+                tell(&to_keep, stdin::ALIVE);
             }
         });
         let said = thread::spawn(move || listen(stderr));
@@ -136,8 +137,8 @@ impl Agent {
 
     /// What asks it for its end.
     pub(super) fn stopper(&self) -> impl Fn() + Send + 'static {
-        let stdin = Arc::clone(&self.stdin);
-        move || tell(&stdin, "stop")
+        let to_stop = Arc::clone(&self.stdin);
+        move || tell(&to_stop, stdin::STOP)
     }
 
     /// Waits for its end.
@@ -177,41 +178,40 @@ fn tell(stdin: &Mutex<ChildStdin>, line: &str) {
 fn listen(stderr: ChildStderr) -> Option<String> {
     let mut failed = None;
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        let said: Value = serde_json::from_str(&line).unwrap_or_default();
-        let message = said["message"].as_str().unwrap_or(&line).to_owned();
-        match said["type"].as_str() {
-            Some("error") => failed = Some(message),
-            kind => {
-                let mut shown = String::new();
-                if kind == Some("warning") {
-                    shown.push_str("warning: ");
-                }
-                meshsniff::escape::push_shown(&mut shown, &message);
-                super::watch::tell(&shown);
-            }
+        let Line { message, event } = Line::read(&line);
+        if event == Event::Error {
+            failed = Some(message);
+            continue;
         }
+        let warning = if event == Event::Warning {
+            "warning: "
+        } else {
+            ""
+        };
+        let mut shown = String::from(warning);
+        meshsniff::escape::push_shown(&mut shown, &message);
+        super::watch::tell(&shown);
     }
     failed
 }
 
 fn program() -> anyhow::Result<PathBuf> {
-    const NAME: &str = "meshsniff-agent";
     if let Some(named) = std::env::var_os(PROGRAM) {
         return Ok(named.into());
     }
     let beside = std::env::current_exe()
         .ok()
-        .map(|own| own.with_file_name(NAME));
+        .map(|own| own.with_file_name(AGENT));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(NAME));
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(AGENT));
     let found = beside
         .into_iter()
         .chain(on_path)
         .find(|program| program.is_file());
     found.ok_or_else(|| {
         anyhow!(
-            "there is no {NAME} beside this program or on the PATH: build it with cargo build --release -p {NAME}, \
-             or name it in {PROGRAM}"
+            "there is no {AGENT} beside this program or on the PATH: build it with cargo build \
+             --release -p {AGENT}, or name it in {PROGRAM}"
         )
     })
 }

@@ -2,7 +2,12 @@
 
 use super::bpf::{self, BadFilter};
 use clap::Args;
+use meshsniff_contract::arguments::{Packets, SNAPLEN};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// [`SNAPLEN`] as clap has it.
+const BYTES: RangeInclusive<i64> = *SNAPLEN.start() as i64..=*SNAPLEN.end() as i64;
 
 /// What to capture.
 #[derive(Clone, Debug, Default, Args)]
@@ -25,7 +30,7 @@ pub(super) struct PacketArgs {
     pub(super) count: Option<u64>,
 
     /// Bytes of each packet to keep; the default keeps whole offloaded segments
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(54..=262_144))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(BYTES))]
     pub(super) snaplen: Option<u32>,
 }
 
@@ -47,28 +52,14 @@ impl PacketArgs {
         bpf::check(self.filter.as_deref())
     }
 
-    /// The agent's options for it.
-    pub(super) fn to_options(&self) -> Vec<String> {
-        let mut options = Vec::new();
-        let mut push = |option: &str, value: String| {
-            options.push(option.to_owned());
-            options.push(value);
-        };
-        for name in &self.interface {
-            push("--interface", name.clone());
+    /// The same for the agent.
+    pub(super) fn packets(&self) -> Packets {
+        Packets {
+            interfaces: self.interface.clone(),
+            filter: self.filter.clone(),
+            duration: self.duration,
+            count: self.count,
+            snaplen: self.snaplen,
         }
-        if let Some(filter) = &self.filter {
-            push("--filter", filter.clone());
-        }
-        if let Some(time) = self.duration {
-            push("--duration", format!("{}ms", time.as_millis().max(1)));
-        }
-        if let Some(count) = self.count {
-            push("--count", count.to_string());
-        }
-        if let Some(bytes) = self.snaplen {
-            push("--snaplen", bytes.to_string());
-        }
-        options
     }
 }

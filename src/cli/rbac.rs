@@ -1,8 +1,8 @@
 //! `rbac`: the least rights that a capture takes, as YAML for `kubectl apply -f -`, with the reason for each.
 
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
-use crate::cluster::mode::Mode;
-use crate::cluster::rights::{Need, Place, Rule, rules};
+use crate::cluster::mode::{Mode, rules};
+use crate::cluster::rights::{Need, Place, Rule};
 use clap::{ArgGroup, Args};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -26,7 +26,7 @@ pub(super) struct RbacArgs {
     helper_namespace: Option<String>,
 
     /// For which way into the pod's network
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value_t)]
     mode: Mode,
 
     /// Bind the rights to this user
@@ -83,17 +83,20 @@ pub(super) fn run(args: RbacArgs) -> anyhow::Result<Vec<String>> {
 
 /// Without a kubeconfig it is `default`, as kubectl has it.
 fn context_namespace() -> String {
-    let connected = block_on(async { Cluster::connect(&ConnectArgs::default()).await });
-    connected.map_or_else(|_| "default".to_owned(), |cluster| cluster.namespace)
+    let connected = block_on(Cluster::connect(&ConnectArgs::default()));
+    let namespace = connected
+        .ok()
+        .and_then(Result::ok)
+        .map(|cluster| cluster.namespace);
+    namespace.unwrap_or_else(|| "default".to_owned())
 }
 
 fn print(args: &RbacArgs, namespace: &str) -> String {
     let target = (!args.cluster_wide).then_some(namespace);
     let helper = args.helper_namespace.as_deref().or(target);
     let of = |place: Place| -> Vec<&'static Rule> {
-        rules(args.mode)
-            .filter(|rule| rule.place == place)
-            .collect()
+        let rules = rules(args.mode).into_iter().map(|(_, rule)| rule);
+        rules.filter(|rule| rule.place == place).collect()
     };
     let mut documents = Vec::new();
     let targets = of(Place::Target);
@@ -170,7 +173,7 @@ type Verbs = Vec<(&'static str, Vec<String>)>;
 fn by_resource(rules: &[&Rule]) -> Vec<(&'static str, String, Verbs)> {
     let mut resources: Vec<(&'static str, String, Verbs)> = Vec::new();
     for rule in rules {
-        let (group, resource) = (rule.right.group, rule.right.full_resource());
+        let (group, resource) = (rule.right.on.group, rule.right.on.to_string());
         let known = resources
             .iter()
             .position(|known| (known.0, &known.1) == (group, &resource));
@@ -191,9 +194,9 @@ fn by_resource(rules: &[&Rule]) -> Vec<(&'static str, String, Verbs)> {
 
 fn reason(rule: &Rule) -> String {
     match rule.need {
-        Need::Always => rule.why.to_owned(),
-        Need::Unless(other) => format!("{} (optional if {other} is granted)", rule.why),
-        Need::Sometimes | Need::Nicety => format!("{} (optional)", rule.why),
+        Need::Required => rule.why.to_owned(),
+        Need::RequiredUnless(other) => format!("{} (optional if {other} is granted)", rule.why),
+        Need::Sometimes | Need::Optional => format!("{} (optional)", rule.why),
     }
 }
 
@@ -221,6 +224,7 @@ fn subject(args: &RbacArgs) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::way::WAYS;
     use k8s_openapi::api::rbac::v1::{PolicyRule, RoleBinding};
     use serde_json::Value;
 
@@ -228,7 +232,7 @@ mod tests {
         RbacArgs {
             namespace: None,
             helper_namespace: None,
-            mode: Mode::Pod,
+            mode: Mode::default(),
             user: None,
             group: None,
             serviceaccount: None,
@@ -249,22 +253,22 @@ mod tests {
             let has = |list: &Option<Vec<String>>, what: &str| {
                 list.iter().flatten().any(|one| one == what)
             };
-            has(&granted.api_groups, rule.right.group)
-                && has(&granted.resources, &rule.right.full_resource())
+            has(&granted.api_groups, rule.right.on.group)
+                && has(&granted.resources, &rule.right.on.to_string())
                 && granted.verbs.iter().any(|verb| verb == rule.right.verb)
         })
     }
 
     #[test]
     fn every_rule_is_granted_where_it_is_asked_for() {
-        for mode in [Mode::Pod, Mode::Ephemeral, Mode::Auto] {
+        for mode in WAYS.into_iter().map(Mode::Way).chain([Mode::Auto]) {
             let args = RbacArgs {
                 mode,
                 helper_namespace: Some("helpers".to_owned()),
                 ..args()
             };
             let documents = documents(&args);
-            for rule in rules(mode) {
+            for (_, rule) in rules(mode) {
                 let namespace = match rule.place {
                     Place::Target => Some("shop"),
                     Place::Helper => Some("helpers"),

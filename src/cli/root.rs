@@ -12,6 +12,7 @@ use super::follow::{self, FollowArgs};
 use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
 use super::report::{self, ReportArgs};
+use crate::cluster::session::Unconsumed;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::{self, Write as _};
@@ -78,7 +79,7 @@ pub fn main() -> ExitCode {
         return usage(&misused(name, sentence));
     }
     // Whoever read the output has seen enough of it.
-    if crate::cluster::is_broken_pipe(&error) {
+    if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }
     say("error: ", &format!("{error:#}"));
@@ -140,6 +141,24 @@ fn schema(args: &SchemaArgs) -> anyhow::Result<Vec<String>> {
     out.write_all(schema.as_bytes())?;
     out.flush()?;
     Ok(Vec::new())
+}
+
+/// Whether nobody reads what was to be written: the end of the run, and no error.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl From<anyhow::Error> for Unconsumed {
+    fn from(error: anyhow::Error) -> Self {
+        if is_broken_pipe(&error) {
+            Self::OutputClosed
+        } else {
+            Self::Failed(error.into())
+        }
+    }
 }
 
 #[cfg(test)]

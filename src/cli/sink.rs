@@ -2,7 +2,7 @@
 
 use super::held::Begun;
 use crate::cluster::exec::Output;
-use crate::cluster::session::{Consumer, Finished};
+use crate::cluster::session::{Consumer, Finished, RunError, Unconsumed};
 use crate::cluster::target::Target;
 use anyhow::{Context as _, bail};
 use meshsniff::pcapng::blocks::Section;
@@ -104,7 +104,7 @@ impl Sink {
     pub(super) fn finish(&self, finished: &[Finished]) -> anyhow::Result<Vec<String>> {
         let errors = finished
             .iter()
-            .filter_map(|one| one.error.clone())
+            .filter_map(|one| one.error.as_ref().map(RunError::sentence))
             .collect();
         if self.folder.is_none()
             && let Some(capture) = lock(&self.captures).first()
@@ -162,7 +162,7 @@ fn common_end(finished: &[Finished]) -> Option<End> {
         first.clone()
     } else {
         End {
-            reason: "ended".to_owned(),
+            reason: meshsniff_contract::ending::ENDED.to_owned(),
             sentence: "the targets ended one after another".to_owned(),
         }
     };
@@ -170,7 +170,7 @@ fn common_end(finished: &[Finished]) -> Option<End> {
 }
 
 impl Consumer for Sink {
-    fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
+    fn begin(&self, number: usize, target: &Target) -> Result<(), Unconsumed> {
         let name = target.full_name();
         let capture = match &self.folder {
             None => {
@@ -200,7 +200,7 @@ impl Consumer for Sink {
         Ok(())
     }
 
-    fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
+    fn consume(&self, number: usize, output: Output) -> Result<Option<End>, Unconsumed> {
         let place = self.stream(number)?;
         let end = self.copy(&place, output)?;
         // In a folder each stream has a file of its own, and so an end.

@@ -1,12 +1,14 @@
 //! Which cluster, as whom, and in which namespace: kubectl's own flags with kubectl's own meanings.
 
-use super::error::{Doing, explain};
-use anyhow::{Context as _, anyhow, bail};
+use super::error::{ApiError, Doing};
 use clap::Args;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use thiserror::Error;
 
 /// How long a connection to the API server may take.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -39,7 +41,7 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// Whether anything was said that has a meaning for a cluster only.
+    /// Whether an option was given that only a cluster has a use for.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.namespace.is_some()
@@ -52,14 +54,48 @@ impl ConnectArgs {
     }
 }
 
+/// Why there is no cluster to talk to.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "their sentences say it")]
+pub enum ConnectError {
+    #[error("--as-group needs --as: name the user that is in these groups")]
+    GroupsOfNobody,
+    #[error("the kubeconfig {0} cannot be read ({1}): name one with --kubeconfig or in KUBECONFIG")]
+    Unreadable(String, io::Error),
+    #[error(
+        "there is no home directory to look for a kubeconfig in: name one with --kubeconfig or in \
+         KUBECONFIG"
+    )]
+    NoHome,
+    #[error(
+        "there is no context {0} in the kubeconfig: kubectl config get-contexts lists those there \
+         are"
+    )]
+    NoContext(String),
+    #[error(
+        "the kubeconfig names no current context: choose one with --context or kubectl config \
+         use-context"
+    )]
+    NoCurrentContext,
+    #[error("the kubeconfig cannot be used ({0}): see whether kubectl config view can")]
+    Unusable(KubeconfigError),
+    #[error(
+        "in this pod there is neither a kubeconfig nor a service account that can be used ({0}): \
+         name one in the pod's serviceAccountName, and leave automountServiceAccountToken on"
+    )]
+    NoServiceAccount(InClusterError),
+    #[error(transparent)]
+    Client(#[from] ApiError),
+}
+
 /// A cluster that can be talked to.
 #[derive(Clone)]
 pub struct Cluster {
     /// The client.
     pub client: Client,
-    /// The namespace that is meant where none is named.
+    /// The namespace of objects that are named without one.
     pub namespace: String,
-    /// Where the API server is, for messages.
+    /// The API server's address, for messages.
     pub server: String,
 }
 
@@ -67,26 +103,27 @@ impl Cluster {
     /// Reads the kubeconfig and makes a client. Nothing is sent yet.
     ///
     /// # Errors
-    /// If there is no usable configuration: one sentence that names the next step.
-    pub async fn connect(args: &ConnectArgs) -> anyhow::Result<Self> {
+    /// If there is no usable configuration.
+    pub async fn connect(args: &ConnectArgs) -> Result<Self, ConnectError> {
         let mut config = config(args).await?;
         config.connect_timeout = Some(CONNECT);
-        // Streams are watched by their heartbeats, everything else by its own deadline: a timeout here would end both.
+        // Streams are watched by their heartbeats, everything else by its own deadline: a timeout
+        // here would end both.
         config.read_timeout = None;
         if let Some(user) = &args.impersonate {
             config.auth_info.impersonate = Some(user.clone());
         }
         if !args.impersonate_groups.is_empty() {
             if config.auth_info.impersonate.is_none() {
-                bail!("--as-group needs --as: name the user that is in these groups");
+                return Err(ConnectError::GroupsOfNobody);
             }
             config.auth_info.impersonate_groups = Some(args.impersonate_groups.clone());
         }
         let namespace = args.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let server = config.cluster_url.to_string();
-        let client =
-            Client::try_from(config).map_err(|error| explain(error, Doing::Connecting(&server)))?;
+        let connecting = Doing::Connecting(server.clone());
+        let client = Client::try_from(config).map_err(connecting.failed())?;
         Ok(Self {
             client,
             namespace,
@@ -95,7 +132,24 @@ impl Cluster {
     }
 }
 
-async fn config(args: &ConnectArgs) -> anyhow::Result<Config> {
+impl Cluster {
+    /// The objects of a namespace, or of all.
+    #[must_use]
+    pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        let client = self.client.clone();
+        match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+}
+
+async fn config(args: &ConnectArgs) -> Result<Config, ConnectError> {
+    let or_in_cluster = |error| in_cluster(args).unwrap_or(Err(error));
     let read = match &args.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -103,76 +157,52 @@ async fn config(args: &ConnectArgs) -> anyhow::Result<Config> {
     let kubeconfig = match read {
         Ok(kubeconfig) => kubeconfig,
         Err(KubeconfigError::ReadConfig(error, path)) => {
-            if let Some(config) = in_cluster(args) {
-                return config;
-            }
-            bail!(
-                "the kubeconfig {} cannot be read ({error}): name one with --kubeconfig or in KUBECONFIG",
-                path.display()
-            );
+            let path = path.display().to_string();
+            return or_in_cluster(ConnectError::Unreadable(path, error));
         }
-        Err(KubeconfigError::FindPath) => {
-            return in_cluster(args).unwrap_or_else(|| {
-                Err(anyhow!(
-                    "there is no home directory to look for a kubeconfig in: name one with --kubeconfig or in KUBECONFIG"
-                ))
-            });
-        }
-        Err(error) => return Err(unusable(&error)),
+        Err(KubeconfigError::FindPath) => return or_in_cluster(ConnectError::NoHome),
+        Err(error) => return Err(ConnectError::Unusable(error)),
     };
     let options = KubeConfigOptions {
         context: args.context.clone(),
         cluster: args.cluster.clone(),
         user: args.user.clone(),
     };
-    let loaded = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    match loaded {
+    match Config::from_custom_kubeconfig(kubeconfig, &options).await {
         Ok(config) => Ok(config),
-        Err(KubeconfigError::LoadContext(name)) => bail!(
-            "there is no context {name} in the kubeconfig: kubectl config get-contexts lists those there are"
-        ),
-        Err(KubeconfigError::CurrentContextNotSet) => in_cluster(args).unwrap_or_else(|| {
-            Err(anyhow!(
-                "the kubeconfig names no current context: choose one with --context or kubectl config use-context"
-            ))
-        }),
-        Err(error) => Err(unusable(&error)),
+        Err(KubeconfigError::LoadContext(name)) => Err(ConnectError::NoContext(name)),
+        Err(KubeconfigError::CurrentContextNotSet) => or_in_cluster(ConnectError::NoCurrentContext),
+        Err(error) => Err(ConnectError::Unusable(error)),
     }
 }
 
-/// In a pod there is no kubeconfig, and none is needed. `None`: this is no pod, or something of a kubeconfig was named.
-fn in_cluster(args: &ConnectArgs) -> Option<anyhow::Result<Config>> {
-    if args.kubeconfig.is_some()
-        || args.context.is_some()
-        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_none()
-    {
+/// The configuration of a pod, where there is no kubeconfig and none is needed. `None` outside of a
+/// pod, or if a kubeconfig or a context was named.
+fn in_cluster(args: &ConnectArgs) -> Option<Result<Config, ConnectError>> {
+    let named = args.kubeconfig.is_some() || args.context.is_some();
+    if named || std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
         return None;
     }
-    let config = Config::incluster().map_err(|error| {
-        anyhow!(
-            "in this pod there is neither a kubeconfig nor a service account that can be used ({error}): name one in the pod's \
-             serviceAccountName, and leave automountServiceAccountToken on"
-        )
-    });
-    Some(config)
+    Some(Config::incluster().map_err(ConnectError::NoServiceAccount))
 }
 
-fn unusable(error: &KubeconfigError) -> anyhow::Error {
-    anyhow!("the kubeconfig cannot be used ({error}): see whether kubectl config view can")
-}
+/// The system starts no threads.
+#[derive(Debug, Error)]
+#[error("no thread can be started")]
+pub struct NoThreads(#[source] io::Error);
 
 /// Runs `future` on a runtime of its own.
 ///
 /// # Errors
-/// If there are no threads to be had, or what `future` says.
-pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+/// If no thread can be started.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, NoThreads> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("no thread can be started")?;
+        .map_err(NoThreads)?;
     let done = runtime.block_on(future);
     // Nothing that still hangs on a dead connection may keep the program.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    done
+    Ok(done)
 }

@@ -1,11 +1,13 @@
 //! A process in a container, over the API server's `exec` (WebSocket, `v5.channel.k8s.io` or `v4`).
 //!
-//! The messages are read here and not by a ready-made client, for one reason: the heartbeat has to go out while the
-//! output waits for a slow reader. Each message is a byte that names a channel, and what is on it.
+//! The messages are read here and not by a ready-made client, for one reason: the heartbeat has to
+//! go out while the output waits for a slow reader. Each message is a byte that names a channel,
+//! and what is on it.
 //!
-//! What exec says of the end is not believed: a runtime that restarts ends it with success and half the data. Whether a
-//! stream is whole is for its own trailer to tell.
+//! An exec's status proves nothing: a runtime that restarts ends it with success and half the data.
+//! Only a stream's own trailer shows that it is whole.
 
+use super::error::{ApiError, Doing};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,6 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Client;
 use kube::api::AttachParams;
 use kube::core::Request;
+use meshsniff_contract::stdin;
+use meshsniff_contract::times::{HEARTBEAT_EVERY, SILENCE, STOPPED_WITHIN};
 use std::io::{self, Read};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -20,16 +24,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
-/// How often the agent hears that somebody is there. It waits six times as long.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The agent writes something every 5 s, whatever its target does: after this time without it, the stream is broken.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How long the trailer may take once the agent was asked to stop.
-const TRAILER: Duration = Duration::from_secs(4);
-
 /// Messages of output that may wait for their reader: some 32 MiB, as the server makes them.
-const WAITING: usize = 1024;
-/// Longest line of standard error that is looked at.
+const MAX_WAITING: usize = 1024;
+/// Bytes of a line of standard error that are looked at.
 const MAX_LINE: usize = 64 << 10;
 
 const STDIN: u8 = 0;
@@ -38,19 +35,27 @@ const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 
 /// How an exec ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// The server says that the process ended: its exit status if it was not 0, and the server's words.
+    /// The server says that the process ended; if not with exit status 0, in the server's words.
+    #[error("{}", .0.as_deref().unwrap_or(ENDED_WELL))]
     Exited(Option<String>),
     /// The connection broke; in words.
+    #[error("the connection broke: {0}")]
     Broken(String),
     /// Nothing came for too long.
+    #[error("nothing came for {} s", SILENCE.as_secs())]
     Silent,
     /// It was asked to stop, and did not say its last word in time.
+    #[error("its last word was not waited for any longer")]
     NoTrailer,
     /// Nobody reads its output any more.
+    #[error("its output was not read")]
     Unread,
 }
+
+const ENDED_WELL: &str =
+    "the cluster says that it ended well, which it also says when a container runtime is restarted";
 
 /// A running process.
 pub struct Exec {
@@ -63,12 +68,12 @@ pub struct Exec {
     stop: mpsc::Sender<()>,
 }
 
-/// What asks a process to stop.
+/// A handle that asks a process to stop.
 #[derive(Clone)]
 pub struct Stopper(mpsc::Sender<()>);
 
 impl Stopper {
-    /// Asks it to write its trailer and to end.
+    /// Asks the process to write its trailer and to end.
     pub async fn stop(&self) {
         // One that has ended already hears nothing.
         let _ = self.0.send(()).await;
@@ -106,7 +111,8 @@ pub async fn start(
     pod: &str,
     container: &str,
     command: &[String],
-) -> kube::Result<Exec> {
+) -> Result<Exec, ApiError> {
+    let doing = Doing::request("create", "pods/exec", namespace, format!("pod {pod}"));
     let params = AttachParams::default()
         .container(container)
         .stdin(true)
@@ -115,9 +121,11 @@ pub async fn start(
         .tty(false);
     let path = <Pod as kube::Resource>::url_path(&(), Some(namespace));
     let request = Request::new(path).exec(pod, command, &params);
-    let request = request.map_err(kube::Error::BuildRequest)?;
-    let connection = client.connect(request).await?;
-    Ok(drive(connection.into_stream()))
+    let connection = match request {
+        Ok(request) => client.connect(request).await,
+        Err(error) => Err(kube::Error::BuildRequest(error)),
+    };
+    Ok(drive(connection.map_err(doing.failed())?.into_stream()))
 }
 
 fn drive<S>(socket: S) -> Exec
@@ -125,7 +133,7 @@ where
     S: Stream<Item = Result<Message, WsError>> + Sink<Message, Error = WsError> + Send + 'static,
 {
     let (sink, stream) = socket.split();
-    let (output, messages) = mpsc::channel(WAITING);
+    let (output, messages) = mpsc::channel(MAX_WAITING);
     let (said, lines) = mpsc::channel(64);
     let (stop, orders) = mpsc::channel(4);
     let (stopped, stopping) = mpsc::channel(1);
@@ -152,7 +160,7 @@ where
 }
 
 impl Exec {
-    /// What asks it to stop.
+    /// A handle that asks it to stop.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
@@ -167,21 +175,20 @@ async fn write<S>(
 ) where
     S: Sink<Message, Error = WsError>,
 {
-    let mut beat = tokio::time::interval(HEARTBEAT);
+    let mut beat = tokio::time::interval(HEARTBEAT_EVERY);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping = false;
     loop {
         let line = tokio::select! {
-            _ = beat.tick() => "alive\n",
+            _ = beat.tick() => stdin::ALIVE,
             Some(()) = orders.recv(), if !stopping => {
                 stopping = true;
                 // The time for the trailer runs from now, whether the line gets through or not.
                 let _ = stopped.try_send(());
-                "stop\n"
+                stdin::STOP
             }
         };
-        let mut message = vec![STDIN];
-        message.extend_from_slice(line.as_bytes());
+        let message = [&[STDIN], line.as_bytes(), b"\n"].concat();
         // A connection that is broken is seen by whoever reads from it.
         if sink.send(Message::binary(message)).await.is_err() {
             return;
@@ -210,7 +217,7 @@ impl Reading {
             let message = tokio::select! {
                 message = stream.next() => message,
                 Some(()) = stopping.recv() => {
-                    deadline = Some(Instant::now() + TRAILER);
+                    deadline = Some(Instant::now() + STOPPED_WITHIN);
                     continue;
                 }
                 () = tokio::time::sleep_until(until) => {
@@ -241,7 +248,7 @@ impl Reading {
         }
     }
 
-    /// Hands output on; how it ends if it cannot be.
+    /// Hands output on; returns how the exec ends if that is not possible.
     async fn pass(
         &self,
         data: Bytes,
@@ -254,7 +261,7 @@ impl Reading {
             let until = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
             tokio::select! {
                 sent = &mut sending => return sent.is_err().then_some(Ended::Unread),
-                Some(()) = stopping.recv() => *deadline = Some(Instant::now() + TRAILER),
+                Some(()) = stopping.recv() => *deadline = Some(Instant::now() + STOPPED_WITHIN),
                 () = tokio::time::sleep_until(until) => {
                     if deadline.is_some() {
                         return Some(Ended::NoTrailer);
@@ -280,7 +287,7 @@ impl Reading {
     }
 }
 
-/// What a status says went wrong; `None` for success, as far as that is to be believed.
+/// The error in a status; `None` for success.
 fn failure(status: &[u8]) -> Option<String> {
     let status: Status = serde_json::from_slice(status).unwrap_or_default();
     if status.status.as_deref() == Some("Success") {

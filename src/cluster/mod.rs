@@ -2,27 +2,27 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | [`error`] | what the server answers: causes, and sentences |
 //! | [`connect`] | which cluster, as whom |
-//! | [`target`] | from what a user names to pods |
-//! | [`mode`] | a helper pod or an ephemeral container |
-//! | [`manifest`] | both as they are sent |
-//! | [`helper`], [`ephemeral`] | their lives |
+//! | [`target`] | from the names that a user types to pods |
+//! | [`rights`] | rights, and whether one has them |
+//! | [`manifest`] | what all objects that are made have in common |
 //! | [`waiting`] | how far a container has come |
+//! | [`traces`] | what earlier runs left, as it is found |
+//! | [`way`] | the ways into a pod's network, a file each |
+//! | [`mode`] | the choice of one |
+//! | [`leftovers`] | the removal of what earlier runs left |
 //! | [`exec`] | a process in a container: output, heartbeat, stop |
 //! | [`session`] | one run, all of that in order |
 //! | [`stop`] | who ends it |
-//! | [`leftovers`] | what old runs left, and its removal |
-//! | [`rights`] | what it takes, and what one may do |
-//! | [`error`] | what the server says, as sentences |
 //! | [`talk`] | what is said meanwhile |
 //!
-//! What a stream holds is not looked at here: a consumer takes it ([`session::Consumer`]).
+//! What a stream holds is not looked at here: a consumer takes it ([`session::Consumer`]). Errors
+//! have types; their texts are whole sentences that name the next step.
 
 pub mod connect;
-pub mod ephemeral;
 pub mod error;
 pub mod exec;
-pub mod helper;
 pub mod leftovers;
 pub mod manifest;
 pub mod mode;
@@ -31,30 +31,6 @@ pub mod session;
 pub mod stop;
 pub mod talk;
 pub mod target;
+pub mod traces;
 pub mod waiting;
-
-use std::io;
-
-/// Whether nobody reads what was to be written: the end of the run, and no error.
-#[must_use]
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use anyhow::Context as _;
-
-    #[test]
-    fn a_broken_pipe_is_known_in_any_context() {
-        let broken: Result<(), _> = Err(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert!(is_broken_pipe(&broken.context("writing").unwrap_err()));
-        let full: Result<(), _> = Err(io::Error::from(io::ErrorKind::StorageFull));
-        assert!(!is_broken_pipe(&full.context("writing").unwrap_err()));
-    }
-}
+pub mod way;

@@ -1,113 +1,195 @@
-//! Which way into the pod's network: a helper pod on its node, or an ephemeral container in it.
+//! The choice of a way into the pod's network, and the rights that it takes.
 
 use super::connect::Cluster;
-use super::error::{Doing, explain, is_missing_right, is_passing};
+use super::error::{ApiError, Cause};
 use super::manifest::HelperOptions;
+use super::rights::{ON_OTHERS, ON_PODS, Rule};
 use super::target::Target;
-use super::{ephemeral, helper};
-use anyhow::bail;
-use clap::ValueEnum;
+use super::way::{Making, WAYS, Way, WayError};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
+use std::fmt;
 
-/// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+/// The way in that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// A helper pod on the target's node, which sees the node's processes; it is deleted at the end
-    #[default]
-    Pod,
-    /// An ephemeral container in the target's pod; its entry stays in the pod when it has ended
-    Ephemeral,
-    /// The first of the two that the cluster admits
+    /// This way.
+    Way(Way),
+    /// The first one that the cluster admits.
     Auto,
 }
 
-/// What it is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// A helper pod.
-    Pod,
-    /// An ephemeral container.
-    Ephemeral,
+const AUTO: &str = "auto";
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Way(WAYS[0])
+    }
 }
 
-/// Chooses, and says why if it was not told.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Way(way) => way.facts().name,
+            Self::Auto => AUTO,
+        })
+    }
+}
+
+impl Mode {
+    /// Whether it may come to this way.
+    #[must_use]
+    pub fn allows(self, way: Way) -> bool {
+        self == Self::Auto || self == Self::Way(way)
+    }
+}
+
+impl clap::builder::ValueParserFactory for Mode {
+    type Parser = ValueParser;
+
+    fn value_parser() -> ValueParser {
+        let ways = WAYS
+            .iter()
+            .map(|way| PossibleValue::new(way.facts().name).help(way.facts().help));
+        let auto = PossibleValue::new(AUTO).help("The first of these that the cluster admits");
+        let named = |name: String| {
+            let way = WAYS.into_iter().find(|way| way.facts().name == name);
+            way.map_or(Self::Auto, Self::Way)
+        };
+        ValueParser::new(PossibleValuesParser::new(ways.chain([auto])).map(named))
+    }
+}
+
+/// The rules of a mode in the order of their places, each with its way in, or without one for all.
+pub fn rules(mode: Mode) -> Vec<(Option<Way>, &'static Rule)> {
+    let for_all = |rules: &'static [Rule]| rules.iter().map(|rule| (None, rule));
+    let ways = WAYS.into_iter().filter(|way| mode.allows(*way));
+    let of_ways = ways.flat_map(|way| way.facts().rules.iter().map(move |rule| (Some(way), rule)));
+    let rules = for_all(ON_PODS).chain(of_ways).chain(for_all(ON_OTHERS));
+    let mut rules: Vec<_> = rules.collect();
+    rules.sort_by_key(|(_, rule)| rule.place);
+    rules
+}
+
+/// Chooses a way in; returns a sentence, too, if it is not the first that was tried.
 ///
 /// # Errors
-/// If what was asked for is refused: one sentence with the server's words and the next step.
+/// If what was asked for is refused.
 pub async fn choose(
     cluster: &Cluster,
     mode: Mode,
-    helper_namespace: &str,
+    own_namespace: Option<&str>,
     options: &HelperOptions,
     targets: &[Target],
-) -> anyhow::Result<(Way, Option<String>)> {
-    let Some(target) = targets.first() else {
-        bail!("there is nothing to capture");
+) -> Result<(Way, Option<String>), WayError> {
+    let target = targets.first().ok_or(WayError::NoTarget)?;
+    let ways = match mode {
+        Mode::Way(way) => {
+            way.suits(targets)?;
+            if !way.facts().starts_if_refused {
+                return Ok((way, None));
+            }
+            vec![way]
+        }
+        Mode::Auto => WAYS
+            .into_iter()
+            .filter(|way| way.suits(targets).is_ok())
+            .collect(),
     };
-    if mode == Mode::Ephemeral {
-        admits_ephemeral(targets)?;
-        return Ok((Way::Ephemeral, None));
+    let only = ways.len() == 1;
+    let mut refused: Vec<(&str, ApiError)> = Vec::new();
+    for way in ways {
+        let shared = way.share(own_namespace, target);
+        let making = Making::new(cluster, options, &shared, std::slice::from_ref(target));
+        let noun = way.facts().noun;
+        let error = match way.dry_run(making).await {
+            Err(error) if !is_no_refusal(mode, error.cause()) => error,
+            _ if refused.is_empty() => return Ok((way, None)),
+            _ => {
+                let bare = |noun: &'static str| noun.split_once(' ').map_or(noun, |(_, bare)| bare);
+                let why = refused.iter().map(|(noun, error)| {
+                    format!("no {} is admitted ({})", bare(noun), error.words())
+                });
+                let why: Vec<String> = why.collect();
+                return Ok((way, Some(format!("{}: {noun} is used", why.join(", ")))));
+            }
+        };
+        if only {
+            return Err(way.refusal(error, making));
+        }
+        refused.push((noun, error));
     }
-    let tried = helper::dry_run(
-        cluster,
-        helper_namespace,
-        options,
-        &target.node,
-        std::slice::from_ref(target),
-    )
-    .await;
-    let refused = match tried {
-        Ok(()) => return Ok((Way::Pod, None)),
-        // Whoever may not create pods may still create Jobs; and a webhook that is down says nothing.
-        Err(error) if is_passing(&error) => return Ok((Way::Pod, None)),
-        Err(error) if is_missing_right(&error) && mode == Mode::Pod => return Ok((Way::Pod, None)),
-        Err(error) => error,
-    };
-    if mode == Mode::Pod || admits_ephemeral(targets).is_err() {
-        return Err(helper::refused(refused, helper_namespace));
+    let nouns: Vec<&str> = refused.iter().map(|(noun, _)| *noun).collect();
+    // In the server's words, and the last one with the next step.
+    let last = refused.pop().map(|(_, error)| error.to_string());
+    let reasons = refused.iter().map(|(_, error)| error.words()).chain(last);
+    let reasons: Vec<String> = reasons.collect();
+    Err(WayError::Neither(nouns.join(" nor "), reasons.join("; ")))
+}
+
+/// Whether a start may succeed although its dry run failed. A webhook that is down decides nothing,
+/// and without the right to create pods a Job may still create one; with another way in at hand
+/// that is tried first.
+fn is_no_refusal(mode: Mode, cause: Cause) -> bool {
+    cause.is_transient() || cause == Cause::MissingRight && mode != Mode::Auto
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rights::{EXEC, Need, Place};
+    use super::*;
+
+    fn modes() -> impl Iterator<Item = Mode> {
+        WAYS.into_iter().map(Mode::Way).chain([Mode::Auto])
     }
-    let why = short(&refused);
-    let tried = ephemeral::dry_run(cluster, options, target).await;
-    match tried {
-        Ok(()) => Ok((
-            Way::Ephemeral,
-            Some(format!("no helper pod is admitted ({why})")),
-        )),
-        Err(error) if is_passing(&error) => Ok((
-            Way::Ephemeral,
-            Some(format!("no helper pod is admitted ({why})")),
-        )),
-        Err(error) => {
-            let doing = Doing::request(
-                "patch",
-                "pods/ephemeralcontainers",
-                &target.namespace,
-                "pod of that name",
-            );
-            let second = explain(error, doing);
-            bail!("neither a helper pod nor an ephemeral container is admitted: {why}; {second}")
+
+    #[test]
+    fn no_right_is_listed_twice() {
+        for mode in modes() {
+            let rules = rules(mode);
+            for (at, (way, rule)) in rules.iter().enumerate() {
+                let again = rules[at + 1..].iter().find(|(other_way, other)| {
+                    other.right == rule.right && other.place == rule.place && other_way == way
+                });
+                assert_eq!(again, None);
+            }
         }
     }
-}
 
-/// Whether all of the targets can be captured by an ephemeral container.
-///
-/// # Errors
-/// If one is in its node's network: there the stream itself would be captured, and only a helper pod sees the processes by
-/// which to tell its ports.
-pub fn admits_ephemeral(targets: &[Target]) -> anyhow::Result<()> {
-    match targets.iter().find(|target| target.host_network) {
-        None => Ok(()),
-        Some(target) => bail!(
-            "{} is in its node's network, which only a helper pod can capture without its own stream: use --mode pod, with \
-             --helper-namespace if need be",
-            target.full_name()
-        ),
+    #[test]
+    fn every_way_takes_what_exec_takes() {
+        for way in WAYS {
+            for right in EXEC {
+                let mut rules = way.facts().rules.iter();
+                assert!(rules.any(|rule| rule.right == right && rule.need == Need::Required));
+            }
+        }
+        let [pod, ephemeral] = WAYS;
+        let of = |way| rules(Mode::Way(way));
+        assert!(
+            !of(pod)
+                .iter()
+                .any(|(_, rule)| rule.right.on.subresource == "ephemeralcontainers")
+        );
+        assert!(
+            !of(ephemeral)
+                .iter()
+                .any(|(_, rule)| rule.place == Place::Helper)
+        );
     }
-}
 
-fn short(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+    #[test]
+    fn modes_are_read_as_they_are_shown() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[arg(long, default_value_t)]
+            mode: Mode,
+        }
+        for mode in modes() {
+            let typed = Typed::try_parse_from(["x".to_owned(), format!("--mode={mode}")]);
+            assert_eq!(typed.unwrap().mode, mode);
+        }
+        assert_eq!(Typed::try_parse_from(["x"]).unwrap().mode, Mode::default());
+        assert!(Typed::try_parse_from(["x", "--mode=attach"]).is_err());
     }
 }

@@ -1,12 +1,13 @@
-//! The end of a run, whoever wants it: signals, whoever reads the output, limits.
+//! The end of a run, by a signal, by whoever reads the output, or by a limit.
 
-use anyhow::Context as _;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Signals so close together are one: `timeout` sends its own twice, to the process and to its group.
+/// Signals so close together are one: `timeout` sends its own twice, to the process and to its
+/// group.
 const SAME: Duration = Duration::from_millis(500);
 
 /// Why a run is to end.
@@ -14,24 +15,29 @@ const SAME: Duration = Duration::from_millis(500);
 pub enum Why {
     /// A signal, by its name.
     Signal(&'static str),
-    /// Whoever read the output does not read it any more: that is no error.
+    /// Nobody reads the output any more, which is no error.
     OutputClosed,
     /// As much as was asked for has been seen.
     Enough,
-    /// Something failed; the error is told by whoever has it.
+    /// Something failed; the error is returned elsewhere.
     Failed,
 }
 
-/// Somebody asked for the end before anything was captured: nothing went wrong, and nobody has to be told.
+/// The end was asked for before anything was captured, which is no error.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("ended before anything was captured")]
 pub struct EndedEarly;
 
-/// Asked for by anybody, heard by all; clones are the same.
+/// The system does not allow to wait for signals.
+#[derive(Debug, thiserror::Error)]
+#[error("signals cannot be waited for")]
+pub struct NoSignals(#[source] io::Error);
+
+/// A stop that anybody can ask for and everybody can wait for; clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     why: Arc<watch::Sender<Option<Why>>>,
-    /// When the first signal came: from the second on nobody waits for trailers.
+    /// The time of the first signal: after a second one nobody waits for trailers.
     signalled: Arc<OnceLock<Instant>>,
     hurried: Arc<watch::Sender<bool>>,
 }
@@ -58,27 +64,28 @@ impl Stop {
         });
     }
 
-    /// Why it is to end, if it is.
+    /// Why the end was asked for, if it was.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
         self.why.borrow().clone()
     }
 
-    /// Returns once the end is asked for.
+    /// Waits until the end is asked for.
     pub async fn asked(&self) {
         // The sender lives as long as this does.
         let _ = self.why.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Returns once somebody asked a second time.
+    /// Waits until a second signal has come.
     pub async fn hurried(&self) {
         let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
     }
 
-    /// Does `work` unless the end is asked for meanwhile. What is dropped half done must leave nothing behind.
+    /// Does `work` unless the end is asked for meanwhile: then it is dropped, and must leave
+    /// nothing behind.
     ///
     /// # Errors
-    /// If it is: [`EndedEarly`].
+    /// If the end is asked for.
     pub async fn unless_asked<T>(&self, work: impl Future<Output = T>) -> Result<T, EndedEarly> {
         tokio::select! {
             done = work => Ok(done),
@@ -86,7 +93,8 @@ impl Stop {
         }
     }
 
-    /// A signal came, or a key that stands for one. A second one, a while after the first: nobody waits any more.
+    /// Asks for the end by a signal, or a key that stands for one. After a second one that is not
+    /// the same nobody waits any more.
     pub fn signal(&self, name: &'static str) {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {
@@ -99,8 +107,7 @@ impl Stop {
     ///
     /// # Errors
     /// If they cannot be listened to.
-    pub fn listen_to_signals(&self) -> anyhow::Result<()> {
-        const FAILED: &str = "signals cannot be waited for";
+    pub fn listen_to_signals(&self) -> Result<(), NoSignals> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -109,7 +116,7 @@ impl Stop {
                 (SignalKind::terminate(), "SIGTERM"),
                 (SignalKind::hangup(), "SIGHUP"),
             ] {
-                let mut signals = signal(kind).context(FAILED)?;
+                let mut signals = signal(kind).map_err(NoSignals)?;
                 let stop = self.clone();
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
@@ -121,8 +128,8 @@ impl Stop {
         #[cfg(windows)]
         {
             use tokio::signal::windows;
-            let mut interrupt = windows::ctrl_c().context(FAILED)?;
-            let mut closed = windows::ctrl_close().context(FAILED)?;
+            let mut interrupt = windows::ctrl_c().map_err(NoSignals)?;
+            let mut closed = windows::ctrl_close().map_err(NoSignals)?;
             let stop = self.clone();
             tokio::spawn(async move {
                 loop {

@@ -1,11 +1,11 @@
-//! What is said on stderr while it goes on.
+//! Sentences on stderr while a command runs.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How to talk; clones share the live line.
+/// Writes sentences to stderr; clones share the live line.
 #[derive(Clone, Debug)]
 pub struct Talk(Arc<Inner>);
 
@@ -14,15 +14,15 @@ struct Inner {
     quiet: bool,
     /// The last line of a terminal, rewritten as things go on; hidden elsewhere.
     live: ProgressBar,
-    /// Who has the terminal meanwhile, and is told instead.
+    /// Takes the sentences while something else has the terminal.
     elsewhere: Mutex<Option<Listener>>,
 }
 
-/// Hears what would be said on stderr.
+/// Takes sentences in the place of stderr.
 pub struct Listener(Box<dyn Fn(&str) + Send>);
 
 impl Listener {
-    /// One that is told each line by `tell`.
+    /// Calls `tell` for each line.
     pub fn new(tell: impl Fn(&str) + Send + 'static) -> Self {
         Self(Box::new(tell))
     }
@@ -35,7 +35,7 @@ impl fmt::Debug for Listener {
 }
 
 impl Talk {
-    /// Talk that leaves out all but warnings and errors if it is to be `quiet`.
+    /// Writes all sentences, or if `quiet` only warnings.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let live = if quiet || !io::stderr().is_terminal() {
@@ -53,19 +53,19 @@ impl Talk {
         }))
     }
 
-    /// A sentence about what goes on.
+    /// Writes a sentence, unless it is to be quiet.
     pub fn say(&self, sentence: &str) {
         if !self.0.quiet {
             self.print("", sentence);
         }
     }
 
-    /// A sentence about what may be missed.
+    /// Writes a warning.
     pub fn warn(&self, sentence: &str) {
         self.print("warning: ", sentence);
     }
 
-    /// From now on `listener` is told, because something else has the terminal; until `None`.
+    /// Sends sentences to `listener` from now on, or with `None` to stderr again.
     pub fn tell_instead(&self, listener: Option<Listener>) {
         *self.elsewhere() = listener;
     }
@@ -85,7 +85,7 @@ impl Talk {
         self.0.live.set_message(shown);
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn end_live(&self) {
         self.0.live.finish_and_clear();
     }

@@ -1,7 +1,7 @@
-//! How far a container has come, told from what the API server says of its pod, and following that.
+//! The state of a container by its pod's status, and how it is followed.
 
 use super::connect::Cluster;
-use super::error::is_missing_right;
+use super::error::{ApiError, Cause, Doing, Obstacle};
 use super::talk::Talk;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryFutureExt as _};
@@ -9,33 +9,57 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 use tokio::time::Interval;
 
-/// How far it has come.
+/// The state of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not yet there; with the reason, where there is one.
+    /// It does not run yet; with the reason, where there is one.
     Waiting(Option<String>),
     /// It runs.
     Running,
-    /// It will never run; why.
-    Failed(String),
+    /// It will never run.
+    Failed(Complaint),
 }
 
-/// Reasons for waiting that waiting does not cure.
-const FINAL: [&str; 8] = [
-    "ErrImageNeverPull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ImageInspectError",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-    "CrashLoopBackOff",
+/// Why a container will never run. Displayed in brackets, with the next step behind it where that
+/// is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// In the cluster's words.
+    pub words: String,
+    /// The obstacle that these are about.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = self.obstacle.map_or("", Obstacle::advice);
+        write!(f, "({}){advice}", self.words)
+    }
+}
+
+impl State {
+    fn failed(words: String, obstacle: Option<Obstacle>) -> Self {
+        Self::Failed(Complaint { words, obstacle })
+    }
+}
+
+/// Reasons for waiting that are final, and their obstacles.
+const FINAL: [(&str, Option<Obstacle>); 8] = [
+    ("ErrImageNeverPull", Some(Obstacle::Image)),
+    ("ImagePullBackOff", Some(Obstacle::Image)),
+    ("InvalidImageName", None),
+    ("ImageInspectError", None),
+    ("CreateContainerConfigError", None),
+    ("CreateContainerError", None),
+    ("RunContainerError", None),
+    ("CrashLoopBackOff", None),
 ];
 
-/// The state of a container whose status this is.
+/// The state of a container with this status.
 #[must_use]
 pub fn of_container(status: Option<&ContainerStatus>) -> State {
     let Some(state) = status.and_then(|status| status.state.as_ref()) else {
@@ -45,33 +69,28 @@ pub fn of_container(status: Option<&ContainerStatus>) -> State {
         return State::Running;
     }
     if let Some(ended) = &state.terminated {
-        let reason = ended.reason.clone().unwrap_or_default();
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        let code = ended.exit_code;
+        let mut words = format!("it ended at once with exit status {code} ({reason})");
         let message = ended.message.as_deref().unwrap_or_default().trim();
-        let mut said = format!(
-            "it ended at once with exit status {} ({reason})",
-            ended.exit_code
-        );
         if !message.is_empty() {
-            said = format!("{said}: {message}");
+            words = format!("{words}: {message}");
         }
-        return State::Failed(said);
+        return State::failed(words, None);
     }
     let Some(waiting) = &state.waiting else {
         return State::Waiting(None);
     };
-    let reason = waiting.reason.clone().unwrap_or_default();
-    let mut said = reason.clone();
-    if let Some(message) = waiting.message.as_deref().filter(|text| !text.is_empty()) {
-        said = format!("{said}: {message}");
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let words = match waiting.message.as_deref() {
+        None | Some("") => reason.to_owned(),
+        Some(message) => format!("{reason}: {message}"),
+    };
+    if let Some((_, obstacle)) = FINAL.iter().find(|(known, _)| *known == reason) {
+        return State::failed(words, *obstacle);
     }
-    if FINAL.contains(&reason.as_str()) {
-        return State::Failed(said);
-    }
-    let usual = matches!(
-        reason.as_str(),
-        "" | "ContainerCreating" | "PodInitializing"
-    );
-    State::Waiting((!usual).then_some(said))
+    let usual = matches!(reason, "" | "ContainerCreating" | "PodInitializing");
+    State::Waiting((!usual).then_some(words))
 }
 
 /// The state of a helper's pod, whose only container is `container`.
@@ -82,23 +101,14 @@ pub fn of_pod(pod: &Pod, container: &str) -> State {
     };
     if status.phase.as_deref() == Some("Failed") {
         // The kubelet's own refusals are here, and nowhere else.
-        let reason = status.reason.clone().unwrap_or_default();
-        let message = status.message.clone().unwrap_or_default();
+        let reason = status.reason.as_deref().unwrap_or_default();
+        let message = status.message.as_deref().unwrap_or_default();
         if !(reason.is_empty() && message.is_empty()) {
-            return State::Failed(format!("{reason}: {message}"));
+            return State::failed(format!("{reason}: {message}"), None);
         }
     }
-    let statuses = status.container_statuses.iter().flatten();
-    of_container(statuses.into_iter().find(|one| one.name == container))
-}
-
-/// Says why it waits, when that has changed.
-pub fn tell_waiting(what: &str, state: &State, last: &State, talk: &Talk) {
-    if let State::Waiting(Some(why)) = state
-        && state != last
-    {
-        talk.say(&format!("waiting for the {what}: {why}"));
-    }
+    let mut statuses = status.container_statuses.iter().flatten();
+    of_container(statuses.find(|one| one.name == container))
 }
 
 /// Between two looks at a pod that cannot be watched.
@@ -107,39 +117,46 @@ pub const LOOK: Duration = Duration::from_millis(500);
 /// Which pod.
 #[derive(Clone, Debug)]
 pub enum By {
-    /// The one with this label, which need not be there yet.
+    /// The one with this label, which need not exist yet.
     Label(String),
     /// The one with this name.
     Name(String),
 }
 
-/// Follows a pod: by watching it, and by looking again and again where that is not allowed, or ends.
+/// Follows a pod: by watching it, and by looking again and again where that is not allowed, or
+/// ends.
 pub struct Follow {
     api: Api<Pod>,
     by: By,
+    doing: Doing,
     /// What the server sends; `None` where it is of no use to ask.
     watched: Option<BoxStream<'static, kube::Result<WatchEvent<Pod>>>>,
     may_watch: bool,
     look: Interval,
 }
 
-/// What is known of it.
-pub enum Seen {
+/// News of a pod.
+pub enum News {
     /// It is like this now.
     Pod(Box<Pod>),
     /// It was deleted.
     Deleted,
-    /// Nothing new; said every [`LOOK`].
+    /// None; comes every [`LOOK`].
     Nothing,
 }
 
 impl Follow {
-    /// Follows a pod of `api`'s namespace.
+    /// Follows a pod of a namespace.
     #[must_use]
-    pub fn new(api: Api<Pod>, by: By) -> Self {
+    pub fn new(cluster: &Cluster, namespace: &str, by: By) -> Self {
+        let doing = match &by {
+            By::Label(_) => Doing::request("list", "pods", namespace, "pod"),
+            By::Name(name) => Doing::request("get", "pods", namespace, format!("pod {name}")),
+        };
         Self {
-            api,
+            api: Api::namespaced(cluster.client.clone(), namespace),
             by,
+            doing,
             watched: None,
             may_watch: true,
             look: tokio::time::interval(LOOK),
@@ -159,11 +176,11 @@ impl Follow {
         watched.try_flatten_stream().boxed()
     }
 
-    /// What comes next.
+    /// Waits for news.
     ///
     /// # Errors
-    /// If one may neither watch it nor look at it.
-    pub async fn next(&mut self) -> kube::Result<Seen> {
+    /// If one may neither watch the pod nor look at it.
+    pub async fn next(&mut self) -> Result<News, ApiError> {
         if self.may_watch && self.watched.is_none() {
             self.watched = Some(self.watch());
         }
@@ -174,26 +191,28 @@ impl Follow {
             }
             Some(watched) => tokio::select! {
                 event = watched.next() => event,
-                _ = self.look.tick() => return Ok(Seen::Nothing),
+                _ = self.look.tick() => return Ok(News::Nothing),
             },
         };
         match event {
             Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => {
-                Ok(Seen::Pod(Box::new(pod)))
+                Ok(News::Pod(Box::new(pod)))
             }
-            Some(Ok(WatchEvent::Deleted(_))) => Ok(Seen::Deleted),
-            Some(Ok(WatchEvent::Bookmark(_))) => Ok(Seen::Nothing),
-            // A watch ends now and then, and some servers give none: then it is looked at before it is watched again.
+            Some(Ok(WatchEvent::Deleted(_))) => Ok(News::Deleted),
+            Some(Ok(WatchEvent::Bookmark(_))) => Ok(News::Nothing),
+            // A watch ends now and then, and some servers give none: then the pod is looked at
+            // before it is watched again.
             ended => {
                 self.watched = None;
-                self.may_watch = !matches!(&ended, Some(Err(error)) if is_missing_right(error));
+                let cause = ended.and_then(Result::err).as_ref().map(Cause::of);
+                self.may_watch = cause != Some(Cause::MissingRight);
                 self.look.tick().await;
                 self.look().await
             }
         }
     }
 
-    async fn look(&mut self) -> kube::Result<Seen> {
+    async fn look(&mut self) -> Result<News, ApiError> {
         let looked = match &self.by {
             By::Label(label) => {
                 let listed = self.api.list(&ListParams::default().labels(label)).await;
@@ -202,16 +221,18 @@ impl Follow {
             By::Name(name) => self.api.get_opt(name).await,
         };
         match looked {
-            Ok(Some(pod)) => Ok(Seen::Pod(Box::new(pod))),
-            Ok(None) if matches!(self.by, By::Name(_)) => Ok(Seen::Deleted),
-            Err(error) if is_missing_right(&error) => Err(error),
+            Ok(Some(pod)) => Ok(News::Pod(Box::new(pod))),
+            Ok(None) if matches!(self.by, By::Name(_)) => Ok(News::Deleted),
+            Err(error) if Cause::of(&error) == Cause::MissingRight => {
+                Err(self.doing.clone().failed()(error))
+            }
             // The server may be away for a while.
-            Ok(None) | Err(_) => Ok(Seen::Nothing),
+            Ok(None) | Err(_) => Ok(News::Nothing),
         }
     }
 }
 
-/// Tells of events as they come, each once; where they may not be read, nothing is told.
+/// Reports events as they come, each once; where they may not be read, none.
 #[derive(Debug, Default)]
 pub struct Events {
     seen: HashSet<String>,
@@ -219,8 +240,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Says what is new about the object called `name`; returns the latest complaint.
-    pub async fn tell(
+    /// Reports what is new about the object called `name`; returns the latest warning.
+    pub async fn report(
         &mut self,
         cluster: &Cluster,
         namespace: &str,
@@ -236,24 +257,24 @@ impl Events {
             Ok(listed) => listed.items,
             Err(error) => {
                 // They are a nicety.
-                self.forbidden = is_missing_right(&error);
+                self.forbidden = Cause::of(&error) == Cause::MissingRight;
                 return None;
             }
         };
-        let mut complaint = None;
+        let mut warning = None;
         for event in listed {
             let reason = event.reason.unwrap_or_default();
             let message = event.message.unwrap_or_default();
             let warns = event.type_.as_deref() == Some("Warning");
-            if warns {
-                complaint = Some(message.clone());
-            }
-            let told = warns || reason == "Pulling";
-            if told && self.seen.insert(format!("{reason} {message}")) {
+            let reported = warns || reason == "Pulling";
+            if reported && self.seen.insert(format!("{reason} {message}")) {
                 talk.say(&format!("{reason}: {message}"));
             }
+            if warns {
+                warning = Some(message);
+            }
         }
-        complaint
+        warning
     }
 }
 
@@ -280,11 +301,14 @@ mod tests {
         );
         assert_eq!(
             state(json!({"waiting": {"reason": "ErrImageNeverPull", "message": "not there"}})),
-            State::Failed("ErrImageNeverPull: not there".to_owned())
+            State::failed(
+                "ErrImageNeverPull: not there".to_owned(),
+                Some(Obstacle::Image)
+            )
         );
         assert_eq!(state(json!({"running": {}})), State::Running);
         let ended = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
-        assert!(matches!(ended, State::Failed(why) if why.contains("137 (OOMKilled)")));
+        assert!(matches!(ended, State::Failed(why) if why.words.contains("137 (OOMKilled)")));
     }
 
     #[test]
@@ -293,7 +317,7 @@ mod tests {
         let state = of_pod(&serde_json::from_value(pod).unwrap(), "agent");
         assert_eq!(
             state,
-            State::Failed("OutOfpods: Node didn't have enough".to_owned())
+            State::failed("OutOfpods: Node didn't have enough".to_owned(), None)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of the agent.
+//! The command line.
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand};
@@ -6,8 +6,12 @@ use meshsniff::assertion::Assertion;
 use meshsniff::condition::Filter;
 use meshsniff::time::parse_duration;
 use meshsniff_contract::arguments::{MAX_SLOWEST, PARTS, SNAPLEN, command, option};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// [`SNAPLEN`] as clap has it.
+const BYTES: RangeInclusive<i64> = *SNAPLEN.start() as i64..=*SNAPLEN.end() as i64;
 
 /// Captures in a target's network namespace
 #[derive(Debug, Parser)]
@@ -27,7 +31,7 @@ pub enum Command {
     /// Analyse packets as they come and write a report as JSON lines
     #[command(name = command::REPORT)]
     Report(ReportArgs),
-    /// Wait for captures: what the helper pod's main process does
+    /// Wait for captures: the helper pod's main process
     #[command(name = command::HOLD)]
     Hold(HoldArgs),
 }
@@ -45,11 +49,12 @@ pub struct TargetArgs {
     /// The process with this id
     #[arg(long = option::PID, value_name = "PID", conflicts_with = "netns")]
     pub pid: Option<i32>,
-    /// The network namespace at this path, such as /run/netns/NAME; without any of these: the agent's own
+    /// The network namespace at this path, such as /run/netns/NAME; without any of these: the
+    /// agent's own
     #[arg(long = option::NETNS, value_name = "PATH")]
     pub netns: Option<PathBuf>,
-    /// The node's own network; with --pod-uid, that of a pod which shares it. The ports by which what is captured leaves the
-    /// node are left out
+    /// The node's own network; with --pod-uid, that of a pod which shares it. The ports by which
+    /// what is captured leaves the node are left out
     #[arg(long = option::NODE, conflicts_with_all = ["pid", "netns"])]
     pub node: bool,
 }
@@ -68,7 +73,8 @@ pub struct LiveArgs {
     /// Which network namespace.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all; of a node any
+    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is
+    /// seen, else all; of a node any
     #[arg(short, long = option::INTERFACE, value_name = "NAME")]
     pub interface: Vec<String>,
     /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
@@ -76,7 +82,7 @@ pub struct LiveArgs {
     pub filter: String,
     /// Bytes of each packet to keep; the default keeps whole offloaded segments
     #[arg(short, long = option::SNAPLEN, value_name = "BYTES", default_value_t = *SNAPLEN.end())]
-    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(*SNAPLEN.start())..=i64::from(*SNAPLEN.end())))]
+    #[arg(value_parser = clap::value_parser!(u32).range(BYTES))]
     pub snaplen: u32,
     /// Size of each interface's ring in the kernel, in KiB
     #[arg(short = 'B', long = option::BUFFER_SIZE, value_name = "KIB", default_value_t = 16 * 1024)]
@@ -93,14 +99,15 @@ pub struct LiveArgs {
     /// End after this time, such as 30s or 5m
     #[arg(long = option::DURATION, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// Pack the output with zstd
+    /// Compress the output with zstd
     #[arg(long = option::COMPRESS)]
     pub compress: bool,
-    /// End unless a line comes on standard input every so often, from the start. Without it: from the first line
-    /// on, every 30s
+    /// End unless a line comes on standard input every so often, from the start. Without it: from
+    /// the first line on, every 30s
     #[arg(long = option::HEARTBEAT, value_name = "TIME", value_parser = parse_duration)]
     pub heartbeat: Option<Duration>,
-    /// How early the kernel ends it when memory runs short; 1000: before anything else of its container
+    /// How early the kernel ends it when memory runs short; 1000: before anything else of its
+    /// container
     #[arg(long = option::OOM_SCORE_ADJ, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(i16).range(0..=1000))]
     pub oom_score_adj: Option<i16>,
@@ -112,13 +119,14 @@ pub struct CaptureArgs {
     /// What to capture.
     #[command(flatten)]
     pub live: LiveArgs,
-    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no HTTP
+    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no
+    /// HTTP
     #[arg(long = option::HEADERS_ONLY)]
     pub headers_only: bool,
     /// Mask the values of these header fields, such as authorization,cookie
     #[arg(long = option::REDACT, value_name = "NAMES", value_delimiter = ',')]
     pub redact: Vec<String>,
-    /// End after this many bytes of the stream, counted before they are packed
+    /// End after this many bytes of the stream, before they are compressed
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub size: Option<u64>,
     /// Write to this file, which must not exist yet; - is standard output
@@ -142,23 +150,26 @@ pub struct ReportArgs {
     /// Take this TCP port for HTTP whatever its first bytes look like; may be given several times
     #[arg(long = option::PORT, value_name = "PORT")]
     pub port: Vec<u16>,
-    /// Leave these out of what is told of an exchange: query, path, host, request-id
+    /// Leave these parts out of every exchange: query, path, host, request-id
     #[arg(long = option::REDACT, value_name = "PARTS", value_delimiter = ',')]
     #[arg(value_parser = PARTS.map(|(name, what)| PossibleValue::new(name).help(what)))]
     pub redact: Vec<String>,
     /// Count health checks of the kubelet and the mesh like all other requests
     #[arg(long = option::PROBES)]
     pub probes: bool,
-    /// Only exchanges that fit, such as 'method=GET path=/items* status=5xx'; given several times, all must fit
+    /// Only exchanges that fit, such as 'method=GET path=/items* status=5xx'; given several times,
+    /// all must fit
     #[arg(long = option::FILTER_HTTP, value_name = "TERMS", value_parser = Filter::parse)]
     pub filter_http: Vec<Filter>,
-    /// Tell every second what was folded since, for those who watch (--relay)
+    /// Send every second what was aggregated since, for a live view (--relay)
     #[arg(long = option::WATCHED, requires = "relay")]
     pub watched: bool,
-    /// Count what kubectl-meshsniff holds this against (--relay)
-    #[arg(long = option::FAIL_ON, value_name = "ASSERTION", value_parser = Assertion::parse, requires = "relay")]
+    /// Count what kubectl-meshsniff needs to evaluate this assertion (--relay)
+    #[arg(long = option::FAIL_ON, value_name = "ASSERTION", value_parser = Assertion::parse)]
+    #[arg(requires = "relay")]
     pub fail_on: Vec<Assertion>,
-    /// Write the lines that kubectl-meshsniff of the same version makes any report of, instead of JSON for everybody
+    /// Write lines for kubectl-meshsniff of the same version, which makes any report of them,
+    /// instead of JSON for everybody
     #[arg(long = option::RELAY)]
     pub relay: bool,
 }
@@ -172,7 +183,8 @@ pub struct HoldArgs {
     /// How long to wait after the last one
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub after: Duration,
-    /// How early the kernel ends it when memory runs short; 1000: before anything else of its container
+    /// How early the kernel ends it when memory runs short; 1000: before anything else of its
+    /// container
     #[arg(long = option::OOM_SCORE_ADJ, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(i16).range(0..=1000))]
     pub oom_score_adj: Option<i16>,

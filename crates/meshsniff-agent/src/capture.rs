@@ -27,7 +27,7 @@ use std::time::Instant;
 /// Bytes gathered for one write.
 const BATCH: usize = 128 << 10;
 
-/// Captures as asked.
+/// Captures to a pcapng stream until something ends it.
 ///
 /// # Errors
 /// If it cannot begin, or the stream could not be written whole.
@@ -45,26 +45,43 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
     if args.write == Path::new("-") {
         ending.watch_reader().context("no thread can be started")?;
     }
-    let queue = Queue::new(args.live.queue_size as usize * 1024);
-    let recorded = thread::scope(|scope| {
-        let recording = thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn_scoped(scope, || record(args, running, &queue, talk))
-            .context("no thread can be started")?;
-        write(&queue, &mut out, &ending);
-        match recording.join() {
-            Ok(recorded) => recorded.context("the packets cannot be waited for"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    });
-    ending.finished();
-    let totals = recorded?;
+    let totals = through_queue(
+        "capture",
+        args.live.queue_size,
+        &mut out,
+        &ending,
+        |queue| record(args, running, queue, talk),
+    )?;
     say_end(&totals, "packets", &ending, talk);
     Ok(())
 }
 
-/// Standard output without the line buffer that the standard library puts before it, which would look for line ends
-/// in packets.
+/// Runs `work` on a thread of its own, and writes what it puts into the queue meanwhile.
+pub(super) fn through_queue(
+    name: &str,
+    kilobytes: u32,
+    out: &mut impl Write,
+    ending: &Ending,
+    work: impl FnOnce(&Queue) -> io::Result<Statistics> + Send,
+) -> anyhow::Result<Statistics> {
+    let queue = Queue::new(kilobytes as usize * 1024);
+    let done = thread::scope(|scope| {
+        let working = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn_scoped(scope, || work(&queue))
+            .context("no thread can be started")?;
+        write(&queue, out, ending);
+        match working.join() {
+            Ok(done) => done.context("the packets cannot be waited for"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    });
+    ending.finished();
+    done
+}
+
+/// Standard output without the line buffer that the standard library puts before it, which would
+/// look for line ends in packets.
 pub(super) fn plain_stdout() -> anyhow::Result<File> {
     let own = io::stdout().as_fd().try_clone_to_owned();
     Ok(File::from(
@@ -96,7 +113,7 @@ fn open_output(path: &Path) -> anyhow::Result<File> {
     })
 }
 
-/// What is written to, packing it if so asked.
+/// The output, which compresses if so asked.
 pub(super) fn output(file: File, compress: bool) -> anyhow::Result<Box<dyn Write + Send>> {
     if !compress {
         return Ok(Box::new(file));
@@ -105,9 +122,9 @@ pub(super) fn output(file: File, compress: bool) -> anyhow::Result<Box<dyn Write
     Ok(Box::new(compressed))
 }
 
-/// Writes what comes, and lets it leave when for now there is no more. Once nobody reads any more, the rest is only taken
-/// out of the queue.
-pub(super) fn write(queue: &Queue, out: &mut impl Write, ending: &Ending) {
+/// Writes all batches of the queue, and flushes whenever it is empty. Once nobody reads any more,
+/// the rest is only taken out of the queue.
+fn write(queue: &Queue, out: &mut impl Write, ending: &Ending) {
     let mut read = true;
     while let Some(batch) = queue.pop() {
         read = read && write_or_end(out, &batch, queue.is_empty(), ending);
@@ -115,7 +132,7 @@ pub(super) fn write(queue: &Queue, out: &mut impl Write, ending: &Ending) {
     }
 }
 
-/// Sums over all interfaces, for the last line; `queued` is what the queue held.
+/// Says how it ended, with sums over all interfaces; `queued` names what the queue held.
 pub(super) fn say_end(totals: &Statistics, queued: &str, ending: &Ending, talk: Talk) {
     let Some(reason) = ending.reason() else {
         return;
@@ -123,8 +140,8 @@ pub(super) fn say_end(totals: &Statistics, queued: &str, ending: &Ending, talk: 
     let mut message = format!("{} packets captured, {reason}", totals.delivered);
     if totals.kernel_dropped + totals.queue_dropped > 0 {
         message = format!(
-            "{message}; {} packets were lost in the kernel and {} {queued} because the stream was not read fast enough: \
-             it lacks them",
+            "{message}; {} packets were lost in the kernel and {} {queued} because the stream was \
+             not read fast enough: it lacks them",
             totals.kernel_dropped, totals.queue_dropped
         );
     }
@@ -223,10 +240,7 @@ impl<'a> Recorder<'a> {
             bytes_left: args.size.unwrap_or(u64::MAX),
             redactor: redaction.is_asked().then(|| Redactor::new(redaction)),
             losses: None,
-            links: taps
-                .iter()
-                .map(|tap| LinkType::from_number(u32::from(tap.link_type)).ok())
-                .collect(),
+            links: taps.iter().map(Tap::link).collect(),
             batch,
         };
         // A reader that waits for the header sees at once that the capture runs.

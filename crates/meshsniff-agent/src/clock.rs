@@ -1,4 +1,5 @@
-//! The only clock of the agent: for deadlines and for the times of statistics blocks, never for those of packets.
+//! The only clock of the agent: for deadlines and for the times of statistics blocks, never for
+//! those of packets.
 #![allow(
     clippy::disallowed_methods,
     reason = "deadlines are about this process, not about what was captured"

@@ -9,8 +9,8 @@ const LEVEL: i32 = 1;
 /// Bytes gathered for one write.
 const BUFFER: usize = 128 << 10;
 
-/// Packs what is written. A flush ends the frame: of one that goes on, the plugin's decoder would keep the last window's
-/// worth back until more comes.
+/// Packs what is written. A flush ends the frame: of one that goes on, the plugin's decoder would
+/// keep the last window's worth back until more comes.
 pub(super) struct Compressed<W> {
     out: W,
     encoder: Encoder<'static>,

@@ -1,9 +1,10 @@
 //! Why and when a capture ends.
 //!
-//! Everything that can end one reports to a single [`Ending`], of which only the first reason counts: lines and the end of
-//! standard input, missing heartbeats, signals, limits, the target, the reader of the stream. The threads here only wait; a
-//! last one ends the process when the trailer cannot be written in time, because a write to a reader that is gone
-//! without a word never returns.
+//! Everything that can end one reports to a single [`Ending`], of which only the first reason
+//! counts: lines and the end of standard input, missing heartbeats, signals, limits, the target,
+//! the reader of the stream. The threads here only wait; a last one ends the process when the
+//! trailer cannot be written in time, because a write to a reader that is gone without a word never
+//! returns.
 
 use super::clock;
 use super::namespace::NameWatch;
@@ -90,13 +91,13 @@ pub struct Ending(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     reason: OnceLock<Reason>,
-    /// Closed, so readable for good, once the end is decided.
+    /// Closed once the end is decided, which makes the other end readable for good.
     wake: Mutex<Option<PipeWriter>>,
     watch: Mutex<Watch>,
     changed: Condvar,
 }
 
-/// What the last thread waits for.
+/// The deadlines.
 #[derive(Debug, Default)]
 struct Watch {
     heartbeat: Option<(Duration, Instant)>,
@@ -106,7 +107,7 @@ struct Watch {
 }
 
 impl Ending {
-    /// An end that is not decided yet, and what becomes readable when it is.
+    /// An end that is not decided yet, and a pipe that becomes readable when it is.
     ///
     /// # Errors
     /// If no pipe can be had.
@@ -137,7 +138,7 @@ impl Ending {
         self.0.reason.get()
     }
 
-    /// The trailer is written: the process may take its time to end.
+    /// Notes that the trailer is written: the process may take its time to end.
     pub fn finished(&self) {
         self.watch().finished = true;
         self.0.changed.notify_all();
@@ -153,14 +154,14 @@ impl Ending {
         self.0.changed.notify_all();
     }
 
-    /// From now on a line must come every `timeout`.
+    /// Expects a line every `timeout` from now on.
     pub fn expect_heartbeats(&self, timeout: Duration) {
         let mut watch = self.watch();
         watch.heartbeat = Some((timeout, clock::now()));
         self.0.changed.notify_all();
     }
 
-    /// A line came.
+    /// Notes that a line came.
     fn heard(&self, timeout: Duration) {
         let mut watch = self.watch();
         let timeout = watch.heartbeat.map_or(timeout, |(timeout, _)| timeout);
@@ -168,16 +169,90 @@ impl Ending {
         self.0.changed.notify_all();
     }
 
-    /// Starts the thread that ends the capture at its deadlines, and the process when the capture does not end.
+    /// Starts a thread that waits for something that ends the capture.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    fn spawn(&self, name: &str, wait: impl FnOnce(&Self) + Send + 'static) -> io::Result<()> {
+        let ending = self.clone();
+        let thread = thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || wait(&ending)).map(drop)
+    }
+
+    /// Ends the capture at its deadlines, and the process when the capture does not end.
     ///
     /// # Errors
     /// If no thread can be had.
     pub fn watch_deadlines(&self) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("deadlines".to_owned())
-            .spawn(move || ending.wait_for_deadlines())
-            .map(drop)
+        self.spawn("deadlines", Self::wait_for_deadlines)
+    }
+
+    /// Listens to standard input: a stop line, its end, and heartbeats, which are any other lines.
+    /// Once one came, the next must come within `timeout`.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn listen(&self, timeout: Duration) -> io::Result<()> {
+        self.spawn("stdin", move |ending| {
+            ending.hear(io::stdin().lock(), timeout)
+        })
+    }
+
+    /// Listens to the `hold` process, which says when everything is to end.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn listen_to_hold(&self, stream: UnixStream) -> io::Result<()> {
+        self.spawn("hold", move |ending| {
+            let mut line = [0; 16];
+            // Its end without a word is that of the container: nothing of this process will be
+            // left. After a word the connection stays open as long as this process lives: its end
+            // tells `hold` that the trailer is out.
+            while matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
+                ending.decide(Reason::Signal("SIGTERM"));
+            }
+        })
+    }
+
+    /// Waits until a namespace's name is gone.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn watch_name(&self, name: NameWatch) -> io::Result<()> {
+        self.spawn("name", move |ending| {
+            if name.wait() {
+                ending.decide(Reason::TargetGone);
+            }
+        })
+    }
+
+    /// Waits until nobody reads standard output any more: where nothing happens, nothing is written
+    /// that would show it.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(super) fn watch_reader(&self) -> io::Result<()> {
+        self.spawn("reader", |ending| {
+            let out = io::stdout();
+            // Asked for nothing, it returns when the other end is closed, and for a file never.
+            let mut polled = [PollFd::new(out.as_fd(), PollFlags::empty())];
+            while poll(&mut polled, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
+            if polled[0].any() == Some(true) {
+                ending.decide(Reason::ReaderGone);
+            }
+        })
+    }
+
+    /// Waits for signals, which [`block_signals`] has kept from everything else.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn wait_for_signals(&self) -> io::Result<()> {
+        self.spawn("signals", |ending| {
+            if let Ok(signal) = ending_signals().wait() {
+                ending.decide(Reason::Signal(signal.as_str()));
+            }
+        })
     }
 
     fn wait_for_deadlines(&self) {
@@ -218,75 +293,6 @@ impl Ending {
         }
     }
 
-    /// Starts the thread that listens to standard input: a stop line, its end, and heartbeats, which are any other
-    /// lines. Once one came, the next must come within `timeout`.
-    ///
-    /// # Errors
-    /// If no thread can be had.
-    pub fn listen(&self, timeout: Duration) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("stdin".to_owned())
-            .spawn(move || ending.hear(io::stdin().lock(), timeout))
-            .map(drop)
-    }
-
-    /// Starts the thread that waits for the word of the `hold` process that everything is to end.
-    ///
-    /// # Errors
-    /// If no thread can be had.
-    pub(super) fn listen_to_hold(&self, stream: UnixStream) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("hold".to_owned())
-            .spawn(move || {
-                let mut line = [0; 16];
-                // Its end without a word is that of the container: nothing of this process will be left. After a word the
-                // connection stays open as long as this process lives: its end tells `hold` that the trailer is out.
-                while matches!(io::Read::read(&mut &stream, &mut line), Ok(1..)) {
-                    ending.decide(Reason::Signal("SIGTERM"));
-                }
-            })
-            .map(drop)
-    }
-
-    /// Starts the thread that waits until a namespace's name is gone.
-    ///
-    /// # Errors
-    /// If no thread can be had.
-    pub(super) fn watch_name(&self, name: NameWatch) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("name".to_owned())
-            .spawn(move || {
-                if name.wait() {
-                    ending.decide(Reason::TargetGone);
-                }
-            })
-            .map(drop)
-    }
-
-    /// Starts the thread that waits until nobody reads standard output any more: where nothing happens, nothing is
-    /// written that would tell.
-    ///
-    /// # Errors
-    /// If no thread can be had.
-    pub(super) fn watch_reader(&self) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || {
-                let out = io::stdout();
-                // Asked for nothing, it returns when the other end is closed, and for a file never.
-                let mut polled = [PollFd::new(out.as_fd(), PollFlags::empty())];
-                while poll(&mut polled, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
-                if polled[0].any() == Some(true) {
-                    ending.decide(Reason::ReaderGone);
-                }
-            })
-            .map(drop)
-    }
-
     fn hear(&self, mut input: impl BufRead, timeout: Duration) {
         let mut line = Vec::new();
         loop {
@@ -301,22 +307,6 @@ impl Ending {
             }
         }
     }
-
-    /// Starts the thread that waits for signals, which [`block_signals`] has kept from everything else.
-    ///
-    /// # Errors
-    /// If no thread can be had.
-    pub fn wait_for_signals(&self) -> io::Result<()> {
-        let ending = self.clone();
-        thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || {
-                if let Ok(signal) = ending_signals().wait() {
-                    ending.decide(Reason::Signal(signal.as_str()));
-                }
-            })
-            .map(drop)
-    }
 }
 
 fn ending_signals() -> SigSet {
@@ -325,8 +315,9 @@ fn ending_signals() -> SigSet {
         .collect()
 }
 
-/// Keeps the signals that end a capture from this thread and from those it starts. Waiting for them instead of handling
-/// them works as process 1 too, which the kernel sends no signal it has no handler for.
+/// Keeps the signals that end a capture from this thread and from those it starts. Waiting for them
+/// instead of handling them works as process 1 too, which the kernel sends no signal it has no
+/// handler for.
 ///
 /// # Errors
 /// If the system refuses.
@@ -334,7 +325,8 @@ pub fn block_signals() -> io::Result<()> {
     ending_signals().thread_block().map_err(io::Error::from)
 }
 
-/// Writes all of `bytes` to the stream, `flush` at once. A reader that is gone decides the end.
+/// Writes all of `bytes` to the stream, and if `flush` at once. A reader that is gone decides the
+/// end. Returns whether it was written.
 pub(super) fn write_or_end(
     out: &mut impl Write,
     bytes: &[u8],

@@ -1,8 +1,9 @@
-//! `hold`: the helper's main process. It captures nothing and keeps the container alive as long as anything does.
+//! `hold`: the helper's main process. It captures nothing and keeps the container alive as long as
+//! anything does.
 //!
-//! Captures are run beside it through `exec`; when its own process ends, the runtime kills them. They tell it that they
-//! are there by a connection to an abstract socket, which needs no file and no signal: its end is theirs, and what
-//! comes back on it is that everything is to end.
+//! Captures are run beside it through `exec`; when its own process ends, the runtime kills them.
+//! Each has a connection to its abstract socket, which needs no file and no signal: the connection
+//! ends with the capture, and a line on it asks the capture for its end.
 
 use super::args::HoldArgs;
 use super::clock;
@@ -20,18 +21,18 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-/// The address of the socket. Its name is of no container where none was given.
+/// The address of the socket. Without a name in the environment it is one for all.
 fn address() -> std::io::Result<SocketAddr> {
     let name = std::env::var(environment::HOLD).unwrap_or_else(|_| "meshsniff-hold".to_owned());
     SocketAddr::from_abstract_name(name)
 }
 
-/// Tells the `hold` of this container that a capture runs; `None` outside of a container of ours.
+/// Connects a capture to the `hold` of its container; `None` if there is none.
 pub(super) fn join() -> Option<UnixStream> {
     UnixStream::connect_addr(&address().ok()?).ok()
 }
 
-/// Waits as asked.
+/// Waits for captures until the last one has ended, or none comes.
 ///
 /// # Errors
 /// If it cannot wait, or another one does already.
@@ -89,7 +90,7 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until something happens; returns which captures are readable.
+/// Waits until something happens; returns the indices of the captures that are readable.
 fn wait(
     listener: &UnixListener,
     captures: &[UnixStream],

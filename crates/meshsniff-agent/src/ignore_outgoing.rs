@@ -7,13 +7,14 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 /// `PACKET_IGNORE_OUTGOING` of linux/if_packet.h, since Linux 4.20.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
-/// Asks the kernel for each packet of a loopback interface once, as it comes in, rather than on its way out as well. libpcap
-/// leaves the second out in any case; so it takes no room in the ring either, and is not counted where that is full.
-/// Older kernels refuse, and nothing is lost but that.
+/// Asks the kernel for each packet of a loopback interface once, as it comes in, and not on its way
+/// out as well. libpcap leaves the second one out in any case; this way it takes no room in the
+/// ring and is not counted as lost. Older kernels refuse, which costs only that.
 pub(super) fn set(socket: BorrowedFd<'_>) {
     let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads one int from the address given, of the
-    // size given. The option changes nothing but which packets this socket is handed.
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads one int from the
+    // address given, of the size given. The option changes nothing but which packets this socket is
+    // handed.
     unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -7,18 +7,20 @@
 //!
 //! | here | holds |
 //! |---|---|
-//! | [`args`] | what can be asked |
+//! | [`args`] | the command line |
 //! | [`target`] | which process stands for a pod or a container |
 //! | [`namespace`] | its network namespace: held, watched, entered |
-//! | [`interfaces`] | what is in there |
-//! | [`own_stream`] | in the node's own network: the ports by which the capture itself leaves |
+//! | [`interfaces`] | its interfaces, and which of them to capture on |
+//! | `sockets` | the ports that listen there |
+//! | [`own_stream`] | the ports by which a capture of the node's own network leaves the node |
 //! | [`live`] | packets as they come, from libpcap |
 //! | [`rights`] | giving up every right before the first packet is looked at |
+//! | `oom` | who is ended first when memory runs short |
 //! | [`ending`] | why and when it ends |
 //! | [`setup`] | all of that in order |
 //! | [`redact`] | leaving out of packets what must not leave the node |
 //! | [`queue`] | between the thread that captures and the one that writes |
-//! | `packed` | what it writes, packed with zstd |
+//! | `compressed` | what it writes, compressed with zstd |
 //! | [`capture`], [`report`], [`hold`] | the commands |
 //! | [`talk`] | what is said on stderr |
 
@@ -41,6 +43,7 @@ pub mod redact;
 pub mod report;
 pub mod rights;
 pub mod setup;
+mod sockets;
 pub mod talk;
 pub mod target;
 

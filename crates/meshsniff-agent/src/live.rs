@@ -1,12 +1,13 @@
 //! Packets as they come, from libpcap, on one or several interfaces.
 //!
-//! Opened inside the target's namespace, read anywhere: a socket stays where it was made. One thread reads all
-//! interfaces, each a ring of its own, whole blocks at a time (TPACKET_V3, which libpcap uses unless it is told to be
-//! immediate).
+//! Interfaces are opened inside the target's namespace and read anywhere: a socket stays where it
+//! was made. One thread reads all of them, each a ring of its own, whole blocks at a time
+//! (TPACKET_V3, which libpcap uses unless it is told to be immediate).
 
 use super::ending::{Ending, Reason};
 use super::ignore_outgoing;
 use super::interfaces::Interface;
+use meshsniff::packet::LinkType;
 use meshsniff::pcapng::blocks::Direction;
 use meshsniff::time::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,13 +20,13 @@ use thiserror::Error;
 /// How long the kernel gathers packets of a block that does not fill up, in milliseconds.
 const BLOCK_TIMEOUT: i32 = 50;
 
-/// What stands for all interfaces, those that come later included.
+/// The name that stands for all interfaces, those that come later included.
 pub const ANY: &str = "any";
 
 /// `DLT_LINUX_SLL2`.
 const DLT_COOKED_2: i32 = 276;
 
-/// What a capture is to hold.
+/// Which packets to capture, and how much of them.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes kept of each packet.
@@ -41,7 +42,8 @@ pub struct Options {
 impl Options {
     /// The filter and what is left out as one expression.
     ///
-    /// What is left out stands first: a filter with `vlan` in it moves the place where everything behind it looks.
+    /// What is left out stands first: a filter with `vlan` in it moves the place where everything
+    /// behind it looks.
     #[must_use]
     pub fn expression(&self) -> String {
         match (self.left_out.as_str(), self.filter.trim()) {
@@ -54,37 +56,18 @@ impl Options {
 
 /// Why an interface cannot be captured on.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "their sentences say it")]
 pub enum OpenError {
-    /// There is none of that name.
     #[error("there is no interface {name} here: name one of these: {there}")]
-    NoInterface {
-        /// What was asked for.
-        name: String,
-        /// Those that there are.
-        there: String,
-    },
-    /// None is up.
+    NoInterface { name: String, there: String },
     #[error("no interface is up here: is the target's network set up already?")]
     NoneUp,
-    /// Not allowed.
     #[error("capturing on {0} is not allowed: CAP_NET_RAW is missing; run as root with it")]
     NoRight(String),
-    /// The filter.
     #[error("the filter «{filter}» does not compile: {words}; see pcap-filter(7)")]
-    Filter {
-        /// As it was given.
-        filter: String,
-        /// What libpcap said.
-        words: String,
-    },
-    /// Anything else.
+    Filter { filter: String, words: String },
     #[error("{name} cannot be captured on: {words}")]
-    Other {
-        /// The interface.
-        name: String,
-        /// What libpcap said.
-        words: String,
-    },
+    Other { name: String, words: String },
 }
 
 /// An interface being captured on.
@@ -117,12 +100,12 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
 }
 
-/// What takes the packets.
+/// A receiver of packets.
 pub trait Receiver {
-    /// A packet. `false`: no more are wanted.
+    /// Takes a packet; returns whether more are wanted.
     fn packet(&mut self, packet: &Packet<'_>) -> bool;
 
-    /// What was there has been handed over; called at least every `tick` too, when nothing came.
+    /// All packets there were have been handed over. Called at least every `tick`.
     fn idle(&mut self, taps: &mut [Tap]);
 }
 
@@ -184,8 +167,8 @@ impl Tap {
             .open()
             .map_err(failed)?;
         if name == ANY {
-            // It tells which interface a packet was seen on, and so one that crossed several from one that was sent again.
-            // Where libpcap is too old for it, there is the first kind.
+            // It tells which interface a packet was seen on, and so one that crossed several from
+            // one that was sent again. Where libpcap is too old for it, there is the first kind.
             let _ = handle.set_datalink(Linktype(DLT_COOKED_2));
         }
         let mut tap = Self {
@@ -209,7 +192,8 @@ impl Tap {
         Ok(tap)
     }
 
-    /// Sets the filter. What came between opening and now does not count: libpcap filters what is in the ring already.
+    /// Sets the filter. What came between opening and now does not count: libpcap filters what is
+    /// in the ring already.
     fn set_filter(&mut self, filter: &str) -> Result<(), OpenError> {
         if filter.is_empty() {
             return Ok(());
@@ -219,6 +203,12 @@ impl Tap {
             filter: filter.to_owned(),
             words: error.to_string(),
         })
+    }
+
+    /// The type of its packets; `None` if it is not known here.
+    #[must_use]
+    pub fn link(&self) -> Option<LinkType> {
+        LinkType::from_number(u32::from(self.link_type)).ok()
     }
 
     /// Packets that the kernel had no room for, so far.
@@ -258,8 +248,8 @@ fn direction(link_type: u16, address: Option<[u8; 6]>, data: &[u8]) -> Direction
 
 /// Hands packets to `receiver` until `ending` is decided, then what the kernel still has of before.
 ///
-/// `woken` is readable once it is decided, `target` when the target is gone. `tick` is how long `receiver` may be left
-/// without a call.
+/// `woken` is readable once it is decided, `target` when the target is gone. `tick` is how long
+/// `receiver` may be left without a call.
 ///
 /// # Errors
 /// If the kernel cannot be waited for.

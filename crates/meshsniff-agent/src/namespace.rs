@@ -1,7 +1,8 @@
 //! A network namespace: held, watched, and entered by one thread at a time.
 //!
-//! A socket stays in the namespace it was made in, so only the opening happens inside. What stands for a target is a
-//! process: a `pidfd` of it tells at once when it ends, which a capture on `lo` would never notice.
+//! A socket stays in the namespace it was made in, so only the opening happens inside. A process
+//! stands for the target: its `pidfd` shows at once that it ended, which a capture on `lo` would
+//! never notice.
 
 use super::target::{self, Found};
 use nix::sched::{CloneFlags, setns};
@@ -15,28 +16,23 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use thiserror::Error;
 
-/// Why a namespace could not be had.
+/// Why a namespace cannot be captured in.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "their sentences say it")]
 pub enum NamespaceError {
-    /// There is no such process.
     #[error("process {0} is gone: name one that runs")]
     Gone(i32),
-    /// Its namespace cannot be opened.
     #[error("the network namespace {path} cannot be opened ({error}): {next}")]
     Open {
-        /// Its path.
         path: String,
-        /// What the system said.
         error: io::Error,
-        /// What to do.
         next: &'static str,
     },
-    /// It cannot be entered.
     #[error(
-        "the network namespace cannot be entered ({0}): CAP_SYS_ADMIN is missing, or the path is no network namespace"
+        "the network namespace cannot be entered ({0}): CAP_SYS_ADMIN is missing, or the path is \
+         no network namespace"
     )]
     Enter(io::Error),
-    /// No thread.
     #[error("no thread could be started ({0})")]
     Thread(io::Error),
 }
@@ -44,14 +40,14 @@ pub enum NamespaceError {
 /// A network namespace.
 #[derive(Debug)]
 pub struct Namespace {
-    /// `None`: the one this program is in.
+    /// `None` for this program's own.
     file: Option<File>,
     /// The process that stands for the target, if there is one.
     process: Option<OwnedFd>,
 }
 
 impl Namespace {
-    /// The one this program is in.
+    /// This program's own.
     #[must_use]
     pub const fn own() -> Self {
         Self {
@@ -60,7 +56,7 @@ impl Namespace {
         }
     }
 
-    /// The one at `path`, such as `/run/netns/NAME`.
+    /// The namespace at `path`, such as `/run/netns/NAME`.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -71,7 +67,7 @@ impl Namespace {
         })
     }
 
-    /// The one of a process, which is watched from now on.
+    /// The namespace of a process, which is watched from now on.
     ///
     /// # Errors
     /// If the process is gone, or may not be looked at.
@@ -88,7 +84,7 @@ impl Namespace {
         })
     }
 
-    /// The one of a target that was found.
+    /// The namespace of a target that was found.
     ///
     /// # Errors
     /// If the process is gone meanwhile, or may not be looked at.
@@ -108,8 +104,8 @@ impl Namespace {
         self.process.as_ref()
     }
 
-    /// Runs `work` inside, on a thread of its own that ends with it: `setns` moves one thread and there is no safe way
-    /// back.
+    /// Runs `work` inside, on a thread of its own that ends with it: `setns` moves one thread and
+    /// there is no safe way back.
     ///
     /// # Errors
     /// If it cannot be entered.
@@ -137,9 +133,9 @@ impl Namespace {
     }
 }
 
-/// Tells when a namespace's name is taken away: the namespace itself lives on as long as it is being captured.
+/// Watches a namespace's name. The namespace itself lives on as long as it is being captured.
 ///
-/// The name is a mount point, of which nothing is heard when it goes; so the folder is listened to.
+/// The name is a mount point, whose end causes no event; so its folder is watched.
 #[derive(Debug)]
 pub(super) struct NameWatch {
     inotify: Inotify,
@@ -147,7 +143,7 @@ pub(super) struct NameWatch {
 }
 
 impl NameWatch {
-    /// `None` if it cannot be watched.
+    /// Watches the name at `path`; `None` if it cannot be watched.
     pub(super) fn new(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_owned();
         let folder = match path.parent()? {
@@ -160,7 +156,7 @@ impl NameWatch {
         Some(Self { inotify, name })
     }
 
-    /// Waits until it is gone. `false`: that will never be known.
+    /// Waits until the name is gone; `false` if that will never be known.
     pub(super) fn wait(&self) -> bool {
         loop {
             match self.inotify.read_events() {

@@ -1,11 +1,13 @@
-//! The way that a helper's own stream takes through the node's network, and its ports.
+//! The ports by which a helper's own stream crosses the node's network.
 //!
-//! What a helper captures leaves it through the container runtime's streaming server, the kubelet and the API server. In a
-//! pod's network none of that is seen. In the node's own it is, and a capture that holds it feeds on itself: every packet
-//! sent home makes more of them.
+//! What a helper captures leaves it through the container runtime's streaming server, the kubelet
+//! and the API server. In a pod's network none of that is seen. In the node's own it is, and a
+//! capture that holds it feeds on itself: every packet sent home makes more of them.
 //!
-//! Found by the processes that listen, in procfs: no runtime is asked, and no file of the node is read.
+//! The ports are found by the processes that listen, in procfs: no runtime is asked, and no file of
+//! the node is read.
 
+use super::sockets;
 use super::target::namespace_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +16,7 @@ use std::path::Path;
 /// Where the kubelet serves the API server unless it was told otherwise.
 const KUBELET_PORT: u16 = 10250;
 
-/// A program on the way.
+/// A program that the stream passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hop {
     /// Serves the streams of containers.
@@ -25,8 +27,8 @@ enum Hop {
     ApiServer,
 }
 
-/// What the kernel calls the programs: it cuts names at 15 bytes. Distributions that put several into one process are listed
-/// under all of them.
+/// What the kernel calls the programs: it cuts names at 15 bytes. Distributions that put several
+/// into one process are listed under all of them.
 const PROGRAMS: [(&str, &[Hop]); 9] = [
     ("containerd", &[Hop::Runtime]),
     ("dockerd", &[Hop::Runtime]),
@@ -48,8 +50,8 @@ pub struct OwnStream {
     missing: Vec<&'static str>,
 }
 
-/// A process in the node's own network, and that network namespace's inode: the first of all processes, or where that may
-/// not be looked at, a kubelet.
+/// A process in the node's own network, and that network namespace's inode: the first of all
+/// processes, or where that may not be looked at, a kubelet.
 #[must_use]
 pub fn of_node(proc: &Path) -> Option<(i32, u64)> {
     let of = |pid: i32| Some((pid, namespace_of(&proc.join(format!("{pid}/ns/net")))?));
@@ -64,7 +66,8 @@ pub fn of_node(proc: &Path) -> Option<(i32, u64)> {
 }
 
 impl OwnStream {
-    /// Looks the ports up for the network namespace with this inode; `proc` is where procfs is mounted.
+    /// Looks the ports up for the network namespace with this inode; `proc` is where procfs is
+    /// mounted.
     #[must_use]
     pub fn find(proc: &Path, namespace: u64) -> Self {
         let mut own = Self::default();
@@ -79,7 +82,8 @@ impl OwnStream {
                 continue;
             }
             // The same for all processes of a network namespace.
-            let listeners = listeners.get_or_insert_with(|| listeners_of(&folder));
+            let listeners =
+                listeners.get_or_insert_with(|| sockets::listening(&folder).into_iter().collect());
             let ports = ports_of(&folder, listeners);
             for hop in hops {
                 let ports = hop.ports(&ports);
@@ -92,21 +96,21 @@ impl OwnStream {
         }
         if !seen.contains(&Hop::Runtime) {
             own.missing.push(
-                "no port of a container runtime was found on this node: if the capture holds its own stream, leave that out \
-                 with --filter",
+                "no port of a container runtime was found on this node: if the capture holds its \
+                 own stream, leave that out with --filter",
             );
         }
         if !seen.contains(&Hop::Kubelet) {
             own.ports.insert(KUBELET_PORT, "kubelet".to_owned());
             own.missing.push(
-                "no port of a kubelet was found on this node, so its usual one, 10250, is left out: if it has another, leave that \
-                 out with --filter",
+                "no port of a kubelet was found on this node, so its usual one, 10250, is left \
+                 out: if it has another, leave that out with --filter",
             );
         }
         own
     }
 
-    /// What is left out, in libpcap's language; empty for nothing.
+    /// The filter that leaves the ports out, in libpcap's language; empty for none.
     #[must_use]
     pub fn expression(&self) -> String {
         let ports: Vec<String> = self
@@ -125,7 +129,7 @@ impl OwnStream {
         self.ports.keys().copied()
     }
 
-    /// What is left out, as a sentence.
+    /// The ports that are left out, as a sentence.
     #[must_use]
     pub fn describe(&self) -> String {
         let ports: Vec<String> = self
@@ -134,12 +138,13 @@ impl OwnStream {
             .map(|(port, name)| format!("{port} ({name})"))
             .collect();
         format!(
-            "this is the node's own network, through which the capture itself leaves: TCP ports {} are left out",
+            "this is the node's own network, through which the capture itself leaves: TCP ports {} \
+             are left out",
             ports.join(", ")
         )
     }
 
-    /// What could not be found, a sentence each.
+    /// A sentence for each program that could not be found.
     #[must_use]
     pub fn missing(&self) -> &[&'static str] {
         &self.missing
@@ -152,7 +157,8 @@ impl Hop {
         match self {
             // Its others are for health and metrics only, and somebody's business.
             Self::Kubelet if listening.contains(&KUBELET_PORT) => vec![KUBELET_PORT],
-            // Which of them is the streaming server's, or the kubelet's if it was moved, cannot be told from outside.
+            // Which of them is the streaming server's, or the kubelet's if it was moved, cannot be
+            // told from outside.
             Self::Runtime | Self::Kubelet | Self::ApiServer => listening.to_vec(),
         }
     }
@@ -164,26 +170,6 @@ fn program(folder: &Path) -> Option<(String, &'static [Hop])> {
     let name = name.trim_end();
     let (_, hops) = PROGRAMS.iter().find(|(known, _)| *known == name)?;
     Some((name.to_owned(), hops))
-}
-
-/// The sockets that listen in a process's network namespace: inode and port.
-fn listeners_of(folder: &Path) -> BTreeMap<u64, u16> {
-    let tables = ["net/tcp", "net/tcp6"];
-    let tables = tables.map(|table| fs::read_to_string(folder.join(table)).unwrap_or_default());
-    tables.iter().flat_map(|table| listeners(table)).collect()
-}
-
-/// The sockets of a `/proc/net/tcp` that listen.
-fn listeners(table: &str) -> impl Iterator<Item = (u64, u16)> {
-    const LISTEN: &str = "0A";
-    table.lines().skip(1).filter_map(|line| {
-        // sl, local address, remote address, state, queues, timer, retransmissions, user, timeout, inode.
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        let (_, port) = local.rsplit_once(':')?;
-        let port = u16::from_str_radix(port, 16).ok()?;
-        (*state == LISTEN).then_some((inode.parse().ok()?, port))
-    })
 }
 
 /// The ports that a process listens on.
@@ -210,11 +196,13 @@ mod tests {
 
     fn line(port: u16, state: &str, inode: u64) -> String {
         format!(
-            "   0: 0100007F:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0 100\n"
+            "0: 0100007F:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 \
+             0 {inode} 1 0 100\n"
         )
     }
 
-    /// A procfs with these processes: pid, name, network namespace, inodes of its sockets. All have the same table.
+    /// A procfs with these processes: pid, name, network namespace, inodes of its sockets. All have
+    /// the same table.
     fn procfs(table: &str, processes: &[(u32, &str, u64, &[u64])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (pid, name, namespace, sockets) in processes {
@@ -301,13 +289,5 @@ mod tests {
         assert_eq!(own.expression(), "not (tcp port 10250)");
         assert_eq!(own.missing().len(), 2);
         assert!(own.missing()[1].contains("10250"));
-    }
-
-    #[test]
-    fn this_machines_table_is_read() {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let folder = Path::new("/proc/self");
-        assert!(ports_of(folder, &listeners_of(folder)).contains(&port));
     }
 }

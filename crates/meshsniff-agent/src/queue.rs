@@ -1,21 +1,21 @@
-//! From the thread that empties the kernel's rings to the one that writes the stream.
+//! The way from the thread that empties the kernel's rings to the one that writes the stream.
 //!
-//! Bounded: when the stream is not read fast enough, whole batches are given up here and counted, while the rings go
-//! on being emptied. So the two kinds of loss stay apart: the kernel's, which says that this machine is too slow, and
-//! the queue's, which says that the way to the reader is.
+//! It is bounded: when the stream is not read fast enough, whole batches are given up and counted,
+//! while the rings go on being emptied. So two kinds of loss stay apart: the kernel's, if this
+//! machine is too slow, and the queue's, if the way to the reader is.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Buffers that are kept for the next batch.
-const SPARES: usize = 8;
+/// Buffers that are kept for the next batches.
+const MAX_SPARES: usize = 8;
 
 /// Batches of bytes on their way.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -27,13 +27,13 @@ struct State {
 }
 
 impl Queue {
-    /// A queue that holds `most_bytes` at most, and one batch in any case.
+    /// A queue that holds `max_bytes` at most, and one batch in any case.
     #[must_use]
-    pub fn new(most_bytes: usize) -> Self {
+    pub fn new(max_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            most_bytes,
+            max_bytes,
         }
     }
 
@@ -41,10 +41,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is in `batch`, and leaves it empty either way. `false`: there was no room, and it is lost.
+    /// Takes the bytes of `batch`, and leaves it empty either way; `false` if there was no room and
+    /// they are lost.
     pub fn push(&self, batch: &mut Vec<u8>) -> bool {
         let mut state = self.state();
-        let room = state.batches.is_empty() || state.bytes + batch.len() <= self.most_bytes;
+        let room = state.batches.is_empty() || state.bytes + batch.len() <= self.max_bytes;
         if room {
             self.put(&mut state, batch);
         } else {
@@ -53,7 +54,8 @@ impl Queue {
         room
     }
 
-    /// As [`Queue::push`], whether there is room or not: for what is small and must not be lost.
+    /// Takes the bytes of `batch` whether there is room or not: for what is small and must not be
+    /// lost.
     pub fn push_always(&self, batch: &mut Vec<u8>) {
         let mut state = self.state();
         self.put(&mut state, batch);
@@ -69,9 +71,9 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Whether there is room for more. It does not go away but by what the asker itself puts in.
+    /// Whether there is room for more. Only pushing makes it less.
     pub fn has_room(&self) -> bool {
-        self.state().bytes < self.most_bytes
+        self.state().bytes < self.max_bytes
     }
 
     /// Whether nothing waits to be written.
@@ -79,7 +81,7 @@ impl Queue {
         self.state().batches.is_empty()
     }
 
-    /// Nothing more will come.
+    /// Ends the queue: nothing more will come.
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
@@ -105,7 +107,7 @@ impl Queue {
     pub fn recycle(&self, mut batch: Vec<u8>) {
         batch.clear();
         let mut state = self.state();
-        if state.spares.len() < SPARES {
+        if state.spares.len() < MAX_SPARES {
             state.spares.push(batch);
         }
     }

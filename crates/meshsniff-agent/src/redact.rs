@@ -1,21 +1,24 @@
-//! Leaving out of a capture what nobody should carry away: header values, and everything that is no header.
+//! The removal of what must not leave the node: values of header fields, and everything that is no
+//! header.
 //!
-//! Works on the packets as they are, before they leave the node, so it errs on the side of taking out too much: what it cannot
-//! place, such as a segment that comes without the one before it, counts as secret until a line's end. Lengths stay what
-//! they were; checksums do not.
+//! Works on the packets as they are, before they leave the node, so it errs on the side of taking
+//! out too much: what it cannot place, such as a segment that comes without the one before it,
+//! counts as secret until a line's end. Lengths stay what they were; checksums do not.
 
 use hashbrown::HashMap;
 use meshsniff::packet::Seq;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame};
 use meshsniff::protocol::detect;
 
-/// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows counts as not placed.
+/// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows
+/// counts as not placed.
 const MAX_FLOWS: usize = 32 * 1024;
 
 /// Longest field name.
 const MAX_NAME: usize = 64;
 
-/// Bytes kept of a packet that is TCP but cannot be looked into: link, network and transport headers at most.
+/// Bytes kept of a packet that is TCP but cannot be looked into: link, network and transport
+/// headers at most.
 const UNREADABLE: usize = 54;
 
 /// What stands in the place of what was taken out.
@@ -251,7 +254,8 @@ mod tests {
                 for headers_only in [false, true] {
                     let said = redact(headers_only, &segments).concat();
                     for secret in ["123", "a=b", "c=d"] {
-                        // A piece of the secret may stand alone where it is cut: it must not show either.
+                        // A piece of the secret may stand alone where it is cut: it must not show
+                        // either.
                         assert!(!said.contains(secret), "cut at {cut}: {said}");
                     }
                 }

@@ -1,7 +1,8 @@
 //! `report`: the analyser on live packets, and its report as JSON lines.
 //!
-//! The thread that empties the rings analyses too: what is cheaper than to carry packets elsewhere. Lines go through
-//! the same bounded queue as packets do, so that a slow reader never holds the analyser up.
+//! The thread that empties the rings analyses too, which costs less than to carry packets
+//! elsewhere. Lines go through the same bounded queue as packets do, so that a slow reader never
+//! holds the analyser up.
 
 use super::args::ReportArgs;
 use super::capture;
@@ -26,16 +27,15 @@ use meshsniff_contract::arguments::part;
 use meshsniff_contract::times::SIGN_OF_LIFE_EVERY;
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nanoseconds that a packet may lie in a ring before it is handed over, and more.
+/// Nanoseconds after which every packet in a ring has been handed over.
 const RING_DELAY: i64 = 250_000_000;
 
 /// How often the kernel is asked how many packets it lost.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How often progress is told while packets come, and how often in any case.
+/// How often progress is reported while packets come, and how often in any case.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const ALIVE_EVERY: Duration = Duration::from_secs(4);
 const _: () = assert!(ALIVE_EVERY.as_secs() < SIGN_OF_LIFE_EVERY.as_secs());
@@ -43,7 +43,7 @@ const _: () = assert!(ALIVE_EVERY.as_secs() < SIGN_OF_LIFE_EVERY.as_secs());
 /// Frames between two looks at the clock for that.
 const LOOK_EVERY: u64 = 8_192;
 
-/// Reports as asked.
+/// Reports on live packets until something ends it.
 ///
 /// # Errors
 /// If it cannot begin.
@@ -53,20 +53,11 @@ pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
     })?;
     let ending = running.ending.clone();
     ending.watch_reader().context("no thread can be started")?;
-    let queue = Queue::new(args.live.queue_size as usize * 1024);
-    let analysed = thread::scope(|scope| {
-        let analysing = thread::Builder::new()
-            .name("report".to_owned())
-            .spawn_scoped(scope, || analyse(args, running, &queue, talk))
-            .context("no thread can be started")?;
-        capture::write(&queue, &mut out, &ending);
-        match analysing.join() {
-            Ok(analysed) => analysed.context("the packets cannot be waited for"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    });
-    ending.finished();
-    capture::say_end(&analysed?, "lines", &ending, talk);
+    let totals =
+        capture::through_queue("report", args.live.queue_size, &mut out, &ending, |queue| {
+            analyse(args, running, queue, talk)
+        })?;
+    capture::say_end(&totals, "lines", &ending, talk);
     Ok(())
 }
 
@@ -76,7 +67,7 @@ struct Lines<'a> {
     batch: Vec<u8>,
 }
 
-/// There is always room for what was begun: whoever tells of an exchange asks before.
+/// Lines never wait for room: whether there is any is asked before an exchange is begun.
 impl Write for Lines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.batch.extend_from_slice(bytes);
@@ -97,11 +88,11 @@ trait Leaving: Report {
     /// # Errors
     /// If it cannot be written.
     fn progress(&mut self, progress: &Progress, recent: &Routes) -> io::Result<()>;
-    /// Why it ended.
+    /// Takes the reason for the end.
     fn end(&mut self, end: &End) -> io::Result<()>;
 }
 
-/// Whoever reads public lines sees how it stands by them, and the end is said on stderr.
+/// Public lines show by themselves how it stands, and the end is said on stderr.
 impl<W: Write> Leaving for JsonReport<W> {
     fn progress(&mut self, _progress: &Progress, _recent: &Routes) -> io::Result<()> {
         Ok(())
@@ -178,10 +169,7 @@ fn analyse_to<R: Leaving>(
             ports: args.port.clone(),
         }),
         report,
-        links: taps
-            .iter()
-            .map(|tap| LinkType::from_number(u32::from(tap.link_type)).ok())
-            .collect(),
+        links: taps.iter().map(Tap::link).collect(),
         frames: 0,
         unsupported: 0,
         left: args.live.count.unwrap_or(u64::MAX),
@@ -207,7 +195,7 @@ fn analyse_to<R: Leaving>(
     statistics
 }
 
-/// When progress is to be told: every second that brings packets, and as a sign of life.
+/// The times at which progress is due: every second that brings packets, and as a sign of life.
 struct Due {
     last: Instant,
     frames: u64,
@@ -272,7 +260,8 @@ impl<R: Leaving> Analysis<'_, R> {
         };
         if lost > 0 {
             errors.push(format!(
-                "{lost} lines were lost because the report was not read fast enough: the sums count what they told"
+                "{lost} lines were lost because the report was not read fast enough: the sums \
+                 count what they told"
             ));
         }
         self.report.tell(ReportEvent::Finish(&Capture {
@@ -343,7 +332,8 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
 
     fn idle(&mut self, taps: &mut [Tap]) {
         self.count_drops(taps);
-        // On a target that is quiet no packet's time moves on: this machine's clock stands in for it.
+        // On a target that is quiet no packet's time moves on: this machine's clock stands in for
+        // it.
         let now = Timestamp::from_nanos(clock::wall().as_nanos() - RING_DELAY);
         self.analyzer
             .quiet_until(now, &mut ReportSink::new(&mut self.report));

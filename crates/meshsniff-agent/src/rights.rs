@@ -1,8 +1,9 @@
-//! Giving up every right that is not needed any more.
+//! The end of every right that is not needed any more.
 //!
-//! Called once the handles are open and before the first packet is looked at, while there is only one thread: what it
-//! starts afterwards inherits what is left, which is nothing. From then on a packet that takes over this process finds a
-//! process without capabilities that may read, write, wait and end.
+//! Rights are given up once the handles are open and before the first packet is looked at, while
+//! there is only one thread: the threads it starts afterwards inherit none. From then on a packet
+//! that takes over this process finds a process without capabilities that may read, write, wait and
+//! end.
 
 use nix::sys::prctl;
 use rustix::thread::{
@@ -14,28 +15,27 @@ use std::collections::BTreeMap;
 use std::io;
 use thiserror::Error;
 
-/// A right that could not be given up. Going on with it would be worse than not capturing.
+/// A right could not be given up. To go on with it would be worse than not to capture.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "their sentences say it")]
 pub enum RightsError {
-    /// A system call failed.
     #[error(
-        "rights could not be given up ({what}: {error}): the kernel is too old, or a policy forbids it"
+        "rights could not be given up ({what}: {error}): the kernel is too old, or a policy \
+         forbids it"
     )]
     Refused {
-        /// What was tried.
         what: &'static str,
-        /// What the system said.
         error: io::Error,
     },
-    /// The seccomp filter.
     #[error(
         "the seccomp filter could not be installed ({0}): the kernel lacks CONFIG_SECCOMP_FILTER"
     )]
     Seccomp(String),
 }
 
-/// Drops all capabilities of this thread, forbids new ones, keeps other processes of the same user from reading this one's
-/// memory, and allows only the system calls that capturing, analysing and ending take.
+/// Drops all capabilities of this thread, forbids new ones, keeps other processes of the same user
+/// from reading this one's memory, and allows only the system calls that capturing, analysing and
+/// ending take.
 ///
 /// # Errors
 /// If anything of that fails.
@@ -62,8 +62,8 @@ pub fn give_up() -> Result<(), RightsError> {
     seccompiler::apply_filter(&filter).map_err(|error| RightsError::Seccomp(error.to_string()))
 }
 
-/// What is left: memory, threads, time, signals, waiting, and reading and writing what is open. Everything else fails
-/// with EPERM, which the code meets as an error like any other; nothing that opens, connects, executes or traces.
+/// Allows memory, threads, time, signals, waiting, and reading and writing what is open. All other
+/// system calls, such as those that open, connect, execute or trace, fail with EPERM.
 fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let allowed = ALLOWED.iter().map(|&number| (number, Vec::new()));
     let filter = SeccompFilter::new(

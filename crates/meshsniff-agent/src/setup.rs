@@ -1,4 +1,5 @@
-//! From what was asked to open handles without rights: the part that `capture` and `report` share.
+//! From the command line to open handles without rights: the part that `capture` and `report`
+//! share.
 
 use super::args::{LiveArgs, TargetArgs};
 use super::ending::{self, Ending};
@@ -21,7 +22,7 @@ use std::io::{self, IsTerminal as _, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// Open handles, and all that may end them.
+/// Open handles, and everything that may end the capture.
 pub struct Running {
     /// The interfaces.
     pub taps: Vec<Tap>,
@@ -36,7 +37,7 @@ pub struct Running {
     process: Option<Namespace>,
 }
 
-/// What tells that the target is gone.
+/// What shows that the target is gone.
 enum Watch {
     Nothing,
     /// A process.
@@ -92,7 +93,7 @@ struct There {
     watch: Watch,
     /// Whether a mesh's proxy runs there.
     sidecar: bool,
-    /// By which ports the stream itself crosses it.
+    /// The ports by which the stream itself crosses it.
     own: Option<OwnStream>,
 }
 
@@ -118,7 +119,8 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     if args.is_node() {
         let Some((process, inode)) = own_stream::of_node(Path::new("/proc")) else {
             bail!(
-                "the network of the node cannot be found: run as root with CAP_SYS_PTRACE, in the host's PID namespace"
+                "the network of the node cannot be found: run as root with CAP_SYS_PTRACE, in the \
+                 host's PID namespace"
             );
         };
         // The network of a node goes when the node does.
@@ -146,8 +148,8 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     let found = target::find(Path::new("/proc"), &target)?;
     if let [(pid, name), rest @ ..] = found.elsewhere.as_slice() {
         let message = format!(
-            "{} of its processes, such as {name} ({pid}), are in another network namespace than {} ({}): what they \
-             send there is not captured",
+            "{} of its processes, such as {name} ({pid}), are in another network namespace than {} \
+             ({}): what they send there is not captured",
             rest.len() + 1,
             found.name,
             found.pid
@@ -164,7 +166,7 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     Ok(there)
 }
 
-/// Says what is left out of a capture of the node's own network.
+/// Says which ports a capture of the node's own network leaves out.
 fn say_left_out(own: &OwnStream, talk: Talk) {
     let left_out = own.ports().collect();
     talk.say(Event::Note { left_out }, &own.describe());
@@ -173,7 +175,8 @@ fn say_left_out(own: &OwnStream, talk: Talk) {
     }
 }
 
-/// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up every right.
+/// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up
+/// every right.
 ///
 /// `before` is called with all rights, after the handles are open.
 ///
@@ -202,7 +205,8 @@ pub fn set_up<T>(
     };
     let mut wanted = args.interface.clone();
     if own.is_some() && !sidecar && wanted.is_empty() {
-        // A node's interfaces come and go with its pods, and are many: one ring for all of them, in the order of time.
+        // A node's interfaces come and go with its pods, and are many: one ring for all of them, in
+        // the order of time.
         wanted.push(live::ANY.to_owned());
     }
     let taps = namespace.inside(|| {

@@ -6,7 +6,7 @@ use meshsniff_contract::stderr::{Event, Line, Lost};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// How to talk.
+/// Where sentences go: how they are written is decided once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Talk {
     json: bool,
@@ -67,7 +67,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Nothing is lost yet.
+    /// Reports to `talk`. Nothing is lost yet.
     #[must_use]
     pub const fn new(talk: Talk) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Losses {
         }
     }
 
-    /// Takes the counts of what is lost by now.
+    /// Takes the counts so far, and reports them if it is time.
     pub fn are(&mut self, statistics: &Statistics) {
         let lost = lost(statistics);
         let sum = lost.kernel_dropped + lost.queue_dropped;

@@ -1,14 +1,15 @@
 //! Which process on the node stands for the target: by the cgroup paths under `/proc`.
 //!
-//! No container runtime is asked. A process belongs to a pod or a container if a whole component of its cgroup path
-//! names it, in any of the shapes that cgroup v1 and v2, the systemd and the cgroupfs driver, containerd, CRI-O, Docker
-//! and Podman give it. Holds the search only; namespaces are [`super::namespace`]'s.
+//! No container runtime is asked. A process belongs to a pod or a container if a whole component of
+//! its cgroup path names it, in any of the shapes that cgroup v1 and v2, the systemd and the
+//! cgroupfs driver, containerd, CRI-O, Docker and Podman give it. Holds the search only; namespaces
+//! are [`super::namespace`]'s.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// What is to be found.
+/// A target to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The pod's UID; of a static pod the hash of its configuration.
@@ -34,38 +35,27 @@ pub struct Found {
 
 /// Why the target was not found.
 #[derive(Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "their sentences say it")]
 pub enum TargetError {
-    /// No process has it in its cgroup path.
     #[error(
-        "no process of {0} runs on this node: check the id and the node (kubectl get pod -o wide); a pod whose \
-         containers all ended has no network namespace any more"
+        "no process of {0} runs on this node: check the id and the node (kubectl get pod -o wide); \
+         a pod whose containers all ended has no network namespace any more"
     )]
     NotFound(String),
-    /// The processes that run it keep its network to themselves.
     #[error(
-        "{target} runs in a sandbox of its own ({process}, {runtime}): its loopback traffic never crosses a network \
-         namespace of the node; use an ephemeral container in the pod instead"
+        "{target} runs in a sandbox of its own ({process}, {runtime}): its loopback traffic never \
+         crosses a network namespace of the node; use an ephemeral container in the pod instead"
     )]
     Sandboxed {
-        /// What was looked for.
         target: String,
-        /// The process that was found.
         process: String,
-        /// gVisor or Kata.
         runtime: &'static str,
     },
-    /// Processes were found, but not their namespaces.
     #[error(
-        "the network namespace of {target} (process {pid}) cannot be read: CAP_SYS_PTRACE is missing; run as root with \
-         it, in the host's PID namespace"
+        "the network namespace of {target} (process {pid}) cannot be read: CAP_SYS_PTRACE is \
+         missing; run as root with it, in the host's PID namespace"
     )]
-    NoRight {
-        /// What was looked for.
-        target: String,
-        /// The process.
-        pid: i32,
-    },
-    /// `/proc` cannot be listed.
+    NoRight { target: String, pid: i32 },
     #[error("/proc cannot be read ({0}): is it mounted?")]
     NoProc(String),
 }
@@ -82,8 +72,8 @@ impl Target {
         }
     }
 
-    /// Whether a process with this `/proc/PID/cgroup` belongs to the target's pod, or to its container if
-    /// only that is known.
+    /// Whether a process with this `/proc/PID/cgroup` belongs to the target's pod, or to its
+    /// container if only that is known.
     fn owns(&self, cgroup: &str) -> bool {
         let wanted = |component: &str| match (&self.pod, &self.container) {
             (Some(pod), _) => is_pod(component, pod),
@@ -100,7 +90,8 @@ impl Target {
     }
 }
 
-/// The components of all paths of a `/proc/PID/cgroup`, whose lines are `hierarchy:controllers:path`.
+/// The components of all paths of a `/proc/PID/cgroup`, whose lines are
+/// `hierarchy:controllers:path`.
 fn components(cgroup: &str) -> impl Iterator<Item = &str> {
     cgroup
         .lines()
@@ -108,7 +99,8 @@ fn components(cgroup: &str) -> impl Iterator<Item = &str> {
         .flat_map(|path| path.split(['/', ':']))
 }
 
-/// `pod<UID>` of the cgroupfs driver, `kubepods-burstable-pod<UID with underscores>.slice` of systemd's.
+/// `pod<UID>` of the cgroupfs driver, `kubepods-burstable-pod<UID with underscores>.slice` of
+/// systemd's.
 fn is_pod(component: &str, uid: &str) -> bool {
     let component = component.strip_suffix(".slice").unwrap_or(component);
     let Some((before, named)) = component.rsplit_once("pod") else {
@@ -129,7 +121,8 @@ fn is_container(component: &str, id: &str) -> bool {
     component == id || named.is_some_and(|(_, named)| named == id)
 }
 
-/// CRI-O's and Podman's monitor of a container has a scope beside it, and lives in the host's namespaces.
+/// CRI-O's and Podman's monitor of a container has a scope beside it, and lives in the host's
+/// namespaces.
 fn is_monitor(cgroup: &str) -> bool {
     components(cgroup).any(|component| component.contains("conmon-"))
 }
@@ -144,7 +137,7 @@ fn sandbox_runtime(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Names of the processes that mesh proxies run as, as the kernel cuts them.
+/// Whether a process of this name, as the kernel cuts it, is a mesh's proxy.
 fn is_proxy(name: &str) -> bool {
     matches!(
         name,
@@ -164,8 +157,8 @@ struct Candidate {
     namespace: Option<u64>,
 }
 
-/// Finds the process whose network namespace is the target's: the sandbox's own (`pause`), else the first one of
-/// the container asked for, else the first of the pod.
+/// Finds the process whose network namespace is the target's: the sandbox's own (`pause`), else the
+/// first one of the container asked for, else the first of the pod.
 ///
 /// `proc` is where procfs is mounted.
 ///
@@ -236,7 +229,7 @@ fn candidates(proc: &Path, target: &Target) -> Result<Vec<Candidate>, TargetErro
     Ok(candidates)
 }
 
-/// The inode that `net:[4026531840]` names.
+/// The inode of a network namespace, which a link such as `net:[4026531840]` names.
 pub(super) fn namespace_of(link: &Path) -> Option<u64> {
     let link = fs::read_link(link).ok()?;
     let link = link.to_str()?;
@@ -272,12 +265,14 @@ mod tests {
             format!("11:memory:/kubepods/burstable/pod{UID}/{ID}\n1:name=systemd:/"),
             format!("0::/kubepods/pod{UID}/{ID}"),
             format!(
-                "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscores}.slice/cri-containerd-{ID}.scope"
+                "\
+                 0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscores}.slice/cri-containerd-{ID}.scope"
             ),
             format!("0::/kubepods.slice/kubepods-pod{underscores}.slice/crio-{ID}.scope/container"),
             format!("0::/../../kubepods-pod{underscores}.slice/docker-{ID}.scope"),
             format!(
-                "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{underscores}.slice:cri-containerd:{ID}"
+                "\
+                 0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{underscores}.slice:cri-containerd:{ID}"
             ),
         ] {
             assert!(pod().owns(&path), "{path}");

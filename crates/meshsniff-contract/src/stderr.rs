@@ -13,7 +13,8 @@ pub struct Line {
     pub event: Event,
 }
 
-/// What a line is about.
+/// What a line is about. What an agent of another version does not say is missing, or 0: the
+/// sentence is there all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Event {
@@ -26,6 +27,7 @@ pub enum Event {
     /// Something to know.
     Note {
         /// The TCP ports that a capture of the node leaves out.
+        #[serde(default)]
         left_out: Vec<u16>,
     },
     /// Something may be missed.
@@ -58,12 +60,16 @@ pub struct Capture {
     /// The agent's version.
     pub version: String,
     /// The names of the interfaces that are captured on.
+    #[serde(default)]
     pub interfaces: Vec<String>,
     /// The target in words.
+    #[serde(default)]
     pub target: String,
     /// The filter that the kernel was given.
+    #[serde(default)]
     pub filter: String,
     /// Bytes that are kept of each packet.
+    #[serde(default)]
     pub snaplen: u32,
 }
 
@@ -80,7 +86,8 @@ pub struct Totals {
 }
 
 /// Packets that were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lost {
     /// In the kernel, which means that the machine is too slow.
     pub kernel_dropped: u64,
@@ -188,6 +195,19 @@ mod tests {
         let newer = r#"{"type":"progress","message":"m","percent":3}"#;
         assert_eq!(Line::read(newer), line(Event::Unknown, "m"));
         let older = r#"{"type":"ready","message":"m","version":"0"}"#;
-        assert_eq!(Line::read(older).event, Event::Ready { capture: None });
+        let Event::Ready { capture } = Line::read(older).event else {
+            panic!("not ready");
+        };
+        assert_eq!(capture.unwrap().version, "0");
+        for (kind, lost) in [("note", None), ("drops", Some(Lost::default()))] {
+            let older = format!(r#"{{"type":"{kind}","message":"m"}}"#);
+            let event = lost.map_or(
+                Event::Note {
+                    left_out: Vec::new(),
+                },
+                |lost| Event::Drops { lost },
+            );
+            assert_eq!(Line::read(&older), line(event, "m"));
+        }
     }
 }

@@ -15,6 +15,7 @@ use clap::Args;
 use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
+use meshsniff_contract::arguments::PARTS;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -110,7 +111,7 @@ pub(in crate::cli) struct ReportArgs {
     until_findings: Option<u64>,
 
     /// Leave these out of what is told of an exchange, already on the node (of a target)
-    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = ["query", "path", "host", "request-id"])]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = PARTS.map(|(name, _)| name))]
     redact: Vec<String>,
 
     /// Which packets of a capture.

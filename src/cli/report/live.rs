@@ -14,17 +14,18 @@ use crate::cli::held::{Begun, Held};
 use crate::cli::names;
 use crate::cli::sink::Sink;
 use crate::cli::watch::{self, Shared, Watch};
-use crate::cluster::connect::{Cluster, block_on};
+use crate::cluster::connect::{Cluster, ConnectError, block_on};
 use crate::cluster::exec::Output;
-use crate::cluster::session::{self, Consumer};
-use crate::cluster::stop::{EndedEarly, Stop, Why};
+use crate::cluster::session::{self, Consumer, RunError, Unconsumed};
+use crate::cluster::stop::{Stop, Why};
 use crate::cluster::talk::{Listener, Talk};
-use crate::cluster::target::{self, Target, Wanted};
+use crate::cluster::target::{self, Target, TargetError, Wanted};
 use anyhow::{Context as _, anyhow};
 use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
 use meshsniff::relay::{Gathered, MAX_LINE, Progress, Received, Receiver};
 use meshsniff::stream::reader::End;
+use meshsniff_contract::arguments::{Report, Request, Task};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,8 +37,7 @@ const ROOM: usize = 4096;
 /// # Errors
 /// If nothing could be captured, or the report could not be written.
 pub(super) fn run(live: Live, making: Making) -> anyhow::Result<Done> {
-    let wanted = live.cluster.target.wanted(&live.names);
-    let wanted = wanted.map_err(|why| anyhow!(why))?;
+    let wanted = live.cluster.target.wanted(&live.names)?;
     // All that can fail here fails before anything is created there.
     live.packets.check()?;
     if let Some(how) = live.dry_run {
@@ -45,22 +45,14 @@ pub(super) fn run(live: Live, making: Making) -> anyhow::Result<Done> {
     }
     // What is called like a file was taken for one: a bare name may have been meant for one all the same.
     let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
-    let reported = block_on(report(live, making, wanted));
+    let reported = block_on(report(live, making, wanted))?;
     reported.map_err(|error| match bare {
-        Some(name) if error.is::<Unknown>() => {
+        // The cluster or the target cannot be found.
+        Some(name) if error.is::<ConnectError>() || error.is::<TargetError>() => {
             anyhow!("{error:#}; nor is there a file {name}")
         }
         _ => error,
     })
-}
-
-/// The cluster or the target cannot be found.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unknown(String);
-
-fn unknown(error: anyhow::Error) -> anyhow::Error {
-    Unknown(format!("{error:#}")).into()
 }
 
 async fn report(live: Live, making: Making, wanted: Wanted) -> anyhow::Result<Done> {
@@ -68,15 +60,14 @@ async fn report(live: Live, making: Making, wanted: Wanted) -> anyhow::Result<Do
     let stop = Stop::default();
     // Before anything is created that a signal would leave behind.
     stop.listen_to_signals()?;
-    let cluster = Cluster::connect(&live.cluster.connect).await;
-    let cluster = cluster.map_err(unknown)?;
+    let cluster = Cluster::connect(&live.cluster.connect).await?;
     let judged = !making.look.rules.assertions.is_empty();
     let Ok(found) = stop.unless_asked(target::find(&cluster, &wanted)).await else {
         return Ok(nothing(judged));
     };
-    let found = found.map_err(unknown)?;
+    let found = found?;
     for why in &found.passed_over {
-        talk.warn(why);
+        talk.warn(&why.to_string());
     }
     let run = Run {
         live,
@@ -114,34 +105,22 @@ impl Run {
     /// The agents analyse.
     async fn of_exchanges(self, making: Making) -> anyhow::Result<Done> {
         let judged = !making.look.rules.assertions.is_empty();
-        let mut command: Vec<String> = vec!["report".to_owned(), "--relay".to_owned()];
-        command.extend(self.live.packets.to_options());
         let mut look = making.look.clone();
         // The agents select: they know what was left out of what is told here.
         look.filter = Filter::default();
         look.rules.filter = Filter::default();
-        if look.all {
-            command.push("--all".to_owned());
-        }
-        if look.probes {
-            command.push("--probes".to_owned());
-        }
-        command.extend(["--slowest".to_owned(), look.slowest.min(1000).to_string()]);
-        for port in &making.ports {
-            command.extend(["--port".to_owned(), port.to_string()]);
-        }
-        for terms in &self.live.terms {
-            command.extend(["--filter-http".to_owned(), terms.clone()]);
-        }
-        for assertion in &look.rules.assertions {
-            command.extend(["--fail-on".to_owned(), assertion.as_str().to_owned()]);
-        }
-        if look.watched.is_some() {
-            command.push("--watched".to_owned());
-        }
-        if !self.live.redact.is_empty() {
-            command.extend(["--redact".to_owned(), self.live.redact.join(",")]);
-        }
+        let assertions = look.rules.assertions.iter();
+        let report = Report {
+            all: look.all,
+            probes: look.probes,
+            slowest: u16::try_from(look.slowest).unwrap_or(u16::MAX),
+            ports: making.ports.clone(),
+            filters: self.live.terms.clone(),
+            assertions: assertions.map(|one| one.as_str().to_owned()).collect(),
+            watched: look.watched.is_some(),
+            redact: self.live.redact.clone(),
+        };
+        let request = self.request(Task::Report(report));
         let follow = self.live.cluster.target.follow;
         let room = if follow { ROOM } else { self.targets.len() };
         let begun = Begun::default();
@@ -159,7 +138,7 @@ impl Run {
             stop: self.stop.clone(),
         });
         let watch = self.watch(look.watched.as_ref())?;
-        let plan = self.live.cluster.helper.plan(command, follow);
+        let plan = self.live.cluster.helper.plan(request, follow);
         let done = session::run(
             &self.cluster,
             (self.wanted, self.targets),
@@ -176,11 +155,22 @@ impl Run {
             return Err(anyhow!("a stream is still being read"));
         };
         match done {
-            Ok(finished) => heard.finish(finished.into_iter().filter_map(|one| one.error)),
-            Err(error) if error.is::<EndedEarly>() => Ok(nothing(judged)),
+            Ok(finished) => {
+                let errors = finished.into_iter().filter_map(|one| one.error);
+                heard.finish(errors.map(|error| error.sentence()))
+            }
+            Err(RunError::EndedEarly(_)) => Ok(nothing(judged)),
             // What was told until then is not lost.
-            Err(error) if heard.begun.get() => heard.finish([format!("{error:#}")]),
-            Err(error) => Err(error),
+            Err(error) if heard.begun.get() => heard.finish([error.sentence()]),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn request(&self, task: Task) -> Request {
+        Request {
+            task,
+            packets: self.live.packets.packets(),
+            ..Request::default()
         }
     }
 
@@ -233,9 +223,8 @@ impl Run {
         let analysis = tokio::task::spawn_blocking(move || {
             write(vec![input], making, Onlookers::default(), report)
         });
-        let mut command = vec!["capture".to_owned()];
-        command.extend(self.live.packets.to_options());
-        let plan = self.live.cluster.helper.plan(command, follow);
+        let request = self.request(Task::default());
+        let plan = self.live.cluster.helper.plan(request, follow);
         let done = session::run(
             &self.cluster,
             (self.wanted, self.targets),
@@ -250,8 +239,8 @@ impl Run {
         drop(watch);
         let ended = match done {
             Ok(finished) => sink.finish(&finished),
-            Err(error) if error.is::<EndedEarly>() => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(RunError::EndedEarly(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
         };
         // The analyser comes to its end once nobody writes to it any more.
         sink.close();
@@ -381,14 +370,20 @@ impl Heard {
 }
 
 impl Consumer for Heard {
-    fn begin(&self, number: usize, target: &Target) -> anyhow::Result<()> {
+    fn begin(&self, number: usize, target: &Target) -> Result<(), Unconsumed> {
         let added = self.state().gathered.add(target.full_name());
         let same = added.is_some_and(|added| usize::from(added) == number);
-        same.then_some(())
-            .context("more targets came than one report can hold: start another one")
+        let same = same.then_some(());
+        Ok(same.context("more targets came than one report can hold: start another one")?)
     }
 
-    fn consume(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
+    fn consume(&self, number: usize, output: Output) -> Result<Option<End>, Unconsumed> {
+        Ok(self.read(number, output)?)
+    }
+}
+
+impl Heard {
+    fn read(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
         let mut receiver = Receiver::new(u16::try_from(number)?);
         let mut lines = BufReader::with_capacity(64 << 10, output);
         let mut line = Vec::new();

@@ -229,7 +229,7 @@ mod tests {
             let input = Input::from_bytes("two.pcap", two_requests());
             let error =
                 write(vec![input], options(format), Onlookers::default(), Gone).unwrap_err();
-            assert!(crate::cluster::is_broken_pipe(&error), "{error:#}");
+            assert!(crate::cli::root::is_broken_pipe(&error), "{error:#}");
         }
     }
 

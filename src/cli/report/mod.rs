@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use args::Packets;
 use making::{Making, buffered, write};
 use meshsniff::capture::Input;
+use meshsniff_contract::arguments::Capture;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +37,7 @@ pub(super) fn run(args: ReportArgs) -> anyhow::Result<Done> {
     match packets {
         Packets::Targets(live) => live::run(*live, making),
         Packets::ThisMachine(local, packets) => {
-            let (agent, stream) = Agent::start(&local, &packets, &[])?;
+            let (agent, stream) = Agent::start(&local, &packets, Capture::default())?;
             let onlookers = Onlookers {
                 watch: Watch::of(&making.look.watched, agent.stopper())?,
                 ..Onlookers::default()

@@ -1,4 +1,5 @@
-//! What `--compress` sends: frames of zstd that end where the traffic pauses, read by the plugin's own reader and by zstd's.
+//! What `--compress` sends: frames of zstd that end where the traffic pauses, read by the plugin's
+//! own reader and by zstd's.
 
 use crate::http::{Client, Server};
 use crate::netns::Netns;
@@ -21,8 +22,8 @@ fn decompressed(pipe: impl Read + Send + 'static) -> impl Read + Send + 'static 
     zstd::stream::read::Decoder::new(pipe).expect("a decoder")
 }
 
-/// The plugin's decoder keeps the rest of an open frame back: that nothing is missing before the next packet shows that the
-/// frame was ended.
+/// The plugin's decoder keeps the rest of an open frame back: that nothing is missing before the
+/// next packet shows that the frame was ended.
 #[test]
 fn packets_of_a_quiet_target_come_at_once() {
     if !can(&[IP]) {

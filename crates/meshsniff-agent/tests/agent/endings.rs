@@ -1,4 +1,5 @@
-//! Everything that ends a capture: the last line on standard error and the end of the stream say why.
+//! Everything that ends a capture: the last line on standard error and the end of the stream say
+//! why.
 
 use crate::http::{Client, Server, talk};
 use crate::netns::Netns;

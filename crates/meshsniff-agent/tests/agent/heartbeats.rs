@@ -54,8 +54,8 @@ fn with_them_it_lives() {
     assert!(capture.end().starts_with("stop: "));
 }
 
-/// The hard one: the reader is still there but reads nothing, so that no write ever returns, and nobody says that it
-/// is to end.
+/// The hard one: the reader is still there but reads nothing, so that no write ever returns, and
+/// nobody says that it is to end.
 #[test]
 fn it_ends_though_its_writer_is_blocked() {
     if !can(&[IP]) {
@@ -91,7 +91,8 @@ fn it_ends_though_its_writer_is_blocked() {
     }
 }
 
-/// What comes on standard input is not trusted: neither a line that never ends nor what is no text does any harm.
+/// What comes on standard input is not trusted: neither a line that never ends nor what is no text
+/// does any harm.
 #[test]
 fn any_line_is_one() {
     if !can(&[IP]) {

@@ -9,7 +9,8 @@ use std::os::fd::AsRawFd as _;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-/// A server that answers `/busy` with 503, `/bytes/N` with N bytes, `/never` not at all, and all else with a word.
+/// A server that answers `/busy` with 503, `/bytes/N` with N bytes, `/never` not at all, and all
+/// else with a word.
 pub(crate) struct Server {
     listener: TcpListener,
     pub(crate) port: u16,

@@ -168,7 +168,8 @@ fn the_selection_is_made_at_the_target() {
     assert!(!lines.iter().any(|line| line.contains("/other")));
 }
 
-/// Where nothing happens, it still says that it is there; and one that was cut is not taken for whole.
+/// Where nothing happens, it still says that it is there; and one that was cut is not taken for
+/// whole.
 #[test]
 fn a_quiet_target_gives_signs_of_life() {
     if !can(&[IP]) {

@@ -1,4 +1,5 @@
-//! `report` while the traffic runs: what did not go well is told at once and whole, the rest is counted by route.
+//! `report` while the traffic runs: what did not go well is told at once and whole, the rest is
+//! counted by route.
 
 use crate::http::{Client, Server};
 use crate::netns::Netns;
@@ -262,7 +263,8 @@ fn as_many_of_the_slowest_as_asked_for() {
     }
 }
 
-/// Nothing comes after the client's and the server's close: that nobody sends anything must not hold the line back.
+/// Nothing comes after the client's and the server's close: that nobody sends anything must not
+/// hold the line back.
 #[test]
 fn a_give_up_is_told_though_no_packet_follows() {
     if !can(&[IP]) {

@@ -1,4 +1,5 @@
-//! Tests of the agent as a whole: the real program, in network namespaces made here, on traffic made here.
+//! Tests of the agent as a whole: the real program, in network namespaces made here, on traffic
+//! made here.
 //!
 //! | here | holds |
 //! |---|---|
@@ -14,8 +15,9 @@
 //! | `live_report` | `report` while the traffic runs |
 //! | `netns`, `http`, `program`, `stream`, `tcpdump`, `tools` | what they share |
 //!
-//! They need root and some programs; without those a test says so and passes, unless it was told that everything must
-//! be there. Nothing waits for a time to pass, but for what is to happen; what does not happen becomes a message.
+//! They need root and some programs; without those a test says so and passes, unless it was told
+//! that everything must be there. Nothing waits for a time to pass, but for what is to happen; what
+//! does not happen becomes a message.
 
 #![cfg(target_os = "linux")]
 #![allow(

@@ -214,8 +214,8 @@ impl Program {
         }
     }
 
-    /// Waits for the end of a capture, of which the last line on standard error and the stream's last comment give
-    /// this reason.
+    /// Waits for the end of a capture, of which the last line on standard error and the stream's
+    /// last comment give this reason.
     #[track_caller]
     pub(crate) fn ends_by(mut self, reason: &str, stream: Stream) -> (Value, Capture) {
         let ended = self.end(END);

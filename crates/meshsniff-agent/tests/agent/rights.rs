@@ -54,7 +54,8 @@ fn a_capture_has_none_and_still_captures() {
         "1h",
     ];
     let mut program = Program::ready(agent(&args));
-    // Those for deadlines, for standard input and for signals, the one that captures and the one that writes.
+    // Those for deadlines, for standard input and for signals, the one that captures and the one
+    // that writes.
     let stream = program.stream();
     stream.wait("the header", |capture| !capture.interfaces.is_empty());
     all_given_up(&program, 4);

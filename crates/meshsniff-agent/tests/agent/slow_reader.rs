@@ -1,5 +1,5 @@
-//! What is lost where: in the kernel because the agent is too slow, or behind it because its reader is. Nothing is lost
-//! uncounted: what was delivered and what was lost are what tcpdump saw.
+//! What is lost where: in the kernel because the agent is too slow, or behind it because its reader
+//! is. Nothing is lost uncounted: what was delivered and what was lost are what tcpdump saw.
 
 use crate::http::{Client, Server};
 use crate::netns::Netns;
@@ -21,7 +21,8 @@ fn flood(netns: &Netns, server: &Server) {
     }
 }
 
-/// Waits until the thread of this name has taken all that the kernel has, as it sleeps for longer than a block may wait.
+/// Waits until the thread of this name has taken all that the kernel has, as it sleeps for longer
+/// than a block may wait.
 fn has_taken_all(program: &Program, name: &str) {
     let mut asleep = 0;
     wait_until("it has nothing to do", || {

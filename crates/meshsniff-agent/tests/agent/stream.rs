@@ -1,4 +1,5 @@
-//! Captures as they come from a pipe: the agent's pcapng, and tcpdump's pcap. Read independently of the product.
+//! Captures as they come from a pipe: the agent's pcapng, and tcpdump's pcap. Read independently of
+//! the product.
 
 use crate::tools::FOR_EVER;
 use std::collections::HashMap;
@@ -202,7 +203,8 @@ impl Capture {
         self.packets.iter().filter_map(Packet::tcp)
     }
 
-    /// Whether there are so many connections, and both sides of each have closed and know it of the other.
+    /// Whether there are so many connections, and both sides of each have closed and know it of the
+    /// other.
     pub(crate) fn settled(&self, connections: usize) -> bool {
         const FIN: u8 = 1;
         let mut fins = HashMap::new();

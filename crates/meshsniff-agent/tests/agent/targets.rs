@@ -1,4 +1,5 @@
-//! Targets as they are found on a node, in cgroups made here; and the interfaces that are taken if none is named.
+//! Targets as they are found on a node, in cgroups made here; and the interfaces that are taken if
+//! none is named.
 
 use crate::http::{Server, talk};
 use crate::netns::{Netns, unique};

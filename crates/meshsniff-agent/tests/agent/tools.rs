@@ -24,8 +24,8 @@ pub(crate) const DUMPCAP: Tool = ("dumpcap", "wireshark-common");
 pub(crate) const SETPRIV: Tool = ("setpriv", "util-linux");
 pub(crate) const UNSHARE: Tool = ("unshare", "util-linux");
 
-/// Whether a test can run that makes network namespaces and starts these programs. If not, it should return: why is
-/// said, or a failure where `MESHSNIFF_REQUIRE_TOOLS=1`.
+/// Whether a test can run that makes network namespaces and starts these programs. If not, it
+/// should return: why is said, or a failure where `MESHSNIFF_REQUIRE_TOOLS=1`.
 #[track_caller]
 pub(crate) fn can(tools: &[Tool]) -> bool {
     if !rustix::process::geteuid().is_root() {

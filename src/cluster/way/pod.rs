@@ -1,0 +1,469 @@
+//! A helper pod: a Job on the target's node, which sees the node's processes.
+//!
+//! Whatever becomes of this program, the cluster ends the helper: its Job has a deadline that only
+//! a living plugin moves on, and is deleted soon after its end. Deleting it here only makes that
+//! quick.
+
+mod manifest;
+#[cfg(test)]
+mod tests;
+
+use super::way_in::{
+    Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
+    WayError, WayIn,
+};
+use crate::cluster::connect::Cluster;
+use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
+use crate::cluster::manifest::{MANAGED_BY, RUN, Run, STARTED_BY, TARGETS};
+use crate::cluster::rights::{EVENTS, JOBS, Need, PODS, Place, Resource, Rule};
+use crate::cluster::talk::Talk;
+use crate::cluster::target::{Target, node};
+use crate::cluster::traces::{Fate, Leftover, Look, LookError, Traces};
+use crate::cluster::waiting::{By, Complaint, Events, Follow, LOOK, of_pod};
+use async_trait::async_trait;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use manifest::{CONTAINER, LEASE, job, pod};
+use meshsniff_contract::arguments::Request;
+use meshsniff_contract::ending;
+use serde_json::json;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often the lease is renewed: it survives two renewals that fail.
+const RENEW: Duration = Duration::from_secs(30);
+/// A lease with less than this is one that nobody renews: a living plugin never lets it come below
+/// a minute.
+const EXPIRING: i64 = 20;
+/// How long a request may take whose failure would leave something behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const AWAITED: Awaited = Awaited {
+    what: "helper",
+    more: " and runs pods at all",
+    deleted: "the helper was deleted before it ran",
+};
+
+const RULES: &[Rule] = {
+    use Need::{Optional, Required, RequiredUnless};
+    const fn rule(need: Need, verb: &'static str, on: Resource) -> Rule {
+        Rule::new(Place::Helper, need, verb, on)
+    }
+    let [get_exec, create_exec] = Rule::exec(Place::Helper);
+    &[
+        rule(Required, "create", JOBS).why("making the helper"),
+        rule(Required, "patch", JOBS)
+            .why("keeping it: without this the cluster ends it after 90 s"),
+        rule(Required, "delete", JOBS)
+            .why("removing it: without this it stays for a minute or two"),
+        rule(Optional, "get", JOBS).why("telling at once that the helper cannot start"),
+        rule(Optional, "list", JOBS).why("cleanup"),
+        rule(RequiredUnless("watch"), "list", PODS).why("waiting for the helper; cleanup"),
+        rule(RequiredUnless("list"), "watch", PODS)
+            .why("waiting for the helper without asking again and again"),
+        rule(Optional, "create", PODS).why(
+            "trying out whether the helper is admitted; whoever may create jobs gets pods anyway",
+        ),
+        rule(Optional, "delete", PODS).why("cleanup of a pod whose job is gone"),
+        get_exec,
+        create_exec,
+        rule(Optional, "list", EVENTS).why("telling why the helper does not start"),
+    ]
+};
+
+/// A helper pod.
+pub struct HelperPod;
+
+#[async_trait]
+impl WayIn for HelperPod {
+    fn facts(&self) -> &'static Facts {
+        &Facts {
+            name: "pod",
+            help: "A helper pod on the target's node, which sees the node's processes; it is \
+                   deleted at the end",
+            noun: "a helper pod",
+            place: Place::Helper,
+            rules: RULES,
+            // Of a Job nobody says that its pod will not be admitted.
+            starts_if_refused: true,
+        }
+    }
+
+    fn kept_out_by(&self, level: &str) -> Option<&'static str> {
+        (level != "privileged").then_some(
+            "admits no helper pod: let it run in another namespace with --helper-namespace, or use \
+             --mode ephemeral",
+        )
+    }
+
+    fn suits(&self, _targets: &[Target]) -> Result<(), WayError> {
+        Ok(())
+    }
+
+    /// The helpers' namespace and the node: one helper captures all targets there.
+    fn share(&self, own: Option<&str>, target: &Target) -> Shared {
+        (
+            own.unwrap_or(&target.namespace).to_owned(),
+            target.node.clone(),
+        )
+    }
+
+    async fn dry_run(&self, making: Making<'_>) -> Result<(), ApiError> {
+        let doing = Doing::request("create", "pods", making.namespace, "pod");
+        let api: Api<Pod> = making.cluster.api(Some(making.namespace));
+        let tried = match serde_json::from_value(pod(&making, &Run::new())) {
+            Ok(pod) => api.create(&dry(), &pod).await.map(drop),
+            Err(error) => Err(kube::Error::SerdeError(error)),
+        };
+        tried.map_err(doing.failed())
+    }
+
+    fn refusal(&self, error: ApiError, making: Making<'_>) -> WayError {
+        match error.cause() {
+            Cause::NotFound => WayError::NoNamespace(making.namespace.to_owned()),
+            Cause::Refused(Some(obstacle)) => WayError::Refused(error, obstacle.advice()),
+            _ => error.into(),
+        }
+    }
+
+    fn diagnosis(&self, error: ApiError, making: Making<'_>) -> Option<Finding> {
+        match error.cause() {
+            // That there is no such namespace is said of the namespace.
+            Cause::NotFound => None,
+            Cause::MissingRight => {
+                let text = format!(
+                    "whether a helper pod is admitted in namespace {} cannot be tried out without \
+                     the right to create pods: it is seen when the Job makes one",
+                    making.namespace
+                );
+                Some((Mark::Warn, text))
+            }
+            _ => Some((Mark::Fail, self.refusal(error, making).to_string())),
+        }
+    }
+
+    async fn preview(
+        &self,
+        making: Making<'_>,
+        ask: bool,
+        talk: &Talk,
+    ) -> Result<Preview, WayError> {
+        let namespace = making.namespace;
+        let mut job = job(&making, &Run::new());
+        if !ask {
+            job["metadata"]["namespace"] = json!(namespace);
+            return Ok((job, None));
+        }
+        // The Job's own dry run says nothing of Pod Security and quotas.
+        match self.dry_run(making).await {
+            Ok(()) => {}
+            Err(error) if error.cause() == Cause::MissingRight => talk.warn(&format!(
+                "you may not create pods in namespace {namespace}: whether the Job's pod is \
+                 admitted is not tried out"
+            )),
+            Err(error) => return Err(self.refusal(error, making)),
+        }
+        let api: Api<Job> = making.cluster.api(Some(namespace));
+        let made = api.create(&dry(), &serde_json::from_value(job)?).await;
+        let mut made = made.map_err(creating(namespace).failed())?;
+        // Who set which field is of no use to a reader.
+        made.metadata.managed_fields = None;
+        Ok((serde_json::to_value(made)?, None))
+    }
+
+    async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
+        let checked = node::check(making.cluster, making.shared);
+        life.stop.unless_asked(checked).await??;
+        let run = Run::new();
+        let helper = Helper {
+            cluster: making.cluster.clone(),
+            namespace: making.namespace.to_owned(),
+            job: run.name(),
+        };
+        let job = serde_json::from_value(job(&making, &run))?;
+        helper.create(job, &life.talk).await?;
+        let lease = tokio::spawn(helper.clone().renew(life.talk.clone()));
+        life.keep(Leased(helper.clone(), lease));
+        let pod = helper.wait(&run, life).await?;
+        Ok(Container {
+            namespace: helper.namespace,
+            pod,
+            name: CONTAINER.to_owned(),
+        })
+    }
+
+    fn set_target(&self, target: &Target, request: &mut Request) {
+        request.target.node = target.host_network;
+        request.target.pod_uid = (!target.is_node()).then(|| target.cgroup.clone());
+        request.target.container_id = target.container.clone();
+    }
+
+    fn ends_with_sandbox(&self, reason: &str) -> bool {
+        reason == ending::TARGET_GONE
+    }
+
+    async fn left_behind(&self, look: &Look<'_>) -> Result<Traces, LookError> {
+        let jobs: Vec<Job> = look.list(Some(MANAGED_BY)).await?;
+        let pods = look.pods().await?;
+        let leftovers = sort(&jobs, pods, look.now().await);
+        Ok((leftovers, Vec::new()))
+    }
+}
+
+fn dry() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    }
+}
+
+fn creating(namespace: &str) -> Doing {
+    Doing::request("create", "jobs", namespace, "namespace of that name")
+}
+
+/// A Job that was created, or may have been.
+#[derive(Clone)]
+struct Helper {
+    cluster: Cluster,
+    namespace: String,
+    job: String,
+}
+
+/// One whose lease is renewed.
+struct Leased(Helper, JoinHandle<()>);
+
+#[async_trait]
+impl Made for Leased {
+    async fn end(self: Box<Self>, talk: Talk) {
+        self.1.abort();
+        self.0.end(&talk).await;
+    }
+}
+
+impl Helper {
+    fn jobs(&self) -> Api<Job> {
+        self.cluster.api(Some(&self.namespace))
+    }
+
+    /// Creates the Job. If that fails, there is none.
+    async fn create(&self, job: Job, talk: &Talk) -> Result<(), WayError> {
+        let jobs = self.jobs();
+        let creating = creating(&self.namespace);
+        match tokio::time::timeout(PATIENCE, jobs.create(&PostParams::default(), &job)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let error = creating.failed()(error);
+                match error.cause() {
+                    Cause::NotFound => return Err(WayError::NoNamespace(self.namespace.clone())),
+                    // It may have been made before the answer was lost.
+                    cause if cause.is_transient() => self.end(talk).await,
+                    _ => {}
+                }
+                Err(error.into())
+            }
+            Err(_) => {
+                self.end(talk).await;
+                Err(WayError::NoAnswer(PATIENCE.as_secs()))
+            }
+        }
+    }
+
+    /// Waits until the Job's pod runs; returns its name.
+    async fn wait(&self, run: &Run, life: &Life) -> Result<String, WayError> {
+        let by = By::Label(format!("{RUN}={}", run.id));
+        let follow = Follow::new(&self.cluster, &self.namespace, by);
+        let looks = Looks {
+            helper: self,
+            talk: &life.talk,
+            from: Instant::now() + LOOK,
+            events: Events::default(),
+        };
+        let pod = AWAITED.until_it_runs(follow, |pod| of_pod(pod, CONTAINER), looks, life);
+        Ok(pod.await?.name_any())
+    }
+
+    /// Fails if the Job has: for the reason that an event gives, or else for its own.
+    async fn failed(&self, warning: Option<&str>) -> Result<(), WayError> {
+        let Ok(job) = self.jobs().get(&self.job).await else {
+            return Ok(());
+        };
+        let conditions = job.status.and_then(|status| status.conditions);
+        let mut conditions = conditions.into_iter().flatten();
+        let failed = conditions.find(|one| one.type_ == "Failed" && one.status == "True");
+        let Some(failed) = failed else {
+            return Ok(());
+        };
+        let own = failed.message.or(failed.reason).unwrap_or_default();
+        let words = warning.map_or(own, str::to_owned);
+        let obstacle = Obstacle::in_words(&words);
+        Err(WayError::CannotRun(
+            AWAITED.what,
+            Complaint { words, obstacle },
+        ))
+    }
+
+    /// Deletes the Job; says so if that could not be done.
+    async fn end(&self, talk: &Talk) {
+        let Self { namespace, job, .. } = self;
+        let Err(why) = self.delete().await else {
+            return;
+        };
+        let why = match why {
+            Some(error) if Cause::of(&error) == Cause::MissingRight => format!(
+                "(you may not delete jobs in namespace {namespace}: ask for the rights that \
+                 kubectl meshsniff rbac prints)"
+            ),
+            Some(error) => format!(" ({error})"),
+            None => String::new(),
+        };
+        talk.warn(&format!(
+            "the helper (job {job} in namespace {namespace}) could not be deleted{why}: it ends by \
+             itself, and the cluster deletes it within two minutes"
+        ));
+    }
+
+    /// Deletes the Job and what it made, as far as the server can be reached. Fails without an
+    /// error if there was no answer.
+    async fn delete(&self) -> Result<(), Option<kube::Error>> {
+        let (jobs, params) = (self.jobs(), DeleteParams::background());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match tokio::time::timeout_at(deadline, jobs.delete(&self.job, &params)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => match Cause::of(&error) {
+                    Cause::NotFound => return Ok(()),
+                    cause if cause.is_transient() => {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    _ => return Err(Some(error)),
+                },
+                Err(_) => break,
+            }
+        }
+        Err(None)
+    }
+
+    /// Moves the deadline of the Job on, as long as this program lives. An image may take longer to
+    /// come than the lease is: that is part of it.
+    async fn renew(self, talk: Talk) {
+        let jobs = self.jobs();
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(RENEW);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            // The deadline counts from the Job's start.
+            let deadline = started.elapsed().as_secs().cast_signed() + LEASE + 10;
+            let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": deadline}}));
+            let patched = jobs.patch(&self.job, &PatchParams::default(), &patch).await;
+            match patched.as_ref().map_err(Cause::of) {
+                Err(Cause::MissingRight) => {
+                    talk.warn(&format!(
+                        "you may not patch jobs in namespace {}, so the cluster ends the helper \
+                         {LEASE} s after its start: ask for the rights that kubectl meshsniff rbac \
+                         prints",
+                        self.namespace
+                    ));
+                    return;
+                }
+                Err(Cause::NotFound) => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Looks at the events and at the Job.
+struct Looks<'a> {
+    helper: &'a Helper,
+    talk: &'a Talk,
+    /// What goes well is over by then, and nobody has to be asked.
+    from: Instant,
+    events: Events,
+}
+
+#[async_trait]
+impl Meanwhile for Looks<'_> {
+    async fn look(&mut self) -> Result<Option<String>, WayError> {
+        if Instant::now() < self.from {
+            return Ok(None);
+        }
+        let Helper {
+            cluster,
+            namespace,
+            job,
+        } = self.helper;
+        let warning = self.events.report(cluster, namespace, job, self.talk).await;
+        self.helper.failed(warning.as_deref()).await?;
+        Ok(warning)
+    }
+}
+
+/// Pods without a Job, and Jobs.
+fn sort(jobs: &[Job], pods: &[Pod], now: i64) -> Vec<Leftover> {
+    let (key, value) = MANAGED_BY;
+    let is_own = |pod: &&Pod| pod.labels().get(key).is_some_and(|label| label == value);
+    let job_of = |pod: &Pod| {
+        let owner = pod
+            .owner_references()
+            .iter()
+            .find(|one| one.kind == "Job")?;
+        jobs.iter()
+            .position(|job| job.metadata.uid.as_ref() == Some(&owner.uid))
+    };
+    let mut of_jobs: Vec<Option<&Pod>> = vec![None; jobs.len()];
+    let mut found = Vec::new();
+    for pod in pods.iter().filter(is_own) {
+        match job_of(pod) {
+            Some(job) => of_jobs[job] = Some(pod),
+            None if pod.metadata.deletion_timestamp.is_some() => {
+                found.push(Leftover::new(pod, about(pod), Fate::Going));
+            }
+            None => found.push(Leftover::new(pod, about(pod), Fate::Left)),
+        }
+    }
+    let jobs = jobs.iter().zip(of_jobs);
+    found.extend(jobs.map(|(job, pod)| Leftover::new(job, about(job), fate(job, pod, now))));
+    found
+}
+
+fn about<K: kube::Resource>(object: &K) -> String {
+    let said = |key: &str| {
+        object
+            .annotations()
+            .get(key)
+            .map_or("somebody", String::as_str)
+    };
+    format!("of {}, started by {}", said(TARGETS), said(STARTED_BY))
+}
+
+fn fate(job: &Job, pod: Option<&Pod>, now: i64) -> Fate {
+    if job.metadata.deletion_timestamp.is_some() {
+        return Fate::Going;
+    }
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let ended = conditions.into_iter().flatten().any(|one| {
+        let ends = ["Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"];
+        ends.contains(&one.type_.as_str()) && one.status == "True"
+    });
+    let phase = pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref());
+    if ended || matches!(phase, Some("Succeeded" | "Failed")) {
+        return Fate::Left;
+    }
+    // One that has no running pod yet is somebody's start, as long as its lease is.
+    let started = status.and_then(|status| status.start_time.as_ref());
+    let started = started.or(job.metadata.creation_timestamp.as_ref());
+    let lease = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.active_deadline_seconds);
+    let left = |(started, lease): (i64, i64)| started.saturating_add(lease).saturating_sub(now);
+    match started.map(|time| time.0.as_second()).zip(lease).map(left) {
+        Some(left) if left > EXPIRING => Fate::InUse(left),
+        _ => Fate::Left,
+    }
+}

@@ -1,0 +1,327 @@
+//! What a way in is, and what it is given.
+
+use crate::cluster::connect::Cluster;
+use crate::cluster::error::ApiError;
+use crate::cluster::manifest::HelperOptions;
+use crate::cluster::rights::{NoExec, Place, Rule};
+use crate::cluster::stop::{EndedEarly, Stop};
+use crate::cluster::talk::Talk;
+use crate::cluster::target::Target;
+use crate::cluster::target::node::NodeError;
+use crate::cluster::traces::{Look, LookError, Traces};
+use crate::cluster::waiting::{Complaint, Follow, News, State};
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
+use meshsniff_contract::arguments::Request;
+use serde_json::Value;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+
+/// A way into a pod's network.
+#[async_trait]
+pub trait WayIn: Sync {
+    /// What is always so.
+    fn facts(&self) -> &'static Facts;
+
+    /// What follows if a namespace enforces this level of Pod Security; `None` if nothing does.
+    fn kept_out_by(&self, level: &str) -> Option<&'static str>;
+
+    /// Checks whether the targets can be captured at all in this way.
+    ///
+    /// # Errors
+    /// If one of them cannot.
+    fn suits(&self, targets: &[Target]) -> Result<(), WayError>;
+
+    /// The namespace to make something in, and the name of what the targets share that are captured
+    /// by the same, such as their node. `own` is the namespace that was asked for.
+    fn share(&self, own: Option<&str>, target: &Target) -> Shared;
+
+    /// Asks the server whether it would admit it.
+    ///
+    /// # Errors
+    /// As the server refuses it.
+    async fn dry_run(&self, making: Making<'_>) -> Result<(), ApiError>;
+
+    /// The sentence for such a refusal, with the next step.
+    fn refusal(&self, error: ApiError, making: Making<'_>) -> WayError;
+
+    /// The same for `doctor`; `None` if something else says it.
+    fn diagnosis(&self, error: ApiError, making: Making<'_>) -> Option<Finding>;
+
+    /// What would be made, and the command for it where `kubectl create` is none; with `ask` as the
+    /// server would make it.
+    ///
+    /// # Errors
+    /// If the server would not.
+    async fn preview(
+        &self,
+        making: Making<'_>,
+        ask: bool,
+        talk: &Talk,
+    ) -> Result<Preview, WayError>;
+
+    /// Makes it, and waits until it runs. What is made is [kept](Life::keep) before it is waited
+    /// for.
+    ///
+    /// # Errors
+    /// If the cluster refuses, it never runs, or the end is asked for.
+    async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError>;
+
+    /// Adds to a request what makes the agent find the target.
+    fn set_target(&self, target: &Target, request: &mut Request);
+
+    /// Whether a stream that ends for this reason ended with the pod's sandbox, of which there may
+    /// be another.
+    fn ends_with_sandbox(&self, reason: &str) -> bool;
+
+    /// Looks for what earlier runs left behind.
+    async fn left_behind(&self, look: &Look<'_>) -> Result<Traces, LookError>;
+}
+
+/// What is always so of a way in.
+pub struct Facts {
+    /// Its name in `--mode`.
+    pub name: &'static str,
+    /// What `--mode`'s help says of it.
+    pub help: &'static str,
+    /// What it makes, such as `a helper pod`.
+    pub noun: &'static str,
+    /// In which namespace it makes that.
+    pub place: Place,
+    /// The rights that it takes, beside those that all take.
+    pub rules: &'static [Rule],
+    /// Whether what would be refused starts all the same, and has to be tried before.
+    pub starts_if_refused: bool,
+}
+
+impl PartialEq for dyn WayIn {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts().name == other.facts().name
+    }
+}
+
+impl fmt::Debug for dyn WayIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.facts().name)
+    }
+}
+
+/// A namespace, and the name of what targets share: see [`WayIn::share`].
+pub type Shared = (String, String);
+
+/// What is to be made for some targets.
+#[derive(Clone, Copy)]
+pub struct Making<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) options: &'a HelperOptions,
+    pub(super) namespace: &'a str,
+    /// The name of what the targets share.
+    pub(super) shared: &'a str,
+    pub(super) targets: &'a [Target],
+}
+
+impl<'a> Making<'a> {
+    /// For the targets that share this.
+    #[must_use]
+    pub fn new(
+        cluster: &'a Cluster,
+        options: &'a HelperOptions,
+        (namespace, shared): &'a Shared,
+        targets: &'a [Target],
+    ) -> Self {
+        Self {
+            cluster,
+            options,
+            namespace,
+            shared,
+            targets,
+        }
+    }
+}
+
+/// Who waits for a start, and what was started.
+pub struct Life {
+    /// How long a start may take.
+    pub timeout: Duration,
+    /// Who ends it.
+    pub stop: Stop,
+    /// Who hears of it.
+    pub talk: Talk,
+    made: Mutex<Vec<Box<dyn Made>>>,
+}
+
+impl Life {
+    /// One in which nothing is made yet.
+    #[must_use]
+    pub fn new(timeout: Duration, stop: Stop, talk: Talk) -> Self {
+        Self {
+            timeout,
+            stop,
+            talk,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Takes care of something that was made.
+    pub(super) fn keep(&self, made: impl Made + 'static) {
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Box::new(made));
+    }
+
+    /// What was made and has to be ended.
+    pub fn take_made(&self) -> Vec<Box<dyn Made>> {
+        std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Something that was made in the cluster.
+#[async_trait]
+pub trait Made: Send {
+    /// Removes it, or says what stays.
+    async fn end(self: Box<Self>, talk: Talk);
+}
+
+/// The container that runs the agent for some targets.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// The namespace.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub name: String,
+}
+
+/// An object or a patch that would be made, and the command for it.
+pub type Preview = (Value, Option<String>);
+
+/// Something that `doctor` looked at, in a sentence.
+pub type Finding = (Mark, String);
+
+/// How it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// As it should be.
+    Ok,
+    /// Not known, or optional.
+    Warn,
+    /// A capture would fail.
+    Fail,
+}
+
+/// Why a way in leads nowhere.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "their sentences say it")]
+pub enum WayError {
+    #[error(transparent)]
+    EndedEarly(#[from] EndedEarly),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// With the next step.
+    #[error("{0}{1}")]
+    Refused(ApiError, &'static str),
+    #[error("neither {0} is admitted: {1}")]
+    Neither(String, String),
+    #[error("there is nothing to capture")]
+    NoTarget,
+    #[error(
+        "{0} is in its node's network, which only a helper pod can capture without its own stream: \
+         use --mode pod, with --helper-namespace if need be"
+    )]
+    OnNode(String),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    NoExec(#[from] NoExec),
+    #[error("there is no namespace {0}: create it, or name another one")]
+    NoNamespace(String),
+    #[error("the API server did not answer within {0} s: see whether kubectl get ns works")]
+    NoAnswer(u64),
+    /// What, after how many seconds, why, and what else to see.
+    #[error(
+        "the {0} did not start within {1} s{2}: allow it more with --timeout, or see whether the \
+         node can pull the image{3}"
+    )]
+    Late(&'static str, u64, String, &'static str),
+    #[error("the {0} cannot run {1}")]
+    CannotRun(&'static str, Complaint),
+    #[error("{0}")]
+    Deleted(&'static str),
+    #[error(transparent)]
+    Manifest(#[from] serde_json::Error),
+}
+
+/// Something that is waited for, in words.
+pub(super) struct Awaited {
+    /// What.
+    pub(super) what: &'static str,
+    /// What else to see if it does not start.
+    pub(super) more: &'static str,
+    /// The sentence if it is deleted.
+    pub(super) deleted: &'static str,
+}
+
+/// What is done again and again where there is no news.
+#[async_trait]
+pub(super) trait Meanwhile: Send {
+    /// Looks elsewhere; returns the latest complaint.
+    async fn look(&mut self) -> Result<Option<String>, WayError>;
+}
+
+/// Nothing.
+#[async_trait]
+impl Meanwhile for () {
+    async fn look(&mut self) -> Result<Option<String>, WayError> {
+        Ok(None)
+    }
+}
+
+impl Awaited {
+    /// Waits until it runs; returns its pod.
+    pub(super) async fn until_it_runs(
+        &self,
+        mut follow: Follow,
+        state: impl Fn(&Pod) -> State + Send,
+        mut meanwhile: impl Meanwhile,
+        life: &Life,
+    ) -> Result<Pod, WayError> {
+        let mut last = State::Waiting(None);
+        let mut complaint = None;
+        let runs = async {
+            loop {
+                let pod = match follow.next().await? {
+                    News::Pod(pod) => pod,
+                    News::Deleted => return Err(WayError::Deleted(self.deleted)),
+                    News::Nothing => {
+                        complaint = meanwhile.look().await?.or(complaint.take());
+                        continue;
+                    }
+                };
+                let state = state(&pod);
+                match &state {
+                    State::Running => return Ok(*pod),
+                    State::Failed(why) => return Err(WayError::CannotRun(self.what, why.clone())),
+                    State::Waiting(Some(why)) if state != last => {
+                        let what = self.what;
+                        life.talk.say(&format!("waiting for the {what}: {why}"));
+                    }
+                    State::Waiting(_) => {}
+                }
+                last = state;
+            }
+        };
+        tokio::select! {
+            runs = runs => return runs,
+            () = life.stop.asked() => return Err(EndedEarly.into()),
+            () = tokio::time::sleep(life.timeout) => {}
+        }
+        if let State::Waiting(Some(why)) = last {
+            complaint = Some(why);
+        }
+        let why = complaint.map(|why| format!(" ({why})")).unwrap_or_default();
+        let seconds = life.timeout.as_secs();
+        Err(WayError::Late(self.what, seconds, why, self.more))
+    }
+}
