@@ -55,7 +55,8 @@ def tidy(path):
                 file.write(block)
 
 
-@case("pcapng-comments", "tutorial-envoy.pcap as pcapng with a comment on three packets: the request, the FIN, the RST", "editcap -a on tutorial-envoy.pcap")
+@case("pcapng-comments", "tutorial-envoy.pcap as pcapng with a comment on three packets: the request, the FIN, the RST", "editcap -a on tutorial-envoy.pcap",
+      made_of="tutorial-envoy")
 def pcapng_comments(case):
     source = os.path.join(case.out, "tutorial-envoy.pcap")
     target = os.path.join(case.work, "pcapng-comments.pcapng")
@@ -77,7 +78,7 @@ def retell(case, capture, name):
         file.write(text.replace('"tutorial-envoy.pcap"', json.dumps(capture)))
 
 
-@case("tutorial-envoy.pcap.gz", "tutorial-envoy.pcap, compressed", "gzip")
+@case("tutorial-envoy.pcap.gz", "tutorial-envoy.pcap, compressed", "gzip", made_of="tutorial-envoy")
 def compressed_gzip(case):
     with open(os.path.join(case.out, "tutorial-envoy.pcap"), "rb") as source, open(os.path.join(case.out, "tutorial-envoy.pcap.gz"), "wb") as target:
         # No name and no time inside: the same bytes each time.
@@ -86,7 +87,7 @@ def compressed_gzip(case):
     retell(case, "tutorial-envoy.pcap.gz", "tutorial-envoy.pcap.gz")
 
 
-@case("tutorial-envoy.pcap.zst", "tutorial-envoy.pcap, compressed", "zstd")
+@case("tutorial-envoy.pcap.zst", "tutorial-envoy.pcap, compressed", "zstd", made_of="tutorial-envoy")
 def compressed_zstd(case):
     case.run(["zstd", "-q", "-f", "-19", os.path.join(case.out, "tutorial-envoy.pcap"), "-o", os.path.join(case.out, "tutorial-envoy.pcap.zst")])
     retell(case, "tutorial-envoy.pcap.zst", "tutorial-envoy.pcap.zst")

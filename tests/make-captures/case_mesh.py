@@ -48,7 +48,7 @@ def give_up(truth, path, **more):
 
 @case("tutorial-envoy",
       "The tutorial's puzzle behind two plain Envoys: the gateway's route timeout of 0.5 s ends one slow request; the request carries `x-envoy-expected-rq-timeout-ms: 500`; the late answer runs into an RST",
-      "curl → gateway Envoy (timeout 0.5 s) → sidecar Envoy (from 127.0.0.6) → app on 10.244.0.5:3000; `tcpdump -i lo`, the app's port only")
+      "curl → gateway Envoy (timeout 0.5 s) → sidecar Envoy (from 127.0.0.6) → app on 10.244.0.5:3000; `tcpdump -i lo`, the app's port only", alone=True)
 def tutorial_envoy(case):
     add_addresses()
     app = Origin(POD, 3000, quick_ack=True)
@@ -74,7 +74,7 @@ def tutorial_envoy(case):
 
 @case("tutorial-istio",
       "The tutorial's puzzle as Istio shows it: 10 good requests and 4 that a gateway timeout of 0.5 s ended. Nothing announces the timeout; the gaps are a few ms short of 500, enough of them for a timer line; `client_side` 10/14, `server_side` 14/14",
-      "as tutorial-envoy, with mutual TLS and a new connection for each request between gateway and sidecar, and a sidecar that strips its caller's `x-envoy-…` headers as Istio's inbound listener does")
+      "as tutorial-envoy, with mutual TLS and a new connection for each request between gateway and sidecar, and a sidecar that strips its caller's `x-envoy-…` headers as Istio's inbound listener does", alone=True)
 def tutorial_istio(case):
     add_addresses()
     app = Origin(POD, 3000, quick_ack=True)
@@ -105,7 +105,7 @@ def tutorial_istio(case):
 
 @case("istio-pod-any",
       "A whole pod with `-i any` (Linux cooked v2): plain HTTP from a client through `eth0` to a gateway, its mutual-TLS leg to the sidecar, the sidecar's leg to the app on `lo`; kubelet-like probes on port 15021; DNS and ARP beside them. The gateway's own exchanges are 504s, the app's are give-ups",
-      "two network namespaces joined by a veth pair; gateway, sidecar and app in the pod's, curl in the other", peers=("client",))
+      "two network namespaces joined by a veth pair; gateway, sidecar and app in the pod's, curl in the other", peers=("client",), alone=True)
 def istio_pod_any(case):
     pod, client = case.namespaces
     user_address, gateway_address = "10.244.0.1", POD

@@ -195,9 +195,10 @@ class Case:
 CASES = {}
 
 
-def case(name, shows, how, peers=()):
-    """Register a case. `peers` are further network namespaces that it needs; `shows` and `how` are its lines in the README."""
+def case(name, shows, how, peers=(), made_of=None, alone=False):
+    """Register a case. `peers` are further network namespaces that it needs, `made_of` another case whose capture it
+    takes; `alone`: its truth has times that a busy machine stretches. `shows` and `how` are its lines in the README."""
     def register(function):
-        CASES[name] = {"function": function, "shows": shows, "how": how, "peers": peers}
+        CASES[name] = {"function": function, "shows": shows, "how": how, "peers": peers, "made_of": made_of, "alone": alone}
         return function
     return register

@@ -1,20 +1,18 @@
 //! What `--compress` sends: frames of zstd that end where the traffic pauses, read by the plugin's
 //! own reader and by zstd's.
 
-use crate::http::{Client, Server};
+use crate::http::Pod;
 use crate::netns::Netns;
-use crate::program::{Program, agent, json, lines, rest};
+use crate::program::{Program, json, lines, rest};
 use crate::stream::Stream;
-use crate::tools::{END, FOR_EVER, IP, can};
+use crate::tools::{END, FOR_EVER};
 use meshsniff::stream::{Event, StreamReader};
 use std::io::Read;
 use std::sync::mpsc;
 use std::thread;
 
 fn capture(netns: &Netns, more: &[&str]) -> Program {
-    let path = netns.path();
-    let args = ["capture", "--compress", "--netns", &path, "-i", "lo"];
-    Program::ready(agent(&[&args, more].concat()))
+    netns.ready("capture", &[&["--compress"], more].concat())
 }
 
 /// zstd's own decoder.
@@ -26,12 +24,10 @@ fn decompressed(pipe: impl Read + Send + 'static) -> impl Read + Send + 'static 
 /// next packet shows that the frame was ended.
 #[test]
 fn packets_of_a_quiet_target_come_at_once() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut program = capture(&netns, &[]);
+    };
+    let mut program = capture(&pod, &[]);
     let stdout = program.stdout();
     let (sender, came) = mpsc::channel();
     let reading = thread::spawn(move || {
@@ -43,7 +39,7 @@ fn packets_of_a_quiet_target_come_at_once() {
         }
         (reader.end().cloned(), reader.packets())
     });
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     for number in 0..3 {
         let path = format!("/request-number-{number}");
         assert_eq!(client.get(&path), 200);
@@ -73,14 +69,12 @@ fn packets_of_a_quiet_target_come_at_once() {
 /// Packing under load takes memory: the system calls for that are still allowed.
 #[test]
 fn much_traffic_is_compressed_and_whole() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut program = capture(&netns, &[]);
+    };
+    let mut program = capture(&pod, &[]);
     let stream = Stream::read(decompressed(program.stdout()));
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     for _ in 0..200 {
         assert_eq!(client.get("/bytes/70000"), 200);
     }
@@ -93,14 +87,12 @@ fn much_traffic_is_compressed_and_whole() {
 #[test]
 fn a_size_is_that_of_the_decompressed_stream() {
     const SIZE: usize = 200_000;
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut program = capture(&netns, &["--size", &SIZE.to_string()]);
+    };
+    let mut program = capture(&pod, &["--size", &SIZE.to_string()]);
     let stream = Stream::read(decompressed(program.stdout()));
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     for _ in 0..6 {
         assert_eq!(client.get("/bytes/70000"), 200);
     }
@@ -112,16 +104,12 @@ fn a_size_is_that_of_the_decompressed_stream() {
 
 #[test]
 fn lines_of_a_report_come_at_once() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let path = netns.path();
-    let args = ["report", "--compress", "--netns", &path, "-i", "lo"];
-    let mut program = Program::ready(agent(&args));
+    };
+    let mut program = pod.ready("report", &["--compress"]);
     let coming = lines(decompressed(program.stdout()));
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     assert_eq!(client.get("/busy"), 503);
     loop {
         let line = coming.recv_timeout(FOR_EVER).expect("the exchange");

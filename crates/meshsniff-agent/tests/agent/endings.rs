@@ -1,7 +1,7 @@
 //! Everything that ends a capture: the last line on standard error and the end of the stream say
 //! why.
 
-use crate::http::{Client, Server, talk};
+use crate::http::{Pod, Server, talk};
 use crate::netns::Netns;
 use crate::program::{Program, agent};
 use crate::stream::Stream;
@@ -14,9 +14,7 @@ use tempfile::TempDir;
 
 /// A running capture on `lo` of a namespace, of which the header has come.
 fn capture(netns: &Netns, more: &[&str]) -> (Program, Stream) {
-    let path = netns.path();
-    let args = [&["capture", "--netns", &path, "-i", "lo"], more].concat();
-    with_header(Program::ready(agent(&args)))
+    with_header(netns.ready("capture", more))
 }
 
 fn with_header(mut program: Program) -> (Program, Stream) {
@@ -66,14 +64,12 @@ fn signals() {
 
 #[test]
 fn as_many_packets_as_asked_for_and_not_one_more() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
+    };
     for count in [1, 7, 50] {
-        let (program, stream) = capture(&netns, &["--count", &count.to_string()]);
-        let mut client = Client::connect(&netns, server.local());
+        let (program, stream) = capture(&pod, &["--count", &count.to_string()]);
+        let mut client = pod.client();
         while !program.ends(std::time::Duration::ZERO) {
             client.get("/hello");
         }
@@ -94,14 +90,12 @@ fn as_long_as_asked_for() {
 
 #[test]
 fn as_many_bytes_as_asked_for() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
+    };
     let size: usize = 100_000;
-    let (program, stream) = capture(&netns, &["--size", &size.to_string()]);
-    let mut client = Client::connect(&netns, server.local());
+    let (program, stream) = capture(&pod, &["--size", &size.to_string()]);
+    let mut client = pod.client();
     while !program.ends(std::time::Duration::ZERO) {
         client.get("/bytes/2000");
     }
@@ -115,18 +109,15 @@ fn as_many_bytes_as_asked_for() {
 /// The stream's reader leaves: while packets come, and while none does.
 #[test]
 fn nobody_reads_any_more() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
+    };
     for command in ["capture", "report"] {
         for busy in [true, false] {
-            let args = [command, "--netns", &netns.path(), "-i", "lo"];
-            let mut program = Program::ready(agent(&args));
+            let mut program = pod.ready(command, &[]);
             drop(program.stdout());
             if busy {
-                talk(&netns, server.local(), 3);
+                pod.talk(3);
             }
             let ended = program.end(END);
             assert_eq!(ended.last()["reason"], "reader-gone", "{command} {busy}");
@@ -195,8 +186,7 @@ fn the_parent_is_killed() {
     let (fifo, file) = (folder.path().join("fifo"), folder.path().join("file"));
     let made = Command::new("mkfifo").arg(&fifo).status();
     assert!(made.expect("mkfifo").success());
-    let path = netns.path();
-    let started = agent(&["capture", "--netns", &path, "-i", "lo", "-w"]);
+    let started = netns.agent("capture", &["-w"]);
     let mut parent = Command::new("sh");
     // Only the shell holds the end of the pipe that is written to.
     parent.args([
@@ -230,7 +220,7 @@ fn signals_as_process_1() {
     }
     let netns = Netns::new();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let started = agent(&["capture", "--netns", &netns.path(), "-i", "lo"]);
+        let started = netns.agent("capture", &[]);
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc"]);
         command.arg(started.get_program()).args(started.get_args());

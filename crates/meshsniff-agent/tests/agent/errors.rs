@@ -67,16 +67,7 @@ fn a_filter_that_does_not_compile() {
     }
     let netns = Netns::new();
     for command in ["capture", "report"] {
-        let args = [
-            command,
-            "--netns",
-            &netns.path(),
-            "-i",
-            "lo",
-            "-f",
-            "tcp prot 80",
-        ];
-        let message = complaint(agent(&args));
+        let message = complaint(netns.agent(command, &["-f", "tcp prot 80"]));
         let expected = "the filter «tcp prot 80» does not compile: ";
         assert!(message.starts_with(expected), "{message}");
         assert!(
@@ -151,7 +142,7 @@ fn a_file_that_is_there_already() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("file");
     fs::write(&file, "precious").expect("a file");
-    let write = |path: &str| agent(&["capture", "--netns", &netns.path(), "-i", "lo", "-w", path]);
+    let write = |path: &str| netns.agent("capture", &["-w", path]);
     let path = file.to_str().expect("UTF-8");
     let message = complaint(write(path));
     assert_eq!(

@@ -1,8 +1,7 @@
 //! Lines on standard input that say that somebody is still there.
 
-use crate::http::{Client, Server};
+use crate::http::Pod;
 use crate::netns::Netns;
-use crate::program::{Program, agent};
 use crate::tools::{END, IP, can, wait_until};
 use rustix::io::ioctl_fionread;
 use std::time::Duration;
@@ -13,17 +12,7 @@ fn without_any_it_ends() {
         return;
     }
     let netns = Netns::new();
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "--heartbeat",
-        "1s",
-    ];
-    let mut program = Program::ready(agent(&args));
-    let stream = program.stream();
+    let (program, stream) = netns.capture(&["--heartbeat", "1s"]);
     assert!(program.ends(Duration::from_secs(1) + END));
     let (_, capture) = program.ends_by("no-heartbeat", stream);
     assert_eq!(capture.end(), "no-heartbeat: no heartbeat came for 1 s");
@@ -35,17 +24,7 @@ fn with_them_it_lives() {
         return;
     }
     let netns = Netns::new();
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "--heartbeat",
-        "2s",
-    ];
-    let mut program = Program::ready(agent(&args));
-    let stream = program.stream();
+    let (mut program, stream) = netns.capture(&["--heartbeat", "2s"]);
     for beat in 0..15 {
         assert!(!program.ends(Duration::from_millis(200)), "after {beat}");
         program.tell("");
@@ -62,17 +41,13 @@ fn it_ends_though_its_writer_is_blocked() {
         return;
     }
     let heartbeat = Duration::from_secs(2);
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    for command in ["capture", "report"] {
-        let path = netns.path();
-        let mut args = vec![command, "--netns", &path, "-i", "lo", "--heartbeat", "2s"];
-        if command == "report" {
-            args.push("--all");
-        }
-        let mut program = Program::ready(agent(&args));
+    let pod = Pod::start();
+    let heartbeats = ["--heartbeat", "2s"];
+    let all = ["--heartbeat", "2s", "--all"];
+    for (command, args) in [("capture", &heartbeats[..]), ("report", &all)] {
+        let mut program = pod.ready(command, args);
         let unread = program.stdout();
-        let mut client = Client::connect(&netns, server.local());
+        let mut client = pod.client();
         // Full: what is written next finds no room, and more comes.
         let mut before = 0;
         wait_until("the pipe is full", || {
@@ -99,17 +74,7 @@ fn any_line_is_one() {
         return;
     }
     let netns = Netns::new();
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "--heartbeat",
-        "30s",
-    ];
-    let mut program = Program::ready(agent(&args));
-    let stream = program.stream();
+    let (mut program, stream) = netns.capture(&["--heartbeat", "30s"]);
     program.tell(&"x".repeat(1 << 20));
     program.tell("\u{0}\u{fffd} stopp");
     program.tell("  stop \r");

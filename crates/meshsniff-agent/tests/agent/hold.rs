@@ -1,6 +1,6 @@
 //! `hold`, the helper pod's main process, and what captures in a helper refuse.
 
-use crate::http::{Server, talk};
+use crate::http::Pod;
 use crate::netns::{Netns, unique};
 use crate::program::{Program, agent};
 use crate::targets::uid;
@@ -10,8 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The agent in a helper of its own.
-fn of(hold: &str, args: &[&str]) -> Command {
-    let mut command = agent(args);
+fn of(hold: &str, mut command: Command) -> Command {
     command.env("MESHSNIFF_HOLD", hold);
     command
 }
@@ -19,7 +18,7 @@ fn of(hold: &str, args: &[&str]) -> Command {
 #[test]
 fn it_ends_when_nobody_comes() {
     let hold = unique("meshsniff-test-hold");
-    let mut program = Program::ready(of(&hold, &["hold", "--first", "500ms"]));
+    let mut program = Program::ready(of(&hold, agent(&["hold", "--first", "500ms"])));
     let ended = program.end(Duration::from_millis(500) + END);
     assert!(ended.status.success());
     assert_eq!(ended.last()["type"], "end");
@@ -29,8 +28,8 @@ fn it_ends_when_nobody_comes() {
 #[test]
 fn there_is_only_one() {
     let hold = unique("meshsniff-test-hold");
-    let _first = Program::ready(of(&hold, &["hold"]));
-    let mut second = Program::start(of(&hold, &["hold"]));
+    let _first = Program::ready(of(&hold, agent(&["hold"])));
+    let mut second = Program::start(of(&hold, agent(&["hold"])));
     let ended = second.end(END);
     assert_eq!(ended.status.code(), Some(1));
     let message = ended.last()["message"].to_string();
@@ -48,10 +47,9 @@ fn it_lives_as_long_as_captures_do() {
     let netns = Netns::new();
     let hold = unique("meshsniff-test-hold");
     let args = ["hold", "--first", "1s", "--after", "1s"];
-    let mut holding = Program::ready(of(&hold, &args));
-    let args = ["capture", "--netns", &netns.path(), "-i", "lo"];
-    let mut first = Program::ready(of(&hold, &args));
-    let mut second = Program::ready(of(&hold, &args));
+    let mut holding = Program::ready(of(&hold, agent(&args)));
+    let mut first = Program::ready(of(&hold, netns.agent("capture", &[])));
+    let mut second = Program::ready(of(&hold, netns.agent("capture", &[])));
     let (one, other) = (first.stream(), second.stream());
     // Longer than either of its times.
     assert!(!holding.ends(Duration::from_millis(1500)));
@@ -68,21 +66,19 @@ fn it_lives_as_long_as_captures_do() {
 
 #[test]
 fn it_ends_its_captures_and_then_itself() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
+    };
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let hold = unique("meshsniff-test-hold");
-        let mut holding = Program::ready(of(&hold, &["hold"]));
-        let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-f", "tcp"];
+        let mut holding = Program::ready(of(&hold, agent(&["hold"])));
         let mut captures = [(); 2].map(|()| {
-            let mut program = Program::ready(of(&hold, &args));
+            let capture = pod.agent("capture", &["-f", "tcp"]);
+            let mut program = Program::ready(of(&hold, capture));
             let stream = program.stream();
             (program, stream)
         });
-        talk(&netns, server.local(), 3);
+        pod.talk(3);
         for (_, stream) in &mut captures {
             stream.wait("the traffic", |capture| capture.settled(1));
         }

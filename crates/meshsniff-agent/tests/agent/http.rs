@@ -1,10 +1,11 @@
 //! A small HTTP server and its clients, in network namespaces.
 
 use crate::netns::Netns;
-use crate::tools::FOR_EVER;
+use crate::tools::{FOR_EVER, IP, can};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -87,6 +88,44 @@ fn serve(stream: TcpStream, unanswered: &Sender<()>) {
         if (&stream).write_all(&response).is_err() {
             return;
         }
+    }
+}
+
+/// A network namespace with a server in it.
+pub(crate) struct Pod {
+    netns: Netns,
+    pub(crate) server: Server,
+}
+
+impl Deref for Pod {
+    type Target = Netns;
+
+    fn deref(&self) -> &Netns {
+        &self.netns
+    }
+}
+
+impl Pod {
+    /// `None` where there can be none; it is said.
+    #[track_caller]
+    pub(crate) fn new() -> Option<Self> {
+        can(&[IP]).then(Self::start)
+    }
+
+    pub(crate) fn start() -> Self {
+        let netns = Netns::new();
+        let server = Server::start(&netns);
+        Self { netns, server }
+    }
+
+    /// A connection inside.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self, self.server.local())
+    }
+
+    /// A connection inside with some requests, closed at its end.
+    pub(crate) fn talk(&self, requests: usize) {
+        talk(self, self.server.local(), requests);
     }
 }
 

@@ -1,8 +1,8 @@
 //! `report --relay`: what the agent sees beside its target, in a report that is made elsewhere.
 
-use crate::http::{Client, Server};
+use crate::http::Pod;
 use crate::netns::Netns;
-use crate::program::{Program, agent, lines};
+use crate::program::{agent, lines};
 use crate::tools::{END, FOR_EVER, IP, can};
 use meshsniff::condition::Filter;
 use meshsniff::event::{Capture, Report};
@@ -66,13 +66,10 @@ fn document(lines: &[String]) -> Value {
 
 /// The lines about good answers, bad ones and one give-up.
 fn relay(args: &[&str]) -> (Vec<String>, String) {
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let path = netns.path();
-    let given = [&["report", "--relay", "--netns", &path, "-i", "lo"], args].concat();
-    let mut program = Program::ready(agent(&given));
+    let pod = Pod::start();
+    let mut program = pod.ready("report", &[&["--relay"], args].concat());
     let coming = lines(program.stdout());
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     for number in 0..GOOD {
         let path = if number % 3 == 0 { "/one" } else { "/other" };
         assert_eq!(client.get(&format!("{path}?number={number}")), 200);
@@ -80,7 +77,7 @@ fn relay(args: &[&str]) -> (Vec<String>, String) {
     for _ in 0..BUSY {
         assert_eq!(client.get("/busy"), 503);
     }
-    Client::connect(&netns, server.local()).give_up(&server);
+    pod.client().give_up(&pod.server);
     drop(client);
     let mut seen = Vec::new();
     let is_told = |line: &String| line.contains("client-gave-up");
@@ -95,7 +92,7 @@ fn relay(args: &[&str]) -> (Vec<String>, String) {
     let ended = program.end(END);
     assert_eq!(ended.last()["reason"], "stop", "{}", ended.text());
     seen.extend(crate::program::rest(&coming));
-    (seen, server.local().to_string())
+    (seen, pod.server.local().to_string())
 }
 
 #[test]
@@ -176,8 +173,7 @@ fn a_quiet_target_gives_signs_of_life() {
         return;
     }
     let netns = Netns::new();
-    let args = ["report", "--relay", "--netns", &netns.path(), "-i", "lo"];
-    let mut program = Program::ready(agent(&args));
+    let mut program = netns.ready("report", &["--relay"]);
     let coming = lines(program.stdout());
     let mut seen = Vec::new();
     let mut last = Instant::now();

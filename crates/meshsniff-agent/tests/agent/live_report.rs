@@ -1,9 +1,8 @@
 //! `report` while the traffic runs: what did not go well is told at once and whole, the rest is
 //! counted by route.
 
-use crate::http::{Client, Server};
-use crate::netns::Netns;
-use crate::program::{Program, agent, json, lines, rest};
+use crate::http::{Pod, Server};
+use crate::program::{json, lines, rest};
 use crate::tools::{END, IP, can, wait_until};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -34,18 +33,15 @@ struct Reported {
 
 impl Reported {
     fn with(args: &[&str]) -> Self {
-        let netns = Netns::new();
-        let server = Server::start(&netns);
+        let pod = Pod::start();
         let nowhere = {
-            let unused = Server::start(&netns);
+            let unused = Server::start(&pod);
             unused.local()
         };
-        let path = netns.path();
-        let started = [&["report", "--netns", &path, "-i", "lo"], args].concat();
-        let mut program = Program::ready(agent(&started));
+        let mut program = pod.ready("report", args);
         let (coming, mut seen) = (lines(program.stdout()), Vec::<Value>::new());
 
-        let mut client = Client::connect(&netns, server.local());
+        let mut client = pod.client();
         for number in 0..GOOD {
             let path = if number % 3 == 0 { "/one" } else { "/other" };
             assert_eq!(client.get(&format!("{path}?number={number}")), 200);
@@ -54,13 +50,13 @@ impl Reported {
             assert_eq!(client.get("/busy"), 503);
         }
         for _ in 0..REFUSED {
-            let refused = netns.inside(|| TcpStream::connect(nowhere));
+            let refused = pod.inside(|| TcpStream::connect(nowhere));
             let kind = refused.expect_err("nothing listens there").kind();
             assert_eq!(kind, std::io::ErrorKind::ConnectionRefused);
         }
         let mut pulses = 0;
         for number in 1..=GIVEN_UP {
-            Client::connect(&netns, server.local()).give_up(&server);
+            pod.client().give_up(&pod.server);
             // Before the end: the capture runs, and so does the connection before.
             wait_until("the one that was given up is told", || {
                 match coming.recv_timeout(Duration::from_millis(100)) {
@@ -86,7 +82,7 @@ impl Reported {
         Self {
             lines: seen,
             pulses,
-            server: server.local(),
+            server: pod.server.local(),
             nowhere,
         }
     }
@@ -267,15 +263,12 @@ fn as_many_of_the_slowest_as_asked_for() {
 /// hold the line back.
 #[test]
 fn a_give_up_is_told_though_no_packet_follows() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let args = ["report", "--netns", &netns.path(), "-i", "lo"];
-    let mut program = Program::ready(agent(&args));
+    };
+    let mut program = pod.ready("report", &[]);
     let coming = lines(program.stdout());
-    Client::connect(&netns, server.local()).give_up(&server);
+    pod.client().give_up(&pod.server);
     loop {
         let line = coming.recv_timeout(SOON);
         let line = json(&line.expect("a line while the capture runs"));

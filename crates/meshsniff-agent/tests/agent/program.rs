@@ -1,6 +1,6 @@
 //! A program that is being tested: started, heard, ended, and never left behind.
 
-use crate::netns::unique;
+use crate::netns::{Netns, unique};
 use crate::stream::{Capture, Stream};
 use crate::tools::{END, FOR_EVER};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -37,6 +37,28 @@ pub(crate) fn plugin(args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command
+}
+
+impl Netns {
+    /// The agent on `lo` inside, not yet started.
+    pub(crate) fn agent(&self, command: &str, more: &[&str]) -> Command {
+        let path = self.path();
+        agent(&[&[command, "--netns", &path, "-i", "lo"], more].concat())
+    }
+
+    /// The agent on `lo` inside, once it captures.
+    #[track_caller]
+    pub(crate) fn ready(&self, command: &str, more: &[&str]) -> Program {
+        Program::ready(self.agent(command, more))
+    }
+
+    /// A capture on `lo` inside, and the stream that it writes.
+    #[track_caller]
+    pub(crate) fn capture(&self, more: &[&str]) -> (Program, Stream) {
+        let mut program = self.ready("capture", more);
+        let stream = program.stream();
+        (program, stream)
+    }
 }
 
 /// A running program, with pipes to all it reads and writes.

@@ -1,8 +1,8 @@
 //! The stream as other programs read it, from a file and from the pipe while it comes.
 
-use crate::http::{Client, Server};
+use crate::http::Pod;
 use crate::netns::Netns;
-use crate::program::{Program, agent, json, lines, plugin, rest};
+use crate::program::{Program, json, lines, plugin, rest};
 use crate::stream::{Capture, Stream};
 use crate::tools::{CAPINFOS, DUMPCAP, FOR_EVER, IP, TSHARK, can};
 use serde_json::Value;
@@ -12,24 +12,22 @@ use tempfile::{NamedTempFile, TempDir};
 
 const STATUSES: [u16; 3] = [200, 503, 200];
 
-fn requests(netns: &Netns, server: &Server) {
-    let mut client = Client::connect(netns, server.local());
+fn requests(pod: &Pod) {
+    let mut client = pod.client();
     let paths = ["/first", "/busy", "/bytes/70000"];
     assert_eq!(paths.map(|path| client.get(path)), STATUSES);
 }
 
 fn capture(netns: &Netns) -> Program {
-    let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-f", "tcp"];
-    Program::ready(agent(&args))
+    netns.ready("capture", &["-f", "tcp"])
 }
 
 /// A capture of those requests, whole.
 fn captured() -> Capture {
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut agent = capture(&netns);
+    let pod = Pod::start();
+    let mut agent = capture(&pod);
     let stream = agent.stream();
-    requests(&netns, &server);
+    requests(&pod);
     stream.wait("the traffic", |capture| capture.settled(1));
     let capture = agent.stop(stream);
     let end = capture.end();
@@ -44,7 +42,7 @@ fn captured() -> Capture {
         (statistics.kernel_dropped, statistics.queue_dropped),
         (0, 0)
     );
-    assert_eq!(capture.comment, format!("meshsniff: {}", netns.path()));
+    assert_eq!(capture.comment, format!("meshsniff: {}", pod.path()));
     capture
 }
 
@@ -174,15 +172,14 @@ fn tshark_reads_it_from_the_pipe_while_it_comes() {
     if !can(&[IP, TSHARK, DUMPCAP]) {
         return;
     }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut agent = capture(&netns);
+    let pod = Pod::start();
+    let mut agent = capture(&pod);
     let mut tshark = Command::new("tshark");
     tshark.args(["-l", "-n", "-i", "-", "-Y", "http.response", "-T", "fields"]);
     tshark.args(["-e", "http.response.code"]);
     let mut tshark = reader(tshark, &mut agent);
     let statuses = lines(tshark.stdout.take().expect("a pipe"));
-    requests(&netns, &server);
+    requests(&pod);
     for status in STATUSES {
         let printed = statuses.recv_timeout(FOR_EVER);
         assert_eq!(printed.expect("a response"), status.to_string());
@@ -200,15 +197,14 @@ fn dumpcap_reads_it_from_the_pipe() {
     if !can(&[IP, DUMPCAP, CAPINFOS]) {
         return;
     }
-    let netns = Netns::new();
+    let pod = Pod::start();
     let folder = TempDir::new().expect("a folder");
     let file = NamedTempFile::new_in(&folder).expect("a file");
-    let server = Server::start(&netns);
-    let mut agent = capture(&netns);
+    let mut agent = capture(&pod);
     let mut dumpcap = Command::new("dumpcap");
     dumpcap.args(["-q", "-i", "-", "-w"]).arg(file.path());
     let dumpcap = reader(dumpcap, &mut agent);
-    requests(&netns, &server);
+    requests(&pod);
     agent.tell("stop");
     let last = agent.end(FOR_EVER).last();
     let ended = dumpcap.wait_with_output().expect("its end");
@@ -221,15 +217,13 @@ fn dumpcap_reads_it_from_the_pipe() {
 
 #[test]
 fn our_report_reads_it_from_the_pipe() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let mut agent = capture(&netns);
+    };
+    let mut agent = capture(&pod);
     let mut report = reader(plugin(&["report", "-o", "json", "-"]), &mut agent);
     let printed = lines(report.stdout.take().expect("a pipe"));
-    requests(&netns, &server);
+    requests(&pod);
     agent.tell("stop");
     agent.end(FOR_EVER);
     is_right(&json(&rest(&printed).concat()));
@@ -258,14 +252,12 @@ fn a_file_of_its_own_is_only_its_owners() {
     if !can(&[IP]) {
         return;
     }
-    let netns = Netns::new();
+    let pod = Pod::start();
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("capture.pcapng");
     let name = path.to_str().expect("UTF-8");
-    let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-w", name];
-    let server = Server::start(&netns);
-    let mut agent = Program::ready(agent(&args));
-    requests(&netns, &server);
+    let mut agent = pod.ready("capture", &["-w", name]);
+    requests(&pod);
     agent.tell("stop");
     let last = agent.end(FOR_EVER).last();
     let mode = fs::metadata(&path).expect("a file").permissions().mode();

@@ -1,9 +1,8 @@
 //! What a running capture may still do: nothing but capture.
 
-use crate::http::{Server, talk};
-use crate::netns::Netns;
-use crate::program::{Program, agent, json, lines};
-use crate::tools::{END, FOR_EVER, IP, can};
+use crate::http::Pod;
+use crate::program::{Program, json, lines};
+use crate::tools::{END, FOR_EVER};
 use std::fs;
 
 /// The status of every thread, which must all have given everything up.
@@ -37,29 +36,16 @@ fn all_given_up(program: &Program, least: usize) {
 
 #[test]
 fn a_capture_has_none_and_still_captures() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "--heartbeat",
-        "1m",
-        "--duration",
-        "1h",
-    ];
-    let mut program = Program::ready(agent(&args));
+    };
+    let mut program = pod.ready("capture", &["--heartbeat", "1m", "--duration", "1h"]);
     // Those for deadlines, for standard input and for signals, the one that captures and the one
     // that writes.
     let stream = program.stream();
     stream.wait("the header", |capture| !capture.interfaces.is_empty());
     all_given_up(&program, 4);
-    talk(&netns, server.local(), 5);
+    pod.talk(5);
     stream.wait("the traffic", |capture| capture.settled(1));
     all_given_up(&program, 4);
     program.stop(stream);
@@ -67,16 +53,13 @@ fn a_capture_has_none_and_still_captures() {
 
 #[test]
 fn a_report_has_none_and_still_reports() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let args = ["report", "--netns", &netns.path(), "-i", "lo", "--all"];
-    let mut program = Program::ready(agent(&args));
+    };
+    let mut program = pod.ready("report", &["--all"]);
     let lines = lines(program.stdout());
     all_given_up(&program, 4);
-    talk(&netns, server.local(), 5);
+    pod.talk(5);
     loop {
         let line = lines.recv_timeout(FOR_EVER).expect("an exchange");
         if json(&line)["type"] == "exchange" {

@@ -1,7 +1,7 @@
 //! What is captured, against what tcpdump captures beside it.
 
-use crate::http::{Client, Server, talk};
-use crate::netns::{Netns, Pair};
+use crate::http::{Client, Pod, Server, talk};
+use crate::netns::Pair;
 use crate::program::{Program, agent};
 use crate::stream::{Capture, Packet};
 use crate::tcpdump::Tcpdump;
@@ -63,14 +63,11 @@ fn loopback_is_captured_as_tcpdump_does() {
     if !can(&[IP, TCPDUMP]) {
         return;
     }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let theirs = Tcpdump::start(&netns, "lo", "tcp");
-    let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-f", "tcp"];
-    let mut ours = Program::ready(agent(&args));
-    let stream = ours.stream();
+    let pod = Pod::start();
+    let theirs = Tcpdump::start(&pod, "lo", "tcp");
+    let (ours, stream) = pod.capture(&["-f", "tcp"]);
     for _ in 0..CONNECTIONS {
-        talk(&netns, server.local(), 7);
+        pod.talk(7);
     }
     theirs.stream.wait("the traffic in tcpdump's", |capture| {
         capture.settled(CONNECTIONS)
@@ -94,15 +91,11 @@ fn loopback_is_captured_as_tcpdump_does() {
 
 #[test]
 fn what_is_not_kept_of_a_packet_is_counted_in_its_length() {
-    if !can(&[IP]) {
+    let Some(pod) = Pod::new() else {
         return;
-    }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let args = ["capture", "--netns", &netns.path(), "-i", "lo", "-s", "96"];
-    let mut ours = Program::ready(agent(&args));
-    let stream = ours.stream();
-    let mut client = Client::connect(&netns, server.local());
+    };
+    let (ours, stream) = pod.capture(&["-s", "96"]);
+    let mut client = pod.client();
     client.get("/bytes/5000");
     drop(client);
     stream.wait("the traffic", |capture| capture.settled(1));
@@ -110,7 +103,7 @@ fn what_is_not_kept_of_a_packet_is_counted_in_its_length() {
     assert_eq!(capture.interfaces[0].snaplen, 96);
     let kept = |packet: &Packet| packet.data.len() == packet.wire_len.min(96) as usize;
     assert!(capture.packets.iter().all(kept));
-    let port = server.port;
+    let port = pod.server.port;
     let response = capture.segments().filter(|one| one.from.port() == port);
     assert!(response.map(|one| one.len).sum::<u32>() > 5000);
 }

@@ -1,9 +1,8 @@
 //! What is lost where: in the kernel because the agent is too slow, or behind it because its reader
 //! is. Nothing is lost uncounted: what was delivered and what was lost are what tcpdump saw.
 
-use crate::http::{Client, Server};
-use crate::netns::Netns;
-use crate::program::{Program, agent};
+use crate::http::Pod;
+use crate::program::Program;
 use crate::stream::Stream;
 use crate::tcpdump::Tcpdump;
 use crate::tools::{IP, TCPDUMP, can, wait_until};
@@ -14,8 +13,8 @@ use std::fs;
 const RESPONSES: usize = 60;
 
 /// Closes at its end, as `settled` waits for.
-fn flood(netns: &Netns, server: &Server) {
-    let mut client = Client::connect(netns, server.local());
+fn flood(pod: &Pod) {
+    let mut client = pod.client();
     for _ in 0..RESPONSES {
         client.get("/bytes/100000");
     }
@@ -41,23 +40,11 @@ fn what_a_slow_reader_loses_is_counted() {
     if !can(&[IP, TCPDUMP]) {
         return;
     }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let theirs = Tcpdump::start(&netns, "lo", "tcp");
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "-f",
-        "tcp",
-        "--queue-size",
-        "64",
-    ];
-    let mut program = Program::ready(agent(&args));
+    let pod = Pod::start();
+    let theirs = Tcpdump::start(&pod, "lo", "tcp");
+    let mut program = pod.ready("capture", &["-f", "tcp", "--queue-size", "64"]);
     let unread = program.stdout();
-    flood(&netns, &server);
+    flood(&pod);
     theirs
         .stream
         .wait("the traffic", |capture| capture.settled(1));
@@ -91,22 +78,9 @@ fn what_the_kernel_loses_is_counted_apart() {
     if !can(&[IP, TCPDUMP]) {
         return;
     }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let theirs = Tcpdump::start(&netns, "lo", "tcp");
-    let args = [
-        "capture",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "-f",
-        "tcp",
-        "-B",
-        "256",
-    ];
-    let mut program = Program::ready(agent(&args));
-    let stream = program.stream();
+    let pod = Pod::start();
+    let theirs = Tcpdump::start(&pod, "lo", "tcp");
+    let (mut program, stream) = pod.capture(&["-f", "tcp", "-B", "256"]);
     stream.wait("the header", |capture| !capture.interfaces.is_empty());
     program.signal(Signal::SIGSTOP);
     wait_until("every thread is stopped", || {
@@ -120,7 +94,7 @@ fn what_the_kernel_loses_is_counted_apart() {
             state == Some('T')
         })
     });
-    flood(&netns, &server);
+    flood(&pod);
     theirs
         .stream
         .wait("the traffic", |capture| capture.settled(1));
@@ -143,24 +117,11 @@ fn what_a_slow_reader_of_a_report_loses_is_counted() {
     if !can(&[IP, TCPDUMP]) {
         return;
     }
-    let netns = Netns::new();
-    let server = Server::start(&netns);
-    let args = [
-        "report",
-        "--netns",
-        &netns.path(),
-        "-i",
-        "lo",
-        "-f",
-        "tcp",
-        "--queue-size",
-        "64",
-        "--all",
-    ];
-    let mut program = Program::ready(agent(&args));
+    let pod = Pod::start();
+    let mut program = pod.ready("report", &["-f", "tcp", "--queue-size", "64", "--all"]);
     let unread = program.stdout();
     let exchanges = 600;
-    let mut client = Client::connect(&netns, server.local());
+    let mut client = pod.client();
     for number in 0..exchanges {
         client.get(&format!("/{number}{}", "x".repeat(200)));
     }
