@@ -9,12 +9,14 @@
 //! | `handshakes` | SYNs, who is the client, and connections that never opened |
 //! | `closes` | FINs and RSTs |
 //! | `holes` | what the capture lacks, and what it does not |
+//! | `pairing` | which response answers which request |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
 mod closes;
 mod flow;
 mod handshakes;
 mod holes;
+mod pairing;
 mod settled;
 mod talk;
 

@@ -264,6 +264,19 @@ fn a_reset_behind_held_bytes_proves_nothing() {
 }
 
 #[test]
+fn a_reset_in_front_of_held_bytes_proves_nothing() {
+    let talk = asked()
+        .say(Server, UNTIL_CLOSE)
+        .missing()
+        .say(Server, BODY)
+        .say(Server, BODY);
+    assert_eq!(
+        talk.back(200).rst(Server).verdict(),
+        doubtful(ServerTruncatedResponse, SequenceHole)
+    );
+}
+
+#[test]
 fn a_reset_that_no_receiver_would_take_is_none() {
     for far in [
         asked().ahead(1 << 24).rst(Server),

@@ -97,6 +97,14 @@ fn a_window_that_stays_closed_costs_until_the_capture_ends() {
 }
 
 #[test]
+fn a_window_of_the_servers_that_stays_closed_holds_up_the_request_sent_last() {
+    let talk = Talk::opened().say(Client, GET).say(Client, GET);
+    let seen = talk.window(Server, 0).ack(Server).ack(Client).seen();
+    assert_eq!(seen.exchanges[0].findings(), []);
+    assert_eq!(seen.exchanges[1].findings(), [(ZeroWindow, vec![6], 1)]);
+}
+
+#[test]
 fn a_window_that_was_closed_before_the_request_costs_from_the_request_on() {
     let talk = Talk::opened()
         .window(Server, 0)
@@ -171,6 +179,40 @@ fn a_probe_of_a_closed_window_is_no_data() {
     assert_eq!(sent.findings().len(), 1, "the closed window alone");
 }
 
+/// All but the last byte of a request was sent into a window that was closed.
+fn all_but_one_byte() -> Talk {
+    let talk = Talk::opened().window(Server, 0).ack(Server);
+    talk.say(Client, &GET[..17])
+}
+
+#[test]
+fn the_last_byte_of_a_request_is_not_sent_with_a_probe_that_was_refused() {
+    let probed = all_but_one_byte().ahead(0).say(Client, &GET[17..]);
+    assert_eq!(probed.exchange().event("request_end"), None);
+    // The server acknowledges what was sent before the probe, and the probe is no part of that.
+    let refused = probed.ack(Server);
+    assert_eq!(refused.exchange().event("request_end"), None);
+    let sent = refused.window(Server, 64_000).ack(Server);
+    let exchange = sent.say(Client, &GET[17..]).exchange();
+    assert_eq!(exchange.event("request_end"), Some(9));
+}
+
+#[test]
+fn two_bytes_or_a_fin_are_no_probe() {
+    let two = Talk::opened().window(Server, 0).ack(Server);
+    let two = two.say(Client, &GET[..16]).say(Client, &GET[16..]);
+    assert_eq!(two.exchange().event("request_end"), Some(6));
+    let fin = all_but_one_byte().send(Client, FIN.with(ACK), &GET[17..]);
+    assert_eq!(fin.exchange().event("request_end"), Some(6));
+    assert_eq!(fin.verdict().0, ClientGaveUp);
+}
+
+#[test]
+fn a_byte_sent_again_into_a_closed_window_is_no_probe() {
+    let talk = all_but_one_byte().back(5).send(Client, ACK, &GET[12..13]);
+    assert_eq!(talk.connection().retransmissions, 1);
+}
+
 #[test]
 fn the_byte_of_a_probe_that_was_acknowledged_is_data() {
     let talk = closed_window().say(Client, b"x").ack(Server);
@@ -217,9 +259,9 @@ fn a_keep_alive_is_no_retransmission() {
 #[test]
 fn a_keep_alive_after_a_fin_repeats_the_fins_number() {
     let talk = asked().fin(Client).ack(Server);
-    let exchange = talk.back(1).send(Client, ACK, b"\0").exchange();
-    assert_eq!(exchange.verdict(), (ClientGaveUp, CERTAIN));
-    assert_eq!(exchange.bytes().0, 18);
+    let talk = talk.back(1).send(Client, ACK, b"\0");
+    assert_eq!(talk.verdict(), (ClientGaveUp, CERTAIN));
+    assert_eq!(talk.connection().hidden_bytes, 0);
 }
 
 #[test]
@@ -234,6 +276,25 @@ fn the_first_byte_of_a_side_that_was_not_seen_before_is_a_keep_alive() {
     assert_eq!(seen.exchanges.len(), 1);
     assert_eq!(seen.exchanges[0].bytes(), (18, 38));
     assert_eq!(seen.connections[0].hidden_bytes, 0);
+}
+
+#[test]
+fn the_first_byte_of_a_server_that_was_not_seen_before_is_a_keep_alive() {
+    let talk = Talk::joined().back(1).send(Server, ACK, b"\0");
+    let exchange = talk
+        .say(Client, GET)
+        .say(Server, EMPTY)
+        .ack(Client)
+        .exchange();
+    assert_eq!(exchange.statuses(), (Some(200), None));
+}
+
+#[test]
+fn a_fin_with_the_last_byte_that_comes_again_is_no_keep_alive() {
+    let talk = Talk::opened().say(Client, &GET[..17]);
+    let talk = talk.send(Client, FIN.with(ACK), &GET[17..]);
+    let again = talk.back(2).send(Client, FIN.with(ACK), &GET[17..]);
+    assert_eq!(again.connection().retransmissions, 1);
 }
 
 // Repeats.
@@ -305,6 +366,28 @@ fn what_a_repeat_adds_is_retransmitted_by_itself() {
 }
 
 #[test]
+fn what_a_repeat_repeats_is_not_in_flight_again() {
+    // Bytes 0 to 20, 0 to 38, the ACK of 20, and 0 to 20 once more, which were acknowledged by
+    // then.
+    let talk = asked()
+        .say(Server, &EMPTY[..20])
+        .back(20)
+        .say(Server, EMPTY);
+    let talk = talk.ack(Client).back(20).say(Server, &EMPTY[..20]);
+    let talk = talk.too_much(18).ack(Client);
+    assert_eq!(of_kind(&talk, Retransmission), []);
+}
+
+#[test]
+fn one_ack_may_end_several_retransmissions() {
+    let talk = asked().say(Server, HEAD_OF_300).say(Server, [b'x'; 300]);
+    let talk = talk.back(340).say(Server, HEAD_OF_300);
+    let talk = talk.back(300).say(Server, [b'x'; 300]).ack(Client);
+    let expected = [(vec![6, 8, 10], 4), (vec![7, 9, 10], 3)];
+    assert_eq!(of_kind(&talk, Retransmission), expected);
+}
+
+#[test]
 fn a_held_segment_that_comes_again_is_a_retransmission() {
     let talk = asked().say(Server, HEAD_OF_300).missing().say(Server, BODY);
     let talk = talk.say(Server, BODY).back(100).say(Server, BODY);
@@ -315,9 +398,11 @@ fn a_held_segment_that_comes_again_is_a_retransmission() {
 
 #[test]
 fn bytes_far_from_everything_are_neither_data_nor_repeats() {
-    let talk = asked().ahead(1 << 30).say(Server, EMPTY);
-    assert_eq!(talk.verdict(), doubtful(Unanswered, CaptureEnded));
-    assert_eq!(talk.connection().retransmissions, 0);
+    for far in [1 << 30, (1 << 30) - 10] {
+        let talk = asked().ahead(far).say(Server, EMPTY);
+        assert_eq!(talk.verdict(), doubtful(Unanswered, CaptureEnded));
+        assert_eq!(talk.connection().retransmissions, 0);
+    }
 }
 
 // Delayed acknowledgments.
@@ -345,6 +430,8 @@ fn handshake(client_mss: u16, server_mss: u16) -> Talk {
 fn a_sender_that_goes_on_at_once_after_a_late_ack_was_stalled_by_it() {
     let talk = stalled(100, 40.0, 0.05);
     assert_eq!(of_kind(&talk, DelayedAckStall), [(vec![4, 5, 6], 40)]);
+    let cost = of_kind(&stalled(100, 39.99, 0.09), DelayedAckStall);
+    assert_eq!(cost, [(vec![4, 5, 6], 39)], "up to the ACK");
 }
 
 #[test]
@@ -383,6 +470,18 @@ fn what_a_full_segment_is_the_smaller_announcement_says() {
         let talk = talk.say(Client, [b'x'; 41]);
         assert_eq!(of_kind(&talk, DelayedAckStall).len(), stalls);
     }
+}
+
+#[test]
+fn a_segment_size_is_announced_once() {
+    let talk = Talk::new().mss(1000).syn(Client);
+    let talk = talk.mss(500).back(1).syn(Client);
+    let talk = talk.mss(1000).syn_ack().ack(Client);
+    let head = b"POST / HTTP/1.1\r\nContent-Length: 501\r\n\r\n";
+    let talk = talk.say(Client, [&head[..], &[b'x'; 460]].concat());
+    let talk = talk.after(40.0).ack(Server).after(0.05);
+    let talk = talk.say(Client, [b'x'; 41]);
+    assert_eq!(of_kind(&talk, DelayedAckStall).len(), 1);
 }
 
 #[test]

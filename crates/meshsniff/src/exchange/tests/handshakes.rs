@@ -3,10 +3,10 @@
 use super::talk::{
     ACK,
     End::{Client, Server},
-    RST, SYN, Talk,
+    FIN, RST, SYN, Talk,
 };
-use super::{CERTAIN, EMPTY, GET};
-use crate::exchange::model::{FindingKind::SynRetry, Protocol, Verdict::*};
+use super::{BODY, CERTAIN, EMPTY, GET, doubtful};
+use crate::exchange::model::{Doubt::SequenceHole, FindingKind::SynRetry, Protocol, Verdict::*};
 use crate::time::Span;
 
 fn millis(span: Option<Span>) -> Option<i64> {
@@ -125,6 +125,18 @@ fn only_the_beginning_of_a_segment_tells_who_is_the_client() {
 }
 
 #[test]
+fn a_side_spoke_if_it_sent_more_than_a_keep_alive() {
+    let protocol = |talk: Talk| talk.connection().protocol;
+    let joined = Talk::joined;
+    assert_eq!(protocol(joined().say(Client, b"\0")), Protocol::None);
+    assert_eq!(protocol(joined().say(Client, b"\0\0")), Protocol::Unknown);
+    let with_fin = joined().send(Client, FIN.with(ACK), b"\0");
+    assert_eq!(protocol(with_fin), Protocol::Unknown);
+    let uncaptured = joined().cut_to(0).say(Client, BODY);
+    assert_eq!(protocol(uncaptured), Protocol::Unknown);
+}
+
+#[test]
 fn roles_once_known_are_not_swapped() {
     let talk = asked_and_answered(Talk::opened());
     let connection = talk.say(Server, GET).connection();
@@ -163,6 +175,24 @@ fn a_connection_that_opens_after_a_reset_was_not_refused() {
 }
 
 #[test]
+fn a_client_that_opens_after_a_reset_of_its_own_has_not_reset_the_connection() {
+    let talk = Talk::new().syn(Client).bare_rst(Client).after(100.0);
+    let talk = talk.back(1).syn(Client).syn_ack().ack(Client);
+    let seen = asked_and_answered(talk).seen();
+    assert_eq!(seen.connections[0].close, None);
+    assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));
+    assert_eq!(seen.exchanges[0].closes(), [None; 4]);
+}
+
+#[test]
+fn a_repeated_synack_undoes_no_reset() {
+    let talk = Talk::opened().say(Client, GET).ack(Server).rst(Server);
+    let again = talk.back(1).send(Server, SYN.with(ACK), b"");
+    let exchange = again.exchange();
+    assert_eq!(exchange.verdict(), (ServerResetUnanswered, CERTAIN));
+}
+
+#[test]
 fn two_syns_and_a_second_without_an_answer_are_a_connect_timeout() {
     let twice = |millis: f64| {
         let talk = Talk::new().syn(Client).after(millis).back(1).syn(Client);
@@ -195,9 +225,17 @@ fn a_connection_whose_synack_the_capture_lacks_opened_all_the_same() {
 }
 
 #[test]
-fn data_in_a_syn_that_was_refused_makes_no_exchange() {
+fn data_in_a_syn_that_was_reset_is_a_request_that_may_have_had_an_answer() {
     let seen = Talk::new().send(Client, SYN, GET).rst(Server).seen();
-    assert_eq!(seen.connections[0].verdict, None, "data was sent to it");
+    assert_eq!(seen.connections[0].verdict, None);
+    assert_eq!(
+        seen.exchanges[0].verdict(),
+        doubtful(ServerResetUnanswered, SequenceHole)
+    );
+}
+
+#[test]
+fn data_in_a_syn_that_nobody_answered_makes_no_exchange() {
     let timed_out = Talk::new()
         .send(Client, SYN, GET)
         .after(1500.0)
@@ -206,6 +244,13 @@ fn data_in_a_syn_that_was_refused_makes_no_exchange() {
         .seen();
     assert_eq!(timed_out.exchanges.len(), 0);
     assert_eq!(timed_out.connections[0].verdict, Some(ConnectTimeout));
+}
+
+#[test]
+fn a_fin_may_come_with_the_syn_and_the_request() {
+    let talk = Talk::new().send(Client, SYN.with(FIN), GET).syn_ack();
+    // It has no ACK that could say that there was no answer.
+    assert_eq!(talk.verdict(), doubtful(ClientGaveUp, SequenceHole));
 }
 
 #[test]

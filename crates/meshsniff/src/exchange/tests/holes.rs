@@ -190,6 +190,19 @@ fn after_a_lost_request_the_next_that_begins_a_segment_is_sure() {
 }
 
 #[test]
+fn an_ack_that_comes_again_does_not_make_what_it_acknowledged_younger() {
+    // The lost request was acknowledged before its answer, whatever says so once more behind it.
+    let talk = asked().say(Server, EMPTY).ack(Client);
+    let talk = talk
+        .missing()
+        .say(Client, GET)
+        .say(Server, EMPTY)
+        .ack(Client);
+    let talk = talk.ack(Server).say(Client, GET).say(Server, EMPTY);
+    assert_eq!(talk.ack(Client).verdicts(), [(Ok, CERTAIN), (Ok, CERTAIN)]);
+}
+
+#[test]
 fn a_lost_request_is_answered_by_what_the_server_says_from_then_on() {
     // The ACK of what was lost comes with the answer's first byte, and covers nothing beyond it.
     let talk = asked().say(Server, EMPTY).ack(Client);
@@ -222,6 +235,28 @@ fn of_a_connection_joined_late_bytes_before_the_first_one_seen_may_be_the_answer
     let exchange = talk.say(Server, &EMPTY[10..]).ack(Client).exchange();
     assert_eq!(exchange.verdict(), doubtful(Ok, CaptureStartedLate));
     assert_eq!(exchange.statuses(), (None, None));
+}
+
+#[test]
+fn of_a_connection_joined_late_a_later_hole_is_one() {
+    let talk = Talk::joined()
+        .say(Client, GET)
+        .say(Server, EMPTY)
+        .ack(Client);
+    let talk = talk.say(Client, GET).missing().say(Server, &EMPTY[..10]);
+    let talk = talk.say(Server, &EMPTY[10..]);
+    let filled = talk.clone().back(38).say(Server, &EMPTY[..10]).ack(Client);
+    assert_eq!(filled.verdicts()[1], (Ok, CERTAIN));
+    assert_eq!(talk.ack(Client).verdicts()[1], doubtful(Ok, SequenceHole));
+}
+
+#[test]
+fn of_a_connection_joined_late_client_bytes_before_the_first_one_seen_are_no_hole() {
+    let talk = Talk::joined().ack(Server).missing().say(Client, BODY);
+    let talk = talk.say(Client, GET).say(Server, EMPTY).ack(Client);
+    let seen = talk.seen();
+    assert_eq!(seen.exchanges.len(), 1);
+    assert_eq!(seen.connections[0].hidden_bytes, 0);
 }
 
 #[test]

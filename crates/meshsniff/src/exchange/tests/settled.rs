@@ -41,6 +41,18 @@ impl Settled {
         acked.map(|(mark, with)| (number(mark), with))
     }
 
+    /// The interim responses: frame and status.
+    pub(in crate::exchange) fn interim(&self) -> Vec<(u64, u16)> {
+        let interim = self.0.events.interim.iter();
+        interim
+            .map(|&(mark, status)| (number(mark), status))
+            .collect()
+    }
+
+    pub(in crate::exchange) fn method(&self) -> Option<&str> {
+        self.0.method.as_deref()
+    }
+
     /// The closes listed among its events: the client's FIN and RST, then the server's.
     pub(in crate::exchange) fn closes(&self) -> [Option<u64>; 4] {
         ["client_fin", "client_rst", "server_fin", "server_rst"].map(|name| self.event(name))

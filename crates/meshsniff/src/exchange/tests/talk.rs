@@ -150,7 +150,7 @@ impl Talk {
         }
         let seq = self.next[own].wrapping_add(odd.shift.unwrap_or(0) as u32);
         if odd.shift.is_none() {
-            let flag_len = u32::from(flags.any(SYN.with(FIN)));
+            let flag_len = u32::from(flags.has(SYN)) + u32::from(flags.has(FIN));
             self.next[own] = seq.wrapping_add(payload.len() as u32 + flag_len);
         }
         if odd.missing {
