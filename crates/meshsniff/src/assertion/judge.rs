@@ -1,6 +1,6 @@
 //! Assertions held against what is seen.
 
-use super::language::{Assertion, Bound, Value, What};
+use super::language::{Assertion, Bound, BoundValue, Measure};
 use crate::condition::{Filter, Operator};
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Connection, Exchange, Gap, Verdict};
@@ -15,10 +15,14 @@ const MAX_SHOWN: usize = 10;
 /// The same where every exchange is one, more or less.
 const MAX_OF_STATISTIC: usize = 3;
 
+/// Gaps that every answered exchange has: where there is none, nobody was answered. The others tell of closes and the like, and
+/// that there is none of them is good.
+const ANSWERED: [usize; 6] = [0, 1, 2, 4, 5, 6];
+
 /// Assertions, and what they are held against.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// What must not be.
+    /// Measure must not be.
     pub assertions: Vec<Assertion>,
     /// Whether it is success if there was nothing to judge.
     pub allow_no_traffic: bool,
@@ -32,12 +36,12 @@ pub struct Rules {
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     rules: Rules,
-    checks: Vec<Check>,
+    checks: Vec<AssertionState>,
 }
 
 /// One assertion's count so far.
 #[derive(Clone, Debug, Default)]
-struct Check {
+struct AssertionState {
     tally: Tally,
     exchanges: Vec<Exchange>,
     connections: Vec<Connection>,
@@ -48,7 +52,7 @@ impl Judge {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self {
-            checks: vec![Check::default(); rules.assertions.len()],
+            checks: vec![AssertionState::default(); rules.assertions.len()],
             rules,
         }
     }
@@ -65,7 +69,7 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let of_exchanges = !matches!(assertion.what, What::Connects(_) | What::Dropped);
+            let of_exchanges = !matches!(assertion.what, Measure::Connects(_) | Measure::Dropped);
             if of_exchanges && assertion.only.exchange(exchange) {
                 check.exchange(assertion, exchange);
                 check.show(assertion, exchange);
@@ -86,7 +90,7 @@ impl Judge {
                 .zip(&self.checks)
                 .any(|(assertion, check)| {
                     check.exchanges.len() < MAX_SHOWN
-                        && !matches!(assertion.what, What::SuccessRate { .. })
+                        && !matches!(assertion.what, Measure::SuccessRate { .. })
                         && assertion.only.exchange(exchange)
                         && assertion.is_hit(exchange) == Some(true)
                 })
@@ -111,7 +115,7 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let What::Connects(verdicts) = &assertion.what else {
+            let Measure::Connects(verdicts) = &assertion.what else {
                 continue;
             };
             if assertion.only.connection(connection) {
@@ -120,7 +124,7 @@ impl Judge {
         }
     }
 
-    /// What was counted, an entry for each assertion.
+    /// Measure was counted, an entry for each assertion.
     #[must_use]
     pub fn tallies(&self) -> Vec<Tally> {
         self.checks
@@ -167,20 +171,20 @@ impl Judge {
     }
 }
 
-impl Check {
+impl AssertionState {
     fn exchange(&mut self, assertion: &Assertion, exchange: &Exchange) {
         match assertion.what {
-            What::SuccessRate { .. }
+            Measure::SuccessRate { .. }
                 if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() =>
             {
                 return;
             }
-            What::Percentile(gap, _) => {
+            Measure::Percentile(gap, _) => {
                 if let Some(gap) = exchange.gaps.values()[gap] {
                     self.tally.value(gap);
                 }
             }
-            What::EachGap(gap) => {
+            Measure::EachGap(gap) => {
                 if assertion.is_hit(exchange) == Some(true)
                     && let Some(gap) = exchange.gaps.values()[gap]
                 {
@@ -196,7 +200,7 @@ impl Check {
     fn show(&mut self, assertion: &Assertion, exchange: &Exchange) {
         let kept = &mut self.exchanges;
         match assertion.what {
-            What::Percentile(gap, _) => {
+            Measure::Percentile(gap, _) => {
                 let rank = |one: &Exchange| {
                     let gap = one.gaps.values()[gap].map_or(0, Span::as_nanos);
                     if assertion.bound.operator.is_upper() {
@@ -213,7 +217,7 @@ impl Check {
                     }
                 }
             }
-            What::SuccessRate { of_server } => {
+            Measure::SuccessRate { of_server } => {
                 let good = exchange.good() == Some(true)
                     || (of_server && exchange.verdict.ended_by_client());
                 if !good && exchange.doubt.is_none() && kept.len() < MAX_SHOWN {
@@ -243,19 +247,22 @@ impl Assertion {
     /// exchange is.
     fn is_hit(&self, exchange: &Exchange) -> Option<bool> {
         match &self.what {
-            What::Fitting(filter) => Some(filter.exchange(exchange)),
-            What::NotGood => Some(exchange.good() == Some(false)),
-            What::EachGap(gap) => {
+            Measure::Fitting(filter) => Some(filter.exchange(exchange)),
+            Measure::NotGood => Some(exchange.good() == Some(false)),
+            Measure::EachGap(gap) => {
                 let gap = exchange.gaps.values()[*gap];
-                let Value::Span(bound) = self.bound.value else {
+                let BoundValue::Span(bound) = self.bound.value else {
                     return None;
                 };
                 Some(gap.is_some_and(|gap| self.bound.operator.holds(gap, bound)))
             }
-            What::SuccessRate { of_server } => Some(
+            Measure::SuccessRate { of_server } => Some(
                 exchange.good() == Some(true) || (*of_server && exchange.verdict.ended_by_client()),
             ),
-            What::Exchanges | What::Connects(_) | What::Percentile(..) | What::Dropped => None,
+            Measure::Exchanges
+            | Measure::Connects(_)
+            | Measure::Percentile(..)
+            | Measure::Dropped => None,
         }
     }
 
@@ -271,11 +278,11 @@ impl Assertion {
             }
         };
         match &self.what {
-            What::Exchanges => (
+            Measure::Exchanges => (
                 judged(counts(operator, count, value)),
                 said!(exchanges(count)),
             ),
-            What::Dropped => match dropped {
+            Measure::Dropped => match dropped {
                 Some(dropped) => (
                     judged(counts(operator, dropped, value)),
                     said!(Counted(dropped, "packet", "packets"), " lost"),
@@ -285,11 +292,11 @@ impl Assertion {
                     "the capture does not say how many packets were lost".to_owned(),
                 ),
             },
-            What::Connects(_) if count == 0 => (
+            Measure::Connects(_) if count == 0 => (
                 Conclusion::NoTraffic,
                 "nothing to judge: there was no connection".to_owned(),
             ),
-            What::Connects(_) => {
+            Measure::Connects(_) => {
                 let observed = said!(
                     Grouped(hits),
                     " of ",
@@ -305,23 +312,23 @@ impl Assertion {
                     "nothing to judge: no exchange was of this kind".to_owned()
                 },
             ),
-            What::Fitting(_) | What::NotGood => {
+            Measure::Fitting(_) | Measure::NotGood => {
                 let fails = match value {
-                    Value::Share(share) => shares(operator, hits, count, share),
+                    BoundValue::Share(share) => shares(operator, hits, count, share),
                     _ => counts(operator, hits, value),
                 };
                 (judged(fails), of(hits, count))
             }
-            What::SuccessRate { .. } => {
+            Measure::SuccessRate { .. } => {
                 let share = match value {
-                    Value::Share(share) => share,
-                    Value::Count(whole) => whole.saturating_mul(1_000_000),
-                    Value::Span(_) => 0,
+                    BoundValue::Share(share) => share,
+                    BoundValue::Count(whole) => whole.saturating_mul(1_000_000),
+                    BoundValue::Span(_) => 0,
                 };
                 let fails = shares(operator, hits, count, share);
                 (judged(fails), format!("{} went well", of(hits, count)))
             }
-            What::EachGap(_) => {
+            Measure::EachGap(_) => {
                 let mut observed = of(hits, count);
                 let extreme = if operator.is_upper() {
                     tally.percentile(Percentile::Max)
@@ -340,16 +347,12 @@ impl Assertion {
                 }
                 (judged(hits > 0), observed)
             }
-            What::Percentile(gap, _)
-                if tally.values() == 0 && Gap::ALL[*gap].is_of_every_answer() =>
-            {
-                (
-                    Conclusion::NoTraffic,
-                    said!("nothing to judge: no such gap in ", exchanges(count)),
-                )
-            }
-            What::Percentile(_, percentile) => {
-                let (Some(found), Value::Span(bound)) = (tally.percentile(*percentile), value)
+            Measure::Percentile(gap, _) if tally.values() == 0 && ANSWERED.contains(gap) => (
+                Conclusion::NoTraffic,
+                said!("nothing to judge: no such gap in ", exchanges(count)),
+            ),
+            Measure::Percentile(_, percentile) => {
+                let (Some(found), BoundValue::Span(bound)) = (tally.percentile(*percentile), value)
                 else {
                     return (
                         Conclusion::Passed,
@@ -369,10 +372,10 @@ impl Assertion {
     }
 }
 
-fn counts(operator: Operator, found: u64, value: Value) -> bool {
+fn counts(operator: Operator, found: u64, value: BoundValue) -> bool {
     match value {
-        Value::Count(bound) => operator.holds(found, bound),
-        Value::Share(_) | Value::Span(_) => false,
+        BoundValue::Count(bound) => operator.holds(found, bound),
+        BoundValue::Share(_) | BoundValue::Span(_) => false,
     }
 }
 

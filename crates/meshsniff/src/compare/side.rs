@@ -31,7 +31,7 @@ const MAX_GAP: i64 = 1 << 42;
 /// in the place of the path. The server is no part of it, as its address changes from one run to
 /// the next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Route {
+pub(crate) enum RouteName {
     Named {
         method: CompactString,
         path: CompactString,
@@ -82,11 +82,11 @@ pub struct Selection {
 
 /// One side, once it was read.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Side {
+pub struct ComparedSide {
     pub(crate) name: String,
     pub(crate) kind: SideKind,
     #[serde(skip)]
-    pub(crate) routes: BTreeMap<Route, Digest>,
+    pub(crate) routes: BTreeMap<RouteName, Digest>,
     pub(crate) exchanges: u64,
     pub(crate) filtered_out: u64,
     pub(crate) probes: u64,
@@ -213,10 +213,9 @@ impl Digest {
 /// Routes of one side while it is read.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: BTreeMap<Route, Digest>,
-    /// Names of the other side's routes, which always find room: otherwise a route could seem to be
-    /// gone.
-    known: Vec<Route>,
+    rows: BTreeMap<RouteName, Digest>,
+    /// Names of the other side's routes, which always find room: otherwise a route could seem to be gone.
+    known: Vec<RouteName>,
     /// Whether the other side's names were too many: then a name of its own could seem to be new.
     only_known: bool,
     /// Names that the other side does not have.
@@ -224,24 +223,24 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn new(known: Option<&Side>) -> Self {
+    pub(crate) fn new(known: Option<&ComparedSide>) -> Self {
         let known = known.map(|side| &side.routes);
         Self {
             rows: BTreeMap::new(),
             own: 0,
-            only_known: known.is_some_and(|routes| routes.contains_key(&Route::Other)),
+            only_known: known.is_some_and(|routes| routes.contains_key(&RouteName::Other)),
             known: known.map_or_else(Vec::new, |routes| routes.keys().cloned().collect()),
         }
     }
 
-    pub(crate) fn row(&mut self, route: Route, gaps: usize) -> &mut Digest {
+    pub(crate) fn row(&mut self, route: RouteName, gaps: usize) -> &mut Digest {
         let is_there = self.rows.contains_key(&route) || self.known.binary_search(&route).is_ok();
         let has_room = !self.only_known && self.own < MAX_ROUTES;
         self.own += usize::from(!is_there && has_room);
         let route = if is_there || has_room {
             route
         } else {
-            Route::Other
+            RouteName::Other
         };
         self.rows.entry(route).or_insert_with(|| Digest::new(gaps))
     }
@@ -252,11 +251,11 @@ impl Rows {
         }
     }
 
-    pub(crate) fn add(&mut self, route: Route, digest: &Digest) {
+    pub(crate) fn add(&mut self, route: RouteName, digest: &Digest) {
         self.row(route, digest.samples.len()).merge(digest);
     }
 
-    pub(crate) fn into_routes(self) -> BTreeMap<Route, Digest> {
+    pub(crate) fn into_routes(self) -> BTreeMap<RouteName, Digest> {
         self.rows
     }
 }
@@ -266,12 +265,12 @@ impl Selection {
     pub const USUAL: [&'static str; 3] =
         ["request_to_response", "total", "request_to_client_close"];
 
-    pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> Route {
+    pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> RouteName {
         let path = path.unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         let mut patterns = self.routes.iter();
         let pattern = patterns.find(|pattern| fits(pattern, path));
-        Route::Named {
+        RouteName::Named {
             method: cut(method.unwrap_or_default(), MAX_METHOD).into(),
             path: cut(pattern.map_or(path, String::as_str), MAX_PATH).into(),
         }
@@ -284,7 +283,7 @@ impl Selection {
     }
 
     /// Whether an exchange is wanted; what is not is counted on `side`.
-    pub(crate) fn wants(&self, side: &mut Side, exchange: &Exchange) -> bool {
+    pub(crate) fn wants(&self, side: &mut ComparedSide, exchange: &Exchange) -> bool {
         if !self.filter.exchange(exchange) {
             side.filtered_out += 1;
             return false;
@@ -339,28 +338,28 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
 pub struct Gatherer<'a> {
     selection: &'a Selection,
     rows: Rows,
-    side: Side,
+    side: ComparedSide,
 }
 
 impl<'a> Gatherer<'a> {
     /// Nothing yet of the capture of this name. `other`: the side that was read before.
     #[must_use]
-    pub fn new(selection: &'a Selection, name: &str, other: Option<&Side>) -> Self {
+    pub fn new(selection: &'a Selection, name: &str, other: Option<&ComparedSide>) -> Self {
         Self {
             selection,
             rows: Rows::new(other),
-            side: Side {
+            side: ComparedSide {
                 name: name.to_owned(),
                 connects_failed: Some(0),
-                ..Side::default()
+                ..ComparedSide::default()
             },
         }
     }
 
     /// What was gathered.
     #[must_use]
-    pub fn done(self) -> Side {
-        Side {
+    pub fn done(self) -> ComparedSide {
+        ComparedSide {
             routes: self.rows.into_routes(),
             ..self.side
         }

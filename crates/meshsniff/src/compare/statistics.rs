@@ -10,7 +10,7 @@ use statrs::function::factorial::ln_factorial;
 use std::cmp::Ordering;
 
 /// Fewest values on each side for a rank test: below it the normal approximation is no good.
-pub(crate) const FEWEST: u64 = 8;
+pub(crate) const MIN_VALUES: u64 = 8;
 
 /// What a rank test says of two samples.
 #[derive(Clone, Copy, Debug, PartialEq)]

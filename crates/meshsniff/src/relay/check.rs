@@ -19,7 +19,7 @@ const MAX_INTERFACES: usize = 1_024;
 const MAX_NAME: usize = 1_024;
 /// Errors of a capture, and bytes of each.
 const MAX_ERRORS: usize = 100;
-const MAX_ERROR: usize = 4_096;
+const MAX_ERROR_TEXT: usize = 4_096;
 
 /// What is wrong with it.
 pub(super) type Checked = Result<(), &'static str>;
@@ -165,7 +165,10 @@ pub(super) fn capture(capture: &Capture) -> Checked {
     count(capture.dropped.unwrap_or(0))?;
     count(capture.unsupported_frames)?;
     count(capture.comments_left_out)?;
-    let short = capture.errors.iter().all(|text| text.len() <= MAX_ERROR);
+    let short = capture
+        .errors
+        .iter()
+        .all(|text| text.len() <= MAX_ERROR_TEXT);
     ensure(
         capture.errors.len() <= MAX_ERRORS && short,
         "too many errors",

@@ -36,7 +36,7 @@ use crate::event::Report;
 use crate::event::{Capture, Source};
 use crate::exchange::{Connection, Exchange};
 use crate::packet::FrameId;
-use crate::statistics::parts::Part;
+use crate::statistics::parts::SummaryPart;
 use crate::statistics::routes::RouteRow;
 use crate::statistics::tally::TallyPart;
 use crate::time::Timestamp;
@@ -46,8 +46,7 @@ use std::borrow::Cow;
 /// The number of this form, which the first line carries.
 pub const FORMAT: u32 = 2;
 
-/// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver
-/// refuses them as well.
+/// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver refuses them as well.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// How it stands at the target: for a line that a person watches, and a sign of life.
@@ -88,7 +87,7 @@ enum Item<'a> {
     After,
     Progress(Progress),
     Recent(RouteRow),
-    Summary(Part),
+    Summary(SummaryPart),
     Route(RouteRow),
     Slow(Cow<'a, Exchange>),
     Ranked(u64),

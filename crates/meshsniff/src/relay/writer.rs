@@ -14,11 +14,10 @@ use std::io::{self, Write};
 /// Bytes that are gathered before they are written, where nobody waits for them.
 const BATCH: usize = 64 << 10;
 
-/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first
-/// few.
-const FEW_FRAMES: usize = 64;
+/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first few.
+const MAX_FRAMES: usize = 64;
 /// Bytes of a text that are kept then.
-const SHORT_TEXT: usize = 16 << 10;
+const MAX_TEXT: usize = 16 << 10;
 
 /// A report that is written somewhere else.
 pub struct RelayWriter<W: Write> {
@@ -145,8 +144,8 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
     let mut shorter = exchange.clone();
     let mut left_out = false;
     for finding in &mut shorter.findings {
-        left_out |= finding.frames.len() > FEW_FRAMES;
-        finding.frames.truncate(FEW_FRAMES);
+        left_out |= finding.frames.len() > MAX_FRAMES;
+        finding.frames.truncate(MAX_FRAMES);
     }
     for text in [
         &mut shorter.method,
@@ -157,9 +156,9 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
     .into_iter()
     .flatten()
     {
-        if text.len() > SHORT_TEXT {
+        if text.len() > MAX_TEXT {
             left_out = true;
-            text.truncate(cut(text, SHORT_TEXT).len());
+            text.truncate(cut(text, MAX_TEXT).len());
         }
     }
     if left_out {

@@ -4,7 +4,7 @@
 //! exchange what they did, with the gap that ended there. Every comment names the verdict, so that
 //! `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use super::{explain, text};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
@@ -165,7 +165,7 @@ fn push_flags(out: &mut String, flags: &EnvoyFlags) {
 
 impl Report for Annotations {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange)
                 if (self.all || listed && exchange.good() != Some(true)) =>

@@ -15,11 +15,11 @@ pub(super) struct Comments {
 
 impl Comments {
     /// Comments and bytes of them that are kept: far more than a person writes.
-    const MAX: usize = 10_000;
+    const MAX_COMMENTS: usize = 10_000;
     const MAX_BYTES: usize = 4 << 20;
 
     pub(super) fn add(&mut self, frame: FrameId, text: &str) {
-        if self.order.len() >= Self::MAX || self.bytes + text.len() > Self::MAX_BYTES {
+        if self.order.len() >= Self::MAX_COMMENTS || self.bytes + text.len() > Self::MAX_BYTES {
             self.left_out += 1;
             return;
         }

@@ -1,6 +1,6 @@
 //! JSON, pushed straight into a `String`: digit by digit, in whatever order the fields are named.
 //!
-//! A derived encoding was measured against this one: see [`Value`].
+//! A derived encoding was measured against this one: see [`Encode`].
 
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -11,7 +11,7 @@ macro_rules! fields {
     ($out:expr, { $name:literal: $value:expr $(, $more:literal: $other:expr)* $(,)? }) => {{
         let out: &mut String = $out;
         out.push_str(concat!("\"", $name, "\":"));
-        $crate::report::encode::Value::push($value, out);
+        $crate::report::encode::Encode::encode($value, out);
         $crate::report::encode::more_fields!(out, { $($more: $other),* });
     }};
 }
@@ -22,16 +22,16 @@ macro_rules! more_fields {
         let out: &mut String = $out;
         $(
             out.push_str(concat!(",\"", $name, "\":"));
-            $crate::report::encode::Value::push($value, out);
+            $crate::report::encode::Encode::encode($value, out);
         )*
     }};
 }
 pub(super) use {fields, more_fields};
 
 /// What can stand behind the name of a field.
-pub(super) trait Value {
+pub(super) trait Encode {
     /// Pushes it.
-    fn push(self, out: &mut String);
+    fn encode(self, out: &mut String);
 }
 
 /// Text of the program's own, in which nothing is to be escaped.
@@ -47,7 +47,7 @@ pub(super) struct PlainMillis(pub(super) Span);
 pub(super) struct Seconds(pub(super) Span);
 
 /// A share of a count that is not 0, between 0.0 and 1.0.
-pub(super) struct Share(pub(super) u64, pub(super) u64);
+pub(super) struct Ratio(pub(super) u64, pub(super) u64);
 
 /// A time in RFC 3339.
 pub(super) struct Time<'a>(pub(super) &'a mut number::Clock, pub(super) Timestamp);
@@ -67,132 +67,132 @@ pub(super) struct List<I>(pub(super) I);
 /// An object whose fields are known only when the program runs. Their names need no escapes.
 pub(super) struct Map<I>(pub(super) I);
 
-impl<V: Value> Value for Option<V> {
-    fn push(self, out: &mut String) {
+impl<V: Encode> Encode for Option<V> {
+    fn encode(self, out: &mut String) {
         match self {
-            Some(value) => value.push(out),
+            Some(value) => value.encode(out),
             None => out.push_str("null"),
         }
     }
 }
 
-impl Value for bool {
-    fn push(self, out: &mut String) {
+impl Encode for bool {
+    fn encode(self, out: &mut String) {
         out.push_str(if self { "true" } else { "false" });
     }
 }
 
-impl Value for u64 {
-    fn push(self, out: &mut String) {
+impl Encode for u64 {
+    fn encode(self, out: &mut String) {
         number::unsigned(out, self);
     }
 }
 
-impl Value for u16 {
-    fn push(self, out: &mut String) {
+impl Encode for u16 {
+    fn encode(self, out: &mut String) {
         number::unsigned(out, u64::from(self));
     }
 }
 
-impl Value for i64 {
-    fn push(self, out: &mut String) {
+impl Encode for i64 {
+    fn encode(self, out: &mut String) {
         number::decimal(out, self, 0, 0);
     }
 }
 
-impl Value for &str {
-    fn push(self, out: &mut String) {
+impl Encode for &str {
+    fn encode(self, out: &mut String) {
         escape::json(out, self);
     }
 }
 
-impl Value for Endpoint {
-    fn push(self, out: &mut String) {
-        Quoted(|out: &mut String| number::endpoint(out, self)).push(out);
+impl Encode for Endpoint {
+    fn encode(self, out: &mut String) {
+        Quoted(|out: &mut String| number::endpoint(out, self)).encode(out);
     }
 }
 
-impl Value for Word {
-    fn push(self, out: &mut String) {
+impl Encode for Word {
+    fn encode(self, out: &mut String) {
         out.push('"');
         out.push_str(self.0);
         out.push('"');
     }
 }
 
-impl Value for Millis {
-    fn push(self, out: &mut String) {
+impl Encode for Millis {
+    fn encode(self, out: &mut String) {
         number::millis(out, self.0);
     }
 }
 
-impl Value for PlainMillis {
-    fn push(self, out: &mut String) {
+impl Encode for PlainMillis {
+    fn encode(self, out: &mut String) {
         number::millis_plain(out, self.0);
     }
 }
 
-impl Value for Seconds {
-    fn push(self, out: &mut String) {
+impl Encode for Seconds {
+    fn encode(self, out: &mut String) {
         number::seconds(out, self.0);
     }
 }
 
-impl Value for Share {
-    fn push(self, out: &mut String) {
+impl Encode for Ratio {
+    fn encode(self, out: &mut String) {
         number::share(out, self.0, self.1);
     }
 }
 
-impl Value for Time<'_> {
-    fn push(self, out: &mut String) {
-        Quoted(|out: &mut String| self.0.push(out, self.1)).push(out);
+impl Encode for Time<'_> {
+    fn encode(self, out: &mut String) {
+        Quoted(|out: &mut String| self.0.push(out, self.1)).encode(out);
     }
 }
 
-impl<F: FnOnce(&mut String)> Value for Raw<F> {
-    fn push(self, out: &mut String) {
+impl<F: FnOnce(&mut String)> Encode for Raw<F> {
+    fn encode(self, out: &mut String) {
         self.0(out);
     }
 }
 
-impl<F: FnOnce(&mut String)> Value for Quoted<F> {
-    fn push(self, out: &mut String) {
+impl<F: FnOnce(&mut String)> Encode for Quoted<F> {
+    fn encode(self, out: &mut String) {
         out.push('"');
         self.0(out);
         out.push('"');
     }
 }
 
-impl<F: FnOnce(&mut String)> Value for Object<F> {
-    fn push(self, out: &mut String) {
+impl<F: FnOnce(&mut String)> Encode for Object<F> {
+    fn encode(self, out: &mut String) {
         out.push('{');
         self.0(out);
         out.push('}');
     }
 }
 
-impl<I: IntoIterator<Item: Value>> Value for List<I> {
-    fn push(self, out: &mut String) {
+impl<I: IntoIterator<Item: Encode>> Encode for List<I> {
+    fn encode(self, out: &mut String) {
         out.push('[');
         for (index, value) in self.0.into_iter().enumerate() {
             if index > 0 {
                 out.push(',');
             }
-            value.push(out);
+            value.encode(out);
         }
         out.push(']');
     }
 }
 
-impl<V: Value, I: IntoIterator<Item = (&'static str, V)>> Value for Map<I> {
-    fn push(self, out: &mut String) {
+impl<V: Encode, I: IntoIterator<Item = (&'static str, V)>> Encode for Map<I> {
+    fn encode(self, out: &mut String) {
         out.push('{');
         for (index, (name, value)) in self.0.into_iter().enumerate() {
             out.push_str(if index > 0 { ",\"" } else { "\"" });
             out.push_str(name);
             out.push_str("\":");
-            value.push(out);
+            value.encode(out);
         }
         out.push('}');
     }

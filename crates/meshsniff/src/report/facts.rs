@@ -15,7 +15,7 @@ const MAX_NAME: usize = 40;
 
 /// Where an exchange or a connection belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Standing {
     /// It is not selected, or the event was another one.
     Nowhere,
     /// It is a probe that nobody asked for: it is counted, and that is all.
@@ -56,12 +56,12 @@ impl Facts {
     }
 
     /// Takes an event in.
-    pub(super) fn tell(&mut self, event: ReportEvent<'_>) -> Place {
+    pub(super) fn tell(&mut self, event: ReportEvent<'_>) -> Standing {
         match event {
             ReportEvent::Exchange(exchange) => return self.exchange(exchange),
             ReportEvent::Connection(connection) if self.filter.connection(connection) => {
                 self.summary.connection(connection);
-                return Place::Listed;
+                return Standing::Listed;
             }
             ReportEvent::Begin(_, time) => {
                 self.origin.get_or_insert(time);
@@ -75,7 +75,7 @@ impl Facts {
             ReportEvent::Assertions(outcomes) => self.outcomes = outcomes.to_vec(),
             ReportEvent::Connection(_) | ReportEvent::AfterFrame | ReportEvent::Finish(_) => {}
         }
-        Place::Nowhere
+        Standing::Nowhere
     }
 
     /// How Wireshark is told which connection is meant. Before the sources are known: by its ends.
@@ -83,16 +83,16 @@ impl Facts {
         Numbering::of(&self.sources)
     }
 
-    fn exchange(&mut self, exchange: &Exchange) -> Place {
+    fn exchange(&mut self, exchange: &Exchange) -> Standing {
         if !self.filter.exchange(exchange) {
             self.summary.left_out();
-            return Place::Nowhere;
+            return Standing::Nowhere;
         }
         self.summary.exchange(exchange);
         if self.summary.counts(exchange) {
-            Place::Listed
+            Standing::Listed
         } else {
-            Place::Counted
+            Standing::Counted
         }
     }
 

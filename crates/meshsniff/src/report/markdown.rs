@@ -3,7 +3,7 @@
 //! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced
 //! by more backticks than it has, so that nothing in it is markup.
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use super::spans::{cell, code, longest_run, more};
 use super::text;
 use crate::condition::Filter;
@@ -223,7 +223,7 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
 
 impl<W: Write> Report for MarkdownReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange)
                 if listed && exchange.good() == Some(false) && self.has_room() =>

@@ -59,11 +59,11 @@ impl EventKind {
 }
 
 /// One event: what and when.
-pub(crate) type Event = (EventKind, Mark);
+pub(crate) type TimelineEvent = (EventKind, Mark);
 
-/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames;
-/// those of one frame in the order they are listed in the documentation.
-pub(crate) fn fill(events: &mut Vec<Event>, exchange: &Exchange) {
+/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames; those
+/// of one frame in the order they are listed in the documentation.
+pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
     let seen = &exchange.events;
     events.clear();
     events.push((EventKind::RequestStart, seen.request_start));

@@ -58,14 +58,14 @@ pub(crate) type GapValues = Values<11>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Values<const BITS: u32> {
     pub(crate) few: Vec<i64>,
-    pub(crate) many: Option<Box<Many<BITS>>>,
+    pub(crate) many: Option<Box<SignedBuckets<BITS>>>,
     pub(crate) count: u64,
     pub(crate) min: i64,
     pub(crate) max: i64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Many<const BITS: u32> {
+pub(crate) struct SignedBuckets<const BITS: u32> {
     /// Gaps below zero, by magnitude: an early answer has one.
     pub(crate) below: Buckets<BITS>,
     pub(crate) rest: Buckets<BITS>,
@@ -92,7 +92,7 @@ impl<const BITS: u32> Values<BITS> {
     }
 
     /// The buckets, which take over what was kept one by one.
-    fn many(&mut self) -> &mut Many<BITS> {
+    fn many(&mut self) -> &mut SignedBuckets<BITS> {
         let many = self.many.get_or_insert_default();
         for value in self.few.drain(..) {
             many.add(value);
@@ -157,7 +157,7 @@ impl<const BITS: u32> Values<BITS> {
         }
         let sorted = self.sorted();
         if coarse {
-            let mut many = Many::<BITS>::default();
+            let mut many = SignedBuckets::<BITS>::default();
             for value in sorted {
                 many.add(value);
             }
@@ -186,7 +186,7 @@ impl<const BITS: u32> Values<BITS> {
     }
 }
 
-impl<const BITS: u32> Many<BITS> {
+impl<const BITS: u32> SignedBuckets<BITS> {
     pub(crate) fn add(&mut self, nanos: i64) {
         let buckets = if nanos < 0 {
             &mut self.below

@@ -4,9 +4,9 @@
 //! part of any summary is refused, and what can has no more entries, and no larger numbers, than
 //! this program can add up.
 
-use super::gap_values::{GapValues, Many};
+use super::gap_values::{GapValues, SignedBuckets};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
-use super::timers::Untold;
+use super::timers::UntoldClose;
 use super::{MAX_COUNT, MAX_NANOS};
 use crate::exchange::Gaps;
 use crate::packet::Endpoint;
@@ -23,7 +23,7 @@ const MAX_ROUTE: usize = 300;
 /// A part of a summary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Part {
+pub enum SummaryPart {
     /// All plain counts.
     Counts(Vec<u64>),
     /// Rows of the success rates.
@@ -42,7 +42,7 @@ pub enum Part {
         /// How many more there were.
         left_out: u64,
         /// Some of those that are remembered.
-        closes: Vec<Untold>,
+        closes: Vec<UntoldClose>,
     },
 }
 
@@ -86,17 +86,17 @@ fn ensure(right: bool, wrong: &'static str) -> Result<(), WrongPart> {
 impl Summary {
     /// All it holds, in the order in which [`Summary::take_part`] wants it.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        let mut parts = vec![Part::Counts(self.plain_counts().collect())];
+    pub fn parts(&self) -> Vec<SummaryPart> {
+        let mut parts = vec![SummaryPart::Counts(self.plain_counts().collect())];
         let mut served: Vec<_> = self.served.iter().map(|(at, rate)| (*at, *rate)).collect();
         served.sort_unstable_by_key(|(server, _)| *server);
         let mut unreachable: Vec<_> = self.unreachable.iter().map(|(at, n)| (*at, *n)).collect();
         unreachable.sort_unstable_by_key(|(server, _)| *server);
-        parts.extend((!served.is_empty()).then_some(Part::Served(served)));
-        parts.extend((!unreachable.is_empty()).then_some(Part::Unreachable(unreachable)));
+        parts.extend((!served.is_empty()).then_some(SummaryPart::Served(served)));
+        parts.extend((!unreachable.is_empty()).then_some(SummaryPart::Unreachable(unreachable)));
         for (gap, values) in (0..).zip(&self.gaps) {
             let values = values.parts().into_iter();
-            parts.extend(values.map(|values| Part::Gap { gap, values }));
+            parts.extend(values.map(|values| SummaryPart::Gap { gap, values }));
         }
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
@@ -106,7 +106,7 @@ impl Summary {
             if closes.is_empty() && left_out == 0 {
                 return parts;
             }
-            parts.push(Part::Closes { left_out, closes });
+            parts.push(SummaryPart::Closes { left_out, closes });
             left_out = 0;
         }
     }
@@ -117,13 +117,13 @@ impl Summary {
     ///
     /// # Errors
     /// If it is no part of a summary; nothing that was taken in so far is to be used then.
-    pub fn take_part(&mut self, part: Part) -> Result<(), WrongPart> {
+    pub fn take_part(&mut self, part: SummaryPart) -> Result<(), WrongPart> {
         match part {
-            Part::Counts(counts) => self.take_counts(&counts),
-            Part::Served(rows) => self.take_served(&rows),
-            Part::Unreachable(rows) => self.take_unreachable(&rows),
-            Part::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
-            Part::Closes { left_out, closes } => self.take_closes(left_out, closes),
+            SummaryPart::Counts(counts) => self.take_counts(&counts),
+            SummaryPart::Served(rows) => self.take_served(&rows),
+            SummaryPart::Unreachable(rows) => self.take_unreachable(&rows),
+            SummaryPart::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
+            SummaryPart::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }
     }
 
@@ -162,7 +162,7 @@ impl Summary {
         Ok(())
     }
 
-    fn take_closes(&mut self, left_out: u64, closes: Vec<Untold>) -> Result<(), WrongPart> {
+    fn take_closes(&mut self, left_out: u64, closes: Vec<UntoldClose>) -> Result<(), WrongPart> {
         ensure(left_out <= MAX_COUNT, "a count that cannot be")?;
         ensure(closes.len() <= MAX_CLOSES, "too many closes")?;
         for close in closes {
@@ -245,7 +245,7 @@ impl GapValues {
         let Some(many) = &mut self.many else {
             return Err(WrongPart("buckets of a gap that has none"));
         };
-        let Many { below: low, rest } = &mut **many;
+        let SignedBuckets { below: low, rest } = &mut **many;
         let buckets = if below { low } else { rest };
         ensure(
             buckets.add_pairs(counts, MAX_COUNT),
@@ -353,9 +353,9 @@ mod tests {
                 ended_by_client,
                 connects_failed,
             };
-            Part::Served(vec![(fixtures::SERVER, rate)])
+            SummaryPart::Served(vec![(fixtures::SERVER, rate)])
         };
-        let gap = |gap, min, max, few: &[i64]| Part::Gap {
+        let gap = |gap, min, max, few: &[i64]| SummaryPart::Gap {
             gap,
             values: ValuesPart::Values {
                 min,
@@ -365,17 +365,17 @@ mod tests {
         };
         let counts = Summary::default().plain_counts().count();
         for wrong in [
-            Part::Counts(vec![0; counts - 1]),
-            Part::Counts(vec![MAX_COUNT + 1; counts]),
+            SummaryPart::Counts(vec![0; counts - 1]),
+            SummaryPart::Counts(vec![MAX_COUNT + 1; counts]),
             rate(1, 1, 1, 0),
             rate(1, u64::MAX, 1, 0),
             rate(1, 0, 0, 1),
-            Part::Unreachable(vec![(fixtures::SERVER, u64::MAX)]),
+            SummaryPart::Unreachable(vec![(fixtures::SERVER, u64::MAX)]),
             gap(Gaps::COUNT as u8, 0, 0, &[0]),
             gap(0, 1, 0, &[]),
             gap(0, 0, 1, &[2]),
             gap(0, i64::MIN, 0, &[0]),
-            Part::Gap {
+            SummaryPart::Gap {
                 gap: 0,
                 values: ValuesPart::Buckets {
                     below: false,

@@ -11,8 +11,7 @@ use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Most routes of one target that are told apart; those that come later share one for each server,
-/// without a path.
+/// Most routes of one target that are told apart; those that come later share one for each server, without a path.
 const MAX_ROUTES: usize = 256;
 /// With the shared ones. What goes to still more servers shares one without an address.
 const MAX_ROWS: usize = 1_024;

@@ -18,11 +18,11 @@ const MAX_ROUTES: usize = 4_096;
 /// Bytes of a route that are remembered.
 const MAX_ROUTE_BYTES: usize = 256;
 /// Routes that one timer lists.
-const ROUTES_LISTED: usize = 20;
+const MAX_ROUTES_LISTED: usize = 20;
 /// Exchanges that one timer lists.
-const EXCHANGES_LISTED: usize = 1_000;
+const MAX_EXCHANGES_LISTED: usize = 1_000;
 /// Members of the smallest group that is called a timer.
-const FEWEST: usize = 3;
+const MIN_MEMBERS: usize = 3;
 
 /// Closes that came again and again after the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Timer {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Close {
+struct DecidingClose {
     server: Endpoint,
     by: Side,
     gap: Span,
@@ -58,7 +58,7 @@ struct Close {
 
 /// A close whose exchange is not told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Untold {
+pub struct UntoldClose {
     pub(super) server: Endpoint,
     pub(super) by: Side,
     pub(super) gap: Span,
@@ -68,7 +68,7 @@ pub struct Untold {
 /// The closes seen so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Closes {
-    closes: Vec<Close>,
+    closes: Vec<DecidingClose>,
     routes: HashMap<CompactString, u16>,
     left_out: u64,
 }
@@ -84,7 +84,7 @@ impl Closes {
             return;
         }
         let route = route(exchange).and_then(|route| self.index(route));
-        self.closes.push(Close {
+        self.closes.push(DecidingClose {
             server: exchange.server,
             by,
             gap,
@@ -98,7 +98,7 @@ impl Closes {
         let names = other.names();
         for close in &other.closes {
             let route = close.route.map(|route| names[usize::from(route)]);
-            self.add_untold(Untold {
+            self.add_untold(UntoldClose {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -108,12 +108,12 @@ impl Closes {
         self.add_left_out(other.left_out);
     }
 
-    pub(super) fn add_untold(&mut self, close: Untold) {
+    pub(super) fn add_untold(&mut self, close: UntoldClose) {
         if self.closes.len() >= MAX_CLOSES {
             return self.add_left_out(1);
         }
         let route = close.route.and_then(|route| self.index(route));
-        self.closes.push(Close {
+        self.closes.push(DecidingClose {
             server: close.server,
             by: close.by,
             gap: close.gap,
@@ -127,11 +127,11 @@ impl Closes {
     }
 
     /// What is remembered, for another program: without the numbers that exchanges have here.
-    pub(super) fn untold(&self) -> impl Iterator<Item = Untold> {
+    pub(super) fn untold(&self) -> impl Iterator<Item = UntoldClose> {
         let names = self.names();
         self.closes.iter().map(move |close| {
             let route = close.route.map(|route| names[usize::from(route)]);
-            Untold {
+            UntoldClose {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -223,12 +223,12 @@ fn longest_of_group(shortest: Span) -> i64 {
 }
 
 /// Cuts closes sorted by gap into groups: each grown from the smallest that is in none yet.
-fn groups(mut closes: &[Close]) -> impl Iterator<Item = &[Close]> {
+fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]> {
     std::iter::from_fn(move || {
         while let Some(first) = closes.first() {
             let longest = longest_of_group(first.gap);
             let length = closes.partition_point(|close| close.gap.as_nanos() <= longest);
-            if length >= FEWEST {
+            if length >= MIN_MEMBERS {
                 let (group, rest) = closes.split_at(length);
                 closes = rest;
                 return Some(group);
@@ -239,21 +239,21 @@ fn groups(mut closes: &[Close]) -> impl Iterator<Item = &[Close]> {
     })
 }
 
-fn timer(group: &[Close], names: &[&str]) -> Timer {
+fn timer(group: &[DecidingClose], names: &[&str]) -> Timer {
     let (first, last) = (group[0], group[group.len() - 1]);
     let mut routes: Vec<u16> = group.iter().filter_map(|close| close.route).collect();
     routes.sort_unstable();
     routes.dedup();
     let mut routes: Vec<String> = routes
         .into_iter()
-        .take(ROUTES_LISTED)
+        .take(MAX_ROUTES_LISTED)
         .map(|index| names[usize::from(index)].to_owned())
         .collect();
     routes.sort_unstable();
     let mut exchanges: Vec<u64> = group
         .iter()
         .filter_map(|close| close.exchange)
-        .take(EXCHANGES_LISTED)
+        .take(MAX_EXCHANGES_LISTED)
         .collect();
     exchanges.sort_unstable();
     Timer {

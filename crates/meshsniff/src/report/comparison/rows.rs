@@ -3,10 +3,10 @@
 //! Nothing in a row comes from the wire.
 
 use crate::compare::difference::{
-    Comparison, Difference, GapChange, Kind, Outcome, ShareChange, Test, Thresholds, percent,
-    relative,
+    ChangeOutcome, Comparison, Difference, GapChange, ShareChange, ShareOf, TestResult, Thresholds,
+    percent, relative,
 };
-use crate::compare::side::{Side, SideKind};
+use crate::compare::side::{ComparedSide, SideKind};
 use crate::compare::statistics::Share;
 use crate::exchange::Verdict;
 use crate::number;
@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub(super) change: String,
     /// Whether it is more than noise: once for each test.
     pub(super) noise: String,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<ChangeOutcome>,
 }
 
 const NONE: &str = "–";
@@ -36,7 +36,7 @@ pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> 
     let shares = difference
         .shares
         .iter()
-        .filter(|row| row.kind != Kind::Verdict(Verdict::Ok));
+        .filter(|row| row.kind != ShareOf::Verdict(Verdict::Ok));
     let mut rows: Vec<Row> = shares.map(|row| share_row(row, thresholds)).collect();
     rows.extend(
         difference
@@ -125,18 +125,18 @@ fn moved(before: Span, after: Span) -> String {
 
 /// `slower in 98 % of pairs, p 0.0004`.
 fn noise(
-    outcome: Outcome,
-    test: Option<Test>,
+    outcome: ChangeOutcome,
+    test: Option<TestResult>,
     longer: Option<f64>,
     thresholds: Thresholds,
 ) -> String {
     let mut text = match outcome {
-        Outcome::NotTested(why) => return format!("not tested: {why}"),
-        Outcome::Changed(word) => word.name().to_owned(),
-        Outcome::Small => format!("less than {}", percent(thresholds.min_change)),
-        Outcome::Noise => "noise".to_owned(),
+        ChangeOutcome::NotTested(why) => return format!("not tested: {why}"),
+        ChangeOutcome::Changed(word) => word.name().to_owned(),
+        ChangeOutcome::Small => format!("less than {}", percent(thresholds.min_change)),
+        ChangeOutcome::Noise => "noise".to_owned(),
     };
-    if let (Some(longer), Outcome::Changed(_)) = (longer, outcome) {
+    if let (Some(longer), ChangeOutcome::Changed(_)) = (longer, outcome) {
         let share = longer.max(1.0 - longer) * 100.0;
         text.push_str(&format!(" in {share:.0} % of pairs"));
     }
@@ -159,7 +159,7 @@ fn probability(p: f64) -> String {
 }
 
 /// What a side is made of: `120 exchanges, a capture`.
-pub(super) fn side(side: &Side) -> String {
+pub(super) fn side(side: &ComparedSide) -> String {
     let mut text = said!(Grouped(side.exchanges));
     text.push_str(if side.exchanges == 1 {
         " exchange"

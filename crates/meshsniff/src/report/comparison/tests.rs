@@ -1,8 +1,8 @@
 //! Sides from hand-built exchanges, held against each other.
 
 use crate::compare::difference::{Comparison, Presence, Thresholds};
-use crate::compare::language::Assertion;
-use crate::compare::side::{Gatherer, MAX_ROUTES, Route, Selection, Side};
+use crate::compare::language::ChangeAssertion;
+use crate::compare::side::{ComparedSide, Gatherer, MAX_ROUTES, RouteName, Selection};
 use crate::event::{Report as _, ReportEvent};
 use crate::exchange::Exchange;
 use crate::report::json::read;
@@ -26,7 +26,11 @@ fn ok(path: &str, micros: i64) -> Exchange {
     exchange
 }
 
-fn side(selection: &Selection, exchanges: &[Exchange], other: Option<&Side>) -> Side {
+fn side(
+    selection: &Selection,
+    exchanges: &[Exchange],
+    other: Option<&ComparedSide>,
+) -> ComparedSide {
     let mut gatherer = Gatherer::new(selection, "side", other);
     for exchange in exchanges {
         gatherer.tell(ReportEvent::Exchange(exchange)).unwrap();
@@ -69,7 +73,7 @@ fn routes_have_a_ceiling_and_none_seems_gone_because_of_it() {
     let other = comparison
         .routes
         .iter()
-        .find(|one| one.route == Route::Other);
+        .find(|one| one.route == RouteName::Other);
     assert_eq!(other.map(|one| one.after.exchanges), Some(700));
 }
 
@@ -129,7 +133,7 @@ fn patterns_make_one_route_and_servers_do_not_matter() {
     elsewhere.server.port = 1;
     let comparison = compared(&selection, &[ok("/items/1", 5), ok("/a", 5)], &[elsewhere]);
     let named: Vec<_> = comparison.routes.iter().map(|one| &one.route).collect();
-    let route = |path: &str| Route::Named {
+    let route = |path: &str| RouteName::Named {
         method: "GET".into(),
         path: path.into(),
     };
@@ -154,7 +158,7 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         "good<-1%",
         "exchanges<10",
     ] {
-        assert!(Assertion::parse(right).is_ok(), "{right}");
+        assert!(ChangeAssertion::parse(right).is_ok(), "{right}");
     }
     for (wrong, said) in [
         ("", "name a change"),
@@ -177,7 +181,7 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         ("total.p50!+10ms", "compare with"),
         ("total.p50>+é", "no change"),
     ] {
-        let error = Assertion::parse(wrong).expect_err(wrong).to_string();
+        let error = ChangeAssertion::parse(wrong).expect_err(wrong).to_string();
         assert!(error.contains(said), "{wrong}: {error}");
     }
 }

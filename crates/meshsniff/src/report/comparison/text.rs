@@ -1,7 +1,7 @@
 //! The comparison for a person at a terminal.
 
 use super::rows::{self, Row};
-use crate::compare::difference::{Comparison, Difference, Outcome, Presence, Word};
+use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence, Trend};
 use crate::compare::language::route_name;
 use crate::event;
 use crate::piece::{Grouped, Shown, push, said};
@@ -13,7 +13,7 @@ const MAX_PATH: usize = 80;
 
 /// How the text is to look.
 #[derive(Clone, Copy, Debug)]
-pub struct TextOptions {
+pub struct ComparisonTextOptions {
     /// Escape sequences for colour.
     pub colour: bool,
     /// Columns of the terminal.
@@ -27,7 +27,7 @@ pub struct TextOptions {
 pub fn write(
     comparison: &Comparison,
     assertions: &[event::Outcome],
-    options: TextOptions,
+    options: ComparisonTextOptions,
 ) -> String {
     let paint = Paint {
         colour: options.colour,
@@ -89,10 +89,10 @@ fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
     }
 }
 
-const fn ink(words: &[Word]) -> Ink {
+const fn ink(words: &[Trend]) -> Ink {
     match words {
         [word, ..] if word.is_bad() => Ink::Bad,
-        [Word::Better | Word::Faster, ..] => Ink::Good,
+        [Trend::Better | Trend::Faster, ..] => Ink::Good,
         [_, ..] => Ink::Accent,
         [] => Ink::Dim,
     }
@@ -175,7 +175,7 @@ fn line(out: &mut String, paint: Paint, row: &Row, width: &Widths) {
     if !row.noise.is_empty() {
         out.push_str("   ");
         let ink = match row.outcome {
-            Some(Outcome::Changed(word)) => ink(&[word]),
+            Some(ChangeOutcome::Changed(word)) => ink(&[word]),
             _ => Ink::Dim,
         };
         paint.push(out, ink, &row.noise);

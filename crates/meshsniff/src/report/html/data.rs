@@ -9,10 +9,10 @@ use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Si
 use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::piece::{Exact, Grouped, Shown, push, said};
-use crate::report::encode::{List, Map, Object, Quoted, Raw, Value, Word, fields, more_fields};
+use crate::report::encode::{Encode, List, Map, Object, Quoted, Raw, Word, fields, more_fields};
 use crate::report::explain;
 use crate::report::facts::Facts;
-use crate::report::text::{self, Ink, Line};
+use crate::report::text::{self, Ink, Line, MAX_FINDINGS, MAX_FRAMES};
 use crate::report::wireshark;
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
@@ -23,14 +23,9 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_PATH: usize = 600;
 /// Characters of any other text.
 const MAX_TEXT: usize = 2_400;
-/// Arrows of a drawing: a server may send any number of interim responses.
-const MAX_LINES: usize = 64;
-/// Findings, and frames of each: as in the text report.
-const MAX_FINDINGS: usize = 12;
-const MAX_FRAMES: usize = 8;
 
 /// The exchanges of a page.
-pub(super) struct Block {
+pub(super) struct PageData {
     /// A JSON object.
     pub(super) json: String,
     /// Exchanges in it: good ones, those that did not go well, and those of which it is not known.
@@ -41,8 +36,8 @@ pub(super) struct Block {
 }
 
 /// Writes down what was kept.
-pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
-    let mut block = Block {
+pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
+    let mut block = PageData {
         json: String::new(),
         shown: [0; 3],
         left_out: kept.left_out,
@@ -53,7 +48,7 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     let mut bytes = 0;
     for exchange in &exchanges {
         let mut row = String::new();
-        Row { facts }.exchange(exchange).push(&mut row);
+        Rows { facts }.exchange(exchange).encode(&mut row);
         bytes += row.len();
         if bytes > MAX_BYTES {
             block.left_out.add(exchange);
@@ -69,7 +64,7 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     }
     for connection in &connections {
         let mut row = String::new();
-        Row { facts }.connection(connection).push(&mut row);
+        Rows { facts }.connection(connection).encode(&mut row);
         rows.push(((connection.first.time, connection.id), row));
     }
     rows.sort_by_key(|(start, _)| *start);
@@ -85,40 +80,40 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     Object(|out: &mut String| {
         fields!(out, { "verdicts": Map(verdicts), "gaps": Map(gaps), "rows": List(rows) });
     })
-    .push(&mut block.json);
+    .encode(&mut block.json);
     block
 }
 
 /// Text that a person is to read: what could fool them is spelt out as in the other reports.
 struct Text<'a>(&'a str);
 
-impl Value for Text<'_> {
-    fn push(self, out: &mut String) {
+impl Encode for Text<'_> {
+    fn encode(self, out: &mut String) {
         let shown = said!(Shown(self.0, MAX_TEXT));
         escape::json_in_html(out, &shown);
     }
 }
 
 /// The same of what a function pushes.
-fn shown(push: impl FnOnce(&mut String)) -> impl Value {
+fn shown(push: impl FnOnce(&mut String)) -> impl Encode {
     Raw(|out: &mut String| {
         let mut text = String::new();
         push(&mut text);
-        Text(&text).push(out);
+        Text(&text).encode(out);
     })
 }
 
 /// Milliseconds as they are read.
-fn millis(span: Span) -> impl Value {
+fn millis(span: Span) -> impl Encode {
     Quoted(move |out: &mut String| number::millis_exact(out, span))
 }
 
-struct Row<'a> {
+struct Rows<'a> {
     facts: &'a Facts,
 }
 
-impl Row<'_> {
-    fn exchange(&self, exchange: &Exchange) -> impl Value {
+impl Rows<'_> {
+    fn exchange(&self, exchange: &Exchange) -> impl Encode {
         let start = exchange.events.request_start;
         let taken = Gaps::NAMES.into_iter().zip(exchange.gaps.values());
         let taken = taken.filter_map(|(name, gap)| Some((name, millis(gap?))));
@@ -162,14 +157,14 @@ impl Row<'_> {
             more_fields!(out, {
                 "said": shown(|text| explain::exchange(text, exchange)),
                 "filter": shown(|text| wireshark::exchange(text, exchange, self.facts.numbering())),
-                "lines": List(lines.iter().take(MAX_LINES).map(|line| {
+                "lines": List(lines.iter().map(|line| {
                     self.line(line, before.replace(line.event.1), start)
                 })),
             });
         })
     }
 
-    fn connection(&self, connection: &Connection) -> impl Value {
+    fn connection(&self, connection: &Connection) -> impl Encode {
         let first = connection.first;
         let close = connection.close;
         Object(move |out: &mut String| {
@@ -209,7 +204,7 @@ impl Row<'_> {
         })
     }
 
-    fn seconds(&self, time: Timestamp) -> impl Value {
+    fn seconds(&self, time: Timestamp) -> impl Encode {
         let since = time - self.facts.origin.unwrap_or(time);
         Quoted(move |out: &mut String| number::decimal(out, number::micros(since), 6, 6))
     }
@@ -231,7 +226,7 @@ impl Row<'_> {
         }
     }
 
-    fn line(&self, line: &Line, before: Option<Mark>, start: Mark) -> impl Value {
+    fn line(&self, line: &Line, before: Option<Mark>, start: Mark) -> impl Encode {
         let (kind, mark) = line.event;
         let step = before.map(|before| mark.time - before.time);
         Object(move |out: &mut String| {
@@ -303,7 +298,7 @@ fn doubt(out: &mut String, doubt: Option<Doubt>) {
     }
 }
 
-fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Value {
+fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Encode {
     List(text::places(flags, client).map(move |(place, flags)| {
         Object(move |out: &mut String| {
             fields!(out, { "flags": Text(&flags.join(" or ")), "place": Text(place) });
@@ -314,7 +309,7 @@ fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Value {
     }))
 }
 
-fn finding(finding: &Finding) -> impl Value {
+fn finding(finding: &Finding) -> impl Encode {
     Object(|out: &mut String| {
         fields!(out, {
             "kind": Word(finding.kind.name()),

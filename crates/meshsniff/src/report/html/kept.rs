@@ -9,9 +9,9 @@ use compact_str::format_compact;
 use std::collections::HashSet;
 
 /// Exchanges that are shown one by one: those that did not go well, then the slowest others.
-const MAX: usize = 2_000;
+const MAX_EXCHANGES: usize = 2_000;
 /// Of each verdict so many are shown, however many of another came before.
-const OF_EACH: u64 = 25;
+const MIN_OF_EACH: u64 = 25;
 /// Connections that never opened.
 const MAX_CONNECTIONS: usize = 500;
 /// Bytes of a path, a host or a request id: a request head may have 256 KiB.
@@ -54,7 +54,7 @@ impl Kept {
             return;
         }
         let of_each = &mut self.of_each[exchange.verdict as usize];
-        if self.not_good.len() >= MAX && *of_each >= OF_EACH {
+        if self.not_good.len() >= MAX_EXCHANGES && *of_each >= MIN_OF_EACH {
             self.left_out.add(exchange);
             return;
         }
@@ -65,7 +65,7 @@ impl Kept {
 
     /// Places for good ones.
     fn room(&self) -> usize {
-        MAX.saturating_sub(self.not_good.len())
+        MAX_EXCHANGES.saturating_sub(self.not_good.len())
     }
 
     pub(super) fn connection(&mut self, connection: &Connection) {

@@ -20,7 +20,7 @@ mod routes;
 mod tests;
 mod words;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
 use crate::statistics::routes::Routes;
@@ -53,12 +53,12 @@ impl<W: Write> Report for HtmlReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         let place = self.facts.tell(event);
         match event {
-            ReportEvent::Exchange(exchange) if place == Place::Listed => {
+            ReportEvent::Exchange(exchange) if place == Standing::Listed => {
                 self.routes.add(exchange);
                 self.kept.exchange(exchange);
             }
             ReportEvent::Connection(connection)
-                if place == Place::Listed && connection.verdict.is_some() =>
+                if place == Standing::Listed && connection.verdict.is_some() =>
             {
                 self.kept.connection(connection);
             }

@@ -6,7 +6,7 @@ use crate::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use std::fmt::Write as _;
 
 /// Routes that are drawn, those with the most exchanges.
-const MAX: usize = 40;
+const MAX_DRAWN: usize = 40;
 
 /// Bars in a decade; their lower ends, in hundredths of its begin.
 const PER_DECADE: usize = 10;
@@ -31,7 +31,7 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
         return;
     }
     let limits = limits();
-    let drawn = routes.len().min(MAX);
+    let drawn = routes.len().min(MAX_DRAWN);
     let axis = Axis::of(&routes[..drawn], &limits);
     out.push_str(
         "<section aria-labelledby=routes><h2 id=routes>How long it took, by route</h2>\n<p>Each bar counts the exchanges that took so long; \
@@ -40,8 +40,8 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
     for (route, counts) in &routes[..drawn] {
         article(out, route, counts, &axis, &limits);
     }
-    if routes.len() > MAX {
-        let rest = &routes[MAX..];
+    if routes.len() > MAX_DRAWN {
+        let rest = &routes[MAX_DRAWN..];
         let exchanges = rest
             .iter()
             .fold(0_u64, |sum, (_, one)| sum.saturating_add(one.exchanges));

@@ -7,7 +7,7 @@
 mod objects;
 pub mod read;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange};
@@ -240,7 +240,7 @@ impl<W: Write> JsonReport<W> {
 
 impl<W: Write> Report for JsonReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let selected = self.facts.tell(event) != Place::Nowhere;
+        let selected = self.facts.tell(event) != Standing::Nowhere;
         match event {
             ReportEvent::Begin(frame, _) => self.objects.begin(frame),
             ReportEvent::Exchange(exchange) if selected => return self.exchange(exchange),

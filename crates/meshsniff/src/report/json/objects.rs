@@ -10,11 +10,11 @@ use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use crate::report::encode::{
-    List, Map, Millis, Object, PlainMillis, Quoted, Raw, Seconds, Share, Time, Value, Word, fields,
-    more_fields,
+    Encode, List, Map, Millis, Object, PlainMillis, Quoted, Ratio, Raw, Seconds, Time, Word,
+    fields, more_fields,
 };
 use crate::report::facts::Facts;
-use crate::report::timeline::{self, Event, EventKind};
+use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::{explain, wireshark};
 use crate::statistics::routes::{Route, RouteCounts};
 use crate::statistics::{GapStats, SuccessRate, Summary, Timer};
@@ -29,7 +29,7 @@ pub(super) struct Objects {
     commented: bool,
     /// Where in the buffer the events of the current frame end.
     positions: Vec<usize>,
-    events: Vec<Event>,
+    events: Vec<TimelineEvent>,
     sentence: String,
 }
 
@@ -336,7 +336,7 @@ pub(super) fn route(out: &mut String, route: &Route, counted: &RouteCounts) {
 }
 
 fn success_rate(out: &mut String, server: Endpoint, rate: SuccessRate) {
-    let share = |good| (rate.counted > 0).then_some(Share(good, rate.counted));
+    let share = |good| (rate.counted > 0).then_some(Ratio(good, rate.counted));
     fields!(out, {
         "server": server,
         "counted": rate.counted,
@@ -346,7 +346,7 @@ fn success_rate(out: &mut String, server: Endpoint, rate: SuccessRate) {
     });
 }
 
-fn timer(timer: &Timer) -> impl Value {
+fn timer(timer: &Timer) -> impl Encode {
     Object(|out: &mut String| {
         fields!(out, {
             "server": timer.server,
@@ -361,7 +361,7 @@ fn timer(timer: &Timer) -> impl Value {
     })
 }
 
-fn gap_stats(stats: GapStats) -> impl Value {
+fn gap_stats(stats: GapStats) -> impl Encode {
     Object(move |out: &mut String| {
         fields!(out, {
             "count": stats.count,
@@ -375,12 +375,12 @@ fn gap_stats(stats: GapStats) -> impl Value {
 }
 
 /// The gaps that an exchange has.
-fn present(gaps: &Gaps) -> impl Value {
+fn present(gaps: &Gaps) -> impl Encode {
     let named = Gaps::NAMES.into_iter().zip(gaps.values());
     Map(named.filter_map(|(name, gap)| Some((name, Millis(gap?)))))
 }
 
-fn places(flags: &EnvoyFlags) -> impl Value {
+fn places(flags: &EnvoyFlags) -> impl Encode {
     Object(|out: &mut String| {
         if *flags == EnvoyFlags::default() {
             return;
@@ -394,7 +394,7 @@ fn places(flags: &EnvoyFlags) -> impl Value {
     })
 }
 
-fn finding(finding: &Finding) -> impl Value {
+fn finding(finding: &Finding) -> impl Encode {
     let Finding { kind, frames, cost } = finding;
     Object(|out: &mut String| {
         fields!(out, {

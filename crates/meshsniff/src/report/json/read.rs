@@ -5,8 +5,10 @@
 //! of the format with more of them can be read.
 
 use super::FORMAT;
-use crate::compare::side::{Digest, NOBODY, Route, Rows, Selection, Side, SideKind, Told, named};
-use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
+use crate::compare::side::{
+    ComparedSide, Digest, NOBODY, RouteName, Rows, Selection, SideKind, Told, named,
+};
+use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{GapStats, MAX_COUNT};
 use crate::time::Span;
@@ -78,8 +80,8 @@ pub fn report(
     reader: impl Read,
     name: &str,
     selection: &Selection,
-    other: Option<&Side>,
-) -> Result<(Side, Vec<String>), ReportError> {
+    other: Option<&ComparedSide>,
+) -> Result<(ComparedSide, Vec<String>), ReportError> {
     let left = Cell::new(MAX_ITEM);
     let metered = Metered {
         reader,
@@ -92,7 +94,7 @@ pub fn report(
     while first || json.end().is_err() {
         first = false;
         left.set(MAX_ITEM);
-        if let Err(error) = (Top(&mut hearing)).deserialize(&mut json) {
+        if let Err(error) = (TopSeed(&mut hearing)).deserialize(&mut json) {
             return Err(failed(name, error, hearing.wrong_schema));
         }
     }
@@ -147,7 +149,7 @@ struct Hearing<'a> {
     /// Good exchanges that are only counted.
     counted: Rows,
     counted_exchanges: u64,
-    side: Side,
+    side: ComparedSide,
     is_report: bool,
     has_summary: bool,
     wrong_schema: Option<String>,
@@ -156,7 +158,7 @@ struct Hearing<'a> {
 
 /// An exchange, or a route, as far as it is wanted.
 #[derive(Deserialize)]
-struct Item {
+struct ReportItem {
     client: Option<Endpoint>,
     server: Option<Endpoint>,
     method: Option<CompactString>,
@@ -171,7 +173,7 @@ struct Item {
     #[serde(default)]
     envoy: Value,
     #[serde(default)]
-    findings: Vec<Found>,
+    findings: Vec<FoundItem>,
     #[serde(default)]
     gaps: HashMap<CompactString, Figure>,
     /// Of a route.
@@ -181,7 +183,7 @@ struct Item {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct FoundItem {
     kind: Value,
 }
 
@@ -206,7 +208,7 @@ fn span(millis: f64) -> Span {
 }
 
 impl<'a> Hearing<'a> {
-    fn new(selection: &'a Selection, other: Option<&Side>, left: &'a Cell<u64>) -> Self {
+    fn new(selection: &'a Selection, other: Option<&ComparedSide>, left: &'a Cell<u64>) -> Self {
         Self {
             selection,
             left,
@@ -215,10 +217,10 @@ impl<'a> Hearing<'a> {
             good_exchanges: 0,
             counted: Rows::new(other),
             counted_exchanges: 0,
-            side: Side {
+            side: ComparedSide {
                 kind: SideKind::Report,
                 complete: true,
-                ..Side::default()
+                ..ComparedSide::default()
             },
             is_report: false,
             has_summary: false,
@@ -227,7 +229,7 @@ impl<'a> Hearing<'a> {
         }
     }
 
-    fn done(mut self, name: &str) -> Result<(Side, Vec<String>), ReportError> {
+    fn done(mut self, name: &str) -> Result<(ComparedSide, Vec<String>), ReportError> {
         if !self.is_report {
             return Err(ReportError::NotAReport(name.to_owned()));
         }
@@ -253,7 +255,7 @@ impl<'a> Hearing<'a> {
                 "{name} lacks its last line, the summary: the report was cut, and what it holds is compared; get the whole of it"
             ));
         }
-        let side = Side {
+        let side = ComparedSide {
             name: name.to_owned(),
             routes: self.rows.into_routes(),
             ..self.side
@@ -261,7 +263,7 @@ impl<'a> Hearing<'a> {
         Ok((side, missing))
     }
 
-    fn exchange(&mut self, item: Item) -> Result<(), String> {
+    fn exchange(&mut self, item: ReportItem) -> Result<(), String> {
         let exchange = item.exchange()?;
         if !self.selection.wants(&mut self.side, &exchange) {
             return Ok(());
@@ -277,7 +279,7 @@ impl<'a> Hearing<'a> {
         Ok(())
     }
 
-    fn route(&mut self, item: &Item) -> Result<(), String> {
+    fn route(&mut self, item: &ReportItem) -> Result<(), String> {
         let exchanges = item.exchanges.unwrap_or_default();
         if !(1..=MAX_COUNT).contains(&exchanges) {
             return Err(format!("a route of {exchanges} exchanges"));
@@ -292,7 +294,7 @@ impl<'a> Hearing<'a> {
         let told = self.selection.gaps.iter().map(|gap| item.told(*gap));
         let digest = Digest::counted(exchanges, upgraded, told.collect());
         let route = match (method, &item.path) {
-            (None, None) => Route::Other,
+            (None, None) => RouteName::Other,
             (method, path) => self.selection.route(method, path.as_deref()),
         };
         self.counted.add(route, &digest);
@@ -302,8 +304,9 @@ impl<'a> Hearing<'a> {
 
     /// Takes in the whole of a line, or the plain fields of a document.
     fn fields(&mut self, kind: Option<&str>, fields: Map<String, Value>) -> Result<(), String> {
-        let item =
-            |fields| Item::deserialize(Value::Object(fields)).map_err(|error| error.to_string());
+        let item = |fields| {
+            ReportItem::deserialize(Value::Object(fields)).map_err(|error| error.to_string())
+        };
         match kind {
             Some("exchange") => self.exchange(item(fields)?)?,
             Some("route") => self.route(&item(fields)?)?,
@@ -343,7 +346,7 @@ impl<'a> Hearing<'a> {
     }
 }
 
-impl Item {
+impl ReportItem {
     fn exchange(self) -> Result<Exchange, String> {
         let verdict = self.verdict.ok_or("an exchange without a verdict")?;
         let mut gaps = [None; Gaps::COUNT];
@@ -406,9 +409,9 @@ impl Item {
 }
 
 /// A document or a line.
-struct Top<'h, 'a>(&'h mut Hearing<'a>);
+struct TopSeed<'h, 'a>(&'h mut Hearing<'a>);
 
-impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
+impl<'de> DeserializeSeed<'de> for TopSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -416,7 +419,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Top<'_, '_> {
+impl<'de> Visitor<'de> for TopSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -442,7 +445,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
                     self.0.is_report = true;
                 }
                 "exchanges" | "routes" => {
-                    let list = List {
+                    let list = ListSeed {
                         hearing: self.0,
                         of_routes: key == "routes",
                     };
@@ -477,12 +480,12 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
 }
 
 /// The exchanges or routes of a document; in a line these are numbers, which come back.
-struct List<'h, 'a> {
+struct ListSeed<'h, 'a> {
     hearing: &'h mut Hearing<'a>,
     of_routes: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_> {
     type Value = Option<u64>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -490,7 +493,7 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_, '_> {
+impl<'de> Visitor<'de> for ListSeed<'_, '_> {
     type Value = Option<u64>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -504,7 +507,7 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         loop {
             self.hearing.left.set(MAX_ITEM);
-            let Some(item) = list.next_element::<Item>()? else {
+            let Some(item) = list.next_element::<ReportItem>()? else {
                 return Ok(None);
             };
             let taken = if self.of_routes {

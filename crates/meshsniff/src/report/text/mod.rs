@@ -10,7 +10,7 @@ pub(super) mod paint;
 mod plain;
 mod timeline;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Exchange;
@@ -62,7 +62,7 @@ pub use conversation::{
 pub(super) use overview::{noted, read, timer};
 pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
-pub(super) use timeline::{Line, lines, places};
+pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines, places};
 
 /// Bytes of timelines that are kept in memory and sorted.
 const SORTED: usize = 8 << 20;
@@ -296,7 +296,7 @@ impl<W: Write> TextReport<W> {
 
 impl<W: Write> Report for TextReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange) if listed => self.exchange(exchange),
             ReportEvent::Connection(connection) if listed && connection.verdict.is_some() => {

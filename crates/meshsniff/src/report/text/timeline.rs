@@ -19,20 +19,20 @@ use crate::packet::Endpoint;
 use crate::piece::{At, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
-use crate::report::timeline::{self, Event, EventKind};
+use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::wireshark::{self, Numbering};
 use crate::time::{Span, Timestamp};
 
 /// Characters of a request target in a headline and in a line.
-const HEADLINE: usize = 72;
-const LINE: usize = 40;
+const MAX_HEADLINE: usize = 72;
+const MAX_LINE: usize = 40;
 /// Columns of what happened, before the gap beside it.
 const WHAT: usize = 34;
 /// Interim responses that are shown: a server may send any number.
 const MAX_EVENTS: usize = 64;
 /// Findings, and frames of each, that are shown.
-const MAX_FINDINGS: usize = 12;
-const MAX_FRAMES: usize = 8;
+pub(in super::super) const MAX_FINDINGS: usize = 12;
+pub(in super::super) const MAX_FRAMES: usize = 8;
 /// Below this, the time from the ACK is the better figure; a delayed ACK would eat 40 ms of it.
 const PROMPT_ACK: Span = Span::from_millis(5);
 
@@ -50,7 +50,7 @@ pub(super) struct Canvas<'a> {
 
 /// A line of the timeline: what one frame did.
 pub(in super::super) struct Line {
-    pub(in super::super) event: Event,
+    pub(in super::super) event: TimelineEvent,
     pub(in super::super) what: String,
     pub(in super::super) ink: Option<Ink>,
     /// The gap that ends here, and since when it counts.
@@ -64,10 +64,10 @@ impl Canvas<'_> {
         let mut ends = String::new();
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
-            push!(&mut ends, ", host ", Shown(host, LINE));
+            push!(&mut ends, ", host ", Shown(host, MAX_LINE));
         }
         if let Some(id) = exchange.request_id.as_deref() {
-            push!(&mut ends, ", request id ", Shown(id, LINE));
+            push!(&mut ends, ", request id ", Shown(id, MAX_LINE));
         }
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
@@ -146,7 +146,7 @@ impl Canvas<'_> {
         };
         self.paint.push(out, ink, sign);
         let mut title = String::new();
-        request(&mut title, exchange, HEADLINE);
+        request(&mut title, exchange, MAX_HEADLINE);
         self.paint.push(out, Ink::Bold, &title);
         out.push_str("   ");
         let mut verdict = exchange.verdict.name().to_owned();
@@ -197,7 +197,7 @@ impl Canvas<'_> {
         out.push('\n');
         let widest = lines.iter().filter(|line| line.gap.is_some());
         let what = widest.map(|line| columns(&line.what)).max();
-        let what = what.unwrap_or(0).min(WHAT.max(LINE));
+        let what = what.unwrap_or(0).min(WHAT.max(MAX_LINE));
         for line in &lines {
             let (kind, mark) = line.event;
             out.push_str("  ");
@@ -424,7 +424,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         .is_some_and(|end| end.order == exchange.events.request_start.order);
     match kind {
         EventKind::RequestStart => {
-            request(&mut out, exchange, LINE);
+            request(&mut out, exchange, MAX_LINE);
             if at_once {
                 push!(&mut out, ", ", Bytes(exchange.request_bytes));
             }
@@ -570,7 +570,7 @@ pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_wi
         frames.push_str(&mark.frame.number().to_string());
     }
     left(out, &frames, 20);
-    request(out, exchange, HEADLINE);
+    request(out, exchange, MAX_HEADLINE);
     if let Some(doubt) = exchange.doubt {
         out.push(' ');
         paint.push(out, Ink::Doubt, &format!("(uncertain: {})", doubt.name()));
