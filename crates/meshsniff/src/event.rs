@@ -55,6 +55,7 @@ impl Capture {
 
 /// How an assertion came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Conclusion {
     /// What must not be was not.
     Passed,
@@ -66,6 +67,7 @@ pub enum Conclusion {
 
 /// An assertion after all was seen.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The assertion, as it was typed.
     pub assertion: String,
@@ -116,6 +118,7 @@ pub struct Aggregate {
 /// (`Exchange`, `Connection`), `Comment`, `AfterFrame`; when the capture ended what that settled,
 /// `Aggregate`, `Sources` once more, `Assertions`, `Finish`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum ReportEvent<'a> {
     /// A frame is about to be analysed.
     Begin(FrameId, Timestamp),

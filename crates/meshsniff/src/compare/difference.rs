@@ -167,7 +167,16 @@ impl ShareOf {
             Self::Verdict(Verdict::Ok | Verdict::Upgraded | Verdict::Unanswered) => {
                 return if grew { Trend::More } else { Trend::Fewer };
             }
-            Self::Verdict(_) => false,
+            Self::Verdict(
+                Verdict::ClientGaveUp
+                | Verdict::ClientGaveUpMidResponse
+                | Verdict::ClientAbortedRequest
+                | Verdict::ServerClosedUnanswered
+                | Verdict::ServerResetUnanswered
+                | Verdict::ServerTruncatedResponse
+                | Verdict::ConnectRefused
+                | Verdict::ConnectTimeout,
+            ) => false,
         };
         if grew == is_fine {
             Trend::Better

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Why a selection cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FilterError {
     /// A term without `=`, or with a name that is none.
     #[error(

@@ -7,7 +7,7 @@
 //! and whoever wants to read lines has `-o jsonl`.
 //!
 //! ```text
-//! {"Format":1}
+//! {"Format":2}
 //! {"Sources":[…]}
 //! {"Begin":[frame, time]}      the frame that what follows was settled by
 //! {"Exchange":{…}}  {"Connection":{…}}  {"Comment":[frame, text]}
@@ -43,7 +43,8 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// The number of this form, which the first line carries.
+/// The number of this form, which the first line carries. It rises with any change to a line: a test
+/// holds one line of each kind against `lines.jsonl`.
 pub const FORMAT: u32 = 2;
 
 /// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver refuses them as well.

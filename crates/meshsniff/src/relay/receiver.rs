@@ -17,6 +17,7 @@ const MAX_END: usize = 1_024;
 
 /// Why a relay cannot be read on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RelayError {
     /// A line beyond [`MAX_LINE`].
     #[error("the agent sent a line of more than 1 MiB: that is no report")]

@@ -77,7 +77,18 @@ pub fn connection(out: &mut String, connection: &Connection) {
                 ": the address is gone, or packets are dropped on the way (a proxy here: UF).",
             );
         }
-        _ => return,
+        None
+        | Some(
+            Verdict::Ok
+            | Verdict::ClientGaveUp
+            | Verdict::ClientGaveUpMidResponse
+            | Verdict::ClientAbortedRequest
+            | Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse
+            | Verdict::Upgraded
+            | Verdict::Unanswered,
+        ) => return,
     }
     if let Some(doubt) = connection.doubt {
         doubtful(out, doubt);
@@ -518,45 +529,39 @@ fn costs(out: &mut String, exchange: &Exchange) {
     if exchange.findings.is_empty() {
         return;
     }
-    if let Some(cost) = lost_time(exchange) {
-        push!(
-            out,
-            " Packet loss, not the server, cost ",
-            Spoken(cost),
-            " of this (retransmission)."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::ZeroWindow) {
-        push!(
-            out,
-            " A receiver had its window closed for ",
-            Spoken(finding.cost),
-            ": a program that did not read."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::DelayedAckStall) {
-        push!(
-            out,
-            " A delayed ACK held the sender up for ",
-            Spoken(finding.cost),
-            "."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::SlowRequestBody) {
-        push!(
-            out,
-            " The client took ",
-            Spoken(finding.cost),
-            " to send the request."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::SynRetry) {
-        push!(
-            out,
-            " Opening the connection took a repeated SYN, ",
-            Spoken(finding.cost),
-            "."
-        );
+    for kind in FindingKind::ALL {
+        let Some(finding) = costliest(exchange, kind) else {
+            continue;
+        };
+        let (before, cost, after) = match kind {
+            FindingKind::Retransmission => match lost_time(exchange) {
+                Some(cost) => (
+                    "Packet loss, not the server, cost ",
+                    cost,
+                    " of this (retransmission).",
+                ),
+                None => continue,
+            },
+            FindingKind::ZeroWindow => (
+                "A receiver had its window closed for ",
+                finding.cost,
+                ": a program that did not read.",
+            ),
+            FindingKind::DelayedAckStall => {
+                ("A delayed ACK held the sender up for ", finding.cost, ".")
+            }
+            FindingKind::SlowRequestBody => {
+                ("The client took ", finding.cost, " to send the request.")
+            }
+            FindingKind::SynRetry => (
+                "Opening the connection took a repeated SYN, ",
+                finding.cost,
+                ".",
+            ),
+            // The sentence before says so.
+            FindingKind::KeepaliveRace | FindingKind::LateResponse => continue,
+        };
+        push!(out, " ", before, Spoken(cost), after);
     }
 }
 

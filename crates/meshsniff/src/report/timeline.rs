@@ -1,6 +1,6 @@
 //! The events of an exchange as one list in capture order: what JSON and text both walk along.
 
-use crate::exchange::{AckWith, Exchange, Side};
+use crate::exchange::{AckWith, Events, Exchange, Side};
 use crate::packet::Mark;
 
 /// What an event is.
@@ -64,28 +64,38 @@ pub(crate) type TimelineEvent = (EventKind, Mark);
 /// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames; those
 /// of one frame in the order they are listed in the documentation.
 pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
-    let seen = &exchange.events;
+    // Taken apart by name: a new event is listed, or left out on purpose.
+    let &Events {
+        request_start,
+        request_end,
+        request_acked,
+        ref interim,
+        response_start,
+        response_end,
+        response_acked,
+        client_fin,
+        server_fin,
+        client_rst,
+        server_rst,
+        late_response,
+    } = &exchange.events;
     events.clear();
-    events.push((EventKind::RequestStart, seen.request_start));
-    let mut push = |kind, mark: Option<Mark>| {
-        if let Some(mark) = mark {
-            events.push((kind, mark));
-        }
-    };
-    push(EventKind::RequestEnd, seen.request_end);
-    if let Some((mark, with)) = seen.request_acked {
+    events.push((EventKind::RequestStart, request_start));
+    let mut push = |kind, mark: Option<Mark>| events.extend(mark.map(|mark| (kind, mark)));
+    push(EventKind::RequestEnd, request_end);
+    if let Some((mark, with)) = request_acked {
         push(EventKind::RequestAcked(with), Some(mark));
     }
-    for &(mark, status) in &seen.interim {
+    for &(mark, status) in interim {
         push(EventKind::Interim(status), Some(mark));
     }
-    push(EventKind::ResponseStart, seen.response_start);
-    push(EventKind::ResponseEnd, seen.response_end);
-    push(EventKind::ResponseAcked, seen.response_acked);
-    push(EventKind::ClientFin, seen.client_fin);
-    push(EventKind::ServerFin, seen.server_fin);
-    push(EventKind::ClientRst, seen.client_rst);
-    push(EventKind::ServerRst, seen.server_rst);
-    push(EventKind::LateResponse, seen.late_response);
+    push(EventKind::ResponseStart, response_start);
+    push(EventKind::ResponseEnd, response_end);
+    push(EventKind::ResponseAcked, response_acked);
+    push(EventKind::ClientFin, client_fin);
+    push(EventKind::ServerFin, server_fin);
+    push(EventKind::ClientRst, client_rst);
+    push(EventKind::ServerRst, server_rst);
+    push(EventKind::LateResponse, late_response);
     events.sort_by_key(|(_, mark)| mark.order);
 }

@@ -36,6 +36,7 @@ impl Percentile {
 
 /// Count, ends and percentiles (nearest rank) of one gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GapStats {
     /// How many exchanges have this gap.
     pub count: u64,

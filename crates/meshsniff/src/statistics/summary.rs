@@ -19,6 +19,7 @@ pub(super) const MAX_SERVERS: usize = 1_024;
 
 /// What clients got of one server, and what the server would say of the same exchanges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SuccessRate {
     /// Exchanges that count: no probes, none unanswered, none uncertain.
     pub counted: u64,
@@ -136,7 +137,18 @@ impl Summary {
         match connection.verdict {
             Some(Verdict::ConnectRefused) => self.connects_refused += 1,
             Some(Verdict::ConnectTimeout) => self.connects_timed_out += 1,
-            _ => return,
+            None
+            | Some(
+                Verdict::Ok
+                | Verdict::ClientGaveUp
+                | Verdict::ClientGaveUpMidResponse
+                | Verdict::ClientAbortedRequest
+                | Verdict::ServerClosedUnanswered
+                | Verdict::ServerResetUnanswered
+                | Verdict::ServerTruncatedResponse
+                | Verdict::Upgraded
+                | Verdict::Unanswered,
+            ) => return,
         }
         if let Some(failed) = self.unreachable.get_mut(&connection.server) {
             *failed += 1;

@@ -26,6 +26,7 @@ const MIN_MEMBERS: usize = 3;
 
 /// Closes that came again and again after the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timer {
     /// The server of the requests.
     pub server: Endpoint,
@@ -208,7 +209,12 @@ fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
         Verdict::ServerClosedUnanswered
         | Verdict::ServerResetUnanswered
         | Verdict::ServerTruncatedResponse => (Side::Server, exchange.gaps.request_to_server_close),
-        _ => return None,
+        Verdict::Ok
+        | Verdict::ClientAbortedRequest
+        | Verdict::Upgraded
+        | Verdict::Unanswered
+        | Verdict::ConnectRefused
+        | Verdict::ConnectTimeout => return None,
     };
     // A close before the request was complete waited for no timer of this request.
     gap.filter(|gap| *gap >= Span::ZERO).map(|gap| (by, gap))

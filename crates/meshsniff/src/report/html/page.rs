@@ -459,9 +459,9 @@ impl Page<'_> {
 
 /// A verdict and how many came to it, without the end of the list item.
 fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
-    let (class, sign) = match verdict {
-        Verdict::Ok | Verdict::Upgraded => ("good", "✓"),
-        Verdict::Unanswered => ("doubt", "?"),
+    let (class, sign) = match Ink::of(verdict) {
+        Ink::Good => ("good", "✓"),
+        Ink::Doubt => ("doubt", "?"),
         _ => ("bad", "✗"),
     };
     out.push_str("\n<li class=");

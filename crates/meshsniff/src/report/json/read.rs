@@ -26,6 +26,7 @@ const MAX_ITEM: u64 = 16 << 20;
 
 /// Why a report cannot be a side.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// JSON of another kind.
     #[error(

@@ -138,12 +138,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         }
         out.push(' ');
         first = false;
-        let ink = match verdict {
-            Verdict::Ok | Verdict::Upgraded => Ink::Good,
-            Verdict::Unanswered => Ink::Doubt,
-            _ => Ink::Bad,
-        };
-        paint.push(out, ink, &text);
+        paint.push(out, Ink::of(verdict), &text);
         if verdict == Verdict::Ok && summary.failing_statuses > 0 {
             out.push_str(" (");
             let text = said!(Grouped(summary.failing_statuses), " with a 5xx status");

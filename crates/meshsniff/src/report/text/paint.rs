@@ -1,5 +1,6 @@
 //! Colour, columns and line breaks of the text report.
 
+use crate::exchange::Verdict;
 use std::fmt::Write as _;
 
 /// What a piece of text is, as far as it has a colour.
@@ -11,6 +12,24 @@ pub(crate) enum Ink {
     Bad,
     Doubt,
     Accent,
+}
+
+impl Ink {
+    /// How an exchange, or a connection, with this verdict went.
+    pub(crate) const fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok | Verdict::Upgraded => Self::Good,
+            Verdict::Unanswered => Self::Doubt,
+            Verdict::ClientGaveUp
+            | Verdict::ClientGaveUpMidResponse
+            | Verdict::ClientAbortedRequest
+            | Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse
+            | Verdict::ConnectRefused
+            | Verdict::ConnectTimeout => Self::Bad,
+        }
+    }
 }
 
 /// Puts colour on, or does not.

@@ -473,13 +473,19 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
 fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
     let client = exchange.client_close().map(|(_, reset)| reset);
     let server = exchange.server_close().map(|(_, reset)| reset);
-    let by_client = exchange.verdict.ended_by_client();
-    let by_server = matches!(
-        exchange.verdict,
+    let (by_client, by_server) = match exchange.verdict {
+        Verdict::ClientGaveUp
+        | Verdict::ClientGaveUpMidResponse
+        | Verdict::ClientAbortedRequest => (true, false),
         Verdict::ServerClosedUnanswered
-            | Verdict::ServerResetUnanswered
-            | Verdict::ServerTruncatedResponse
-    );
+        | Verdict::ServerResetUnanswered
+        | Verdict::ServerTruncatedResponse => (false, true),
+        Verdict::Ok
+        | Verdict::Upgraded
+        | Verdict::Unanswered
+        | Verdict::ConnectRefused
+        | Verdict::ConnectTimeout => (false, false),
+    };
     let decided = match kind {
         EventKind::ClientFin => by_client && client == Some(false),
         EventKind::ClientRst => by_client && client == Some(true),
@@ -493,7 +499,13 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
             return matches!(exchange.verdict, Verdict::Ok).then_some(Ink::Bad);
         }
         EventKind::LateResponse => return Some(Ink::Doubt),
-        _ => false,
+        EventKind::RequestStart
+        | EventKind::RequestEnd
+        | EventKind::RequestAcked(AckWith::Bare | AckWith::Data)
+        | EventKind::Interim(_)
+        | EventKind::ResponseStart
+        | EventKind::ResponseEnd
+        | EventKind::ResponseAcked => false,
     };
     decided.then_some(Ink::Bad)
 }
