@@ -11,11 +11,13 @@ use clap::Args;
 use meshsniff::Options;
 use meshsniff::capture::{Input, OpenError};
 use meshsniff::compare::difference::{Comparison, Thresholds};
-use meshsniff::compare::language::{ChangeAssertion, gap_names};
+use meshsniff::compare::language::ChangeAssertion;
 use meshsniff::compare::side::{ComparedSide, Gatherer, Selection};
 use meshsniff::compression::{Compression, MAGIC_LEN};
 use meshsniff::condition;
 use meshsniff::event::Outcome;
+use meshsniff::exchange::{Gap, Gaps};
+use meshsniff::pipeline::Pipeline;
 use meshsniff::report::comparison::text::ComparisonTextOptions;
 use meshsniff::report::comparison::{json, markdown, text};
 use meshsniff::report::json::read;
@@ -71,7 +73,7 @@ pub(super) struct CompareArgs {
 
     /// Compare this gap, too, beside request_to_response, total and request_to_client_close; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = gap)]
-    gap: Vec<usize>,
+    gap: Vec<Gap>,
 
     /// A change is significant if its corrected p is not above this
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = alpha)]
@@ -102,8 +104,9 @@ pub(super) struct CompareArgs {
     color: ColorArgs,
 }
 
-fn gap(name: &str) -> Result<usize, String> {
-    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", gap_names()))
+fn gap(name: &str) -> Result<Gap, String> {
+    let names = || Gaps::NAMES.join(", ");
+    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", names()))
 }
 
 fn alpha(text: &str) -> Result<f64, String> {
@@ -170,9 +173,7 @@ impl CompareArgs {
             ));
         }
         a_place_each(&self.output).map_err(Misuse)?;
-        let usual = Selection::USUAL
-            .iter()
-            .filter_map(|name| condition::gap(name));
+        let usual = Selection::USUAL.into_iter();
         let asserted = self.fail_on.iter().filter_map(ChangeAssertion::gap);
         let mut gaps = Vec::new();
         for gap in usual.chain(self.gap).chain(asserted) {

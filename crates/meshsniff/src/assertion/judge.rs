@@ -3,7 +3,7 @@
 use super::language::{Assertion, Bound, BoundValue, Measure};
 use crate::condition::{Filter, Operator};
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::{Connection, Exchange, Gap, Verdict};
+use crate::exchange::{Connection, Exchange, Verdict};
 use crate::mesh::is_probed;
 use crate::piece::{Counted, Exact, Grouped, Percent, push, said};
 use crate::statistics::gap_values::Percentile;
@@ -14,10 +14,6 @@ use crate::time::Span;
 const MAX_SHOWN: usize = 10;
 /// The same where every exchange is one, more or less.
 const MAX_OF_STATISTIC: usize = 3;
-
-/// Gaps that every answered exchange has: where there is none, nobody was answered. The others tell of closes and the like, and
-/// that there is none of them is good.
-const ANSWERED: [usize; 6] = [0, 1, 2, 4, 5, 6];
 
 /// Assertions, and what they are held against.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -180,13 +176,13 @@ impl AssertionState {
                 return;
             }
             Measure::Percentile(gap, _) => {
-                if let Some(gap) = exchange.gaps.values()[gap] {
+                if let Some(gap) = exchange.gaps.get(gap) {
                     self.tally.value(gap);
                 }
             }
             Measure::EachGap(gap) => {
                 if assertion.is_hit(exchange) == Some(true)
-                    && let Some(gap) = exchange.gaps.values()[gap]
+                    && let Some(gap) = exchange.gaps.get(gap)
                 {
                     self.tally.value(gap);
                 }
@@ -202,14 +198,14 @@ impl AssertionState {
         match assertion.what {
             Measure::Percentile(gap, _) => {
                 let rank = |one: &Exchange| {
-                    let gap = one.gaps.values()[gap].map_or(0, Span::as_nanos);
+                    let gap = one.gaps.get(gap).map_or(0, Span::as_nanos);
                     if assertion.bound.operator.is_upper() {
                         gap.saturating_neg()
                     } else {
                         gap
                     }
                 };
-                if exchange.gaps.values()[gap].is_some() {
+                if exchange.gaps.get(gap).is_some() {
                     let place = kept.partition_point(|other| rank(other) <= rank(exchange));
                     if place < MAX_OF_STATISTIC {
                         kept.insert(place, exchange.clone());
@@ -250,7 +246,7 @@ impl Assertion {
             Measure::Fitting(filter) => Some(filter.exchange(exchange)),
             Measure::NotGood => Some(exchange.good() == Some(false)),
             Measure::EachGap(gap) => {
-                let gap = exchange.gaps.values()[*gap];
+                let gap = exchange.gaps.get(*gap);
                 let BoundValue::Span(bound) = self.bound.value else {
                     return None;
                 };
@@ -347,7 +343,7 @@ impl Assertion {
                 }
                 (judged(hits > 0), observed)
             }
-            Measure::Percentile(gap, _) if tally.values() == 0 && ANSWERED.contains(gap) => (
+            Measure::Percentile(gap, _) if tally.values() == 0 && gap.is_of_every_answer() => (
                 Conclusion::NoTraffic,
                 said!("nothing to judge: no such gap in ", exchanges(count)),
             ),

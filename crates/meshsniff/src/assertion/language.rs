@@ -18,7 +18,7 @@
 //! ```
 
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
-use crate::exchange::{FindingKind, Verdict};
+use crate::exchange::{FindingKind, Gap, Verdict};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
@@ -44,9 +44,9 @@ pub(super) enum Measure {
     /// How many connections came to one of these verdicts.
     Connects(&'static [Verdict]),
     /// How many exchanges have a gap beyond the bound.
-    EachGap(usize),
+    EachGap(Gap),
     /// A percentile of a gap.
-    Percentile(usize, Percentile),
+    Percentile(Gap, Percentile),
     /// The share of exchanges that went well, as the client or as the server would say.
     SuccessRate { of_server: bool },
     /// Packets that the kernel lost.
@@ -355,13 +355,13 @@ mod tests {
             ),
             (
                 "ack_to_client_close>400ms",
-                Measure::EachGap(8),
+                Measure::EachGap(Gap::AckToClientClose),
                 Operator::More,
                 BoundValue::Span(Span::from_millis(400)),
             ),
             (
                 "request-to-response.p99 > 0.2s",
-                Measure::Percentile(2, Percentile::Nearest(99)),
+                Measure::Percentile(Gap::RequestToResponse, Percentile::Nearest(99)),
                 Operator::More,
                 BoundValue::Span(Span::from_millis(200)),
             ),
@@ -432,7 +432,10 @@ mod tests {
     fn where_selects() {
         let read = read("  request_to_response.p99>200ms  where path=/where* status=2xx ");
         assert_eq!(read.only, Filter::parse("path=/where* status=2xx").unwrap());
-        assert!(matches!(read.what, Measure::Percentile(2, _)));
+        assert!(matches!(
+            read.what,
+            Measure::Percentile(Gap::RequestToResponse, _)
+        ));
     }
 
     #[test]

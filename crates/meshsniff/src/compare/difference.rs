@@ -2,7 +2,7 @@
 
 use super::side::{ComparedSide, Digest, RouteName, Selection};
 use super::statistics::{self, Share, fisher, holm, mann_whitney};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
@@ -294,7 +294,7 @@ const fn uncorrected(p: f64) -> TestResult {
 }
 
 impl Difference {
-    fn new(route: RouteName, before: Digest, after: Digest, gaps: &[usize]) -> Self {
+    fn new(route: RouteName, before: Digest, after: Digest, gaps: &[Gap]) -> Self {
         let mut difference = Self {
             route,
             shares: Vec::new(),
@@ -314,7 +314,7 @@ impl Difference {
         let good = ShareChange::new(ShareOf::Good, before.good, after.good);
         let shares = std::iter::once(good).chain(verdicts).collect();
         let names = gaps.iter().enumerate();
-        let names = names.filter_map(|(place, gap)| Some((place, *Gaps::NAMES.get(*gap)?)));
+        let names = names.map(|(place, gap)| (place, gap.name()));
         let gaps = names.map(|(place, name)| GapChange::new(name, place, before, after));
         let gaps = gaps
             .filter(|gap| gap.before.is_some() || gap.after.is_some())

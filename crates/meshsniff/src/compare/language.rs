@@ -17,7 +17,7 @@ use super::difference::{
 use super::side::{RouteName, Selection, named};
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order};
 use crate::event::{self, Conclusion};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
@@ -38,7 +38,7 @@ pub struct ChangeAssertion {
 enum Criterion {
     Trend(Trend),
     Only(Presence),
-    Gap(usize, Percentile, Operator, Change),
+    Gap(Gap, Percentile, Operator, Change),
     /// In percentage points over 100.
     Share(ShareOf, Operator, f64),
     Exchanges(Operator, u64),
@@ -86,9 +86,9 @@ impl ChangeAssertion {
         })
     }
 
-    /// The gap that it asks for, by its place in [`Gaps::NAMES`].
+    /// The gap that it asks for.
     #[must_use]
-    pub const fn gap(&self) -> Option<usize> {
+    pub const fn gap(&self) -> Option<Gap> {
         match self.what {
             Criterion::Gap(gap, ..) => Some(gap),
             _ => None,
@@ -422,10 +422,4 @@ fn change(text: &str) -> Result<Change, String> {
     } else {
         length
     }))
-}
-
-/// Whether there is such a gap: for the sentence that refuses one.
-#[must_use]
-pub fn gap_names() -> String {
-    Gaps::NAMES.join(", ")
 }

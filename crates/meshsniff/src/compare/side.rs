@@ -11,7 +11,7 @@ use crate::condition::Filter;
 use crate::condition::filter::fits;
 use crate::escape::cut;
 use crate::event::{Report, ReportEvent};
-use crate::exchange::{EnvoyFlags, Events, Exchange, Gaps, ResponseShape, Verdict};
+use crate::exchange::{EnvoyFlags, Events, Exchange, Gap, Gaps, ResponseShape, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::MAX_COUNT;
 use crate::statistics::gap_values::{GapStats, Values};
@@ -76,8 +76,8 @@ pub struct Selection {
     pub probes: bool,
     /// Patterns of paths that each make one route; the first that fits counts.
     pub routes: Vec<String>,
-    /// Indices into [`Gaps::NAMES`].
-    pub gaps: Vec<usize>,
+    /// Which gaps.
+    pub gaps: Vec<Gap>,
 }
 
 /// One side, once it was read.
@@ -148,7 +148,7 @@ impl Digest {
         }
     }
 
-    fn add(&mut self, exchange: &Exchange, gaps: &[usize]) {
+    fn add(&mut self, exchange: &Exchange, gaps: &[Gap]) {
         self.exchanges += 1;
         self.verdicts[exchange.verdict as usize] += 1;
         if let Some(good) = exchange.good()
@@ -158,12 +158,10 @@ impl Digest {
             self.good.whole += 1;
             self.good.part += u64::from(good);
         }
-        let values = exchange.gaps.values();
         for (sample, gap) in self.samples.iter_mut().zip(gaps) {
-            if let Some(Some(value)) = values.get(*gap) {
+            if let Some(value) = exchange.gaps.get(*gap) {
                 // A report has whole microseconds: so that a capture is the same as its report.
-                let micros = crate::number::micros(*value);
-                let nanos = micros.saturating_mul(1_000);
+                let nanos = crate::number::micros(value).saturating_mul(1_000);
                 sample.add(nanos.clamp(-MAX_GAP, MAX_GAP));
             }
         }
@@ -262,8 +260,11 @@ impl Rows {
 
 impl Selection {
     /// The gaps that are shown unless more are asked for.
-    pub const USUAL: [&'static str; 3] =
-        ["request_to_response", "total", "request_to_client_close"];
+    pub const USUAL: [Gap; 3] = [
+        Gap::RequestToResponse,
+        Gap::Total,
+        Gap::RequestToClientClose,
+    ];
 
     pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> RouteName {
         let path = path.unwrap_or_default();

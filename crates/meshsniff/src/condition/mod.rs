@@ -15,7 +15,7 @@ pub mod filter;
 
 pub use filter::{Filter, FilterError};
 
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Gaps, Verdict};
 use crate::time::{Span, parse_duration};
 
 /// Why an assertion cannot be read, or makes no sense.
@@ -163,10 +163,10 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
     one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// The place of a gap in [`Gaps::NAMES`].
+/// The gap of this name.
 #[must_use]
-pub fn gap(name: &str) -> Option<usize> {
-    Gaps::NAMES.iter().position(|known| same(known, name))
+pub fn gap(name: &str) -> Option<Gap> {
+    Gap::ALL.into_iter().find(|gap| same(gap.name(), name))
 }
 
 /// The verdict of this name.

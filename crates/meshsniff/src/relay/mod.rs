@@ -7,7 +7,7 @@
 //! and whoever wants to read lines has `-o jsonl`.
 //!
 //! ```text
-//! {"Format":2}
+//! {"Format":3}
 //! {"Sources":[…]}
 //! {"Begin":[frame, time]}      the frame that what follows was settled by
 //! {"Exchange":{…}}  {"Connection":{…}}  {"Comment":[frame, text]}
@@ -45,7 +45,7 @@ use std::borrow::Cow;
 
 /// The number of this form, which the first line carries. It rises with any change to a line: a test
 /// holds one line of each kind against `lines.jsonl`.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Bytes of the longest line, its end not counted. Whoever reads lines stops there; the receiver refuses them as well.
 pub const MAX_LINE: usize = 1 << 20;

@@ -2,7 +2,7 @@ use super::*;
 use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
-use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Verdict};
+use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
 use crate::report::text::{TextOptions, TextReport};
@@ -510,6 +510,8 @@ fn full_exchange() -> Exchange {
     let mark = fixtures::mark(7, 1_500);
     let gave_up = fixtures::gave_up();
     Exchange {
+        stream: Some(3),
+        close_scope: Scope::Stream,
         expected_timeout: Some(Span::from_millis(500)),
         status: Some(200),
         events: Events {

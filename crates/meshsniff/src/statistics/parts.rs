@@ -32,7 +32,7 @@ pub enum SummaryPart {
     Unreachable(Vec<(Endpoint, u64)>),
     /// Values of a gap.
     Gap {
-        /// Its index in [`Gaps::NAMES`].
+        /// Its place in [`Gaps::NAMES`].
         gap: u8,
         /// Some of its values.
         values: ValuesPart,

@@ -9,7 +9,7 @@ use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
 use super::timers::{Closes, Timer};
-use crate::exchange::{Connection, Exchange, Gaps, Verdict};
+use crate::exchange::{Connection, Exchange, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -278,19 +278,16 @@ impl Summary {
         self.closes.left_out()
     }
 
-    /// Statistics of each gap that occurs, with its name, in the order of [`Gaps::NAMES`].
-    pub fn gaps(&self) -> impl Iterator<Item = (&'static str, GapStats)> {
-        Gaps::NAMES
-            .into_iter()
-            .zip(&self.gaps)
-            .filter_map(|(name, values)| Some((name, values.stats()?)))
+    /// Statistics of each gap that occurs, in the order of [`Gap::ALL`].
+    pub fn gaps(&self) -> impl Iterator<Item = (Gap, GapStats)> {
+        let all = Gap::ALL.into_iter().zip(&self.gaps);
+        all.filter_map(|(gap, values)| Some((gap, values.stats()?)))
     }
 
-    /// Statistics of the gap with this name.
+    /// Statistics of a gap; `None` if no exchange has it.
     #[must_use]
-    pub fn gap(&self, name: &str) -> Option<GapStats> {
-        self.gaps()
-            .find_map(|(found, stats)| (found == name).then_some(stats))
+    pub fn gap(&self, gap: Gap) -> Option<GapStats> {
+        self.gaps[gap as usize].stats()
     }
 }
 

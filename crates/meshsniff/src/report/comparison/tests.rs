@@ -4,17 +4,14 @@ use crate::compare::difference::{Comparison, Presence, Thresholds};
 use crate::compare::language::ChangeAssertion;
 use crate::compare::side::{ComparedSide, Gatherer, MAX_ROUTES, RouteName, Selection};
 use crate::event::{Report as _, ReportEvent};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Gap};
 use crate::report::json::read;
 use crate::testing::fixtures;
 use crate::time::Span;
 
 fn selection() -> Selection {
     Selection {
-        gaps: Selection::USUAL
-            .iter()
-            .filter_map(|name| crate::condition::gap(name))
-            .collect(),
+        gaps: Selection::USUAL.to_vec(),
         ..Selection::default()
     }
 }
@@ -107,7 +104,7 @@ fn words_are_right_about_as_often_as_alpha_says() {
         (seed >> 33) as i64
     };
     let selection = Selection {
-        gaps: vec![2],
+        gaps: vec![Gap::RequestToResponse],
         ..selection()
     };
     let mut called = 0;

@@ -4,8 +4,8 @@
 //! stand whole microseconds, by which the script places and sorts.
 
 use super::kept::{Kept, LeftOut};
-use super::words::{GAP_WORDS, verdict_in_words};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Side, Verdict};
+use super::words::{gap_in_words, verdict_in_words};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gap, Side, Verdict};
 use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::piece::{Exact, Grouped, Shown, push, said};
@@ -70,7 +70,8 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
     rows.sort_by_key(|(start, _)| *start);
     let verdicts = Verdict::ALL.into_iter();
     let verdicts = verdicts.map(|verdict| (verdict.name(), Text(verdict_in_words(verdict))));
-    let gaps = Gaps::NAMES.into_iter().zip(GAP_WORDS.map(Text));
+    let gaps = Gap::ALL.into_iter();
+    let gaps = gaps.map(|gap| (gap.name(), Text(gap_in_words(gap))));
     let rows = rows.iter().map(|(_, row)| {
         Raw(|out: &mut String| {
             out.push('\n');
@@ -115,8 +116,8 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn exchange(&self, exchange: &Exchange) -> impl Encode {
         let start = exchange.events.request_start;
-        let taken = Gaps::NAMES.into_iter().zip(exchange.gaps.values());
-        let taken = taken.filter_map(|(name, gap)| Some((name, millis(gap?))));
+        let taken = exchange.gaps.present();
+        let taken = taken.map(|(gap, span)| (gap.name(), millis(span)));
         let guessed = exchange.timeout_guess.is_some();
         Object(move |out: &mut String| {
             fields!(out, {

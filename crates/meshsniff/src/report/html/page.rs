@@ -2,11 +2,11 @@
 
 use super::data::PageData;
 use super::routes;
-use super::words::{GAP_WORDS, verdict_in_words};
+use super::words::{gap_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::Verdict;
 use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
 use crate::report::facts::Facts;
 use crate::report::text::{self, Ink};
@@ -364,18 +364,16 @@ impl Page<'_> {
              <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col class=n>p90<th scope=col class=n>p99\
              <th scope=col class=n>longest</thead><tbody>",
         );
-        for (name, stats) in gaps {
-            out.push_str("\n<tr><th scope=row><code>");
-            out.push_str(name);
-            out.push_str("</code> <span class=words>");
-            let words = Gaps::NAMES.iter().zip(GAP_WORDS);
-            out.push_str(
-                words
-                    .into_iter()
-                    .find_map(|(known, words)| (*known == name).then_some(words))
-                    .unwrap_or_default(),
+        for (gap, stats) in gaps {
+            push!(
+                out,
+                "\n<tr><th scope=row><code>",
+                gap.name(),
+                "</code> <span class=words>",
+                gap_in_words(gap),
+                "</span><td class=n>",
+                Grouped(stats.count)
             );
-            push!(out, "</span><td class=n>", Grouped(stats.count));
             for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
                 push!(out, "<td class=n>", Exact(span));
             }

@@ -5,7 +5,7 @@
 //! by name: a new field of theirs is shown, or left out on purpose.
 
 use crate::event::{Capture, Outcome, Source};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Verdict};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
 use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
@@ -124,7 +124,7 @@ impl Objects {
             "request_bytes": *request_bytes,
             "response_bytes": *response_bytes,
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),
-            "gaps": present(gaps),
+            "gaps": Map(gaps.present().map(|(gap, span)| (gap.name(), Millis(span)))),
             "verdict": Word(verdict.name()),
             "good": exchange.good(),
             "certainty": Word(certainty(*doubt)),
@@ -307,7 +307,7 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
         "success_rates_left_out": summary.servers_left_out,
         "timers": List(timers.iter().map(timer)),
         "timers_left_out": summary.closes_left_out(),
-        "gaps": Map(summary.gaps().map(|(name, stats)| (name, gap_stats(stats)))),
+        "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
     });
 }
 
@@ -372,12 +372,6 @@ fn gap_stats(stats: GapStats) -> impl Encode {
             "max": Millis(stats.max),
         });
     })
-}
-
-/// The gaps that an exchange has.
-fn present(gaps: &Gaps) -> impl Encode {
-    let named = Gaps::NAMES.into_iter().zip(gaps.values());
-    Map(named.filter_map(|(name, gap)| Some((name, Millis(gap?)))))
 }
 
 fn places(flags: &EnvoyFlags) -> impl Encode {

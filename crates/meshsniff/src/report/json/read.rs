@@ -8,7 +8,7 @@ use super::FORMAT;
 use crate::compare::side::{
     ComparedSide, Digest, NOBODY, RouteName, Rows, Selection, SideKind, Told, named,
 };
-use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gaps, Verdict};
+use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{GapStats, MAX_COUNT};
 use crate::time::Span;
@@ -382,8 +382,7 @@ impl ReportItem {
     }
 
     /// What a route says of a gap.
-    fn told(&self, gap: usize) -> Option<Told> {
-        let gap = *Gap::ALL.get(gap)?;
+    fn told(&self, gap: Gap) -> Option<Told> {
         // A good exchange has none of these: what there is of them is told one by one.
         if gap.is_of_client_close() {
             return None;

@@ -3,7 +3,7 @@
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
-use crate::exchange::{Side, Verdict};
+use crate::exchange::{Gap, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::piece::{
     At, Bytes, Counted, Grouped, Number, Percent, Shown, Spoken, Timeout, push, said,
@@ -305,7 +305,7 @@ fn tenths(out: &mut String, span: crate::time::Span) {
 }
 
 fn answers(out: &mut String, summary: &Summary) {
-    let Some(stats) = summary.gap("request_to_response") else {
+    let Some(stats) = summary.gap(Gap::RequestToResponse) else {
         return;
     };
     if stats.count == 1 {
