@@ -1,20 +1,20 @@
-//! Sentences put together from pieces, each pushed straight into a `String`.
+//! Sentences put together from pieces that are pushed straight into a `String`.
 //!
-//! A piece of the program's own is a `&'static str`; what came over the wire is [`Shown`] or
-//! [`Html`], so that hostile text cannot pass for a word.
+//! The program's own words are `&'static str`. Text from the wire is [`Shown`] or [`Html`], so that
+//! hostile text cannot pass for a word.
 
 use crate::packet::Endpoint;
 use crate::time::Span;
 use crate::{escape, number};
 
-/// Pushes pieces one behind the other.
+/// Pushes pieces into a `String`, one behind the other.
 macro_rules! push {
     ($out:expr, $($piece:expr),+ $(,)?) => {{
         let out: &mut String = $out;
         $($crate::piece::Piece::push($piece, out);)+
     }};
 }
-/// Puts pieces together.
+/// Puts pieces together into a new `String`.
 macro_rules! said {
     ($($piece:expr),+ $(,)?) => {{
         let mut out = String::new();
@@ -26,7 +26,7 @@ pub(crate) use {push, said};
 
 /// A piece of a sentence.
 pub(crate) trait Piece {
-    /// Pushes it.
+    /// Pushes the piece.
     fn push(self, out: &mut String);
 }
 
@@ -68,7 +68,7 @@ pieces! {
     At(Endpoint) => number::endpoint;
 }
 
-/// A number and what it counts, of one and of many: `2 exchanges`.
+/// A number and what it counts, with the words for one and for many: `2 exchanges`.
 pub(crate) struct Counted(
     pub(crate) u64,
     pub(crate) &'static str,
@@ -87,7 +87,7 @@ impl Piece for Counted {
     }
 }
 
-/// A share as a percentage, `99.99 %`, or a dash if there is none.
+/// A share as a percentage, `99.99 %`, or a dash if it is a share of nothing.
 pub(crate) struct Percent(pub(crate) u64, pub(crate) u64);
 
 impl Piece for Percent {
@@ -98,7 +98,7 @@ impl Piece for Percent {
     }
 }
 
-/// Text from the wire for a person, cut to so many characters.
+/// Text from the wire for a person, cut to a number of characters.
 pub(crate) struct Shown<'a>(pub(crate) &'a str, pub(crate) usize);
 
 impl Piece for Shown<'_> {

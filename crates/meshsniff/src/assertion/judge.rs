@@ -1,4 +1,4 @@
-//! Assertions held against what is seen.
+//! Evaluates assertions on exchanges and connections.
 
 use super::language::{Assertion, Bound, BoundValue, Measure};
 use crate::condition::{Filter, Operator};
@@ -10,17 +10,17 @@ use crate::statistics::gap_values::Percentile;
 use crate::statistics::tally::Tally;
 use crate::time::Span;
 
-/// Exchanges and connections of an assertion that are kept as examples.
+/// Examples kept of an assertion.
 const MAX_SHOWN: usize = 10;
-/// The same where every exchange is one, more or less.
+/// Examples kept of an assertion on a statistic, where almost every exchange is one.
 const MAX_OF_STATISTIC: usize = 3;
 
-/// Assertions, and what they are held against.
+/// Assertions, and the exchanges they are about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// Measure must not be.
+    /// The assertions.
     pub assertions: Vec<Assertion>,
-    /// Whether it is success if there was nothing to judge.
+    /// Whether an assertion passes if there was no traffic to evaluate it on.
     pub allow_no_traffic: bool,
     /// Whether health checkers count like everybody else.
     pub probes: bool,
@@ -28,14 +28,14 @@ pub struct Rules {
     pub filter: Filter,
 }
 
-/// Holds assertions against what is seen.
+/// Evaluates assertions as exchanges and connections come.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     rules: Rules,
     checks: Vec<AssertionState>,
 }
 
-/// One assertion's count so far.
+/// The state of one assertion.
 #[derive(Clone, Debug, Default)]
 struct AssertionState {
     tally: Tally,
@@ -44,7 +44,7 @@ struct AssertionState {
 }
 
 impl Judge {
-    /// A judge that has seen nothing yet.
+    /// Creates a judge that has seen nothing yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Judge {
         }
     }
 
-    /// Whether there is nothing to judge by.
+    /// Whether there is no assertion.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.checks.is_empty()
@@ -73,8 +73,8 @@ impl Judge {
         }
     }
 
-    /// Whether one more example of what failed is wanted, and this is one: then it is told whole,
-    /// however well it went otherwise.
+    /// Whether this exchange is an example that some assertion still lacks. It is then sent in
+    /// full, however well it went.
     #[must_use]
     pub fn wants(&self, exchange: &Exchange) -> bool {
         !self.is_idle()
@@ -92,7 +92,7 @@ impl Judge {
                 })
     }
 
-    /// Takes in, as an example only, an exchange that was counted elsewhere.
+    /// Takes in an exchange as an example only: it was counted elsewhere.
     pub fn example(&mut self, exchange: &Exchange) {
         if !self.concerns(exchange) {
             return;
@@ -120,7 +120,7 @@ impl Judge {
         }
     }
 
-    /// Measure was counted, an entry for each assertion.
+    /// The counts of all assertions, in their order.
     #[must_use]
     pub fn tallies(&self) -> Vec<Tally> {
         self.checks
@@ -129,14 +129,14 @@ impl Judge {
             .collect()
     }
 
-    /// Adds what another judge of the same assertions counted.
+    /// Adds the counts of another judge of the same assertions.
     pub fn merge(&mut self, tallies: &[Tally]) {
         for (check, tally) in self.checks.iter_mut().zip(tallies) {
             check.tally.merge(tally);
         }
     }
 
-    /// How the assertions came out. `dropped`: packets that the capturing kernel lost, if that is
+    /// The results of all assertions. `dropped`: packets that the capturing kernel lost, if that is
     /// known.
     #[must_use]
     pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
@@ -192,7 +192,7 @@ impl AssertionState {
         self.tally.look(assertion.is_hit(exchange) == Some(true));
     }
 
-    /// Keeps it if it is an example of what the assertion is about.
+    /// Keeps an exchange if it is an example of what the assertion is about.
     fn show(&mut self, assertion: &Assertion, exchange: &Exchange) {
         let kept = &mut self.exchanges;
         match assertion.what {
@@ -239,8 +239,7 @@ impl AssertionState {
 }
 
 impl Assertion {
-    /// Whether this exchange, which it is about, is one of those that are counted; `None` where no
-    /// exchange is.
+    /// Whether the assertion counts an exchange that it is about; `None` if it counts none.
     fn is_hit(&self, exchange: &Exchange) -> Option<bool> {
         match &self.what {
             Measure::Fitting(filter) => Some(filter.exchange(exchange)),

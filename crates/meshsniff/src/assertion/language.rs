@@ -22,34 +22,34 @@ use crate::exchange::{FindingKind, Gap, Verdict};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
-/// Measure must not be.
+/// An assertion: a condition that must not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     pub(super) typed: String,
     pub(super) what: Measure,
     pub(super) bound: Bound,
-    /// Which exchanges it is about.
+    /// Which exchanges the assertion is about.
     pub(super) only: Filter,
 }
 
-/// Measure is measured.
+/// What an assertion measures.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Measure {
-    /// How many exchanges there are.
+    /// The number of exchanges.
     Exchanges,
-    /// How many fit.
+    /// The number of exchanges that a filter selects.
     Fitting(Filter),
-    /// How many are not good.
+    /// The number of exchanges that are not good.
     NotGood,
-    /// How many connections came to one of these verdicts.
+    /// The number of connections with one of these verdicts.
     Connects(&'static [Verdict]),
-    /// How many exchanges have a gap beyond the bound.
+    /// The number of exchanges whose gap is beyond the bound.
     EachGap(Gap),
     /// A percentile of a gap.
     Percentile(Gap, Percentile),
-    /// The share of exchanges that went well, as the client or as the server would say.
+    /// The share of exchanges that went well, as the client or as the server sees it.
     SuccessRate { of_server: bool },
-    /// Packets that the kernel lost.
+    /// The number of packets that the kernel lost.
     Dropped,
 }
 
@@ -88,7 +88,7 @@ impl Assertion {
     /// Reads an assertion.
     ///
     /// # Errors
-    /// A sentence, if it is none, or could never come true, or could not come out otherwise.
+    /// If `text` is not an assertion, or could never fail or never pass.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
         let condition = Condition::parse(typed)?;
@@ -108,15 +108,15 @@ impl Assertion {
         })
     }
 
-    /// Reads a file of them: one on each line, `#` begins a comment.
+    /// Reads a file of assertions: one on each line, `#` begins a comment.
     ///
     /// # Errors
-    /// A sentence with the number of the line.
+    /// If a line cannot be read; the sentence begins with its number.
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, String> {
         let mut assertions = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = match line.split_once('#') {
-                // In the middle of a word it is part of it, as in a path.
+                // In the middle of a word, as in a path, `#` begins no comment.
                 Some((before, _)) if before.is_empty() || before.ends_with(char::is_whitespace) => {
                     before
                 }
@@ -130,13 +130,14 @@ impl Assertion {
         Ok(assertions)
     }
 
-    /// Whether it is about connections that never opened, which have addresses and nothing else.
+    /// Whether the assertion is about connections that never opened, which have addresses and
+    /// nothing else.
     #[must_use]
     pub fn is_about_connects(&self) -> bool {
         matches!(self.what, Measure::Connects(_))
     }
 
-    /// Whether it cannot be judged without what a redacted report lacks.
+    /// Whether the assertion needs what a redacted report lacks.
     #[must_use]
     pub fn asks_for_redacted(&self) -> bool {
         let fitting = match &self.what {
@@ -172,7 +173,7 @@ fn read(
             Ok((fitting, bound(operator, value)?))
         }
         (Order::Of(..) | Order::Unknown, _) => {
-            // One verdict may be one of a connection, which is no exchange.
+            // One verdict may be a connection's, which is no exchange.
             let verdict = text.strip_prefix("verdict=").and_then(what);
             let fitting = || Filter::parse(text).map(Measure::Fitting);
             Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY))
@@ -193,7 +194,7 @@ fn read(
     }
 }
 
-/// Measure a name stands for; `-` and `_` are the same in it.
+/// The measure with this name; `-` and `_` are the same in it.
 fn what(name: &str) -> Option<Measure> {
     if let Some((_, verdicts)) = CONNECTS.iter().find(|(known, _)| same(known, name)) {
         return Some(Measure::Connects(verdicts));
@@ -252,7 +253,10 @@ fn read_value(text: &str) -> Result<BoundValue, String> {
     })
 }
 
-/// Measure is wrong with it, if it can be read but makes no sense.
+/// Checks that an assertion makes sense.
+///
+/// # Errors
+/// A sentence that says why it does not.
 fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     let &Bound { operator, value } = bound;
     match what {

@@ -1,8 +1,8 @@
-//! A summary in parts: what is carried from a target to the program that reports it.
+//! A summary in parts, as it is sent from a target to the program that reports it.
 //!
-//! Each part fits a line of a relay. Whoever wrote the parts need not be believed: what cannot be a
-//! part of any summary is refused, and what can has no more entries, and no larger numbers, than
-//! this program can add up.
+//! Each part fits a line of a relay. The sender may be hostile: a part that no summary has is
+//! refused, and one that is accepted has no more entries, and no larger numbers, than this program
+//! can add up.
 
 use super::gap_values::{GapValues, SignedBuckets};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 const MAX_ENTRIES: usize = 4_096;
 /// Closes of a part, each with its route.
 const MAX_CLOSES: usize = 256;
-/// Bytes of a route: its longest, and the last character and the ellipsis beyond.
+/// Bytes of a route: its limit, and the last character and the ellipsis beyond it.
 const MAX_ROUTE: usize = 300;
 
 /// A part of a summary.
@@ -37,11 +37,11 @@ pub enum SummaryPart {
         /// Some of its values.
         values: ValuesPart,
     },
-    /// Closes among which there may be a timer.
+    /// Closes that may hold a timer.
     Closes {
-        /// How many more there were.
+        /// The number of closes that were not kept.
         left_out: u64,
-        /// Some of those that are remembered.
+        /// Some of the closes that were.
         closes: Vec<UntoldClose>,
     },
 }
@@ -50,25 +50,25 @@ pub enum SummaryPart {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ValuesPart {
-    /// The ends of a gap, and its values while they are few.
+    /// The ends of a gap, and its values if they are few.
     Values {
-        /// The shortest, in nanoseconds.
+        /// The shortest gap, in nanoseconds.
         min: i64,
-        /// The longest.
+        /// The longest gap.
         max: i64,
         /// The values, if they are few.
         few: Vec<i64>,
     },
     /// Buckets of the gap whose [`ValuesPart::Values`] came before.
     Buckets {
-        /// Whether these are the values below zero, by magnitude.
+        /// Whether these are values below zero, by magnitude.
         below: bool,
         /// Index and count of each bucket.
         counts: Vec<(u32, u64)>,
     },
 }
 
-/// A part that no summary has, with what is wrong.
+/// A part that no summary has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongPart(&'static str);
@@ -84,7 +84,7 @@ fn ensure(right: bool, wrong: &'static str) -> Result<(), WrongPart> {
 }
 
 impl Summary {
-    /// All it holds, in the order in which [`Summary::take_part`] wants it.
+    /// Every part, in the order that [`Summary::take_part`] expects.
     #[must_use]
     pub fn parts(&self) -> Vec<SummaryPart> {
         let mut parts = vec![SummaryPart::Counts(self.plain_counts().collect())];
@@ -111,12 +111,11 @@ impl Summary {
         }
     }
 
-    /// Takes a part in. Meant for a summary that parts of one other summary make up; for all else
-    /// there is
-    /// [`Summary::merge`].
+    /// Takes a part in. It is meant for a summary that is made of the parts of one other summary;
+    /// use [`Summary::merge`] for anything else.
     ///
     /// # Errors
-    /// If it is no part of a summary; nothing that was taken in so far is to be used then.
+    /// If it is no part of a summary. The summary must not be used then.
     pub fn take_part(&mut self, part: SummaryPart) -> Result<(), WrongPart> {
         match part {
             SummaryPart::Counts(counts) => self.take_counts(&counts),
@@ -186,8 +185,8 @@ impl Summary {
 }
 
 impl GapValues {
-    /// All values, in the order in which [`GapValues::take_part`] wants them; nothing if there is
-    /// none.
+    /// Every part of the values, in the order that [`GapValues::take_part`] expects; none if there
+    /// is no value.
     pub(crate) fn parts(&self) -> Vec<ValuesPart> {
         if self.count == 0 {
             return Vec::new();
@@ -212,7 +211,7 @@ impl GapValues {
         parts
     }
 
-    /// Takes in a part of what one other holds.
+    /// Takes in a part of the values of another.
     pub(crate) fn take_part(&mut self, part: ValuesPart) -> Result<(), WrongPart> {
         match part {
             ValuesPart::Values { min, max, few } => self.take(min, max, few),
@@ -251,7 +250,7 @@ impl GapValues {
             buckets.add_pairs(counts, MAX_COUNT),
             "buckets that cannot be",
         )?;
-        // What a percentile is the share of must be what the buckets hold.
+        // Percentiles are shares of what the buckets hold.
         self.count = many.below.total() + many.rest.total();
         Ok(())
     }

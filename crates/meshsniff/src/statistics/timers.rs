@@ -1,7 +1,7 @@
-//! Finding timers: closes that come again and again after the same time.
+//! Timers: closes that recur after the same time.
 //!
 //! Three or more closes of one side against one server within 5 % + 2 ms of each other are nobody's
-//! impatience. It says that there is a timer, not whose.
+//! impatience. They show that there is a timer, not whose it is.
 
 use crate::exchange::{Exchange, ResponseShape, Side, Verdict};
 use crate::mesh::timeout;
@@ -11,38 +11,38 @@ use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Closes that are remembered, 40 bytes each.
+/// Closes kept, 40 bytes each.
 const MAX_CLOSES: usize = 65_536;
-/// Different routes that are remembered.
+/// Different routes kept.
 const MAX_ROUTES: usize = 4_096;
-/// Bytes of a route that are remembered.
+/// Bytes of a route kept.
 const MAX_ROUTE_BYTES: usize = 256;
-/// Routes that one timer lists.
+/// Routes listed for a timer.
 const MAX_ROUTES_LISTED: usize = 20;
-/// Exchanges that one timer lists.
+/// Exchanges listed for a timer.
 const MAX_EXCHANGES_LISTED: usize = 1_000;
-/// Members of the smallest group that is called a timer.
+/// Closes of the smallest group that is called a timer.
 const MIN_MEMBERS: usize = 3;
 
-/// Closes that came again and again after the same time.
+/// A timer: closes that recur after the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timer {
     /// The server of the requests.
     pub server: Endpoint,
-    /// Who closed.
+    /// The side that closed.
     pub closed_by: Side,
-    /// How many there were.
+    /// The number of closes.
     pub count: u64,
-    /// The shortest gap from the request's end to the close.
+    /// The shortest gap from the end of a request to its close.
     pub min: Span,
-    /// The longest.
+    /// The longest such gap.
     pub max: Span,
-    /// The usual figure that both fit.
+    /// The usual figure that both ends fit.
     pub guess: Option<Span>,
-    /// Method and path without query, the first few.
+    /// The first few routes: method and path without query.
     pub routes: Vec<String>,
-    /// Ids of the exchanges, the first thousand.
+    /// Ids of the first thousand exchanges.
     pub exchanges: Vec<u64>,
 }
 
@@ -51,9 +51,9 @@ struct DecidingClose {
     server: Endpoint,
     by: Side,
     gap: Span,
-    /// `None`: it is not told, only counted.
+    /// `None` if the exchange is not told, only counted.
     exchange: Option<u64>,
-    /// Index into the routes.
+    /// The place among the routes.
     route: Option<u16>,
 }
 
@@ -66,7 +66,7 @@ pub struct UntoldClose {
     pub(super) route: Option<CompactString>,
 }
 
-/// The closes seen so far.
+/// The closes kept so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Closes {
     closes: Vec<DecidingClose>,
@@ -75,7 +75,7 @@ pub(super) struct Closes {
 }
 
 impl Closes {
-    /// Remembers the gap to the close that decided the exchange, if one did.
+    /// Keeps the close that decided an exchange, if one did.
     pub(super) fn add(&mut self, exchange: &Exchange) {
         let Some((by, gap)) = deciding_gap(exchange) else {
             return;
@@ -94,7 +94,7 @@ impl Closes {
         });
     }
 
-    /// Takes in the closes of exchanges that are told nowhere.
+    /// Adds the closes of exchanges that are told nowhere.
     pub(super) fn merge(&mut self, other: &Self) {
         let names = other.names();
         for close in &other.closes {
@@ -127,7 +127,7 @@ impl Closes {
         self.left_out = self.left_out.saturating_add(more);
     }
 
-    /// What is remembered, for another program: without the numbers that exchanges have here.
+    /// The closes for another program: without the numbers that exchanges have here.
     pub(super) fn untold(&self) -> impl Iterator<Item = UntoldClose> {
         let names = self.names();
         self.closes.iter().map(move |close| {
@@ -141,7 +141,7 @@ impl Closes {
         })
     }
 
-    /// The routes by their index.
+    /// The routes in the order of their places.
     fn names(&self) -> Vec<&str> {
         let mut names = vec![""; self.routes.len()];
         for (name, &index) in &self.routes {
@@ -167,7 +167,7 @@ impl Closes {
         Some(index)
     }
 
-    /// The groups, by server, closing side and gap.
+    /// The timers by server, closing side and gap.
     pub(super) fn timers(&self) -> Vec<Timer> {
         let mut closes = self.closes.clone();
         closes.sort_by_key(|close| (close.server, close.by, close.gap, close.exchange));
@@ -179,7 +179,7 @@ impl Closes {
     }
 }
 
-/// Method and path without query, as far as they are remembered.
+/// Method and path without query, cut to the limit.
 fn route(exchange: &Exchange) -> Option<CompactString> {
     let method = exchange.method.as_deref()?;
     let path = exchange.path.as_deref()?;
@@ -199,7 +199,7 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
 /// The side whose close decided the verdict, and how long after the request it came.
 fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
     if exchange.response_shape == ResponseShape::NotHttp {
-        // Bytes decided, no close.
+        // Bytes decided, not a close.
         return None;
     }
     let (by, gap) = match exchange.verdict {
@@ -216,11 +216,11 @@ fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
         | Verdict::ConnectRefused
         | Verdict::ConnectTimeout => return None,
     };
-    // A close before the request was complete waited for no timer of this request.
+    // A close before the request was complete is not due to a timer of this request.
     gap.filter(|gap| *gap >= Span::ZERO).map(|gap| (by, gap))
 }
 
-/// The longest gap that belongs to a group whose shortest is `shortest`: 5 % and 2 ms more.
+/// The longest gap of a group whose shortest is `shortest`: 5 % and 2 ms more.
 fn longest_of_group(shortest: Span) -> i64 {
     let nanos = shortest.as_nanos();
     nanos
@@ -228,7 +228,8 @@ fn longest_of_group(shortest: Span) -> i64 {
         .saturating_add(Span::from_millis(2).as_nanos())
 }
 
-/// Cuts closes sorted by gap into groups: each grown from the smallest that is in none yet.
+/// Splits closes that are sorted by gap into groups, each grown from the smallest gap that is in no
+/// group yet.
 fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]> {
     std::iter::from_fn(move || {
         while let Some(first) = closes.first() {

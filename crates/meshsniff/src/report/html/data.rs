@@ -89,7 +89,7 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
 struct Text<'a>(&'a str);
 
 impl Encode for Text<'_> {
-    fn encode(self, out: &mut String) {
+    fn push(self, out: &mut String) {
         let shown = said!(Shown(self.0, MAX_TEXT));
         escape::json_in_html(out, &shown);
     }
