@@ -1,4 +1,4 @@
-//! The two sides held against each other, route by route.
+//! The differences between two sides, route by route.
 
 use super::side::{ComparedSide, Digest, RouteName, Selection};
 use super::statistics::{self, Share, fisher, holm, mann_whitney};
@@ -7,16 +7,16 @@ use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
 
-/// The least change of a share that is called one, in percentage points over 100: of millions of exchanges, any is
-/// significant.
+/// The least change of a share that gets a name, in percentage points over 100: of millions of
+/// exchanges any change is significant.
 pub(crate) const MIN_POINTS: f64 = 0.001;
 
-/// What is asked of a change.
+/// When a change counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
-    /// Below this a corrected p is significant.
+    /// The corrected p below which a change is significant.
     pub alpha: f64,
-    /// The least relative change that is called one.
+    /// The least relative change that gets a name.
     pub min_change: f64,
 }
 
@@ -29,30 +29,30 @@ impl Default for Thresholds {
     }
 }
 
-/// What came of two sides.
+/// Two sides and the differences between them.
 #[derive(Debug)]
 pub struct Comparison {
-    /// Without its routes, which are in [`Comparison::routes`].
+    /// The side before, without its routes: they are in [`Comparison::routes`].
     pub(crate) before: ComparedSide,
     pub(crate) after: ComparedSide,
     pub(crate) thresholds: Thresholds,
-    /// How many tests there were: all of them are corrected together.
+    /// The number of tests, which are corrected together.
     pub(crate) tests: usize,
-    /// The ones with the gravest change first.
+    /// The routes, those with the gravest change first.
     pub(crate) routes: Vec<Difference>,
 }
 
-/// On which sides a route is.
+/// The sides that have a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Both,
-    /// Only after.
+    /// Only the side after.
     New,
-    /// Only before.
+    /// Only the side before.
     Gone,
 }
 
-/// A route on both sides, or on one.
+/// A route on both sides or on one of them.
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) route: RouteName,
@@ -62,40 +62,40 @@ pub(crate) struct Difference {
     pub(crate) gaps: Vec<GapChange>,
 }
 
-/// What a share is of.
+/// What a share counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShareOf {
     Good,
     Verdict(Verdict),
 }
 
-/// A test's result, before and after the correction for the number of tests.
+/// The result of a test, before and after the correction for the number of tests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TestResult {
     pub(crate) p: f64,
     pub(crate) corrected: f64,
 }
 
-/// What is to be said of a change.
+/// The outcome of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeOutcome {
-    /// Significant, and large enough to be called so.
+    /// Significant, and large enough to have a name.
     Changed(Trend),
     /// Significant, but small.
     Small,
     Noise,
-    /// And why not.
+    /// Not tested, with the reason.
     NotTested(&'static str),
 }
 
-/// What a change is called.
+/// The name of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trend {
     Worse,
     Slower,
     Better,
     Faster,
-    /// Of a verdict that is neither good nor bad.
+    /// A change of a verdict that is neither good nor bad.
     More,
     Fewer,
 }
@@ -140,13 +140,13 @@ pub(crate) struct GapChange {
     pub(crate) name: &'static str,
     pub(crate) before: Option<GapStats>,
     pub(crate) after: Option<GapStats>,
-    /// The share of pairs in which the one after is longer.
+    /// The share of pairs in which the value after is longer.
     pub(crate) longer: Option<f64>,
     pub(crate) test: Option<TestResult>,
     pub(crate) outcome: ChangeOutcome,
 }
 
-/// The relative change from one span to another; `None` from nothing.
+/// The relative change from one span to another; `None` if the first is 0.
 pub(crate) fn relative(before: Span, after: Span) -> Option<f64> {
     let (before, after) = (before.as_nanos() as f64, after.as_nanos() as f64);
     (before != 0.0).then(|| (after - before) / before.abs())
@@ -160,7 +160,7 @@ impl ShareOf {
         }
     }
 
-    /// What it is called if the share grew, or shrank.
+    /// The name of a change that grew or shrank.
     const fn word(self, grew: bool) -> Trend {
         let is_fine = match self {
             Self::Good => true,
@@ -213,8 +213,7 @@ impl ShareChange {
         let (Some(test), Some(change)) = (self.test, self.change()) else {
             return;
         };
-        // Of what is good it is the rest that counts: from 1 in 1,000 that fail to 2 is twice as
-        // many.
+        // Of good exchanges the rest counts: from 1 in 1,000 that fail to 2 is twice as many.
         let from = match self.kind {
             ShareOf::Good => self.before.value().map(|share| 1.0 - share),
             ShareOf::Verdict(_) => self.before.value(),
@@ -283,7 +282,7 @@ fn compare_values(
     if fewest < statistics::MIN_VALUES {
         return Err("fewer than 8 values on a side");
     }
-    // Values in buckets can be held only against values in buckets.
+    // Values in buckets can only be compared with values in buckets.
     let coarse = before.many.is_some() || after.many.is_some();
     let test = mann_whitney(&before.groups(coarse), &after.groups(coarse));
     test.ok_or("every value is the same")
@@ -342,7 +341,7 @@ impl Difference {
         shares.chain(self.gaps.iter().map(|row| row.outcome))
     }
 
-    /// The words for what changed, the gravest first.
+    /// The names of the changes, the gravest first.
     pub(crate) fn words(&self) -> Vec<Trend> {
         let words = self.outcomes().filter_map(|outcome| match outcome {
             ChangeOutcome::Changed(word) => Some(word),
@@ -352,7 +351,7 @@ impl Difference {
         words.into_iter().collect()
     }
 
-    /// The same as one line says it.
+    /// The names of the changes in one line.
     pub(crate) fn headline(&self, thresholds: Thresholds) -> String {
         match self.presence() {
             Presence::New => return "new".to_owned(),
@@ -377,7 +376,8 @@ impl Difference {
             || self.gaps.iter().any(|row| row.test.is_some())
     }
 
-    /// Whether every figure is: then there is no change, however few the exchanges.
+    /// Whether every figure is the same on both sides. Then nothing changed, however few the
+    /// exchanges.
     fn is_the_same(&self) -> bool {
         let shares = self.shares.iter();
         let mut shares = shares.map(|row| row.before.value() == row.after.value());
@@ -391,7 +391,7 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 impl Comparison {
-    /// Holds two sides against each other. Both have to be gathered with this selection.
+    /// Compares two sides. Both must have been gathered with this selection.
     #[must_use]
     pub fn new(
         mut before: ComparedSide,
@@ -441,7 +441,7 @@ impl Comparison {
         }
     }
 
-    /// How many routes there are of each headline, in the order in which they come.
+    /// The number of routes with each headline, in their order.
     pub(crate) fn headlines(&self) -> Vec<(String, u64)> {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for route in &self.routes {
@@ -455,7 +455,7 @@ impl Comparison {
     }
 }
 
-/// Corrects the results of all tests together; returns how many there are.
+/// Corrects the results of all tests together. Returns the number of tests.
 fn correct(routes: &mut [Difference]) -> usize {
     let tests = routes.iter_mut().flat_map(Difference::tests);
     let found: Vec<f64> = tests.map(|test| test.p).collect();

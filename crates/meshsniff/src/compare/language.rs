@@ -22,11 +22,11 @@ use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
-/// Names of routes in what was seen, and characters of each.
+/// Routes named in a result, and characters of each name.
 const MAX_NAMED: usize = 3;
 const MAX_NAME: usize = 80;
 
-/// Criterion must not be.
+/// An assertion about a change: a condition that must not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeAssertion {
     typed: String,
@@ -50,7 +50,7 @@ enum Change {
     Absolute(Span),
 }
 
-/// A name that means nothing.
+/// The sentence about an unknown name.
 fn unknown(name: &str) -> String {
     format!(
         "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, exchanges<N, a share that \
@@ -63,7 +63,7 @@ impl ChangeAssertion {
     /// Reads an assertion.
     ///
     /// # Errors
-    /// A sentence, if it is none or makes no sense.
+    /// If `text` is not an assertion or makes no sense.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
         let sense = |wrong: String| AssertionError::Sense {
@@ -86,7 +86,7 @@ impl ChangeAssertion {
         })
     }
 
-    /// The gap that it asks for.
+    /// The gap that the assertion is about.
     #[must_use]
     pub const fn gap(&self) -> Option<Gap> {
         match self.what {
@@ -95,7 +95,7 @@ impl ChangeAssertion {
         }
     }
 
-    /// How it came out. `selection`: what both sides were gathered with.
+    /// Evaluates the assertion. `selection`: how both sides were gathered.
     #[must_use]
     pub fn judge(&self, comparison: &Comparison, selection: &Selection) -> event::Outcome {
         let routes: Vec<&Difference> = comparison
@@ -151,7 +151,7 @@ impl ChangeAssertion {
         }
     }
 
-    /// Whether a route fails it, and what was seen; `None` if there was nothing to compare.
+    /// Whether a route fails the assertion, and its figures; `None` if there is nothing to compare.
     fn look(&self, route: &Difference, selection: &Selection) -> Option<(bool, String)> {
         if route.presence() != Presence::Both {
             return None;
@@ -212,7 +212,8 @@ impl ChangeAssertion {
     }
 }
 
-/// Whether a route is called so. Of gaps nothing is said if none could be tested.
+/// Whether a route's changes have this name, and of which rows. `None` if the name is one of gaps
+/// and no gap could be tested.
 fn word_of(route: &Difference, word: Trend) -> Option<(bool, String)> {
     let changed = ChangeOutcome::Changed(word);
     let names: Vec<&str> = if matches!(word, Trend::Slower | Trend::Faster) {
@@ -248,7 +249,7 @@ fn nothing(why: &str) -> (Conclusion, String) {
     (Conclusion::NoTraffic, format!("nothing to compare: {why}"))
 }
 
-/// Criterion is too little on either side is no success.
+/// Too few exchanges on either side fail the assertion.
 fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Conclusion, String) {
     let sum = |count: fn(&Difference) -> u64| {
         let counts = routes.iter().map(|route| count(route));
@@ -270,7 +271,7 @@ fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Conclu
     )
 }
 
-/// The routes that fail, by name.
+/// The result, with the names of the routes that fail.
 fn named_ones<'a>(
     looked: impl Iterator<Item = (&'a Difference, Option<String>)>,
 ) -> (Conclusion, String) {
@@ -305,7 +306,7 @@ fn named_ones<'a>(
     )
 }
 
-/// Pushes a route's name for a person.
+/// Pushes the name of a route for a person.
 pub(crate) fn route_name(out: &mut String, route: &RouteName, most: usize) {
     match route {
         RouteName::Other => out.push_str("… other routes"),
