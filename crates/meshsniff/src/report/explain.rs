@@ -1,8 +1,7 @@
-//! What happened, in a sentence that can be pasted into a ticket.
+//! Explanations: what happened, in a sentence that can be pasted into a ticket.
 //!
-//! It says who did what and when, with the figures, and what that makes likely. It reads an
-//! exchange or a connection and judges nothing anew; frame numbers and flags in full stand
-//! elsewhere in a report.
+//! The sentence says who did what and when, with the figures, and what that makes likely. It judges
+//! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
@@ -14,9 +13,9 @@ use crate::piece::{At, Bytes, Grouped, Number, Shown, Spoken, Timeout, push};
 use crate::time::Span;
 use crate::{escape, number};
 
-/// Characters of a request target that a sentence shows.
+/// Characters of a request target in a sentence.
 const MAX_PATH: usize = 80;
-/// Characters of a method that a sentence shows.
+/// Characters of a method in a sentence.
 const MAX_METHOD: usize = 24;
 
 /// Pushes the explanation of `exchange`.
@@ -38,7 +37,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
     }
     costs(out, exchange);
     match exchange.doubt {
-        // That is what the sentence said.
+        // The sentence said so.
         Some(Doubt::CaptureEnded) if exchange.verdict == Verdict::Unanswered => {}
         Some(doubt) => doubtful(out, doubt),
         None => {}
@@ -114,7 +113,7 @@ fn doubtful(out: &mut String, doubt: Doubt) {
     out.push('.');
 }
 
-/// `GET /items`, or `the request` if its line was cut.
+/// Pushes `GET /items`, or `the request` if its line was cut.
 fn request(out: &mut String, exchange: &Exchange) {
     let Some(method) = exchange.method.as_deref() else {
         out.push_str("the request");
@@ -126,7 +125,7 @@ fn request(out: &mut String, exchange: &Exchange) {
     }
 }
 
-/// As [`request`], to begin a sentence with.
+/// Pushes the same at the begin of a sentence.
 fn request_first(out: &mut String, exchange: &Exchange) {
     if exchange.method.is_some() {
         request(out, exchange);
@@ -147,7 +146,7 @@ fn party(out: &mut String, side: Side, endpoint: Endpoint) {
     out.push(')');
 }
 
-/// ` 12.3 ms`, or nothing if the gap is not known.
+/// Pushes ` 12.3 ms`, or nothing if the gap is not known.
 fn after(out: &mut String, gap: Option<Span>) {
     if let Some(gap) = gap {
         push!(out, " ", Spoken(gap));
@@ -224,7 +223,7 @@ fn upgraded(out: &mut String, exchange: &Exchange) {
     out.push_str("; what follows on the connection is not HTTP.");
 }
 
-/// `closed` or `reset the connection`, by the client's first close.
+/// How a side closed.
 const fn how(reset: bool) -> &'static str {
     if reset {
         " reset the connection"
@@ -280,7 +279,7 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
     whose_timeout(out, exchange);
 }
 
-/// What the time of a give-up makes likely.
+/// Pushes whose timeout the time of a give-up makes likely.
 fn whose_timeout(out: &mut String, exchange: &Exchange) {
     let istio = mesh::is_istio_inbound(exchange.client);
     if let Some(announced) = exchange.expected_timeout {
@@ -400,7 +399,7 @@ fn server_left(out: &mut String, exchange: &Exchange) {
         return;
     }
     party(out, Side::Server, exchange.server);
-    // An exchange whose only server event is a RST was reset; both may be there.
+    // Both a FIN and a RST may be there: the verdict knows which decided.
     out.push_str(how(exchange.verdict == Verdict::ServerResetUnanswered));
     match exchange.gaps.request_to_server_close {
         Some(gap) if gap >= Span::ZERO => {
@@ -503,7 +502,7 @@ fn costliest(exchange: &Exchange, kind: FindingKind) -> Option<&Finding> {
     of_kind.max_by_key(|finding| finding.cost)
 }
 
-/// The time that loss explains most of, if it does: see "Findings" in the documentation.
+/// The time that packet loss cost, if it explains most of the wait.
 #[must_use]
 pub fn lost_time(exchange: &Exchange) -> Option<Span> {
     let cost = costliest(exchange, FindingKind::Retransmission)?.cost;
@@ -513,7 +512,7 @@ pub fn lost_time(exchange: &Exchange) -> Option<Span> {
         Some(ack) => total.plus(ack),
         None => total,
     });
-    // Without a response the time that was waited is the one to the close.
+    // Without a response the wait ended with the close.
     let waited = gaps
         .request_to_client_close
         .or(gaps.request_to_server_close)
@@ -524,7 +523,7 @@ pub fn lost_time(exchange: &Exchange) -> Option<Span> {
     explained.then_some(cost)
 }
 
-/// What the findings add: where the time went if it was not the server that took it.
+/// Pushes where the time went, by the findings, if it was not the server that took it.
 fn costs(out: &mut String, exchange: &Exchange) {
     if exchange.findings.is_empty() {
         return;

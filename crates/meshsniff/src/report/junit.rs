@@ -1,8 +1,8 @@
 //! `-o junit`: a test case for each assertion.
 //!
-//! The form is the one that Jenkins, GitLab, GitHub's report actions and the like read:
-//! `testsuites`, `testsuite`, `testcase` with `failure` or `error`. What came over the wire is text
-//! in it, never markup; characters that XML 1.0 does not allow stand as escape sequences.
+//! The form is what Jenkins, GitLab and GitHub's report actions read: `testsuites`, `testsuite`,
+//! `testcase` with `failure` or `error`. Text from the wire is text in it, and characters that XML
+//! 1.0 does not allow stand as escape sequences.
 
 use super::facts::Facts;
 use super::text;
@@ -17,9 +17,9 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// The name of all this.
+/// The name of the suites and of every class.
 const SUITES: &str = "meshsniff";
-/// The case of a capture that could not be read to its end.
+/// The test case of the capture itself, which fails if part of it could not be read.
 const WHOLE: &str = "the capture is whole";
 
 /// A report for CI.
@@ -29,8 +29,8 @@ pub struct JunitReport<W: Write> {
 }
 
 impl<W: Write> JunitReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
-    /// everybody else.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count like everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,

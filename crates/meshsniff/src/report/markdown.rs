@@ -1,7 +1,7 @@
-//! `-o markdown`: what a pull request or a GitHub step summary shows.
+//! `-o markdown`: for a pull request or a GitHub step summary.
 //!
-//! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced
-//! by more backticks than it has, so that nothing in it is markup.
+//! The text is GitHub Flavored Markdown. Text from the wire stands in code blocks and code spans,
+//! fenced by more backticks than it has, so that nothing in it is markup.
 
 use super::facts::{Facts, Standing};
 use super::spans::{cell, code, longest_run, more};
@@ -13,7 +13,7 @@ use crate::number;
 use crate::piece::{At, Counted, Grouped, Html, Percent, Timeout, push, said};
 use std::io::{self, Write};
 
-/// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
+/// Timelines shown: GitHub takes 1 MiB for a step, and nobody reads more.
 const MAX_TIMELINES: usize = 20;
 /// Rows of a table.
 const MAX_ROWS: usize = 20;
@@ -24,15 +24,15 @@ const MAX_PATH: usize = 80;
 pub struct MarkdownReport<W: Write> {
     out: W,
     facts: Facts,
-    /// The first ones that did not go well.
+    /// The first exchanges that did not go well.
     exchanges: Vec<Exchange>,
     connections: Vec<Connection>,
     left_out: u64,
 }
 
 impl<W: Write> MarkdownReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
-    /// everybody else.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count like everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -202,7 +202,7 @@ impl<W: Write> MarkdownReport<W> {
     }
 }
 
-/// A timeline that opens when its title is clicked.
+/// Pushes a timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
     push!(
         out,

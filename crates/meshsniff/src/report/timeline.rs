@@ -1,9 +1,9 @@
-//! The events of an exchange as one list in capture order: what JSON and text both walk along.
+//! The events of an exchange as one list in capture order, for JSON and text.
 
 use crate::exchange::{AckWith, Events, Exchange, Side};
 use crate::packet::Mark;
 
-/// What an event is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventKind {
     RequestStart,
@@ -39,7 +39,7 @@ impl EventKind {
         }
     }
 
-    /// Who sent the packet.
+    /// The side that sent the packet.
     pub(crate) const fn sender(self) -> Side {
         match self {
             Self::RequestStart
@@ -58,13 +58,13 @@ impl EventKind {
     }
 }
 
-/// One event: what and when.
+/// An event: its kind, and its frame and time.
 pub(crate) type TimelineEvent = (EventKind, Mark);
 
-/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames; those
-/// of one frame in the order they are listed in the documentation.
+/// Replaces `events` by those of `exchange`, in the order of their frames. Events of one frame are
+/// in the order of the documentation.
 pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
-    // Taken apart by name: a new event is listed, or left out on purpose.
+    // Taken apart by name, so that a new event is listed or left out on purpose.
     let &Events {
         request_start,
         request_end,

@@ -1,4 +1,4 @@
-//! Display filters that show in Wireshark what a report speaks of.
+//! Display filters that show in Wireshark what a report is about.
 
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
@@ -6,19 +6,19 @@ use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use std::net::IpAddr;
 
-/// How Wireshark can be told which connection is meant.
+/// How a display filter names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
-    /// By the number that Wireshark gives it: connections are numbered here as there, in the order
-    /// of their first packets.
+    /// By its number in Wireshark, which is the same here: connections are numbered in the order of
+    /// their first packets.
     OneFile,
-    /// By its ends: what was merged, or never written to a file, has other numbers in Wireshark, or
+    /// By its ends. A connection of several files, or of none, has another number in Wireshark or
     /// none.
     Ends,
 }
 
 impl Numbering {
-    /// What serves for a report of these.
+    /// The way that works for these sources.
     #[must_use]
     pub fn of(sources: &[Source]) -> Self {
         match sources {

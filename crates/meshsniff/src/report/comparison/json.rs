@@ -14,7 +14,7 @@ use serde::Serialize;
 /// The JSON Schema (draft 2020-12) of the document.
 pub const SCHEMA: &str = include_str!("compare.schema.json");
 
-/// The name of the format, as it stands in a document.
+/// The name of the format in a document.
 pub const FORMAT: &str = "meshsniff.compare/v1";
 
 #[derive(Serialize)]
@@ -121,10 +121,10 @@ struct AssertionObject<'a> {
     observed: &'a str,
 }
 
-/// The whole document.
+/// Writes the document.
 ///
 /// # Errors
-/// If a number is none, which cannot be.
+/// If a number cannot be written, which does not happen.
 pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_json::Result<String> {
     let document = Document {
         schema: FORMAT,

@@ -7,13 +7,13 @@ use crate::event;
 use crate::piece::{Grouped, push};
 use crate::report::spans::{cell, code, more};
 
-/// Routes that have a table of their own, and rows of the list of the others.
+/// Routes with a table of their own, and rows of the list of the others.
 const MAX_TABLES: usize = 20;
 const MAX_ROWS: usize = 50;
 /// Characters of a path or a file's name.
 const MAX_NAME: usize = 80;
 
-/// The whole page.
+/// Writes the page.
 #[must_use]
 pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
     let mut out = String::from("## ");

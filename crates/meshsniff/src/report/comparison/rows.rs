@@ -1,6 +1,6 @@
-//! The figures of a route as words, a row each: what text and Markdown share.
+//! The figures of a route as words, which text and Markdown share.
 //!
-//! Nothing in a row comes from the wire.
+//! Nothing in them comes from the wire.
 
 use crate::compare::difference::{
     ChangeOutcome, Comparison, Difference, GapChange, ShareChange, ShareOf, TestResult, Thresholds,
@@ -14,17 +14,17 @@ use crate::piece::{Grouped, Percent, push, said};
 use crate::statistics::GapStats;
 use crate::time::Span;
 
-/// One line of a table.
+/// A row of a table.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// A gap or a share; empty if it is that of the row above.
+    /// The gap or the share; empty if it is the one of the row above.
     pub(super) name: String,
-    /// A percentile, or nothing.
+    /// The percentile; empty for a share.
     pub(super) figure: &'static str,
     pub(super) before: String,
     pub(super) after: String,
     pub(super) change: String,
-    /// Whether it is more than noise: once for each test.
+    /// Whether the change is more than noise. Only the first row of a test says so.
     pub(super) noise: String,
     pub(super) outcome: Option<ChangeOutcome>,
 }
@@ -158,7 +158,7 @@ fn probability(p: f64) -> String {
     }
 }
 
-/// What a side is made of: `120 exchanges, a capture`.
+/// The size and the source of a side: `120 exchanges (capture)`.
 pub(super) fn side(side: &ComparedSide) -> String {
     let mut text = said!(Grouped(side.exchanges));
     text.push_str(if side.exchanges == 1 {
@@ -196,7 +196,7 @@ pub(super) fn side(side: &ComparedSide) -> String {
     text
 }
 
-/// How many routes there are of each kind: `2 routes: 1 slower, 1 no change beyond noise`.
+/// The number of routes of each kind: `2 routes: 1 slower; 1 no change beyond noise`.
 pub(super) fn overview(comparison: &Comparison) -> String {
     let mut text = String::new();
     let routes = comparison.routes.len() as u64;
@@ -210,7 +210,7 @@ pub(super) fn overview(comparison: &Comparison) -> String {
     text
 }
 
-/// How a change was told from noise.
+/// How changes were told from noise.
 pub(super) fn method(comparison: &Comparison) -> String {
     let thresholds = comparison.thresholds;
     let tests = said!(Grouped(comparison.tests as u64));

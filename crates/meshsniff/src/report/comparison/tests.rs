@@ -1,4 +1,4 @@
-//! Sides from hand-built exchanges, held against each other.
+//! Sides made of exchanges built by hand, and compared.
 
 use crate::compare::difference::{Comparison, Presence, Thresholds};
 use crate::compare::language::ChangeAssertion;
@@ -81,7 +81,7 @@ fn many_values_are_tested_in_buckets() {
         let value = |number: i64| 10_000 + shift + number * 7_919 % 5_000;
         (0..count).map(|number| ok("/", value(number))).collect()
     };
-    // One side in buckets, the other one by one: the same distribution must not differ.
+    // One side in buckets, the other as single values: the same distribution must not differ.
     let same = compared(&selection, &values(3_000, 0), &values(6_000, 0));
     assert_eq!(
         same.routes[0].headline(Thresholds::default()),
@@ -203,7 +203,7 @@ fn a_damaged_report_is_read_or_refused() {
         for byte in [0, b'"', b'9', b'{', b'-', 0xff] {
             let mut damaged = document.clone().into_bytes();
             damaged[at] = byte;
-            // Either is right: it must come to an end.
+            // Both are right: it must come to an end.
             if let (Ok((before, _)), Ok((after, _))) = (read(&damaged), read(document.as_bytes())) {
                 let _ = Comparison::new(before, after, &selection, Thresholds::default());
             }

@@ -11,7 +11,7 @@ use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
 const MAX_NAME: usize = 200;
 const MAX_PATH: usize = 80;
 
-/// How the text is to look.
+/// How the text looks.
 #[derive(Clone, Copy, Debug)]
 pub struct ComparisonTextOptions {
     /// Escape sequences for colour.
@@ -22,7 +22,7 @@ pub struct ComparisonTextOptions {
     pub limit: usize,
 }
 
-/// The whole text.
+/// Writes the text.
 #[must_use]
 pub fn write(
     comparison: &Comparison,
@@ -98,7 +98,7 @@ const fn ink(words: &[Trend]) -> Ink {
     }
 }
 
-/// `one_sided`: the route before had no table either, so that no empty line parts them.
+/// `one_sided`: the route before had no table either, so that no empty line separates them.
 fn route(
     out: &mut String,
     paint: Paint,

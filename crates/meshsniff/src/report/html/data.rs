@@ -1,7 +1,7 @@
 //! The exchanges and failed connections of a page, as JSON for its script.
 //!
-//! Texts are ready to be shown and figures ready to be read, as in the other reports. Beside them
-//! stand whole microseconds, by which the script places and sorts.
+//! Texts are ready to be shown and figures ready to be read, as in the other reports. Whole
+//! microseconds stand beside them, by which the script places and sorts.
 
 use super::kept::{Kept, LeftOut};
 use super::words::{gap_in_words, verdict_in_words};
@@ -24,18 +24,19 @@ const MAX_PATH: usize = 600;
 /// Characters of any other text.
 const MAX_TEXT: usize = 2_400;
 
-/// The exchanges of a page.
+/// The data of a page.
 pub(super) struct PageData {
     /// A JSON object.
     pub(super) json: String,
-    /// Exchanges in it: good ones, those that did not go well, and those of which it is not known.
+    /// The number of good exchanges in it, of those that did not go well, and of those of which it
+    /// is not known.
     pub(super) shown: [u64; 3],
     pub(super) left_out: LeftOut,
     /// Ids of the exchanges in it.
     pub(super) ids: std::collections::HashSet<u64>,
 }
 
-/// Writes down what was kept.
+/// Encodes the exchanges and connections that are kept.
 pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
     let mut block = PageData {
         json: String::new(),
@@ -85,7 +86,7 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
     block
 }
 
-/// Text that a person is to read: what could fool them is spelt out as in the other reports.
+/// Text for a person: what could fool them is spelt out as in the other reports.
 struct Text<'a>(&'a str);
 
 impl Encode for Text<'_> {
@@ -95,7 +96,7 @@ impl Encode for Text<'_> {
     }
 }
 
-/// The same of what a function pushes.
+/// The same for text that a function pushes.
 fn shown(push: impl FnOnce(&mut String)) -> impl Encode {
     Raw(|out: &mut String| {
         let mut text = String::new();
@@ -104,7 +105,7 @@ fn shown(push: impl FnOnce(&mut String)) -> impl Encode {
     })
 }
 
-/// Milliseconds as they are read.
+/// Milliseconds as a person reads them.
 fn millis(span: Span) -> impl Encode {
     Quoted(move |out: &mut String| number::millis_exact(out, span))
 }
@@ -210,7 +211,7 @@ impl Rows<'_> {
         Quoted(move |out: &mut String| number::decimal(out, number::micros(since), 6, 6))
     }
 
-    /// Who talked, and when it began, in seconds since the first frame.
+    /// Pushes both ends, and the begin in seconds since the first frame.
     fn ends(&self, out: &mut String, client: Endpoint, server: Endpoint, first: Mark) {
         more_fields!(out, { "client": client, "server": server });
         if mesh::is_istio_inbound(client) {
@@ -220,7 +221,7 @@ impl Rows<'_> {
         self.source(out, first);
     }
 
-    /// Where there are several, the capture whose frames these are.
+    /// Pushes the name of the capture that has the frame, if there are several.
     fn source(&self, out: &mut String, mark: Mark) {
         if let Some(name) = self.facts.names.get(usize::from(mark.frame.source())) {
             more_fields!(out, { "source": Text(name) });
@@ -232,7 +233,7 @@ impl Rows<'_> {
         let step = before.map(|before| mark.time - before.time);
         Object(move |out: &mut String| {
             self.arrow(out, (mark, kind.sender()), &line.what, before, start);
-            // That a gap is the one since the arrow before it, the drawing shows.
+            // The drawing shows the gap since the arrow before.
             if let Some((gap, since)) = line.gap.filter(|(gap, _)| Some(*gap) != step) {
                 more_fields!(out, { "gap": Quoted(|out: &mut String| {
                     push!(out, Exact(gap), " ms ");
@@ -266,7 +267,7 @@ impl Rows<'_> {
             more_fields!(out, { "step": millis(mark.time - before.time) });
         }
         more_fields!(out, { "what": Text(what) });
-        // Files of one connection may follow each other.
+        // The files of one connection may follow each other.
         if mark.frame.source() != start.frame.source() {
             self.source(out, mark);
         }
@@ -276,7 +277,7 @@ impl Rows<'_> {
     }
 }
 
-/// The timeout to mark: counted from the request's end, placed from its begin.
+/// Pushes the timeout to mark: it counts from the request's end and is placed from its begin.
 fn timeout(out: &mut String, exchange: &Exchange) {
     let announced = exchange.expected_timeout;
     let span = announced.or(exchange.timeout_guess);

@@ -1,4 +1,4 @@
-//! The page around the exchanges: all that is there without a script.
+//! The parts of a page that need no script.
 
 use super::data::PageData;
 use super::routes;
@@ -16,16 +16,17 @@ const TEMPLATE: &str = include_str!("page.html");
 pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The hashes by which the page's policy lets its own style and script through, and nothing else
-/// (CSP 3, 8.4). A test names them when they have to change: no program computes what is constant.
+/// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
+/// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-3aU2TmxRAmw+qYmqVfQWkyp7QbRvUy2Re9+Xtk6xDqM=";
 pub(super) const SCRIPT_HASH: &str = "sha256-7Qbh4DSdRXMmV3tD+SfaeCP5XJCKcYOjIV/otJ6LA10=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
-/// Sources that are named.
+/// Sources named.
 const MAX_SOURCES: usize = 20;
 
-/// What a page is made of.
+/// The contents of a page.
 pub(super) struct Page<'a> {
     pub(super) facts: &'a Facts,
     pub(super) capture: &'a Capture,
@@ -34,7 +35,7 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The whole document.
+    /// Writes the page.
     pub(super) fn html(&self) -> String {
         let mut out = String::with_capacity(self.block.json.len() + (64 << 10));
         for piece in TEMPLATE.split("{{") {
@@ -49,7 +50,7 @@ impl Page<'_> {
         out
     }
 
-    /// What stands in the template's place of this name.
+    /// Pushes the part that stands in the place of this name in the template.
     fn part(&self, out: &mut String, name: &str) {
         match name {
             "title" => self.title(out),
@@ -197,7 +198,7 @@ impl Page<'_> {
         }
     }
 
-    /// What makes the whole report doubtful: before anything else.
+    /// Pushes what makes the whole report doubtful. It stands before anything else.
     fn warnings(&self, out: &mut String) {
         self.noted(out, "warnings", |ink| *ink == Ink::Bad);
     }
@@ -381,7 +382,7 @@ impl Page<'_> {
         out.push_str("</tbody></table></div></section>");
     }
 
-    /// What of the capture the table below does not show.
+    /// Pushes how much of the capture the table below leaves out.
     fn left_out(&self, out: &mut String) {
         let block = self.block;
         let missing = |index: usize| -> u64 {
@@ -435,7 +436,7 @@ impl Page<'_> {
         );
     }
 
-    /// Which verdicts those have that are left out, if that is known of all of them.
+    /// The verdicts of those that are left out, if all of them are known.
     fn verdicts_left_out(&self, count: u64) -> String {
         let left_out = self.block.left_out.not_good;
         let mut out = String::new();
@@ -455,7 +456,7 @@ impl Page<'_> {
     }
 }
 
-/// A verdict and how many came to it, without the end of the list item.
+/// Pushes a verdict and its number, without the end of the list item.
 fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
     let (class, sign) = match Ink::of(verdict) {
         Ink::Good => ("good", "✓"),

@@ -1,14 +1,14 @@
-//! How long exchanges took, by route: histograms on a logarithmic axis, as one SVG path each.
+//! Histograms of how long exchanges took, by route: on a logarithmic axis, each as one SVG path.
 
 use crate::number;
 use crate::piece::{At, Counted, Grouped, Html, Number, Spoken, push};
 use crate::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use std::fmt::Write as _;
 
-/// Routes that are drawn, those with the most exchanges.
+/// Routes drawn, the busiest first.
 const MAX_DRAWN: usize = 40;
 
-/// Bars in a decade; their lower ends, in hundredths of its begin.
+/// Bars in a decade, and their lower ends in hundredths of its begin.
 const PER_DECADE: usize = 10;
 const STEPS: [u64; PER_DECADE] = [100, 126, 158, 200, 251, 316, 398, 501, 631, 794];
 /// Decades from 10 µs to 100 s.
@@ -17,11 +17,11 @@ const LABELS: [&str; DECADES + 1] = [
     "10 µs", "0.1 ms", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s",
 ];
 
-/// Size of a drawing, and of its part above the labels.
+/// The size of a drawing, and of its part above the labels.
 const WIDTH: usize = 320;
 const HEIGHT: usize = 64;
 const BASE: usize = 48;
-/// What the labels at both ends need.
+/// The room for the labels at both ends.
 const MARGIN: usize = 18;
 
 /// Pushes the section.
@@ -62,7 +62,7 @@ fn limits() -> Vec<u64> {
     let mut limits = Vec::with_capacity(DECADES * PER_DECADE + 1);
     let mut decade = 10;
     for _ in 0..DECADES {
-        // Rounded up, so that a whole number of microseconds is on the right side.
+        // Rounded up, so that a whole number of microseconds falls on the right side.
         limits.extend(STEPS.iter().map(|step| (step * decade).div_ceil(100)));
         decade *= 10;
     }
@@ -70,7 +70,7 @@ fn limits() -> Vec<u64> {
     limits
 }
 
-/// The decades that are shown: those with values.
+/// The decades shown: those with values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     first: usize,
@@ -100,14 +100,14 @@ impl Axis {
         (self.last - self.first + 1) * PER_DECADE
     }
 
-    /// Where a bar begins, in tenths.
+    /// The begin of a bar, in tenths.
     const fn x(self, bar: usize) -> usize {
         let along = bar - self.first * PER_DECADE;
         10 * MARGIN + along * 10 * (WIDTH - 2 * MARGIN) / self.bars()
     }
 }
 
-/// Bars that have a count: what is too short or too long for the axis stands at its ends.
+/// Bars with their counts. Values too short or too long for the axis count at its ends.
 fn bars(values: &Micros, limits: &[u64]) -> impl Iterator<Item = (usize, u64)> {
     let mut counts = values.between(limits);
     let above = counts.pop().unwrap_or(0);
@@ -166,7 +166,7 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
     out.push_str("</div></article>");
 }
 
-/// The gaps of a route that have values, with their names and what they are.
+/// The gaps of a route that have values, with their names and words.
 fn gaps(counts: &RouteCounts) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
     [
         (
@@ -233,7 +233,7 @@ fn histogram(out: &mut String, values: &Micros, axis: Axis, limits: &[u64]) {
     for (bar, count) in bars {
         let (from, to) = (axis.x(bar), axis.x(bar + 1));
         let height = u128::from(count) * (BASE as u128 - 6) / u128::from(tallest);
-        // One among millions is seen all the same.
+        // One among millions is visible all the same.
         let height = height.max(2);
         let width = (to - from).saturating_sub(5).max(10);
         let _ = write!(

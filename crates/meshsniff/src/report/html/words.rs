@@ -1,4 +1,4 @@
-//! Words that several parts of a page use.
+//! Words that several parts of a page share.
 
 use crate::exchange::{Gap, Verdict};
 

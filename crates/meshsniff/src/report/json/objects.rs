@@ -1,8 +1,8 @@
-//! The objects of a JSON report, field by field, without the braces around them.
+//! The objects of a JSON report, field by field, without their braces.
 //!
-//! Every function pushes the inside of one object, so that a `type` can be put before it. Field
+//! Every function pushes the inside of one object, so that a `type` can stand before it. Field
 //! names and their order are those of the documentation. Exchanges and connections are taken apart
-//! by name: a new field of theirs is shown, or left out on purpose.
+//! by name, so that a new field is shown or left out on purpose.
 
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
@@ -19,7 +19,7 @@ use crate::report::{explain, wireshark};
 use crate::statistics::routes::{Route, RouteCounts};
 use crate::statistics::{GapStats, SuccessRate, Summary, Timer};
 
-/// Writes objects; keeps what they need beyond themselves.
+/// The encoder of objects, with its state between them.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     clock: number::Clock,
@@ -27,7 +27,7 @@ pub(super) struct Objects {
     current: FrameId,
     /// Whether a comment on the current frame came after an exchange was written.
     commented: bool,
-    /// Where in the buffer the events of the current frame end.
+    /// The ends of the current frame's events in the buffer.
     positions: Vec<usize>,
     events: Vec<TimelineEvent>,
     sentence: String,
@@ -43,7 +43,7 @@ impl Objects {
         self.commented |= frame == self.current;
     }
 
-    /// Adds a comment that came late to the events already in `buffer`.
+    /// Adds a late comment to the events in `buffer`.
     pub(super) fn add_comments(&mut self, buffer: &mut String, facts: &Facts) {
         if self.commented {
             self.commented = false;
@@ -63,7 +63,7 @@ impl Objects {
         self.positions.clear();
     }
 
-    /// Something of this length was put before what the buffer holds.
+    /// Something of this length was put before the buffer's contents.
     pub(super) fn shift_positions(&mut self, by: usize) {
         for position in &mut self.positions {
             *position += by;
@@ -138,7 +138,7 @@ impl Objects {
         });
     }
 
-    /// The sentence that `explain` pushes, or null if it pushes nothing.
+    /// The sentence that `explain` pushes; `None` if it pushes nothing.
     fn sentence(&mut self, explain: impl FnOnce(&mut String)) -> Option<&str> {
         self.sentence.clear();
         explain(&mut self.sentence);
@@ -166,7 +166,7 @@ impl Objects {
             }
             if mark.frame == self.current {
                 self.positions.push(out.len());
-                // A comment on the current frame is added once all of them are known.
+                // Comments on the current frame are added when all of them are known.
                 self.commented |= facts.comments.get(mark.frame).is_some();
             } else if let Some(text) = facts.comments.get(mark.frame) {
                 more_fields!(out, { "comment": text });
@@ -311,8 +311,8 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
     });
 }
 
-/// A route whose exchanges are not told one by one. Its name is null if it stands for all that were
-/// too many.
+/// Pushes an aggregated route. Its name is null if it is the shared one of those that were too
+/// many.
 pub(super) fn route(out: &mut String, route: &Route, counted: &RouteCounts) {
     const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let named = !route.method.is_empty();

@@ -1,8 +1,8 @@
-//! A report of `-o json` or `-o jsonl` as a side.
+//! A report of `-o json` or `-o jsonl`, read as a side of a comparison.
 //!
-//! It is read as a stream: exchange after exchange is counted and forgotten, and no single one may
-//! take more than 16 MiB. Fields that are not known here are passed over, so that a later version
-//! of the format with more of them can be read.
+//! It is read as a stream: exchange after exchange is counted and forgotten, and none may take more
+//! than 16 MiB. Unknown fields are skipped, so that a later version of the format with more of them
+//! can be read.
 
 use super::FORMAT;
 use crate::compare::side::{
@@ -21,50 +21,50 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
-/// Bytes of an exchange, a line, or anything else that is looked at as a whole.
+/// Bytes of an exchange, a line, or anything else that is read as a whole.
 const MAX_ITEM: u64 = 16 << 20;
 
-/// Why a report cannot be a side.
+/// Why a report cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// JSON of another kind.
+    /// The JSON is no report.
     #[error(
         "{0} is JSON, but no report of meshsniff: name the capture, or what kubectl meshsniff report -o json or -o jsonl wrote"
     )]
     NotAReport(String),
-    /// A format that is not known here.
+    /// An unknown format.
     #[error(
         "{name} is of the format {schema}, and {FORMAT} can be compared: name the capture, or make a report of it with this version"
     )]
     Format {
         /// The file.
         name: String,
-        /// What it calls itself.
+        /// The name of the format.
         schema: String,
     },
-    /// It ends too early.
+    /// The report ends too early.
     #[error("{0} ends in the middle: get the whole of it, or make the report anew")]
     Cut(String),
-    /// It cannot be read.
+    /// The JSON is invalid.
     #[error(
         "{name} cannot be read as a report ({error}): make it anew with kubectl meshsniff report -o json"
     )]
     Malformed {
         /// The file.
         name: String,
-        /// What is wrong.
+        /// The parser's error.
         error: serde_json::Error,
     },
-    /// The system failed to read it.
+    /// The system failed to read the file.
     #[error("{name} cannot be read: {error}")]
     Io {
         /// The file.
         name: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Exchanges are to be selected of which it holds only numbers.
+    /// A filter is asked for, but the report holds only figures of its good exchanges.
     #[error(
         "{0} is of a live target and holds its good exchanges only as figures, of which --filter-http cannot select any: \
          give --filter-http to the report itself, or leave it out here"
@@ -72,11 +72,11 @@ pub enum ReportError {
     OnlyFigures(String),
 }
 
-/// Reads a report. `other`: the side that was read before. What comes back beside the side is what
-/// is missing in it.
+/// Reads a report. `other`: the side that was read before. The second value says what is missing in
+/// the report.
 ///
 /// # Errors
-/// A sentence, if it is none or cannot be read.
+/// If it is no report or cannot be read.
 pub fn report(
     reader: impl Read,
     name: &str,
@@ -91,7 +91,7 @@ pub fn report(
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(metered));
     let mut hearing = Hearing::new(selection, other, &left);
     let mut first = true;
-    // Ends at the end, and where there is more that is no JSON, which the next turn finds out.
+    // `end` fails as long as anything follows, JSON or not, which the next turn finds out.
     while first || json.end().is_err() {
         first = false;
         left.set(MAX_ITEM);
@@ -138,13 +138,13 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-/// What was heard so far.
+/// The state while a report is read.
 struct Hearing<'a> {
     selection: &'a Selection,
     left: &'a Cell<u64>,
-    /// Exchanges that are told and counted nowhere else.
+    /// Exchanges that are counted nowhere else.
     rows: Rows,
-    /// Good exchanges that are told. Of a live target they are in its routes already.
+    /// Good exchanges in full. Those of a live target are among its routes as well.
     good: Rows,
     good_exchanges: u64,
     /// Good exchanges that are only counted.
@@ -157,7 +157,7 @@ struct Hearing<'a> {
     probes_in_figures: u64,
 }
 
-/// An exchange, or a route, as far as it is wanted.
+/// The fields of an exchange or a route that are needed.
 #[derive(Deserialize)]
 struct ReportItem {
     client: Option<Endpoint>,
@@ -188,7 +188,7 @@ struct FoundItem {
     kind: Value,
 }
 
-/// A gap of an exchange in milliseconds, or the statistics of a route's.
+/// A gap of an exchange in milliseconds, or the figures of a route's gap.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged)]
 enum Figure {
@@ -204,7 +204,7 @@ enum Figure {
 }
 
 fn span(millis: f64) -> Span {
-    // Out of range becomes the nearest that is in range, and what is no number becomes 0.
+    // A number out of range becomes the nearest one in range, and NaN becomes 0.
     Span::from_micros((millis * 1_000.0).round() as i64)
 }
 
@@ -303,7 +303,7 @@ impl<'a> Hearing<'a> {
         Ok(())
     }
 
-    /// Takes in the whole of a line, or the plain fields of a document.
+    /// Takes in a line, or the plain fields of a document.
     fn fields(&mut self, kind: Option<&str>, fields: Map<String, Value>) -> Result<(), String> {
         let item = |fields| {
             ReportItem::deserialize(Value::Object(fields)).map_err(|error| error.to_string())
@@ -313,7 +313,7 @@ impl<'a> Hearing<'a> {
             Some("route") => self.route(&item(fields)?)?,
             Some("summary") => self.summary(&fields),
             Some("capture") => self.capture(&fields),
-            // Of lines that are not known nothing is wanted.
+            // Nothing is needed of unknown lines.
             Some(_) => {}
             None => {
                 for (key, value) in &fields {
@@ -357,7 +357,7 @@ impl ReportItem {
             }
         }
         let findings = self.findings.iter();
-        // One of a kind that is not known here can be asked for by nobody.
+        // Nobody can ask for an unknown kind.
         let findings = findings.filter_map(|found| FindingKind::deserialize(&found.kind).ok());
         Ok(Exchange {
             client: self.client.unwrap_or(NOBODY),
@@ -383,7 +383,7 @@ impl ReportItem {
 
     /// What a route says of a gap.
     fn told(&self, gap: Gap) -> Option<Told> {
-        // A good exchange has none of these: what there is of them is told one by one.
+        // Good exchanges have no such gap, and the others are told one by one.
         if gap.is_of_client_close() {
             return None;
         }
@@ -453,7 +453,7 @@ impl<'de> Visitor<'de> for TopSeed<'_, '_> {
                         fields.insert(key, number.into());
                     }
                 }
-                // Long, and not wanted.
+                // They are long, and not needed.
                 "connections" | "events" | "explanation" | "display_filter" | "start"
                 | "protocol" | "sources" | "assertions" => {
                     map.next_value::<IgnoredAny>()?;
@@ -479,7 +479,7 @@ impl<'de> Visitor<'de> for TopSeed<'_, '_> {
     }
 }
 
-/// The exchanges or routes of a document; in a line these are numbers, which come back.
+/// The exchanges or routes of a document. In a line they are a number, which is returned.
 struct ListSeed<'h, 'a> {
     hearing: &'h mut Hearing<'a>,
     of_routes: bool,

@@ -1,8 +1,8 @@
-//! The report for a person at a terminal.
+//! The report for a terminal.
 //!
-//! First the figures, then the exchanges that did not go well as small timelines, then the slowest
-//! good ones. The figures are known only at the end, so what comes after them waits: the first of
-//! it in memory, sorted, the rest (only with no limit) in a temporary file.
+//! The figures come first, then the exchanges that did not go well as small timelines, then the
+//! slowest good ones. The figures are only known at the end, so the timelines wait: the first ones
+//! in memory, sorted, the rest (only without a limit) in a temporary file.
 
 mod conversation;
 mod overview;
@@ -23,18 +23,18 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
 use timeline::Canvas;
 
-/// How the text is to look, and what is in it.
+/// How the text looks, and what it holds.
 #[derive(Clone, Debug)]
 pub struct TextOptions {
     /// Escape sequences for colour.
     pub colour: bool,
     /// Columns of the terminal.
     pub width: usize,
-    /// Every exchange as a timeline, not only those that did not go well.
+    /// Whether every exchange has a timeline, not only those that did not go well.
     pub all: bool,
-    /// How many timelines at most; 0 for no limit.
+    /// How many timelines to show; 0 for all.
     pub limit: usize,
-    /// How many of the slowest good exchanges.
+    /// How many of the slowest good exchanges to show.
     pub slowest: usize,
     /// Whether health checkers are shown and counted like everybody else.
     pub probes: bool,
@@ -64,21 +64,21 @@ pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
 pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines, places};
 
-/// Bytes of timelines that are kept in memory and sorted.
+/// Bytes of timelines that are sorted in memory.
 const SORTED: usize = 8 << 20;
-/// Bytes of the others that wait in memory rather than in a file.
+/// Bytes of further timelines that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
 
 /// Timelines that wait for the head of the report.
 struct Blocks {
-    /// With their first frame, by which they are sorted.
+    /// Timelines with their first frame, by which they are sorted.
     sorted: Vec<(Mark, String)>,
     bytes: usize,
-    /// What came after, in the order it was settled.
+    /// Further timelines, in the order in which they settled.
     rest: SpooledTempFile,
     has_rest: bool,
     shown: usize,
-    /// How many were more than the limit.
+    /// The number of timelines beyond the limit.
     left_out: u64,
 }
 
@@ -91,12 +91,12 @@ pub struct TextReport<W: Write> {
     fresh: Vec<Exchange>,
     blocks: Blocks,
     slowest: Slowest,
-    /// Good exchanges that have a time to be ranked by.
+    /// The number of good exchanges with a time to be ranked by.
     ranked: u64,
 }
 
 impl<W: Write> TextReport<W> {
-    /// A report to `out`.
+    /// Creates a report that is written to `out`.
     pub fn new(out: W, options: TextOptions) -> Self {
         Self {
             out,
@@ -183,7 +183,7 @@ impl<W: Write> TextReport<W> {
         }
         if (self.options.all || good == Some(false)) && self.has_room() {
             self.fresh.push(exchange.clone());
-            // At the end of a capture there may be any number at once.
+            // At the end of a capture any number may come at once.
             if self.fresh.len() > 1_000 {
                 return self.render_fresh();
             }

@@ -1,4 +1,4 @@
-//! The head of the text report: what was read, how it went, what to know before believing it.
+//! The head of the text report: the capture, the figures, and what makes them doubtful.
 
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
 use crate::event::Outcome;
@@ -14,14 +14,14 @@ use crate::{escape, number};
 
 /// Servers in the table, the busiest first.
 const MAX_ROWS: usize = 12;
-/// Timers that are shown.
+/// Timers shown.
 const MAX_TIMERS: usize = 12;
-/// Routes that a timer names.
+/// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
-/// Errors that are shown.
+/// Errors shown.
 const MAX_ERRORS: usize = 8;
 
-/// Pushes the whole head.
+/// Pushes the head.
 pub(super) fn push(
     out: &mut String,
     paint: Paint,
@@ -41,7 +41,7 @@ pub(super) fn push(
     out.push('\n');
 }
 
-/// Pushes how the assertions came out.
+/// Pushes the results of the assertions.
 pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes: &[Outcome]) {
     if outcomes.is_empty() {
         return;
@@ -92,7 +92,7 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
     out.push('\n');
 }
 
-/// Pushes how much was read.
+/// Pushes the size of the capture.
 pub(in super::super) fn read(out: &mut String, capture: &Capture) {
     let totals = &capture.totals;
     push!(
@@ -110,7 +110,7 @@ pub(in super::super) fn read(out: &mut String, capture: &Capture) {
 }
 
 fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
-    // Escape sequences take no columns, so what was used is counted beside.
+    // Escape sequences take no columns, so the columns are counted separately.
     let begin = out.len();
     if summary.exchanges == 0 {
         out.push_str("no HTTP/1 exchange");
@@ -177,7 +177,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     }
 }
 
-/// The two numbers of the puzzle: what clients got, and what the server would say of it.
+/// Pushes the success rate of each server, as clients see it and as the server sees it.
 fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     let mut rates: Vec<(Endpoint, SuccessRate)> = summary.success_rates();
     if rates.is_empty() {
@@ -269,7 +269,7 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
     }
 }
 
-/// Pushes what a timer is known by.
+/// Pushes a timer.
 pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     number::grouped(out, timer.count);
     out.push_str(match timer.closed_by {
@@ -298,7 +298,7 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     }
 }
 
-/// Milliseconds with one decimal.
+/// Pushes milliseconds with one decimal.
 fn tenths(out: &mut String, span: crate::time::Span) {
     let micros = number::micros(span);
     number::decimal(out, micros.saturating_add(50) / 100, 1, 1);
@@ -329,7 +329,7 @@ fn answers(out: &mut String, summary: &Summary) {
     out.push('\n');
 }
 
-/// Good exchanges that the target only counted: of a file, there are none.
+/// Pushes the good exchanges that a target only counted. A file has none.
 fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     let routes = routes.sorted();
     if routes.is_empty() {
@@ -382,7 +382,7 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
         }
         right(out, &text, 11);
     }
-    // The classes that occur, `2xx` or `2xx 4xx`.
+    // The classes that occur, such as `2xx` or `2xx 4xx`.
     text.clear();
     for (class, count) in counted.statuses.iter().enumerate().skip(1) {
         if *count > 0 {
@@ -416,7 +416,7 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
     }
 }
 
-/// What to know before believing the figures.
+/// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
     let mut notes: Vec<(Ink, String)> = Vec::new();

@@ -3,7 +3,7 @@
 use crate::exchange::Verdict;
 use std::fmt::Write as _;
 
-/// What a piece of text is, as far as it has a colour.
+/// The meaning of a piece of text, by which it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     Bold,
@@ -15,7 +15,7 @@ pub(crate) enum Ink {
 }
 
 impl Ink {
-    /// How an exchange, or a connection, with this verdict went.
+    /// The ink of a verdict.
     pub(crate) const fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Ok | Verdict::Upgraded => Self::Good,
@@ -32,7 +32,7 @@ impl Ink {
     }
 }
 
-/// Puts colour on, or does not.
+/// Colours text, or does not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     pub(crate) colour: bool,
@@ -68,7 +68,7 @@ pub(crate) fn columns(text: &str) -> usize {
     }
 }
 
-/// Pushes `text` and blanks up to `width` columns.
+/// Pushes `text`, and blanks up to `width` columns.
 pub(crate) fn left(out: &mut String, text: &str, width: usize) {
     out.push_str(text);
     blanks(out, width.saturating_sub(columns(text)));
@@ -87,7 +87,7 @@ pub(crate) fn blanks(out: &mut String, count: usize) {
 }
 
 /// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word
-/// stands on a line of its own.
+/// has a line of its own.
 pub(crate) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
     let room = width.saturating_sub(indent).max(20);
     let mut used = 0;

@@ -26,21 +26,22 @@ use crate::time::{Span, Timestamp};
 /// Characters of a request target in a headline and in a line.
 const MAX_HEADLINE: usize = 72;
 const MAX_LINE: usize = 40;
-/// Columns of what happened, before the gap beside it.
+/// Columns of what a frame did, before the gap beside it.
 const WHAT: usize = 34;
-/// Interim responses that are shown: a server may send any number.
+/// Events shown: a server may send any number of interim responses.
 const MAX_EVENTS: usize = 64;
-/// Findings, and frames of each, that are shown.
+/// Findings shown, and frames of each.
 pub(in super::super) const MAX_FINDINGS: usize = 12;
 pub(in super::super) const MAX_FRAMES: usize = 8;
-/// Below this, the time from the ACK is the better figure; a delayed ACK would eat 40 ms of it.
+/// With an ACK later than this, the time from the request is the better figure: a delayed ACK would
+/// take 40 ms of the time from the ACK.
 const PROMPT_ACK: Span = Span::from_millis(5);
 
-/// What a timeline needs beyond the exchange.
+/// What a timeline needs beside the exchange.
 pub(super) struct Canvas<'a> {
     pub(super) paint: Paint,
     pub(super) width: usize,
-    /// Time of the first frame.
+    /// The time of the first frame.
     pub(super) origin: Timestamp,
     /// Names of the sources, if there are several.
     pub(super) sources: &'a [String],
@@ -48,7 +49,7 @@ pub(super) struct Canvas<'a> {
     pub(super) numbering: Numbering,
 }
 
-/// A line of the timeline: what one frame did.
+/// A line of a timeline: what one frame did.
 pub(in super::super) struct Line {
     pub(in super::super) event: TimelineEvent,
     pub(in super::super) what: String,
@@ -309,13 +310,13 @@ impl Canvas<'_> {
     }
 }
 
-/// Where a proxy would log flags, in words, and which.
+/// The places where proxies log flags, in words, with the flags.
 pub(in super::super) fn places(
     flags: &EnvoyFlags,
     client: Endpoint,
 ) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     let (proxy, caller) = if mesh::is_istio_inbound(client) && flags.client == ["UT"] {
-        // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
+        // An announced timeout may be passed on. The sidecar then only saw its caller hang up.
         (
             "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
             "",
@@ -341,7 +342,7 @@ const ARROW: usize = 16;
 /// Columns of the status in a row.
 pub(super) const STATUS: usize = 9;
 
-/// `GET /items`, or what is left of it.
+/// Pushes `GET /items`, or what is left of it.
 pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
@@ -469,7 +470,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
     out
 }
 
-/// The close that decided is what a reader looks for.
+/// The ink of an event: the close that decided stands out.
 fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
     let client = exchange.client_close().map(|(_, reset)| reset);
     let server = exchange.server_close().map(|(_, reset)| reset);
@@ -561,8 +562,8 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
     gap.map(|gap| (gap, since))
 }
 
-/// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what
-/// cost it.
+/// Pushes a row of the table of slowest exchanges: the time that ranks, status, server, frames,
+/// request, and what cost the time.
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {
