@@ -1,20 +1,20 @@
 //! The language of assertions.
 //!
 //! ```text
-//! assertion  = condition [ " where " terms ]          terms as of --filter-http
-//! condition  = what [ operator value ]                what alone means what>0
-//! operator   = > >= < <= == !=                        = is ==
-//! what       = exchanges                              how many there are
-//!            | VERDICT | not-ok | not-good            exchanges that ended so
-//!            | findings | findings.KIND               exchanges with such a finding
-//!            | terms                                  exchanges that fit: certainty=uncertain, status=5xx
-//!            | connects_failed                        connections refused or timed out
-//!            | connect-refused | connect-timeout
-//!            | GAP                                    any exchange's gap: ack_to_client_close>400ms
-//!            | GAP.min .p50 .p90 .p95 .p99 .max       a percentile (nearest rank) of a gap
-//!            | client_side | server_side              a success rate: client_side<99%
-//!            | dropped                                packets that the kernel lost
-//! value      = 3 | 1.5% | 400ms | 1.5s
+//! assertion = condition [ "where" terms ]       terms as of --filter-http
+//! condition = what [ operator value ]           what alone means what>0
+//! operator  = > >= < <= == !=                   = is ==
+//! what      = exchanges                         how many there are
+//!           | VERDICT | not-ok | not-good       exchanges that ended so
+//!           | findings | findings.KIND          exchanges with such a finding
+//!           | terms                             exchanges that fit: certainty=uncertain, status=5xx
+//!           | connects_failed                   connections refused or timed out
+//!           | connect-refused | connect-timeout
+//!           | GAP                               any exchange's gap: ack_to_client_close>400ms
+//!           | GAP.min .p50 .p90 .p95 .p99 .max  a percentile (nearest rank) of a gap
+//!           | client_side | server_side         a success rate: client_side<99%
+//!           | dropped                           packets that the kernel lost
+//! value     = 3 | 1.5% | 400ms | 1.5s
 //! ```
 
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
@@ -291,7 +291,8 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
         && filter.asks_for_connects()
     {
         return Err(
-            "a connection that never opened is no exchange: assert connect-refused, connect-timeout or connects_failed by itself"
+            "a connection that never opened is no exchange: assert connect-refused, \
+             connect-timeout or connects_failed by itself"
                 .to_owned(),
         );
     }
@@ -302,7 +303,8 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     }
     if matches!(what, Measure::Connects(_)) && !only.is_about_ends() {
         return Err(
-            "a connection that never opened has a client and a server and nothing else: where takes client= and server= here"
+            "a connection that never opened has a client and a server and nothing else: where \
+             takes client= and server= here"
                 .to_owned(),
         );
     }

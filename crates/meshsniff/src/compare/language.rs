@@ -1,14 +1,14 @@
 //! `--fail-on` of `compare`: which change is a failure.
 //!
 //! ```text
-//! assertion  = condition [ " where " terms ]     terms: path= and method= of --filter-http
-//! condition  = worse | slower | better | faster  a route that is called so: significant, and at least --min-change
-//!            | new | gone                        a route that is only on one side
-//!            | GAP.PERCENTILE order change       of any route: request_to_response.p99>+20%, total.p50>+10ms
-//!            | VERDICT|good order change         of any route, in percentage points: client-gave-up>+1%
-//!            | exchanges order N                 on either side: exchanges<10
-//! order      = > >= < <=
-//! change     = +20% | -5% | +10ms                the sign belongs to it
+//! assertion = condition [ "where" terms ]       terms: path= and method= of --filter-http
+//! condition = worse | slower | better | faster  a route's change: significant, and --min-change
+//!           | new | gone                        a route that is only on one side
+//!           | GAP.PERCENTILE order change       of any route: total.p99>+20%, total.p50>+10ms
+//!           | VERDICT|good order change         of any route, in points: client-gave-up>+1%
+//!           | exchanges order N                 on either side: exchanges<10
+//! order     = > >= < <=
+//! change    = +20% | -5% | +10ms                the sign belongs to it
 //! ```
 
 use super::difference::{
@@ -53,9 +53,9 @@ enum Change {
 /// The sentence about an unknown name.
 fn unknown(name: &str) -> String {
     format!(
-        "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, exchanges<N, a share that \
-         grew by so many points (good<-1%, client-gave-up>+1%) and a percentile that changed (total.p50>+10ms, \
-         request_to_response.p99>+20%) are"
+        "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, \
+         exchanges<N, a share that grew by so many points (good<-1%, client-gave-up>+1%) and a \
+         percentile that changed (total.p50>+10ms, request_to_response.p99>+20%) are"
     )
 }
 
@@ -76,7 +76,9 @@ impl ChangeAssertion {
         let only = &condition.only;
         if !only.is_about_routes() {
             return Err(sense(
-                "behind where, path= and method= say which routes are meant: --filter-http selects exchanges".to_owned(),
+                "behind where, path= and method= say which routes are meant: --filter-http \
+                 selects exchanges"
+                    .to_owned(),
             ));
         }
         Ok(Self {
@@ -407,7 +409,8 @@ fn change(text: &str) -> Result<Change, String> {
         Some(b'-') => (-1.0, &text[1..]),
         _ => {
             return Err(format!(
-                "“{text}” has no sign: +20%, -5% and +10ms are changes; what AFTER alone must not hold is for report --fail-on"
+                "“{text}” has no sign: +20%, -5% and +10ms are changes; what AFTER alone must not \
+                 hold is for report --fail-on"
             ));
         }
     };

@@ -15,7 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 pub enum FilterError {
     /// A term without `=`, or with an unknown name.
     #[error(
-        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, client=, server=, certainty=, finding= and envoy= are, each with a value"
+        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, \
+         client=, server=, certainty=, finding= and envoy= are, each with a value"
     )]
     Term(String),
     /// A value that the term does not take.

@@ -25,15 +25,15 @@ use crate::time::{Span, parse_duration};
 pub enum AssertionError {
     /// An empty text, or a `where` without a condition or terms.
     #[error(
-        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in client-gave-up or \
-         ack_to_client_close>400ms"
+        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in \
+         client-gave-up or ack_to_client_close>400ms"
     )]
     Empty(String),
     /// An unknown name.
     #[error(
-        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), exchanges, findings, \
-         findings.KIND, certainty=uncertain and other terms of --filter-http, connects_failed, client_side, \
-         server_side, dropped and gaps ({gaps}) are",
+        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), \
+         exchanges, findings, findings.KIND, certainty=uncertain and other terms of \
+         --filter-http, connects_failed, client_side, server_side, dropped and gaps ({gaps}) are",
         verdicts = Verdict::ALL.map(Verdict::name).join(", "),
         gaps = Gaps::NAMES.join(", ")
     )]

@@ -27,7 +27,8 @@ pub enum RelayError {
     NoLine(String),
     /// A format of another version.
     #[error(
-        "the agent writes its report in form {found}, this program reads form {FORMAT}: use an image of this program's version"
+        "the agent writes its report in form {found}, this program reads form {FORMAT}: use an \
+         image of this program's version"
     )]
     Format {
         /// The format's number.
@@ -244,7 +245,8 @@ impl Receiver {
             Stage::Ended => return,
             Stage::New => "nothing came of it",
             Stage::Open => {
-                "what it told until then is reported, but not the good exchanges that it only counts"
+                "what it told until then is reported, but not the good exchanges that it only \
+                 counts"
             }
             Stage::Captured | Stage::Broken => "what it told until then is reported",
         };

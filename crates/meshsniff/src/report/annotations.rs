@@ -216,7 +216,8 @@ mod tests {
         );
         assert_eq!(
             &*comments.of(4192)[0],
-            "meshsniff: exchange 3: client-gave-up: FIN: the client closes, 501.683 ms after the ACK"
+            "meshsniff: exchange 3: client-gave-up: FIN: the client closes, 501.683 ms after the \
+             ACK"
         );
         assert!(
             comments

@@ -1,8 +1,8 @@
 //! JSON that is pushed straight into a `String`, field by field.
 //!
-//! An exchange of the report takes 0.8 µs. The best that a derived encoding could do was measured at
-//! 2.3 µs (serde_json over a struct of references), without our escapes, and it prints numbers by way
-//! of `f64`: 0.000005 becomes 5e-6.
+//! An exchange of the report takes 0.8 µs. The best that a derived encoding could do was measured
+//! at 2.3 µs (serde_json over a struct of references), without our escapes. It also prints numbers
+//! by way of `f64`: 0.000005 becomes 5e-6.
 
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -55,6 +55,7 @@ pub(super) trait Encode: Sized {
 }
 
 /// Pushes a field. The second form of its name ends with the quote that begins the value.
+#[inline(always)]
 pub(super) fn field<V: Encode>(out: &mut String, [plain, quoted]: [&'static str; 2], value: V) {
     if V::IS_QUOTED {
         out.push_str(quoted);

@@ -287,7 +287,8 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             Some(gap) if timeout::matches(announced, gap) => {
                 push!(out, "That is the timeout of ", Timeout(announced));
                 out.push_str(if istio {
-                    " which the request announced (the proxy that announced it: UT, one that passed it on: DC"
+                    " which the request announced (the proxy that announced it: UT, one that \
+                     passed it on: DC"
                 } else {
                     " which the request announced (the client's proxy: UT"
                 });
@@ -301,7 +302,8 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
                 push!(
                     out,
                     Timeout(announced),
-                    " which the request announced: more likely its own caller hung up (the client's proxy: DC"
+                    " which the request announced: more likely its own caller hung up (the \
+                     client's proxy: DC"
                 );
             }
             None => {
@@ -321,7 +323,11 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     }
     match exchange.timeout_guess {
         Some(guess) => {
-            push!(out, Timeout(guess), " is a usual timeout: probably the caller's ");
+            push!(
+                out,
+                Timeout(guess),
+                " is a usual timeout: probably the caller's "
+            );
             out.push_str(if istio {
                 "(gateway: UT, sidecar: DC)."
             } else {
@@ -329,9 +335,11 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             });
         }
         None => out.push_str(if istio {
-            "It fits no usual timeout: a caller that went away, or a timeout of its own making (gateway: DC or UT, sidecar: DC)."
+            "It fits no usual timeout: a caller that went away, or a timeout of its own making \
+             (gateway: DC or UT, sidecar: DC)."
         } else {
-            "It fits no usual timeout: a caller that went away, or a timeout of its own making (the client's proxy: DC)."
+            "It fits no usual timeout: a caller that went away, or a timeout of its own making \
+             (the client's proxy: DC)."
         }),
     }
 }
@@ -394,7 +402,8 @@ fn server_left(out: &mut String, exchange: &Exchange) {
         out.push_str(" had closed the kept-alive connection already when ");
         request(out, exchange);
         out.push_str(
-            " was sent: a keep-alive race, the request was never looked at (the client's proxy: UC; it may be sent again safely).",
+            " was sent: a keep-alive race, the request was never looked at (the client's proxy: \
+             UC; it may be sent again safely).",
         );
         return;
     }
@@ -579,9 +588,10 @@ mod tests {
     fn the_tutorials_case() {
         assert_eq!(
             explain(&fixtures::gave_up()),
-            "The client (127.0.0.6:48764, Istio's sidecar) closed 501.7 ms after sending GET /items, before any \
-             response byte; the server's kernel had the request after 0.03 ms; the 200 came 1503.5 ms too late. \
-             500 ms is a usual timeout: probably the caller's (gateway: UT, sidecar: DC)."
+            "The client (127.0.0.6:48764, Istio's sidecar) closed 501.7 ms after sending GET \
+             /items, before any response byte; the server's kernel had the request after 0.03 ms; \
+             the 200 came 1503.5 ms too late. 500 ms is a usual timeout: probably the caller's \
+             (gateway: UT, sidecar: DC)."
         );
     }
 

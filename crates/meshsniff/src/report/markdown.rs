@@ -144,7 +144,10 @@ impl<W: Write> MarkdownReport<W> {
             return;
         }
         rates.sort_by_key(|(_, rate)| std::cmp::Reverse(rate.counted));
-        out.push_str("| server | exchanges | the client's success rate | the server's |\n|---|--:|--:|--:|\n");
+        out.push_str(
+            "| server | exchanges | the client's success rate | the server's \
+            |\n|---|--:|--:|--:|\n",
+        );
         for (server, rate) in rates.iter().take(MAX_ROWS) {
             push!(out, "| `", At(*server), "` | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn by_number_where_there_is_one_file() {
         let by_number = "tcp.stream == 0 && frame.number >= 4185";
-        let by_ends = "ip.addr == 127.0.0.6 && tcp.port == 48764 && ip.addr == 10.244.0.5 && tcp.port == 3000";
+        let by_ends = "ip.addr == 127.0.0.6 && tcp.port == 48764 && ip.addr == 10.244.0.5 && \
+            tcp.port == 3000";
         assert_eq!(of("file", 1), by_number);
         assert_eq!(of("stdin", 1), by_number);
         assert_eq!(of("file", 2), by_ends);

@@ -156,7 +156,10 @@ mod tests {
         }
 
         #[test]
-        fn parts_are_the_whole(one in prop::collection::vec(of_any_size(), 0..50), other in prop::collection::vec(of_any_size(), 0..50)) {
+        fn parts_are_the_whole(
+            one in prop::collection::vec(of_any_size(), 0..50),
+            other in prop::collection::vec(of_any_size(), 0..50),
+        ) {
             let (mut parts, mut whole, mut second) =
                 (Buckets::<11>::default(), Buckets::default(), Buckets::default());
             for &value in &one {

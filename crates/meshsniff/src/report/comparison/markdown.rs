@@ -111,7 +111,10 @@ fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {
     out.push_str(&difference.headline(comparison.thresholds));
     out.push_str("\n\n");
     traffic(out, difference);
-    out.push_str(" exchanges\n\n| | | before | after | change | more than noise? |\n|---|---|--:|--:|--:|---|\n");
+    out.push_str(
+        " exchanges\n\n| | | before | after | change | more than noise? \
+        |\n|---|---|--:|--:|--:|---|\n",
+    );
     for row in rows::rows(difference, comparison.thresholds) {
         let mark = if matches!(row.outcome, Some(ChangeOutcome::Changed(_))) {
             "**"

@@ -215,10 +215,11 @@ pub(super) fn method(comparison: &Comparison) -> String {
     let thresholds = comparison.thresholds;
     let tests = said!(Grouped(comparison.tests as u64));
     format!(
-        "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ {}. Shares: two-sided Fisher \
-         exact test. Gaps: two-sided Mann–Whitney U test; “in N % of pairs” is how often an exchange after is slower (or \
-         faster) than one before. A change gets its name only from {} on (of p50 or p90; of a share, and 0.1 points). \
-         The tests take exchanges as independent of each other.",
+        "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ \
+         {}. Shares: two-sided Fisher exact test. Gaps: two-sided Mann–Whitney U test; “in N % of \
+         pairs” is how often an exchange after is slower (or faster) than one before. A change \
+         gets its name only from {} on (of p50 or p90; of a share, and 0.1 points). The tests \
+         take exchanges as independent of each other.",
         thresholds.alpha,
         percent(thresholds.min_change)
     )

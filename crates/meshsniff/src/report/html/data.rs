@@ -190,7 +190,8 @@ impl Rows<'_> {
                 "lines": Raw(|out: &mut String| {
                     let mut what = String::from("SYN");
                     if connection.syn_retries > 0 {
-                        push!(&mut what, ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
+                        let sent = connection.syn_retries.saturating_add(1);
+                        push!(&mut what, ", sent ", Grouped(sent), " times");
                     }
                     out.push_str("[{");
                     self.arrow(out, (first, Side::Client), &what, None, first);

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `kept` | the exchanges that are shown one by one: those that did not go well, then the slowest |
+//! | `kept` | exchanges shown one by one: those that did not go well, then the slowest |
 //! | `page` | the parts that need no script: assertions, rates, timers, gaps, routes |
 //! | `routes` | how long answers took, as a histogram for each route |
 //! | `words` | gaps and verdicts in a few words |

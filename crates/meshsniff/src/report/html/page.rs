@@ -242,7 +242,8 @@ impl Page<'_> {
         }
         out.push_str(
             "</p>\n<div class=scroll tabindex=0 role=region aria-labelledby=assertions><table>\
-             <thead><tr><th scope=col>outcome<th scope=col>must not be<th scope=col>what was seen<th scope=col>seen in</thead><tbody>",
+             <thead><tr><th scope=col>outcome<th scope=col>must not be<th scope=col>what was \
+             seen<th scope=col>seen in</thead><tbody>",
         );
         for outcome in outcomes {
             self.outcome(out, outcome);
@@ -298,10 +299,14 @@ impl Page<'_> {
         });
         let failed = self.facts.summary.connects_failed() > 0;
         out.push_str(
-            "<section aria-labelledby=rates><h2 id=rates>The puzzle in two numbers</h2>\n<p>What clients got of each server, and what \
-             the server would report of the same exchanges: a request that its client left looks like a success to it.</p>\n\
-             <div class=scroll tabindex=0 role=region aria-labelledby=rates><table class=rates><thead><tr><th scope=col>server\
-             <th scope=col class=n>counted<th scope=col class=n>client saw<th scope=col class=n>server would say",
+            "<section aria-labelledby=rates><h2 id=rates>The puzzle in two numbers</h2>\n<p>What \
+             clients got of each server, and what \
+             the server would report of the same exchanges: a request that its client left looks \
+             like a success to it.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=rates><table \
+             class=rates><thead><tr><th scope=col>server\
+             <th scope=col class=n>counted<th scope=col class=n>client saw<th scope=col \
+             class=n>server would say",
         );
         out.push_str(if failed {
             "<th scope=col class=n>no connection</thead><tbody>"
@@ -331,7 +336,8 @@ impl Page<'_> {
         out.push_str("</tbody></table></div>");
         more(out, rates.len(), "server", "servers");
         out.push_str(
-            "<p class=dim>Not counted: health checks, and exchanges that are <code>unanswered</code> or uncertain.</p></section>",
+            "<p class=dim>Not counted: health checks, and exchanges that are \
+             <code>unanswered</code> or uncertain.</p></section>",
         );
     }
 
@@ -341,7 +347,8 @@ impl Page<'_> {
             return;
         }
         out.push_str(
-            "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again and again after the same time: not a \
+            "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again \
+             and again after the same time: not a \
              coincidence, a setting.</p>\n<ul class=timers>",
         );
         for timer in timers.iter().take(MAX_ROWS) {
@@ -360,9 +367,12 @@ impl Page<'_> {
             return;
         }
         out.push_str(
-            "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen where the capture was taken.</p>\n\
-             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
-             <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col class=n>p90<th scope=col class=n>p99\
+            "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen \
+             where the capture was taken.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table \
+             class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
+             <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col \
+             class=n>p90<th scope=col class=n>p99\
              <th scope=col class=n>longest</thead><tbody>",
         );
         for (gap, stats) in gaps {
@@ -432,7 +442,8 @@ impl Page<'_> {
         part(connections, "failed connection", "failed connections", "");
         out.push_str(&parts.join(", "));
         out.push_str(
-            ". All of them are in the other figures of this page; <code>-o json</code> tells every one, <code>--filter-http</code> selects.</p>",
+            ". All of them are in the other figures of this page; <code>-o json</code> tells \
+             every one, <code>--filter-http</code> selects.</p>",
         );
     }
 

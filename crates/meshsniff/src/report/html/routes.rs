@@ -34,8 +34,9 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
     let drawn = routes.len().min(MAX_DRAWN);
     let axis = Axis::of(&routes[..drawn], &limits);
     out.push_str(
-        "<section aria-labelledby=routes><h2 id=routes>How long it took, by route</h2>\n<p>Each bar counts the exchanges that took so long; \
-         the axis is logarithmic, and the same for all. Figures here keep two digits.</p>",
+        "<section aria-labelledby=routes><h2 id=routes>How long it took, by route</h2>\n<p>Each \
+         bar counts the exchanges that took so long; the axis is logarithmic, and the same for \
+         all. Figures here keep two digits.</p>",
     );
     for (route, counts) in &routes[..drawn] {
         article(out, route, counts, &axis, &limits);
@@ -194,7 +195,8 @@ fn figure(
 ) {
     let _ = write!(
         out,
-        "<figure class={name}><figcaption><code>{name}</code> <span class=words>{words}</span></figcaption>"
+        "<figure class={name}><figcaption><code>{name}</code> <span \
+         class=words>{words}</span></figcaption>"
     );
     if values.count() == 1 {
         push!(out, "<p>1 value: ", Spoken(values.max()));
@@ -219,7 +221,8 @@ fn histogram(out: &mut String, values: &Micros, axis: Axis, limits: &[u64]) {
     let tallest = bars.iter().map(|(_, count)| *count).max().unwrap_or(1);
     let _ = write!(
         out,
-        "<svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid d=\""
+        "<svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid \
+         d=\""
     );
     for decade in axis.first..=axis.last + 1 {
         let x = axis.x(decade * PER_DECADE);

@@ -8,7 +8,8 @@ use crate::time::Span;
 use base64::Engine as _;
 use serde_json::Value;
 
-const HOSTILE: &str = "/</script><script>alert(1)</script><!--<img src=x onerror='alert(1)'>\"&\u{2028}\u{1b}[2J\u{202e}";
+const HOSTILE: &str = "/</script><script>alert(1)</script><!--<img src=x \
+    onerror='alert(1)'>\"&\u{2028}\u{1b}[2J\u{202e}";
 
 fn page_of(exchanges: &[Exchange], connections: &[Connection], outcomes: &[Outcome]) -> String {
     let mut out = Vec::new();

@@ -30,12 +30,14 @@ const MAX_ITEM: u64 = 16 << 20;
 pub enum ReportError {
     /// The JSON is no report.
     #[error(
-        "{0} is JSON, but no report of meshsniff: name the capture, or what kubectl meshsniff report -o json or -o jsonl wrote"
+        "{0} is JSON, but no report of meshsniff: name the capture, or what kubectl meshsniff \
+         report -o json or -o jsonl wrote"
     )]
     NotAReport(String),
     /// An unknown format.
     #[error(
-        "{name} is of the format {schema}, and {FORMAT} can be compared: name the capture, or make a report of it with this version"
+        "{name} is of the format {schema}, and {FORMAT} can be compared: name the capture, or \
+         make a report of it with this version"
     )]
     Format {
         /// The file.
@@ -48,7 +50,8 @@ pub enum ReportError {
     Cut(String),
     /// The JSON is invalid.
     #[error(
-        "{name} cannot be read as a report ({error}): make it anew with kubectl meshsniff report -o json"
+        "{name} cannot be read as a report ({error}): make it anew with kubectl meshsniff report \
+         -o json"
     )]
     Malformed {
         /// The file.
@@ -66,8 +69,9 @@ pub enum ReportError {
     },
     /// A filter is asked for, but the report holds only figures of its good exchanges.
     #[error(
-        "{0} is of a live target and holds its good exchanges only as figures, of which --filter-http cannot select any: \
-         give --filter-http to the report itself, or leave it out here"
+        "{0} is of a live target and holds its good exchanges only as figures, of which \
+         --filter-http cannot select any: give --filter-http to the report itself, or leave it \
+         out here"
     )]
     OnlyFigures(String),
 }
@@ -130,7 +134,8 @@ impl<R: Read> Read for Metered<'_, R> {
             Some(left) => self.left.set(left),
             None => {
                 return Err(io::Error::other(
-                    "a single entry of it is longer than 16 MiB, which no report of meshsniff's has",
+                    "a single entry of it is longer than 16 MiB, which no report of meshsniff's \
+                     has",
                 ));
             }
         }
@@ -253,7 +258,8 @@ impl<'a> Hearing<'a> {
         if !self.has_summary {
             self.side.complete = false;
             missing.push(format!(
-                "{name} lacks its last line, the summary: the report was cut, and what it holds is compared; get the whole of it"
+                "{name} lacks its last line, the summary: the report was cut, and what it holds \
+                 is compared; get the whole of it"
             ));
         }
         let side = ComparedSide {

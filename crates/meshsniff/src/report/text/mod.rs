@@ -248,7 +248,8 @@ impl<W: Write> TextReport<W> {
             let are = if more == 1 { "is" } else { "are" };
             writeln!(
                 self.out,
-                "… and there {are} {more} more of these (--limit 0 shows all, --filter-http selects)\n"
+                "… and there {are} {more} more of these (--limit 0 shows all, --filter-http \
+                 selects)\n"
             )?;
         }
         Ok(())
@@ -383,7 +384,8 @@ mod tests {
             "501.683 ms after the ACK",
             "200, too late",
             "found: late-response, 1503.512 ms (frame 4303)",
-            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a guess)",
+            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a \
+             guess)",
             "Slowest of the good ones",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");

@@ -428,8 +428,10 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     note(
         Ink::Dim,
         totals.encrypted_connections,
-        "connection is encrypted and stays closed to this report; on a mesh, the plain side is `lo` of the pod",
-        "connections are encrypted and stay closed to this report; on a mesh, the plain side is `lo` of the pod",
+        "connection is encrypted and stays closed to this report; on a mesh, the plain side is \
+         `lo` of the pod",
+        "connections are encrypted and stay closed to this report; on a mesh, the plain side is \
+         `lo` of the pod",
     );
     note(
         Ink::Dim,
