@@ -9,7 +9,7 @@ use crate::{escape, number};
 
 /// Pushes pieces into a `String`, one behind the other.
 macro_rules! push {
-    ($out:expr, $($piece:expr),+ $(,)?) => {{
+    ($out:expr; $($piece:expr),+ $(,)?) => {{
         let out: &mut String = $out;
         $($crate::piece::Piece::push($piece, out);)+
     }};
@@ -18,7 +18,7 @@ macro_rules! push {
 macro_rules! said {
     ($($piece:expr),+ $(,)?) => {{
         let mut out = String::new();
-        $crate::piece::push!(&mut out, $($piece),+);
+        $crate::piece::push!(&mut out; $($piece),+);
         out
     }};
 }
@@ -78,12 +78,7 @@ pub(crate) struct Counted(
 impl Piece for Counted {
     fn push(self, out: &mut String) {
         let Self(count, one, many) = self;
-        push!(
-            out,
-            Grouped(count),
-            " ",
-            if count == 1 { one } else { many }
-        );
+        push!(out; Grouped(count), " ", if count == 1 { one } else { many });
     }
 }
 
@@ -124,21 +119,8 @@ mod tests {
     fn pieces_follow_each_other() {
         let mut out = String::from("begin: ");
         let hostile = "a\u{1b}b<c";
-        push!(
-            &mut out,
-            Counted(1, "byte", "bytes"),
-            ", ",
-            Counted(1_000, "byte", "bytes")
-        );
-        push!(
-            &mut out,
-            ", ",
-            Shown(hostile, 3),
-            ", ",
-            Html(hostile),
-            ", ",
-            Number(7)
-        );
+        push!(&mut out; Counted(1, "byte", "bytes"), ", ", Counted(1_000, "byte", "bytes"));
+        push!(&mut out; ", ", Shown(hostile, 3), ", ", Html(hostile), ", ", Number(7));
         assert_eq!(out, "begin: 1 byte, 1,000 bytes, a\\x1bb…, a\\x1bb&lt;c, 7");
     }
 }

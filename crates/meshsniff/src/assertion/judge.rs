@@ -338,7 +338,7 @@ impl Assertion {
                     } else {
                         ", at least "
                     });
-                    push!(&mut observed, Exact(extreme), " ms");
+                    push!(&mut observed; Exact(extreme), " ms");
                 }
                 (judged(hits > 0), observed)
             }
@@ -355,12 +355,7 @@ impl Assertion {
                     );
                 };
                 let mut observed = format!("{} is ", percentile.name());
-                push!(
-                    &mut observed,
-                    Exact(found),
-                    " ms of ",
-                    Grouped(tally.values())
-                );
+                push!(&mut observed; Exact(found), " ms of ", Grouped(tally.values()));
                 (judged(operator.holds(found, bound)), observed)
             }
         }

@@ -314,12 +314,7 @@ pub(crate) fn route_name(out: &mut String, route: &RouteName, most: usize) {
         RouteName::Other => out.push_str("… other routes"),
         RouteName::Named { method, path } => {
             let known = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
-            push!(
-                out,
-                Shown(&known(method), 24),
-                " ",
-                Shown(&known(path), most)
-            );
+            push!(out; Shown(&known(method), 24), " ", Shown(&known(path), most));
         }
     }
 }

@@ -91,10 +91,10 @@ impl Annotations {
 
     fn annotate(&self, exchange: &Exchange) {
         let mut begin = String::from(OWN_COMMENT);
-        push!(&mut begin, "exchange ", Number(exchange.id), ": ");
+        push!(&mut begin; "exchange ", Number(exchange.id), ": ");
         begin.push_str(exchange.verdict.name());
         if let Some(status) = exchange.status {
-            push!(&mut begin, " ", Number(u64::from(status)));
+            push!(&mut begin; " ", Number(u64::from(status)));
         }
         push_doubt(&mut begin, exchange.doubt);
         begin.push_str(": ");
@@ -114,7 +114,7 @@ impl Annotations {
                 comment.push_str("found ");
                 comment.push_str(finding.kind.name());
                 if finding.cost > Span::ZERO {
-                    push!(&mut comment, ", ", Exact(finding.cost), " ms");
+                    push!(&mut comment; ", ", Exact(finding.cost), " ms");
                 }
                 self.add(mark.frame, comment);
             }
@@ -123,7 +123,7 @@ impl Annotations {
 
     fn annotate_connection(&self, connection: &Connection, verdict: Verdict) {
         let mut comment = String::from(OWN_COMMENT);
-        push!(&mut comment, "connection ", Number(connection.id), ": ");
+        push!(&mut comment; "connection ", Number(connection.id), ": ");
         comment.push_str(verdict.name());
         push_doubt(&mut comment, connection.doubt);
         comment.push_str(": ");

@@ -49,29 +49,16 @@ pub fn connection(out: &mut String, connection: &Connection) {
     let syns = connection.syn_retries.saturating_add(1);
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
-            push!(
-                out,
-                "The server (",
-                At(connection.server),
-                ") refused the connection from ",
-                At(connection.client),
-                " with a RST"
-            );
+            push!(out; "The server (", At(connection.server), ") refused the connection from ",
+                At(connection.client), " with a RST");
             if syns > 1 {
-                push!(out, " after ", Grouped(syns), " SYNs");
+                push!(out; " after ", Grouped(syns), " SYNs");
             }
             out.push_str(": nothing listens there, or a firewall rejects (a proxy here: UF).");
         }
         Some(Verdict::ConnectTimeout) => {
-            push!(
-                out,
-                "The server (",
-                At(connection.server),
-                ") did not answer ",
-                Grouped(syns),
-                " SYNs from ",
-                At(connection.client)
-            );
+            push!(out; "The server (", At(connection.server), ") did not answer ", Grouped(syns),
+                " SYNs from ", At(connection.client));
             out.push_str(
                 ": the address is gone, or packets are dropped on the way (a proxy here: UF).",
             );
@@ -121,7 +108,7 @@ fn request(out: &mut String, exchange: &Exchange) {
     };
     escape::shown(out, method, MAX_METHOD);
     if let Some(path) = exchange.path.as_deref() {
-        push!(out, " ", Shown(path, MAX_PATH));
+        push!(out; " ", Shown(path, MAX_PATH));
     }
 }
 
@@ -149,14 +136,14 @@ fn party(out: &mut String, side: Side, endpoint: Endpoint) {
 /// Pushes ` 12.3 ms`, or nothing if the gap is not known.
 fn after(out: &mut String, gap: Option<Span>) {
     if let Some(gap) = gap {
-        push!(out, " ", Spoken(gap));
+        push!(out; " ", Spoken(gap));
     }
 }
 
 fn status(out: &mut String, status: Option<u16>) {
     match status {
         Some(status) => {
-            push!(out, "the ", Number(u64::from(status)));
+            push!(out; "the ", Number(u64::from(status)));
         }
         None => out.push_str("the response"),
     }
@@ -168,7 +155,7 @@ fn answered(out: &mut String, exchange: &Exchange) {
     out.push_str(" was answered");
     match exchange.status {
         Some(status) => {
-            push!(out, " ", Number(u64::from(status)));
+            push!(out; " ", Number(u64::from(status)));
         }
         None => out.push_str(", with a status that the capture does not show,"),
     }
@@ -177,30 +164,21 @@ fn answered(out: &mut String, exchange: &Exchange) {
     }
     match gaps.request_to_response {
         Some(gap) if gap < Span::ZERO => {
-            push!(
-                out,
-                " ",
-                Spoken(Span::from_nanos(gap.as_nanos().saturating_neg())),
-                " before the request was complete"
-            );
+            push!(out; " ", Spoken(Span::from_nanos(gap.as_nanos().saturating_neg())),
+                " before the request was complete");
         }
         Some(gap) => {
-            push!(out, " after ", Spoken(gap));
+            push!(out; " after ", Spoken(gap));
         }
         None => {}
     }
     if let Some(gap) = gaps.after_previous {
-        push!(
-            out,
-            " (",
-            Spoken(gap),
-            " after the answer before it: pipelined)"
-        );
+        push!(out; " (", Spoken(gap), " after the answer before it: pipelined)");
     }
     if let Some(gap) = gaps.response_duration
         && gap >= Span::from_millis(1)
     {
-        push!(out, "; the response took another ", Spoken(gap));
+        push!(out; "; the response took another ", Spoken(gap));
     }
     if exchange.half_closed {
         out.push_str("; the client had closed its sending side only (a half-close)");
@@ -215,10 +193,10 @@ fn upgraded(out: &mut String, exchange: &Exchange) {
     request_first(out, exchange);
     out.push_str(" was switched to another protocol");
     if let Some(status) = exchange.status {
-        push!(out, " (", Number(u64::from(status)), ")");
+        push!(out; " (", Number(u64::from(status)), ")");
     }
     if let Some(gap) = exchange.gaps.request_to_response {
-        push!(out, " after ", Spoken(gap));
+        push!(out; " after ", Spoken(gap));
     }
     out.push_str("; what follows on the connection is not HTTP.");
 }
@@ -246,11 +224,7 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
     out.push_str(", before any response byte; ");
     match gaps.request_to_ack {
         Some(gap) => {
-            push!(
-                out,
-                "the server's kernel had the request after ",
-                Spoken(gap)
-            );
+            push!(out; "the server's kernel had the request after ", Spoken(gap));
         }
         None => out.push_str("the server's kernel was not seen to acknowledge the request"),
     }
@@ -264,7 +238,7 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
             if gap < Span::ZERO {
                 out.push_str(" crossed the close. ");
             } else {
-                push!(out, " came ", Spoken(gap), " too late. ");
+                push!(out; " came ", Spoken(gap), " too late. ");
             }
         }
         None if exchange.doubt == Some(Doubt::CaptureEnded) => {
@@ -285,7 +259,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     if let Some(announced) = exchange.expected_timeout {
         match exchange.gaps.request_to_client_close {
             Some(gap) if timeout::matches(announced, gap) => {
-                push!(out, "That is the timeout of ", Timeout(announced));
+                push!(out; "That is the timeout of ", Timeout(announced));
                 out.push_str(if istio {
                     " which the request announced (the proxy that announced it: UT, one that \
                      passed it on: DC"
@@ -299,20 +273,13 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
                 } else {
                     "That is later than the timeout of "
                 });
-                push!(
-                    out,
-                    Timeout(announced),
+                push!(out; Timeout(announced),
                     " which the request announced: more likely its own caller hung up (the \
-                     client's proxy: DC"
-                );
+                     client's proxy: DC");
             }
             None => {
-                push!(
-                    out,
-                    "The request announced a timeout of ",
-                    Timeout(announced),
-                    " (the client's proxy: UT or DC"
-                );
+                push!(out; "The request announced a timeout of ", Timeout(announced),
+                    " (the client's proxy: UT or DC");
             }
         }
         if !exchange.envoy.server.is_empty() {
@@ -323,11 +290,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     }
     match exchange.timeout_guess {
         Some(guess) => {
-            push!(
-                out,
-                Timeout(guess),
-                " is a usual timeout: probably the caller's "
-            );
+            push!(out; Timeout(guess), " is a usual timeout: probably the caller's ");
             out.push_str(if istio {
                 "(gateway: UT, sidecar: DC)."
             } else {
@@ -352,26 +315,16 @@ fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
     request(out, exchange);
     out.push_str(", inside ");
     status(out, exchange.status);
-    push!(
-        out,
-        ", of which ",
-        Bytes(exchange.response_bytes),
-        " had come"
-    );
+    push!(out; ", of which ", Bytes(exchange.response_bytes), " had come");
     if let Some(gap) = exchange.gaps.request_to_response {
-        push!(out, "; the response had begun after ", Spoken(gap));
+        push!(out; "; the response had begun after ", Spoken(gap));
     }
     if let (Some(announced), Some(gap)) = (
         exchange.expected_timeout,
         exchange.gaps.request_to_client_close,
     ) && timeout::matches(announced, gap)
     {
-        push!(
-            out,
-            "; that is the timeout of ",
-            Timeout(announced),
-            " which the request announced"
-        );
+        push!(out; "; that is the timeout of ", Timeout(announced), " which the request announced");
     }
     out.push_str(" (a proxy on either side: DC).");
 }
@@ -383,17 +336,13 @@ fn aborted(out: &mut String, exchange: &Exchange) {
         .client_close()
         .map(|(mark, _)| mark.time - exchange.start());
     if let Some(since) = since {
-        push!(out, " ", Spoken(since), " after the first byte of ");
+        push!(out; " ", Spoken(since), " after the first byte of ");
     } else {
         out.push_str(" inside ");
     }
     request(out, exchange);
-    push!(
-        out,
-        ", before the request was complete: ",
-        Bytes(exchange.request_bytes),
-        " had been sent (a proxy on either side: DC)."
-    );
+    push!(out; ", before the request was complete: ", Bytes(exchange.request_bytes),
+        " had been sent (a proxy on either side: DC).");
 }
 
 fn server_left(out: &mut String, exchange: &Exchange) {
@@ -429,7 +378,7 @@ fn server_left(out: &mut String, exchange: &Exchange) {
     out.push_str(" without a single response byte");
     match exchange.gaps.request_to_ack {
         Some(gap) if exchange.verdict == Verdict::ServerClosedUnanswered => {
-            push!(out, "; its kernel had the request after ", Spoken(gap));
+            push!(out; "; its kernel had the request after ", Spoken(gap));
         }
         _ => {}
     }
@@ -455,12 +404,7 @@ fn truncated(out: &mut String, exchange: &Exchange) {
         request(out, exchange);
         out.push_str(", inside ");
         status(out, exchange.status);
-        push!(
-            out,
-            ": only ",
-            Bytes(exchange.response_bytes),
-            " of it came"
-        );
+        push!(out; ": only ", Bytes(exchange.response_bytes), " of it came");
         if exchange.response_shape == ResponseShape::Chunked {
             out.push_str(", without the last chunk");
         }
@@ -485,18 +429,14 @@ fn unanswered(out: &mut String, exchange: &Exchange) {
     if exchange.events.response_start.is_some() {
         out.push_str(" was answered in full");
         if let Some(gap) = exchange.gaps.request_to_response {
-            push!(out, "; the response had begun after ", Spoken(gap));
+            push!(out; "; the response had begun after ", Spoken(gap));
         }
     } else if exchange.events.request_end.is_none() {
         out.push_str(" was sent in full");
     } else {
         out.push_str(" was answered");
         if let Some(gap) = exchange.gaps.request_to_ack {
-            push!(
-                out,
-                "; the server's kernel had the request after ",
-                Spoken(gap)
-            );
+            push!(out; "; the server's kernel had the request after ", Spoken(gap));
         }
     }
     out.push('.');
@@ -569,7 +509,7 @@ fn costs(out: &mut String, exchange: &Exchange) {
             // The sentence before says so.
             FindingKind::KeepaliveRace | FindingKind::LateResponse => continue,
         };
-        push!(out, " ", before, Spoken(cost), after);
+        push!(out; " ", before, Spoken(cost), after);
     }
 }
 

@@ -55,22 +55,13 @@ impl<W: Write> MarkdownReport<W> {
         let failed = failed.count() as u64;
         out.push_str("## ");
         if failed > 0 {
-            push!(
-                out,
-                "❌ ",
-                Counted(failed, "assertion", "assertions"),
-                " failed\n\n"
-            );
+            push!(out; "❌ ", Counted(failed, "assertion", "assertions"), " failed\n\n");
         } else if !capture.errors.is_empty() {
             out.push_str("⚠️ The report is not whole\n\n");
         } else if !self.facts.outcomes.is_empty() {
             out.push_str("✅ Every assertion passed\n\n");
         } else {
-            push!(
-                out,
-                Counted(summary.exchanges, "exchange", "exchanges"),
-                "\n\n"
-            );
+            push!(out; Counted(summary.exchanges, "exchange", "exchanges"), "\n\n");
         }
         for (index, source) in self.facts.sources.iter().take(MAX_ROWS).enumerate() {
             if index > 0 {
@@ -81,25 +72,17 @@ impl<W: Write> MarkdownReport<W> {
         if !self.facts.sources.is_empty() {
             out.push_str(": ");
         }
-        push!(
-            out,
-            Counted(capture.totals.frames, "frame", "frames"),
-            ", ",
-            Counted(summary.exchanges, "exchange", "exchanges")
-        );
+        push!(out; Counted(capture.totals.frames, "frame", "frames"), ", ",
+            Counted(summary.exchanges, "exchange", "exchanges"));
         let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
         for (verdict, count) in verdicts.filter(|(_, count)| *count > 0) {
-            push!(out, ", ", Grouped(count), " `");
+            push!(out; ", ", Grouped(count), " `");
             out.push_str(verdict.name());
             out.push('`');
         }
         if summary.connects_failed() > 0 {
-            push!(
-                out,
-                ", ",
-                Counted(summary.connects_failed(), "connection", "connections"),
-                " that never opened"
-            );
+            push!(out; ", ", Counted(summary.connects_failed(), "connection", "connections"),
+                " that never opened");
         }
         out.push_str(".\n\n");
         for error in &capture.errors {
@@ -108,12 +91,7 @@ impl<W: Write> MarkdownReport<W> {
             out.push('\n');
         }
         if let Some(dropped @ 1..) = capture.dropped {
-            push!(
-                out,
-                "- ⚠️ the kernel lost ",
-                Counted(dropped, "packet", "packets"),
-                "\n"
-            );
+            push!(out; "- ⚠️ the kernel lost ", Counted(dropped, "packet", "packets"), "\n");
         }
         out.push('\n');
     }
@@ -149,9 +127,9 @@ impl<W: Write> MarkdownReport<W> {
             |\n|---|--:|--:|--:|\n",
         );
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(out, "| `", At(*server), "` | ", Grouped(rate.counted));
+            push!(out; "| `", At(*server), "` | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
-                push!(out, " | ", Percent(good, rate.counted));
+                push!(out; " | ", Percent(good, rate.counted));
             }
             out.push_str(" |\n");
         }
@@ -161,7 +139,7 @@ impl<W: Write> MarkdownReport<W> {
 
     fn timers(&self, out: &mut String) {
         for timer in self.facts.summary.timers().iter().take(MAX_ROWS) {
-            push!(out, "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
+            push!(out; "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
             out.push_str(match timer.closed_by {
                 Side::Client => " give-ups at ",
                 Side::Server => " closes by the server at ",
@@ -171,7 +149,7 @@ impl<W: Write> MarkdownReport<W> {
             number::millis(out, timer.max);
             out.push_str(" ms: a timer");
             if let Some(guess) = timer.guess {
-                push!(out, ", probably ", Timeout(guess));
+                push!(out; ", probably ", Timeout(guess));
             }
             out.push_str("\n\n");
         }
@@ -195,26 +173,15 @@ impl<W: Write> MarkdownReport<W> {
             details(out, verdict, &title, &timeline);
         }
         if self.left_out > 0 {
-            push!(
-                out,
-                "… and ",
-                Grouped(self.left_out),
-                " more that did not go well.\n"
-            );
+            push!(out; "… and ", Grouped(self.left_out), " more that did not go well.\n");
         }
     }
 }
 
 /// Pushes a timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
-    push!(
-        out,
-        "<details><summary><code>",
-        Html(verdict.name()),
-        "</code> <code>",
-        Html(title),
-        "</code></summary>\n\n"
-    );
+    push!(out; "<details><summary><code>", Html(verdict.name()), "</code> <code>", Html(title),
+        "</code></summary>\n\n");
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
     out.push_str("text\n");

@@ -32,6 +32,6 @@ pub(super) fn cell(out: &mut String, text: &str, most: usize) {
 /// Pushes how many rows a table leaves out.
 pub(super) fn more(out: &mut String, all: usize, shown: usize) {
     if all > shown {
-        push!(out, "\n… and ", Grouped((all - shown) as u64), " more.\n");
+        push!(out; "\n… and ", Grouped((all - shown) as u64), " more.\n");
     }
 }

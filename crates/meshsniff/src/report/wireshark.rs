@@ -51,13 +51,8 @@ fn push(
 ) {
     match numbering {
         Numbering::OneFile => {
-            push!(
-                out,
-                "tcp.stream == ",
-                Number(id),
-                " && frame.number >= ",
-                Number(first.number())
-            );
+            push!(out; "tcp.stream == ", Number(id), " && frame.number >= ",
+                Number(first.number()));
         }
         Numbering::Ends => {
             for (end, joint) in [(client, " && "), (server, "")] {
@@ -66,7 +61,7 @@ fn push(
                     IpAddr::V6(_) => "ipv6.addr == ",
                 });
                 out.push_str(&end.ip().to_string());
-                push!(out, " && tcp.port == ", Number(u64::from(end.port)));
+                push!(out; " && tcp.port == ", Number(u64::from(end.port)));
                 out.push_str(joint);
             }
         }

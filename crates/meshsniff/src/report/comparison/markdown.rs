@@ -96,12 +96,7 @@ fn title(difference: &Difference) -> String {
 }
 
 fn traffic(out: &mut String, difference: &Difference) {
-    push!(
-        out,
-        Grouped(difference.before.exchanges),
-        " → ",
-        Grouped(difference.after.exchanges)
-    );
+    push!(out; Grouped(difference.before.exchanges), " → ", Grouped(difference.after.exchanges));
 }
 
 fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {

@@ -168,7 +168,7 @@ pub(super) fn side(side: &ComparedSide) -> String {
     });
     let mut more = |count: u64, what: &str| {
         if count > 0 {
-            push!(&mut text, ", ", Grouped(count));
+            push!(&mut text; ", ", Grouped(count));
             text.push_str(what);
         }
     };
@@ -204,7 +204,7 @@ pub(super) fn overview(comparison: &Comparison) -> String {
     text.push_str(if routes == 1 { " route" } else { " routes" });
     for (index, (headline, count)) in comparison.headlines().into_iter().enumerate() {
         text.push_str(if index == 0 { ": " } else { "; " });
-        push!(&mut text, Grouped(count), " ");
+        push!(&mut text; Grouped(count), " ");
         text.push_str(&headline);
     }
     text

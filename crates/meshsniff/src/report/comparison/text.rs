@@ -83,7 +83,7 @@ fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
         } else {
             paint.push(out, Ink::Bad, "✗ ");
         }
-        push!(out, Shown(&outcome.assertion, MAX_NAME), ": ");
+        push!(out; Shown(&outcome.assertion, MAX_NAME), ": ");
         out.push_str(&outcome.observed);
         out.push('\n');
     }
@@ -120,14 +120,8 @@ fn route(
         Presence::New | Presence::Gone => Ink::Accent,
     };
     paint.push(out, ink, &difference.headline(comparison.thresholds));
-    push!(
-        out,
-        "   ",
-        Grouped(difference.before.exchanges),
-        " → ",
-        Grouped(difference.after.exchanges),
-        " exchanges\n"
-    );
+    push!(out; "   ", Grouped(difference.before.exchanges), " → ",
+        Grouped(difference.after.exchanges), " exchanges\n");
     if !is_both {
         return;
     }

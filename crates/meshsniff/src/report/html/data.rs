@@ -191,7 +191,7 @@ impl Rows<'_> {
                     let mut what = String::from("SYN");
                     if connection.syn_retries > 0 {
                         let sent = connection.syn_retries.saturating_add(1);
-                        push!(&mut what, ", sent ", Grouped(sent), " times");
+                        push!(&mut what; ", sent ", Grouped(sent), " times");
                     }
                     out.push_str("[{");
                     self.arrow(out, (first, Side::Client), &what, None, first);
@@ -237,7 +237,7 @@ impl Rows<'_> {
             // The drawing shows the gap since the arrow before.
             if let Some((gap, since)) = line.gap.filter(|(gap, _)| Some(*gap) != step) {
                 more_fields!(out, { "gap": Quoted(|out: &mut String| {
-                    push!(out, Exact(gap), " ms ");
+                    push!(out; Exact(gap), " ms ");
                     out.push_str(since);
                 }) });
             }

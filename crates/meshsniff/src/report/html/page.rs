@@ -83,13 +83,7 @@ impl Page<'_> {
             [] => out.push_str("no source"),
             [source] => escape::html(out, &source.name),
             [source, rest @ ..] => {
-                push!(
-                    out,
-                    Html(&source.name),
-                    " and ",
-                    Grouped(rest.len() as u64),
-                    " more"
-                );
+                push!(out; Html(&source.name), " and ", Grouped(rest.len() as u64), " more");
             }
         }
     }
@@ -104,12 +98,7 @@ impl Page<'_> {
             escape::html(out, &source.name);
         }
         if sources.len() > MAX_SOURCES {
-            push!(
-                out,
-                "<br>and ",
-                Grouped((sources.len() - MAX_SOURCES) as u64),
-                " more"
-            );
+            push!(out; "<br>and ", Grouped((sources.len() - MAX_SOURCES) as u64), " more");
         }
     }
 
@@ -119,32 +108,19 @@ impl Page<'_> {
         if summary.exchanges == 0 {
             out.push_str("No HTTP/1 exchange");
         } else {
-            push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
+            push!(out; Counted(summary.exchanges, "exchange", "exchanges"));
         }
         if summary.filtered_out > 0 {
-            push!(
-                out,
-                " selected of ",
-                Grouped(summary.filtered_out + summary.exchanges)
-            );
+            push!(out; " selected of ", Grouped(summary.filtered_out + summary.exchanges));
         }
         let [good, not_good, unknown] = summary.goodness;
         let never_opened = summary.connects_failed();
         if not_good > 0 {
-            push!(
-                out,
-                ", <strong class=bad>",
-                Grouped(not_good),
-                " did not go well</strong>"
-            );
+            push!(out; ", <strong class=bad>", Grouped(not_good), " did not go well</strong>");
         }
         if never_opened > 0 {
-            push!(
-                out,
-                ", <strong class=bad>",
-                Counted(never_opened, "connection", "connections"),
-                " never opened</strong>"
-            );
+            push!(out; ", <strong class=bad>", Counted(never_opened, "connection", "connections"),
+                " never opened</strong>");
         }
         if good > 0 && not_good + unknown + never_opened == 0 {
             out.push_str(", <strong class=good>every one went well</strong>");
@@ -154,12 +130,8 @@ impl Page<'_> {
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             verdict_item(out, verdict, count);
             if verdict == Verdict::Ok && summary.failing_statuses > 0 {
-                push!(
-                    out,
-                    " <span class=\"also bad\">",
-                    Grouped(summary.failing_statuses),
-                    " with a 5xx status</span>"
-                );
+                push!(out; " <span class=\"also bad\">", Grouped(summary.failing_statuses),
+                    " with a 5xx status</span>");
             }
             out.push_str("</li>");
         }
@@ -176,23 +148,12 @@ impl Page<'_> {
         if summary.uncertain + summary.probes > 0 {
             out.push_str("\n<p class=dim>");
             if summary.uncertain > 0 {
-                push!(
-                    out,
-                    "Of ",
-                    Counted(summary.uncertain, "exchange", "exchanges"),
-                    " the verdict is uncertain: the capture lacks what would prove it. "
-                );
+                push!(out; "Of ", Counted(summary.uncertain, "exchange", "exchanges"),
+                    " the verdict is uncertain: the capture lacks what would prove it. ");
             }
             if summary.probes > 0 {
-                push!(
-                    out,
-                    Counted(
-                        summary.probes,
-                        "exchange is a probe",
-                        "exchanges are probes"
-                    ),
-                    " (health checks)."
-                );
+                push!(out; Counted( summary.probes, "exchange is a probe", "exchanges are probes" ),
+                    " (health checks).");
             }
             out.push_str("</p>");
         }
@@ -217,7 +178,7 @@ impl Page<'_> {
         out.push_str(class);
         out.push('>');
         for (_, note) in notes {
-            push!(out, "<li>", Html(note));
+            push!(out; "<li>", Html(note));
         }
         out.push_str("</ul>");
     }
@@ -232,13 +193,8 @@ impl Page<'_> {
         if failed == 0 {
             out.push_str("All passed.");
         } else {
-            push!(
-                out,
-                Grouped(failed),
-                " of ",
-                Counted(outcomes.len() as u64, "assertion", "assertions"),
-                " did not pass."
-            );
+            push!(out; Grouped(failed), " of ",
+                Counted(outcomes.len() as u64, "assertion", "assertions"), " did not pass.");
         }
         out.push_str(
             "</p>\n<div class=scroll tabindex=0 role=region aria-labelledby=assertions><table>\
@@ -263,14 +219,8 @@ impl Page<'_> {
         out.push_str(sign);
         out.push_str("</span> ");
         out.push_str(outcome.name());
-        push!(
-            out,
-            "<td><code>",
-            Html(&outcome.assertion),
-            "</code><td>",
-            Html(&outcome.observed),
-            "<td>"
-        );
+        push!(out; "<td><code>", Html(&outcome.assertion), "</code><td>", Html(&outcome.observed),
+            "<td>");
         if outcome.verdict != Conclusion::Failed {
             return;
         }
@@ -282,9 +232,9 @@ impl Page<'_> {
             }
             out.push_str("<a href=\"#");
             out.push_str(kind);
-            push!(out, "-", Number(id), "\">");
+            push!(out; "-", Number(id), "\">");
             out.push_str(kind);
-            push!(out, "\u{a0}", Number(id), "</a> ");
+            push!(out; "\u{a0}", Number(id), "</a> ");
         }
     }
 
@@ -314,23 +264,18 @@ impl Page<'_> {
             "</thead><tbody>"
         });
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(
-                out,
-                "\n<tr><th scope=row><code>",
-                At(*server),
-                "</code><td class=n>",
-                Grouped(rate.counted)
-            );
+            push!(out; "\n<tr><th scope=row><code>", At(*server), "</code><td class=n>",
+                Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
                 out.push_str(match rate.counted {
                     0 => "<td class=\"n rate dim\">",
                     counted if counted == good => "<td class=\"n rate good\">",
                     _ => "<td class=\"n rate bad\">",
                 });
-                push!(out, Percent(good, rate.counted));
+                push!(out; Percent(good, rate.counted));
             }
             if failed {
-                push!(out, "<td class=n>", Grouped(rate.connects_failed));
+                push!(out; "<td class=n>", Grouped(rate.connects_failed));
             }
         }
         out.push_str("</tbody></table></div>");
@@ -354,7 +299,7 @@ impl Page<'_> {
         for timer in timers.iter().take(MAX_ROWS) {
             let mut line = String::new();
             text::timer(&mut line, timer);
-            push!(out, "<li>", Html(&line));
+            push!(out; "<li>", Html(&line));
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");
@@ -376,17 +321,10 @@ impl Page<'_> {
              <th scope=col class=n>longest</thead><tbody>",
         );
         for (gap, stats) in gaps {
-            push!(
-                out,
-                "\n<tr><th scope=row><code>",
-                gap.name(),
-                "</code> <span class=words>",
-                gap_in_words(gap),
-                "</span><td class=n>",
-                Grouped(stats.count)
-            );
+            push!(out; "\n<tr><th scope=row><code>", gap.name(), "</code> <span class=words>",
+                gap_in_words(gap), "</span><td class=n>", Grouped(stats.count));
             for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
-                push!(out, "<td class=n>", Exact(span));
+                push!(out; "<td class=n>", Exact(span));
             }
         }
         out.push_str("</tbody></table></div></section>");
@@ -457,7 +395,7 @@ impl Page<'_> {
         let counts = Verdict::ALL.into_iter().zip(left_out);
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             out.push_str(if out.is_empty() { " (" } else { ", " });
-            push!(&mut out, Grouped(count), " ");
+            push!(&mut out; Grouped(count), " ");
             out.push_str(verdict.name());
         }
         if !out.is_empty() {
@@ -478,7 +416,7 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
     out.push_str(class);
     out.push_str("><span class=sign>");
     out.push_str(sign);
-    push!(out, "</span> <b>", Grouped(count), "</b> <code>");
+    push!(out; "</span> <b>", Grouped(count), "</b> <code>");
     out.push_str(verdict.name());
     out.push_str("</code> <span class=words>");
     out.push_str(verdict_in_words(verdict));
@@ -487,11 +425,7 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
 
 fn more(out: &mut String, all: usize, one: &'static str, many: &'static str) {
     if all > MAX_ROWS {
-        push!(
-            out,
-            "<p class=dim>… and ",
-            Counted((all - MAX_ROWS) as u64, one, many),
-            " more.</p>"
-        );
+        push!(out; "<p class=dim>… and ", Counted((all - MAX_ROWS) as u64, one, many),
+            " more.</p>");
     }
 }

@@ -46,14 +46,8 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
         let exchanges = rest
             .iter()
             .fold(0_u64, |sum, (_, one)| sum.saturating_add(one.exchanges));
-        push!(
-            out,
-            "\n<p class=dim>… and ",
-            Counted(rest.len() as u64, "route", "routes"),
-            " more, with ",
-            Counted(exchanges, "exchange", "exchanges"),
-            " together.</p>"
-        );
+        push!(out; "\n<p class=dim>… and ", Counted(rest.len() as u64, "route", "routes"),
+            " more, with ", Counted(exchanges, "exchange", "exchanges"), " together.</p>");
     }
     out.push_str("</section>");
 }
@@ -128,26 +122,21 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        push!(out, Html(&route.method), " ", Html(&route.path));
+        push!(out; Html(&route.method), " ", Html(&route.path));
     }
-    push!(
-        out,
-        "</code></h3><p class=dim><code>",
-        At(route.server),
-        "</code>, "
-    );
-    push!(out, Counted(counts.exchanges, "exchange", "exchanges"));
+    push!(out; "</code></h3><p class=dim><code>", At(route.server), "</code>, ");
+    push!(out; Counted(counts.exchanges, "exchange", "exchanges"));
     for (class, count) in counts
         .statuses
         .iter()
         .enumerate()
         .filter(|(_, count)| **count > 0)
     {
-        push!(out, ", ", Grouped(*count));
+        push!(out; ", ", Grouped(*count));
         if class == 0 {
             out.push_str(" without a status");
         } else {
-            push!(out, " ", Number(class as u64), "xx");
+            push!(out; " ", Number(class as u64), "xx");
         }
     }
     if counts.exchanges == 1 {
@@ -155,7 +144,7 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
         for (name, _, values) in gaps(counts) {
             out.push_str(", <code>");
             out.push_str(name);
-            push!(out, "</code> ", Spoken(values.max()));
+            push!(out; "</code> ", Spoken(values.max()));
         }
         out.push_str("</p></article>");
         return;
@@ -199,10 +188,10 @@ fn figure(
          class=words>{words}</span></figcaption>"
     );
     if values.count() == 1 {
-        push!(out, "<p>1 value: ", Spoken(values.max()));
+        push!(out; "<p>1 value: ", Spoken(values.max()));
     } else {
         histogram(out, values, axis, limits);
-        push!(out, "<p>", Counted(values.count(), "value", "values"));
+        push!(out; "<p>", Counted(values.count(), "value", "values"));
         for (name, span) in [
             (": median ", values.percentile(50)),
             (", p90 ", values.percentile(90)),

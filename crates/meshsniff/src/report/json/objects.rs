@@ -110,7 +110,7 @@ impl Objects {
             "server": *server,
             "start": Time(&mut self.clock, exchange.start()),
             "protocol": minor_version.map(|minor| Quoted(move |out: &mut String| {
-                push!(out, "HTTP/1.", Number(u64::from(minor)));
+                push!(out; "HTTP/1.", Number(u64::from(minor)));
             })),
             "method": method.as_deref(),
             "path": path.as_deref(),

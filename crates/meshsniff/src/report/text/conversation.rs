@@ -66,17 +66,11 @@ pub fn push_ends(out: &mut String, exchange: &Exchange) {
     timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
-    push!(
-        out,
-        "   exchange ",
-        Number(exchange.id),
-        "\n",
-        At(exchange.client)
-    );
+    push!(out; "   exchange ", Number(exchange.id), "\n", At(exchange.client));
     if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
-    push!(out, " ▶ ◀ ", At(exchange.server), "\n\n");
+    push!(out; " ▶ ◀ ", At(exchange.server), "\n\n");
 }
 
 /// Pushes the explanation, and how to find the exchange in Wireshark.
@@ -218,12 +212,7 @@ fn lines(
         } => {
             push_bytes(&mut text, *size, " of body");
             if first.frame != entry.mark.frame {
-                push!(
-                    &mut text,
-                    ", from frame ",
-                    Number(first.frame.number()),
-                    " on"
-                );
+                push!(&mut text; ", from frame ", Number(first.frame.number()), " on");
             }
             if !whole {
                 text.push_str(", and then no more");
@@ -289,7 +278,7 @@ fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[Stri
         .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
         Some((name, value)) if is_secret(name) => {
-            push!(out, Shown(name, MAX_LINE), ": (redacted, ");
+            push!(out; Shown(name, MAX_LINE), ": (redacted, ");
             push_bytes(out, value.trim().len() as u64, ")");
         }
         _ => escape::shown(out, &line, MAX_LINE),

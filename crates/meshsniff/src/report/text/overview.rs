@@ -73,12 +73,7 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
             names.push_str(", ");
         }
         if index >= 4 {
-            push!(
-                &mut names,
-                "and ",
-                Grouped((sources.len() - index) as u64),
-                " more"
-            );
+            push!(&mut names; "and ", Grouped((sources.len() - index) as u64), " more");
             break;
         }
         escape::shown(&mut names, &source.name, 80);
@@ -95,12 +90,7 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
 /// Pushes the size of the capture.
 pub(in super::super) fn read(out: &mut String, capture: &Capture) {
     let totals = &capture.totals;
-    push!(
-        out,
-        Counted(totals.frames, "frame", "frames"),
-        ", ",
-        Bytes(totals.bytes)
-    );
+    push!(out; Counted(totals.frames, "frame", "frames"), ", ", Bytes(totals.bytes));
     if let (Some(first), Some(last)) = (totals.first, totals.last) {
         out.push_str(", ");
         number::decimal(out, (last - first).as_nanos() / 10_000_000, 2, 2);
@@ -115,14 +105,10 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     if summary.exchanges == 0 {
         out.push_str("no HTTP/1 exchange");
     } else {
-        push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
+        push!(out; Counted(summary.exchanges, "exchange", "exchanges"));
     }
     if summary.filtered_out > 0 {
-        push!(
-            out,
-            " selected of ",
-            Grouped(summary.filtered_out + summary.exchanges)
-        );
+        push!(out; " selected of ", Grouped(summary.filtered_out + summary.exchanges));
     }
     let mut used = columns(&out[begin..]);
     let seen = Verdict::ALL.into_iter().zip(summary.verdicts);
@@ -152,11 +138,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         paint.push(out, Ink::Doubt, &text);
     }
     if summary.probes > 0 {
-        push!(
-            out,
-            "; ",
-            Counted(summary.probes, "is a probe", "are probes")
-        );
+        push!(out; "; ", Counted(summary.probes, "is a probe", "are probes"));
     }
     out.push('\n');
     if summary.connects_failed() > 0 {
@@ -165,13 +147,8 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
             "connection never opened: ",
             "connections never opened: "
         ));
-        push!(
-            &mut text,
-            Grouped(summary.connects_refused),
-            " refused, ",
-            Grouped(summary.connects_timed_out),
-            " timed out"
-        );
+        push!(&mut text; Grouped(summary.connects_refused), " refused, ",
+            Grouped(summary.connects_timed_out), " timed out");
         paint.push(out, Ink::Bad, &text);
         out.push('\n');
     }
@@ -230,16 +207,9 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         out.push('\n');
     }
     if rates.len() > MAX_ROWS {
-        push!(
-            out,
-            "  … and ",
-            Counted(
-                (rates.len() - MAX_ROWS) as u64,
-                "server more",
-                "servers more"
-            ),
-            " (-o json lists them)\n"
-        );
+        push!(out; "  … and ",
+            Counted( (rates.len() - MAX_ROWS) as u64, "server more", "servers more" ),
+            " (-o json lists them)\n");
     }
 }
 
@@ -256,16 +226,9 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
         out.push('\n');
     }
     if timers.len() > MAX_TIMERS {
-        push!(
-            out,
-            "  … and ",
-            Counted(
-                (timers.len() - MAX_TIMERS) as u64,
-                "timer more",
-                "timers more"
-            ),
-            " (-o json lists them)\n"
-        );
+        push!(out; "  … and ",
+            Counted( (timers.len() - MAX_TIMERS) as u64, "timer more", "timers more" ),
+            " (-o json lists them)\n");
     }
 }
 
@@ -286,9 +249,9 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     }
     out.push_str(" ms: a timer");
     if let Some(guess) = timer.guess {
-        push!(out, ", probably ", Timeout(guess));
+        push!(out; ", probably ", Timeout(guess));
     }
-    push!(out, "; ", At(timer.server));
+    push!(out; "; ", At(timer.server));
     for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
         escape::shown(out, route, 60);
@@ -309,7 +272,7 @@ fn answers(out: &mut String, summary: &Summary) {
         return;
     };
     if stats.count == 1 {
-        push!(out, "\n  the answer came after ", Spoken(stats.max), "\n");
+        push!(out; "\n  the answer came after ", Spoken(stats.max), "\n");
         return;
     }
     out.push_str("\n  answers after");
@@ -354,11 +317,7 @@ fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     if routes.len() > MAX_ROWS {
         out.push_str("  … and ");
         let more = (routes.len() - MAX_ROWS) as u64;
-        push!(
-            out,
-            Counted(more, "route more", "routes more"),
-            " (-o json lists them)\n"
-        );
+        push!(out; Counted(more, "route more", "routes more"), " (-o json lists them)\n");
     }
 }
 
@@ -387,7 +346,7 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
     for (class, count) in counted.statuses.iter().enumerate().skip(1) {
         if *count > 0 {
             text.push_str(if text.is_empty() { "" } else { " " });
-            push!(&mut text, Number(class as u64), "xx");
+            push!(&mut text; Number(class as u64), "xx");
         }
     }
     out.push_str("   ");
@@ -395,7 +354,7 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        push!(out, Shown(&route.method, 24), " ", Shown(&route.path, 72));
+        push!(out; Shown(&route.method, 24), " ", Shown(&route.path, 72));
     }
     out.push('\n');
 }

@@ -42,7 +42,7 @@ pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, St
     let said = timeline::lines(exchange).into_iter().map(|line| {
         let mut words = line.what;
         if let Some((gap, since)) = line.gap {
-            push!(&mut words, ", ", Exact(gap), " ms ");
+            push!(&mut words; ", ", Exact(gap), " ms ");
             words.push_str(since);
         }
         (line.event.1.frame, words)

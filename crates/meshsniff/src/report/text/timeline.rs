@@ -65,10 +65,10 @@ impl Canvas<'_> {
         let mut ends = String::new();
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
-            push!(&mut ends, ", host ", Shown(host, MAX_LINE));
+            push!(&mut ends; ", host ", Shown(host, MAX_LINE));
         }
         if let Some(id) = exchange.request_id.as_deref() {
-            push!(&mut ends, ", request id ", Shown(id, MAX_LINE));
+            push!(&mut ends; ", request id ", Shown(id, MAX_LINE));
         }
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
@@ -113,12 +113,7 @@ impl Canvas<'_> {
         self.arrow(out, Side::Client, None);
         out.push_str("SYN");
         if connection.syn_retries > 0 {
-            push!(
-                out,
-                ", sent ",
-                Grouped(connection.syn_retries.saturating_add(1)),
-                " times"
-            );
+            push!(out; ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
         }
         out.push('\n');
         if let Some(close) = connection.close {
@@ -152,7 +147,7 @@ impl Canvas<'_> {
         out.push_str("   ");
         let mut verdict = exchange.verdict.name().to_owned();
         if let Some(status) = exchange.status {
-            push!(&mut verdict, " ", Number(u64::from(status)));
+            push!(&mut verdict; " ", Number(u64::from(status)));
         }
         self.paint.push(out, ink, &verdict);
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
@@ -185,7 +180,7 @@ impl Canvas<'_> {
         if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
         }
-        push!(out, " → ", At(server));
+        push!(out; " → ", At(server));
     }
 
     fn lines(&self, out: &mut String, exchange: &Exchange) {
@@ -264,7 +259,7 @@ impl Canvas<'_> {
             let mut line = String::from("  found: ");
             line.push_str(finding.kind.name());
             if finding.cost > Span::ZERO {
-                push!(&mut line, ", ", Exact(finding.cost), " ms");
+                push!(&mut line; ", ", Exact(finding.cost), " ms");
             }
             for (index, mark) in finding.frames.iter().take(MAX_FRAMES).enumerate() {
                 line.push_str(match (index, finding.frames.len()) {
@@ -283,12 +278,8 @@ impl Canvas<'_> {
             out.push('\n');
         }
         if exchange.findings.len() > MAX_FINDINGS {
-            push!(
-                out,
-                "  found: … and ",
-                Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
-                " more\n"
-            );
+            push!(out; "  found: … and ", Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
+                " more\n");
         }
     }
 
@@ -347,12 +338,7 @@ pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
-            push!(
-                out,
-                Shown(method, 24),
-                " ",
-                Shown(path.unwrap_or("(target cut)"), most)
-            );
+            push!(out; Shown(method, 24), " ", Shown(path.unwrap_or("(target cut)"), most));
         }
     }
 }
@@ -427,15 +413,11 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         EventKind::RequestStart => {
             request(&mut out, exchange, MAX_LINE);
             if at_once {
-                push!(&mut out, ", ", Bytes(exchange.request_bytes));
+                push!(&mut out; ", ", Bytes(exchange.request_bytes));
             }
         }
         EventKind::RequestEnd => {
-            push!(
-                &mut out,
-                "the request is complete, ",
-                Bytes(exchange.request_bytes)
-            );
+            push!(&mut out; "the request is complete, ", Bytes(exchange.request_bytes));
         }
         EventKind::RequestAcked(with) => out.push_str(match with {
             AckWith::Bare | AckWith::Data => "ACK",
@@ -448,11 +430,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         }
         EventKind::ResponseStart => status(&mut out, exchange.status),
         EventKind::ResponseEnd => {
-            push!(
-                &mut out,
-                "the response is complete, ",
-                Bytes(exchange.response_bytes)
-            );
+            push!(&mut out; "the response is complete, ", Bytes(exchange.response_bytes));
         }
         EventKind::ResponseAcked => out.push_str("ACK"),
         EventKind::ClientFin if exchange.half_closed => {
@@ -567,7 +545,7 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {
-        push!(&mut figure, Exact(gap), " ms");
+        push!(&mut figure; Exact(gap), " ms");
     }
     out.push_str("  ");
     let mut padded = String::new();
