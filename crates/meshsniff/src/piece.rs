@@ -36,6 +36,26 @@ impl Piece for &'static str {
     }
 }
 
+impl<P: Piece> Piece for Option<P> {
+    fn push(self, out: &mut String) {
+        if let Some(piece) = self {
+            piece.push(out);
+        }
+    }
+}
+
+impl<A: Piece, B: Piece> Piece for (A, B) {
+    fn push(self, out: &mut String) {
+        push!(out; self.0, self.1);
+    }
+}
+
+impl<A: Piece, B: Piece, C: Piece> Piece for (A, B, C) {
+    fn push(self, out: &mut String) {
+        push!(out; self.0, self.1, self.2);
+    }
+}
+
 macro_rules! pieces {
     ($($(#[$doc:meta])* $name:ident($type:ty) => $push:path;)+) => {
         $(

@@ -83,7 +83,7 @@ impl Page<'_> {
             [] => out.push_str("no source"),
             [source] => escape::html(out, &source.name),
             [source, rest @ ..] => {
-                push!(out; Html(&source.name), " and ", Grouped(rest.len() as u64), " more");
+                push!(out; Html(&source.name), " and ", Grouped(rest.len() as u64), " more")
             }
         }
     }

@@ -338,7 +338,7 @@ pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
-            push!(out; Shown(method, 24), " ", Shown(path.unwrap_or("(target cut)"), most));
+            push!(out; Shown(method, 24), " ", Shown(path.unwrap_or("(target cut)"), most))
         }
     }
 }
@@ -417,7 +417,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
             }
         }
         EventKind::RequestEnd => {
-            push!(&mut out; "the request is complete, ", Bytes(exchange.request_bytes));
+            push!(&mut out; "the request is complete, ", Bytes(exchange.request_bytes))
         }
         EventKind::RequestAcked(with) => out.push_str(match with {
             AckWith::Bare | AckWith::Data => "ACK",
@@ -430,7 +430,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         }
         EventKind::ResponseStart => status(&mut out, exchange.status),
         EventKind::ResponseEnd => {
-            push!(&mut out; "the response is complete, ", Bytes(exchange.response_bytes));
+            push!(&mut out; "the response is complete, ", Bytes(exchange.response_bytes))
         }
         EventKind::ResponseAcked => out.push_str("ACK"),
         EventKind::ClientFin if exchange.half_closed => {
