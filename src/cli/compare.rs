@@ -11,13 +11,14 @@ use clap::Args;
 use meshsniff::Options;
 use meshsniff::capture::{Input, OpenError};
 use meshsniff::compare::difference::{Comparison, Thresholds};
-use meshsniff::compare::language::{Assertion, gap_names};
-use meshsniff::compare::side::{Gatherer, Selection, Side};
+use meshsniff::compare::language::ChangeAssertion;
+use meshsniff::compare::side::{ComparedSide, Gatherer, Selection};
 use meshsniff::compression::{Compression, MAGIC_LEN};
 use meshsniff::condition;
 use meshsniff::event::Outcome;
+use meshsniff::exchange::{Gap, Gaps};
 use meshsniff::pipeline::Pipeline;
-use meshsniff::report::comparison::text::TextOptions;
+use meshsniff::report::comparison::text::ComparisonTextOptions;
 use meshsniff::report::comparison::{json, markdown, text};
 use meshsniff::report::json::read;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
@@ -63,8 +64,8 @@ pub(super) struct CompareArgs {
     /// gap that changed by so much on any route (request_to_response.p99>+20%, total.p50>+10ms); a share that changed by so
     /// many percentage points (client-gave-up>+1%, good<-1%); exchanges<10 on either side. Behind it, "where" and path= or
     /// method= say which routes are meant: slower where path=/items*. Where there was nothing to compare it fails, too.
-    #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse)]
-    fail_on: Vec<Assertion>,
+    #[arg(long, value_name = "ASSERTION", value_parser = ChangeAssertion::parse)]
+    fail_on: Vec<ChangeAssertion>,
 
     /// Make one route of all whose path fits, * standing for anything; of several the first that fits counts
     #[arg(long, value_name = "PATTERN")]
@@ -72,7 +73,7 @@ pub(super) struct CompareArgs {
 
     /// Compare this gap, too, beside request_to_response, total and request_to_client_close; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = gap)]
-    gap: Vec<usize>,
+    gap: Vec<Gap>,
 
     /// A change is significant if its corrected p is not above this
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = alpha)]
@@ -103,8 +104,9 @@ pub(super) struct CompareArgs {
     color: ColorArgs,
 }
 
-fn gap(name: &str) -> Result<usize, String> {
-    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", gap_names()))
+fn gap(name: &str) -> Result<Gap, String> {
+    let names = || Gaps::NAMES.join(", ");
+    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", names()))
 }
 
 fn alpha(text: &str) -> Result<f64, String> {
@@ -129,7 +131,7 @@ struct CompareOptions {
     before: PathBuf,
     after: PathBuf,
     outputs: Vec<Output>,
-    assertions: Vec<Assertion>,
+    assertions: Vec<ChangeAssertion>,
     selection: Selection,
     thresholds: Thresholds,
     ports: Vec<u16>,
@@ -171,10 +173,8 @@ impl CompareArgs {
             ));
         }
         a_place_each(&self.output).map_err(Misuse)?;
-        let usual = Selection::USUAL
-            .iter()
-            .filter_map(|name| condition::gap(name));
-        let asserted = self.fail_on.iter().filter_map(Assertion::gap);
+        let usual = Selection::USUAL.into_iter();
+        let asserted = self.fail_on.iter().filter_map(ChangeAssertion::gap);
         let mut gaps = Vec::new();
         for gap in usual.chain(self.gap).chain(asserted) {
             if !gaps.contains(&gap) {
@@ -244,7 +244,11 @@ pub(super) fn run(args: CompareArgs) -> anyhow::Result<Done> {
 
 impl CompareOptions {
     /// Reads one side; what comes back beside it is what is missing in it.
-    fn side(&self, path: &Path, other: Option<&Side>) -> anyhow::Result<(Side, Vec<String>)> {
+    fn side(
+        &self,
+        path: &Path,
+        other: Option<&ComparedSide>,
+    ) -> anyhow::Result<(ComparedSide, Vec<String>)> {
         let name = if path.as_os_str() == "-" {
             "standard input".to_owned()
         } else {
@@ -284,7 +288,7 @@ impl CompareOptions {
             _ => text::write(
                 comparison,
                 outcomes,
-                TextOptions {
+                ComparisonTextOptions {
                     colour: self.colour && output.file.is_none(),
                     width: width(),
                     limit: self.limit,

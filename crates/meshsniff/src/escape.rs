@@ -1,4 +1,4 @@
-//! Strings from the wire, made safe for a terminal or for JSON.
+//! Hostile text made harmless for a terminal, a page or JSON.
 //!
 //! A capture is written by whoever could send packets: a path may hold escape sequences that
 //! repaint a terminal, or bidirectional controls that make one word look like another. Nothing from
@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
-/// Whether a terminal or a reader could be fooled by `c`: control characters (C0, DEL, C1), the
-/// bidirectional controls and invisible format characters, line and paragraph separators.
+/// Whether `c` could fool a terminal or a reader: control characters (C0, DEL, C1), bidirectional
+/// controls, invisible format characters, line and paragraph separators.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -33,13 +33,13 @@ fn is_plain_ascii(text: &str) -> bool {
     })
 }
 
-/// Pushes `text` so that no control character of it reaches a terminal.
+/// Pushes `text` so that none of its control characters reaches a terminal.
 pub fn push_shown(out: &mut String, text: &str) {
     shown(out, text, usize::MAX);
 }
 
-/// Pushes `text` for a person to read: `\x1b` for ESC, `\u{202e}` for a bidirectional control, and
-/// `…` in place of what is beyond `most` characters.
+/// Pushes `text` for a person: `\x1b` for ESC, `\u{202e}` for a bidirectional control, and `…` in
+/// place of anything beyond `most` characters.
 pub(crate) fn shown(out: &mut String, text: &str, most: usize) {
     if text.len() <= most && is_plain_ascii(text) {
         out.push_str(text);
@@ -60,7 +60,7 @@ pub(crate) fn shown(out: &mut String, text: &str, most: usize) {
     }
 }
 
-/// The longest beginning of `text` that has at most `most` bytes and whole characters.
+/// The longest prefix of `text` that has at most `most` bytes and ends between characters.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
@@ -69,8 +69,8 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Pushes `text` for a person who reads HTML: as [`shown`], and nothing in it is markup, in an
-/// element or in the quotes of an attribute.
+/// Pushes `text` for a reader of HTML: as [`shown`], with markup escaped for an element or a quoted
+/// attribute.
 pub(crate) fn html(out: &mut String, text: &str) {
     let mut safe = String::new();
     shown(&mut safe, text, usize::MAX);
@@ -86,7 +86,8 @@ pub(crate) fn html(out: &mut String, text: &str) {
     }
 }
 
-/// As [`json`], for a script element of HTML: nothing in it can end the element or begin a comment.
+/// Pushes `text` as [`json`] does, for a script element of HTML: nothing in it can end the element
+/// or begin a comment.
 pub(crate) fn json_in_html(out: &mut String, text: &str) {
     let begin = out.len();
     json(out, text);
@@ -104,15 +105,15 @@ pub(crate) fn json_in_html(out: &mut String, text: &str) {
     }
 }
 
-/// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). What could fool a terminal is
-/// escaped beyond what JSON asks for; a parser reads the same text.
+/// Pushes `text` as a JSON string with its quotes (RFC 8259, 7). Characters that could fool a
+/// terminal are escaped beyond what JSON asks for; a parser reads the same text.
 pub(crate) fn json(out: &mut String, text: &str) {
     out.push('"');
     json_inner(out, text);
     out.push('"');
 }
 
-/// As [`json`], without the quotes.
+/// Pushes `text` as [`json`] does, without the quotes.
 pub(crate) fn json_inner(out: &mut String, text: &str) {
     if is_plain_ascii(text) {
         out.push_str(text);
@@ -131,8 +132,8 @@ pub(crate) fn json_inner(out: &mut String, text: &str) {
     }
 }
 
-/// JSON that another writer made, with everything escaped in it that could fool a terminal: outside
-/// of its strings there is nothing of the kind but line breaks.
+/// Escapes in finished JSON every character that could fool a terminal. Outside of strings JSON has
+/// no such character but line breaks.
 pub(crate) fn escaped_json(text: String) -> String {
     let is_odd = |c: char| is_unsafe(c) && c != '\n';
     if !text.contains(is_odd) {
@@ -149,7 +150,7 @@ pub(crate) fn escaped_json(text: String) -> String {
     out
 }
 
-/// Pushes `\u202e`: the escape, or the two, of RFC 8259, 7.
+/// Pushes `\u202e`, or the two escapes of a surrogate pair (RFC 8259, 7).
 fn push_units(out: &mut String, c: char) {
     let mut units = [0; 2];
     for unit in c.encode_utf16(&mut units) {

@@ -1,4 +1,4 @@
-//! What a report is told while a capture is read, and who tells it.
+//! The events of a report: what it is told while a capture is read, and who tells it.
 
 use crate::analyzer::{Sink, Totals};
 use crate::exchange::{Connection, Exchange};
@@ -15,16 +15,16 @@ use std::io;
 pub struct Source {
     /// `file`, `stdin` or `live`.
     pub kind: String,
-    /// File name as it was given.
+    /// The file's name as it was given.
     pub name: String,
-    /// Names of the interfaces that the capture records, as far as it names them.
+    /// Names of the interfaces that the capture records, if it names them.
     pub interfaces: Vec<String>,
 }
 
-/// What was read, once all of it was.
+/// The totals of everything that was read; known at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capture {
-    /// Counts of the analyser.
+    /// The analyser's counts.
     pub totals: Totals,
     /// Packets that the capturing kernel lost; `None` if the capture does not say.
     pub dropped: Option<u64>,
@@ -32,15 +32,15 @@ pub struct Capture {
     pub unsupported_frames: u64,
     /// Packet comments that the reader did not keep.
     pub comments_left_out: u64,
-    /// Why parts of the input could not be read, one sentence each. Empty: all of it was.
+    /// One sentence for each part of the input that could not be read. Empty if all of it was.
     pub errors: Vec<String>,
 }
 
 impl Capture {
-    /// Errors that are kept.
+    /// Errors kept.
     const MAX_ERRORS: usize = 100;
 
-    /// Adds what was read elsewhere.
+    /// Adds the totals of another capture.
     pub fn add(&mut self, other: &Self) {
         self.totals.add(&other.totals);
         let known = [self.dropped, other.dropped].into_iter().flatten();
@@ -53,40 +53,42 @@ impl Capture {
     }
 }
 
-/// How an assertion came out.
+/// The result of an assertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Conclusion {
-    /// What must not be was not.
+    /// Passed: the condition never held.
     Passed,
-    /// It was.
+    /// Failed: the condition held.
     Failed,
-    /// There was nothing that could have failed: that is no success.
+    /// Nothing was there that could have failed. That is no success.
     NoTraffic,
 }
 
-/// An assertion after all was seen.
+/// An assertion and its result.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
-    /// The assertion, as it was typed.
+    /// The assertion as it was typed.
     pub assertion: String,
-    /// How it came out.
+    /// The result.
     pub verdict: Conclusion,
-    /// What was seen: `1 of 4 exchanges`.
+    /// The figures it was decided by: `1 of 4 exchanges`.
     pub observed: String,
-    /// Exchanges that failed it, the first few, or of a statistic those that weigh most.
+    /// The first few exchanges that failed it; of a statistic, those that weigh most.
     pub exchanges: Vec<Exchange>,
-    /// Connections that failed it, the first few.
+    /// The first few connections that failed it.
     pub connections: Vec<Connection>,
 }
 
 impl Outcome {
-    /// Whether it passed.
+    /// Whether the assertion passed.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.verdict == Conclusion::Passed
     }
 
-    /// The name of how it came out, as it stands in reports.
+    /// The name of the result, as it stands in reports.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.verdict {
@@ -97,25 +99,26 @@ impl Outcome {
     }
 }
 
-/// What is known of the exchanges that were not told one by one.
+/// Exchanges and connections that were not sent one by one.
 #[derive(Clone, Debug, Default)]
 pub struct Aggregate {
-    /// Their figures, and those of connections that were not told.
+    /// Their figures.
     pub summary: Summary,
-    /// The good ones by route.
+    /// The good exchanges by route.
     pub routes: Routes,
-    /// The slowest good ones, whole, the slowest first: they are in the figures and routes already.
+    /// The slowest good exchanges in full, the slowest first. The figures and routes include them.
     pub slowest: Vec<Exchange>,
-    /// How many good ones have a time to be ranked by.
+    /// How many good exchanges have a time to be ranked by.
     pub ranked: u64,
-    /// What they count for the assertions, in their order.
+    /// The tallies of the assertions, in their order.
     pub tallies: Vec<Tally>,
 }
 
-/// What a report is told, in this order: `Sources`; for each frame `Begin`, what it settled
-/// (`Exchange`, `Connection`), `Comment`, `AfterFrame`; when the capture ended what that settled,
-/// `Aggregate`, `Sources` once more, `Assertions`, `Finish`.
+/// An event of a report. The order is: `Sources`; for each frame `Begin`, what the frame settled
+/// (`Exchange`, `Connection`), `Comment`, `AfterFrame`; at the end of the capture what that
+/// settled, `Aggregate`, `Sources` once more, `Assertions`, `Finish`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum ReportEvent<'a> {
     /// A frame is about to be analysed.
     Begin(FrameId, Timestamp),
@@ -125,11 +128,12 @@ pub enum ReportEvent<'a> {
     Connection(&'a Connection),
     /// A packet comment became known. Comments of the current frame come before `AfterFrame`.
     Comment(FrameId, &'a str),
-    /// The sources are known: at the latest after the first frame, and again at the end.
+    /// The sources are known. Told at the latest after the first frame, and again at the end.
     Sources(&'a [Source]),
-    /// Exchanges and connections that are not told one by one; from several targets several times.
+    /// Exchanges and connections that are not told one by one. Of several targets it comes several
+    /// times.
     Aggregate(&'a Aggregate),
-    /// The outcomes of the assertions: once, if there are any.
+    /// The results of the assertions. Told once, if there are any.
     Assertions(&'a [Outcome]),
     /// The frame was analysed.
     AfterFrame,
@@ -137,12 +141,12 @@ pub enum ReportEvent<'a> {
     Finish(&'a Capture),
 }
 
-/// A report being made.
+/// A report in the making.
 pub trait Report {
     /// Takes an event in.
     ///
     /// # Errors
-    /// If what there is to write cannot be written. Nothing more is to be told then.
+    /// If the output cannot be written. No further event may be told then.
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()>;
 }
 
@@ -153,8 +157,7 @@ impl<R: Report + ?Sized> Report for Box<R> {
     }
 }
 
-/// Several reports of the same. One that fails ends all: what was asked for together is wanted
-/// together.
+/// Several reports of the same capture. An error of one ends all: they were asked for together.
 #[derive(Debug, Default)]
 pub struct Many<R>(pub Vec<R>);
 
@@ -164,7 +167,7 @@ impl<R: Report> Report for Many<R> {
     }
 }
 
-/// Tells a report what the analyser settles, up to the first error.
+/// Passes the analyser's findings to a report, up to the first error.
 #[derive(Debug)]
 pub struct ReportSink<'a, R: ?Sized> {
     report: &'a mut R,
@@ -172,7 +175,7 @@ pub struct ReportSink<'a, R: ?Sized> {
 }
 
 impl<'a, R: Report + ?Sized> ReportSink<'a, R> {
-    /// A sink for one call of the analyser.
+    /// Creates a sink for one call of the analyser.
     pub const fn new(report: &'a mut R) -> Self {
         Self {
             report,
@@ -180,7 +183,7 @@ impl<'a, R: Report + ?Sized> ReportSink<'a, R> {
         }
     }
 
-    /// Whether everything was told.
+    /// Ends the call.
     ///
     /// # Errors
     /// The first error of the report.

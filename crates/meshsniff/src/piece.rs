@@ -1,24 +1,24 @@
-//! Sentences put together from pieces, each pushed straight into a `String`.
+//! Sentences put together from pieces that are pushed straight into a `String`.
 //!
-//! A piece of the program's own is a `&'static str`; what came over the wire is [`Shown`] or
-//! [`Html`], so that hostile text cannot pass for a word.
+//! The program's own words are `&'static str`. Text from the wire is [`Shown`] or [`Html`], so that
+//! hostile text cannot pass for a word.
 
 use crate::packet::Endpoint;
 use crate::time::Span;
 use crate::{escape, number};
 
-/// Pushes pieces one behind the other.
+/// Pushes pieces into a `String`, one behind the other.
 macro_rules! push {
-    ($out:expr, $($piece:expr),+ $(,)?) => {{
+    ($out:expr; $($piece:expr),+ $(,)?) => {{
         let out: &mut String = $out;
         $($crate::piece::Piece::push($piece, out);)+
     }};
 }
-/// Puts pieces together.
+/// Puts pieces together into a new `String`.
 macro_rules! said {
     ($($piece:expr),+ $(,)?) => {{
         let mut out = String::new();
-        $crate::piece::push!(&mut out, $($piece),+);
+        $crate::piece::push!(&mut out; $($piece),+);
         out
     }};
 }
@@ -26,13 +26,33 @@ pub(crate) use {push, said};
 
 /// A piece of a sentence.
 pub(crate) trait Piece {
-    /// Pushes it.
+    /// Pushes the piece.
     fn push(self, out: &mut String);
 }
 
 impl Piece for &'static str {
     fn push(self, out: &mut String) {
         out.push_str(self);
+    }
+}
+
+impl<P: Piece> Piece for Option<P> {
+    fn push(self, out: &mut String) {
+        if let Some(piece) = self {
+            piece.push(out);
+        }
+    }
+}
+
+impl<A: Piece, B: Piece> Piece for (A, B) {
+    fn push(self, out: &mut String) {
+        push!(out; self.0, self.1);
+    }
+}
+
+impl<A: Piece, B: Piece, C: Piece> Piece for (A, B, C) {
+    fn push(self, out: &mut String) {
+        push!(out; self.0, self.1, self.2);
     }
 }
 
@@ -68,7 +88,7 @@ pieces! {
     At(Endpoint) => number::endpoint;
 }
 
-/// A number and what it counts, of one and of many: `2 exchanges`.
+/// A number and what it counts, with the words for one and for many: `2 exchanges`.
 pub(crate) struct Counted(
     pub(crate) u64,
     pub(crate) &'static str,
@@ -78,16 +98,11 @@ pub(crate) struct Counted(
 impl Piece for Counted {
     fn push(self, out: &mut String) {
         let Self(count, one, many) = self;
-        push!(
-            out,
-            Grouped(count),
-            " ",
-            if count == 1 { one } else { many }
-        );
+        push!(out; Grouped(count), " ", if count == 1 { one } else { many });
     }
 }
 
-/// A share as a percentage, `99.99 %`, or a dash if there is none.
+/// A share as a percentage, `99.99 %`, or a dash if it is a share of nothing.
 pub(crate) struct Percent(pub(crate) u64, pub(crate) u64);
 
 impl Piece for Percent {
@@ -98,7 +113,7 @@ impl Piece for Percent {
     }
 }
 
-/// Text from the wire for a person, cut to so many characters.
+/// Text from the wire for a person, cut to a number of characters.
 pub(crate) struct Shown<'a>(pub(crate) &'a str, pub(crate) usize);
 
 impl Piece for Shown<'_> {
@@ -124,21 +139,8 @@ mod tests {
     fn pieces_follow_each_other() {
         let mut out = String::from("begin: ");
         let hostile = "a\u{1b}b<c";
-        push!(
-            &mut out,
-            Counted(1, "byte", "bytes"),
-            ", ",
-            Counted(1_000, "byte", "bytes")
-        );
-        push!(
-            &mut out,
-            ", ",
-            Shown(hostile, 3),
-            ", ",
-            Html(hostile),
-            ", ",
-            Number(7)
-        );
+        push!(&mut out; Counted(1, "byte", "bytes"), ", ", Counted(1_000, "byte", "bytes"));
+        push!(&mut out; ", ", Shown(hostile, 3), ", ", Html(hostile), ", ", Number(7));
         assert_eq!(out, "begin: 1 byte, 1,000 bytes, a\\x1bb…, a\\x1bb&lt;c, 7");
     }
 }

@@ -1,26 +1,26 @@
-//! Assertions held against what is seen.
+//! Evaluates assertions on exchanges and connections.
 
-use super::language::{Assertion, Bound, Value, What};
+use super::language::{Assertion, Bound, BoundValue, Measure};
 use crate::condition::{Filter, Operator};
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::{Connection, Exchange, Gap, Verdict};
+use crate::exchange::{Connection, Exchange, Verdict};
 use crate::mesh::is_probed;
 use crate::piece::{Counted, Exact, Grouped, Percent, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::statistics::tally::Tally;
 use crate::time::Span;
 
-/// Exchanges and connections of an assertion that are kept as examples.
+/// Examples kept of an assertion.
 const MAX_SHOWN: usize = 10;
-/// The same where every exchange is one, more or less.
+/// Examples kept of an assertion on a statistic, where almost every exchange is one.
 const MAX_OF_STATISTIC: usize = 3;
 
-/// Assertions, and what they are held against.
+/// Assertions, and the exchanges they are about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// What must not be.
+    /// The assertions.
     pub assertions: Vec<Assertion>,
-    /// Whether it is success if there was nothing to judge.
+    /// Whether an assertion passes if there was no traffic to evaluate it on.
     pub allow_no_traffic: bool,
     /// Whether health checkers count like everybody else.
     pub probes: bool,
@@ -28,32 +28,32 @@ pub struct Rules {
     pub filter: Filter,
 }
 
-/// Holds assertions against what is seen.
+/// Evaluates assertions as exchanges and connections come.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     rules: Rules,
-    checks: Vec<Check>,
+    checks: Vec<AssertionState>,
 }
 
-/// One assertion's count so far.
+/// The state of one assertion.
 #[derive(Clone, Debug, Default)]
-struct Check {
+struct AssertionState {
     tally: Tally,
     exchanges: Vec<Exchange>,
     connections: Vec<Connection>,
 }
 
 impl Judge {
-    /// A judge that has seen nothing yet.
+    /// Creates a judge that has seen nothing yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self {
-            checks: vec![Check::default(); rules.assertions.len()],
+            checks: vec![AssertionState::default(); rules.assertions.len()],
             rules,
         }
     }
 
-    /// Whether there is nothing to judge by.
+    /// Whether there is no assertion.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.checks.is_empty()
@@ -65,7 +65,7 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let of_exchanges = !matches!(assertion.what, What::Connects(_) | What::Dropped);
+            let of_exchanges = !matches!(assertion.what, Measure::Connects(_) | Measure::Dropped);
             if of_exchanges && assertion.only.exchange(exchange) {
                 check.exchange(assertion, exchange);
                 check.show(assertion, exchange);
@@ -73,8 +73,8 @@ impl Judge {
         }
     }
 
-    /// Whether one more example of what failed is wanted, and this is one: then it is told whole,
-    /// however well it went otherwise.
+    /// Whether this exchange is an example that some assertion still lacks. It is then sent in
+    /// full, however well it went.
     #[must_use]
     pub fn wants(&self, exchange: &Exchange) -> bool {
         !self.is_idle()
@@ -86,13 +86,13 @@ impl Judge {
                 .zip(&self.checks)
                 .any(|(assertion, check)| {
                     check.exchanges.len() < MAX_SHOWN
-                        && !matches!(assertion.what, What::SuccessRate { .. })
+                        && !matches!(assertion.what, Measure::SuccessRate { .. })
                         && assertion.only.exchange(exchange)
                         && assertion.is_hit(exchange) == Some(true)
                 })
     }
 
-    /// Takes in, as an example only, an exchange that was counted elsewhere.
+    /// Takes in an exchange as an example only: it was counted elsewhere.
     pub fn example(&mut self, exchange: &Exchange) {
         if !self.concerns(exchange) {
             return;
@@ -111,7 +111,7 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let What::Connects(verdicts) = &assertion.what else {
+            let Measure::Connects(verdicts) = &assertion.what else {
                 continue;
             };
             if assertion.only.connection(connection) {
@@ -120,7 +120,7 @@ impl Judge {
         }
     }
 
-    /// What was counted, an entry for each assertion.
+    /// The counts of all assertions, in their order.
     #[must_use]
     pub fn tallies(&self) -> Vec<Tally> {
         self.checks
@@ -129,14 +129,14 @@ impl Judge {
             .collect()
     }
 
-    /// Adds what another judge of the same assertions counted.
+    /// Adds the counts of another judge of the same assertions.
     pub fn merge(&mut self, tallies: &[Tally]) {
         for (check, tally) in self.checks.iter_mut().zip(tallies) {
             check.tally.merge(tally);
         }
     }
 
-    /// How the assertions came out. `dropped`: packets that the capturing kernel lost, if that is
+    /// The results of all assertions. `dropped`: packets that the capturing kernel lost, if that is
     /// known.
     #[must_use]
     pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
@@ -167,22 +167,22 @@ impl Judge {
     }
 }
 
-impl Check {
+impl AssertionState {
     fn exchange(&mut self, assertion: &Assertion, exchange: &Exchange) {
         match assertion.what {
-            What::SuccessRate { .. }
+            Measure::SuccessRate { .. }
                 if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() =>
             {
                 return;
             }
-            What::Percentile(gap, _) => {
-                if let Some(gap) = exchange.gaps.values()[gap] {
+            Measure::Percentile(gap, _) => {
+                if let Some(gap) = exchange.gaps.get(gap) {
                     self.tally.value(gap);
                 }
             }
-            What::EachGap(gap) => {
+            Measure::EachGap(gap) => {
                 if assertion.is_hit(exchange) == Some(true)
-                    && let Some(gap) = exchange.gaps.values()[gap]
+                    && let Some(gap) = exchange.gaps.get(gap)
                 {
                     self.tally.value(gap);
                 }
@@ -192,20 +192,20 @@ impl Check {
         self.tally.look(assertion.is_hit(exchange) == Some(true));
     }
 
-    /// Keeps it if it is an example of what the assertion is about.
+    /// Keeps an exchange if it is an example of what the assertion is about.
     fn show(&mut self, assertion: &Assertion, exchange: &Exchange) {
         let kept = &mut self.exchanges;
         match assertion.what {
-            What::Percentile(gap, _) => {
+            Measure::Percentile(gap, _) => {
                 let rank = |one: &Exchange| {
-                    let gap = one.gaps.values()[gap].map_or(0, Span::as_nanos);
+                    let gap = one.gaps.get(gap).map_or(0, Span::as_nanos);
                     if assertion.bound.operator.is_upper() {
                         gap.saturating_neg()
                     } else {
                         gap
                     }
                 };
-                if exchange.gaps.values()[gap].is_some() {
+                if exchange.gaps.get(gap).is_some() {
                     let place = kept.partition_point(|other| rank(other) <= rank(exchange));
                     if place < MAX_OF_STATISTIC {
                         kept.insert(place, exchange.clone());
@@ -213,7 +213,7 @@ impl Check {
                     }
                 }
             }
-            What::SuccessRate { of_server } => {
+            Measure::SuccessRate { of_server } => {
                 let good = exchange.good() == Some(true)
                     || (of_server && exchange.verdict.ended_by_client());
                 if !good && exchange.doubt.is_none() && kept.len() < MAX_SHOWN {
@@ -239,23 +239,25 @@ impl Check {
 }
 
 impl Assertion {
-    /// Whether this exchange, which it is about, is one of those that are counted; `None` where no
-    /// exchange is.
+    /// Whether the assertion counts an exchange that it is about; `None` if it counts none.
     fn is_hit(&self, exchange: &Exchange) -> Option<bool> {
         match &self.what {
-            What::Fitting(filter) => Some(filter.exchange(exchange)),
-            What::NotGood => Some(exchange.good() == Some(false)),
-            What::EachGap(gap) => {
-                let gap = exchange.gaps.values()[*gap];
-                let Value::Span(bound) = self.bound.value else {
+            Measure::Fitting(filter) => Some(filter.exchange(exchange)),
+            Measure::NotGood => Some(exchange.good() == Some(false)),
+            Measure::EachGap(gap) => {
+                let gap = exchange.gaps.get(*gap);
+                let BoundValue::Span(bound) = self.bound.value else {
                     return None;
                 };
                 Some(gap.is_some_and(|gap| self.bound.operator.holds(gap, bound)))
             }
-            What::SuccessRate { of_server } => Some(
+            Measure::SuccessRate { of_server } => Some(
                 exchange.good() == Some(true) || (*of_server && exchange.verdict.ended_by_client()),
             ),
-            What::Exchanges | What::Connects(_) | What::Percentile(..) | What::Dropped => None,
+            Measure::Exchanges
+            | Measure::Connects(_)
+            | Measure::Percentile(..)
+            | Measure::Dropped => None,
         }
     }
 
@@ -271,11 +273,11 @@ impl Assertion {
             }
         };
         match &self.what {
-            What::Exchanges => (
+            Measure::Exchanges => (
                 judged(counts(operator, count, value)),
                 said!(exchanges(count)),
             ),
-            What::Dropped => match dropped {
+            Measure::Dropped => match dropped {
                 Some(dropped) => (
                     judged(counts(operator, dropped, value)),
                     said!(Counted(dropped, "packet", "packets"), " lost"),
@@ -285,11 +287,11 @@ impl Assertion {
                     "the capture does not say how many packets were lost".to_owned(),
                 ),
             },
-            What::Connects(_) if count == 0 => (
+            Measure::Connects(_) if count == 0 => (
                 Conclusion::NoTraffic,
                 "nothing to judge: there was no connection".to_owned(),
             ),
-            What::Connects(_) => {
+            Measure::Connects(_) => {
                 let observed = said!(
                     Grouped(hits),
                     " of ",
@@ -305,23 +307,23 @@ impl Assertion {
                     "nothing to judge: no exchange was of this kind".to_owned()
                 },
             ),
-            What::Fitting(_) | What::NotGood => {
+            Measure::Fitting(_) | Measure::NotGood => {
                 let fails = match value {
-                    Value::Share(share) => shares(operator, hits, count, share),
+                    BoundValue::Share(share) => shares(operator, hits, count, share),
                     _ => counts(operator, hits, value),
                 };
                 (judged(fails), of(hits, count))
             }
-            What::SuccessRate { .. } => {
+            Measure::SuccessRate { .. } => {
                 let share = match value {
-                    Value::Share(share) => share,
-                    Value::Count(whole) => whole.saturating_mul(1_000_000),
-                    Value::Span(_) => 0,
+                    BoundValue::Share(share) => share,
+                    BoundValue::Count(whole) => whole.saturating_mul(1_000_000),
+                    BoundValue::Span(_) => 0,
                 };
                 let fails = shares(operator, hits, count, share);
                 (judged(fails), format!("{} went well", of(hits, count)))
             }
-            What::EachGap(_) => {
+            Measure::EachGap(_) => {
                 let mut observed = of(hits, count);
                 let extreme = if operator.is_upper() {
                     tally.percentile(Percentile::Max)
@@ -336,20 +338,16 @@ impl Assertion {
                     } else {
                         ", at least "
                     });
-                    push!(&mut observed, Exact(extreme), " ms");
+                    push!(&mut observed; Exact(extreme), " ms");
                 }
                 (judged(hits > 0), observed)
             }
-            What::Percentile(gap, _)
-                if tally.values() == 0 && Gap::ALL[*gap].is_of_every_answer() =>
-            {
-                (
-                    Conclusion::NoTraffic,
-                    said!("nothing to judge: no such gap in ", exchanges(count)),
-                )
-            }
-            What::Percentile(_, percentile) => {
-                let (Some(found), Value::Span(bound)) = (tally.percentile(*percentile), value)
+            Measure::Percentile(gap, _) if tally.values() == 0 && gap.is_of_every_answer() => (
+                Conclusion::NoTraffic,
+                said!("nothing to judge: no such gap in ", exchanges(count)),
+            ),
+            Measure::Percentile(_, percentile) => {
+                let (Some(found), BoundValue::Span(bound)) = (tally.percentile(*percentile), value)
                 else {
                     return (
                         Conclusion::Passed,
@@ -357,22 +355,17 @@ impl Assertion {
                     );
                 };
                 let mut observed = format!("{} is ", percentile.name());
-                push!(
-                    &mut observed,
-                    Exact(found),
-                    " ms of ",
-                    Grouped(tally.values())
-                );
+                push!(&mut observed; Exact(found), " ms of ", Grouped(tally.values()));
                 (judged(operator.holds(found, bound)), observed)
             }
         }
     }
 }
 
-fn counts(operator: Operator, found: u64, value: Value) -> bool {
+fn counts(operator: Operator, found: u64, value: BoundValue) -> bool {
     match value {
-        Value::Count(bound) => operator.holds(found, bound),
-        Value::Share(_) | Value::Span(_) => false,
+        BoundValue::Count(bound) => operator.holds(found, bound),
+        BoundValue::Share(_) | BoundValue::Span(_) => false,
     }
 }
 

@@ -1,66 +1,66 @@
 //! The language of assertions.
 //!
 //! ```text
-//! assertion  = condition [ " where " terms ]          terms as of --filter-http
-//! condition  = what [ operator value ]                what alone means what>0
-//! operator   = > >= < <= == !=                        = is ==
-//! what       = exchanges                              how many there are
-//!            | VERDICT | not-ok | not-good            exchanges that ended so
-//!            | findings | findings.KIND               exchanges with such a finding
-//!            | terms                                  exchanges that fit: certainty=uncertain, status=5xx
-//!            | connects_failed                        connections refused or timed out
-//!            | connect-refused | connect-timeout
-//!            | GAP                                    any exchange's gap: ack_to_client_close>400ms
-//!            | GAP.min .p50 .p90 .p95 .p99 .max       a percentile (nearest rank) of a gap
-//!            | client_side | server_side              a success rate: client_side<99%
-//!            | dropped                                packets that the kernel lost
-//! value      = 3 | 1.5% | 400ms | 1.5s
+//! assertion = condition [ "where" terms ]       terms as of --filter-http
+//! condition = what [ operator value ]           what alone means what>0
+//! operator  = > >= < <= == !=                   = is ==
+//! what      = exchanges                         how many there are
+//!           | VERDICT | not-ok | not-good       exchanges that ended so
+//!           | findings | findings.KIND          exchanges with such a finding
+//!           | terms                             exchanges that fit: certainty=uncertain, status=5xx
+//!           | connects_failed                   connections refused or timed out
+//!           | connect-refused | connect-timeout
+//!           | GAP                               any exchange's gap: ack_to_client_close>400ms
+//!           | GAP.min .p50 .p90 .p95 .p99 .max  a percentile (nearest rank) of a gap
+//!           | client_side | server_side         a success rate: client_side<99%
+//!           | dropped                           packets that the kernel lost
+//! value     = 3 | 1.5% | 400ms | 1.5s
 //! ```
 
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
-use crate::exchange::{FindingKind, Verdict};
+use crate::exchange::{FindingKind, Gap, Verdict};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
-/// What must not be.
+/// An assertion: a condition that must not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     pub(super) typed: String,
-    pub(super) what: What,
+    pub(super) what: Measure,
     pub(super) bound: Bound,
-    /// Which exchanges it is about.
+    /// Which exchanges the assertion is about.
     pub(super) only: Filter,
 }
 
-/// What is measured.
+/// What an assertion measures.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum What {
-    /// How many exchanges there are.
+pub(super) enum Measure {
+    /// The number of exchanges.
     Exchanges,
-    /// How many fit.
+    /// The number of exchanges that a filter selects.
     Fitting(Filter),
-    /// How many are not good.
+    /// The number of exchanges that are not good.
     NotGood,
-    /// How many connections came to one of these verdicts.
+    /// The number of connections with one of these verdicts.
     Connects(&'static [Verdict]),
-    /// How many exchanges have a gap beyond the bound.
-    EachGap(usize),
+    /// The number of exchanges whose gap is beyond the bound.
+    EachGap(Gap),
     /// A percentile of a gap.
-    Percentile(usize, Percentile),
-    /// The share of exchanges that went well, as the client or as the server would say.
+    Percentile(Gap, Percentile),
+    /// The share of exchanges that went well, as the client or as the server sees it.
     SuccessRate { of_server: bool },
-    /// Packets that the kernel lost.
+    /// The number of packets that the kernel lost.
     Dropped,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bound {
     pub(super) operator: Operator,
-    pub(super) value: Value,
+    pub(super) value: BoundValue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum BoundValue {
     Count(u64),
     /// A share, in millionths.
     Share(u64),
@@ -71,7 +71,7 @@ impl Bound {
     /// More than none.
     const ANY: Self = Self {
         operator: Operator::More,
-        value: Value::Count(0),
+        value: BoundValue::Count(0),
     };
 }
 
@@ -88,7 +88,7 @@ impl Assertion {
     /// Reads an assertion.
     ///
     /// # Errors
-    /// A sentence, if it is none, or could never come true, or could not come out otherwise.
+    /// If `text` is not an assertion, or could never fail or never pass.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
         let condition = Condition::parse(typed)?;
@@ -108,15 +108,15 @@ impl Assertion {
         })
     }
 
-    /// Reads a file of them: one on each line, `#` begins a comment.
+    /// Reads a file of assertions: one on each line, `#` begins a comment.
     ///
     /// # Errors
-    /// A sentence with the number of the line.
+    /// If a line cannot be read; the sentence begins with its number.
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, String> {
         let mut assertions = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = match line.split_once('#') {
-                // In the middle of a word it is part of it, as in a path.
+                // In the middle of a word, as in a path, `#` begins no comment.
                 Some((before, _)) if before.is_empty() || before.ends_with(char::is_whitespace) => {
                     before
                 }
@@ -130,17 +130,18 @@ impl Assertion {
         Ok(assertions)
     }
 
-    /// Whether it is about connections that never opened, which have addresses and nothing else.
+    /// Whether the assertion is about connections that never opened, which have addresses and
+    /// nothing else.
     #[must_use]
     pub fn is_about_connects(&self) -> bool {
-        matches!(self.what, What::Connects(_))
+        matches!(self.what, Measure::Connects(_))
     }
 
-    /// Whether it cannot be judged without what a redacted report lacks.
+    /// Whether the assertion needs what a redacted report lacks.
     #[must_use]
     pub fn asks_for_redacted(&self) -> bool {
         let fitting = match &self.what {
-            What::Fitting(filter) => filter.asks_for_names(),
+            Measure::Fitting(filter) => filter.asks_for_names(),
             _ => false,
         };
         fitting || self.only.asks_for_names()
@@ -156,7 +157,7 @@ impl Assertion {
 fn read(
     condition: &Condition<'_>,
     sense: &impl Fn(String) -> AssertionError,
-) -> Result<(What, Bound), AssertionError> {
+) -> Result<(Measure, Bound), AssertionError> {
     let &Condition { text, name, .. } = condition;
     let bound = |operator, value| -> Result<Bound, AssertionError> {
         let value = read_value(value).map_err(sense)?;
@@ -168,24 +169,24 @@ fn read(
             if !name.contains('=') {
                 return Err(AssertionError::Name(name.to_owned()));
             }
-            let fitting = What::Fitting(Filter::parse(name)?);
+            let fitting = Measure::Fitting(Filter::parse(name)?);
             Ok((fitting, bound(operator, value)?))
         }
         (Order::Of(..) | Order::Unknown, _) => {
-            // One verdict may be one of a connection, which is no exchange.
+            // One verdict may be a connection's, which is no exchange.
             let verdict = text.strip_prefix("verdict=").and_then(what);
-            let fitting = || Filter::parse(text).map(What::Fitting);
+            let fitting = || Filter::parse(text).map(Measure::Fitting);
             Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY))
         }
         (Order::None, Some(what)) => match what {
-            What::Fitting(_) | What::NotGood | What::Connects(_) | What::Dropped => {
+            Measure::Fitting(_) | Measure::NotGood | Measure::Connects(_) | Measure::Dropped => {
                 Ok((what, Bound::ANY))
             }
-            What::Exchanges => Err(sense(
+            Measure::Exchanges => Err(sense(
                 "say how many: exchanges<1 fails where there was none".to_owned(),
             )),
-            What::SuccessRate { .. } => Err(sense(format!("say below what: {text}<99%"))),
-            What::EachGap(_) | What::Percentile(..) => {
+            Measure::SuccessRate { .. } => Err(sense(format!("say below what: {text}<99%"))),
+            Measure::EachGap(_) | Measure::Percentile(..) => {
                 Err(sense(format!("say how long: {text}>400ms")))
             }
         },
@@ -193,18 +194,18 @@ fn read(
     }
 }
 
-/// What a name stands for; `-` and `_` are the same in it.
-fn what(name: &str) -> Option<What> {
+/// The measure with this name; `-` and `_` are the same in it.
+fn what(name: &str) -> Option<Measure> {
     if let Some((_, verdicts)) = CONNECTS.iter().find(|(known, _)| same(known, name)) {
-        return Some(What::Connects(verdicts));
+        return Some(Measure::Connects(verdicts));
     }
     let plain = match name {
-        "exchanges" => Some(What::Exchanges),
-        "dropped" => Some(What::Dropped),
-        _ if same(name, "not-good") => Some(What::NotGood),
-        _ if same(name, "client_side") => Some(What::SuccessRate { of_server: false }),
-        _ if same(name, "server_side") => Some(What::SuccessRate { of_server: true }),
-        _ => condition::gap(name).map(What::EachGap),
+        "exchanges" => Some(Measure::Exchanges),
+        "dropped" => Some(Measure::Dropped),
+        _ if same(name, "not-good") => Some(Measure::NotGood),
+        _ if same(name, "client_side") => Some(Measure::SuccessRate { of_server: false }),
+        _ if same(name, "server_side") => Some(Measure::SuccessRate { of_server: true }),
+        _ => condition::gap(name).map(Measure::EachGap),
     };
     if plain.is_some() {
         return plain;
@@ -212,7 +213,7 @@ fn what(name: &str) -> Option<What> {
     if let Some((name, percentile)) = name.rsplit_once('.')
         && let Some(gap) = condition::gap(name)
     {
-        return Some(What::Percentile(gap, Percentile::parse(percentile)?));
+        return Some(Measure::Percentile(gap, Percentile::parse(percentile)?));
     }
     let term = if name == "findings" {
         "finding=any".to_owned()
@@ -226,56 +227,59 @@ fn what(name: &str) -> Option<What> {
     } else {
         format!("verdict={}", condition::verdict(name)?.name())
     };
-    Filter::parse(&term).ok().map(What::Fitting)
+    Filter::parse(&term).ok().map(Measure::Fitting)
 }
 
-fn read_value(text: &str) -> Result<Value, String> {
+fn read_value(text: &str) -> Result<BoundValue, String> {
     if let Some(share) = condition::percent(text, 0.0..=100.0) {
         let share =
             share.map_err(|()| format!("“{text}” is no share: 0% to 100% are, as in 1.5%"))?;
-        return Ok(Value::Share((share * 10_000.0).round() as u64));
+        return Ok(BoundValue::Share((share * 10_000.0).round() as u64));
     }
     if let Ok(count) = text.parse() {
-        return Ok(Value::Count(count));
+        return Ok(BoundValue::Count(count));
     }
     if let Ok(share) = text.parse::<f64>() {
         let share = Some(share).filter(|share| (0.0..1.0).contains(share));
         let share = share.ok_or_else(|| {
             format!("“{text}” is neither a whole number nor a share such as 0.99")
         })?;
-        return Ok(Value::Share((share * 1_000_000.0).round() as u64));
+        return Ok(BoundValue::Share((share * 1_000_000.0).round() as u64));
     }
-    condition::span(text).map(Value::Span).ok_or_else(|| {
+    condition::span(text).map(BoundValue::Span).ok_or_else(|| {
         format!(
             "“{text}” is no value: a number, a share or a time is, such as 3, 1.5%, 400ms or 1.5s"
         )
     })
 }
 
-/// What is wrong with it, if it can be read but makes no sense.
-fn check(what: &What, bound: &Bound, only: &Filter) -> Result<(), String> {
+/// Checks that an assertion makes sense.
+///
+/// # Errors
+/// A sentence that says why it does not.
+fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     let &Bound { operator, value } = bound;
     match what {
-        What::EachGap(_) | What::Percentile(..) => {
-            if !matches!(value, Value::Span(_)) {
+        Measure::EachGap(_) | Measure::Percentile(..) => {
+            if !matches!(value, BoundValue::Span(_)) {
                 return Err("a gap is a time and wants a unit, such as 400ms or 1.5s".to_owned());
             }
             if matches!(operator, Operator::Equal | Operator::Unequal) {
                 return Err("two times are hardly ever equal: compare with < or >".to_owned());
             }
         }
-        What::SuccessRate { .. } => {
-            if !matches!(value, Value::Share(_) | Value::Count(0 | 1)) {
+        Measure::SuccessRate { .. } => {
+            if !matches!(value, BoundValue::Share(_) | BoundValue::Count(0 | 1)) {
                 return Err("a success rate is a share, such as 99% or 0.99".to_owned());
             }
         }
-        What::Exchanges | What::Connects(_) | What::Dropped => {
-            if !matches!(value, Value::Count(_)) {
+        Measure::Exchanges | Measure::Connects(_) | Measure::Dropped => {
+            if !matches!(value, BoundValue::Count(_)) {
                 return Err("that is a number: compare it with one, such as 3".to_owned());
             }
         }
-        What::Fitting(_) | What::NotGood => {
-            if matches!(value, Value::Span(_)) {
+        Measure::Fitting(_) | Measure::NotGood => {
+            if matches!(value, BoundValue::Span(_)) {
                 return Err(
                     "exchanges are counted: compare with a number or a share, such as 3 or 1%"
                         .to_owned(),
@@ -283,29 +287,31 @@ fn check(what: &What, bound: &Bound, only: &Filter) -> Result<(), String> {
             }
         }
     }
-    if let What::Fitting(filter) = what
+    if let Measure::Fitting(filter) = what
         && filter.asks_for_connects()
     {
         return Err(
-            "a connection that never opened is no exchange: assert connect-refused, connect-timeout or connects_failed by itself"
+            "a connection that never opened is no exchange: assert connect-refused, \
+             connect-timeout or connects_failed by itself"
                 .to_owned(),
         );
     }
-    if matches!(what, What::Dropped) && !only.selects_all() {
+    if matches!(what, Measure::Dropped) && !only.selects_all() {
         return Err(
             "packets that the kernel lost belong to no exchange: leave the where out".to_owned(),
         );
     }
-    if matches!(what, What::Connects(_)) && !only.is_about_ends() {
+    if matches!(what, Measure::Connects(_)) && !only.is_about_ends() {
         return Err(
-            "a connection that never opened has a client and a server and nothing else: where takes client= and server= here"
+            "a connection that never opened has a client and a server and nothing else: where \
+             takes client= and server= here"
                 .to_owned(),
         );
     }
     let (lowest, highest) = match (what, value) {
-        (What::SuccessRate { .. }, Value::Count(1)) => (false, true),
-        (_, Value::Count(0) | Value::Share(0)) => (true, false),
-        (_, Value::Share(1_000_000)) => (false, true),
+        (Measure::SuccessRate { .. }, BoundValue::Count(1)) => (false, true),
+        (_, BoundValue::Count(0) | BoundValue::Share(0)) => (true, false),
+        (_, BoundValue::Share(1_000_000)) => (false, true),
         _ => (false, false),
     };
     let never = matches!(
@@ -339,85 +345,85 @@ mod tests {
 
     #[test]
     fn what_the_documentation_names() {
-        let fitting = |terms| What::Fitting(Filter::parse(terms).unwrap());
+        let fitting = |terms| Measure::Fitting(Filter::parse(terms).unwrap());
         for (text, what, operator, value) in [
             (
                 "client-gave-up",
                 fitting("verdict=client-gave-up"),
                 Operator::More,
-                Value::Count(0),
+                BoundValue::Count(0),
             ),
             (
                 "not-ok >= 1%",
                 fitting("verdict=not-ok"),
                 Operator::AtLeast,
-                Value::Share(10_000),
+                BoundValue::Share(10_000),
             ),
             (
                 "ack_to_client_close>400ms",
-                What::EachGap(8),
+                Measure::EachGap(Gap::AckToClientClose),
                 Operator::More,
-                Value::Span(Span::from_millis(400)),
+                BoundValue::Span(Span::from_millis(400)),
             ),
             (
                 "request-to-response.p99 > 0.2s",
-                What::Percentile(2, Percentile::Nearest(99)),
+                Measure::Percentile(Gap::RequestToResponse, Percentile::Nearest(99)),
                 Operator::More,
-                Value::Span(Span::from_millis(200)),
+                BoundValue::Span(Span::from_millis(200)),
             ),
             (
                 "findings.zero-window",
                 fitting("finding=zero-window"),
                 Operator::More,
-                Value::Count(0),
+                BoundValue::Count(0),
             ),
             (
                 "certainty=uncertain",
                 fitting("certainty=uncertain"),
                 Operator::More,
-                Value::Count(0),
+                BoundValue::Count(0),
             ),
             (
                 "status=5xx>3",
                 fitting("status=5xx"),
                 Operator::More,
-                Value::Count(3),
+                BoundValue::Count(3),
             ),
             (
                 "status!=200",
                 fitting("status!=200"),
                 Operator::More,
-                Value::Count(0),
+                BoundValue::Count(0),
             ),
             (
                 "exchanges<1",
-                What::Exchanges,
+                Measure::Exchanges,
                 Operator::Less,
-                Value::Count(1),
+                BoundValue::Count(1),
             ),
             (
                 "exchanges!=4",
-                What::Exchanges,
+                Measure::Exchanges,
                 Operator::Unequal,
-                Value::Count(4),
+                BoundValue::Count(4),
             ),
             (
                 "client_side<0.99",
-                What::SuccessRate { of_server: false },
+                Measure::SuccessRate { of_server: false },
                 Operator::Less,
-                Value::Share(990_000),
+                BoundValue::Share(990_000),
             ),
             (
                 "connects_failed",
-                What::Connects(&[Verdict::ConnectRefused, Verdict::ConnectTimeout]),
+                Measure::Connects(&[Verdict::ConnectRefused, Verdict::ConnectTimeout]),
                 Operator::More,
-                Value::Count(0),
+                BoundValue::Count(0),
             ),
             (
                 "dropped>10",
-                What::Dropped,
+                Measure::Dropped,
                 Operator::More,
-                Value::Count(10),
+                BoundValue::Count(10),
             ),
         ] {
             let read = read(text);
@@ -432,7 +438,10 @@ mod tests {
     fn where_selects() {
         let read = read("  request_to_response.p99>200ms  where path=/where* status=2xx ");
         assert_eq!(read.only, Filter::parse("path=/where* status=2xx").unwrap());
-        assert!(matches!(read.what, What::Percentile(2, _)));
+        assert!(matches!(
+            read.what,
+            Measure::Percentile(Gap::RequestToResponse, _)
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Judge, Rules};
 use crate::event::{Report, ReportEvent};
 use std::io;
 
-/// Passes every event on, and the outcomes of the assertions before the last.
+/// Passes every event on, and the results of the assertions before the last.
 pub struct WithAssertions<R> {
     report: R,
     judge: Judge,
@@ -12,7 +12,7 @@ pub struct WithAssertions<R> {
 }
 
 impl<R: Report> WithAssertions<R> {
-    /// A report judged by `rules`.
+    /// Wraps a report.
     pub fn new(report: R, rules: Rules) -> Self {
         Self {
             report,
@@ -21,12 +21,12 @@ impl<R: Report> WithAssertions<R> {
         }
     }
 
-    /// The report that is told.
+    /// The wrapped report.
     pub const fn inner_mut(&mut self) -> &mut R {
         &mut self.report
     }
 
-    /// The assertions that failed, with what was seen; known once it is finished.
+    /// The assertions that failed, with their figures; known after [`ReportEvent::Finish`].
     #[must_use]
     pub fn failures(&self) -> &[String] {
         &self.failures

@@ -1,22 +1,22 @@
-//! The two sides held against each other, route by route.
+//! The differences between two sides, route by route.
 
-use super::side::{Digest, Route, Selection, Side};
+use super::side::{ComparedSide, Digest, RouteName, Selection};
 use super::statistics::{self, Share, fisher, holm, mann_whitney};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
 
-/// The least change of a share that is called one, in percentage points over 100: of millions of
-/// exchanges, any is significant.
-pub(crate) const LEAST_POINTS: f64 = 0.001;
+/// The least change of a share that gets a name, in percentage points over 100: of millions of
+/// exchanges any change is significant.
+pub(crate) const MIN_POINTS: f64 = 0.001;
 
-/// What is asked of a change.
+/// When a change counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
-    /// Below this a corrected p is significant.
+    /// The corrected p below which a change is significant.
     pub alpha: f64,
-    /// The least relative change that is called one.
+    /// The least relative change that gets a name.
     pub min_change: f64,
 }
 
@@ -29,78 +29,78 @@ impl Default for Thresholds {
     }
 }
 
-/// What came of two sides.
+/// Two sides and the differences between them.
 #[derive(Debug)]
 pub struct Comparison {
-    /// Without its routes, which are in [`Comparison::routes`].
-    pub(crate) before: Side,
-    pub(crate) after: Side,
+    /// The side before, without its routes: they are in [`Comparison::routes`].
+    pub(crate) before: ComparedSide,
+    pub(crate) after: ComparedSide,
     pub(crate) thresholds: Thresholds,
-    /// How many tests there were: all of them are corrected together.
+    /// The number of tests, which are corrected together.
     pub(crate) tests: usize,
-    /// The ones with the gravest change first.
+    /// The routes, those with the gravest change first.
     pub(crate) routes: Vec<Difference>,
 }
 
-/// On which sides a route is.
+/// The sides that have a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Both,
-    /// Only after.
+    /// Only the side after.
     New,
-    /// Only before.
+    /// Only the side before.
     Gone,
 }
 
-/// A route on both sides, or on one.
+/// A route on both sides or on one of them.
 #[derive(Debug)]
 pub(crate) struct Difference {
-    pub(crate) route: Route,
+    pub(crate) route: RouteName,
     pub(crate) before: Digest,
     pub(crate) after: Digest,
     pub(crate) shares: Vec<ShareChange>,
     pub(crate) gaps: Vec<GapChange>,
 }
 
-/// What a share is of.
+/// What a share counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ShareOf {
     Good,
     Verdict(Verdict),
 }
 
-/// A test's result, before and after the correction for the number of tests.
+/// The result of a test, before and after the correction for the number of tests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Test {
+pub(crate) struct TestResult {
     pub(crate) p: f64,
     pub(crate) corrected: f64,
 }
 
-/// What is to be said of a change.
+/// The outcome of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Significant, and large enough to be called so.
-    Changed(Word),
+pub(crate) enum ChangeOutcome {
+    /// Significant, and large enough to have a name.
+    Changed(Trend),
     /// Significant, but small.
     Small,
     Noise,
-    /// And why not.
+    /// Not tested, with the reason.
     NotTested(&'static str),
 }
 
-/// What a change is called.
+/// The name of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Word {
+pub(crate) enum Trend {
     Worse,
     Slower,
     Better,
     Faster,
-    /// Of a verdict that is neither good nor bad.
+    /// A change of a verdict that is neither good nor bad.
     More,
     Fewer,
 }
 
-impl Word {
+impl Trend {
     pub(crate) const ALL: [Self; 6] = [
         Self::Worse,
         Self::Slower,
@@ -128,11 +128,11 @@ impl Word {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShareChange {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ShareOf,
     pub(crate) before: Share,
     pub(crate) after: Share,
-    pub(crate) test: Option<Test>,
-    pub(crate) outcome: Outcome,
+    pub(crate) test: Option<TestResult>,
+    pub(crate) outcome: ChangeOutcome,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,19 +140,19 @@ pub(crate) struct GapChange {
     pub(crate) name: &'static str,
     pub(crate) before: Option<GapStats>,
     pub(crate) after: Option<GapStats>,
-    /// The share of pairs in which the one after is longer.
+    /// The share of pairs in which the value after is longer.
     pub(crate) longer: Option<f64>,
-    pub(crate) test: Option<Test>,
-    pub(crate) outcome: Outcome,
+    pub(crate) test: Option<TestResult>,
+    pub(crate) outcome: ChangeOutcome,
 }
 
-/// The relative change from one span to another; `None` from nothing.
+/// The relative change from one span to another; `None` if the first is 0.
 pub(crate) fn relative(before: Span, after: Span) -> Option<f64> {
     let (before, after) = (before.as_nanos() as f64, after.as_nanos() as f64);
     (before != 0.0).then(|| (after - before) / before.abs())
 }
 
-impl Kind {
+impl ShareOf {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -160,27 +160,36 @@ impl Kind {
         }
     }
 
-    /// What it is called if the share grew, or shrank.
-    const fn word(self, grew: bool) -> Word {
+    /// The name of a change that grew or shrank.
+    const fn word(self, grew: bool) -> Trend {
         let is_fine = match self {
             Self::Good => true,
             Self::Verdict(Verdict::Ok | Verdict::Upgraded | Verdict::Unanswered) => {
-                return if grew { Word::More } else { Word::Fewer };
+                return if grew { Trend::More } else { Trend::Fewer };
             }
-            Self::Verdict(_) => false,
+            Self::Verdict(
+                Verdict::ClientGaveUp
+                | Verdict::ClientGaveUpMidResponse
+                | Verdict::ClientAbortedRequest
+                | Verdict::ServerClosedUnanswered
+                | Verdict::ServerResetUnanswered
+                | Verdict::ServerTruncatedResponse
+                | Verdict::ConnectRefused
+                | Verdict::ConnectTimeout,
+            ) => false,
         };
         if grew == is_fine {
-            Word::Better
+            Trend::Better
         } else {
-            Word::Worse
+            Trend::Worse
         }
     }
 }
 
 impl ShareChange {
-    fn new(kind: Kind, before: Share, after: Share) -> Self {
+    fn new(kind: ShareOf, before: Share, after: Share) -> Self {
         let tested = match kind {
-            Kind::Verdict(Verdict::Ok) => Err("it is what the others leave"),
+            ShareOf::Verdict(Verdict::Ok) => Err("it is what the others leave"),
             _ if before.whole == 0 || after.whole == 0 => Err("one side has none to count"),
             _ => fisher(before, after).ok_or("all of them, or none, on both sides"),
         };
@@ -189,7 +198,9 @@ impl ShareChange {
             before,
             after,
             test: tested.ok().map(uncorrected),
-            outcome: tested.err().map_or(Outcome::Noise, Outcome::NotTested),
+            outcome: tested
+                .err()
+                .map_or(ChangeOutcome::Noise, ChangeOutcome::NotTested),
         }
     }
 
@@ -202,19 +213,18 @@ impl ShareChange {
         let (Some(test), Some(change)) = (self.test, self.change()) else {
             return;
         };
-        // Of what is good it is the rest that counts: from 1 in 1,000 that fail to 2 is twice as
-        // many.
+        // Of good exchanges the rest counts: from 1 in 1,000 that fail to 2 is twice as many.
         let from = match self.kind {
-            Kind::Good => self.before.value().map(|share| 1.0 - share),
-            Kind::Verdict(_) => self.before.value(),
+            ShareOf::Good => self.before.value().map(|share| 1.0 - share),
+            ShareOf::Verdict(_) => self.before.value(),
         };
-        let least = LEAST_POINTS.max(from.unwrap_or_default() * thresholds.min_change);
+        let least = MIN_POINTS.max(from.unwrap_or_default() * thresholds.min_change);
         self.outcome = if test.corrected > thresholds.alpha {
-            Outcome::Noise
+            ChangeOutcome::Noise
         } else if change.abs() < least {
-            Outcome::Small
+            ChangeOutcome::Small
         } else {
-            Outcome::Changed(self.kind.word(change > 0.0))
+            ChangeOutcome::Changed(self.kind.word(change > 0.0))
         };
     }
 }
@@ -228,7 +238,9 @@ impl GapChange {
             after: after.stats(place),
             longer: tested.ok().map(|test| test.larger),
             test: tested.ok().map(|test| uncorrected(test.p)),
-            outcome: tested.err().map_or(Outcome::Noise, Outcome::NotTested),
+            outcome: tested
+                .err()
+                .map_or(ChangeOutcome::Noise, ChangeOutcome::NotTested),
         }
     }
 
@@ -246,13 +258,13 @@ impl GapChange {
         };
         let enough = enough(before.p50, after.p50) || enough(before.p90, after.p90);
         self.outcome = if test.corrected > thresholds.alpha {
-            Outcome::Noise
+            ChangeOutcome::Noise
         } else if !enough {
-            Outcome::Small
+            ChangeOutcome::Small
         } else if slower {
-            Outcome::Changed(Word::Slower)
+            ChangeOutcome::Changed(Trend::Slower)
         } else {
-            Outcome::Changed(Word::Faster)
+            ChangeOutcome::Changed(Trend::Faster)
         };
     }
 }
@@ -267,21 +279,21 @@ fn compare_values(
     if fewest == 0 {
         return Err("one side has no values");
     }
-    if fewest < statistics::FEWEST {
+    if fewest < statistics::MIN_VALUES {
         return Err("fewer than 8 values on a side");
     }
-    // Values in buckets can be held only against values in buckets.
+    // Values in buckets can only be compared with values in buckets.
     let coarse = before.many.is_some() || after.many.is_some();
     let test = mann_whitney(&before.groups(coarse), &after.groups(coarse));
     test.ok_or("every value is the same")
 }
 
-const fn uncorrected(p: f64) -> Test {
-    Test { p, corrected: p }
+const fn uncorrected(p: f64) -> TestResult {
+    TestResult { p, corrected: p }
 }
 
 impl Difference {
-    fn new(route: Route, before: Digest, after: Digest, gaps: &[usize]) -> Self {
+    fn new(route: RouteName, before: Digest, after: Digest, gaps: &[Gap]) -> Self {
         let mut difference = Self {
             route,
             shares: Vec::new(),
@@ -295,13 +307,13 @@ impl Difference {
         };
         let verdicts = Verdict::ALL.into_iter().filter(occurs);
         let verdicts = verdicts.map(|verdict| {
-            let kind = Kind::Verdict(verdict);
+            let kind = ShareOf::Verdict(verdict);
             ShareChange::new(kind, before.verdict(verdict), after.verdict(verdict))
         });
-        let good = ShareChange::new(Kind::Good, before.good, after.good);
+        let good = ShareChange::new(ShareOf::Good, before.good, after.good);
         let shares = std::iter::once(good).chain(verdicts).collect();
         let names = gaps.iter().enumerate();
-        let names = names.filter_map(|(place, gap)| Some((place, *Gaps::NAMES.get(*gap)?)));
+        let names = names.map(|(place, gap)| (place, gap.name()));
         let gaps = names.map(|(place, name)| GapChange::new(name, place, before, after));
         let gaps = gaps
             .filter(|gap| gap.before.is_some() || gap.after.is_some())
@@ -319,38 +331,38 @@ impl Difference {
         }
     }
 
-    fn tests(&mut self) -> impl Iterator<Item = &mut Test> {
+    fn tests(&mut self) -> impl Iterator<Item = &mut TestResult> {
         let shares = self.shares.iter_mut().filter_map(|row| row.test.as_mut());
         shares.chain(self.gaps.iter_mut().filter_map(|row| row.test.as_mut()))
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+    fn outcomes(&self) -> impl Iterator<Item = ChangeOutcome> {
         let shares = self.shares.iter().map(|row| row.outcome);
         shares.chain(self.gaps.iter().map(|row| row.outcome))
     }
 
-    /// The words for what changed, the gravest first.
-    pub(crate) fn words(&self) -> Vec<Word> {
+    /// The names of the changes, the gravest first.
+    pub(crate) fn words(&self) -> Vec<Trend> {
         let words = self.outcomes().filter_map(|outcome| match outcome {
-            Outcome::Changed(word) => Some(word),
+            ChangeOutcome::Changed(word) => Some(word),
             _ => None,
         });
-        let words: BTreeSet<Word> = words.collect();
+        let words: BTreeSet<Trend> = words.collect();
         words.into_iter().collect()
     }
 
-    /// The same as one line says it.
+    /// The names of the changes in one line.
     pub(crate) fn headline(&self, thresholds: Thresholds) -> String {
         match self.presence() {
             Presence::New => return "new".to_owned(),
             Presence::Gone => return "gone".to_owned(),
             Presence::Both => {}
         }
-        let words: Vec<&str> = self.words().into_iter().map(Word::name).collect();
+        let words: Vec<&str> = self.words().into_iter().map(Trend::name).collect();
         let mut outcomes = self.outcomes();
         if !words.is_empty() {
             words.join(", ")
-        } else if outcomes.any(|outcome| outcome == Outcome::Small) {
+        } else if outcomes.any(|outcome| outcome == ChangeOutcome::Small) {
             format!("changed by less than {}", percent(thresholds.min_change))
         } else if self.is_tested() || self.is_the_same() {
             "no change beyond noise".to_owned()
@@ -364,7 +376,8 @@ impl Difference {
             || self.gaps.iter().any(|row| row.test.is_some())
     }
 
-    /// Whether every figure is: then there is no change, however few the exchanges.
+    /// Whether every figure is the same on both sides. Then nothing changed, however few the
+    /// exchanges.
     fn is_the_same(&self) -> bool {
         let shares = self.shares.iter();
         let mut shares = shares.map(|row| row.before.value() == row.after.value());
@@ -378,17 +391,17 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 impl Comparison {
-    /// Holds two sides against each other. Both have to be gathered with this selection.
+    /// Compares two sides. Both must have been gathered with this selection.
     #[must_use]
     pub fn new(
-        mut before: Side,
-        mut after: Side,
+        mut before: ComparedSide,
+        mut after: ComparedSide,
         selection: &Selection,
         thresholds: Thresholds,
     ) -> Self {
         let mut before_routes = std::mem::take(&mut before.routes);
         let mut after_routes = std::mem::take(&mut after.routes);
-        let names: BTreeSet<Route> = before_routes
+        let names: BTreeSet<RouteName> = before_routes
             .keys()
             .chain(after_routes.keys())
             .cloned()
@@ -428,7 +441,7 @@ impl Comparison {
         }
     }
 
-    /// How many routes there are of each headline, in the order in which they come.
+    /// The number of routes with each headline, in their order.
     pub(crate) fn headlines(&self) -> Vec<(String, u64)> {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for route in &self.routes {
@@ -442,7 +455,7 @@ impl Comparison {
     }
 }
 
-/// Corrects the results of all tests together; returns how many there are.
+/// Corrects the results of all tests together. Returns the number of tests.
 fn correct(routes: &mut [Difference]) -> usize {
     let tests = routes.iter_mut().flat_map(Difference::tests);
     let found: Vec<f64> = tests.map(|test| test.p).collect();

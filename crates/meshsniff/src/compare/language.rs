@@ -1,44 +1,46 @@
 //! `--fail-on` of `compare`: which change is a failure.
 //!
 //! ```text
-//! assertion  = condition [ " where " terms ]     terms: path= and method= of --filter-http
-//! condition  = worse | slower | better | faster  a route that is called so: significant, and at least --min-change
-//!            | new | gone                        a route that is only on one side
-//!            | GAP.PERCENTILE order change       of any route: request_to_response.p99>+20%, total.p50>+10ms
-//!            | VERDICT|good order change         of any route, in percentage points: client-gave-up>+1%
-//!            | exchanges order N                 on either side: exchanges<10
-//! order      = > >= < <=
-//! change     = +20% | -5% | +10ms                the sign belongs to it
+//! assertion = condition [ "where" terms ]       terms: path= and method= of --filter-http
+//! condition = worse | slower | better | faster  a route's change: significant, and --min-change
+//!           | new | gone                        a route that is only on one side
+//!           | GAP.PERCENTILE order change       of any route: total.p99>+20%, total.p50>+10ms
+//!           | VERDICT|good order change         of any route, in points: client-gave-up>+1%
+//!           | exchanges order N                 on either side: exchanges<10
+//! order     = > >= < <=
+//! change    = +20% | -5% | +10ms                the sign belongs to it
 //! ```
 
-use super::difference::{Comparison, Difference, Kind, Outcome, Presence, Word, percent, relative};
-use super::side::{Route, Selection, named};
+use super::difference::{
+    ChangeOutcome, Comparison, Difference, Presence, ShareOf, Trend, percent, relative,
+};
+use super::side::{RouteName, Selection, named};
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order};
 use crate::event::{self, Conclusion};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
-/// Names of routes in what was seen, and characters of each.
+/// Routes named in a result, and characters of each name.
 const MAX_NAMED: usize = 3;
 const MAX_NAME: usize = 80;
 
-/// What must not be.
+/// An assertion about a change: a condition that must not hold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Assertion {
+pub struct ChangeAssertion {
     typed: String,
-    what: What,
+    what: Criterion,
     only: Filter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
-    Word(Word),
+enum Criterion {
+    Trend(Trend),
     Only(Presence),
-    Gap(usize, Percentile, Operator, Change),
+    Gap(Gap, Percentile, Operator, Change),
     /// In percentage points over 100.
-    Share(Kind, Operator, f64),
+    Share(ShareOf, Operator, f64),
     Exchanges(Operator, u64),
 }
 
@@ -48,20 +50,20 @@ enum Change {
     Absolute(Span),
 }
 
-/// A name that means nothing.
+/// The sentence about an unknown name.
 fn unknown(name: &str) -> String {
     format!(
-        "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, exchanges<N, a share that \
-         grew by so many points (good<-1%, client-gave-up>+1%) and a percentile that changed (total.p50>+10ms, \
-         request_to_response.p99>+20%) are"
+        "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, \
+         exchanges<N, a share that grew by so many points (good<-1%, client-gave-up>+1%) and a \
+         percentile that changed (total.p50>+10ms, request_to_response.p99>+20%) are"
     )
 }
 
-impl Assertion {
+impl ChangeAssertion {
     /// Reads an assertion.
     ///
     /// # Errors
-    /// A sentence, if it is none or makes no sense.
+    /// If `text` is not an assertion or makes no sense.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
         let sense = |wrong: String| AssertionError::Sense {
@@ -74,7 +76,9 @@ impl Assertion {
         let only = &condition.only;
         if !only.is_about_routes() {
             return Err(sense(
-                "behind where, path= and method= say which routes are meant: --filter-http selects exchanges".to_owned(),
+                "behind where, path= and method= say which routes are meant: --filter-http \
+                 selects exchanges"
+                    .to_owned(),
             ));
         }
         Ok(Self {
@@ -84,16 +88,16 @@ impl Assertion {
         })
     }
 
-    /// The gap that it asks for, by its place in [`Gaps::NAMES`].
+    /// The gap that the assertion is about.
     #[must_use]
-    pub const fn gap(&self) -> Option<usize> {
+    pub const fn gap(&self) -> Option<Gap> {
         match self.what {
-            What::Gap(gap, ..) => Some(gap),
+            Criterion::Gap(gap, ..) => Some(gap),
             _ => None,
         }
     }
 
-    /// How it came out. `selection`: what both sides were gathered with.
+    /// Evaluates the assertion. `selection`: how both sides were gathered.
     #[must_use]
     pub fn judge(&self, comparison: &Comparison, selection: &Selection) -> event::Outcome {
         let routes: Vec<&Difference> = comparison
@@ -102,8 +106,8 @@ impl Assertion {
             .filter(|one| self.concerns(&one.route))
             .collect();
         let (verdict, observed) = match self.what {
-            What::Exchanges(operator, number) => exchanges(&routes, operator, number),
-            What::Only(presence) => {
+            Criterion::Exchanges(operator, number) => exchanges(&routes, operator, number),
+            Criterion::Only(presence) => {
                 if comparison.before.exchanges == 0 || comparison.after.exchanges == 0 {
                     nothing("one side has no exchange")
                 } else if routes.is_empty() {
@@ -139,24 +143,24 @@ impl Assertion {
         }
     }
 
-    fn concerns(&self, route: &Route) -> bool {
+    fn concerns(&self, route: &RouteName) -> bool {
         match route {
-            Route::Named { method, path } => {
+            RouteName::Named { method, path } => {
                 let asked = named(Some(method.clone()), Some(path.clone()));
                 self.only.exchange(&asked)
             }
-            Route::Other => self.only.selects_all(),
+            RouteName::Other => self.only.selects_all(),
         }
     }
 
-    /// Whether a route fails it, and what was seen; `None` if there was nothing to compare.
+    /// Whether a route fails the assertion, and its figures; `None` if there is nothing to compare.
     fn look(&self, route: &Difference, selection: &Selection) -> Option<(bool, String)> {
         if route.presence() != Presence::Both {
             return None;
         }
         match self.what {
-            What::Word(word) => word_of(route, word),
-            What::Gap(gap, percentile, operator, change) => {
+            Criterion::Trend(word) => word_of(route, word),
+            Criterion::Gap(gap, percentile, operator, change) => {
                 let place = selection.gaps.iter().position(|known| *known == gap)?;
                 let before = percentile_of(&route.before, place, percentile)?;
                 let after = percentile_of(&route.after, place, percentile)?;
@@ -176,7 +180,7 @@ impl Assertion {
                 let seen = said!(Spoken(before), " → ", Spoken(after));
                 Some((hit, seen))
             }
-            What::Share(kind, operator, bound) => {
+            Criterion::Share(kind, operator, bound) => {
                 let row = route.shares.iter().find(|row| row.kind == kind);
                 // A verdict that is on neither side did not change.
                 let change = match row {
@@ -195,25 +199,26 @@ impl Assertion {
                 let change = (change * 1e9).round() / 1e9;
                 Some((operator.holds(change, bound), seen))
             }
-            What::Only(_) | What::Exchanges(..) => None,
+            Criterion::Only(_) | Criterion::Exchanges(..) => None,
         }
     }
 
     const fn why_nothing(&self) -> &'static str {
         match self.what {
-            What::Word(Word::Slower | Word::Faster) => {
+            Criterion::Trend(Trend::Slower | Trend::Faster) => {
                 "no gap of a route has enough values on both sides to be tested"
             }
-            What::Gap(..) => "no route has this figure on both sides",
+            Criterion::Gap(..) => "no route has this figure on both sides",
             _ => "no route has exchanges on both sides",
         }
     }
 }
 
-/// Whether a route is called so. Of gaps nothing is said if none could be tested.
-fn word_of(route: &Difference, word: Word) -> Option<(bool, String)> {
-    let changed = Outcome::Changed(word);
-    let names: Vec<&str> = if matches!(word, Word::Slower | Word::Faster) {
+/// Whether a route's changes have this name, and of which rows. `None` if the name is one of gaps
+/// and no gap could be tested.
+fn word_of(route: &Difference, word: Trend) -> Option<(bool, String)> {
+    let changed = ChangeOutcome::Changed(word);
+    let names: Vec<&str> = if matches!(word, Trend::Slower | Trend::Faster) {
         if route.gaps.iter().all(|row| row.test.is_none()) {
             return None;
         }
@@ -246,7 +251,7 @@ fn nothing(why: &str) -> (Conclusion, String) {
     (Conclusion::NoTraffic, format!("nothing to compare: {why}"))
 }
 
-/// What is too little on either side is no success.
+/// Too few exchanges on either side fail the assertion.
 fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Conclusion, String) {
     let sum = |count: fn(&Difference) -> u64| {
         let counts = routes.iter().map(|route| count(route));
@@ -268,7 +273,7 @@ fn exchanges(routes: &[&Difference], operator: Operator, number: u64) -> (Conclu
     )
 }
 
-/// The routes that fail, by name.
+/// The result, with the names of the routes that fail.
 fn named_ones<'a>(
     looked: impl Iterator<Item = (&'a Difference, Option<String>)>,
 ) -> (Conclusion, String) {
@@ -303,23 +308,18 @@ fn named_ones<'a>(
     )
 }
 
-/// Pushes a route's name for a person.
-pub(crate) fn route_name(out: &mut String, route: &Route, most: usize) {
+/// Pushes the name of a route for a person.
+pub(crate) fn route_name(out: &mut String, route: &RouteName, most: usize) {
     match route {
-        Route::Other => out.push_str("… other routes"),
-        Route::Named { method, path } => {
+        RouteName::Other => out.push_str("… other routes"),
+        RouteName::Named { method, path } => {
             let known = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
-            push!(
-                out,
-                Shown(&known(method), 24),
-                " ",
-                Shown(&known(path), most)
-            );
+            push!(out; Shown(&known(method), 24), " ", Shown(&known(path), most));
         }
     }
 }
 
-fn what(condition: &Condition<'_>) -> Result<What, String> {
+fn what(condition: &Condition<'_>) -> Result<Criterion, String> {
     let name = condition.name;
     let (operator, value) = match condition.order {
         Order::None => return plain(name),
@@ -335,12 +335,12 @@ fn what(condition: &Condition<'_>) -> Result<What, String> {
                 "“{value}” is no number: exchanges<10 fails where either side has fewer than 10"
             )
         })?;
-        return Ok(What::Exchanges(operator, number));
+        return Ok(Criterion::Exchanges(operator, number));
     }
     if let Some(kind) = share(name) {
         return match change(value)? {
             Change::Relative(points) if points.abs() <= 1.0 => {
-                Ok(What::Share(kind, operator, points))
+                Ok(Criterion::Share(kind, operator, points))
             }
             Change::Relative(_) => Err("a share changes by 100 points at most".to_owned()),
             Change::Absolute(_) => Err(format!("a share changes by points: {name}>+1%")),
@@ -352,7 +352,7 @@ fn what(condition: &Condition<'_>) -> Result<What, String> {
         let percentile = Percentile::parse(percentile).ok_or_else(|| {
             format!("“{percentile}” is no percentile: p1 to p99, min and max are")
         })?;
-        return Ok(What::Gap(gap, percentile, operator, change(value)?));
+        return Ok(Criterion::Gap(gap, percentile, operator, change(value)?));
     }
     if condition::gap(name).is_some() {
         return Err(format!("say which percentile of it: {name}.p50>+10ms"));
@@ -360,18 +360,18 @@ fn what(condition: &Condition<'_>) -> Result<What, String> {
     Err(unknown(name))
 }
 
-fn plain(name: &str) -> Result<What, String> {
+fn plain(name: &str) -> Result<Criterion, String> {
     match name {
-        "new" => return Ok(What::Only(Presence::New)),
-        "gone" => return Ok(What::Only(Presence::Gone)),
+        "new" => return Ok(Criterion::Only(Presence::New)),
+        "gone" => return Ok(Criterion::Only(Presence::Gone)),
         "exchanges" => return Err("say how few are too few: exchanges<10".to_owned()),
         _ => {}
     }
-    let mut words = Word::ALL
+    let mut words = Trend::ALL
         .into_iter()
-        .filter(|word| !matches!(word, Word::More | Word::Fewer));
+        .filter(|word| !matches!(word, Trend::More | Trend::Fewer));
     if let Some(word) = words.find(|word| word.name() == name) {
-        return Ok(What::Word(word));
+        return Ok(Criterion::Trend(word));
     }
     if share(name).is_some() {
         let sign = if name == "good" { "<-" } else { ">+" };
@@ -389,13 +389,13 @@ fn plain(name: &str) -> Result<What, String> {
 }
 
 /// A verdict of exchanges, or `good`; `-` and `_` are the same in it.
-fn share(name: &str) -> Option<Kind> {
+fn share(name: &str) -> Option<ShareOf> {
     if name == "good" {
-        return Some(Kind::Good);
+        return Some(ShareOf::Good);
     }
     let verdict = condition::verdict(name)
         .filter(|verdict| !matches!(verdict, Verdict::ConnectRefused | Verdict::ConnectTimeout));
-    verdict.map(Kind::Verdict)
+    verdict.map(ShareOf::Verdict)
 }
 
 fn change(text: &str) -> Result<Change, String> {
@@ -404,7 +404,8 @@ fn change(text: &str) -> Result<Change, String> {
         Some(b'-') => (-1.0, &text[1..]),
         _ => {
             return Err(format!(
-                "“{text}” has no sign: +20%, -5% and +10ms are changes; what AFTER alone must not hold is for report --fail-on"
+                "“{text}” has no sign: +20%, -5% and +10ms are changes; what AFTER alone must not \
+                 hold is for report --fail-on"
             ));
         }
     };
@@ -420,10 +421,4 @@ fn change(text: &str) -> Result<Change, String> {
     } else {
         length
     }))
-}
-
-/// Whether there is such a gap: for the sentence that refuses one.
-#[must_use]
-pub fn gap_names() -> String {
-    Gaps::NAMES.join(", ")
 }

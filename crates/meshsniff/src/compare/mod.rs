@@ -1,18 +1,17 @@
-//! Two captures or reports side by side: what changed by route, and whether that is more than
-//! noise.
+//! Two captures or reports compared: what changed by route, and whether that is more than noise.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`side`] | what one side says, counted by route |
+//! | [`side`] | the figures of one side by route |
 //! | `statistics` | the tests that tell a change from noise |
-//! | [`difference`] | the two sides held against each other |
+//! | [`difference`] | the differences between the sides |
 //! | [`language`] | `--fail-on`: which change is a failure |
 //!
-//! It opens nothing and writes nothing: [`crate::report::comparison`] does. **What the tests cannot
-//! know:** they take every exchange for independent of the others. Requests of one burst, one
-//! connection or one slow minute are not, so that a small p says "not by chance within these two
-//! captures", and not yet "because of the new version". Two captures of the same version tell how
-//! much there is between captures.
+//! These modules open nothing and write nothing: [`crate::report::comparison`] does. **What the
+//! tests cannot know:** they take every exchange for independent of the others. Requests of one
+//! burst, one connection or one slow minute are not. A small p therefore says "not by chance within
+//! these two captures", and not yet "because of the new version". Two captures of the same version
+//! show how much captures differ.
 
 pub mod difference;
 pub mod language;

@@ -1,17 +1,17 @@
-//! One of the two sides: what a capture or a report says, counted by route.
+//! One of two sides to be compared: the figures of a capture or a report, by route.
 //!
-//! Memory has a ceiling. There are at most 200 routes by name (after, these and as many that were
-//! not before) and one for all others. Of each of their gaps that are asked for, 4,096 values are
-//! kept (32 kB), and if there are more, counts in buckets that are never wider than 0.4 % of their
-//! values (150 kB at the very worst, mostly a tenth of that). With three gaps that is 90 MB before
-//! and 180 MB after, at the very worst.
+//! Memory is bounded. A side has at most 200 routes by name (after, also as many that were not
+//! before) and one for all others. Of each selected gap of a route 4,096 values are kept (32 kB),
+//! and if there are more, counts in buckets that are never wider than 0.4 % of their values (150 kB
+//! at worst, mostly a tenth of that). With three gaps that is at worst 90 MB before and 180 MB
+//! after.
 
 use super::statistics::Share;
 use crate::condition::Filter;
 use crate::condition::filter::fits;
 use crate::escape::cut;
 use crate::event::{Report, ReportEvent};
-use crate::exchange::{EnvoyFlags, Events, Exchange, Gaps, ResponseShape, Verdict};
+use crate::exchange::{EnvoyFlags, Events, Exchange, Gap, Gaps, ResponseShape, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::MAX_COUNT;
 use crate::statistics::gap_values::{GapStats, Values};
@@ -21,90 +21,90 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Routes of a side that have a row of their own.
+/// Routes of a side with a row of their own.
 pub(crate) const MAX_ROUTES: usize = 200;
 
-/// Longer gaps count as so long: an hour and a bit.
+/// The longest gap, a bit more than an hour: longer ones count as this one.
 const MAX_GAP: i64 = 1 << 42;
 
-/// What is compared with what of the same name: a method and a path without its query, or a pattern
-/// in the place of the path. The server is no part of it, as its address changes from one run to
-/// the next.
+/// The name by which routes are compared: a method, and a path without its query or the pattern
+/// that stands for it. The server is no part of it, as its address changes from one run to the
+/// next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Route {
+pub(crate) enum RouteName {
     Named {
         method: CompactString,
         path: CompactString,
     },
-    /// All that were too many.
+    /// The shared route of those that were too many.
     Other,
 }
 
 /// The values of a gap.
 pub(crate) type Sample = Values<9>;
 
-/// What is known of a gap of exchanges that were only counted.
+/// What a report says of a gap of exchanges that it only counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Told {
-    /// All of it.
+    /// Its figures.
     Stats(GapStats),
-    /// There are several statistics, which make no common one.
+    /// Several figures, which cannot be merged.
     Several,
     /// Nothing.
     Missing,
 }
 
-/// The exchanges of a route on one side.
+/// The figures of a route on one side.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Digest {
     pub(crate) exchanges: u64,
-    /// By verdict, in the order of [`Verdict::ALL`].
+    /// Exchanges by verdict, in the order of [`Verdict::ALL`].
     pub(crate) verdicts: [u64; Verdict::ALL.len()],
-    /// Good ones of those that count: none unanswered, none uncertain.
+    /// Good exchanges among those that count: unanswered and uncertain ones do not.
     pub(crate) good: Share,
-    /// In the order of the gaps that are asked for.
+    /// The values of each selected gap.
     samples: Vec<Sample>,
     told: Vec<Option<Told>>,
 }
 
-/// What is to be gathered.
+/// What is gathered from a capture or a report.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Which exchanges.
+    /// The exchanges.
     pub filter: Filter,
-    /// Health checkers, too.
+    /// Whether health checkers count as well.
     pub probes: bool,
-    /// Patterns of paths that each make one route; the first that fits counts.
+    /// Patterns of paths that each make one route. The first that fits counts.
     pub routes: Vec<String>,
-    /// Indices into [`Gaps::NAMES`].
-    pub gaps: Vec<usize>,
+    /// The gaps.
+    pub gaps: Vec<Gap>,
 }
 
-/// One side, once it was read.
+/// One side of a comparison.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Side {
+pub struct ComparedSide {
     pub(crate) name: String,
     pub(crate) kind: SideKind,
     #[serde(skip)]
-    pub(crate) routes: BTreeMap<Route, Digest>,
+    pub(crate) routes: BTreeMap<RouteName, Digest>,
     pub(crate) exchanges: u64,
     pub(crate) filtered_out: u64,
     pub(crate) probes: u64,
-    /// `None` where a report was asked for only some exchanges: it does not say on whose
-    /// connections they were.
+    /// `None` if a filter was asked for and the side is a report: it does not say whose connections
+    /// they were.
     pub(crate) connects_failed: Option<u64>,
     pub(crate) dropped: Option<u64>,
     pub(crate) complete: bool,
 }
 
-/// What a side was read from.
+/// The source of a side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SideKind {
     #[default]
     Capture,
     Report,
-    /// A report in which good exchanges are only counted.
+    /// A report that only counts good exchanges.
     LiveReport,
 }
 
@@ -117,7 +117,7 @@ impl Digest {
         }
     }
 
-    /// How many came to this verdict.
+    /// The share of exchanges with this verdict.
     pub(crate) const fn verdict(&self, verdict: Verdict) -> Share {
         Share {
             part: self.verdicts[verdict as usize],
@@ -125,7 +125,10 @@ impl Digest {
         }
     }
 
-    /// The values of the gap at this place among those asked for, if all of them are known.
+    /// The values of the selected gap at this place.
+    ///
+    /// # Errors
+    /// Why not all of them are known.
     pub(crate) fn sample(&self, place: usize) -> Result<&Sample, &'static str> {
         match self.told.get(place) {
             Some(Some(Told::Stats(_))) => Err("the report holds only percentiles"),
@@ -139,7 +142,7 @@ impl Digest {
         }
     }
 
-    /// The figures of that gap.
+    /// The figures of the selected gap at this place.
     pub(crate) fn stats(&self, place: usize) -> Option<GapStats> {
         match self.told.get(place)? {
             Some(Told::Stats(stats)) => Some(*stats),
@@ -148,7 +151,7 @@ impl Digest {
         }
     }
 
-    fn add(&mut self, exchange: &Exchange, gaps: &[usize]) {
+    fn add(&mut self, exchange: &Exchange, gaps: &[Gap]) {
         self.exchanges += 1;
         self.verdicts[exchange.verdict as usize] += 1;
         if let Some(good) = exchange.good()
@@ -158,20 +161,18 @@ impl Digest {
             self.good.whole += 1;
             self.good.part += u64::from(good);
         }
-        let values = exchange.gaps.values();
         for (sample, gap) in self.samples.iter_mut().zip(gaps) {
-            if let Some(Some(value)) = values.get(*gap) {
-                // A report has whole microseconds: so that a capture is the same as its report.
-                let micros = crate::number::micros(*value);
-                let nanos = micros.saturating_mul(1_000);
+            if let Some(value) = exchange.gaps.get(*gap) {
+                // Cut to whole microseconds, as in a report: then a capture equals its report.
+                let nanos = crate::number::micros(value).saturating_mul(1_000);
                 sample.add(nanos.clamp(-MAX_GAP, MAX_GAP));
             }
         }
     }
 
-    /// Takes in what another counted.
+    /// Adds the figures of another.
     fn merge(&mut self, other: &Self) {
-        // A report may claim any number: below this no sum overflows and every test ends.
+        // A report may claim any number. Below this no sum overflows and every test ends.
         let add = |count: &mut u64, more: u64| *count = count.saturating_add(more).min(MAX_COUNT);
         add(&mut self.exchanges, other.exchanges);
         for (count, more) in self.verdicts.iter_mut().zip(other.verdicts) {
@@ -194,8 +195,8 @@ impl Digest {
         }
     }
 
-    /// Good exchanges of which a report holds only figures. `stats` has those of the gaps that are
-    /// asked for.
+    /// The figures of good exchanges that a report only counts. `told`: what it says of each
+    /// selected gap.
     pub(crate) fn counted(exchanges: u64, upgraded: u64, told: Vec<Option<Told>>) -> Self {
         let mut digest = Self::new(told.len());
         digest.exchanges = exchanges;
@@ -210,38 +211,39 @@ impl Digest {
     }
 }
 
-/// Routes of one side while it is read.
+/// The routes of a side while it is read.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: BTreeMap<Route, Digest>,
-    /// Names of the other side's routes, which always find room: otherwise a route could seem to be
-    /// gone.
-    known: Vec<Route>,
-    /// Whether the other side's names were too many: then a name of its own could seem to be new.
+    rows: BTreeMap<RouteName, Digest>,
+    /// The names of the other side's routes. They always find room: otherwise a route could seem to
+    /// be gone.
+    known: Vec<RouteName>,
+    /// Whether the other side had too many names. Then a name of this side's own could seem to be
+    /// new.
     only_known: bool,
-    /// Names that the other side does not have.
+    /// The number of names that the other side does not have.
     own: usize,
 }
 
 impl Rows {
-    pub(crate) fn new(known: Option<&Side>) -> Self {
+    pub(crate) fn new(known: Option<&ComparedSide>) -> Self {
         let known = known.map(|side| &side.routes);
         Self {
             rows: BTreeMap::new(),
             own: 0,
-            only_known: known.is_some_and(|routes| routes.contains_key(&Route::Other)),
+            only_known: known.is_some_and(|routes| routes.contains_key(&RouteName::Other)),
             known: known.map_or_else(Vec::new, |routes| routes.keys().cloned().collect()),
         }
     }
 
-    pub(crate) fn row(&mut self, route: Route, gaps: usize) -> &mut Digest {
+    pub(crate) fn row(&mut self, route: RouteName, gaps: usize) -> &mut Digest {
         let is_there = self.rows.contains_key(&route) || self.known.binary_search(&route).is_ok();
         let has_room = !self.only_known && self.own < MAX_ROUTES;
         self.own += usize::from(!is_there && has_room);
         let route = if is_there || has_room {
             route
         } else {
-            Route::Other
+            RouteName::Other
         };
         self.rows.entry(route).or_insert_with(|| Digest::new(gaps))
     }
@@ -252,39 +254,42 @@ impl Rows {
         }
     }
 
-    pub(crate) fn add(&mut self, route: Route, digest: &Digest) {
+    pub(crate) fn add(&mut self, route: RouteName, digest: &Digest) {
         self.row(route, digest.samples.len()).merge(digest);
     }
 
-    pub(crate) fn into_routes(self) -> BTreeMap<Route, Digest> {
+    pub(crate) fn into_routes(self) -> BTreeMap<RouteName, Digest> {
         self.rows
     }
 }
 
 impl Selection {
-    /// The gaps that are shown unless more are asked for.
-    pub const USUAL: [&'static str; 3] =
-        ["request_to_response", "total", "request_to_client_close"];
+    /// The gaps that are compared unless more are selected.
+    pub const USUAL: [Gap; 3] = [
+        Gap::RequestToResponse,
+        Gap::Total,
+        Gap::RequestToClientClose,
+    ];
 
-    pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> Route {
+    pub(crate) fn route(&self, method: Option<&str>, path: Option<&str>) -> RouteName {
         let path = path.unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         let mut patterns = self.routes.iter();
         let pattern = patterns.find(|pattern| fits(pattern, path));
-        Route::Named {
+        RouteName::Named {
             method: cut(method.unwrap_or_default(), MAX_METHOD).into(),
             path: cut(pattern.map_or(path, String::as_str), MAX_PATH).into(),
         }
     }
 
-    /// Counts an exchange that is wanted.
+    /// Counts a selected exchange.
     pub(crate) fn add(&self, rows: &mut Rows, exchange: &Exchange) {
         let route = self.route(exchange.method.as_deref(), exchange.path.as_deref());
         rows.row(route, self.gaps.len()).add(exchange, &self.gaps);
     }
 
-    /// Whether an exchange is wanted; what is not is counted on `side`.
-    pub(crate) fn wants(&self, side: &mut Side, exchange: &Exchange) -> bool {
+    /// Whether an exchange is selected. Others are counted on `side`.
+    pub(crate) fn wants(&self, side: &mut ComparedSide, exchange: &Exchange) -> bool {
         if !self.filter.exchange(exchange) {
             side.filtered_out += 1;
             return false;
@@ -301,8 +306,7 @@ impl Selection {
 /// An address that nobody has.
 pub(crate) const NOBODY: Endpoint = Endpoint::v4([0; 4], 0);
 
-/// An exchange of which no more is known than this: for what is asked of routes as it is of
-/// exchanges.
+/// An exchange of which only method and path are known: filters of routes are filters of exchanges.
 pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) -> Exchange {
     Exchange {
         id: 0,
@@ -339,28 +343,28 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
 pub struct Gatherer<'a> {
     selection: &'a Selection,
     rows: Rows,
-    side: Side,
+    side: ComparedSide,
 }
 
 impl<'a> Gatherer<'a> {
-    /// Nothing yet of the capture of this name. `other`: the side that was read before.
+    /// Starts with nothing. `name`: of the capture; `other`: the side that was read before.
     #[must_use]
-    pub fn new(selection: &'a Selection, name: &str, other: Option<&Side>) -> Self {
+    pub fn new(selection: &'a Selection, name: &str, other: Option<&ComparedSide>) -> Self {
         Self {
             selection,
             rows: Rows::new(other),
-            side: Side {
+            side: ComparedSide {
                 name: name.to_owned(),
                 connects_failed: Some(0),
-                ..Side::default()
+                ..ComparedSide::default()
             },
         }
     }
 
-    /// What was gathered.
+    /// Ends the side.
     #[must_use]
-    pub fn done(self) -> Side {
-        Side {
+    pub fn done(self) -> ComparedSide {
+        ComparedSide {
             routes: self.rows.into_routes(),
             ..self.side
         }

@@ -1,31 +1,32 @@
 //! The tests that tell a change from noise.
 //!
-//! Numbers in, numbers out. The special functions are those of `statrs`; the tests themselves are
-//! written here, because its Mann–Whitney test wants every value by itself (here they may be
-//! counted in buckets), and its Fisher test takes small probabilities from 1 − CDF, which makes
-//! them 0, and overflows with the counts of a long capture.
+//! The special functions are those of `statrs`. The tests are written here, because its
+//! Mann–Whitney test takes single values only (here they may be counted in buckets), and its Fisher
+//! test computes small probabilities as 1 − CDF, which makes them 0, and overflows with the counts
+//! of a long capture.
 
 use statrs::function::erf::erfc;
 use statrs::function::factorial::ln_factorial;
 use std::cmp::Ordering;
 
-/// Fewest values on each side for a rank test: below it the normal approximation is no good.
-pub(crate) const FEWEST: u64 = 8;
+/// The least number of values on each side of a rank test: below it the normal approximation is no
+/// good.
+pub(crate) const MIN_VALUES: u64 = 8;
 
-/// What a rank test says of two samples.
+/// The result of a rank test of two samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RankTest {
-    /// How probable such a difference is if there is none.
+    /// The probability of such a difference if there is none.
     pub(crate) p: f64,
-    /// The share of pairs of a value before and a value after in which the one after is larger; a
-    /// tie counts half. 0.5 is no difference. (U divided by the number of pairs, called the
+    /// The share of pairs of a value before and a value after in which the latter is larger. A tie
+    /// counts half, and 0.5 is no difference. (U divided by the number of pairs, called the
     /// common-language effect size.)
     pub(crate) larger: f64,
 }
 
 /// The two-sided Mann–Whitney U test by the normal approximation, corrected for ties and
-/// continuity, of two samples given as values and how often they came, sorted. `None` if every
-/// value is the same.
+/// continuity. The samples are sorted values with their counts. Returns `None` if every value is
+/// the same.
 pub(crate) fn mann_whitney(before: &[(i64, u64)], after: &[(i64, u64)]) -> Option<RankTest> {
     let size = |sample: &[(i64, u64)]| sample.iter().map(|(_, count)| *count as f64).sum::<f64>();
     let (n_before, n_after) = (size(before), size(after));
@@ -61,7 +62,7 @@ pub(crate) fn mann_whitney(before: &[(i64, u64)], after: &[(i64, u64)]) -> Optio
     })
 }
 
-/// A number of things, and how many of them are of a kind.
+/// A number of things, and the number of those of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) part: u64,
@@ -69,7 +70,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Between 0 and 1; `None` of nothing.
+    /// The share, between 0 and 1; `None` of nothing.
     pub(crate) fn value(self) -> Option<f64> {
         (self.whole > 0).then(|| self.part as f64 / self.whole as f64)
     }
@@ -79,9 +80,9 @@ impl Share {
     }
 }
 
-/// The two-sided Fisher exact test: the sum of the probabilities of all tables, with these sums of
-/// rows and columns, that are no more probable than the one that was seen. `None` if there is but
-/// one such table.
+/// The two-sided Fisher exact test: the sum of the probabilities of all tables with these sums of
+/// rows and columns that are no more probable than the given one. Returns `None` if it is the only
+/// such table.
 pub(crate) fn fisher(before: Share, after: Share) -> Option<f64> {
     let kind = before.part + after.part;
     if before.whole == 0 || after.whole == 0 || kind == 0 || before.rest() + after.rest() == 0 {
@@ -107,10 +108,10 @@ pub(crate) fn fisher(before: Share, after: Share) -> Option<f64> {
     Some(((own + other) * ln_seen.exp()).min(1.0))
 }
 
-/// By how much the logarithms of two equal probabilities may differ.
+/// The largest difference between the logarithms of two equal probabilities.
 const ROUNDING: f64 = 1e-7;
 
-/// How many of `kind` things are among the `first`, if they fell on `first` and `second` by chance.
+/// The distribution of `kind` things over `first` and `second` places by chance.
 struct Urn {
     first: u64,
     second: u64,
@@ -147,7 +148,7 @@ impl Urn {
     }
 
     /// The sum of the probabilities from `start` on, downwards or upwards and away from the mode,
-    /// in units of that of `start`. The terms fall faster and faster, so that it ends a few
+    /// in units of that of `start`. The terms fall faster and faster, so the sum ends a few
     /// standard deviations away.
     fn tail(&self, start: u64, down: bool) -> f64 {
         let (mut sum, mut term, mut k) = (0.0, 1.0, start);
@@ -170,7 +171,7 @@ impl Urn {
         sum
     }
 
-    /// The one nearest to the mode on its other side that is no more probable.
+    /// The number nearest to the mode on its other side that is no more probable.
     fn opposite(&self, ln_seen: f64, mode: u64, upwards: bool) -> Option<u64> {
         let fits = |k: u64| self.ln_probability(k) <= ln_seen + ROUNDING;
         let (mut near, mut far) = (mode, if upwards { self.most() } else { self.least() });
@@ -190,8 +191,8 @@ impl Urn {
     }
 }
 
-/// Corrects the probabilities of many tests by Holm and Bonferroni, in their order: what is below a
-/// threshold then is so with that probability, at most, in any of them by chance.
+/// Corrects the probabilities of many tests by Holm and Bonferroni, in their order. The probability
+/// that any of them falls below a threshold by chance is then at most that threshold.
 pub(crate) fn holm(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&one, &other| probabilities[one].total_cmp(&probabilities[other]));

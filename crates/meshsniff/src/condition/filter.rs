@@ -1,33 +1,35 @@
-//! Which exchanges a report is about: `--filter-http 'method=GET path=/items* status=5xx'`.
+//! The filter language: `--filter-http 'method=GET path=/items* status=5xx'`.
 //!
-//! Terms are separated by blanks and must all hold; values in a term are separated by commas and
-//! one of them must hold; a leading `!` turns a term round. There is nothing more to it: whoever
-//! needs more has `-o jsonl` and `jq`.
+//! Terms are separated by blanks, and all of them must hold. Values of a term are separated by
+//! commas, and one of them must hold. A leading `!` negates a term. Whoever needs more has `-o
+//! jsonl` and `jq`.
 
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, FindingKind, Verdict};
 use crate::packet::Endpoint;
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
 
-/// Why a selection cannot be read.
+/// Why a filter cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FilterError {
-    /// A term without `=`, or with a name that is none.
+    /// A term without `=`, or with an unknown name.
     #[error(
-        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, client=, server=, certainty=, finding= and envoy= are, each with a value"
+        "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, \
+         client=, server=, certainty=, finding= and envoy= are, each with a value"
     )]
     Term(String),
-    /// A value that its term does not take.
+    /// A value that the term does not take.
     #[error("“{value}” is not {expected}")]
     Value {
         /// The value.
         value: String,
-        /// What is allowed.
+        /// The values that the term takes.
         expected: String,
     },
 }
 
-/// A selection of exchanges. The default one selects all.
+/// A filter of exchanges. The default one selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     terms: Vec<Term>,
@@ -43,7 +45,7 @@ struct Term {
 enum Test {
     Method(CompactString),
     Path(Glob),
-    /// Lowest and highest.
+    /// The lowest and the highest status.
     Status(u16, u16),
     NoStatus,
     Verdict(Verdict),
@@ -71,7 +73,8 @@ struct Address {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Glob(String);
 
-/// What the terms are asked about. A part that a thing does not have fits no value.
+/// An exchange or a connection that terms are tested on. No value fits a field that it does not
+/// have.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Exchange(&'a Exchange),
@@ -79,10 +82,10 @@ enum Subject<'a> {
 }
 
 impl Filter {
-    /// Reads a selection.
+    /// Reads a filter.
     ///
     /// # Errors
-    /// A sentence that says what is allowed.
+    /// If a term cannot be read; the sentence says what is allowed.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let terms = text.split_whitespace().map(Term::parse);
         Ok(Self {
@@ -90,33 +93,33 @@ impl Filter {
         })
     }
 
-    /// The selection of what both select.
+    /// A filter that selects what both filters select.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.terms.extend(other.terms);
         self
     }
 
-    /// Whether everything is selected.
+    /// Whether the filter selects everything.
     #[must_use]
     pub fn selects_all(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Whether only addresses are asked about: what a connection that never opened has, too.
+    /// Whether the filter only tests addresses, which connections that never opened have as well.
     #[must_use]
     pub fn is_about_ends(&self) -> bool {
         self.terms.iter().all(Term::is_about_ends)
     }
 
-    /// Whether only methods and paths are asked about: what a route has, too.
+    /// Whether the filter only tests methods and paths, which routes have as well.
     #[must_use]
     pub fn is_about_routes(&self) -> bool {
         let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
         tests.all(|test| matches!(test, Test::Method(_) | Test::Path(_)))
     }
 
-    /// Whether something is asked for that only connections have which never opened.
+    /// Whether the filter tests for something that only connections have which never opened.
     #[must_use]
     pub fn asks_for_connects(&self) -> bool {
         let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
@@ -129,7 +132,7 @@ impl Filter {
         })
     }
 
-    /// Whether a path, a host or a request id is asked for.
+    /// Whether the filter tests a path, a host or a request id.
     #[must_use]
     pub fn asks_for_names(&self) -> bool {
         let tests = self.terms.iter().flat_map(|term| &term.any_of);
@@ -138,16 +141,16 @@ impl Filter {
         names.next().is_some()
     }
 
-    /// Whether this exchange is selected.
+    /// Whether the filter selects an exchange.
     #[must_use]
     pub fn exchange(&self, exchange: &Exchange) -> bool {
         let subject = Subject::Exchange(exchange);
         self.terms.iter().all(|term| term.holds(subject))
     }
 
-    /// Whether this connection is selected. One that opened is what its exchanges are on, and only
-    /// its ends are looked at; one that did not stands for itself, and has no method, path or
-    /// status.
+    /// Whether the filter selects a connection. Of one that opened, only its ends are tested: its
+    /// exchanges stand for the rest. One that never opened stands for itself, and has no method,
+    /// path or status.
     #[must_use]
     pub fn connection(&self, connection: &Connection) -> bool {
         let subject = Subject::Connection(connection);
@@ -161,7 +164,7 @@ impl Term {
     fn parse(text: &str) -> Result<Self, FilterError> {
         let wrong = || FilterError::Term(text.to_owned());
         let (name, values) = text.split_once('=').ok_or_else(wrong)?;
-        // `!status=5xx`, `status!=5xx` and `status=!5xx` are one wish.
+        // `!status=5xx`, `status!=5xx` and `status=!5xx` mean the same.
         let before = name.strip_prefix('!').or_else(|| name.strip_suffix('!'));
         let after = values.strip_prefix('!');
         let name = before.unwrap_or(name);
@@ -227,7 +230,7 @@ impl Test {
         match self {
             Self::Method(method) => exchange.method.as_ref() == Some(method),
             Self::Path(glob) => exchange.path.as_deref().is_some_and(|path| {
-                // A pattern that does not speak of the query does not care for it.
+                // A pattern without a query fits any query.
                 let bare = path.split('?').next().unwrap_or(path);
                 glob.fits(path) || (!glob.0.contains('?') && glob.fits(bare))
             }),
@@ -285,7 +288,10 @@ fn status(value: &str) -> Result<Test, FilterError> {
     })
 }
 
-/// The one of `all` that is called `value`, or what is allowed.
+/// The one of `all` whose name is `value`.
+///
+/// # Errors
+/// The names that are allowed.
 fn named<T: Copy>(
     value: &str,
     all: &[T],
@@ -386,8 +392,8 @@ impl Glob {
     }
 }
 
-/// Whether `text` fits a pattern in which `*` stands for any number of characters. Linear in memory
-/// and at worst quadratic in time: it only ever goes back to the last `*`.
+/// Whether `text` fits a pattern in which `*` stands for any number of characters. It takes linear
+/// memory and at worst quadratic time, as it only ever goes back to the last `*`.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);

@@ -1,5 +1,5 @@
-//! What a user asks of exchanges, as it is typed: one language for `--filter-http` and for the
-//! `--fail-on` of `report` and of `compare`.
+//! The condition language, as users type it: for `--filter-http` and for the `--fail-on` of
+//! `report` and of `compare`.
 //!
 //! ```text
 //! assertion = condition [ "where" terms ]       terms: see filter
@@ -7,37 +7,38 @@
 //! operator  = > >= < <= == !=                   = is ==
 //! ```
 //!
-//! An assertion is taken apart here. What a name stands for, and which values make sense of it, is
-//! up to [`crate::assertion`] and [`crate::compare`]. Written by hand: taking apart is 60 lines of
-//! this language, and names and error sentences, which no parser generator knows, are the rest.
+//! This module takes an assertion apart. [`crate::assertion`] and [`crate::compare`] decide what a
+//! name stands for and which values make sense with it. The parser is written by hand: it is 60
+//! lines of the language. The rest is names and error sentences, which no parser generator would
+//! shorten.
 
 pub mod filter;
 
 pub use filter::{Filter, FilterError};
 
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Gaps, Verdict};
 use crate::time::{Span, parse_duration};
 
-/// Why an assertion cannot be read, or makes no sense.
+/// Why an assertion cannot be read or makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssertionError {
-    /// Nothing, or a `where` without a condition or terms.
+    /// An empty text, or a `where` without a condition or terms.
     #[error(
-        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in client-gave-up or \
-         ack_to_client_close>400ms"
+        "“{0}” says nothing that could be: name a verdict, a gap or the like, as in \
+         client-gave-up or ack_to_client_close>400ms"
     )]
     Empty(String),
-    /// A name that means nothing.
+    /// An unknown name.
     #[error(
-        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), exchanges, findings, \
-         findings.KIND, certainty=uncertain and other terms of --filter-http, connects_failed, client_side, \
-         server_side, dropped and gaps ({gaps}) are",
+        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), \
+         exchanges, findings, findings.KIND, certainty=uncertain and other terms of \
+         --filter-http, connects_failed, client_side, server_side, dropped and gaps ({gaps}) are",
         verdicts = Verdict::ALL.map(Verdict::name).join(", "),
         gaps = Gaps::NAMES.join(", ")
     )]
     Name(String),
-    /// A term of a filter that is none.
+    /// A filter that cannot be read.
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// Anything else, as a sentence.
@@ -50,7 +51,7 @@ pub enum AssertionError {
     },
 }
 
-/// How two values are compared.
+/// A comparison of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operator {
     More,
@@ -62,7 +63,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// Signs, none of which begins with one that stands before it.
+    /// The signs of the operators. A sign stands before those that begin it.
     const SIGNS: [(&'static str, Self); 7] = [
         (">=", Self::AtLeast),
         ("<=", Self::AtMost),
@@ -94,15 +95,15 @@ impl Operator {
 pub(crate) struct Condition<'a> {
     /// Everything before `where`.
     pub(crate) text: &'a str,
-    /// What is compared: everything before the operator.
+    /// The name: everything before the operator.
     pub(crate) name: &'a str,
-    /// What stands behind the name.
+    /// The operator and the value.
     pub(crate) order: Order<'a>,
     /// The terms behind `where`.
     pub(crate) only: Filter,
 }
 
-/// What stands behind the name of a condition.
+/// The part of a condition behind its name.
 pub(crate) enum Order<'a> {
     /// Nothing.
     None,
@@ -113,7 +114,7 @@ pub(crate) enum Order<'a> {
 }
 
 impl<'a> Condition<'a> {
-    /// Takes an assertion apart; `None` if there is nothing before or behind `where`.
+    /// Takes an assertion apart. Returns `None` if nothing stands before or behind `where`.
     ///
     /// # Errors
     /// If the terms cannot be read.
@@ -123,7 +124,7 @@ impl<'a> Condition<'a> {
             return Ok(None);
         }
         let only = Filter::parse(terms.unwrap_or_default())?;
-        // An order tells what is compared from terms, which know only = and !=.
+        // `<` and `>` tell a comparison from terms, which know only `=` and `!=`.
         let sign = text.find(['<', '>']).or_else(|| text.find(['=', '!']));
         let (name, rest) = text.split_at(sign.unwrap_or(text.len()));
         let mut signs = Operator::SIGNS.into_iter();
@@ -142,7 +143,7 @@ impl<'a> Condition<'a> {
 }
 
 fn split_where(typed: &str) -> (&str, Option<&str>) {
-    // Blanks of any kind and number may stand around it.
+    // `where` may stand among blanks of any kind and number.
     let mut from = 0;
     while let Some(at) = typed[from..].find("where") {
         let (begin, end) = (from + at, from + at + "where".len());
@@ -157,31 +158,32 @@ fn split_where(typed: &str) -> (&str, Option<&str>) {
     (typed, None)
 }
 
-/// Whether two names are the same; `-` and `_` are the same in them.
+/// Whether two names are the same, if `-` and `_` are.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     let plain = |c: u8| if c == b'-' { b'_' } else { c };
     one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// The place of a gap in [`Gaps::NAMES`].
+/// The gap with this name.
 #[must_use]
-pub fn gap(name: &str) -> Option<usize> {
-    Gaps::NAMES.iter().position(|known| same(known, name))
+pub fn gap(name: &str) -> Option<Gap> {
+    Gap::ALL.into_iter().find(|gap| same(gap.name(), name))
 }
 
-/// The verdict of this name.
+/// The verdict with this name.
 pub(crate) fn verdict(name: &str) -> Option<Verdict> {
     let mut verdicts = Verdict::ALL.into_iter();
     verdicts.find(|verdict| same(verdict.name(), name))
 }
 
-/// A time such as `400ms`.
+/// Reads a time such as `400ms`.
 pub(crate) fn span(text: &str) -> Option<Span> {
     let nanos = parse_duration(text).ok()?.as_nanos();
     Some(Span::from_nanos(i64::try_from(nanos).ok()?))
 }
 
-/// The number of `20%`, if it is among those that are allowed; the error is that it is not.
+/// Reads a percentage such as `20%`. Returns `None` for any other text, an error for a number that
+/// is not allowed.
 pub(crate) fn percent(
     text: &str,
     allowed: std::ops::RangeInclusive<f64>,

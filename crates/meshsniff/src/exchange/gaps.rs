@@ -134,6 +134,18 @@ impl Gaps {
         "idle_before",
     ];
 
+    /// The length of a gap; `None` if the exchange does not have it.
+    #[must_use]
+    pub const fn get(&self, gap: Gap) -> Option<Span> {
+        self.values()[gap as usize]
+    }
+
+    /// The gaps that the exchange has, in the order of [`Gap::ALL`].
+    pub fn present(&self) -> impl Iterator<Item = (Gap, Span)> {
+        let all = Gap::ALL.into_iter().zip(self.values());
+        all.filter_map(|(gap, span)| Some((gap, span?)))
+    }
+
     /// The gaps in the order of [`Gaps::NAMES`].
     #[must_use]
     pub const fn values(&self) -> [Option<Span>; Self::COUNT] {

@@ -1,9 +1,8 @@
-//! What a live target does with exchanges that went well: they are counted by route, and only the
-//! others told whole.
+//! Aggregation at a live target: good exchanges are counted by route, and only the others are sent
+//! in full.
 //!
-//! At tens of thousands of requests a second, a line for each is more than a pod should send.
-//! Nothing is left out silently: every exchange is told on its own, or in what [`Aggregate`]
-//! counts.
+//! At tens of thousands of requests a second, a line for each is more than a pod should send. No
+//! exchange is left out: it is sent, or counted in an [`Aggregate`].
 
 use crate::assertion::{Assertion, Judge, Rules};
 use crate::condition::Filter;
@@ -14,10 +13,10 @@ use crate::statistics::routes::Routes;
 use crate::statistics::slowest::Slowest;
 use std::io;
 
-/// Which exchanges are told whole.
+/// Which exchanges are sent in full.
 #[derive(Clone, Debug, Default)]
 pub struct Aggregation {
-    /// All of them.
+    /// Whether all are.
     pub all: bool,
     /// How many of the slowest good ones.
     pub slowest: usize,
@@ -25,15 +24,15 @@ pub struct Aggregation {
     pub probes: bool,
     /// Which exchanges the report is about.
     pub filter: Filter,
-    /// What is left out of what is told.
+    /// What is masked in exchanges that are sent.
     pub redacted: Redacted,
-    /// Whether what was folded lately is told on the way, too.
+    /// Whether recently aggregated exchanges are sent for a live view.
     pub live: bool,
-    /// What must not be; its filter and its word on probes are those of the folding.
+    /// The assertions. Filter and probes are those of the aggregation.
     pub assertions: Vec<Assertion>,
 }
 
-/// Parts of an exchange that are not told, because they may be secret.
+/// Parts of an exchange that are masked because they may be secret.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Redacted {
     /// The query of a request target.
@@ -69,33 +68,32 @@ impl Redacted {
     }
 }
 
-/// How it went so far.
+/// The counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SoFar {
     /// Exchanges.
     pub exchanges: u64,
-    /// Of these, the ones that did not go well.
+    /// Exchanges among them that did not go well.
     pub not_ok: u64,
 }
 
-/// Folds good exchanges, and tells the rest to another report.
+/// A report adapter that aggregates good exchanges and passes the others on.
 pub struct Aggregating<'a, R> {
     told: R,
-    /// Whether the other report can take more just now.
+    /// Whether the other report can take more now.
     room: Box<dyn Fn() -> bool + 'a>,
     options: Aggregation,
     aggregate: Aggregate,
     slowest: Slowest,
     judge: Judge,
-    /// What was folded since it was told last.
+    /// Exchanges that were aggregated since [`Aggregating::take_recent`].
     recent: Routes,
     so_far: SoFar,
     not_told: u64,
 }
 
 impl<'a, R: Report> Aggregating<'a, R> {
-    /// A report that tells `told` of what it does not fold, as long as there is `room`. What finds
-    /// none is counted and not told.
+    /// Wraps a report. As long as there is no `room`, exchanges are counted instead of passed on.
     pub fn new(told: R, options: Aggregation, room: impl Fn() -> bool + 'a) -> Self {
         Self {
             told,
@@ -117,22 +115,22 @@ impl<'a, R: Report> Aggregating<'a, R> {
         }
     }
 
-    /// The report that is told.
+    /// The wrapped report.
     pub const fn told(&mut self) -> &mut R {
         &mut self.told
     }
 
-    /// The good exchanges that were folded since this was asked last, if the folding is live.
+    /// The good exchanges that were aggregated since the last call, if the aggregation is live.
     pub fn take_recent(&mut self) -> Routes {
         std::mem::take(&mut self.recent)
     }
 
-    /// How it went so far.
+    /// The counts so far.
     pub const fn so_far(&self) -> SoFar {
         self.so_far
     }
 
-    /// Exchanges and connections that there was no room for: they are only counted.
+    /// The number of exchanges and connections that were only counted because there was no room.
     pub const fn not_told(&self) -> u64 {
         self.not_told
     }
@@ -196,7 +194,7 @@ impl<'a, R: Report> Aggregating<'a, R> {
         Ok(())
     }
 
-    /// The last of what is known of the exchanges that were not told one by one.
+    /// Passes on what was aggregated.
     fn tell_aggregate(&mut self) -> io::Result<()> {
         let slowest = std::mem::take(&mut self.slowest);
         self.aggregate.slowest = slowest.into_exchanges().collect();

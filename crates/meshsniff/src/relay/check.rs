@@ -1,7 +1,7 @@
-//! What is believed of a line: ranges that everything behind it can reckon with.
+//! Checks of what arrives on a relay: the ranges that everything behind it relies on.
 //!
-//! It does not look for lies. Whoever has the program beside the target can make up any exchange;
-//! here it is made sure that it is one.
+//! They do not look for lies. Whoever controls the program beside the target can make up any
+//! exchange; the checks make sure that it is one.
 
 use crate::analyzer::Totals;
 use crate::event::{Capture, Source};
@@ -19,9 +19,9 @@ const MAX_INTERFACES: usize = 1_024;
 const MAX_NAME: usize = 1_024;
 /// Errors of a capture, and bytes of each.
 const MAX_ERRORS: usize = 100;
-const MAX_ERROR: usize = 4_096;
+const MAX_ERROR_TEXT: usize = 4_096;
 
-/// What is wrong with it.
+/// An error is what is wrong.
 pub(super) type Checked = Result<(), &'static str>;
 
 fn ensure(right: bool, wrong: &'static str) -> Checked {
@@ -58,7 +58,7 @@ fn status(status: Option<u16>) -> Checked {
     ensure(status.is_none_or(|status| status <= 999), "a status")
 }
 
-/// Checks a mark and makes it one of `source`.
+/// Checks a mark and attributes it to `source`.
 fn mark(mark: &mut Mark, source: u16) -> Checked {
     time(mark.time)?;
     frame(mark.frame)?;
@@ -70,7 +70,7 @@ fn marks<'a>(marks: impl IntoIterator<Item = &'a mut Mark>, source: u16) -> Chec
     marks.into_iter().try_for_each(|one| mark(one, source))
 }
 
-/// Checks an exchange and makes its frames those of `source`.
+/// Checks an exchange and attributes its frames to `source`.
 pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     count(exchange.connection)?;
     bytes(exchange.request_bytes)?;
@@ -116,7 +116,7 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     Ok(())
 }
 
-/// Checks a connection and makes its frames those of `source`.
+/// Checks a connection and attributes its frames to `source`.
 pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
     marks([&mut connection.first], source)?;
     marks(&mut connection.syn, source)?;
@@ -165,7 +165,10 @@ pub(super) fn capture(capture: &Capture) -> Checked {
     count(capture.dropped.unwrap_or(0))?;
     count(capture.unsupported_frames)?;
     count(capture.comments_left_out)?;
-    let short = capture.errors.iter().all(|text| text.len() <= MAX_ERROR);
+    let short = capture
+        .errors
+        .iter()
+        .all(|text| text.len() <= MAX_ERROR_TEXT);
     ensure(
         capture.errors.len() <= MAX_ERRORS && short,
         "too many errors",

@@ -1,4 +1,4 @@
-//! The side of whoever reads the report.
+//! The receiving side of a relay.
 
 use super::check::{self, Checked};
 use super::{End, FORMAT, Item, MAX_LINE, Progress};
@@ -10,53 +10,55 @@ use std::io;
 
 /// Slowest exchanges that a target may send.
 const MAX_SLOWEST: usize = 1_000;
-/// Bytes of a parser's complaint that are shown: it may quote what came.
+/// Bytes shown of a parser's complaint, which may quote what came.
 const MAX_COMPLAINT: usize = 200;
-/// Bytes of an end's name and sentence that are believed.
+/// Bytes of an end's reason and of its sentence.
 const MAX_END: usize = 1_024;
 
-/// Why a relay cannot be read on.
+/// Why a relay cannot be read any further.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RelayError {
-    /// A line beyond [`MAX_LINE`].
+    /// A line longer than [`MAX_LINE`].
     #[error("the agent sent a line of more than 1 MiB: that is no report")]
     TooLong,
-    /// What is no line of a relay.
+    /// A text that is no line of a relay.
     #[error("the agent sent what is no report: {0}")]
     NoLine(String),
-    /// Another version wrote it.
+    /// A format of another version.
     #[error(
-        "the agent writes its report in form {found}, this program reads form {FORMAT}: use an image of this program's version"
+        "the agent writes its report in form {found}, this program reads form {FORMAT}: use an \
+         image of this program's version"
     )]
     Format {
-        /// What it says it is.
+        /// The format's number.
         found: u32,
     },
-    /// A value that cannot be.
+    /// A value out of its range.
     #[error("the agent sent what cannot be: {0}")]
     Wrong(String),
-    /// A line where it has no place.
+    /// A line where none of its kind belongs.
     #[error("the agent sent {0} where none belongs")]
     OutOfTurn(&'static str),
-    /// The report itself could not be written.
+    /// The report could not be written.
     #[error("the report could not be written")]
     Write(#[from] io::Error),
 }
 
-/// What a line was.
+/// The kind of a line.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// Something that the report heard.
+    /// An event that the report was told.
     Item,
-    /// How it stands, or a sign of life.
+    /// Progress, or a sign of life.
     Progress(Progress),
-    /// Good exchanges that were folded lately; they are among the sums at the end.
+    /// Recently aggregated good exchanges. The sums at the end include them.
     Recent(Box<Routes>),
     /// The last line.
     End(End),
 }
 
-/// What relays that make one report have in common.
+/// State that the relays of one report share.
 ///
 /// ```text
 /// let mut gathered = Gathered::new(names);
@@ -67,25 +69,25 @@ pub enum Received {
 /// ```
 #[derive(Debug)]
 pub struct Gathered {
-    /// A name for each target; where it is empty, the target says its own.
+    /// A name for each target. An empty one leaves the name to the target.
     names: Vec<String>,
     sources: Vec<Source>,
-    /// How many targets there may be.
+    /// The number of targets there may be.
     room: usize,
     next_exchange: u64,
     capture: Capture,
 }
 
 impl Gathered {
-    /// For as many targets as there are `names`, 65,536 at most. An empty name: the target says its
-    /// own.
+    /// Creates the state for as many targets as there are `names`, 65,536 at most. An empty name
+    /// leaves the name to the target.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         let room = names.len();
         Self::with_room(names, room)
     }
 
-    /// As [`Gathered::new`], with room for targets that come later: `room` in all, 65,536 at most.
+    /// Creates the state with room for targets that come later: `room` in all, 65,536 at most.
     #[must_use]
     pub fn with_room(names: Vec<String>, room: usize) -> Self {
         let source = |name: &String| Source {
@@ -102,7 +104,7 @@ impl Gathered {
         }
     }
 
-    /// Another target; its number, or `None` if there is no room for it.
+    /// Adds a target. Returns its number, or `None` if there is no room.
     pub fn add(&mut self, name: String) -> Option<u16> {
         let number = u16::try_from(self.names.len()).ok();
         let number = number.filter(|number| usize::from(*number) < self.room)?;
@@ -115,13 +117,13 @@ impl Gathered {
         Some(number)
     }
 
-    /// What was read of all targets whose relays have come to their ends.
+    /// The totals of all targets whose relays have ended.
     #[must_use]
     pub const fn capture(&self) -> &Capture {
         &self.capture
     }
 
-    /// Says something that makes the report incomplete.
+    /// Adds a sentence that makes the report incomplete.
     pub fn error(&mut self, sentence: String) {
         let capture = Capture {
             errors: vec![sentence],
@@ -130,10 +132,10 @@ impl Gathered {
         self.capture.add(&capture);
     }
 
-    /// Ends the report. What comes back is what was read.
+    /// Ends the report. Returns the totals.
     ///
     /// # Errors
-    /// If it could not be written.
+    /// If the report cannot be written.
     pub fn finish<R: Report>(self, report: &mut R) -> io::Result<Capture> {
         report.tell(ReportEvent::Sources(&self.sources))?;
         report.tell(ReportEvent::Finish(&self.capture))?;
@@ -170,25 +172,25 @@ impl Gathered {
         id * self.room.max(1) as u64 + u64::from(index)
     }
 
-    /// What to call a target in a sentence.
+    /// The name of a target for a sentence.
     fn name(&self, index: u16) -> &str {
         let source = self.sources.get(usize::from(index));
         source.map_or("", |source| &source.name)
     }
 }
 
-/// How far a relay has come.
+/// The progress of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// Nothing came yet.
     New,
     /// Exchanges may come.
     Open,
-    /// Their sums came.
+    /// The sums came.
     Captured,
     /// The last line came.
     Ended,
-    /// A line could not be read: no other is.
+    /// A line could not be read. No other is.
     Broken,
 }
 
@@ -201,7 +203,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The relay of target `source`, of those that the [`Gathered`] names, from 0.
+    /// Creates the receiver of target `source`, a number of [`Gathered`] from 0.
     #[must_use]
     pub fn new(source: u16) -> Self {
         Self {
@@ -211,10 +213,10 @@ impl Receiver {
         }
     }
 
-    /// Takes a line, without its end, and tells `report` what it says.
+    /// Takes a line without its end, and passes its event on to `report`.
     ///
     /// # Errors
-    /// If it is none, or the report could not be written. After that no line is read.
+    /// If it is no valid line, or the report cannot be written. No further line is read then.
     pub fn line<R: Report>(
         &mut self,
         line: &[u8],
@@ -237,14 +239,14 @@ impl Receiver {
         self.stage == Stage::Ended
     }
 
-    /// No more lines come. If the last one is missing, that makes the report incomplete, and it
-    /// says so.
+    /// Ends the relay. If its last line is missing, the report is incomplete and says so.
     pub fn close(self, gathered: &mut Gathered) {
         let told = match self.stage {
             Stage::Ended => return,
             Stage::New => "nothing came of it",
             Stage::Open => {
-                "what it told until then is reported, but not the good exchanges that it only counts"
+                "what it told until then is reported, but not the good exchanges that it only \
+                 counts"
             }
             Stage::Captured | Stage::Broken => "what it told until then is reported",
         };
@@ -375,7 +377,7 @@ impl Receiver {
     }
 }
 
-/// A parser's complaint, which may quote what came, as one that can be shown.
+/// Makes a parser's complaint, which may quote what came, fit to be shown.
 fn no_line(error: &serde_json::Error) -> RelayError {
     let mut complaint = String::new();
     crate::escape::shown(&mut complaint, &error.to_string(), MAX_COMPLAINT);

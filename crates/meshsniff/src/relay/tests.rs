@@ -1,15 +1,17 @@
 use super::*;
-use crate::assertion::WithAssertions;
-use crate::assertion::{Assertion, Rules};
+use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
-use crate::exchange::{Finding, FindingKind};
+use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
 use crate::report::text::{TextOptions, TextReport};
+use crate::statistics::routes::Routes;
+use crate::statistics::{Summary, tally};
 use crate::testing::fixtures;
 use crate::time::Span;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io;
 
 fn capture() -> Capture {
@@ -501,4 +503,128 @@ fn whoever_watches_hears_of_folded_exchanges_at_once() {
     assert_eq!(heard, 5);
     // They are no part of the report until its sums come.
     assert_eq!(report.summary().exchanges, 0);
+}
+
+/// An exchange in which every field holds something.
+fn full_exchange() -> Exchange {
+    let mark = fixtures::mark(7, 1_500);
+    let gave_up = fixtures::gave_up();
+    Exchange {
+        stream: Some(3),
+        close_scope: Scope::Stream,
+        expected_timeout: Some(Span::from_millis(500)),
+        status: Some(200),
+        events: Events {
+            request_start: mark,
+            request_end: Some(mark),
+            request_acked: Some((mark, AckWith::Bare)),
+            interim: vec![(mark, 103)],
+            response_start: Some(mark),
+            response_end: Some(mark),
+            response_acked: Some(mark),
+            client_fin: Some(mark),
+            server_fin: Some(mark),
+            client_rst: Some(mark),
+            server_rst: Some(mark),
+            late_response: Some(mark),
+        },
+        gaps: Gaps::from_values([Some(Span::from_micros(1)); Gaps::COUNT]),
+        doubt: Some(Doubt::Snaplen),
+        ..gave_up
+    }
+}
+
+/// A line of every kind, in which every field holds something.
+fn full_lines() -> Vec<Item<'static>> {
+    let source = Source {
+        kind: "live".to_owned(),
+        name: "pod".to_owned(),
+        interfaces: vec!["lo".to_owned()],
+    };
+    let connection = Connection {
+        verdict: Some(Verdict::ConnectTimeout),
+        doubt: Some(Doubt::CaptureEnded),
+        syn: Some(fixtures::mark(1, 0)),
+        handshake: Some(Span::from_micros(1)),
+        syn_to_synack: Some(Span::from_micros(1)),
+        idle: Some(Span::from_micros(1)),
+        ..fixtures::refused()
+    };
+    let mut routes = Routes::default();
+    routes.add(&fixtures::ok());
+    let row = |routes: &Routes| routes.rows().next().unwrap();
+    let mut summary = Summary::new(false);
+    for _ in 0..5_000 {
+        summary.exchange(&fixtures::ok());
+    }
+    summary.exchange(&fixtures::gave_up());
+    summary.connection(&fixtures::refused());
+    let mut judge = Judge::new(Rules {
+        assertions: vec![Assertion::parse("total.p50>1ms").unwrap()],
+        ..Rules::default()
+    });
+    judge.exchange(&fixtures::ok());
+    let capture = Capture {
+        dropped: Some(1),
+        errors: vec!["cut".to_owned()],
+        ..capture()
+    };
+    let mut lines = vec![
+        Item::Format(FORMAT),
+        Item::Sources(vec![source].into()),
+        Item::Begin(FrameId::new(0, 1), fixtures::ORIGIN),
+        Item::Comment(FrameId::new(0, 1), "a comment".into()),
+        Item::Exchange(Cow::Owned(full_exchange())),
+        Item::Connection(Cow::Owned(connection)),
+        Item::After,
+        Item::Progress(Progress::default()),
+        Item::Recent(row(&routes)),
+        Item::Route(row(&routes)),
+        Item::Slow(Cow::Owned(full_exchange())),
+        Item::Ranked(1),
+        Item::Capture(Cow::Owned(capture)),
+        Item::End(Cow::Owned(end())),
+    ];
+    lines.extend(summary.parts().into_iter().map(Item::Summary));
+    lines.extend(tally::parts(&judge.tallies()).into_iter().map(Item::Tally));
+    lines
+}
+
+#[test]
+fn the_format_rises_with_any_change_to_a_line() {
+    let lines = full_lines();
+    let kind = |item: &Item<'_>| match item {
+        Item::Format(_) => 0,
+        Item::Sources(_) => 1,
+        Item::Begin(..) => 2,
+        Item::Comment(..) => 3,
+        Item::Exchange(_) => 4,
+        Item::Connection(_) => 5,
+        Item::After => 6,
+        Item::Progress(_) => 7,
+        Item::Recent(_) => 8,
+        Item::Summary(_) => 9,
+        Item::Route(_) => 10,
+        Item::Slow(_) => 11,
+        Item::Ranked(_) => 12,
+        Item::Tally(_) => 13,
+        Item::Capture(_) => 14,
+        Item::End(_) => 15,
+    };
+    let kinds: BTreeSet<i32> = lines.iter().map(kind).collect();
+    assert_eq!(kinds, (0..16).collect(), "a kind of line is missing here");
+    let mut now = String::new();
+    for line in &lines {
+        now.push_str(&serde_json::to_string(line).unwrap());
+        now.push('\n');
+    }
+    // Words that stand in lines, but not in those above.
+    let words = json!([Verdict::ALL, Doubt::ALL, FindingKind::ALL]);
+    now.push_str(&format!("{words}\n"));
+    let known = include_str!("lines.jsonl");
+    assert!(
+        now == known,
+        "the lines of a relay are not those of format {FORMAT} any more: count FORMAT up, and let \
+         src/relay/lines.jsonl hold these:\n{now}"
+    );
 }

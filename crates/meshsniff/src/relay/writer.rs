@@ -1,4 +1,4 @@
-//! The target's side.
+//! The sending side of a relay.
 
 use super::{End, FORMAT, Item, MAX_LINE, Progress};
 use crate::escape::cut;
@@ -11,29 +11,28 @@ use crate::time::Timestamp;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Bytes that are gathered before they are written, where nobody waits for them.
+/// Bytes gathered before they are written, if nobody waits for them.
 const BATCH: usize = 64 << 10;
 
-/// Frames of a finding that are kept when an exchange does not fit a line: reports show the first
-/// few.
-const FEW_FRAMES: usize = 64;
-/// Bytes of a text that are kept then.
-const SHORT_TEXT: usize = 16 << 10;
+/// Frames kept of a finding if the exchange does not fit a line: reports show the first few.
+const MAX_FRAMES: usize = 64;
+/// Bytes kept of a text in that case.
+const MAX_TEXT: usize = 16 << 10;
 
-/// A report that is written somewhere else.
+/// A report that another program writes.
 pub struct RelayWriter<W: Write> {
     out: W,
     buffer: Vec<u8>,
     /// The frame being analysed.
     current: Option<(FrameId, Timestamp)>,
-    /// Whether it was told.
+    /// Whether a line named the frame.
     begun: bool,
-    /// Whether something was told since the last frame ended.
+    /// Whether anything was sent since the last frame ended.
     told: bool,
 }
 
 impl<W: Write> RelayWriter<W> {
-    /// A relay that writes its lines to `out`.
+    /// Creates a relay that writes its lines to `out`.
     pub fn new(out: W) -> Self {
         let mut buffer = Vec::with_capacity(BATCH);
         buffer.extend_from_slice(format!("{{\"Format\":{FORMAT}}}\n").as_bytes());
@@ -46,7 +45,7 @@ impl<W: Write> RelayWriter<W> {
         }
     }
 
-    /// Sends how the capture stands, at once.
+    /// Sends the progress at once.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -55,7 +54,7 @@ impl<W: Write> RelayWriter<W> {
         self.flush()
     }
 
-    /// Sends the routes of the latest aggregated exchanges, for a live view.
+    /// Sends recently aggregated exchanges by route, for a live view.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -64,7 +63,7 @@ impl<W: Write> RelayWriter<W> {
         rows.try_for_each(|row| self.item(&Item::Recent(row)))
     }
 
-    /// Sends why the capture ended: the last line, after [`ReportEvent::Finish`].
+    /// Sends why the capture ended. It is the last line, after [`ReportEvent::Finish`].
     ///
     /// # Errors
     /// If it cannot be written.
@@ -75,7 +74,7 @@ impl<W: Write> RelayWriter<W> {
 
     fn item(&mut self, item: &Item<'_>) -> io::Result<()> {
         let begin = self.buffer.len();
-        // Only a writer fails, or a map whose keys are no text: neither is here.
+        // Only writers and maps with odd keys fail, and there are none.
         serde_json::to_writer(&mut self.buffer, item)?;
         if self.buffer.len() - begin > MAX_LINE {
             self.buffer.truncate(begin);
@@ -103,7 +102,7 @@ impl<W: Write> RelayWriter<W> {
         self.out.flush()
     }
 
-    /// Says which frame the next lines belong to.
+    /// Names the frame of the lines that follow.
     fn begin(&mut self) -> io::Result<()> {
         self.told = true;
         match self.current {
@@ -145,8 +144,8 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
     let mut shorter = exchange.clone();
     let mut left_out = false;
     for finding in &mut shorter.findings {
-        left_out |= finding.frames.len() > FEW_FRAMES;
-        finding.frames.truncate(FEW_FRAMES);
+        left_out |= finding.frames.len() > MAX_FRAMES;
+        finding.frames.truncate(MAX_FRAMES);
     }
     for text in [
         &mut shorter.method,
@@ -157,9 +156,9 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
     .into_iter()
     .flatten()
     {
-        if text.len() > SHORT_TEXT {
+        if text.len() > MAX_TEXT {
             left_out = true;
-            text.truncate(cut(text, SHORT_TEXT).len());
+            text.truncate(cut(text, MAX_TEXT).len());
         }
     }
     if left_out {

@@ -1,10 +1,10 @@
-//! What a report says of single frames, as comments that Wireshark shows on them.
+//! Comments on single frames, which Wireshark shows.
 //!
-//! The frame a request begins with carries its verdict and the explanation, the other frames of the
-//! exchange what they did, with the gap that ended there. Every comment names the verdict, so that
-//! `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
+//! The first frame of a request carries the verdict and the explanation. The other frames of the
+//! exchange carry what they did, and the gap that ended there. Every comment names the verdict, so
+//! that `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use super::{explain, text};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes of comments that are kept until the capture is copied.
+/// Bytes of comments kept until the capture is copied.
 const MAX_BYTES: usize = 128 << 20;
 /// Frames of a finding that carry it.
 const MAX_FRAMES: usize = 16;
@@ -31,19 +31,19 @@ pub struct FrameComments {
 }
 
 impl FrameComments {
-    /// The comments on this frame.
+    /// The comments on a frame.
     #[must_use]
     pub fn of(&self, frame: u64) -> &[Box<str>] {
         self.by_frame.get(&frame).map_or(&[], Vec::as_slice)
     }
 
-    /// How many frames have one.
+    /// The number of frames with comments.
     #[must_use]
     pub fn frames(&self) -> usize {
         self.by_frame.len()
     }
 
-    /// Comments that there was no memory for.
+    /// The number of comments that found no room.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
         self.left_out
@@ -63,14 +63,14 @@ impl FrameComments {
 /// Collects comments.
 pub struct Annotations {
     facts: Facts,
-    /// Whether exchanges that went well have comments, too.
+    /// Whether exchanges that went well have comments as well.
     all: bool,
     comments: Arc<Mutex<FrameComments>>,
 }
 
 impl Annotations {
-    /// Collects comments on what `filter` selects into what comes back. `with_probes`: health
-    /// checkers count like everybody else.
+    /// Collects comments on the exchanges that `filter` selects. They are in the second value.
+    /// `with_probes`: health checkers count like everybody else.
     #[must_use]
     pub fn new(filter: Filter, with_probes: bool, all: bool) -> (Self, Arc<Mutex<FrameComments>>) {
         let comments = Arc::default();
@@ -91,10 +91,10 @@ impl Annotations {
 
     fn annotate(&self, exchange: &Exchange) {
         let mut begin = String::from(OWN_COMMENT);
-        push!(&mut begin, "exchange ", Number(exchange.id), ": ");
+        push!(&mut begin; "exchange ", Number(exchange.id), ": ");
         begin.push_str(exchange.verdict.name());
         if let Some(status) = exchange.status {
-            push!(&mut begin, " ", Number(u64::from(status)));
+            push!(&mut begin; " ", Number(u64::from(status)));
         }
         push_doubt(&mut begin, exchange.doubt);
         begin.push_str(": ");
@@ -114,7 +114,7 @@ impl Annotations {
                 comment.push_str("found ");
                 comment.push_str(finding.kind.name());
                 if finding.cost > Span::ZERO {
-                    push!(&mut comment, ", ", Exact(finding.cost), " ms");
+                    push!(&mut comment; ", ", Exact(finding.cost), " ms");
                 }
                 self.add(mark.frame, comment);
             }
@@ -123,7 +123,7 @@ impl Annotations {
 
     fn annotate_connection(&self, connection: &Connection, verdict: Verdict) {
         let mut comment = String::from(OWN_COMMENT);
-        push!(&mut comment, "connection ", Number(connection.id), ": ");
+        push!(&mut comment; "connection ", Number(connection.id), ": ");
         comment.push_str(verdict.name());
         push_doubt(&mut comment, connection.doubt);
         comment.push_str(": ");
@@ -165,7 +165,7 @@ fn push_flags(out: &mut String, flags: &EnvoyFlags) {
 
 impl Report for Annotations {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange)
                 if (self.all || listed && exchange.good() != Some(true)) =>
@@ -216,7 +216,8 @@ mod tests {
         );
         assert_eq!(
             &*comments.of(4192)[0],
-            "meshsniff: exchange 3: client-gave-up: FIN: the client closes, 501.683 ms after the ACK"
+            "meshsniff: exchange 3: client-gave-up: FIN: the client closes, 501.683 ms after the \
+             ACK"
         );
         assert!(
             comments

@@ -7,19 +7,19 @@ use hashbrown::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Comments {
     by_frame: HashMap<FrameId, Box<str>>,
-    /// Frames in the order their comments came.
+    /// Frames in the order of their comments.
     order: Vec<FrameId>,
     bytes: usize,
     pub(super) left_out: u64,
 }
 
 impl Comments {
-    /// Comments and bytes of them that are kept: far more than a person writes.
-    const MAX: usize = 10_000;
+    /// Comments kept, and bytes of them: far more than a person writes.
+    const MAX_COMMENTS: usize = 10_000;
     const MAX_BYTES: usize = 4 << 20;
 
     pub(super) fn add(&mut self, frame: FrameId, text: &str) {
-        if self.order.len() >= Self::MAX || self.bytes + text.len() > Self::MAX_BYTES {
+        if self.order.len() >= Self::MAX_COMMENTS || self.bytes + text.len() > Self::MAX_BYTES {
             self.left_out += 1;
             return;
         }

@@ -1,8 +1,7 @@
-//! What happened, in a sentence that can be pasted into a ticket.
+//! Explanations: what happened, in a sentence that can be pasted into a ticket.
 //!
-//! It says who did what and when, with the figures, and what that makes likely. It reads an
-//! exchange or a connection and judges nothing anew; frame numbers and flags in full stand
-//! elsewhere in a report.
+//! The sentence says who did what and when, with the figures, and what that makes likely. It judges
+//! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
@@ -10,13 +9,12 @@ use crate::exchange::{
 use crate::mesh;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
-use crate::piece::{At, Bytes, Grouped, Number, Shown, Spoken, Timeout, push};
+use crate::piece::{At, Bytes, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
 use crate::time::Span;
-use crate::{escape, number};
 
-/// Characters of a request target that a sentence shows.
+/// Characters of a request target in a sentence.
 const MAX_PATH: usize = 80;
-/// Characters of a method that a sentence shows.
+/// Characters of a method in a sentence.
 const MAX_METHOD: usize = 24;
 
 /// Pushes the explanation of `exchange`.
@@ -38,7 +36,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
     }
     costs(out, exchange);
     match exchange.doubt {
-        // That is what the sentence said.
+        // The sentence said so.
         Some(Doubt::CaptureEnded) if exchange.verdict == Verdict::Unanswered => {}
         Some(doubt) => doubtful(out, doubt),
         None => {}
@@ -48,36 +46,31 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
 /// Pushes the explanation of a connection that never opened; nothing for any other.
 pub fn connection(out: &mut String, connection: &Connection) {
     let syns = connection.syn_retries.saturating_add(1);
+    let (client, server) = (At(connection.client), At(connection.server));
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
-            push!(
-                out,
-                "The server (",
-                At(connection.server),
-                ") refused the connection from ",
-                At(connection.client),
-                " with a RST"
-            );
-            if syns > 1 {
-                push!(out, " after ", Grouped(syns), " SYNs");
-            }
-            out.push_str(": nothing listens there, or a firewall rejects (a proxy here: UF).");
+            let again = (syns > 1).then_some((" after ", Grouped(syns), " SYNs"));
+            push!(out; "The server (", server, ") refused the connection from ", client,
+                " with a RST", again,
+                ": nothing listens there, or a firewall rejects (a proxy here: UF).");
         }
         Some(Verdict::ConnectTimeout) => {
-            push!(
-                out,
-                "The server (",
-                At(connection.server),
-                ") did not answer ",
-                Grouped(syns),
-                " SYNs from ",
-                At(connection.client)
-            );
-            out.push_str(
-                ": the address is gone, or packets are dropped on the way (a proxy here: UF).",
-            );
+            push!(out; "The server (", server, ") did not answer ", Grouped(syns), " SYNs from ",
+                client, ": the address is gone, or packets are dropped on the way ",
+                "(a proxy here: UF).");
         }
-        _ => return,
+        None
+        | Some(
+            Verdict::Ok
+            | Verdict::ClientGaveUp
+            | Verdict::ClientGaveUpMidResponse
+            | Verdict::ClientAbortedRequest
+            | Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse
+            | Verdict::Upgraded
+            | Verdict::Unanswered,
+        ) => return,
     }
     if let Some(doubt) = connection.doubt {
         doubtful(out, doubt);
@@ -98,122 +91,99 @@ pub const fn doubt_in_words(doubt: Doubt) -> &'static str {
 }
 
 fn doubtful(out: &mut String, doubt: Doubt) {
-    out.push_str(" Uncertain: ");
-    out.push_str(doubt_in_words(doubt));
-    out.push('.');
+    push!(out; " Uncertain: ", doubt_in_words(doubt), ".");
 }
 
-/// `GET /items`, or `the request` if its line was cut.
-fn request(out: &mut String, exchange: &Exchange) {
-    let Some(method) = exchange.method.as_deref() else {
-        out.push_str("the request");
-        return;
-    };
-    escape::shown(out, method, MAX_METHOD);
-    if let Some(path) = exchange.path.as_deref() {
-        push!(out, " ", Shown(path, MAX_PATH));
+/// `GET /items`, or else words for the request if its line was cut.
+struct Request<'a>(&'a Exchange, &'static str);
+
+impl Piece for Request<'_> {
+    fn push(self, out: &mut String) {
+        let Self(exchange, cut) = self;
+        match exchange.method.as_deref() {
+            Some(method) => {
+                let path = exchange.path.as_deref();
+                push!(out; Shown(method, MAX_METHOD), path.map(|path| (" ", Shown(path, MAX_PATH))));
+            }
+            None => out.push_str(cut),
+        }
     }
 }
 
-/// As [`request`], to begin a sentence with.
-fn request_first(out: &mut String, exchange: &Exchange) {
-    if exchange.method.is_some() {
-        request(out, exchange);
-    } else {
-        out.push_str("The request");
-    }
+const fn request(exchange: &Exchange) -> Request<'_> {
+    Request(exchange, "the request")
 }
 
-fn party(out: &mut String, side: Side, endpoint: Endpoint) {
-    out.push_str(match side {
-        Side::Client => "The client (",
-        Side::Server => "The server (",
-    });
-    number::endpoint(out, endpoint);
-    if mesh::is_istio_inbound(endpoint) {
-        out.push_str(", Istio's sidecar");
+/// A side and its address, at the begin of a sentence.
+struct Party(Side, Endpoint);
+
+impl Piece for Party {
+    fn push(self, out: &mut String) {
+        let Self(side, endpoint) = self;
+        let who = match side {
+            Side::Client => "The client (",
+            Side::Server => "The server (",
+        };
+        let sidecar = mesh::is_istio_inbound(endpoint).then_some(", Istio's sidecar");
+        push!(out; who, At(endpoint), sidecar, ")");
     }
-    out.push(')');
 }
 
 /// ` 12.3 ms`, or nothing if the gap is not known.
-fn after(out: &mut String, gap: Option<Span>) {
-    if let Some(gap) = gap {
-        push!(out, " ", Spoken(gap));
-    }
+fn after(gap: Option<Span>) -> impl Piece {
+    gap.map(|gap| (" ", Spoken(gap)))
 }
 
-fn status(out: &mut String, status: Option<u16>) {
-    match status {
-        Some(status) => {
-            push!(out, "the ", Number(u64::from(status)));
-        }
-        None => out.push_str("the response"),
-    }
+/// `; the response had begun after 12.3 ms`, or nothing if the gap is not known.
+fn known(words: &'static str, gap: Option<Span>) -> impl Piece {
+    gap.map(|gap| (words, Spoken(gap)))
+}
+
+/// `the 200`, or `the response`.
+fn response(status: Option<u16>) -> impl Piece {
+    let unknown = status.is_none().then_some("the response");
+    (
+        status.map(|status| ("the ", Number(u64::from(status)))),
+        unknown,
+    )
 }
 
 fn answered(out: &mut String, exchange: &Exchange) {
     let gaps = &exchange.gaps;
-    request_first(out, exchange);
-    out.push_str(" was answered");
-    match exchange.status {
-        Some(status) => {
-            push!(out, " ", Number(u64::from(status)));
-        }
-        None => out.push_str(", with a status that the capture does not show,"),
-    }
-    if gaps.request_to_response.is_none() && out.ends_with(',') {
-        out.pop();
+    push!(out; Request(exchange, "The request"), " was answered");
+    match (exchange.status, gaps.request_to_response) {
+        (Some(status), _) => push!(out; " ", Number(u64::from(status))),
+        (None, Some(_)) => out.push_str(", with a status that the capture does not show,"),
+        (None, None) => out.push_str(", with a status that the capture does not show"),
     }
     match gaps.request_to_response {
         Some(gap) if gap < Span::ZERO => {
-            push!(
-                out,
-                " ",
-                Spoken(Span::from_nanos(gap.as_nanos().saturating_neg())),
-                " before the request was complete"
-            );
+            push!(out; " ", Spoken(Span::from_nanos(gap.as_nanos().saturating_neg())),
+                " before the request was complete");
         }
-        Some(gap) => {
-            push!(out, " after ", Spoken(gap));
-        }
-        None => {}
+        gap => push!(out; known(" after ", gap)),
     }
-    if let Some(gap) = gaps.after_previous {
-        push!(
-            out,
-            " (",
-            Spoken(gap),
-            " after the answer before it: pipelined)"
-        );
-    }
-    if let Some(gap) = gaps.response_duration
-        && gap >= Span::from_millis(1)
-    {
-        push!(out, "; the response took another ", Spoken(gap));
-    }
-    if exchange.half_closed {
-        out.push_str("; the client had closed its sending side only (a half-close)");
-    }
-    out.push('.');
-    if exchange.good() == Some(false) {
-        out.push_str(" The answer is the server's own: nobody hung up.");
-    }
+    let pipelined = gaps.after_previous;
+    let pipelined =
+        pipelined.map(|gap| (" (", Spoken(gap), " after the answer before it: pipelined)"));
+    let duration = gaps.response_duration;
+    let duration = duration.filter(|gap| *gap >= Span::from_millis(1));
+    let half_closed = exchange.half_closed;
+    let half_closed =
+        half_closed.then_some("; the client had closed its sending side only (a half-close)");
+    let own = exchange.good() == Some(false);
+    let own = own.then_some(" The answer is the server's own: nobody hung up.");
+    push!(out; pipelined, known("; the response took another ", duration), half_closed, ".", own);
 }
 
 fn upgraded(out: &mut String, exchange: &Exchange) {
-    request_first(out, exchange);
-    out.push_str(" was switched to another protocol");
-    if let Some(status) = exchange.status {
-        push!(out, " (", Number(u64::from(status)), ")");
-    }
-    if let Some(gap) = exchange.gaps.request_to_response {
-        push!(out, " after ", Spoken(gap));
-    }
-    out.push_str("; what follows on the connection is not HTTP.");
+    let status = exchange.status;
+    push!(out; Request(exchange, "The request"), " was switched to another protocol",
+        status.map(|status| (" (", Number(u64::from(status)), ")")),
+        known(" after ", exchange.gaps.request_to_response),
+        "; what follows on the connection is not HTTP.");
 }
 
-/// `closed` or `reset the connection`, by the client's first close.
 const fn how(reset: bool) -> &'static str {
     if reset {
         " reset the connection"
@@ -222,263 +192,175 @@ const fn how(reset: bool) -> &'static str {
     }
 }
 
-fn client_how(exchange: &Exchange) -> &'static str {
-    how(exchange.client_close().is_some_and(|(_, reset)| reset))
+/// The client, and how it closed first.
+fn client_closed(exchange: &Exchange) -> impl Piece {
+    let reset = exchange.client_close().is_some_and(|(_, reset)| reset);
+    (Party(Side::Client, exchange.client), how(reset))
 }
 
 fn gave_up(out: &mut String, exchange: &Exchange) {
     let gaps = &exchange.gaps;
-    party(out, Side::Client, exchange.client);
-    out.push_str(client_how(exchange));
-    after(out, gaps.request_to_client_close);
-    out.push_str(" after sending ");
-    request(out, exchange);
-    out.push_str(", before any response byte; ");
+    push!(out; client_closed(exchange), after(gaps.request_to_client_close), " after sending ",
+        request(exchange), ", before any response byte; ");
     match gaps.request_to_ack {
-        Some(gap) => {
-            push!(
-                out,
-                "the server's kernel had the request after ",
-                Spoken(gap)
-            );
-        }
+        Some(gap) => push!(out; "the server's kernel had the request after ", Spoken(gap)),
         None => out.push_str("the server's kernel was not seen to acknowledge the request"),
     }
-    match gaps.client_close_to_late_response {
-        Some(gap) => {
+    match (gaps.client_close_to_late_response, exchange.server_close()) {
+        (Some(gap), _) => {
+            let late = exchange.late_status;
+            let late = late.map_or_else(|| "an answer".to_owned(), |late| format!("the {late}"));
             out.push_str("; ");
-            match exchange.late_status {
-                Some(late) => status(out, Some(late)),
-                None => out.push_str("an answer"),
-            }
+            out.push_str(&late);
             if gap < Span::ZERO {
                 out.push_str(" crossed the close. ");
             } else {
-                push!(out, " came ", Spoken(gap), " too late. ");
+                push!(out; " came ", Spoken(gap), " too late. ");
             }
         }
-        None if exchange.doubt == Some(Doubt::CaptureEnded) => {
+        (None, _) if exchange.doubt == Some(Doubt::CaptureEnded) => {
             out.push_str("; the capture ended before the server reacted. ");
         }
-        None => match exchange.server_close() {
-            Some((_, true)) => out.push_str("; the server sent nothing more than a RST. "),
-            Some((_, false)) => out.push_str("; the server sent nothing more than its own FIN. "),
-            None => out.push_str("; nothing more came from the server. "),
-        },
+        (None, Some((_, true))) => out.push_str("; the server sent nothing more than a RST. "),
+        (None, Some((_, false))) => {
+            out.push_str("; the server sent nothing more than its own FIN. ");
+        }
+        (None, None) => out.push_str("; nothing more came from the server. "),
     }
     whose_timeout(out, exchange);
 }
 
-/// What the time of a give-up makes likely.
+/// Pushes whose timeout the time of a give-up makes likely.
 fn whose_timeout(out: &mut String, exchange: &Exchange) {
     let istio = mesh::is_istio_inbound(exchange.client);
     if let Some(announced) = exchange.expected_timeout {
+        let timeout = Timeout(announced);
         match exchange.gaps.request_to_client_close {
             Some(gap) if timeout::matches(announced, gap) => {
-                push!(out, "That is the timeout of ", Timeout(announced));
-                out.push_str(if istio {
-                    " which the request announced (the proxy that announced it: UT, one that passed it on: DC"
+                let proxy = if istio {
+                    "(the proxy that announced it: UT, one that passed it on: DC"
                 } else {
-                    " which the request announced (the client's proxy: UT"
-                });
+                    "(the client's proxy: UT"
+                };
+                push!(out; "That is the timeout of ", timeout, " which the request announced ",
+                    proxy);
             }
             Some(gap) => {
-                out.push_str(if gap < announced {
-                    "That is earlier than the timeout of "
-                } else {
-                    "That is later than the timeout of "
-                });
-                push!(
-                    out,
-                    Timeout(announced),
-                    " which the request announced: more likely its own caller hung up (the client's proxy: DC"
-                );
+                let than = if gap < announced { "earlier" } else { "later" };
+                push!(out; "That is ", than, " than the timeout of ", timeout,
+                    " which the request announced: more likely its own caller hung up ",
+                    "(the client's proxy: DC");
             }
-            None => {
-                push!(
-                    out,
-                    "The request announced a timeout of ",
-                    Timeout(announced),
-                    " (the client's proxy: UT or DC"
-                );
-            }
+            None => push!(out; "The request announced a timeout of ", timeout,
+                " (the client's proxy: UT or DC"),
         }
-        if !exchange.envoy.server.is_empty() {
-            out.push_str(", the server's: DC");
-        }
-        out.push_str(").");
+        let server = !exchange.envoy.server.is_empty();
+        push!(out; server.then_some(", the server's: DC"), ").");
         return;
     }
     match exchange.timeout_guess {
         Some(guess) => {
-            push!(out, Timeout(guess), " is a usual timeout: probably the caller's ");
-            out.push_str(if istio {
+            let proxies = if istio {
                 "(gateway: UT, sidecar: DC)."
             } else {
                 "(the client's proxy: DC, or UT if the timeout is its own)."
-            });
+            };
+            push!(out; Timeout(guess), " is a usual timeout: probably the caller's ", proxies);
         }
-        None => out.push_str(if istio {
-            "It fits no usual timeout: a caller that went away, or a timeout of its own making (gateway: DC or UT, sidecar: DC)."
-        } else {
-            "It fits no usual timeout: a caller that went away, or a timeout of its own making (the client's proxy: DC)."
-        }),
+        None => {
+            let proxies = if istio {
+                "(gateway: DC or UT, sidecar: DC)."
+            } else {
+                "(the client's proxy: DC)."
+            };
+            push!(out; "It fits no usual timeout: a caller that went away, or a timeout of its ",
+                "own making ", proxies);
+        }
     }
 }
 
 fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
-    party(out, Side::Client, exchange.client);
-    out.push_str(client_how(exchange));
-    after(out, exchange.gaps.request_to_client_close);
-    out.push_str(" after sending ");
-    request(out, exchange);
-    out.push_str(", inside ");
-    status(out, exchange.status);
-    push!(
-        out,
-        ", of which ",
-        Bytes(exchange.response_bytes),
-        " had come"
-    );
-    if let Some(gap) = exchange.gaps.request_to_response {
-        push!(out, "; the response had begun after ", Spoken(gap));
-    }
-    if let (Some(announced), Some(gap)) = (
-        exchange.expected_timeout,
-        exchange.gaps.request_to_client_close,
-    ) && timeout::matches(announced, gap)
-    {
-        push!(
-            out,
-            "; that is the timeout of ",
-            Timeout(announced),
-            " which the request announced"
-        );
-    }
-    out.push_str(" (a proxy on either side: DC).");
+    let gaps = &exchange.gaps;
+    let close = gaps.request_to_client_close;
+    let matched = exchange.expected_timeout;
+    let matched =
+        matched.filter(|&announced| close.is_some_and(|gap| timeout::matches(announced, gap)));
+    push!(out; client_closed(exchange), after(close), " after sending ", request(exchange),
+        ", inside ", response(exchange.status), ", of which ", Bytes(exchange.response_bytes),
+        " had come", known("; the response had begun after ", gaps.request_to_response),
+        matched.map(|announced| {
+            ("; that is the timeout of ", Timeout(announced), " which the request announced")
+        }),
+        " (a proxy on either side: DC).");
 }
 
 fn aborted(out: &mut String, exchange: &Exchange) {
-    party(out, Side::Client, exchange.client);
-    out.push_str(client_how(exchange));
-    let since = exchange
-        .client_close()
-        .map(|(mark, _)| mark.time - exchange.start());
-    if let Some(since) = since {
-        push!(out, " ", Spoken(since), " after the first byte of ");
-    } else {
-        out.push_str(" inside ");
-    }
-    request(out, exchange);
-    push!(
-        out,
-        ", before the request was complete: ",
-        Bytes(exchange.request_bytes),
-        " had been sent (a proxy on either side: DC)."
-    );
+    let close = exchange.client_close();
+    let since = close.map(|(mark, _)| mark.time - exchange.start());
+    let inside = since.is_none().then_some(" inside ");
+    push!(out; client_closed(exchange),
+        since.map(|since| (" ", Spoken(since), " after the first byte of ")), inside,
+        request(exchange), ", before the request was complete: ", Bytes(exchange.request_bytes),
+        " had been sent (a proxy on either side: DC).");
 }
 
 fn server_left(out: &mut String, exchange: &Exchange) {
+    let server = Party(Side::Server, exchange.server);
     if exchange.finding(FindingKind::KeepaliveRace).is_some() {
-        party(out, Side::Server, exchange.server);
-        out.push_str(" had closed the kept-alive connection already when ");
-        request(out, exchange);
-        out.push_str(
-            " was sent: a keep-alive race, the request was never looked at (the client's proxy: UC; it may be sent again safely).",
-        );
+        push!(out; server, " had closed the kept-alive connection already when ",
+            request(exchange), " was sent: a keep-alive race, the request was never looked at ",
+            "(the client's proxy: UC; it may be sent again safely).");
         return;
     }
-    party(out, Side::Server, exchange.server);
-    // An exchange whose only server event is a RST was reset; both may be there.
-    out.push_str(how(exchange.verdict == Verdict::ServerResetUnanswered));
+    // Both a FIN and a RST may be there: the verdict knows which decided.
+    push!(out; server, how(exchange.verdict == Verdict::ServerResetUnanswered));
     match exchange.gaps.request_to_server_close {
         Some(gap) if gap >= Span::ZERO => {
-            after(out, Some(gap));
-            out.push_str(" after ");
-            request(out, exchange);
+            push!(out; " ", Spoken(gap), " after ", request(exchange));
         }
-        Some(_) => {
-            out.push_str(" before ");
-            request(out, exchange);
-            out.push_str(" was complete");
-        }
-        None => {
-            out.push_str(" on ");
-            request(out, exchange);
-        }
+        Some(_) => push!(out; " before ", request(exchange), " was complete"),
+        None => push!(out; " on ", request(exchange)),
     }
-    out.push_str(" without a single response byte");
-    match exchange.gaps.request_to_ack {
-        Some(gap) if exchange.verdict == Verdict::ServerClosedUnanswered => {
-            push!(out, "; its kernel had the request after ", Spoken(gap));
-        }
-        _ => {}
-    }
-    out.push_str(" (the client's proxy: UC, and a 503 to its caller).");
+    let closed = exchange.verdict == Verdict::ServerClosedUnanswered;
+    let had = exchange.gaps.request_to_ack.filter(|_| closed);
+    push!(out; " without a single response byte", known("; its kernel had the request after ", had),
+        " (the client's proxy: UC, and a 503 to its caller).");
 }
 
 fn truncated(out: &mut String, exchange: &Exchange) {
-    party(out, Side::Server, exchange.server);
+    let server = Party(Side::Server, exchange.server);
     if exchange.response_shape == ResponseShape::NotHttp {
-        out.push_str(" answered ");
-        request(out, exchange);
-        if exchange.status.is_some() {
-            out.push_str(" with ");
-            status(out, exchange.status);
-            out.push_str(", whose body is no valid HTTP");
-        } else {
-            out.push_str(" with bytes that are no HTTP response");
+        push!(out; server, " answered ", request(exchange));
+        match exchange.status {
+            None => out.push_str(" with bytes that are no HTTP response"),
+            status => push!(out; " with ", response(status), ", whose body is no valid HTTP"),
         }
     } else {
-        out.push_str(how(exchange.server_close().is_some_and(|(_, reset)| reset)));
-        after(out, exchange.gaps.request_to_server_close);
-        out.push_str(" after ");
-        request(out, exchange);
-        out.push_str(", inside ");
-        status(out, exchange.status);
-        push!(
-            out,
-            ": only ",
-            Bytes(exchange.response_bytes),
-            " of it came"
-        );
-        if exchange.response_shape == ResponseShape::Chunked {
-            out.push_str(", without the last chunk");
-        }
+        let reset = exchange.server_close().is_some_and(|(_, reset)| reset);
+        let chunked = exchange.response_shape == ResponseShape::Chunked;
+        push!(out; server, how(reset), after(exchange.gaps.request_to_server_close), " after ",
+            request(exchange), ", inside ", response(exchange.status), ": only ",
+            Bytes(exchange.response_bytes), " of it came",
+            chunked.then_some(", without the last chunk"));
     }
-    if exchange.envoy.client.is_empty() {
-        out.push('.');
-        return;
-    }
-    out.push_str(" (the client's proxy: ");
     for (index, flag) in exchange.envoy.client.iter().enumerate() {
-        if index > 0 {
-            out.push_str(" or ");
-        }
-        out.push_str(flag);
+        push!(out; if index == 0 { " (the client's proxy: " } else { " or " }, *flag);
     }
-    out.push_str(").");
+    let flags = !exchange.envoy.client.is_empty();
+    out.push_str(if flags { ")." } else { "." });
 }
 
 fn unanswered(out: &mut String, exchange: &Exchange) {
-    out.push_str("The capture ended before ");
-    request(out, exchange);
+    let gaps = &exchange.gaps;
+    push!(out; "The capture ended before ", request(exchange));
     if exchange.events.response_start.is_some() {
-        out.push_str(" was answered in full");
-        if let Some(gap) = exchange.gaps.request_to_response {
-            push!(out, "; the response had begun after ", Spoken(gap));
-        }
+        push!(out; " was answered in full",
+            known("; the response had begun after ", gaps.request_to_response));
     } else if exchange.events.request_end.is_none() {
         out.push_str(" was sent in full");
     } else {
-        out.push_str(" was answered");
-        if let Some(gap) = exchange.gaps.request_to_ack {
-            push!(
-                out,
-                "; the server's kernel had the request after ",
-                Spoken(gap)
-            );
-        }
+        push!(out; " was answered",
+            known("; the server's kernel had the request after ", gaps.request_to_ack));
     }
     out.push('.');
 }
@@ -492,7 +374,7 @@ fn costliest(exchange: &Exchange, kind: FindingKind) -> Option<&Finding> {
     of_kind.max_by_key(|finding| finding.cost)
 }
 
-/// The time that loss explains most of, if it does: see "Findings" in the documentation.
+/// The time that packet loss cost, if it explains most of the wait.
 #[must_use]
 pub fn lost_time(exchange: &Exchange) -> Option<Span> {
     let cost = costliest(exchange, FindingKind::Retransmission)?.cost;
@@ -502,7 +384,7 @@ pub fn lost_time(exchange: &Exchange) -> Option<Span> {
         Some(ack) => total.plus(ack),
         None => total,
     });
-    // Without a response the time that was waited is the one to the close.
+    // Without a response the wait ended with the close.
     let waited = gaps
         .request_to_client_close
         .or(gaps.request_to_server_close)
@@ -513,50 +395,44 @@ pub fn lost_time(exchange: &Exchange) -> Option<Span> {
     explained.then_some(cost)
 }
 
-/// What the findings add: where the time went if it was not the server that took it.
+/// Pushes where the time went, by the findings, if it was not the server that took it.
 fn costs(out: &mut String, exchange: &Exchange) {
     if exchange.findings.is_empty() {
         return;
     }
-    if let Some(cost) = lost_time(exchange) {
-        push!(
-            out,
-            " Packet loss, not the server, cost ",
-            Spoken(cost),
-            " of this (retransmission)."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::ZeroWindow) {
-        push!(
-            out,
-            " A receiver had its window closed for ",
-            Spoken(finding.cost),
-            ": a program that did not read."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::DelayedAckStall) {
-        push!(
-            out,
-            " A delayed ACK held the sender up for ",
-            Spoken(finding.cost),
-            "."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::SlowRequestBody) {
-        push!(
-            out,
-            " The client took ",
-            Spoken(finding.cost),
-            " to send the request."
-        );
-    }
-    if let Some(finding) = costliest(exchange, FindingKind::SynRetry) {
-        push!(
-            out,
-            " Opening the connection took a repeated SYN, ",
-            Spoken(finding.cost),
-            "."
-        );
+    for kind in FindingKind::ALL {
+        let Some(finding) = costliest(exchange, kind) else {
+            continue;
+        };
+        let (before, cost, after) = match kind {
+            FindingKind::Retransmission => match lost_time(exchange) {
+                Some(cost) => (
+                    "Packet loss, not the server, cost ",
+                    cost,
+                    " of this (retransmission).",
+                ),
+                None => continue,
+            },
+            FindingKind::ZeroWindow => (
+                "A receiver had its window closed for ",
+                finding.cost,
+                ": a program that did not read.",
+            ),
+            FindingKind::DelayedAckStall => {
+                ("A delayed ACK held the sender up for ", finding.cost, ".")
+            }
+            FindingKind::SlowRequestBody => {
+                ("The client took ", finding.cost, " to send the request.")
+            }
+            FindingKind::SynRetry => (
+                "Opening the connection took a repeated SYN, ",
+                finding.cost,
+                ".",
+            ),
+            // The sentence before says so.
+            FindingKind::KeepaliveRace | FindingKind::LateResponse => continue,
+        };
+        push!(out; " ", before, Spoken(cost), after);
     }
 }
 
@@ -575,9 +451,10 @@ mod tests {
     fn the_tutorials_case() {
         assert_eq!(
             explain(&fixtures::gave_up()),
-            "The client (127.0.0.6:48764, Istio's sidecar) closed 501.7 ms after sending GET /items, before any \
-             response byte; the server's kernel had the request after 0.03 ms; the 200 came 1503.5 ms too late. \
-             500 ms is a usual timeout: probably the caller's (gateway: UT, sidecar: DC)."
+            "The client (127.0.0.6:48764, Istio's sidecar) closed 501.7 ms after sending GET \
+             /items, before any response byte; the server's kernel had the request after 0.03 ms; \
+             the 200 came 1503.5 ms too late. 500 ms is a usual timeout: probably the caller's \
+             (gateway: UT, sidecar: DC)."
         );
     }
 

@@ -1,4 +1,4 @@
-//! What reports of many formats keep of what they are told.
+//! State shared by the report formats.
 
 use super::comments::Comments;
 use super::wireshark::Numbering;
@@ -13,26 +13,26 @@ use crate::time::Timestamp;
 /// Characters of a source's name beside a frame.
 const MAX_NAME: usize = 40;
 
-/// Where an exchange or a connection belongs.
+/// Whether an exchange or a connection counts and is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Standing {
     /// It is not selected, or the event was another one.
     Nowhere,
-    /// It is a probe that nobody asked for: it is counted, and that is all.
+    /// It is a probe that nobody asked for: it is only counted.
     Counted,
     /// It is counted and may be listed.
     Listed,
 }
 
-/// Figures, names and the like: all but exchanges and connections themselves.
+/// Everything a report knows but exchanges and connections themselves.
 #[derive(Debug)]
 pub(super) struct Facts {
     filter: Filter,
     pub(super) summary: Summary,
-    /// Good exchanges that were not told one by one.
+    /// Good exchanges that were aggregated.
     pub(super) routes: Routes,
     pub(super) sources: Vec<Source>,
-    /// Names of the sources, made safe; empty if there is but one.
+    /// Names of the sources, made safe; empty if there is only one.
     pub(super) names: Vec<String>,
     pub(super) comments: Comments,
     /// The time of the first frame.
@@ -41,7 +41,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Nothing yet. `with_probes`: health checkers count like everybody else.
+    /// Creates an empty state. `with_probes`: health checkers count like everybody else.
     pub(super) fn new(filter: Filter, with_probes: bool) -> Self {
         Self {
             filter,
@@ -56,12 +56,12 @@ impl Facts {
     }
 
     /// Takes an event in.
-    pub(super) fn tell(&mut self, event: ReportEvent<'_>) -> Place {
+    pub(super) fn tell(&mut self, event: ReportEvent<'_>) -> Standing {
         match event {
             ReportEvent::Exchange(exchange) => return self.exchange(exchange),
             ReportEvent::Connection(connection) if self.filter.connection(connection) => {
                 self.summary.connection(connection);
-                return Place::Listed;
+                return Standing::Listed;
             }
             ReportEvent::Begin(_, time) => {
                 self.origin.get_or_insert(time);
@@ -75,24 +75,24 @@ impl Facts {
             ReportEvent::Assertions(outcomes) => self.outcomes = outcomes.to_vec(),
             ReportEvent::Connection(_) | ReportEvent::AfterFrame | ReportEvent::Finish(_) => {}
         }
-        Place::Nowhere
+        Standing::Nowhere
     }
 
-    /// How Wireshark is told which connection is meant. Before the sources are known: by its ends.
+    /// How a display filter names a connection. Before the sources are known, by its ends.
     pub(super) fn numbering(&self) -> Numbering {
         Numbering::of(&self.sources)
     }
 
-    fn exchange(&mut self, exchange: &Exchange) -> Place {
+    fn exchange(&mut self, exchange: &Exchange) -> Standing {
         if !self.filter.exchange(exchange) {
             self.summary.left_out();
-            return Place::Nowhere;
+            return Standing::Nowhere;
         }
         self.summary.exchange(exchange);
         if self.summary.counts(exchange) {
-            Place::Listed
+            Standing::Listed
         } else {
-            Place::Counted
+            Standing::Counted
         }
     }
 

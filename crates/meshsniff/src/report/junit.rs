@@ -1,21 +1,25 @@
 //! `-o junit`: a test case for each assertion.
 //!
-//! The form is the one that Jenkins, GitLab, GitHub's report actions and the like read:
-//! `testsuites`, `testsuite`, `testcase` with `failure` or `error`. What came over the wire is text
-//! in it, never markup; characters that XML 1.0 does not allow stand as escape sequences.
+//! The form is what Jenkins, GitLab and GitHub's report actions read: `testsuites`, `testsuite`,
+//! `testcase` with `failure` or `error`. Text from the wire is text in it, and characters that XML
+//! 1.0 does not allow stand as escape sequences.
 
 use super::facts::Facts;
 use super::text;
+use crate::analyzer::Totals;
 use crate::condition::Filter;
 use crate::event::{Capture, Conclusion, Outcome, Report, ReportEvent};
+use crate::exchange::Verdict;
 use crate::piece::{Shown, said};
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use crate::statistics::Summary;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// The name of all this.
+/// The name of the suites and of every class.
 const SUITES: &str = "meshsniff";
-/// The case of a capture that could not be read to its end.
+/// The test case of the capture itself, which fails if part of it could not be read.
 const WHOLE: &str = "the capture is whole";
 
 /// A report for CI.
@@ -25,8 +29,8 @@ pub struct JunitReport<W: Write> {
 }
 
 impl<W: Write> JunitReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
-    /// everybody else.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count like everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -34,49 +38,76 @@ impl<W: Write> JunitReport<W> {
         }
     }
 
-    fn suite(&self, capture: &Capture) -> TestSuite {
-        let names = self.facts.sources.iter().map(|source| shown(&source.name));
-        let names: Vec<String> = names.collect();
-        let name = if names.is_empty() {
-            "nothing".to_owned()
-        } else {
-            names.join(", ")
-        };
-        let mut suite = TestSuite::new(name);
-        let totals = &capture.totals;
-        if let (Some(first), Some(last)) = (totals.first, totals.last) {
-            let nanos = (last - first).as_nanos();
-            suite.set_time(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
-        }
-        suite.add_test_cases(self.facts.outcomes.iter().map(|one| self.case(one)));
-        let mut whole = TestCaseStatus::success();
-        if !capture.errors.is_empty() {
-            whole = TestCaseStatus::non_success(NonSuccessKind::Error);
-            whole.set_message(shown(&capture.errors.join("; ")));
-            whole.set_type("incomplete");
-        }
-        suite.add_test_case(case(WHOLE, whole));
-        let summary = &self.facts.summary;
-        let mut properties = vec![("exchanges", summary.exchanges), ("frames", totals.frames)];
-        let verdicts = crate::exchange::Verdict::ALL
-            .into_iter()
-            .zip(summary.verdicts);
-        properties.extend(
-            verdicts.filter_map(|(verdict, count)| (count > 0).then_some((verdict.name(), count))),
-        );
-        for (name, count) in properties {
-            suite.add_property((name, count.to_string().as_str()));
-        }
-        suite
+    fn write(&mut self, capture: &Capture) -> io::Result<()> {
+        let mut cases: Vec<Case> = self
+            .facts
+            .outcomes
+            .iter()
+            .map(|one| self.case(one))
+            .collect();
+        let whole = capture.errors.is_empty();
+        cases.push(Case {
+            name: WHOLE.to_owned(),
+            problem: (!whole).then(|| Problem {
+                tag: "error",
+                kind: "incomplete",
+                message: shown(&capture.errors.join("; ")),
+                description: None,
+            }),
+        });
+        let problems = cases.iter().filter_map(|case| case.problem.as_ref());
+        let failures = problems.filter(|problem| problem.tag == "failure").count();
+        let (tests, failures) = (cases.len().to_string(), failures.to_string());
+        let errors = if whole { "0" } else { "1" };
+        let sources = self.facts.sources.iter().map(|source| shown(&source.name));
+        let sources = sources.collect::<Vec<_>>().join(", ");
+        let mut suite = vec![
+            (
+                "name",
+                if sources.is_empty() {
+                    "nothing"
+                } else {
+                    &sources
+                },
+            ),
+            ("tests", &tests),
+            ("disabled", "0"),
+            ("errors", errors),
+            ("failures", &failures),
+        ];
+        let Totals { first, last, .. } = capture.totals;
+        let seconds = first.zip(last).map(|(first, last)| {
+            let nanos = u64::try_from((last - first).as_nanos()).unwrap_or(0);
+            format!("{:.3}", Duration::from_nanos(nanos).as_secs_f64())
+        });
+        suite.extend(seconds.as_deref().map(|seconds| ("time", seconds)));
+        let mut xml = Writer::new_with_indent(&mut self.out, b' ', 4);
+        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        xml.create_element("testsuites")
+            .with_attributes([
+                ("name", SUITES),
+                ("tests", &tests),
+                ("failures", &failures),
+                ("errors", errors),
+            ])
+            .write_inner_content(|xml| {
+                let suite = xml.create_element("testsuite").with_attributes(suite);
+                suite.write_inner_content(|xml| {
+                    properties(xml, &self.facts.summary, capture)?;
+                    cases.iter().try_for_each(|case| case.write(xml))
+                })?;
+                Ok(())
+            })?;
+        xml.write_indent()?;
+        self.out.flush()
     }
 
-    fn case(&self, outcome: &Outcome) -> TestCase {
-        let mut status = TestCaseStatus::success();
-        if !outcome.passed() {
-            status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(shown(&outcome.observed));
-            status.set_type(outcome.name());
-            if outcome.verdict == Conclusion::Failed {
+    fn case(&self, outcome: &Outcome) -> Case {
+        let problem = (!outcome.passed()).then(|| Problem {
+            tag: "failure",
+            kind: outcome.name(),
+            message: shown(&outcome.observed),
+            description: (outcome.verdict == Conclusion::Failed).then(|| {
                 let mut timelines = String::new();
                 for exchange in &outcome.exchanges {
                     text::plain_timeline(&mut timelines, &self.facts, exchange);
@@ -84,18 +115,79 @@ impl<W: Write> JunitReport<W> {
                 for connection in &outcome.connections {
                     text::plain_connection(&mut timelines, &self.facts, connection);
                 }
-                status.set_description(timelines);
-            }
+                timelines
+            }),
+        });
+        Case {
+            name: shown(&outcome.assertion),
+            problem,
         }
-        case(&shown(&outcome.assertion), status)
     }
 }
 
-fn case(name: &str, status: TestCaseStatus) -> TestCase {
-    let mut case = TestCase::new(name, status);
-    case.set_classname(SUITES);
-    case.set_time(Duration::ZERO);
-    case
+/// A test case.
+struct Case {
+    name: String,
+    problem: Option<Problem>,
+}
+
+/// Why a test case did not pass.
+struct Problem {
+    tag: &'static str,
+    kind: &'static str,
+    message: String,
+    description: Option<String>,
+}
+
+impl Case {
+    fn write<W: Write>(&self, xml: &mut Writer<W>) -> io::Result<()> {
+        let attributes = [
+            ("name", &*self.name),
+            ("classname", SUITES),
+            ("time", "0.000"),
+        ];
+        let case = xml.create_element("testcase").with_attributes(attributes);
+        case.write_inner_content(|xml| {
+            let Some(problem) = &self.problem else {
+                return Ok(());
+            };
+            let attributes = [("message", &*problem.message), ("type", problem.kind)];
+            let element = xml.create_element(problem.tag).with_attributes(attributes);
+            match &problem.description {
+                Some(text) => element.write_text_content(BytesText::new(text))?,
+                None => element.write_empty()?,
+            };
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+fn properties<W: Write>(
+    xml: &mut Writer<W>,
+    summary: &Summary,
+    capture: &Capture,
+) -> io::Result<()> {
+    let mut properties = vec![
+        ("exchanges", summary.exchanges),
+        ("frames", capture.totals.frames),
+    ];
+    let verdicts = Verdict::ALL.map(Verdict::name).into_iter();
+    properties.extend(
+        verdicts
+            .zip(summary.verdicts)
+            .filter(|(_, count)| *count > 0),
+    );
+    xml.create_element("properties")
+        .write_inner_content(|xml| {
+            for (name, count) in properties {
+                let attributes = [("name", name), ("value", &count.to_string())];
+                let property = xml.create_element("property");
+                property.with_attributes(attributes).write_empty()?;
+            }
+            Ok(())
+        })?;
+    Ok(())
 }
 
 fn shown(text: &str) -> String {
@@ -106,11 +198,7 @@ impl<W: Write> Report for JunitReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         self.facts.tell(event);
         if let ReportEvent::Finish(capture) = event {
-            let mut report = quick_junit::Report::new(SUITES);
-            report.add_test_suite(self.suite(capture));
-            let xml = report.to_string().map_err(io::Error::other)?;
-            self.out.write_all(xml.as_bytes())?;
-            self.out.flush()?;
+            self.write(capture)?;
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! `-o markdown`: what a pull request or a GitHub step summary shows.
+//! `-o markdown`: for a pull request or a GitHub step summary.
 //!
-//! GitHub Flavored Markdown. What came over the wire stands in code blocks and code spans, fenced
-//! by more backticks than it has, so that nothing in it is markup.
+//! The text is GitHub Flavored Markdown. Text from the wire stands in code blocks and code spans,
+//! fenced by more backticks than it has, so that nothing in it is markup.
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use super::spans::{cell, code, longest_run, more};
 use super::text;
 use crate::condition::Filter;
@@ -13,7 +13,7 @@ use crate::number;
 use crate::piece::{At, Counted, Grouped, Html, Percent, Timeout, push, said};
 use std::io::{self, Write};
 
-/// Timelines that are shown: GitHub takes 1 MiB for a step, and nobody reads more.
+/// Timelines shown: GitHub takes 1 MiB for a step, and nobody reads more.
 const MAX_TIMELINES: usize = 20;
 /// Rows of a table.
 const MAX_ROWS: usize = 20;
@@ -24,15 +24,15 @@ const MAX_PATH: usize = 80;
 pub struct MarkdownReport<W: Write> {
     out: W,
     facts: Facts,
-    /// The first ones that did not go well.
+    /// The first exchanges that did not go well.
     exchanges: Vec<Exchange>,
     connections: Vec<Connection>,
     left_out: u64,
 }
 
 impl<W: Write> MarkdownReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
-    /// everybody else.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count like everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -55,22 +55,13 @@ impl<W: Write> MarkdownReport<W> {
         let failed = failed.count() as u64;
         out.push_str("## ");
         if failed > 0 {
-            push!(
-                out,
-                "❌ ",
-                Counted(failed, "assertion", "assertions"),
-                " failed\n\n"
-            );
+            push!(out; "❌ ", Counted(failed, "assertion", "assertions"), " failed\n\n");
         } else if !capture.errors.is_empty() {
             out.push_str("⚠️ The report is not whole\n\n");
         } else if !self.facts.outcomes.is_empty() {
             out.push_str("✅ Every assertion passed\n\n");
         } else {
-            push!(
-                out,
-                Counted(summary.exchanges, "exchange", "exchanges"),
-                "\n\n"
-            );
+            push!(out; Counted(summary.exchanges, "exchange", "exchanges"), "\n\n");
         }
         for (index, source) in self.facts.sources.iter().take(MAX_ROWS).enumerate() {
             if index > 0 {
@@ -81,25 +72,17 @@ impl<W: Write> MarkdownReport<W> {
         if !self.facts.sources.is_empty() {
             out.push_str(": ");
         }
-        push!(
-            out,
-            Counted(capture.totals.frames, "frame", "frames"),
-            ", ",
-            Counted(summary.exchanges, "exchange", "exchanges")
-        );
+        push!(out; Counted(capture.totals.frames, "frame", "frames"), ", ",
+            Counted(summary.exchanges, "exchange", "exchanges"));
         let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
         for (verdict, count) in verdicts.filter(|(_, count)| *count > 0) {
-            push!(out, ", ", Grouped(count), " `");
+            push!(out; ", ", Grouped(count), " `");
             out.push_str(verdict.name());
             out.push('`');
         }
         if summary.connects_failed() > 0 {
-            push!(
-                out,
-                ", ",
-                Counted(summary.connects_failed(), "connection", "connections"),
-                " that never opened"
-            );
+            push!(out; ", ", Counted(summary.connects_failed(), "connection", "connections"),
+                " that never opened");
         }
         out.push_str(".\n\n");
         for error in &capture.errors {
@@ -108,12 +91,7 @@ impl<W: Write> MarkdownReport<W> {
             out.push('\n');
         }
         if let Some(dropped @ 1..) = capture.dropped {
-            push!(
-                out,
-                "- ⚠️ the kernel lost ",
-                Counted(dropped, "packet", "packets"),
-                "\n"
-            );
+            push!(out; "- ⚠️ the kernel lost ", Counted(dropped, "packet", "packets"), "\n");
         }
         out.push('\n');
     }
@@ -144,11 +122,14 @@ impl<W: Write> MarkdownReport<W> {
             return;
         }
         rates.sort_by_key(|(_, rate)| std::cmp::Reverse(rate.counted));
-        out.push_str("| server | exchanges | the client's success rate | the server's |\n|---|--:|--:|--:|\n");
+        out.push_str(
+            "| server | exchanges | the client's success rate | the server's \
+            |\n|---|--:|--:|--:|\n",
+        );
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(out, "| `", At(*server), "` | ", Grouped(rate.counted));
+            push!(out; "| `", At(*server), "` | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
-                push!(out, " | ", Percent(good, rate.counted));
+                push!(out; " | ", Percent(good, rate.counted));
             }
             out.push_str(" |\n");
         }
@@ -158,7 +139,7 @@ impl<W: Write> MarkdownReport<W> {
 
     fn timers(&self, out: &mut String) {
         for timer in self.facts.summary.timers().iter().take(MAX_ROWS) {
-            push!(out, "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
+            push!(out; "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
             out.push_str(match timer.closed_by {
                 Side::Client => " give-ups at ",
                 Side::Server => " closes by the server at ",
@@ -168,7 +149,7 @@ impl<W: Write> MarkdownReport<W> {
             number::millis(out, timer.max);
             out.push_str(" ms: a timer");
             if let Some(guess) = timer.guess {
-                push!(out, ", probably ", Timeout(guess));
+                push!(out; ", probably ", Timeout(guess));
             }
             out.push_str("\n\n");
         }
@@ -192,26 +173,15 @@ impl<W: Write> MarkdownReport<W> {
             details(out, verdict, &title, &timeline);
         }
         if self.left_out > 0 {
-            push!(
-                out,
-                "… and ",
-                Grouped(self.left_out),
-                " more that did not go well.\n"
-            );
+            push!(out; "… and ", Grouped(self.left_out), " more that did not go well.\n");
         }
     }
 }
 
-/// A timeline that opens when its title is clicked.
+/// Pushes a timeline that opens when its title is clicked.
 fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
-    push!(
-        out,
-        "<details><summary><code>",
-        Html(verdict.name()),
-        "</code> <code>",
-        Html(title),
-        "</code></summary>\n\n"
-    );
+    push!(out; "<details><summary><code>", Html(verdict.name()), "</code> <code>", Html(title),
+        "</code></summary>\n\n");
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
     out.push_str("text\n");
@@ -223,7 +193,7 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
 
 impl<W: Write> Report for MarkdownReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange)
                 if listed && exchange.good() == Some(false) && self.has_room() =>

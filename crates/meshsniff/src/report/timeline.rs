@@ -1,9 +1,9 @@
-//! The events of an exchange as one list in capture order: what JSON and text both walk along.
+//! The events of an exchange as one list in capture order, for JSON and text.
 
-use crate::exchange::{AckWith, Exchange, Side};
+use crate::exchange::{AckWith, Events, Exchange, Side};
 use crate::packet::Mark;
 
-/// What an event is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventKind {
     RequestStart,
@@ -39,7 +39,7 @@ impl EventKind {
         }
     }
 
-    /// Who sent the packet.
+    /// The side that sent the packet.
     pub(crate) const fn sender(self) -> Side {
         match self {
             Self::RequestStart
@@ -58,34 +58,44 @@ impl EventKind {
     }
 }
 
-/// One event: what and when.
-pub(crate) type Event = (EventKind, Mark);
+/// An event: its kind, and its frame and time.
+pub(crate) type TimelineEvent = (EventKind, Mark);
 
-/// Replaces what `events` holds by the events of `exchange`, sorted by the order of their frames;
-/// those of one frame in the order they are listed in the documentation.
-pub(crate) fn fill(events: &mut Vec<Event>, exchange: &Exchange) {
-    let seen = &exchange.events;
+/// Replaces `events` by those of `exchange`, in the order of their frames. Events of one frame are
+/// in the order of the documentation.
+pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
+    // Taken apart by name, so that a new event is listed or left out on purpose.
+    let &Events {
+        request_start,
+        request_end,
+        request_acked,
+        ref interim,
+        response_start,
+        response_end,
+        response_acked,
+        client_fin,
+        server_fin,
+        client_rst,
+        server_rst,
+        late_response,
+    } = &exchange.events;
     events.clear();
-    events.push((EventKind::RequestStart, seen.request_start));
-    let mut push = |kind, mark: Option<Mark>| {
-        if let Some(mark) = mark {
-            events.push((kind, mark));
-        }
-    };
-    push(EventKind::RequestEnd, seen.request_end);
-    if let Some((mark, with)) = seen.request_acked {
+    events.push((EventKind::RequestStart, request_start));
+    let mut push = |kind, mark: Option<Mark>| events.extend(mark.map(|mark| (kind, mark)));
+    push(EventKind::RequestEnd, request_end);
+    if let Some((mark, with)) = request_acked {
         push(EventKind::RequestAcked(with), Some(mark));
     }
-    for &(mark, status) in &seen.interim {
+    for &(mark, status) in interim {
         push(EventKind::Interim(status), Some(mark));
     }
-    push(EventKind::ResponseStart, seen.response_start);
-    push(EventKind::ResponseEnd, seen.response_end);
-    push(EventKind::ResponseAcked, seen.response_acked);
-    push(EventKind::ClientFin, seen.client_fin);
-    push(EventKind::ServerFin, seen.server_fin);
-    push(EventKind::ClientRst, seen.client_rst);
-    push(EventKind::ServerRst, seen.server_rst);
-    push(EventKind::LateResponse, seen.late_response);
+    push(EventKind::ResponseStart, response_start);
+    push(EventKind::ResponseEnd, response_end);
+    push(EventKind::ResponseAcked, response_acked);
+    push(EventKind::ClientFin, client_fin);
+    push(EventKind::ServerFin, server_fin);
+    push(EventKind::ClientRst, client_rst);
+    push(EventKind::ServerRst, server_rst);
+    push(EventKind::LateResponse, late_response);
     events.sort_by_key(|(_, mark)| mark.order);
 }

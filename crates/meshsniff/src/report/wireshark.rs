@@ -1,4 +1,4 @@
-//! Display filters that show in Wireshark what a report speaks of.
+//! Display filters that show in Wireshark what a report is about.
 
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
@@ -6,19 +6,19 @@ use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use std::net::IpAddr;
 
-/// How Wireshark can be told which connection is meant.
+/// How a display filter names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
-    /// By the number that Wireshark gives it: connections are numbered here as there, in the order
-    /// of their first packets.
+    /// By its number in Wireshark, which is the same here: connections are numbered in the order of
+    /// their first packets.
     OneFile,
-    /// By its ends: what was merged, or never written to a file, has other numbers in Wireshark, or
+    /// By its ends. A connection of several files, or of none, has another number in Wireshark or
     /// none.
     Ends,
 }
 
 impl Numbering {
-    /// What serves for a report of these.
+    /// The way that works for these sources.
     #[must_use]
     pub fn of(sources: &[Source]) -> Self {
         match sources {
@@ -51,13 +51,8 @@ fn push(
 ) {
     match numbering {
         Numbering::OneFile => {
-            push!(
-                out,
-                "tcp.stream == ",
-                Number(id),
-                " && frame.number >= ",
-                Number(first.number())
-            );
+            push!(out; "tcp.stream == ", Number(id), " && frame.number >= ",
+                Number(first.number()));
         }
         Numbering::Ends => {
             for (end, joint) in [(client, " && "), (server, "")] {
@@ -66,7 +61,7 @@ fn push(
                     IpAddr::V6(_) => "ipv6.addr == ",
                 });
                 out.push_str(&end.ip().to_string());
-                push!(out, " && tcp.port == ", Number(u64::from(end.port)));
+                push!(out; " && tcp.port == ", Number(u64::from(end.port)));
                 out.push_str(joint);
             }
         }
@@ -92,7 +87,8 @@ mod tests {
     #[test]
     fn by_number_where_there_is_one_file() {
         let by_number = "tcp.stream == 0 && frame.number >= 4185";
-        let by_ends = "ip.addr == 127.0.0.6 && tcp.port == 48764 && ip.addr == 10.244.0.5 && tcp.port == 3000";
+        let by_ends = "ip.addr == 127.0.0.6 && tcp.port == 48764 && ip.addr == 10.244.0.5 && \
+            tcp.port == 3000";
         assert_eq!(of("file", 1), by_number);
         assert_eq!(of("stdin", 1), by_number);
         assert_eq!(of("file", 2), by_ends);

@@ -1,24 +1,23 @@
-//! How often values came, in buckets whose width grows with the value: percentiles in bounded
-//! memory.
+//! Counts of values in buckets whose width grows with the value: percentiles in bounded memory.
 //!
-//! The layout is that of an HDR histogram: below `2^BITS` every value has a bucket of its own,
-//! above it a bucket is never wider than a `2^(BITS-1)`th of its values. Written out here because
-//! it is recorded into for every exchange of a busy target: an index and an addition, and nothing
-//! else.
+//! The layout is that of an HDR histogram. Below `2^BITS` every value has a bucket of its own;
+//! above it a bucket is never wider than a `2^(BITS-1)`th of its values. It is written out here
+//! because every exchange of a busy target is recorded, which must be an index and an addition, and
+//! because the relay carries the buckets.
 
 /// Counts by bucket. `BITS` = 11 keeps three significant decimal digits, 8 keeps two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Buckets<const BITS: u32> {
-    /// As many as the largest value so far needs.
+    /// Up to the bucket of the largest value so far.
     counts: Vec<u64>,
     total: u64,
 }
 
 impl<const BITS: u32> Buckets<BITS> {
-    /// Buckets of a power of two, above the first.
+    /// Buckets of each power of two above the first.
     const HALF: usize = 1 << (BITS - 1);
 
-    /// How many buckets there can be.
+    /// The number of buckets.
     pub(crate) const MAX: usize = (66 - BITS as usize) * Self::HALF;
 
     const fn index(value: u64) -> usize {
@@ -44,7 +43,7 @@ impl<const BITS: u32> Buckets<BITS> {
         self.total += 1;
     }
 
-    /// Counts what another counted.
+    /// Adds the counts of another.
     pub(crate) fn merge(&mut self, other: &Self) {
         if self.counts.len() < other.counts.len() {
             self.counts.resize(other.counts.len(), 0);
@@ -55,26 +54,26 @@ impl<const BITS: u32> Buckets<BITS> {
         self.total = self.total.saturating_add(other.total);
     }
 
-    /// How many values were counted.
+    /// The number of values.
     pub(crate) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// Index and count of each bucket that has one.
+    /// Index and count of each bucket that is not empty.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (u32, u64)> {
         let counted = self.counts.iter().enumerate();
         let counted = counted.filter(|(_, count)| **count > 0);
         counted.filter_map(|(index, count)| Some((u32::try_from(index).ok()?, *count)))
     }
 
-    /// Lowest value and count of each bucket that has one.
+    /// Lowest value and count of each bucket that is not empty.
     pub(crate) fn lowest(&self) -> impl Iterator<Item = (u64, u64)> {
         let counted = self.counts.iter().enumerate();
         let counted = counted.filter(|(_, count)| **count > 0);
         counted.map(|(index, count)| (Self::ends(index).0, *count))
     }
 
-    /// Adds what [`Buckets::pairs`] gave somewhere else. `false`: it cannot have.
+    /// Adds what [`Buckets::pairs`] gave in another program. Returns `false` if it cannot have.
     pub(crate) fn add_pairs(&mut self, pairs: &[(u32, u64)], most: u64) -> bool {
         for &(index, count) in pairs {
             let index = index as usize;
@@ -90,7 +89,7 @@ impl<const BITS: u32> Buckets<BITS> {
         self.total <= most
     }
 
-    /// The highest value of the bucket that holds the value of this rank, from 1.
+    /// The highest value of the bucket with the value of this rank, from 1.
     pub(crate) fn at_rank(&self, rank: u64) -> u64 {
         let mut seen = 0_u64;
         for (index, count) in self.counts.iter().enumerate() {
@@ -102,13 +101,13 @@ impl<const BITS: u32> Buckets<BITS> {
         self.max()
     }
 
-    /// The lowest value of the first bucket; 0 if there is none.
+    /// The lowest value of the first bucket that is not empty; 0 if all are.
     pub(crate) fn min(&self) -> u64 {
         let first = self.counts.iter().position(|count| *count > 0);
         first.map_or(0, |index| Self::ends(index).0)
     }
 
-    /// The highest value of the last bucket; 0 if there is none.
+    /// The highest value of the last bucket that is not empty; 0 if all are.
     pub(crate) fn max(&self) -> u64 {
         let last = self.counts.iter().rposition(|count| *count > 0);
         last.map_or(0, |index| Self::ends(index).1)
@@ -157,7 +156,10 @@ mod tests {
         }
 
         #[test]
-        fn parts_are_the_whole(one in prop::collection::vec(of_any_size(), 0..50), other in prop::collection::vec(of_any_size(), 0..50)) {
+        fn parts_are_the_whole(
+            one in prop::collection::vec(of_any_size(), 0..50),
+            other in prop::collection::vec(of_any_size(), 0..50),
+        ) {
             let (mut parts, mut whole, mut second) =
                 (Buckets::<11>::default(), Buckets::default(), Buckets::default());
             for &value in &one {

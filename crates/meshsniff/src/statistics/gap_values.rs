@@ -1,4 +1,4 @@
-//! The values of one gap, for its percentiles: in memory that has a ceiling.
+//! The values of one gap, for its percentiles, in bounded memory.
 
 use super::buckets::{Buckets, rank};
 use crate::time::Span;
@@ -34,39 +34,40 @@ impl Percentile {
     }
 }
 
-/// Count, ends and percentiles (nearest rank) of one gap.
+/// Count, ends and percentiles (nearest rank) of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GapStats {
-    /// How many exchanges have this gap.
+    /// The number of exchanges with this gap.
     pub count: u64,
-    /// The shortest.
+    /// The shortest gap.
     pub min: Span,
-    /// Half are at most this.
+    /// The median.
     pub p50: Span,
-    /// Nine tenths are at most this.
+    /// The 90th percentile.
     pub p90: Span,
-    /// All but one in a hundred are at most this.
+    /// The 99th percentile.
     pub p99: Span,
-    /// The longest.
+    /// The longest gap.
     pub max: Span,
 }
 
-/// All of them while they are few, then counted in buckets that keep three significant digits.
+/// Values in buckets that keep three significant digits.
 pub(crate) type GapValues = Values<11>;
 
-/// All of them while they are few, then counted in buckets of this many bits.
+/// Every value while they are few, then counts in buckets of this many bits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Values<const BITS: u32> {
     pub(crate) few: Vec<i64>,
-    pub(crate) many: Option<Box<Many<BITS>>>,
+    pub(crate) many: Option<Box<SignedBuckets<BITS>>>,
     pub(crate) count: u64,
     pub(crate) min: i64,
     pub(crate) max: i64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Many<const BITS: u32> {
-    /// Gaps below zero, by magnitude: an early answer has one.
+pub(crate) struct SignedBuckets<const BITS: u32> {
+    /// Values below zero, by magnitude: an early answer has such a gap.
     pub(crate) below: Buckets<BITS>,
     pub(crate) rest: Buckets<BITS>,
 }
@@ -91,8 +92,8 @@ impl<const BITS: u32> Values<BITS> {
         }
     }
 
-    /// The buckets, which take over what was kept one by one.
-    fn many(&mut self) -> &mut Many<BITS> {
+    /// The buckets, which take over the single values.
+    fn many(&mut self) -> &mut SignedBuckets<BITS> {
         let many = self.many.get_or_insert_default();
         for value in self.few.drain(..) {
             many.add(value);
@@ -101,7 +102,7 @@ impl<const BITS: u32> Values<BITS> {
         many
     }
 
-    /// Takes in the values of another: the same comes out as if all had been added here.
+    /// Adds the values of another. The result is the same as if all had been added here.
     pub(crate) fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
@@ -143,21 +144,21 @@ impl<const BITS: u32> Values<BITS> {
         })
     }
 
-    /// The value of which this share is not above it (nearest rank).
+    /// The `percent`th percentile (nearest rank).
     pub(crate) fn percentile(&self, percent: u64) -> Option<Span> {
         (self.count > 0).then(|| self.at(percent, &self.sorted()))
     }
 
-    /// Values and how often they came, the lowest first. `coarse`: the numbers of their buckets in
-    /// their place, which keep the order and can be held against those of others that are in
-    /// buckets already.
+    /// Values and how often they occur, the lowest first. `coarse`: the numbers of their buckets
+    /// instead, which keep the order and can be compared with those of values that are in buckets
+    /// already.
     pub(crate) fn groups(&self, coarse: bool) -> Vec<(i64, u64)> {
         if let Some(many) = &self.many {
             return many.groups();
         }
         let sorted = self.sorted();
         if coarse {
-            let mut many = Many::<BITS>::default();
+            let mut many = SignedBuckets::<BITS>::default();
             for value in sorted {
                 many.add(value);
             }
@@ -186,7 +187,7 @@ impl<const BITS: u32> Values<BITS> {
     }
 }
 
-impl<const BITS: u32> Many<BITS> {
+impl<const BITS: u32> SignedBuckets<BITS> {
     pub(crate) fn add(&mut self, nanos: i64) {
         let buckets = if nanos < 0 {
             &mut self.below
@@ -196,7 +197,7 @@ impl<const BITS: u32> Many<BITS> {
         buckets.add(nanos.unsigned_abs());
     }
 
-    /// Numbers of buckets, below zero those of values below zero, and their counts.
+    /// Numbers of buckets with their counts. Numbers of values below zero are below zero.
     fn groups(&self) -> Vec<(i64, u64)> {
         let below = self.below.pairs();
         let mut groups: Vec<_> = below
@@ -215,7 +216,7 @@ impl<const BITS: u32> Many<BITS> {
         let below = self.below.total();
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         if rank <= below {
-            // The lowest value is the one of the largest magnitude.
+            // The lowest value is the one with the largest magnitude.
             -signed(self.below.at_rank(below - rank + 1))
         } else {
             signed(self.rest.at_rank(rank - below))

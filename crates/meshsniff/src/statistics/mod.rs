@@ -1,17 +1,17 @@
-//! Figures of many exchanges, in memory that has a ceiling.
+//! Figures of many exchanges, in bounded memory.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`summary`] | counts, success rates, timers and gap statistics of a whole report |
-//! | [`parts`] | a summary in parts of bounded size, to be carried to another program |
+//! | [`parts`] | a summary in parts of bounded size, to be sent to another program |
 //! | [`routes`] | good exchanges counted by server, method and path |
-//! | [`timers`] | closes that come again and again after the same time |
-//! | [`tally`] | what was counted for one assertion |
-//! | `slowest` | the slowest exchanges, as many as there is room for |
+//! | [`timers`] | closes that recur after the same time |
+//! | [`tally`] | the counts of one assertion |
+//! | `slowest` | the slowest exchanges |
 //! | `gap_values` | the values of one gap, for its percentiles |
-//! | `buckets` | how often values came, in buckets whose width grows with the value |
+//! | `buckets` | counts of values in buckets whose width grows with the value |
 //!
-//! It writes nothing, and decides nothing: verdicts come from [`crate::exchange`].
+//! These modules write nothing and decide nothing: verdicts come from [`crate::exchange`].
 
 mod buckets;
 pub(crate) mod gap_values;
@@ -26,10 +26,10 @@ pub use gap_values::GapStats;
 pub use summary::{SuccessRate, Summary};
 pub use timers::Timer;
 
-/// Largest count that is believed of another program, so that no sum of many can overflow: at a
-/// million a second, half a year.
+/// The largest count believed of another program, so that no sum can overflow: half a year at a
+/// million a second.
 pub(crate) const MAX_COUNT: u64 = 1 << 44;
 
-/// The year 2200 in nanoseconds since 1970: the latest time, and the longest span, that is believed
-/// of another program.
+/// The latest time and the longest span believed of another program: the year 2200 in nanoseconds
+/// since 1970.
 pub(crate) const MAX_NANOS: i64 = 7_258_118_400_000_000_000;

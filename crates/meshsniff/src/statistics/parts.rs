@@ -1,12 +1,12 @@
-//! A summary in parts: what is carried from a target to the program that reports it.
+//! A summary in parts, as it is sent from a target to the program that reports it.
 //!
-//! Each part fits a line of a relay. Whoever wrote the parts need not be believed: what cannot be a
-//! part of any summary is refused, and what can has no more entries, and no larger numbers, than
-//! this program can add up.
+//! Each part fits a line of a relay. The sender may be hostile: a part that no summary has is
+//! refused, and one that is accepted has no more entries, and no larger numbers, than this program
+//! can add up.
 
-use super::gap_values::{GapValues, Many};
+use super::gap_values::{GapValues, SignedBuckets};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
-use super::timers::Untold;
+use super::timers::UntoldClose;
 use super::{MAX_COUNT, MAX_NANOS};
 use crate::exchange::Gaps;
 use crate::packet::Endpoint;
@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 const MAX_ENTRIES: usize = 4_096;
 /// Closes of a part, each with its route.
 const MAX_CLOSES: usize = 256;
-/// Bytes of a route: its longest, and the last character and the ellipsis beyond.
+/// Bytes of a route: its limit, and the last character and the ellipsis beyond it.
 const MAX_ROUTE: usize = 300;
 
 /// A part of a summary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Part {
+pub enum SummaryPart {
     /// All plain counts.
     Counts(Vec<u64>),
     /// Rows of the success rates.
@@ -32,17 +32,17 @@ pub enum Part {
     Unreachable(Vec<(Endpoint, u64)>),
     /// Values of a gap.
     Gap {
-        /// Its index in [`Gaps::NAMES`].
+        /// Its place in [`Gaps::NAMES`].
         gap: u8,
         /// Some of its values.
         values: ValuesPart,
     },
-    /// Closes among which there may be a timer.
+    /// Closes that may hold a timer.
     Closes {
-        /// How many more there were.
+        /// The number of closes that were not kept.
         left_out: u64,
-        /// Some of those that are remembered.
-        closes: Vec<Untold>,
+        /// Some of the closes that were.
+        closes: Vec<UntoldClose>,
     },
 }
 
@@ -50,25 +50,25 @@ pub enum Part {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ValuesPart {
-    /// The ends of a gap, and its values while they are few.
+    /// The ends of a gap, and its values if they are few.
     Values {
-        /// The shortest, in nanoseconds.
+        /// The shortest gap, in nanoseconds.
         min: i64,
-        /// The longest.
+        /// The longest gap.
         max: i64,
         /// The values, if they are few.
         few: Vec<i64>,
     },
     /// Buckets of the gap whose [`ValuesPart::Values`] came before.
     Buckets {
-        /// Whether these are the values below zero, by magnitude.
+        /// Whether these are values below zero, by magnitude.
         below: bool,
         /// Index and count of each bucket.
         counts: Vec<(u32, u64)>,
     },
 }
 
-/// A part that no summary has, with what is wrong.
+/// A part that no summary has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongPart(&'static str);
@@ -84,19 +84,19 @@ fn ensure(right: bool, wrong: &'static str) -> Result<(), WrongPart> {
 }
 
 impl Summary {
-    /// All it holds, in the order in which [`Summary::take_part`] wants it.
+    /// Every part, in the order that [`Summary::take_part`] expects.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        let mut parts = vec![Part::Counts(self.plain_counts().collect())];
+    pub fn parts(&self) -> Vec<SummaryPart> {
+        let mut parts = vec![SummaryPart::Counts(self.plain_counts().collect())];
         let mut served: Vec<_> = self.served.iter().map(|(at, rate)| (*at, *rate)).collect();
         served.sort_unstable_by_key(|(server, _)| *server);
         let mut unreachable: Vec<_> = self.unreachable.iter().map(|(at, n)| (*at, *n)).collect();
         unreachable.sort_unstable_by_key(|(server, _)| *server);
-        parts.extend((!served.is_empty()).then_some(Part::Served(served)));
-        parts.extend((!unreachable.is_empty()).then_some(Part::Unreachable(unreachable)));
+        parts.extend((!served.is_empty()).then_some(SummaryPart::Served(served)));
+        parts.extend((!unreachable.is_empty()).then_some(SummaryPart::Unreachable(unreachable)));
         for (gap, values) in (0..).zip(&self.gaps) {
             let values = values.parts().into_iter();
-            parts.extend(values.map(|values| Part::Gap { gap, values }));
+            parts.extend(values.map(|values| SummaryPart::Gap { gap, values }));
         }
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
@@ -106,24 +106,23 @@ impl Summary {
             if closes.is_empty() && left_out == 0 {
                 return parts;
             }
-            parts.push(Part::Closes { left_out, closes });
+            parts.push(SummaryPart::Closes { left_out, closes });
             left_out = 0;
         }
     }
 
-    /// Takes a part in. Meant for a summary that parts of one other summary make up; for all else
-    /// there is
-    /// [`Summary::merge`].
+    /// Takes a part in. It is meant for a summary that is made of the parts of one other summary;
+    /// use [`Summary::merge`] for anything else.
     ///
     /// # Errors
-    /// If it is no part of a summary; nothing that was taken in so far is to be used then.
-    pub fn take_part(&mut self, part: Part) -> Result<(), WrongPart> {
+    /// If it is no part of a summary. The summary must not be used then.
+    pub fn take_part(&mut self, part: SummaryPart) -> Result<(), WrongPart> {
         match part {
-            Part::Counts(counts) => self.take_counts(&counts),
-            Part::Served(rows) => self.take_served(&rows),
-            Part::Unreachable(rows) => self.take_unreachable(&rows),
-            Part::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
-            Part::Closes { left_out, closes } => self.take_closes(left_out, closes),
+            SummaryPart::Counts(counts) => self.take_counts(&counts),
+            SummaryPart::Served(rows) => self.take_served(&rows),
+            SummaryPart::Unreachable(rows) => self.take_unreachable(&rows),
+            SummaryPart::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
+            SummaryPart::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }
     }
 
@@ -162,7 +161,7 @@ impl Summary {
         Ok(())
     }
 
-    fn take_closes(&mut self, left_out: u64, closes: Vec<Untold>) -> Result<(), WrongPart> {
+    fn take_closes(&mut self, left_out: u64, closes: Vec<UntoldClose>) -> Result<(), WrongPart> {
         ensure(left_out <= MAX_COUNT, "a count that cannot be")?;
         ensure(closes.len() <= MAX_CLOSES, "too many closes")?;
         for close in closes {
@@ -186,8 +185,8 @@ impl Summary {
 }
 
 impl GapValues {
-    /// All values, in the order in which [`GapValues::take_part`] wants them; nothing if there is
-    /// none.
+    /// Every part of the values, in the order that [`GapValues::take_part`] expects; none if there
+    /// is no value.
     pub(crate) fn parts(&self) -> Vec<ValuesPart> {
         if self.count == 0 {
             return Vec::new();
@@ -212,7 +211,7 @@ impl GapValues {
         parts
     }
 
-    /// Takes in a part of what one other holds.
+    /// Takes in a part of the values of another.
     pub(crate) fn take_part(&mut self, part: ValuesPart) -> Result<(), WrongPart> {
         match part {
             ValuesPart::Values { min, max, few } => self.take(min, max, few),
@@ -245,13 +244,13 @@ impl GapValues {
         let Some(many) = &mut self.many else {
             return Err(WrongPart("buckets of a gap that has none"));
         };
-        let Many { below: low, rest } = &mut **many;
+        let SignedBuckets { below: low, rest } = &mut **many;
         let buckets = if below { low } else { rest };
         ensure(
             buckets.add_pairs(counts, MAX_COUNT),
             "buckets that cannot be",
         )?;
-        // What a percentile is the share of must be what the buckets hold.
+        // Percentiles are shares of what the buckets hold.
         self.count = many.below.total() + many.rest.total();
         Ok(())
     }
@@ -353,9 +352,9 @@ mod tests {
                 ended_by_client,
                 connects_failed,
             };
-            Part::Served(vec![(fixtures::SERVER, rate)])
+            SummaryPart::Served(vec![(fixtures::SERVER, rate)])
         };
-        let gap = |gap, min, max, few: &[i64]| Part::Gap {
+        let gap = |gap, min, max, few: &[i64]| SummaryPart::Gap {
             gap,
             values: ValuesPart::Values {
                 min,
@@ -365,17 +364,17 @@ mod tests {
         };
         let counts = Summary::default().plain_counts().count();
         for wrong in [
-            Part::Counts(vec![0; counts - 1]),
-            Part::Counts(vec![MAX_COUNT + 1; counts]),
+            SummaryPart::Counts(vec![0; counts - 1]),
+            SummaryPart::Counts(vec![MAX_COUNT + 1; counts]),
             rate(1, 1, 1, 0),
             rate(1, u64::MAX, 1, 0),
             rate(1, 0, 0, 1),
-            Part::Unreachable(vec![(fixtures::SERVER, u64::MAX)]),
+            SummaryPart::Unreachable(vec![(fixtures::SERVER, u64::MAX)]),
             gap(Gaps::COUNT as u8, 0, 0, &[0]),
             gap(0, 1, 0, &[]),
             gap(0, 0, 1, &[2]),
             gap(0, i64::MIN, 0, &[0]),
-            Part::Gap {
+            SummaryPart::Gap {
                 gap: 0,
                 values: ValuesPart::Buckets {
                     below: false,

@@ -11,48 +11,49 @@ use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Most routes of one target that are told apart; those that come later share one for each server,
-/// without a path.
+/// Routes of one target that are told apart. Later ones share one route for each server, without a
+/// path.
 const MAX_ROUTES: usize = 256;
-/// With the shared ones. What goes to still more servers shares one without an address.
+/// The same with the shared routes. Still more servers share one route without an address.
 const MAX_ROWS: usize = 1_024;
 /// The same for all targets of a report together.
 const MAX_MERGED: usize = 8 * MAX_ROWS;
 
 /// Bytes of a path that name a route.
 pub(crate) const MAX_PATH: usize = 200;
-/// Bytes of a method that name one: where HTTP is forced upon a port, any word is a method.
+/// Bytes of a method that name a route: where HTTP is forced upon a port, any word is a method.
 pub(crate) const MAX_METHOD: usize = 64;
 
-/// Which exchanges are counted together.
+/// The key by which exchanges are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
-    /// Who was asked.
+    /// The server.
     pub server: Endpoint,
-    /// The method; empty for the routes that were too many.
+    /// The method; empty for the shared route of those that were too many.
     pub method: CompactString,
-    /// The path without the query; empty likewise.
+    /// The path without its query; empty likewise.
     pub path: CompactString,
 }
 
-/// The exchanges of one route.
+/// The counts of one route.
 #[derive(Clone, Debug, Default)]
 pub struct RouteCounts {
-    /// How many.
+    /// The number of exchanges.
     pub exchanges: u64,
-    /// Of these, by the hundreds of the status; below 100 first, which none has.
+    /// The number of exchanges by the hundreds of the status. The first is for those without a
+    /// status.
     pub statuses: [u64; 6],
     response: Micros,
     total: Micros,
-    /// Not carried in a row: of good exchanges, which rows are about, there are none.
+    /// Not carried in a row: rows are about good exchanges, which have no such gap.
     client_close: Micros,
 }
 
-/// Values of a gap in whole microseconds, with two significant digits: routes are many.
+/// Values of a gap in whole microseconds, with two significant digits, as routes are many.
 #[derive(Clone, Debug, Default)]
 pub struct Micros(Buckets<8>);
 
-/// A route on its way from a target.
+/// A route as it is sent from a target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteRow {
@@ -68,7 +69,7 @@ pub struct RouteRow {
 pub struct Routes(HashMap<Route, RouteCounts>);
 
 impl Route {
-    /// The route of an exchange: its path without the query, both cut to what a name may have.
+    /// The route of an exchange. Method and path are cut to their limits.
     #[must_use]
     pub fn of(exchange: &Exchange) -> Self {
         let path = exchange.path.as_deref().unwrap_or_default();
@@ -81,7 +82,7 @@ impl Route {
         }
     }
 
-    /// What stands for the routes of a server that were too many.
+    /// The shared route of a server.
     #[must_use]
     pub fn others(server: Endpoint) -> Self {
         Self {
@@ -93,12 +94,12 @@ impl Route {
 }
 
 impl Micros {
-    /// Takes in what others counted.
+    /// Adds the values of another.
     pub fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);
     }
 
-    /// Counts a gap. An early answer, whose gap is negative, counts as none at all.
+    /// Counts a gap. A negative gap, which an early answer has, counts as 0.
     pub fn add(&mut self, gap: Span) {
         self.0
             .add(u64::try_from(gap.as_nanos() / 1_000).unwrap_or(0));
@@ -108,8 +109,8 @@ impl Micros {
         Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
-    /// How many values there are below each of these limits, in whole microseconds and ascending,
-    /// and not below the one before; the last count is of those above all. A value within a
+    /// The number of values below each of the ascending limits, in whole microseconds, and not
+    /// below the limit before; the last number is of values above all limits. A value within a
     /// hundredth of a limit may be counted on its other side.
     pub(crate) fn between(&self, limits: &[u64]) -> Vec<u64> {
         let mut counts = vec![0_u64; limits.len() + 1];
@@ -120,19 +121,19 @@ impl Micros {
         counts
     }
 
-    /// How many values there are.
+    /// The number of values.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.0.total()
     }
 
-    /// The value of which this share is not above it.
+    /// The `percent`th percentile (nearest rank).
     #[must_use]
     pub fn percentile(&self, percent: u64) -> Span {
         Self::span(self.0.at_rank(rank(percent, self.0.total())))
     }
 
-    /// The longest.
+    /// The largest value.
     #[must_use]
     pub fn max(&self) -> Span {
         Self::span(self.0.max())
@@ -153,13 +154,13 @@ impl Micros {
 }
 
 impl RouteCounts {
-    /// From the request's end to the answer's begin.
+    /// From the request's end to the begin of the answer.
     #[must_use]
     pub const fn response(&self) -> &Micros {
         &self.response
     }
 
-    /// From the request's begin to the answer's end.
+    /// From the request's begin to the end of the answer.
     #[must_use]
     pub const fn total(&self) -> &Micros {
         &self.total
@@ -182,7 +183,7 @@ impl RouteCounts {
 }
 
 impl Routes {
-    /// Whether there is none.
+    /// Whether there is no route.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -208,7 +209,7 @@ impl Routes {
         }
     }
 
-    /// Takes in what others counted.
+    /// Adds the routes of another.
     pub fn merge(&mut self, other: &Self) {
         for (route, counted) in &other.0 {
             self.row(route.clone(), MAX_MERGED / 4, MAX_MERGED)
@@ -226,7 +227,7 @@ impl Routes {
         self.0.entry(route).or_default()
     }
 
-    /// Every route, the one with the most exchanges first.
+    /// Every route, the busiest first.
     #[must_use]
     pub fn sorted(&self) -> Vec<(&Route, &RouteCounts)> {
         let mut routes: Vec<_> = self.0.iter().collect();
@@ -235,7 +236,7 @@ impl Routes {
         routes
     }
 
-    /// Every route, for another program.
+    /// Every route, to be sent to another program.
     pub fn rows(&self) -> impl Iterator<Item = RouteRow> {
         self.sorted().into_iter().map(|(route, counted)| RouteRow {
             route: route.clone(),
@@ -246,7 +247,7 @@ impl Routes {
         })
     }
 
-    /// Takes in a row that another program sent. `false`: it cannot be one.
+    /// Takes in a row from another program. Returns `false` if it cannot be one.
     #[must_use]
     pub fn take_row(&mut self, row: RouteRow) -> bool {
         let statuses = row.statuses.iter().try_fold(0_u64, |sum, count| {

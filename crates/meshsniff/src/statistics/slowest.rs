@@ -1,12 +1,11 @@
-//! The slowest exchanges, as many as there is room for.
+//! The slowest exchanges.
 
 use crate::exchange::Exchange;
 use crate::time::Span;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Exchanges by the time that ranks them; of two that took as long, the one that came first is the
-/// slower one.
+/// Exchanges by the time that ranks them. Of two with the same time, the first is the slower one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slowest {
     kept: BTreeMap<(Span, Reverse<u64>), Box<Exchange>>,
@@ -14,7 +13,7 @@ pub(crate) struct Slowest {
 }
 
 impl Slowest {
-    /// Keeps an exchange that took so long, if it is among the `room` slowest so far.
+    /// Keeps an exchange if it is among the `room` slowest so far.
     pub(crate) fn offer(&mut self, took: Span, room: usize, exchange: impl FnOnce() -> Exchange) {
         let rank = (took, Reverse(self.offered));
         self.offered += 1;
@@ -36,12 +35,12 @@ impl Slowest {
         }
     }
 
-    /// Those that are kept, the slowest first.
+    /// The exchanges, the slowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Exchange> {
         self.kept.values().rev().map(AsRef::as_ref)
     }
 
-    /// The same, to be kept elsewhere.
+    /// The exchanges by value, the slowest first.
     pub(crate) fn into_exchanges(self) -> impl Iterator<Item = Exchange> {
         self.kept.into_values().rev().map(|exchange| *exchange)
     }

@@ -1,32 +1,32 @@
-//! The figures of a whole report: counts, success rates, timers, gap statistics.
+//! The figures of a whole report: counts, success rates, timers and gap statistics.
 //!
-//! Fed with each exchange and connection as it settles; its memory has a ceiling, whatever the
-//! traffic, and what found no room is counted. It writes nothing. Several make one
-//! ([`Summary::merge`]), and what one holds can be carried elsewhere in parts of bounded size
-//! ([`parts`]).
+//! A summary takes in each exchange and connection as it settles. Its memory is bounded, whatever
+//! the traffic, and it counts what found no room. Several summaries make one ([`Summary::merge`]),
+//! and one can be sent to another program in parts of bounded size ([`parts`]).
 
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
 use super::timers::{Closes, Timer};
-use crate::exchange::{Connection, Exchange, Gaps, Verdict};
+use crate::exchange::{Connection, Exchange, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Servers that have a row of their own.
+/// Servers with a row of their own.
 pub(super) const MAX_SERVERS: usize = 1_024;
 
-/// What clients got of one server, and what the server would say of the same exchanges.
+/// The success rate of one server, as clients see it and as the server sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SuccessRate {
-    /// Exchanges that count: no probes, none unanswered, none uncertain.
+    /// Exchanges that count. Probes, unanswered and uncertain ones do not.
     pub counted: u64,
-    /// Of these, the good ones.
+    /// Good exchanges among them.
     pub good: u64,
-    /// Of these, the ones that were not good because the client ended them.
+    /// Exchanges among them that were not good because the client ended them.
     pub ended_by_client: u64,
-    /// Connections to this server that were refused or timed out.
+    /// Connections to the server that were refused or timed out.
     pub connects_failed: u64,
 }
 
@@ -36,17 +36,19 @@ pub struct Summary {
     with_probes: bool,
     /// Exchanges, probes included.
     pub exchanges: u64,
-    /// Of these, requests of health checkers.
+    /// Requests of health checkers among them.
     pub probes: u64,
-    /// Of these, the ones whose verdict is not certain.
+    /// Exchanges among them whose verdict is uncertain.
     pub uncertain: u64,
-    /// Exchanges that the selection left out.
+    /// Exchanges that the filter left out.
     pub filtered_out: u64,
     /// Exchanges by verdict, in the order of [`Verdict::ALL`].
     pub verdicts: [u64; Verdict::ALL.len()],
-    /// Exchanges by whether they were good (yes, no, not known); probes only if asked for.
+    /// Exchanges that were good, that were not, and of which it is not known. Probes count only if
+    /// asked for.
     pub goodness: [u64; 3],
-    /// Of those not good: the server answered in full, with a status of 500 or above.
+    /// Exchanges that were not good although the server answered in full: with a status of 500 or
+    /// above.
     pub failing_statuses: u64,
     /// Connections that were refused.
     pub connects_refused: u64,
@@ -54,7 +56,7 @@ pub struct Summary {
     pub connects_timed_out: u64,
     /// Retried SYNs of all connections.
     pub syn_retries: u64,
-    /// Exchanges and failed connects whose server found no row.
+    /// Exchanges and failed connects whose server has no row.
     pub servers_left_out: u64,
     pub(super) served: HashMap<Endpoint, SuccessRate>,
     pub(super) unreachable: HashMap<Endpoint, u64>,
@@ -63,7 +65,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// A summary of nothing. `with_probes`: health checkers count like everybody else.
+    /// Creates an empty summary. `with_probes`: health checkers count like everybody else.
     #[must_use]
     pub fn new(with_probes: bool) -> Self {
         Self {
@@ -72,7 +74,7 @@ impl Summary {
         }
     }
 
-    /// Whether this exchange belongs into rates and lists.
+    /// Whether an exchange counts in rates and is listed.
     #[must_use]
     pub const fn counts(&self, exchange: &Exchange) -> bool {
         self.with_probes || !exchange.probe
@@ -136,7 +138,18 @@ impl Summary {
         match connection.verdict {
             Some(Verdict::ConnectRefused) => self.connects_refused += 1,
             Some(Verdict::ConnectTimeout) => self.connects_timed_out += 1,
-            _ => return,
+            None
+            | Some(
+                Verdict::Ok
+                | Verdict::ClientGaveUp
+                | Verdict::ClientGaveUpMidResponse
+                | Verdict::ClientAbortedRequest
+                | Verdict::ServerClosedUnanswered
+                | Verdict::ServerResetUnanswered
+                | Verdict::ServerTruncatedResponse
+                | Verdict::Upgraded
+                | Verdict::Unanswered,
+            ) => return,
         }
         if let Some(failed) = self.unreachable.get_mut(&connection.server) {
             *failed += 1;
@@ -147,7 +160,7 @@ impl Summary {
         }
     }
 
-    /// Takes in what another summary holds, of other exchanges.
+    /// Adds another summary, of other exchanges.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self
             .plain_counts_mut()
@@ -188,7 +201,7 @@ impl Summary {
         self.servers_left_out = self.servers_left_out.saturating_add(count);
     }
 
-    /// Every plain count but those by verdict and goodness, then these: for [`Summary::merge`] and
+    /// Every plain count; those by verdict and goodness come last. For [`Summary::merge`] and
     /// [`parts`].
     pub(super) fn plain_counts_mut(&mut self) -> impl IntoIterator<Item = &mut u64> {
         [
@@ -225,7 +238,7 @@ impl Summary {
         .chain(self.goodness)
     }
 
-    /// Notes an exchange that was not selected.
+    /// Counts an exchange that the filter left out.
     pub const fn left_out(&mut self) {
         self.filtered_out += 1;
     }
@@ -236,13 +249,13 @@ impl Summary {
         self.connects_refused + self.connects_timed_out
     }
 
-    /// How many exchanges came to this verdict.
+    /// The number of exchanges with this verdict.
     #[must_use]
     pub const fn count(&self, verdict: Verdict) -> u64 {
         self.verdicts[verdict as usize]
     }
 
-    /// One row for each server, by address and port.
+    /// The success rates by server.
     #[must_use]
     pub fn success_rates(&self) -> Vec<(Endpoint, SuccessRate)> {
         let mut rates: HashMap<Endpoint, SuccessRate> = self.served.clone();
@@ -260,30 +273,28 @@ impl Summary {
         self.closes.timers()
     }
 
-    /// Closes that were too many to be looked at for timers.
+    /// Closes that were too many to be searched for timers.
     #[must_use]
     pub const fn closes_left_out(&self) -> u64 {
         self.closes.left_out()
     }
 
-    /// Statistics of each gap that occurs, with its name, in the order of [`Gaps::NAMES`].
-    pub fn gaps(&self) -> impl Iterator<Item = (&'static str, GapStats)> {
-        Gaps::NAMES
-            .into_iter()
-            .zip(&self.gaps)
-            .filter_map(|(name, values)| Some((name, values.stats()?)))
+    /// Statistics of each gap that occurs, in the order of [`Gap::ALL`].
+    pub fn gaps(&self) -> impl Iterator<Item = (Gap, GapStats)> {
+        let all = Gap::ALL.into_iter().zip(&self.gaps);
+        all.filter_map(|(gap, values)| Some((gap, values.stats()?)))
     }
 
-    /// Statistics of the gap with this name.
+    /// Statistics of a gap; `None` if no exchange has it.
     #[must_use]
-    pub fn gap(&self, name: &str) -> Option<GapStats> {
-        self.gaps()
-            .find_map(|(found, stats)| (found == name).then_some(stats))
+    pub fn gap(&self, gap: Gap) -> Option<GapStats> {
+        self.gaps[gap as usize].stats()
     }
 }
 
 impl SuccessRate {
-    /// Of `counted`, those that a server would call a success: good, or ended by the client.
+    /// The number of counted exchanges that the server would call a success: good, or ended by the
+    /// client.
     #[must_use]
     pub const fn server_good(&self) -> u64 {
         self.good + self.ended_by_client

@@ -1,4 +1,4 @@
-//! What was counted for an assertion, and how it is carried from a target.
+//! The counts of an assertion, and how they are sent from a target.
 
 use super::MAX_COUNT;
 use super::gap_values::{GapValues, Percentile};
@@ -6,15 +6,15 @@ use super::parts::{ValuesPart, WrongPart};
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
 
-/// Most assertions of a report.
+/// Assertions of a report.
 pub const MAX_ASSERTIONS: usize = 256;
 
-/// What was counted for one assertion.
+/// The counts of one assertion.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     looked_at: u64,
     hits: u64,
-    /// Of a percentile every gap, else those that failed.
+    /// Of a percentile every gap; of other measures the gaps that failed.
     values: GapValues,
 }
 
@@ -22,9 +22,9 @@ pub struct Tally {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TallyPart {
-    /// Of each assertion, how many were looked at, and how many counted.
+    /// For each assertion, the number of exchanges it is about, and of those that count.
     Counts(Vec<(u64, u64)>),
-    /// Gaps of one.
+    /// Gaps of one assertion.
     Values(u16, ValuesPart),
 }
 
@@ -65,7 +65,7 @@ impl Tally {
     }
 }
 
-/// All tallies, in the order in which [`take_part`] wants them.
+/// Every part of the tallies, in the order that [`take_part`] expects.
 #[must_use]
 pub fn parts(tallies: &[Tally]) -> Vec<TallyPart> {
     if tallies.is_empty() {
@@ -80,10 +80,10 @@ pub fn parts(tallies: &[Tally]) -> Vec<TallyPart> {
     parts
 }
 
-/// Takes a part in; a judge of other assertions than ours does not get far.
+/// Takes a part in.
 ///
 /// # Errors
-/// If it cannot be a part of tallies; nothing that was taken in so far is to be used then.
+/// If it is no part of tallies. The tallies must not be used then.
 pub fn take_part(tallies: &mut Vec<Tally>, part: TallyPart) -> Result<(), WrongPart> {
     match part {
         TallyPart::Counts(counts) => {

@@ -1,7 +1,7 @@
-//! Finding timers: closes that come again and again after the same time.
+//! Timers: closes that recur after the same time.
 //!
 //! Three or more closes of one side against one server within 5 % + 2 ms of each other are nobody's
-//! impatience. It says that there is a timer, not whose.
+//! impatience. They show that there is a timer, not whose it is.
 
 use crate::exchange::{Exchange, ResponseShape, Side, Verdict};
 use crate::mesh::timeout;
@@ -11,70 +11,71 @@ use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Closes that are remembered, 40 bytes each.
+/// Closes kept, 40 bytes each.
 const MAX_CLOSES: usize = 65_536;
-/// Different routes that are remembered.
+/// Different routes kept.
 const MAX_ROUTES: usize = 4_096;
-/// Bytes of a route that are remembered.
+/// Bytes of a route kept.
 const MAX_ROUTE_BYTES: usize = 256;
-/// Routes that one timer lists.
-const ROUTES_LISTED: usize = 20;
-/// Exchanges that one timer lists.
-const EXCHANGES_LISTED: usize = 1_000;
-/// Members of the smallest group that is called a timer.
-const FEWEST: usize = 3;
+/// Routes listed for a timer.
+const MAX_ROUTES_LISTED: usize = 20;
+/// Exchanges listed for a timer.
+const MAX_EXCHANGES_LISTED: usize = 1_000;
+/// Closes of the smallest group that is called a timer.
+const MIN_MEMBERS: usize = 3;
 
-/// Closes that came again and again after the same time.
+/// A timer: closes that recur after the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timer {
     /// The server of the requests.
     pub server: Endpoint,
-    /// Who closed.
+    /// The side that closed.
     pub closed_by: Side,
-    /// How many there were.
+    /// The number of closes.
     pub count: u64,
-    /// The shortest gap from the request's end to the close.
+    /// The shortest gap from the end of a request to its close.
     pub min: Span,
-    /// The longest.
+    /// The longest such gap.
     pub max: Span,
-    /// The usual figure that both fit.
+    /// The usual figure that both ends fit.
     pub guess: Option<Span>,
-    /// Method and path without query, the first few.
+    /// The first few routes: method and path without query.
     pub routes: Vec<String>,
-    /// Ids of the exchanges, the first thousand.
+    /// Ids of the first thousand exchanges.
     pub exchanges: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Close {
+struct DecidingClose {
     server: Endpoint,
     by: Side,
     gap: Span,
-    /// `None`: it is not told, only counted.
+    /// `None` if the exchange is not told, only counted.
     exchange: Option<u64>,
-    /// Index into the routes.
+    /// The place among the routes.
     route: Option<u16>,
 }
 
 /// A close whose exchange is not told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Untold {
+pub struct UntoldClose {
     pub(super) server: Endpoint,
     pub(super) by: Side,
     pub(super) gap: Span,
     pub(super) route: Option<CompactString>,
 }
 
-/// The closes seen so far.
+/// The closes kept so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Closes {
-    closes: Vec<Close>,
+    closes: Vec<DecidingClose>,
     routes: HashMap<CompactString, u16>,
     left_out: u64,
 }
 
 impl Closes {
-    /// Remembers the gap to the close that decided the exchange, if one did.
+    /// Keeps the close that decided an exchange, if one did.
     pub(super) fn add(&mut self, exchange: &Exchange) {
         let Some((by, gap)) = deciding_gap(exchange) else {
             return;
@@ -84,7 +85,7 @@ impl Closes {
             return;
         }
         let route = route(exchange).and_then(|route| self.index(route));
-        self.closes.push(Close {
+        self.closes.push(DecidingClose {
             server: exchange.server,
             by,
             gap,
@@ -93,12 +94,12 @@ impl Closes {
         });
     }
 
-    /// Takes in the closes of exchanges that are told nowhere.
+    /// Adds the closes of exchanges that are told nowhere.
     pub(super) fn merge(&mut self, other: &Self) {
         let names = other.names();
         for close in &other.closes {
             let route = close.route.map(|route| names[usize::from(route)]);
-            self.add_untold(Untold {
+            self.add_untold(UntoldClose {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -108,12 +109,12 @@ impl Closes {
         self.add_left_out(other.left_out);
     }
 
-    pub(super) fn add_untold(&mut self, close: Untold) {
+    pub(super) fn add_untold(&mut self, close: UntoldClose) {
         if self.closes.len() >= MAX_CLOSES {
             return self.add_left_out(1);
         }
         let route = close.route.and_then(|route| self.index(route));
-        self.closes.push(Close {
+        self.closes.push(DecidingClose {
             server: close.server,
             by: close.by,
             gap: close.gap,
@@ -126,12 +127,12 @@ impl Closes {
         self.left_out = self.left_out.saturating_add(more);
     }
 
-    /// What is remembered, for another program: without the numbers that exchanges have here.
-    pub(super) fn untold(&self) -> impl Iterator<Item = Untold> {
+    /// The closes for another program: without the numbers that exchanges have here.
+    pub(super) fn untold(&self) -> impl Iterator<Item = UntoldClose> {
         let names = self.names();
         self.closes.iter().map(move |close| {
             let route = close.route.map(|route| names[usize::from(route)]);
-            Untold {
+            UntoldClose {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -140,7 +141,7 @@ impl Closes {
         })
     }
 
-    /// The routes by their index.
+    /// The routes in the order of their places.
     fn names(&self) -> Vec<&str> {
         let mut names = vec![""; self.routes.len()];
         for (name, &index) in &self.routes {
@@ -166,7 +167,7 @@ impl Closes {
         Some(index)
     }
 
-    /// The groups, by server, closing side and gap.
+    /// The timers by server, closing side and gap.
     pub(super) fn timers(&self) -> Vec<Timer> {
         let mut closes = self.closes.clone();
         closes.sort_by_key(|close| (close.server, close.by, close.gap, close.exchange));
@@ -178,7 +179,7 @@ impl Closes {
     }
 }
 
-/// Method and path without query, as far as they are remembered.
+/// Method and path without query, cut to the limit.
 fn route(exchange: &Exchange) -> Option<CompactString> {
     let method = exchange.method.as_deref()?;
     let path = exchange.path.as_deref()?;
@@ -198,7 +199,7 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
 /// The side whose close decided the verdict, and how long after the request it came.
 fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
     if exchange.response_shape == ResponseShape::NotHttp {
-        // Bytes decided, no close.
+        // Bytes decided, not a close.
         return None;
     }
     let (by, gap) = match exchange.verdict {
@@ -208,13 +209,18 @@ fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
         Verdict::ServerClosedUnanswered
         | Verdict::ServerResetUnanswered
         | Verdict::ServerTruncatedResponse => (Side::Server, exchange.gaps.request_to_server_close),
-        _ => return None,
+        Verdict::Ok
+        | Verdict::ClientAbortedRequest
+        | Verdict::Upgraded
+        | Verdict::Unanswered
+        | Verdict::ConnectRefused
+        | Verdict::ConnectTimeout => return None,
     };
-    // A close before the request was complete waited for no timer of this request.
+    // A close before the request was complete is not due to a timer of this request.
     gap.filter(|gap| *gap >= Span::ZERO).map(|gap| (by, gap))
 }
 
-/// The longest gap that belongs to a group whose shortest is `shortest`: 5 % and 2 ms more.
+/// The longest gap of a group whose shortest is `shortest`: 5 % and 2 ms more.
 fn longest_of_group(shortest: Span) -> i64 {
     let nanos = shortest.as_nanos();
     nanos
@@ -222,13 +228,14 @@ fn longest_of_group(shortest: Span) -> i64 {
         .saturating_add(Span::from_millis(2).as_nanos())
 }
 
-/// Cuts closes sorted by gap into groups: each grown from the smallest that is in none yet.
-fn groups(mut closes: &[Close]) -> impl Iterator<Item = &[Close]> {
+/// Splits closes that are sorted by gap into groups, each grown from the smallest gap that is in no
+/// group yet.
+fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]> {
     std::iter::from_fn(move || {
         while let Some(first) = closes.first() {
             let longest = longest_of_group(first.gap);
             let length = closes.partition_point(|close| close.gap.as_nanos() <= longest);
-            if length >= FEWEST {
+            if length >= MIN_MEMBERS {
                 let (group, rest) = closes.split_at(length);
                 closes = rest;
                 return Some(group);
@@ -239,21 +246,21 @@ fn groups(mut closes: &[Close]) -> impl Iterator<Item = &[Close]> {
     })
 }
 
-fn timer(group: &[Close], names: &[&str]) -> Timer {
+fn timer(group: &[DecidingClose], names: &[&str]) -> Timer {
     let (first, last) = (group[0], group[group.len() - 1]);
     let mut routes: Vec<u16> = group.iter().filter_map(|close| close.route).collect();
     routes.sort_unstable();
     routes.dedup();
     let mut routes: Vec<String> = routes
         .into_iter()
-        .take(ROUTES_LISTED)
+        .take(MAX_ROUTES_LISTED)
         .map(|index| names[usize::from(index)].to_owned())
         .collect();
     routes.sort_unstable();
     let mut exchanges: Vec<u64> = group
         .iter()
         .filter_map(|close| close.exchange)
-        .take(EXCHANGES_LISTED)
+        .take(MAX_EXCHANGES_LISTED)
         .collect();
     exchanges.sort_unstable();
     Timer {

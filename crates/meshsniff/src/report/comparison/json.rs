@@ -1,9 +1,9 @@
 //! `-o json` of a comparison.
 
 use crate::compare::difference::{
-    Comparison, Difference, GapChange, Outcome, Presence, ShareChange, Test, relative,
+    ChangeOutcome, Comparison, Difference, GapChange, Presence, ShareChange, TestResult, relative,
 };
-use crate::compare::side::{Route, Side};
+use crate::compare::side::{ComparedSide, RouteName};
 use crate::compare::statistics::Share;
 use crate::escape;
 use crate::event;
@@ -14,19 +14,19 @@ use serde::Serialize;
 /// The JSON Schema (draft 2020-12) of the document.
 pub const SCHEMA: &str = include_str!("compare.schema.json");
 
-/// The name of the format, as it stands in a document.
+/// The name of the format in a document.
 pub const FORMAT: &str = "meshsniff.compare/v1";
 
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
-    before: &'a Side,
-    after: &'a Side,
+    before: &'a ComparedSide,
+    after: &'a ComparedSide,
     alpha: f64,
     min_change: f64,
     tests: Tests,
-    routes: Vec<RouteRow<'a>>,
-    assertions: Vec<Assertion<'a>>,
+    routes: Vec<RouteObject<'a>>,
+    assertions: Vec<AssertionObject<'a>>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ struct Tests {
 }
 
 #[derive(Serialize)]
-struct RouteRow<'a> {
+struct RouteObject<'a> {
     method: Option<&'a str>,
     path: Option<&'a str>,
     presence: &'static str,
@@ -58,15 +58,15 @@ struct Pair<T> {
 #[derive(Serialize)]
 struct ShareRow {
     of: &'static str,
-    before: Counted,
-    after: Counted,
+    before: ShareFigures,
+    after: ShareFigures,
     change_points: Option<f64>,
     #[serde(flatten)]
     judged: JudgedRow,
 }
 
 #[derive(Serialize)]
-struct Counted {
+struct ShareFigures {
     count: u64,
     whole: u64,
     share: Option<f64>,
@@ -95,13 +95,13 @@ struct Figures {
 
 #[derive(Serialize)]
 struct Changes {
-    p50: Change,
-    p90: Change,
-    p99: Change,
+    p50: Shift,
+    p90: Shift,
+    p99: Shift,
 }
 
 #[derive(Serialize)]
-struct Change {
+struct Shift {
     ms: f64,
     share: Option<f64>,
 }
@@ -115,16 +115,16 @@ struct JudgedRow {
 }
 
 #[derive(Serialize)]
-struct Assertion<'a> {
+struct AssertionObject<'a> {
     assertion: &'a str,
     outcome: &'static str,
     observed: &'a str,
 }
 
-/// The whole document.
+/// Writes the document.
 ///
 /// # Errors
-/// If a number is none, which cannot be.
+/// If a number cannot be written, which does not happen.
 pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_json::Result<String> {
     let document = Document {
         schema: FORMAT,
@@ -145,7 +145,7 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_js
             .collect(),
         assertions: assertions
             .iter()
-            .map(|outcome| Assertion {
+            .map(|outcome| AssertionObject {
                 assertion: &outcome.assertion,
                 outcome: outcome.name(),
                 observed: &outcome.observed,
@@ -157,12 +157,12 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_js
     Ok(escape::escaped_json(text))
 }
 
-fn row<'a>(comparison: &Comparison, difference: &'a Difference) -> RouteRow<'a> {
+fn row<'a>(comparison: &Comparison, difference: &'a Difference) -> RouteObject<'a> {
     let (method, path) = match &difference.route {
-        Route::Named { method, path } => (Some(method.as_str()), Some(path.as_str())),
-        Route::Other => (None, None),
+        RouteName::Named { method, path } => (Some(method.as_str()), Some(path.as_str())),
+        RouteName::Other => (None, None),
     };
-    RouteRow {
+    RouteObject {
         method,
         path,
         presence: match difference.presence() {
@@ -182,7 +182,7 @@ fn row<'a>(comparison: &Comparison, difference: &'a Difference) -> RouteRow<'a> 
 }
 
 fn share_row(row: &ShareChange) -> ShareRow {
-    let counted = |share: Share| Counted {
+    let counted = |share: Share| ShareFigures {
         count: share.part,
         whole: share.whole,
         share: share.value(),
@@ -205,7 +205,7 @@ fn gap_row(row: &GapChange) -> GapRow {
         p99: stats.p99.as_millis(),
         max: stats.max.as_millis(),
     };
-    let change = |before: Span, after: Span| Change {
+    let change = |before: Span, after: Span| Shift {
         ms: Span::from_nanos(after.as_nanos().saturating_sub(before.as_nanos())).as_millis(),
         share: relative(before, after),
     };
@@ -224,16 +224,16 @@ fn gap_row(row: &GapChange) -> GapRow {
     }
 }
 
-fn judged(outcome: Outcome, test: Option<Test>) -> JudgedRow {
+fn judged(outcome: ChangeOutcome, test: Option<TestResult>) -> JudgedRow {
     JudgedRow {
         outcome: match outcome {
-            Outcome::Changed(word) => word.name(),
-            Outcome::Small => "small",
-            Outcome::Noise => "noise",
-            Outcome::NotTested(_) => "not-tested",
+            ChangeOutcome::Changed(word) => word.name(),
+            ChangeOutcome::Small => "small",
+            ChangeOutcome::Noise => "noise",
+            ChangeOutcome::NotTested(_) => "not-tested",
         },
         not_tested: match outcome {
-            Outcome::NotTested(why) => Some(why),
+            ChangeOutcome::NotTested(why) => Some(why),
             _ => None,
         },
         p: test.map(|test| test.p),

@@ -1,19 +1,19 @@
 //! `-o markdown` of a comparison: for a pull request or a GitHub step summary.
 
 use super::rows;
-use crate::compare::difference::{Comparison, Difference, Outcome, Presence};
+use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence};
 use crate::compare::language::route_name;
 use crate::event;
 use crate::piece::{Grouped, push};
 use crate::report::spans::{cell, code, more};
 
-/// Routes that have a table of their own, and rows of the list of the others.
+/// Routes with a table of their own, and rows of the list of the others.
 const MAX_TABLES: usize = 20;
 const MAX_ROWS: usize = 50;
 /// Characters of a path or a file's name.
-const MAX: usize = 80;
+const MAX_NAME: usize = 80;
 
-/// The whole page.
+/// Writes the page.
 #[must_use]
 pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
     let mut out = String::from("## ");
@@ -34,7 +34,7 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
         out.push_str("- ");
         out.push_str(title);
         out.push_str(": ");
-        code(&mut out, &head.name, MAX);
+        code(&mut out, &head.name, MAX_NAME);
         out.push_str(", ");
         out.push_str(&rows::side(head));
         out.push('\n');
@@ -91,29 +91,27 @@ fn outcomes(out: &mut String, assertions: &[event::Outcome]) {
 
 fn title(difference: &Difference) -> String {
     let mut name = String::new();
-    route_name(&mut name, &difference.route, MAX);
+    route_name(&mut name, &difference.route, MAX_NAME);
     name
 }
 
 fn traffic(out: &mut String, difference: &Difference) {
-    push!(
-        out,
-        Grouped(difference.before.exchanges),
-        " → ",
-        Grouped(difference.after.exchanges)
-    );
+    push!(out; Grouped(difference.before.exchanges), " → ", Grouped(difference.after.exchanges));
 }
 
 fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {
     out.push_str("### ");
-    code(out, &title(difference), MAX * 2);
+    code(out, &title(difference), MAX_NAME * 2);
     out.push_str(": ");
     out.push_str(&difference.headline(comparison.thresholds));
     out.push_str("\n\n");
     traffic(out, difference);
-    out.push_str(" exchanges\n\n| | | before | after | change | more than noise? |\n|---|---|--:|--:|--:|---|\n");
+    out.push_str(
+        " exchanges\n\n| | | before | after | change | more than noise? \
+        |\n|---|---|--:|--:|--:|---|\n",
+    );
     for row in rows::rows(difference, comparison.thresholds) {
-        let mark = if matches!(row.outcome, Some(Outcome::Changed(_))) {
+        let mark = if matches!(row.outcome, Some(ChangeOutcome::Changed(_))) {
             "**"
         } else {
             ""
@@ -145,7 +143,7 @@ fn list(out: &mut String, comparison: &Comparison, others: &[&Difference]) {
     out.push_str("| route | exchanges | |\n|---|--:|---|\n");
     for difference in others.iter().take(MAX_ROWS) {
         out.push_str("| ");
-        cell(out, &title(difference), MAX * 2);
+        cell(out, &title(difference), MAX_NAME * 2);
         out.push_str(" | ");
         traffic(out, difference);
         out.push_str(" | ");

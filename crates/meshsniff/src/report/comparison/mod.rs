@@ -1,8 +1,8 @@
-//! Two captures or reports side by side, as a person, a pull request and a program read it.
+//! Comparisons of two captures or reports, written for a person, a pull request and a program.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `rows` | figures as words, for text and Markdown |
+//! | `rows` | the figures of a route as words, for text and Markdown |
 //! | [`text`] | for a terminal |
 //! | [`markdown`] | for a pull request |
 //! | [`json`] | for a program |

@@ -1,12 +1,12 @@
-//! The figures of a route as words, a row each: what text and Markdown share.
+//! The figures of a route as words, which text and Markdown share.
 //!
-//! Nothing in a row comes from the wire.
+//! Nothing in them comes from the wire.
 
 use crate::compare::difference::{
-    Comparison, Difference, GapChange, Kind, Outcome, ShareChange, Test, Thresholds, percent,
-    relative,
+    ChangeOutcome, Comparison, Difference, GapChange, ShareChange, ShareOf, TestResult, Thresholds,
+    percent, relative,
 };
-use crate::compare::side::{Side, SideKind};
+use crate::compare::side::{ComparedSide, SideKind};
 use crate::compare::statistics::Share;
 use crate::exchange::Verdict;
 use crate::number;
@@ -14,19 +14,19 @@ use crate::piece::{Grouped, Percent, push, said};
 use crate::statistics::GapStats;
 use crate::time::Span;
 
-/// One line of a table.
+/// A row of a table.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// A gap or a share; empty if it is that of the row above.
+    /// The gap or the share; empty if it is the one of the row above.
     pub(super) name: String,
-    /// A percentile, or nothing.
+    /// The percentile; empty for a share.
     pub(super) figure: &'static str,
     pub(super) before: String,
     pub(super) after: String,
     pub(super) change: String,
-    /// Whether it is more than noise: once for each test.
+    /// Whether the change is more than noise. Only the first row of a test says so.
     pub(super) noise: String,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<ChangeOutcome>,
 }
 
 const NONE: &str = "–";
@@ -36,7 +36,7 @@ pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> 
     let shares = difference
         .shares
         .iter()
-        .filter(|row| row.kind != Kind::Verdict(Verdict::Ok));
+        .filter(|row| row.kind != ShareOf::Verdict(Verdict::Ok));
     let mut rows: Vec<Row> = shares.map(|row| share_row(row, thresholds)).collect();
     rows.extend(
         difference
@@ -125,18 +125,18 @@ fn moved(before: Span, after: Span) -> String {
 
 /// `slower in 98 % of pairs, p 0.0004`.
 fn noise(
-    outcome: Outcome,
-    test: Option<Test>,
+    outcome: ChangeOutcome,
+    test: Option<TestResult>,
     longer: Option<f64>,
     thresholds: Thresholds,
 ) -> String {
     let mut text = match outcome {
-        Outcome::NotTested(why) => return format!("not tested: {why}"),
-        Outcome::Changed(word) => word.name().to_owned(),
-        Outcome::Small => format!("less than {}", percent(thresholds.min_change)),
-        Outcome::Noise => "noise".to_owned(),
+        ChangeOutcome::NotTested(why) => return format!("not tested: {why}"),
+        ChangeOutcome::Changed(word) => word.name().to_owned(),
+        ChangeOutcome::Small => format!("less than {}", percent(thresholds.min_change)),
+        ChangeOutcome::Noise => "noise".to_owned(),
     };
-    if let (Some(longer), Outcome::Changed(_)) = (longer, outcome) {
+    if let (Some(longer), ChangeOutcome::Changed(_)) = (longer, outcome) {
         let share = longer.max(1.0 - longer) * 100.0;
         text.push_str(&format!(" in {share:.0} % of pairs"));
     }
@@ -158,8 +158,8 @@ fn probability(p: f64) -> String {
     }
 }
 
-/// What a side is made of: `120 exchanges, a capture`.
-pub(super) fn side(side: &Side) -> String {
+/// The size and the source of a side: `120 exchanges (capture)`.
+pub(super) fn side(side: &ComparedSide) -> String {
     let mut text = said!(Grouped(side.exchanges));
     text.push_str(if side.exchanges == 1 {
         " exchange"
@@ -168,7 +168,7 @@ pub(super) fn side(side: &Side) -> String {
     });
     let mut more = |count: u64, what: &str| {
         if count > 0 {
-            push!(&mut text, ", ", Grouped(count));
+            push!(&mut text; ", ", Grouped(count));
             text.push_str(what);
         }
     };
@@ -196,7 +196,7 @@ pub(super) fn side(side: &Side) -> String {
     text
 }
 
-/// How many routes there are of each kind: `2 routes: 1 slower, 1 no change beyond noise`.
+/// The number of routes of each kind: `2 routes: 1 slower; 1 no change beyond noise`.
 pub(super) fn overview(comparison: &Comparison) -> String {
     let mut text = String::new();
     let routes = comparison.routes.len() as u64;
@@ -204,21 +204,22 @@ pub(super) fn overview(comparison: &Comparison) -> String {
     text.push_str(if routes == 1 { " route" } else { " routes" });
     for (index, (headline, count)) in comparison.headlines().into_iter().enumerate() {
         text.push_str(if index == 0 { ": " } else { "; " });
-        push!(&mut text, Grouped(count), " ");
+        push!(&mut text; Grouped(count), " ");
         text.push_str(&headline);
     }
     text
 }
 
-/// How a change was told from noise.
+/// How changes were told from noise.
 pub(super) fn method(comparison: &Comparison) -> String {
     let thresholds = comparison.thresholds;
     let tests = said!(Grouped(comparison.tests as u64));
     format!(
-        "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ {}. Shares: two-sided Fisher \
-         exact test. Gaps: two-sided Mann–Whitney U test; “in N % of pairs” is how often an exchange after is slower (or \
-         faster) than one before. A change gets its name only from {} on (of p50 or p90; of a share, and 0.1 points). \
-         The tests take exchanges as independent of each other.",
+        "Noise: {tests} tests, p corrected for their number (Holm–Bonferroni), significant at p ≤ \
+         {}. Shares: two-sided Fisher exact test. Gaps: two-sided Mann–Whitney U test; “in N % of \
+         pairs” is how often an exchange after is slower (or faster) than one before. A change \
+         gets its name only from {} on (of p50 or p90; of a share, and 0.1 points). The tests \
+         take exchanges as independent of each other.",
         thresholds.alpha,
         percent(thresholds.min_change)
     )

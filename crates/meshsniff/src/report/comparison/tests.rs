@@ -1,20 +1,17 @@
-//! Sides from hand-built exchanges, held against each other.
+//! Sides made of exchanges built by hand, and compared.
 
 use crate::compare::difference::{Comparison, Presence, Thresholds};
-use crate::compare::language::Assertion;
-use crate::compare::side::{Gatherer, MAX_ROUTES, Route, Selection, Side};
+use crate::compare::language::ChangeAssertion;
+use crate::compare::side::{ComparedSide, Gatherer, MAX_ROUTES, RouteName, Selection};
 use crate::event::{Report as _, ReportEvent};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Gap};
 use crate::report::json::read;
 use crate::testing::fixtures;
 use crate::time::Span;
 
 fn selection() -> Selection {
     Selection {
-        gaps: Selection::USUAL
-            .iter()
-            .filter_map(|name| crate::condition::gap(name))
-            .collect(),
+        gaps: Selection::USUAL.to_vec(),
         ..Selection::default()
     }
 }
@@ -26,7 +23,11 @@ fn ok(path: &str, micros: i64) -> Exchange {
     exchange
 }
 
-fn side(selection: &Selection, exchanges: &[Exchange], other: Option<&Side>) -> Side {
+fn side(
+    selection: &Selection,
+    exchanges: &[Exchange],
+    other: Option<&ComparedSide>,
+) -> ComparedSide {
     let mut gatherer = Gatherer::new(selection, "side", other);
     for exchange in exchanges {
         gatherer.tell(ReportEvent::Exchange(exchange)).unwrap();
@@ -69,7 +70,7 @@ fn routes_have_a_ceiling_and_none_seems_gone_because_of_it() {
     let other = comparison
         .routes
         .iter()
-        .find(|one| one.route == Route::Other);
+        .find(|one| one.route == RouteName::Other);
     assert_eq!(other.map(|one| one.after.exchanges), Some(700));
 }
 
@@ -80,7 +81,7 @@ fn many_values_are_tested_in_buckets() {
         let value = |number: i64| 10_000 + shift + number * 7_919 % 5_000;
         (0..count).map(|number| ok("/", value(number))).collect()
     };
-    // One side in buckets, the other one by one: the same distribution must not differ.
+    // One side in buckets, the other as single values: the same distribution must not differ.
     let same = compared(&selection, &values(3_000, 0), &values(6_000, 0));
     assert_eq!(
         same.routes[0].headline(Thresholds::default()),
@@ -103,7 +104,7 @@ fn words_are_right_about_as_often_as_alpha_says() {
         (seed >> 33) as i64
     };
     let selection = Selection {
-        gaps: vec![2],
+        gaps: vec![Gap::RequestToResponse],
         ..selection()
     };
     let mut called = 0;
@@ -129,7 +130,7 @@ fn patterns_make_one_route_and_servers_do_not_matter() {
     elsewhere.server.port = 1;
     let comparison = compared(&selection, &[ok("/items/1", 5), ok("/a", 5)], &[elsewhere]);
     let named: Vec<_> = comparison.routes.iter().map(|one| &one.route).collect();
-    let route = |path: &str| Route::Named {
+    let route = |path: &str| RouteName::Named {
         method: "GET".into(),
         path: path.into(),
     };
@@ -154,7 +155,7 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         "good<-1%",
         "exchanges<10",
     ] {
-        assert!(Assertion::parse(right).is_ok(), "{right}");
+        assert!(ChangeAssertion::parse(right).is_ok(), "{right}");
     }
     for (wrong, said) in [
         ("", "name a change"),
@@ -177,7 +178,7 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         ("total.p50!+10ms", "compare with"),
         ("total.p50>+é", "no change"),
     ] {
-        let error = Assertion::parse(wrong).expect_err(wrong).to_string();
+        let error = ChangeAssertion::parse(wrong).expect_err(wrong).to_string();
         assert!(error.contains(said), "{wrong}: {error}");
     }
 }
@@ -202,7 +203,7 @@ fn a_damaged_report_is_read_or_refused() {
         for byte in [0, b'"', b'9', b'{', b'-', 0xff] {
             let mut damaged = document.clone().into_bytes();
             damaged[at] = byte;
-            // Either is right: it must come to an end.
+            // Both are right: it must come to an end.
             if let (Ok((before, _)), Ok((after, _))) = (read(&damaged), read(document.as_bytes())) {
                 let _ = Comparison::new(before, after, &selection, Thresholds::default());
             }

@@ -1,7 +1,7 @@
 //! The comparison for a person at a terminal.
 
 use super::rows::{self, Row};
-use crate::compare::difference::{Comparison, Difference, Outcome, Presence, Word};
+use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence, Trend};
 use crate::compare::language::route_name;
 use crate::event;
 use crate::piece::{Grouped, Shown, push, said};
@@ -11,9 +11,9 @@ use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
 const MAX_NAME: usize = 200;
 const MAX_PATH: usize = 80;
 
-/// How the text is to look.
+/// How the text looks.
 #[derive(Clone, Copy, Debug)]
-pub struct TextOptions {
+pub struct ComparisonTextOptions {
     /// Escape sequences for colour.
     pub colour: bool,
     /// Columns of the terminal.
@@ -22,12 +22,12 @@ pub struct TextOptions {
     pub limit: usize,
 }
 
-/// The whole text.
+/// Writes the text.
 #[must_use]
 pub fn write(
     comparison: &Comparison,
     assertions: &[event::Outcome],
-    options: TextOptions,
+    options: ComparisonTextOptions,
 ) -> String {
     let paint = Paint {
         colour: options.colour,
@@ -83,22 +83,22 @@ fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {
         } else {
             paint.push(out, Ink::Bad, "✗ ");
         }
-        push!(out, Shown(&outcome.assertion, MAX_NAME), ": ");
+        push!(out; Shown(&outcome.assertion, MAX_NAME), ": ");
         out.push_str(&outcome.observed);
         out.push('\n');
     }
 }
 
-const fn ink(words: &[Word]) -> Ink {
+const fn ink(words: &[Trend]) -> Ink {
     match words {
         [word, ..] if word.is_bad() => Ink::Bad,
-        [Word::Better | Word::Faster, ..] => Ink::Good,
+        [Trend::Better | Trend::Faster, ..] => Ink::Good,
         [_, ..] => Ink::Accent,
         [] => Ink::Dim,
     }
 }
 
-/// `one_sided`: the route before had no table either, so that no empty line parts them.
+/// `one_sided`: the route before had no table either, so that no empty line separates them.
 fn route(
     out: &mut String,
     paint: Paint,
@@ -120,14 +120,8 @@ fn route(
         Presence::New | Presence::Gone => Ink::Accent,
     };
     paint.push(out, ink, &difference.headline(comparison.thresholds));
-    push!(
-        out,
-        "   ",
-        Grouped(difference.before.exchanges),
-        " → ",
-        Grouped(difference.after.exchanges),
-        " exchanges\n"
-    );
+    push!(out; "   ", Grouped(difference.before.exchanges), " → ",
+        Grouped(difference.after.exchanges), " exchanges\n");
     if !is_both {
         return;
     }
@@ -175,7 +169,7 @@ fn line(out: &mut String, paint: Paint, row: &Row, width: &Widths) {
     if !row.noise.is_empty() {
         out.push_str("   ");
         let ink = match row.outcome {
-            Some(Outcome::Changed(word)) => ink(&[word]),
+            Some(ChangeOutcome::Changed(word)) => ink(&[word]),
             _ => Ink::Dim,
         };
         paint.push(out, ink, &row.noise);

@@ -1,18 +1,18 @@
 //! The exchanges and failed connections of a page, as JSON for its script.
 //!
-//! Texts are ready to be shown and figures ready to be read, as in the other reports. Beside them
-//! stand whole microseconds, by which the script places and sorts.
+//! Texts are ready to be shown and figures ready to be read, as in the other reports. Whole
+//! microseconds stand beside them, by which the script places and sorts.
 
 use super::kept::{Kept, LeftOut};
-use super::words::{GAP_WORDS, verdict_in_words};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Side, Verdict};
+use super::words::{gap_in_words, verdict_in_words};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gap, Side, Verdict};
 use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::piece::{Exact, Grouped, Shown, push, said};
-use crate::report::encode::{List, Map, Object, Quoted, Raw, Value, Word, fields, more_fields};
+use crate::report::encode::{Encode, List, Map, Object, Quoted, Raw, Word, fields, more_fields};
 use crate::report::explain;
 use crate::report::facts::Facts;
-use crate::report::text::{self, Ink, Line};
+use crate::report::text::{self, Ink, Line, MAX_FINDINGS, MAX_FRAMES};
 use crate::report::wireshark;
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
@@ -23,26 +23,22 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_PATH: usize = 600;
 /// Characters of any other text.
 const MAX_TEXT: usize = 2_400;
-/// Arrows of a drawing: a server may send any number of interim responses.
-const MAX_LINES: usize = 64;
-/// Findings, and frames of each: as in the text report.
-const MAX_FINDINGS: usize = 12;
-const MAX_FRAMES: usize = 8;
 
-/// The exchanges of a page.
-pub(super) struct Block {
+/// The data of a page.
+pub(super) struct PageData {
     /// A JSON object.
     pub(super) json: String,
-    /// Exchanges in it: good ones, those that did not go well, and those of which it is not known.
+    /// The number of good exchanges in it, of those that did not go well, and of those of which it
+    /// is not known.
     pub(super) shown: [u64; 3],
     pub(super) left_out: LeftOut,
     /// Ids of the exchanges in it.
     pub(super) ids: std::collections::HashSet<u64>,
 }
 
-/// Writes down what was kept.
-pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
-    let mut block = Block {
+/// Encodes the exchanges and connections that are kept.
+pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
+    let mut block = PageData {
         json: String::new(),
         shown: [0; 3],
         left_out: kept.left_out,
@@ -53,7 +49,7 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     let mut bytes = 0;
     for exchange in &exchanges {
         let mut row = String::new();
-        Row { facts }.exchange(exchange).push(&mut row);
+        Rows { facts }.exchange(exchange).encode(&mut row);
         bytes += row.len();
         if bytes > MAX_BYTES {
             block.left_out.add(exchange);
@@ -69,13 +65,14 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     }
     for connection in &connections {
         let mut row = String::new();
-        Row { facts }.connection(connection).push(&mut row);
+        Rows { facts }.connection(connection).encode(&mut row);
         rows.push(((connection.first.time, connection.id), row));
     }
     rows.sort_by_key(|(start, _)| *start);
     let verdicts = Verdict::ALL.into_iter();
     let verdicts = verdicts.map(|verdict| (verdict.name(), Text(verdict_in_words(verdict))));
-    let gaps = Gaps::NAMES.into_iter().zip(GAP_WORDS.map(Text));
+    let gaps = Gap::ALL.into_iter();
+    let gaps = gaps.map(|gap| (gap.name(), Text(gap_in_words(gap))));
     let rows = rows.iter().map(|(_, row)| {
         Raw(|out: &mut String| {
             out.push('\n');
@@ -85,43 +82,43 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> Block {
     Object(|out: &mut String| {
         fields!(out, { "verdicts": Map(verdicts), "gaps": Map(gaps), "rows": List(rows) });
     })
-    .push(&mut block.json);
+    .encode(&mut block.json);
     block
 }
 
-/// Text that a person is to read: what could fool them is spelt out as in the other reports.
+/// Text for a person: what could fool them is spelt out as in the other reports.
 struct Text<'a>(&'a str);
 
-impl Value for Text<'_> {
+impl Encode for Text<'_> {
     fn push(self, out: &mut String) {
         let shown = said!(Shown(self.0, MAX_TEXT));
         escape::json_in_html(out, &shown);
     }
 }
 
-/// The same of what a function pushes.
-fn shown(push: impl FnOnce(&mut String)) -> impl Value {
+/// The same for text that a function pushes.
+fn shown(push: impl FnOnce(&mut String)) -> impl Encode {
     Raw(|out: &mut String| {
         let mut text = String::new();
         push(&mut text);
-        Text(&text).push(out);
+        Text(&text).encode(out);
     })
 }
 
-/// Milliseconds as they are read.
-fn millis(span: Span) -> impl Value {
+/// Milliseconds as a person reads them.
+fn millis(span: Span) -> impl Encode {
     Quoted(move |out: &mut String| number::millis_exact(out, span))
 }
 
-struct Row<'a> {
+struct Rows<'a> {
     facts: &'a Facts,
 }
 
-impl Row<'_> {
-    fn exchange(&self, exchange: &Exchange) -> impl Value {
+impl Rows<'_> {
+    fn exchange(&self, exchange: &Exchange) -> impl Encode {
         let start = exchange.events.request_start;
-        let taken = Gaps::NAMES.into_iter().zip(exchange.gaps.values());
-        let taken = taken.filter_map(|(name, gap)| Some((name, millis(gap?))));
+        let taken = exchange.gaps.present();
+        let taken = taken.map(|(gap, span)| (gap.name(), millis(span)));
         let guessed = exchange.timeout_guess.is_some();
         Object(move |out: &mut String| {
             fields!(out, {
@@ -162,14 +159,14 @@ impl Row<'_> {
             more_fields!(out, {
                 "said": shown(|text| explain::exchange(text, exchange)),
                 "filter": shown(|text| wireshark::exchange(text, exchange, self.facts.numbering())),
-                "lines": List(lines.iter().take(MAX_LINES).map(|line| {
+                "lines": List(lines.iter().map(|line| {
                     self.line(line, before.replace(line.event.1), start)
                 })),
             });
         })
     }
 
-    fn connection(&self, connection: &Connection) -> impl Value {
+    fn connection(&self, connection: &Connection) -> impl Encode {
         let first = connection.first;
         let close = connection.close;
         Object(move |out: &mut String| {
@@ -193,7 +190,8 @@ impl Row<'_> {
                 "lines": Raw(|out: &mut String| {
                     let mut what = String::from("SYN");
                     if connection.syn_retries > 0 {
-                        push!(&mut what, ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
+                        let sent = connection.syn_retries.saturating_add(1);
+                        push!(&mut what; ", sent ", Grouped(sent), " times");
                     }
                     out.push_str("[{");
                     self.arrow(out, (first, Side::Client), &what, None, first);
@@ -209,12 +207,12 @@ impl Row<'_> {
         })
     }
 
-    fn seconds(&self, time: Timestamp) -> impl Value {
+    fn seconds(&self, time: Timestamp) -> impl Encode {
         let since = time - self.facts.origin.unwrap_or(time);
         Quoted(move |out: &mut String| number::decimal(out, number::micros(since), 6, 6))
     }
 
-    /// Who talked, and when it began, in seconds since the first frame.
+    /// Pushes both ends, and the begin in seconds since the first frame.
     fn ends(&self, out: &mut String, client: Endpoint, server: Endpoint, first: Mark) {
         more_fields!(out, { "client": client, "server": server });
         if mesh::is_istio_inbound(client) {
@@ -224,22 +222,22 @@ impl Row<'_> {
         self.source(out, first);
     }
 
-    /// Where there are several, the capture whose frames these are.
+    /// Pushes the name of the capture that has the frame, if there are several.
     fn source(&self, out: &mut String, mark: Mark) {
         if let Some(name) = self.facts.names.get(usize::from(mark.frame.source())) {
             more_fields!(out, { "source": Text(name) });
         }
     }
 
-    fn line(&self, line: &Line, before: Option<Mark>, start: Mark) -> impl Value {
+    fn line(&self, line: &Line, before: Option<Mark>, start: Mark) -> impl Encode {
         let (kind, mark) = line.event;
         let step = before.map(|before| mark.time - before.time);
         Object(move |out: &mut String| {
             self.arrow(out, (mark, kind.sender()), &line.what, before, start);
-            // That a gap is the one since the arrow before it, the drawing shows.
+            // The drawing shows the gap since the arrow before.
             if let Some((gap, since)) = line.gap.filter(|(gap, _)| Some(*gap) != step) {
                 more_fields!(out, { "gap": Quoted(|out: &mut String| {
-                    push!(out, Exact(gap), " ms ");
+                    push!(out; Exact(gap), " ms ");
                     out.push_str(since);
                 }) });
             }
@@ -270,7 +268,7 @@ impl Row<'_> {
             more_fields!(out, { "step": millis(mark.time - before.time) });
         }
         more_fields!(out, { "what": Text(what) });
-        // Files of one connection may follow each other.
+        // The files of one connection may follow each other.
         if mark.frame.source() != start.frame.source() {
             self.source(out, mark);
         }
@@ -280,7 +278,7 @@ impl Row<'_> {
     }
 }
 
-/// The timeout to mark: counted from the request's end, placed from its begin.
+/// Pushes the timeout to mark: it counts from the request's end and is placed from its begin.
 fn timeout(out: &mut String, exchange: &Exchange) {
     let announced = exchange.expected_timeout;
     let span = announced.or(exchange.timeout_guess);
@@ -303,7 +301,7 @@ fn doubt(out: &mut String, doubt: Option<Doubt>) {
     }
 }
 
-fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Value {
+fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Encode {
     List(text::places(flags, client).map(move |(place, flags)| {
         Object(move |out: &mut String| {
             fields!(out, { "flags": Text(&flags.join(" or ")), "place": Text(place) });
@@ -314,7 +312,7 @@ fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Value {
     }))
 }
 
-fn finding(finding: &Finding) -> impl Value {
+fn finding(finding: &Finding) -> impl Encode {
     Object(|out: &mut String| {
         fields!(out, {
             "kind": Word(finding.kind.name()),

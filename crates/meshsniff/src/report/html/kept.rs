@@ -1,4 +1,4 @@
-//! Which exchanges and connections a page shows one by one, in memory that has a ceiling.
+//! The exchanges and connections that a page shows one by one, in bounded memory.
 
 use crate::escape::cut;
 use crate::event::Outcome;
@@ -8,30 +8,31 @@ use crate::time::Span;
 use compact_str::format_compact;
 use std::collections::HashSet;
 
-/// Exchanges that are shown one by one: those that did not go well, then the slowest others.
-const MAX: usize = 2_000;
-/// Of each verdict so many are shown, however many of another came before.
-const OF_EACH: u64 = 25;
+/// Exchanges shown one by one: those that did not go well, then the slowest others.
+const MAX_EXCHANGES: usize = 2_000;
+/// Exchanges shown of each verdict, however many of others came before.
+const MIN_OF_EACH: u64 = 25;
 /// Connections that never opened.
 const MAX_CONNECTIONS: usize = 500;
 /// Bytes of a path, a host or a request id: a request head may have 256 KiB.
 const MAX_TEXT: usize = 600;
 
-/// What is shown one by one.
+/// Exchanges and connections that are shown one by one.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     not_good: Vec<Exchange>,
     good: Slowest,
     of_each: [u64; Verdict::ALL.len()],
     connections: Vec<Connection>,
-    /// Those that found no room.
+    /// Exchanges and connections that found no room.
     pub(super) left_out: LeftOut,
 }
 
-/// What found no room on the page. Good exchanges are counted by whoever knows how many there were.
+/// The number of exchanges and connections that found no room. Good exchanges are counted
+/// elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LeftOut {
-    /// Exchanges that did not go well, or of which that is not known, in the order of
+    /// Exchanges that did not go well, or of which it is not known, in the order of
     /// [`Verdict::ALL`].
     pub(super) not_good: [u64; Verdict::ALL.len()],
     pub(super) connections: u64,
@@ -46,7 +47,7 @@ impl LeftOut {
 }
 
 impl Kept {
-    /// Keeps it if there is room, or if it is among the slowest.
+    /// Keeps an exchange if there is room, or if it is among the slowest.
     pub(super) fn exchange(&mut self, exchange: &Exchange) {
         if exchange.good() == Some(true) {
             let took = exchange.slowness().unwrap_or(Span::ZERO);
@@ -54,7 +55,7 @@ impl Kept {
             return;
         }
         let of_each = &mut self.of_each[exchange.verdict as usize];
-        if self.not_good.len() >= MAX && *of_each >= OF_EACH {
+        if self.not_good.len() >= MAX_EXCHANGES && *of_each >= MIN_OF_EACH {
             self.left_out.add(exchange);
             return;
         }
@@ -63,9 +64,9 @@ impl Kept {
         self.good.shrink(self.room());
     }
 
-    /// Places for good ones.
+    /// The room for good exchanges.
     fn room(&self) -> usize {
-        MAX.saturating_sub(self.not_good.len())
+        MAX_EXCHANGES.saturating_sub(self.not_good.len())
     }
 
     pub(super) fn connection(&mut self, connection: &Connection) {
@@ -76,14 +77,14 @@ impl Kept {
         }
     }
 
-    /// Keeps what an assertion points to, which a reader will want to follow.
+    /// Keeps the examples of an assertion, which a reader will want to follow.
     pub(super) fn examples(&mut self, outcome: &Outcome) {
         for exchange in &outcome.exchanges {
             let mut kept = self.good.iter().chain(&self.not_good);
             let known = kept.any(|one| one.id == exchange.id);
             drop(kept);
             if !known {
-                // Told before and left out then, if it was not good.
+                // It was told before, and left out then if it was not good.
                 let left_out = &mut self.left_out.not_good[exchange.verdict as usize];
                 *left_out = left_out.saturating_sub(u64::from(exchange.good() != Some(true)));
                 self.not_good.push(bounded(exchange));
@@ -97,7 +98,7 @@ impl Kept {
         }
     }
 
-    /// Exchanges, the most important first, and connections.
+    /// The exchanges, the most important first, and the connections.
     pub(super) fn into_parts(self) -> (Vec<Exchange>, Vec<Connection>) {
         let mut exchanges = self.not_good;
         exchanges.extend(self.good.into_exchanges());
@@ -107,7 +108,7 @@ impl Kept {
     }
 }
 
-/// The exchange without what is too long for a page.
+/// Cuts texts that are too long for a page.
 fn bounded(exchange: &Exchange) -> Exchange {
     let mut exchange = exchange.clone();
     let texts = [
@@ -118,7 +119,7 @@ fn bounded(exchange: &Exchange) -> Exchange {
     ];
     for text in texts.into_iter().flatten() {
         if text.len() > MAX_TEXT {
-            // What was long would keep its memory.
+            // A cut text would keep its memory.
             *text = format_compact!("{}…", cut(text, MAX_TEXT));
         }
     }

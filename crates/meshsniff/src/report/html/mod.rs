@@ -1,16 +1,17 @@
-//! `-o html`: a page for a colleague, one file that asks no network for anything.
+//! `-o html`: a page for a colleague, in one file that loads nothing from the network.
 //!
-//! | here | holds |
+//! | module | holds |
 //! |---|---|
-//! | `kept` | which exchanges are shown one by one: those that did not go well, then the slowest |
-//! | `page` | the parts that are there without a script: assertions, rates, timers, gaps, routes |
+//! | `kept` | exchanges shown one by one: those that did not go well, then the slowest |
+//! | `page` | the parts that need no script: assertions, rates, timers, gaps, routes |
 //! | `routes` | how long answers took, as a histogram for each route |
-//! | `words` | what gaps and verdicts are, in a few words |
-//! | `data` | the exchanges as JSON, of which `page.js` makes the table and the drawings |
+//! | `words` | gaps and verdicts in a few words |
+//! | `data` | the exchanges as JSON, from which `page.js` makes the table and the drawings |
 //!
-//! What came over the wire is text wherever it stands: escaped in the markup, escaped once more in
-//! the JSON, and set by the script as text, never as markup. The page's own policy (CSP) allows no
-//! script but that one. Every figure is made here; the script only places them.
+//! Text from the wire is text everywhere: escaped in the markup, escaped once more in the JSON, and
+//! set by the script as text. The page's own policy (CSP) allows no other script. Every figure is
+//! made here; the script only places them. The markup is pushed, not made by a template engine such
+//! as `maud`: that would quote every attribute and close every element, and so change every page.
 
 mod data;
 mod kept;
@@ -20,7 +21,7 @@ mod routes;
 mod tests;
 mod words;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
 use crate::statistics::routes::Routes;
@@ -31,14 +32,14 @@ use std::io::{self, Write};
 pub struct HtmlReport<W: Write> {
     out: W,
     facts: Facts,
-    /// Every exchange by route, the folded ones included.
+    /// Every exchange by route, the aggregated ones included.
     routes: Routes,
     kept: Kept,
 }
 
 impl<W: Write> HtmlReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count like
-    /// everybody else.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count like everybody else.
     pub fn new(out: W, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -53,12 +54,12 @@ impl<W: Write> Report for HtmlReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         let place = self.facts.tell(event);
         match event {
-            ReportEvent::Exchange(exchange) if place == Place::Listed => {
+            ReportEvent::Exchange(exchange) if place == Standing::Listed => {
                 self.routes.add(exchange);
                 self.kept.exchange(exchange);
             }
             ReportEvent::Connection(connection)
-                if place == Place::Listed && connection.verdict.is_some() =>
+                if place == Standing::Listed && connection.verdict.is_some() =>
             {
                 self.kept.connection(connection);
             }

@@ -1,37 +1,41 @@
-//! The page around the exchanges: all that is there without a script.
+//! The parts of a page that need no script.
 
-use super::data::Block;
+use super::data::PageData;
 use super::routes;
-use super::words::{GAP_WORDS, verdict_in_words};
+use super::words::{gap_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::Verdict;
 use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
 use crate::report::facts::Facts;
 use crate::report::text::{self, Ink};
 use crate::statistics::routes::Routes;
-use ring::digest;
 
 const TEMPLATE: &str = include_str!("page.html");
 pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
+/// The hashes by which the page's policy lets its own style and script through, and nothing else
+/// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
+/// have to change.
+pub(super) const STYLE_HASH: &str = "sha256-3aU2TmxRAmw+qYmqVfQWkyp7QbRvUy2Re9+Xtk6xDqM=";
+pub(super) const SCRIPT_HASH: &str = "sha256-7Qbh4DSdRXMmV3tD+SfaeCP5XJCKcYOjIV/otJ6LA10=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
-/// Sources that are named.
+/// Sources named.
 const MAX_SOURCES: usize = 20;
 
-/// What a page is made of.
+/// The contents of a page.
 pub(super) struct Page<'a> {
     pub(super) facts: &'a Facts,
     pub(super) capture: &'a Capture,
     pub(super) routes: &'a Routes,
-    pub(super) block: &'a Block,
+    pub(super) block: &'a PageData,
 }
 
 impl Page<'_> {
-    /// The whole document.
+    /// Writes the page.
     pub(super) fn html(&self) -> String {
         let mut out = String::with_capacity(self.block.json.len() + (64 << 10));
         for piece in TEMPLATE.split("{{") {
@@ -46,14 +50,14 @@ impl Page<'_> {
         out
     }
 
-    /// What stands in the template's place of this name.
+    /// Pushes the part that stands in the place of this name in the template.
     fn part(&self, out: &mut String, name: &str) {
         match name {
             "title" => self.title(out),
             "style" => out.push_str(STYLE),
             "script" => out.push_str(SCRIPT),
-            "style_hash" => hash(out, STYLE),
-            "script_hash" => hash(out, SCRIPT),
+            "style_hash" => out.push_str(STYLE_HASH),
+            "script_hash" => out.push_str(SCRIPT_HASH),
             "sources" => self.sources(out),
             "read" => {
                 let mut read = String::new();
@@ -79,13 +83,7 @@ impl Page<'_> {
             [] => out.push_str("no source"),
             [source] => escape::html(out, &source.name),
             [source, rest @ ..] => {
-                push!(
-                    out,
-                    Html(&source.name),
-                    " and ",
-                    Grouped(rest.len() as u64),
-                    " more"
-                );
+                push!(out; Html(&source.name), " and ", Grouped(rest.len() as u64), " more")
             }
         }
     }
@@ -100,12 +98,7 @@ impl Page<'_> {
             escape::html(out, &source.name);
         }
         if sources.len() > MAX_SOURCES {
-            push!(
-                out,
-                "<br>and ",
-                Grouped((sources.len() - MAX_SOURCES) as u64),
-                " more"
-            );
+            push!(out; "<br>and ", Grouped((sources.len() - MAX_SOURCES) as u64), " more");
         }
     }
 
@@ -115,32 +108,19 @@ impl Page<'_> {
         if summary.exchanges == 0 {
             out.push_str("No HTTP/1 exchange");
         } else {
-            push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
+            push!(out; Counted(summary.exchanges, "exchange", "exchanges"));
         }
         if summary.filtered_out > 0 {
-            push!(
-                out,
-                " selected of ",
-                Grouped(summary.filtered_out + summary.exchanges)
-            );
+            push!(out; " selected of ", Grouped(summary.filtered_out + summary.exchanges));
         }
         let [good, not_good, unknown] = summary.goodness;
         let never_opened = summary.connects_failed();
         if not_good > 0 {
-            push!(
-                out,
-                ", <strong class=bad>",
-                Grouped(not_good),
-                " did not go well</strong>"
-            );
+            push!(out; ", <strong class=bad>", Grouped(not_good), " did not go well</strong>");
         }
         if never_opened > 0 {
-            push!(
-                out,
-                ", <strong class=bad>",
-                Counted(never_opened, "connection", "connections"),
-                " never opened</strong>"
-            );
+            push!(out; ", <strong class=bad>", Counted(never_opened, "connection", "connections"),
+                " never opened</strong>");
         }
         if good > 0 && not_good + unknown + never_opened == 0 {
             out.push_str(", <strong class=good>every one went well</strong>");
@@ -150,12 +130,8 @@ impl Page<'_> {
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             verdict_item(out, verdict, count);
             if verdict == Verdict::Ok && summary.failing_statuses > 0 {
-                push!(
-                    out,
-                    " <span class=\"also bad\">",
-                    Grouped(summary.failing_statuses),
-                    " with a 5xx status</span>"
-                );
+                push!(out; " <span class=\"also bad\">", Grouped(summary.failing_statuses),
+                    " with a 5xx status</span>");
             }
             out.push_str("</li>");
         }
@@ -172,29 +148,18 @@ impl Page<'_> {
         if summary.uncertain + summary.probes > 0 {
             out.push_str("\n<p class=dim>");
             if summary.uncertain > 0 {
-                push!(
-                    out,
-                    "Of ",
-                    Counted(summary.uncertain, "exchange", "exchanges"),
-                    " the verdict is uncertain: the capture lacks what would prove it. "
-                );
+                push!(out; "Of ", Counted(summary.uncertain, "exchange", "exchanges"),
+                    " the verdict is uncertain: the capture lacks what would prove it. ");
             }
             if summary.probes > 0 {
-                push!(
-                    out,
-                    Counted(
-                        summary.probes,
-                        "exchange is a probe",
-                        "exchanges are probes"
-                    ),
-                    " (health checks)."
-                );
+                push!(out; Counted( summary.probes, "exchange is a probe", "exchanges are probes" ),
+                    " (health checks).");
             }
             out.push_str("</p>");
         }
     }
 
-    /// What makes the whole report doubtful: before anything else.
+    /// Pushes what makes the whole report doubtful. It stands before anything else.
     fn warnings(&self, out: &mut String) {
         self.noted(out, "warnings", |ink| *ink == Ink::Bad);
     }
@@ -213,7 +178,7 @@ impl Page<'_> {
         out.push_str(class);
         out.push('>');
         for (_, note) in notes {
-            push!(out, "<li>", Html(note));
+            push!(out; "<li>", Html(note));
         }
         out.push_str("</ul>");
     }
@@ -228,17 +193,13 @@ impl Page<'_> {
         if failed == 0 {
             out.push_str("All passed.");
         } else {
-            push!(
-                out,
-                Grouped(failed),
-                " of ",
-                Counted(outcomes.len() as u64, "assertion", "assertions"),
-                " did not pass."
-            );
+            push!(out; Grouped(failed), " of ",
+                Counted(outcomes.len() as u64, "assertion", "assertions"), " did not pass.");
         }
         out.push_str(
             "</p>\n<div class=scroll tabindex=0 role=region aria-labelledby=assertions><table>\
-             <thead><tr><th scope=col>outcome<th scope=col>must not be<th scope=col>what was seen<th scope=col>seen in</thead><tbody>",
+             <thead><tr><th scope=col>outcome<th scope=col>must not be<th scope=col>what was \
+             seen<th scope=col>seen in</thead><tbody>",
         );
         for outcome in outcomes {
             self.outcome(out, outcome);
@@ -258,14 +219,8 @@ impl Page<'_> {
         out.push_str(sign);
         out.push_str("</span> ");
         out.push_str(outcome.name());
-        push!(
-            out,
-            "<td><code>",
-            Html(&outcome.assertion),
-            "</code><td>",
-            Html(&outcome.observed),
-            "<td>"
-        );
+        push!(out; "<td><code>", Html(&outcome.assertion), "</code><td>", Html(&outcome.observed),
+            "<td>");
         if outcome.verdict != Conclusion::Failed {
             return;
         }
@@ -277,9 +232,9 @@ impl Page<'_> {
             }
             out.push_str("<a href=\"#");
             out.push_str(kind);
-            push!(out, "-", Number(id), "\">");
+            push!(out; "-", Number(id), "\">");
             out.push_str(kind);
-            push!(out, "\u{a0}", Number(id), "</a> ");
+            push!(out; "\u{a0}", Number(id), "</a> ");
         }
     }
 
@@ -294,10 +249,14 @@ impl Page<'_> {
         });
         let failed = self.facts.summary.connects_failed() > 0;
         out.push_str(
-            "<section aria-labelledby=rates><h2 id=rates>The puzzle in two numbers</h2>\n<p>What clients got of each server, and what \
-             the server would report of the same exchanges: a request that its client left looks like a success to it.</p>\n\
-             <div class=scroll tabindex=0 role=region aria-labelledby=rates><table class=rates><thead><tr><th scope=col>server\
-             <th scope=col class=n>counted<th scope=col class=n>client saw<th scope=col class=n>server would say",
+            "<section aria-labelledby=rates><h2 id=rates>The puzzle in two numbers</h2>\n<p>What \
+             clients got of each server, and what \
+             the server would report of the same exchanges: a request that its client left looks \
+             like a success to it.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=rates><table \
+             class=rates><thead><tr><th scope=col>server\
+             <th scope=col class=n>counted<th scope=col class=n>client saw<th scope=col \
+             class=n>server would say",
         );
         out.push_str(if failed {
             "<th scope=col class=n>no connection</thead><tbody>"
@@ -305,29 +264,25 @@ impl Page<'_> {
             "</thead><tbody>"
         });
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(
-                out,
-                "\n<tr><th scope=row><code>",
-                At(*server),
-                "</code><td class=n>",
-                Grouped(rate.counted)
-            );
+            push!(out; "\n<tr><th scope=row><code>", At(*server), "</code><td class=n>",
+                Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
                 out.push_str(match rate.counted {
                     0 => "<td class=\"n rate dim\">",
                     counted if counted == good => "<td class=\"n rate good\">",
                     _ => "<td class=\"n rate bad\">",
                 });
-                push!(out, Percent(good, rate.counted));
+                push!(out; Percent(good, rate.counted));
             }
             if failed {
-                push!(out, "<td class=n>", Grouped(rate.connects_failed));
+                push!(out; "<td class=n>", Grouped(rate.connects_failed));
             }
         }
         out.push_str("</tbody></table></div>");
         more(out, rates.len(), "server", "servers");
         out.push_str(
-            "<p class=dim>Not counted: health checks, and exchanges that are <code>unanswered</code> or uncertain.</p></section>",
+            "<p class=dim>Not counted: health checks, and exchanges that are \
+             <code>unanswered</code> or uncertain.</p></section>",
         );
     }
 
@@ -337,13 +292,14 @@ impl Page<'_> {
             return;
         }
         out.push_str(
-            "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again and again after the same time: not a \
+            "<section aria-labelledby=timers><h2 id=timers>Timers</h2>\n<p>Closes that came again \
+             and again after the same time: not a \
              coincidence, a setting.</p>\n<ul class=timers>",
         );
         for timer in timers.iter().take(MAX_ROWS) {
             let mut line = String::new();
             text::timer(&mut line, timer);
-            push!(out, "<li>", Html(&line));
+            push!(out; "<li>", Html(&line));
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");
@@ -356,31 +312,25 @@ impl Page<'_> {
             return;
         }
         out.push_str(
-            "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen where the capture was taken.</p>\n\
-             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
-             <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col class=n>p90<th scope=col class=n>p99\
+            "<section aria-labelledby=gaps><h2 id=gaps>Gaps</h2>\n<p>In milliseconds, as seen \
+             where the capture was taken.</p>\n\
+             <div class=scroll tabindex=0 role=region aria-labelledby=gaps><table \
+             class=gaps><thead><tr><th scope=col>gap<th scope=col class=n>count\
+             <th scope=col class=n>shortest<th scope=col class=n>median<th scope=col \
+             class=n>p90<th scope=col class=n>p99\
              <th scope=col class=n>longest</thead><tbody>",
         );
-        for (name, stats) in gaps {
-            out.push_str("\n<tr><th scope=row><code>");
-            out.push_str(name);
-            out.push_str("</code> <span class=words>");
-            let words = Gaps::NAMES.iter().zip(GAP_WORDS);
-            out.push_str(
-                words
-                    .into_iter()
-                    .find_map(|(known, words)| (*known == name).then_some(words))
-                    .unwrap_or_default(),
-            );
-            push!(out, "</span><td class=n>", Grouped(stats.count));
+        for (gap, stats) in gaps {
+            push!(out; "\n<tr><th scope=row><code>", gap.name(), "</code> <span class=words>",
+                gap_in_words(gap), "</span><td class=n>", Grouped(stats.count));
             for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
-                push!(out, "<td class=n>", Exact(span));
+                push!(out; "<td class=n>", Exact(span));
             }
         }
         out.push_str("</tbody></table></div></section>");
     }
 
-    /// What of the capture the table below does not show.
+    /// Pushes how much of the capture the table below leaves out.
     fn left_out(&self, out: &mut String) {
         let block = self.block;
         let missing = |index: usize| -> u64 {
@@ -430,11 +380,12 @@ impl Page<'_> {
         part(connections, "failed connection", "failed connections", "");
         out.push_str(&parts.join(", "));
         out.push_str(
-            ". All of them are in the other figures of this page; <code>-o json</code> tells every one, <code>--filter-http</code> selects.</p>",
+            ". All of them are in the other figures of this page; <code>-o json</code> tells \
+             every one, <code>--filter-http</code> selects.</p>",
         );
     }
 
-    /// Which verdicts those have that are left out, if that is known of all of them.
+    /// The verdicts of those that are left out, if all of them are known.
     fn verdicts_left_out(&self, count: u64) -> String {
         let left_out = self.block.left_out.not_good;
         let mut out = String::new();
@@ -444,7 +395,7 @@ impl Page<'_> {
         let counts = Verdict::ALL.into_iter().zip(left_out);
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             out.push_str(if out.is_empty() { " (" } else { ", " });
-            push!(&mut out, Grouped(count), " ");
+            push!(&mut out; Grouped(count), " ");
             out.push_str(verdict.name());
         }
         if !out.is_empty() {
@@ -454,18 +405,18 @@ impl Page<'_> {
     }
 }
 
-/// A verdict and how many came to it, without the end of the list item.
+/// Pushes a verdict and its number, without the end of the list item.
 fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
-    let (class, sign) = match verdict {
-        Verdict::Ok | Verdict::Upgraded => ("good", "✓"),
-        Verdict::Unanswered => ("doubt", "?"),
+    let (class, sign) = match Ink::of(verdict) {
+        Ink::Good => ("good", "✓"),
+        Ink::Doubt => ("doubt", "?"),
         _ => ("bad", "✗"),
     };
     out.push_str("\n<li class=");
     out.push_str(class);
     out.push_str("><span class=sign>");
     out.push_str(sign);
-    push!(out, "</span> <b>", Grouped(count), "</b> <code>");
+    push!(out; "</span> <b>", Grouped(count), "</b> <code>");
     out.push_str(verdict.name());
     out.push_str("</code> <span class=words>");
     out.push_str(verdict_in_words(verdict));
@@ -474,32 +425,7 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
 
 fn more(out: &mut String, all: usize, one: &'static str, many: &'static str) {
     if all > MAX_ROWS {
-        push!(
-            out,
-            "<p class=dim>… and ",
-            Counted((all - MAX_ROWS) as u64, one, many),
-            " more.</p>"
-        );
-    }
-}
-
-/// The hash by which the page's policy lets its own style and script through, and nothing else (CSP
-/// 3, 8.4).
-fn hash(out: &mut String, text: &str) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    out.push_str("sha256-");
-    for three in digest.as_ref().chunks(3) {
-        let mut bits = 0_u32;
-        for index in 0..3 {
-            bits = bits << 8 | u32::from(three.get(index).copied().unwrap_or(0));
-        }
-        for place in 0..4 {
-            out.push(if place > three.len() {
-                '='
-            } else {
-                char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize])
-            });
-        }
+        push!(out; "<p class=dim>… and ", Counted((all - MAX_ROWS) as u64, one, many),
+            " more.</p>");
     }
 }

@@ -1,14 +1,14 @@
-//! How long exchanges took, by route: histograms on a logarithmic axis, as one SVG path each.
+//! Histograms of how long exchanges took, by route: on a logarithmic axis, each as one SVG path.
 
 use crate::number;
 use crate::piece::{At, Counted, Grouped, Html, Number, Spoken, push};
 use crate::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use std::fmt::Write as _;
 
-/// Routes that are drawn, those with the most exchanges.
-const MAX: usize = 40;
+/// Routes drawn, the busiest first.
+const MAX_DRAWN: usize = 40;
 
-/// Bars in a decade; their lower ends, in hundredths of its begin.
+/// Bars in a decade, and their lower ends in hundredths of its begin.
 const PER_DECADE: usize = 10;
 const STEPS: [u64; PER_DECADE] = [100, 126, 158, 200, 251, 316, 398, 501, 631, 794];
 /// Decades from 10 µs to 100 s.
@@ -17,11 +17,11 @@ const LABELS: [&str; DECADES + 1] = [
     "10 µs", "0.1 ms", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s",
 ];
 
-/// Size of a drawing, and of its part above the labels.
+/// The size of a drawing, and of its part above the labels.
 const WIDTH: usize = 320;
 const HEIGHT: usize = 64;
 const BASE: usize = 48;
-/// What the labels at both ends need.
+/// The room for the labels at both ends.
 const MARGIN: usize = 18;
 
 /// Pushes the section.
@@ -31,28 +31,23 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
         return;
     }
     let limits = limits();
-    let drawn = routes.len().min(MAX);
+    let drawn = routes.len().min(MAX_DRAWN);
     let axis = Axis::of(&routes[..drawn], &limits);
     out.push_str(
-        "<section aria-labelledby=routes><h2 id=routes>How long it took, by route</h2>\n<p>Each bar counts the exchanges that took so long; \
-         the axis is logarithmic, and the same for all. Figures here keep two digits.</p>",
+        "<section aria-labelledby=routes><h2 id=routes>How long it took, by route</h2>\n<p>Each \
+         bar counts the exchanges that took so long; the axis is logarithmic, and the same for \
+         all. Figures here keep two digits.</p>",
     );
     for (route, counts) in &routes[..drawn] {
         article(out, route, counts, &axis, &limits);
     }
-    if routes.len() > MAX {
-        let rest = &routes[MAX..];
+    if routes.len() > MAX_DRAWN {
+        let rest = &routes[MAX_DRAWN..];
         let exchanges = rest
             .iter()
             .fold(0_u64, |sum, (_, one)| sum.saturating_add(one.exchanges));
-        push!(
-            out,
-            "\n<p class=dim>… and ",
-            Counted(rest.len() as u64, "route", "routes"),
-            " more, with ",
-            Counted(exchanges, "exchange", "exchanges"),
-            " together.</p>"
-        );
+        push!(out; "\n<p class=dim>… and ", Counted(rest.len() as u64, "route", "routes"),
+            " more, with ", Counted(exchanges, "exchange", "exchanges"), " together.</p>");
     }
     out.push_str("</section>");
 }
@@ -62,7 +57,7 @@ fn limits() -> Vec<u64> {
     let mut limits = Vec::with_capacity(DECADES * PER_DECADE + 1);
     let mut decade = 10;
     for _ in 0..DECADES {
-        // Rounded up, so that a whole number of microseconds is on the right side.
+        // Rounded up, so that a whole number of microseconds falls on the right side.
         limits.extend(STEPS.iter().map(|step| (step * decade).div_ceil(100)));
         decade *= 10;
     }
@@ -70,7 +65,7 @@ fn limits() -> Vec<u64> {
     limits
 }
 
-/// The decades that are shown: those with values.
+/// The decades shown: those with values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     first: usize,
@@ -100,14 +95,14 @@ impl Axis {
         (self.last - self.first + 1) * PER_DECADE
     }
 
-    /// Where a bar begins, in tenths.
+    /// The begin of a bar, in tenths.
     const fn x(self, bar: usize) -> usize {
         let along = bar - self.first * PER_DECADE;
         10 * MARGIN + along * 10 * (WIDTH - 2 * MARGIN) / self.bars()
     }
 }
 
-/// Bars that have a count: what is too short or too long for the axis stands at its ends.
+/// Bars with their counts. Values too short or too long for the axis count at its ends.
 fn bars(values: &Micros, limits: &[u64]) -> impl Iterator<Item = (usize, u64)> {
     let mut counts = values.between(limits);
     let above = counts.pop().unwrap_or(0);
@@ -127,26 +122,21 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        push!(out, Html(&route.method), " ", Html(&route.path));
+        push!(out; Html(&route.method), " ", Html(&route.path));
     }
-    push!(
-        out,
-        "</code></h3><p class=dim><code>",
-        At(route.server),
-        "</code>, "
-    );
-    push!(out, Counted(counts.exchanges, "exchange", "exchanges"));
+    push!(out; "</code></h3><p class=dim><code>", At(route.server), "</code>, ");
+    push!(out; Counted(counts.exchanges, "exchange", "exchanges"));
     for (class, count) in counts
         .statuses
         .iter()
         .enumerate()
         .filter(|(_, count)| **count > 0)
     {
-        push!(out, ", ", Grouped(*count));
+        push!(out; ", ", Grouped(*count));
         if class == 0 {
             out.push_str(" without a status");
         } else {
-            push!(out, " ", Number(class as u64), "xx");
+            push!(out; " ", Number(class as u64), "xx");
         }
     }
     if counts.exchanges == 1 {
@@ -154,7 +144,7 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
         for (name, _, values) in gaps(counts) {
             out.push_str(", <code>");
             out.push_str(name);
-            push!(out, "</code> ", Spoken(values.max()));
+            push!(out; "</code> ", Spoken(values.max()));
         }
         out.push_str("</p></article>");
         return;
@@ -166,7 +156,7 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
     out.push_str("</div></article>");
 }
 
-/// The gaps of a route that have values, with their names and what they are.
+/// The gaps of a route that have values, with their names and words.
 fn gaps(counts: &RouteCounts) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
     [
         (
@@ -194,13 +184,14 @@ fn figure(
 ) {
     let _ = write!(
         out,
-        "<figure class={name}><figcaption><code>{name}</code> <span class=words>{words}</span></figcaption>"
+        "<figure class={name}><figcaption><code>{name}</code> <span \
+         class=words>{words}</span></figcaption>"
     );
     if values.count() == 1 {
-        push!(out, "<p>1 value: ", Spoken(values.max()));
+        push!(out; "<p>1 value: ", Spoken(values.max()));
     } else {
         histogram(out, values, axis, limits);
-        push!(out, "<p>", Counted(values.count(), "value", "values"));
+        push!(out; "<p>", Counted(values.count(), "value", "values"));
         for (name, span) in [
             (": median ", values.percentile(50)),
             (", p90 ", values.percentile(90)),
@@ -219,7 +210,8 @@ fn histogram(out: &mut String, values: &Micros, axis: Axis, limits: &[u64]) {
     let tallest = bars.iter().map(|(_, count)| *count).max().unwrap_or(1);
     let _ = write!(
         out,
-        "<svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid d=\""
+        "<svg class=histogram viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=true><path class=grid \
+         d=\""
     );
     for decade in axis.first..=axis.last + 1 {
         let x = axis.x(decade * PER_DECADE);
@@ -233,7 +225,7 @@ fn histogram(out: &mut String, values: &Micros, axis: Axis, limits: &[u64]) {
     for (bar, count) in bars {
         let (from, to) = (axis.x(bar), axis.x(bar + 1));
         let height = u128::from(count) * (BASE as u128 - 6) / u128::from(tallest);
-        // One among millions is seen all the same.
+        // One among millions is visible all the same.
         let height = height.max(2);
         let width = (to - from).saturating_sub(5).max(10);
         let _ = write!(

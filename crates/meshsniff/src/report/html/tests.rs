@@ -5,9 +5,11 @@ use crate::packet::FrameId;
 use crate::piece::{Shown, said};
 use crate::testing::fixtures;
 use crate::time::Span;
+use base64::Engine as _;
 use serde_json::Value;
 
-const HOSTILE: &str = "/</script><script>alert(1)</script><!--<img src=x onerror='alert(1)'>\"&\u{2028}\u{1b}[2J\u{202e}";
+const HOSTILE: &str = "/</script><script>alert(1)</script><!--<img src=x \
+    onerror='alert(1)'>\"&\u{2028}\u{1b}[2J\u{202e}";
 
 fn page_of(exchanges: &[Exchange], connections: &[Connection], outcomes: &[Outcome]) -> String {
     let mut out = Vec::new();
@@ -366,4 +368,16 @@ fn folded_exchanges_are_in_the_histograms() {
 fn the_same_twice_is_the_same() {
     let exchanges = fixtures::every_verdict();
     assert_eq!(page_of(&exchanges, &[], &[]), page_of(&exchanges, &[], &[]));
+}
+
+#[test]
+fn the_policy_lets_this_style_and_this_script_through() {
+    for (text, hash) in [
+        (page::STYLE, page::STYLE_HASH),
+        (page::SCRIPT, page::SCRIPT_HASH),
+    ] {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let digest = base64::prelude::BASE64_STANDARD.encode(digest);
+        assert_eq!(format!("sha256-{digest}"), hash);
+    }
 }

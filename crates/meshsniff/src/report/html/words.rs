@@ -1,22 +1,24 @@
-//! Words that several parts of a page use.
+//! Words that several parts of a page share.
 
-use crate::exchange::{Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 
-/// What each gap of [`Gaps::NAMES`] is, beside its name.
-pub(super) const GAP_WORDS: [&str; Gaps::COUNT] = [
-    "sending the request",
-    "request sent → the server's kernel has it",
-    "request sent → the answer begins",
-    "pipelined: the answer before → this one begins",
-    "receiving the answer",
-    "answer complete → the client's ACK",
-    "request's first byte → answer's last",
-    "request sent → the client closes",
-    "the server's ACK → the client closes",
-    "request sent → the server closes",
-    "the client closes → the answer comes, too late",
-    "the connection idled before",
-];
+/// A gap in a few words, beside its name.
+pub(super) const fn gap_in_words(gap: Gap) -> &'static str {
+    match gap {
+        Gap::RequestDuration => "sending the request",
+        Gap::RequestToAck => "request sent → the server's kernel has it",
+        Gap::RequestToResponse => "request sent → the answer begins",
+        Gap::AfterPrevious => "pipelined: the answer before → this one begins",
+        Gap::ResponseDuration => "receiving the answer",
+        Gap::ResponseToAck => "answer complete → the client's ACK",
+        Gap::Total => "request's first byte → answer's last",
+        Gap::RequestToClientClose => "request sent → the client closes",
+        Gap::AckToClientClose => "the server's ACK → the client closes",
+        Gap::RequestToServerClose => "request sent → the server closes",
+        Gap::ClientCloseToLateResponse => "the client closes → the answer comes, too late",
+        Gap::IdleBefore => "the connection idled before",
+    }
+}
 
 /// A verdict in a few words.
 pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {

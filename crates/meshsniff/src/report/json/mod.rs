@@ -1,13 +1,13 @@
 //! `-o json` and `-o jsonl`.
 //!
-//! Objects are written digit by digit into one buffer: no tree is built, and nothing grows with the
-//! capture. In a document the exchanges come as they settle, the connections wait in a temporary
-//! file, and what is known only at the end stands at the end. The fields are those of [`SCHEMA`].
+//! Objects are pushed into one buffer: no tree is built, and nothing grows with the capture. In a
+//! document the exchanges come as they settle, the connections wait in a temporary file, and what
+//! is only known at the end stands at the end. The fields are those of [`SCHEMA`].
 
 mod objects;
 pub mod read;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange};
@@ -19,22 +19,22 @@ use tempfile::SpooledTempFile;
 /// The JSON Schema (draft 2020-12) of a document and of the lines of `jsonl`.
 pub const SCHEMA: &str = include_str!("report.schema.json");
 
-/// The name of the format, as it stands in a document.
+/// The name of the format in a document.
 pub const FORMAT: &str = "meshsniff.report/v1";
 
-/// How the objects are strung together.
+/// How objects follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// One document.
     Document,
-    /// One object a line. `live`: each line leaves at once, because its reader waits for it.
+    /// One object a line.
     Lines {
-        /// Whether the input may pause.
+        /// Whether each line is written at once because its reader waits for it.
         live: bool,
     },
 }
 
-/// Bytes that are gathered before they are written.
+/// Bytes gathered before they are written.
 const BATCH: usize = 64 << 10;
 /// Bytes of connections that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
@@ -46,7 +46,7 @@ pub struct JsonReport<W: Write> {
     facts: Facts,
     objects: Objects,
     buffer: String,
-    /// Connections of a document, each with a comma before it.
+    /// The connections of a document, each with a comma before it.
     spool: SpooledTempFile,
     spooled: String,
     started: bool,
@@ -54,8 +54,8 @@ pub struct JsonReport<W: Write> {
 }
 
 impl<W: Write> JsonReport<W> {
-    /// A report of the exchanges that `filter` selects. `with_probes`: health checkers count in the
-    /// summary like everybody else; the exchanges list them in any case, marked.
+    /// Creates a report of the exchanges that `filter` selects. `with_probes`: health checkers
+    /// count in the summary like everybody else. Exchanges are listed in any case, with a mark.
     pub fn new(out: W, style: Style, filter: Filter, with_probes: bool) -> Self {
         Self {
             out,
@@ -157,8 +157,7 @@ impl<W: Write> JsonReport<W> {
         written
     }
 
-    /// Writes what has to stand before everything else. What is in the buffer by then came with the
-    /// very first frame.
+    /// Puts the head before what is in the buffer, which came with the very first frame.
     fn start(&mut self) {
         self.started = true;
         let mut head = String::new();
@@ -183,12 +182,12 @@ impl<W: Write> JsonReport<W> {
         self.spool_batch()?;
         self.spool.seek(SeekFrom::Start(0))?;
         let mut comma = [0];
-        // Every connection was spooled with a comma before it; the first one's is skipped.
+        // Every connection was spooled with a comma before it. The first one is skipped.
         if self.spool.read(&mut comma)? > 0 {
             io::copy(&mut self.spool, &mut self.out)?;
         }
         if !self.facts.routes.is_empty() {
-            // Only a report of a live target has them.
+            // Only a report of a live target has routes.
             self.buffer.push_str("],\n\"routes\":[");
             for (index, (route, counted)) in self.facts.routes.sorted().into_iter().enumerate() {
                 self.buffer.push_str(if index > 0 { ",\n{" } else { "\n{" });
@@ -240,7 +239,7 @@ impl<W: Write> JsonReport<W> {
 
 impl<W: Write> Report for JsonReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let selected = self.facts.tell(event) != Place::Nowhere;
+        let selected = self.facts.tell(event) != Standing::Nowhere;
         match event {
             ReportEvent::Begin(frame, _) => self.objects.begin(frame),
             ReportEvent::Exchange(exchange) if selected => return self.exchange(exchange),

@@ -1,25 +1,25 @@
-//! The objects of a JSON report, field by field, without the braces around them.
+//! The objects of a JSON report, field by field, without their braces.
 //!
-//! Every function pushes the inside of one object, so that a `type` can be put before it. Field
+//! Every function pushes the inside of one object, so that a `type` can stand before it. Field
 //! names and their order are those of the documentation. Exchanges and connections are taken apart
-//! by name: a new field of theirs is shown, or left out on purpose.
+//! by name, so that a new field is shown or left out on purpose.
 
 use crate::event::{Capture, Outcome, Source};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gaps, Verdict};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
 use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use crate::report::encode::{
-    List, Map, Millis, Object, PlainMillis, Quoted, Raw, Seconds, Share, Time, Value, Word, fields,
-    more_fields,
+    Encode, List, Map, Millis, Object, PlainMillis, Quoted, Ratio, Raw, Seconds, Time, Word,
+    fields, more_fields,
 };
 use crate::report::facts::Facts;
-use crate::report::timeline::{self, Event, EventKind};
+use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::{explain, wireshark};
 use crate::statistics::routes::{Route, RouteCounts};
 use crate::statistics::{GapStats, SuccessRate, Summary, Timer};
 
-/// Writes objects; keeps what they need beyond themselves.
+/// The encoder of objects, with its state between them.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     clock: number::Clock,
@@ -27,9 +27,9 @@ pub(super) struct Objects {
     current: FrameId,
     /// Whether a comment on the current frame came after an exchange was written.
     commented: bool,
-    /// Where in the buffer the events of the current frame end.
+    /// The ends of the current frame's events in the buffer.
     positions: Vec<usize>,
-    events: Vec<Event>,
+    events: Vec<TimelineEvent>,
     sentence: String,
 }
 
@@ -43,7 +43,7 @@ impl Objects {
         self.commented |= frame == self.current;
     }
 
-    /// Adds a comment that came late to the events already in `buffer`.
+    /// Adds a late comment to the events in `buffer`.
     pub(super) fn add_comments(&mut self, buffer: &mut String, facts: &Facts) {
         if self.commented {
             self.commented = false;
@@ -63,7 +63,7 @@ impl Objects {
         self.positions.clear();
     }
 
-    /// Something of this length was put before what the buffer holds.
+    /// Something of this length was put before the buffer's contents.
     pub(super) fn shift_positions(&mut self, by: usize) {
         for position in &mut self.positions {
             *position += by;
@@ -110,7 +110,7 @@ impl Objects {
             "server": *server,
             "start": Time(&mut self.clock, exchange.start()),
             "protocol": minor_version.map(|minor| Quoted(move |out: &mut String| {
-                push!(out, "HTTP/1.", Number(u64::from(minor)));
+                push!(out; "HTTP/1.", Number(u64::from(minor)));
             })),
             "method": method.as_deref(),
             "path": path.as_deref(),
@@ -124,7 +124,7 @@ impl Objects {
             "request_bytes": *request_bytes,
             "response_bytes": *response_bytes,
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),
-            "gaps": present(gaps),
+            "gaps": Map(gaps.present().map(|(gap, span)| (gap.name(), Millis(span)))),
             "verdict": Word(verdict.name()),
             "good": exchange.good(),
             "certainty": Word(certainty(*doubt)),
@@ -138,7 +138,7 @@ impl Objects {
         });
     }
 
-    /// The sentence that `explain` pushes, or null if it pushes nothing.
+    /// The sentence that `explain` pushes; `None` if it pushes nothing.
     fn sentence(&mut self, explain: impl FnOnce(&mut String)) -> Option<&str> {
         self.sentence.clear();
         explain(&mut self.sentence);
@@ -166,7 +166,7 @@ impl Objects {
             }
             if mark.frame == self.current {
                 self.positions.push(out.len());
-                // A comment on the current frame is added once all of them are known.
+                // Comments on the current frame are added when all of them are known.
                 self.commented |= facts.comments.get(mark.frame).is_some();
             } else if let Some(text) = facts.comments.get(mark.frame) {
                 more_fields!(out, { "comment": text });
@@ -307,12 +307,12 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
         "success_rates_left_out": summary.servers_left_out,
         "timers": List(timers.iter().map(timer)),
         "timers_left_out": summary.closes_left_out(),
-        "gaps": Map(summary.gaps().map(|(name, stats)| (name, gap_stats(stats)))),
+        "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
     });
 }
 
-/// A route whose exchanges are not told one by one. Its name is null if it stands for all that were
-/// too many.
+/// Pushes an aggregated route. Its name is null if it is the shared one of those that were too
+/// many.
 pub(super) fn route(out: &mut String, route: &Route, counted: &RouteCounts) {
     const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let named = !route.method.is_empty();
@@ -336,7 +336,7 @@ pub(super) fn route(out: &mut String, route: &Route, counted: &RouteCounts) {
 }
 
 fn success_rate(out: &mut String, server: Endpoint, rate: SuccessRate) {
-    let share = |good| (rate.counted > 0).then_some(Share(good, rate.counted));
+    let share = |good| (rate.counted > 0).then_some(Ratio(good, rate.counted));
     fields!(out, {
         "server": server,
         "counted": rate.counted,
@@ -346,7 +346,7 @@ fn success_rate(out: &mut String, server: Endpoint, rate: SuccessRate) {
     });
 }
 
-fn timer(timer: &Timer) -> impl Value {
+fn timer(timer: &Timer) -> impl Encode {
     Object(|out: &mut String| {
         fields!(out, {
             "server": timer.server,
@@ -361,7 +361,7 @@ fn timer(timer: &Timer) -> impl Value {
     })
 }
 
-fn gap_stats(stats: GapStats) -> impl Value {
+fn gap_stats(stats: GapStats) -> impl Encode {
     Object(move |out: &mut String| {
         fields!(out, {
             "count": stats.count,
@@ -374,13 +374,7 @@ fn gap_stats(stats: GapStats) -> impl Value {
     })
 }
 
-/// The gaps that an exchange has.
-fn present(gaps: &Gaps) -> impl Value {
-    let named = Gaps::NAMES.into_iter().zip(gaps.values());
-    Map(named.filter_map(|(name, gap)| Some((name, Millis(gap?)))))
-}
-
-fn places(flags: &EnvoyFlags) -> impl Value {
+fn places(flags: &EnvoyFlags) -> impl Encode {
     Object(|out: &mut String| {
         if *flags == EnvoyFlags::default() {
             return;
@@ -394,7 +388,7 @@ fn places(flags: &EnvoyFlags) -> impl Value {
     })
 }
 
-fn finding(finding: &Finding) -> impl Value {
+fn finding(finding: &Finding) -> impl Encode {
     let Finding { kind, frames, cost } = finding;
     Object(|out: &mut String| {
         fields!(out, {

@@ -1,11 +1,13 @@
-//! A report of `-o json` or `-o jsonl` as a side.
+//! A report of `-o json` or `-o jsonl`, read as a side of a comparison.
 //!
-//! It is read as a stream: exchange after exchange is counted and forgotten, and no single one may
-//! take more than 16 MiB. Fields that are not known here are passed over, so that a later version
-//! of the format with more of them can be read.
+//! It is read as a stream: exchange after exchange is counted and forgotten, and none may take more
+//! than 16 MiB. Unknown fields are skipped, so that a later version of the format with more of them
+//! can be read.
 
 use super::FORMAT;
-use crate::compare::side::{Digest, NOBODY, Route, Rows, Selection, Side, SideKind, Told, named};
+use crate::compare::side::{
+    ComparedSide, Digest, NOBODY, RouteName, Rows, Selection, SideKind, Told, named,
+};
 use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{GapStats, MAX_COUNT};
@@ -19,67 +21,72 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
-/// Bytes of an exchange, a line, or anything else that is looked at as a whole.
+/// Bytes of an exchange, a line, or anything else that is read as a whole.
 const MAX_ITEM: u64 = 16 << 20;
 
-/// Why a report cannot be a side.
+/// Why a report cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
-    /// JSON of another kind.
+    /// The JSON is no report.
     #[error(
-        "{0} is JSON, but no report of meshsniff: name the capture, or what kubectl meshsniff report -o json or -o jsonl wrote"
+        "{0} is JSON, but no report of meshsniff: name the capture, or what kubectl meshsniff \
+         report -o json or -o jsonl wrote"
     )]
     NotAReport(String),
-    /// A format that is not known here.
+    /// An unknown format.
     #[error(
-        "{name} is of the format {schema}, and {FORMAT} can be compared: name the capture, or make a report of it with this version"
+        "{name} is of the format {schema}, and {FORMAT} can be compared: name the capture, or \
+         make a report of it with this version"
     )]
     Format {
         /// The file.
         name: String,
-        /// What it calls itself.
+        /// The name of the format.
         schema: String,
     },
-    /// It ends too early.
+    /// The report ends too early.
     #[error("{0} ends in the middle: get the whole of it, or make the report anew")]
     Cut(String),
-    /// It cannot be read.
+    /// The JSON is invalid.
     #[error(
-        "{name} cannot be read as a report ({error}): make it anew with kubectl meshsniff report -o json"
+        "{name} cannot be read as a report ({error}): make it anew with kubectl meshsniff report \
+         -o json"
     )]
     Malformed {
         /// The file.
         name: String,
-        /// What is wrong.
+        /// The parser's error.
         error: serde_json::Error,
     },
-    /// The system failed to read it.
+    /// The system failed to read the file.
     #[error("{name} cannot be read: {error}")]
     Io {
         /// The file.
         name: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Exchanges are to be selected of which it holds only numbers.
+    /// A filter is asked for, but the report holds only figures of its good exchanges.
     #[error(
-        "{0} is of a live target and holds its good exchanges only as figures, of which --filter-http cannot select any: \
-         give --filter-http to the report itself, or leave it out here"
+        "{0} is of a live target and holds its good exchanges only as figures, of which \
+         --filter-http cannot select any: give --filter-http to the report itself, or leave it \
+         out here"
     )]
     OnlyFigures(String),
 }
 
-/// Reads a report. `other`: the side that was read before. What comes back beside the side is what
-/// is missing in it.
+/// Reads a report. `other`: the side that was read before. The second value says what is missing in
+/// the report.
 ///
 /// # Errors
-/// A sentence, if it is none or cannot be read.
+/// If it is no report or cannot be read.
 pub fn report(
     reader: impl Read,
     name: &str,
     selection: &Selection,
-    other: Option<&Side>,
-) -> Result<(Side, Vec<String>), ReportError> {
+    other: Option<&ComparedSide>,
+) -> Result<(ComparedSide, Vec<String>), ReportError> {
     let left = Cell::new(MAX_ITEM);
     let metered = Metered {
         reader,
@@ -88,11 +95,11 @@ pub fn report(
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(metered));
     let mut hearing = Hearing::new(selection, other, &left);
     let mut first = true;
-    // Ends at the end, and where there is more that is no JSON, which the next turn finds out.
+    // `end` fails as long as anything follows, JSON or not, which the next turn finds out.
     while first || json.end().is_err() {
         first = false;
         left.set(MAX_ITEM);
-        if let Err(error) = (Top(&mut hearing)).deserialize(&mut json) {
+        if let Err(error) = (TopSeed(&mut hearing)).deserialize(&mut json) {
             return Err(failed(name, error, hearing.wrong_schema));
         }
     }
@@ -127,7 +134,8 @@ impl<R: Read> Read for Metered<'_, R> {
             Some(left) => self.left.set(left),
             None => {
                 return Err(io::Error::other(
-                    "a single entry of it is longer than 16 MiB, which no report of meshsniff's has",
+                    "a single entry of it is longer than 16 MiB, which no report of meshsniff's \
+                     has",
                 ));
             }
         }
@@ -135,28 +143,28 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-/// What was heard so far.
+/// The state while a report is read.
 struct Hearing<'a> {
     selection: &'a Selection,
     left: &'a Cell<u64>,
-    /// Exchanges that are told and counted nowhere else.
+    /// Exchanges that are counted nowhere else.
     rows: Rows,
-    /// Good exchanges that are told. Of a live target they are in its routes already.
+    /// Good exchanges in full. Those of a live target are among its routes as well.
     good: Rows,
     good_exchanges: u64,
     /// Good exchanges that are only counted.
     counted: Rows,
     counted_exchanges: u64,
-    side: Side,
+    side: ComparedSide,
     is_report: bool,
     has_summary: bool,
     wrong_schema: Option<String>,
     probes_in_figures: u64,
 }
 
-/// An exchange, or a route, as far as it is wanted.
+/// The fields of an exchange or a route that are needed.
 #[derive(Deserialize)]
-struct Item {
+struct ReportItem {
     client: Option<Endpoint>,
     server: Option<Endpoint>,
     method: Option<CompactString>,
@@ -171,7 +179,7 @@ struct Item {
     #[serde(default)]
     envoy: Value,
     #[serde(default)]
-    findings: Vec<Found>,
+    findings: Vec<FoundItem>,
     #[serde(default)]
     gaps: HashMap<CompactString, Figure>,
     /// Of a route.
@@ -181,11 +189,11 @@ struct Item {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct FoundItem {
     kind: Value,
 }
 
-/// A gap of an exchange in milliseconds, or the statistics of a route's.
+/// A gap of an exchange in milliseconds, or the figures of a route's gap.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged)]
 enum Figure {
@@ -201,12 +209,12 @@ enum Figure {
 }
 
 fn span(millis: f64) -> Span {
-    // Out of range becomes the nearest that is in range, and what is no number becomes 0.
+    // A number out of range becomes the nearest one in range, and NaN becomes 0.
     Span::from_micros((millis * 1_000.0).round() as i64)
 }
 
 impl<'a> Hearing<'a> {
-    fn new(selection: &'a Selection, other: Option<&Side>, left: &'a Cell<u64>) -> Self {
+    fn new(selection: &'a Selection, other: Option<&ComparedSide>, left: &'a Cell<u64>) -> Self {
         Self {
             selection,
             left,
@@ -215,10 +223,10 @@ impl<'a> Hearing<'a> {
             good_exchanges: 0,
             counted: Rows::new(other),
             counted_exchanges: 0,
-            side: Side {
+            side: ComparedSide {
                 kind: SideKind::Report,
                 complete: true,
-                ..Side::default()
+                ..ComparedSide::default()
             },
             is_report: false,
             has_summary: false,
@@ -227,7 +235,7 @@ impl<'a> Hearing<'a> {
         }
     }
 
-    fn done(mut self, name: &str) -> Result<(Side, Vec<String>), ReportError> {
+    fn done(mut self, name: &str) -> Result<(ComparedSide, Vec<String>), ReportError> {
         if !self.is_report {
             return Err(ReportError::NotAReport(name.to_owned()));
         }
@@ -250,10 +258,11 @@ impl<'a> Hearing<'a> {
         if !self.has_summary {
             self.side.complete = false;
             missing.push(format!(
-                "{name} lacks its last line, the summary: the report was cut, and what it holds is compared; get the whole of it"
+                "{name} lacks its last line, the summary: the report was cut, and what it holds \
+                 is compared; get the whole of it"
             ));
         }
-        let side = Side {
+        let side = ComparedSide {
             name: name.to_owned(),
             routes: self.rows.into_routes(),
             ..self.side
@@ -261,7 +270,7 @@ impl<'a> Hearing<'a> {
         Ok((side, missing))
     }
 
-    fn exchange(&mut self, item: Item) -> Result<(), String> {
+    fn exchange(&mut self, item: ReportItem) -> Result<(), String> {
         let exchange = item.exchange()?;
         if !self.selection.wants(&mut self.side, &exchange) {
             return Ok(());
@@ -277,7 +286,7 @@ impl<'a> Hearing<'a> {
         Ok(())
     }
 
-    fn route(&mut self, item: &Item) -> Result<(), String> {
+    fn route(&mut self, item: &ReportItem) -> Result<(), String> {
         let exchanges = item.exchanges.unwrap_or_default();
         if !(1..=MAX_COUNT).contains(&exchanges) {
             return Err(format!("a route of {exchanges} exchanges"));
@@ -292,7 +301,7 @@ impl<'a> Hearing<'a> {
         let told = self.selection.gaps.iter().map(|gap| item.told(*gap));
         let digest = Digest::counted(exchanges, upgraded, told.collect());
         let route = match (method, &item.path) {
-            (None, None) => Route::Other,
+            (None, None) => RouteName::Other,
             (method, path) => self.selection.route(method, path.as_deref()),
         };
         self.counted.add(route, &digest);
@@ -300,16 +309,17 @@ impl<'a> Hearing<'a> {
         Ok(())
     }
 
-    /// Takes in the whole of a line, or the plain fields of a document.
+    /// Takes in a line, or the plain fields of a document.
     fn fields(&mut self, kind: Option<&str>, fields: Map<String, Value>) -> Result<(), String> {
-        let item =
-            |fields| Item::deserialize(Value::Object(fields)).map_err(|error| error.to_string());
+        let item = |fields| {
+            ReportItem::deserialize(Value::Object(fields)).map_err(|error| error.to_string())
+        };
         match kind {
             Some("exchange") => self.exchange(item(fields)?)?,
             Some("route") => self.route(&item(fields)?)?,
             Some("summary") => self.summary(&fields),
             Some("capture") => self.capture(&fields),
-            // Of lines that are not known nothing is wanted.
+            // Nothing is needed of unknown lines.
             Some(_) => {}
             None => {
                 for (key, value) in &fields {
@@ -343,7 +353,7 @@ impl<'a> Hearing<'a> {
     }
 }
 
-impl Item {
+impl ReportItem {
     fn exchange(self) -> Result<Exchange, String> {
         let verdict = self.verdict.ok_or("an exchange without a verdict")?;
         let mut gaps = [None; Gaps::COUNT];
@@ -353,7 +363,7 @@ impl Item {
             }
         }
         let findings = self.findings.iter();
-        // One of a kind that is not known here can be asked for by nobody.
+        // Nobody can ask for an unknown kind.
         let findings = findings.filter_map(|found| FindingKind::deserialize(&found.kind).ok());
         Ok(Exchange {
             client: self.client.unwrap_or(NOBODY),
@@ -378,9 +388,8 @@ impl Item {
     }
 
     /// What a route says of a gap.
-    fn told(&self, gap: usize) -> Option<Told> {
-        let gap = *Gap::ALL.get(gap)?;
-        // A good exchange has none of these: what there is of them is told one by one.
+    fn told(&self, gap: Gap) -> Option<Told> {
+        // Good exchanges have no such gap, and the others are told one by one.
         if gap.is_of_client_close() {
             return None;
         }
@@ -406,9 +415,9 @@ impl Item {
 }
 
 /// A document or a line.
-struct Top<'h, 'a>(&'h mut Hearing<'a>);
+struct TopSeed<'h, 'a>(&'h mut Hearing<'a>);
 
-impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
+impl<'de> DeserializeSeed<'de> for TopSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -416,7 +425,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Top<'_, '_> {
+impl<'de> Visitor<'de> for TopSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -442,7 +451,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
                     self.0.is_report = true;
                 }
                 "exchanges" | "routes" => {
-                    let list = List {
+                    let list = ListSeed {
                         hearing: self.0,
                         of_routes: key == "routes",
                     };
@@ -450,7 +459,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
                         fields.insert(key, number.into());
                     }
                 }
-                // Long, and not wanted.
+                // They are long, and not needed.
                 "connections" | "events" | "explanation" | "display_filter" | "start"
                 | "protocol" | "sources" | "assertions" => {
                     map.next_value::<IgnoredAny>()?;
@@ -476,13 +485,13 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
     }
 }
 
-/// The exchanges or routes of a document; in a line these are numbers, which come back.
-struct List<'h, 'a> {
+/// The exchanges or routes of a document. In a line they are a number, which is returned.
+struct ListSeed<'h, 'a> {
     hearing: &'h mut Hearing<'a>,
     of_routes: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_> {
     type Value = Option<u64>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -490,7 +499,7 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_, '_> {
+impl<'de> Visitor<'de> for ListSeed<'_, '_> {
     type Value = Option<u64>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -504,7 +513,7 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         loop {
             self.hearing.left.set(MAX_ITEM);
-            let Some(item) = list.next_element::<Item>()? else {
+            let Some(item) = list.next_element::<ReportItem>()? else {
                 return Ok(None);
             };
             let taken = if self.of_routes {

@@ -22,7 +22,8 @@ use crate::time::Timestamp;
 use crate::{escape, number};
 use hashbrown::HashMap;
 
-/// Fields whose values are not shown unless somebody asks: credentials, and what stands for them.
+/// Fields whose values are masked unless somebody asks for them: credentials, and what stands for
+/// them.
 pub const SECRET_FIELDS: [&str; 9] = [
     "authorization",
     "proxy-authorization",
@@ -35,7 +36,7 @@ pub const SECRET_FIELDS: [&str; 9] = [
     "x-forwarded-client-cert",
 ];
 
-/// Characters of a line that are shown.
+/// Characters of a line.
 const MAX_LINE: usize = 400;
 /// Columns of the frame and the time.
 const FRAME: usize = 8;
@@ -44,7 +45,7 @@ const SECONDS: usize = 14;
 const WHAT: usize = 44;
 /// Columns of a sentence.
 const WIDTH: usize = 100;
-/// Bytes of a body in a line, where it is no text.
+/// Bytes of a body in a line, if the body is no text.
 const DUMP: usize = 16;
 
 /// How a conversation is shown.
@@ -54,31 +55,25 @@ pub struct ConversationOptions {
     pub colour: bool,
     /// Fields whose values are masked, in lower case.
     pub secret: Vec<String>,
-    /// Whether the beginning of bytes that were not read is shown: what is in them nobody can mask.
+    /// Whether the beginning of bytes that were not read is shown. Nothing in them can be masked.
     pub unread: bool,
-    /// Whether segments without data are all shown, rather than those that tell something.
+    /// Whether all segments without data are shown, rather than those with news.
     pub acks: bool,
 }
 
-/// Pushes who talks: the exchange, and between whom.
+/// Pushes the exchange and its two ends.
 pub fn push_ends(out: &mut String, exchange: &Exchange) {
     timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
-    push!(
-        out,
-        "   exchange ",
-        Number(exchange.id),
-        "\n",
-        At(exchange.client)
-    );
+    push!(out; "   exchange ", Number(exchange.id), "\n", At(exchange.client));
     if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
-    push!(out, " ▶ ◀ ", At(exchange.server), "\n\n");
+    push!(out; " ▶ ◀ ", At(exchange.server), "\n\n");
 }
 
-/// Pushes what happened, in a sentence or two, and how to find it in Wireshark.
+/// Pushes the explanation, and how to find the exchange in Wireshark.
 pub fn push_explanation(out: &mut String, exchange: &Exchange) {
     let mut sentence = String::new();
     explain::exchange(&mut sentence, exchange);
@@ -88,7 +83,7 @@ pub fn push_explanation(out: &mut String, exchange: &Exchange) {
     out.push('\n');
 }
 
-/// Pushes the conversation: `exchanges` are those on the connection, whose gaps stand beside their
+/// Pushes the conversation. `exchanges`: those of the connection, whose gaps stand beside their
 /// frames.
 pub fn conversation(
     out: &mut String,
@@ -175,8 +170,8 @@ fn position(out: &mut String, paint: Paint, mark: Mark, origin: Timestamp, new: 
     paint.push(out, Ink::Dim, &padded);
 }
 
-/// Whether a segment without data is worth a line: it opens, closes or resets, or an exchange's gap
-/// ends there.
+/// Whether a segment without data is worth a line: it opens, closes or resets, or the gap of an
+/// exchange ends there.
 fn is_telling(entry: &Entry, told: bool, acks: bool) -> bool {
     match entry.what {
         What::Control(flags) => {
@@ -217,12 +212,7 @@ fn lines(
         } => {
             push_bytes(&mut text, *size, " of body");
             if first.frame != entry.mark.frame {
-                push!(
-                    &mut text,
-                    ", from frame ",
-                    Number(first.frame.number()),
-                    " on"
-                );
+                push!(&mut text; ", from frame ", Number(first.frame.number()), " on");
             }
             if !whole {
                 text.push_str(", and then no more");
@@ -269,7 +259,7 @@ fn push_bytes(out: &mut String, count: u64, told: &str) {
     out.push_str(told);
 }
 
-/// A field, or the rest of the one named `folds`.
+/// Pushes a field, or a continuation of the field named `folds`.
 fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[String]) {
     let is_secret = |name: &str| {
         let name = name.trim();
@@ -282,20 +272,20 @@ fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[Stri
         return;
     }
     let field = line.split_once(':');
-    // Some would forgive a missing colon.
+    // Some programs forgive a missing colon.
     let field = field
         .filter(|(name, _)| is_secret(name))
         .or_else(|| line.trim_start().split_once(char::is_whitespace));
     match field {
         Some((name, value)) if is_secret(name) => {
-            push!(out, Shown(name, MAX_LINE), ": (redacted, ");
+            push!(out; Shown(name, MAX_LINE), ": (redacted, ");
             push_bytes(out, value.trim().len() as u64, ")");
         }
         _ => escape::shown(out, &line, MAX_LINE),
     }
 }
 
-/// A body's line, and its beginning: as text if it is some, else as bytes.
+/// The line of a body and its beginning: as text if it is text, otherwise as bytes.
 fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<(String, Option<Ink>)> {
     let mut lines = vec![(headline, Some(Ink::Dim))];
     if begin.is_empty() {
@@ -338,7 +328,7 @@ fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<(String, Option<Ink>)
 }
 
 fn control(flags: Flags, from: Side, told: Option<&str>) -> (String, Option<Ink>) {
-    // What a report says of the frame says more than its flags do.
+    // The timeline says more of the frame than its flags do.
     if let Some(told) = told.filter(|told| !told.is_empty()) {
         let bad = flags.any(Flags::FIN.with(Flags::RST));
         return (told.to_owned(), bad.then_some(Ink::Bad));

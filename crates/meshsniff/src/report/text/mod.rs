@@ -1,8 +1,8 @@
-//! The report for a person at a terminal.
+//! The report for a terminal.
 //!
-//! First the figures, then the exchanges that did not go well as small timelines, then the slowest
-//! good ones. The figures are known only at the end, so what comes after them waits: the first of
-//! it in memory, sorted, the rest (only with no limit) in a temporary file.
+//! The figures come first, then the exchanges that did not go well as small timelines, then the
+//! slowest good ones. The figures are only known at the end, so the timelines wait: the first ones
+//! in memory, sorted, the rest (only without a limit) in a temporary file.
 
 mod conversation;
 mod overview;
@@ -10,7 +10,7 @@ pub(super) mod paint;
 mod plain;
 mod timeline;
 
-use super::facts::{Facts, Place};
+use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Exchange;
@@ -23,18 +23,18 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
 use timeline::Canvas;
 
-/// How the text is to look, and what is in it.
+/// How the text looks, and what it holds.
 #[derive(Clone, Debug)]
 pub struct TextOptions {
     /// Escape sequences for colour.
     pub colour: bool,
     /// Columns of the terminal.
     pub width: usize,
-    /// Every exchange as a timeline, not only those that did not go well.
+    /// Whether every exchange has a timeline, not only those that did not go well.
     pub all: bool,
-    /// How many timelines at most; 0 for no limit.
+    /// How many timelines to show; 0 for all.
     pub limit: usize,
-    /// How many of the slowest good exchanges.
+    /// How many of the slowest good exchanges to show.
     pub slowest: usize,
     /// Whether health checkers are shown and counted like everybody else.
     pub probes: bool,
@@ -62,23 +62,23 @@ pub use conversation::{
 pub(super) use overview::{noted, read, timer};
 pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
-pub(super) use timeline::{Line, lines, places};
+pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines, places};
 
-/// Bytes of timelines that are kept in memory and sorted.
+/// Bytes of timelines that are sorted in memory.
 const SORTED: usize = 8 << 20;
-/// Bytes of the others that wait in memory rather than in a file.
+/// Bytes of further timelines that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
 
 /// Timelines that wait for the head of the report.
 struct Blocks {
-    /// With their first frame, by which they are sorted.
+    /// Timelines with their first frame, by which they are sorted.
     sorted: Vec<(Mark, String)>,
     bytes: usize,
-    /// What came after, in the order it was settled.
+    /// Further timelines, in the order in which they settled.
     rest: SpooledTempFile,
     has_rest: bool,
     shown: usize,
-    /// How many were more than the limit.
+    /// The number of timelines beyond the limit.
     left_out: u64,
 }
 
@@ -91,12 +91,12 @@ pub struct TextReport<W: Write> {
     fresh: Vec<Exchange>,
     blocks: Blocks,
     slowest: Slowest,
-    /// Good exchanges that have a time to be ranked by.
+    /// The number of good exchanges with a time to be ranked by.
     ranked: u64,
 }
 
 impl<W: Write> TextReport<W> {
-    /// A report to `out`.
+    /// Creates a report that is written to `out`.
     pub fn new(out: W, options: TextOptions) -> Self {
         Self {
             out,
@@ -183,7 +183,7 @@ impl<W: Write> TextReport<W> {
         }
         if (self.options.all || good == Some(false)) && self.has_room() {
             self.fresh.push(exchange.clone());
-            // At the end of a capture there may be any number at once.
+            // At the end of a capture any number may come at once.
             if self.fresh.len() > 1_000 {
                 return self.render_fresh();
             }
@@ -248,7 +248,8 @@ impl<W: Write> TextReport<W> {
             let are = if more == 1 { "is" } else { "are" };
             writeln!(
                 self.out,
-                "… and there {are} {more} more of these (--limit 0 shows all, --filter-http selects)\n"
+                "… and there {are} {more} more of these (--limit 0 shows all, --filter-http \
+                 selects)\n"
             )?;
         }
         Ok(())
@@ -296,7 +297,7 @@ impl<W: Write> TextReport<W> {
 
 impl<W: Write> Report for TextReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Place::Listed;
+        let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange) if listed => self.exchange(exchange),
             ReportEvent::Connection(connection) if listed && connection.verdict.is_some() => {
@@ -383,7 +384,8 @@ mod tests {
             "501.683 ms after the ACK",
             "200, too late",
             "found: late-response, 1503.512 ms (frame 4303)",
-            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a guess)",
+            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a \
+             guess)",
             "Slowest of the good ones",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");

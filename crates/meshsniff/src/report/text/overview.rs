@@ -1,9 +1,9 @@
-//! The head of the text report: what was read, how it went, what to know before believing it.
+//! The head of the text report: the capture, the figures, and what makes them doubtful.
 
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
-use crate::exchange::{Side, Verdict};
+use crate::exchange::{Gap, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::piece::{
     At, Bytes, Counted, Grouped, Number, Percent, Shown, Spoken, Timeout, push, said,
@@ -14,14 +14,14 @@ use crate::{escape, number};
 
 /// Servers in the table, the busiest first.
 const MAX_ROWS: usize = 12;
-/// Timers that are shown.
+/// Timers shown.
 const MAX_TIMERS: usize = 12;
-/// Routes that a timer names.
+/// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
-/// Errors that are shown.
+/// Errors shown.
 const MAX_ERRORS: usize = 8;
 
-/// Pushes the whole head.
+/// Pushes the head.
 pub(super) fn push(
     out: &mut String,
     paint: Paint,
@@ -41,7 +41,7 @@ pub(super) fn push(
     out.push('\n');
 }
 
-/// Pushes how the assertions came out.
+/// Pushes the results of the assertions.
 pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes: &[Outcome]) {
     if outcomes.is_empty() {
         return;
@@ -73,12 +73,7 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
             names.push_str(", ");
         }
         if index >= 4 {
-            push!(
-                &mut names,
-                "and ",
-                Grouped((sources.len() - index) as u64),
-                " more"
-            );
+            push!(&mut names; "and ", Grouped((sources.len() - index) as u64), " more");
             break;
         }
         escape::shown(&mut names, &source.name, 80);
@@ -92,15 +87,10 @@ fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
     out.push('\n');
 }
 
-/// Pushes how much was read.
+/// Pushes the size of the capture.
 pub(in super::super) fn read(out: &mut String, capture: &Capture) {
     let totals = &capture.totals;
-    push!(
-        out,
-        Counted(totals.frames, "frame", "frames"),
-        ", ",
-        Bytes(totals.bytes)
-    );
+    push!(out; Counted(totals.frames, "frame", "frames"), ", ", Bytes(totals.bytes));
     if let (Some(first), Some(last)) = (totals.first, totals.last) {
         out.push_str(", ");
         number::decimal(out, (last - first).as_nanos() / 10_000_000, 2, 2);
@@ -110,19 +100,15 @@ pub(in super::super) fn read(out: &mut String, capture: &Capture) {
 }
 
 fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
-    // Escape sequences take no columns, so what was used is counted beside.
+    // Escape sequences take no columns, so the columns are counted separately.
     let begin = out.len();
     if summary.exchanges == 0 {
         out.push_str("no HTTP/1 exchange");
     } else {
-        push!(out, Counted(summary.exchanges, "exchange", "exchanges"));
+        push!(out; Counted(summary.exchanges, "exchange", "exchanges"));
     }
     if summary.filtered_out > 0 {
-        push!(
-            out,
-            " selected of ",
-            Grouped(summary.filtered_out + summary.exchanges)
-        );
+        push!(out; " selected of ", Grouped(summary.filtered_out + summary.exchanges));
     }
     let mut used = columns(&out[begin..]);
     let seen = Verdict::ALL.into_iter().zip(summary.verdicts);
@@ -138,12 +124,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         }
         out.push(' ');
         first = false;
-        let ink = match verdict {
-            Verdict::Ok | Verdict::Upgraded => Ink::Good,
-            Verdict::Unanswered => Ink::Doubt,
-            _ => Ink::Bad,
-        };
-        paint.push(out, ink, &text);
+        paint.push(out, Ink::of(verdict), &text);
         if verdict == Verdict::Ok && summary.failing_statuses > 0 {
             out.push_str(" (");
             let text = said!(Grouped(summary.failing_statuses), " with a 5xx status");
@@ -157,11 +138,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         paint.push(out, Ink::Doubt, &text);
     }
     if summary.probes > 0 {
-        push!(
-            out,
-            "; ",
-            Counted(summary.probes, "is a probe", "are probes")
-        );
+        push!(out; "; ", Counted(summary.probes, "is a probe", "are probes"));
     }
     out.push('\n');
     if summary.connects_failed() > 0 {
@@ -170,19 +147,14 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
             "connection never opened: ",
             "connections never opened: "
         ));
-        push!(
-            &mut text,
-            Grouped(summary.connects_refused),
-            " refused, ",
-            Grouped(summary.connects_timed_out),
-            " timed out"
-        );
+        push!(&mut text; Grouped(summary.connects_refused), " refused, ",
+            Grouped(summary.connects_timed_out), " timed out");
         paint.push(out, Ink::Bad, &text);
         out.push('\n');
     }
 }
 
-/// The two numbers of the puzzle: what clients got, and what the server would say of it.
+/// Pushes the success rate of each server, as clients see it and as the server sees it.
 fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     let mut rates: Vec<(Endpoint, SuccessRate)> = summary.success_rates();
     if rates.is_empty() {
@@ -235,16 +207,9 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         out.push('\n');
     }
     if rates.len() > MAX_ROWS {
-        push!(
-            out,
-            "  … and ",
-            Counted(
-                (rates.len() - MAX_ROWS) as u64,
-                "server more",
-                "servers more"
-            ),
-            " (-o json lists them)\n"
-        );
+        push!(out; "  … and ",
+            Counted( (rates.len() - MAX_ROWS) as u64, "server more", "servers more" ),
+            " (-o json lists them)\n");
     }
 }
 
@@ -261,20 +226,13 @@ fn timers(out: &mut String, paint: Paint, summary: &Summary) {
         out.push('\n');
     }
     if timers.len() > MAX_TIMERS {
-        push!(
-            out,
-            "  … and ",
-            Counted(
-                (timers.len() - MAX_TIMERS) as u64,
-                "timer more",
-                "timers more"
-            ),
-            " (-o json lists them)\n"
-        );
+        push!(out; "  … and ",
+            Counted( (timers.len() - MAX_TIMERS) as u64, "timer more", "timers more" ),
+            " (-o json lists them)\n");
     }
 }
 
-/// Pushes what a timer is known by.
+/// Pushes a timer.
 pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     number::grouped(out, timer.count);
     out.push_str(match timer.closed_by {
@@ -291,9 +249,9 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     }
     out.push_str(" ms: a timer");
     if let Some(guess) = timer.guess {
-        push!(out, ", probably ", Timeout(guess));
+        push!(out; ", probably ", Timeout(guess));
     }
-    push!(out, "; ", At(timer.server));
+    push!(out; "; ", At(timer.server));
     for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
         escape::shown(out, route, 60);
@@ -303,18 +261,18 @@ pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
     }
 }
 
-/// Milliseconds with one decimal.
+/// Pushes milliseconds with one decimal.
 fn tenths(out: &mut String, span: crate::time::Span) {
     let micros = number::micros(span);
     number::decimal(out, micros.saturating_add(50) / 100, 1, 1);
 }
 
 fn answers(out: &mut String, summary: &Summary) {
-    let Some(stats) = summary.gap("request_to_response") else {
+    let Some(stats) = summary.gap(Gap::RequestToResponse) else {
         return;
     };
     if stats.count == 1 {
-        push!(out, "\n  the answer came after ", Spoken(stats.max), "\n");
+        push!(out; "\n  the answer came after ", Spoken(stats.max), "\n");
         return;
     }
     out.push_str("\n  answers after");
@@ -334,7 +292,7 @@ fn answers(out: &mut String, summary: &Summary) {
     out.push('\n');
 }
 
-/// Good exchanges that the target only counted: of a file, there are none.
+/// Pushes the good exchanges that a target only counted. A file has none.
 fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     let routes = routes.sorted();
     if routes.is_empty() {
@@ -359,11 +317,7 @@ fn routes(out: &mut String, paint: Paint, routes: &Routes) {
     if routes.len() > MAX_ROWS {
         out.push_str("  … and ");
         let more = (routes.len() - MAX_ROWS) as u64;
-        push!(
-            out,
-            Counted(more, "route more", "routes more"),
-            " (-o json lists them)\n"
-        );
+        push!(out; Counted(more, "route more", "routes more"), " (-o json lists them)\n");
     }
 }
 
@@ -387,12 +341,12 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
         }
         right(out, &text, 11);
     }
-    // The classes that occur, `2xx` or `2xx 4xx`.
+    // The classes that occur, such as `2xx` or `2xx 4xx`.
     text.clear();
     for (class, count) in counted.statuses.iter().enumerate().skip(1) {
         if *count > 0 {
             text.push_str(if text.is_empty() { "" } else { " " });
-            push!(&mut text, Number(class as u64), "xx");
+            push!(&mut text; Number(class as u64), "xx");
         }
     }
     out.push_str("   ");
@@ -400,7 +354,7 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
-        push!(out, Shown(&route.method, 24), " ", Shown(&route.path, 72));
+        push!(out; Shown(&route.method, 24), " ", Shown(&route.path, 72));
     }
     out.push('\n');
 }
@@ -421,7 +375,7 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
     }
 }
 
-/// What to know before believing the figures.
+/// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
     let mut notes: Vec<(Ink, String)> = Vec::new();
@@ -433,8 +387,10 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     note(
         Ink::Dim,
         totals.encrypted_connections,
-        "connection is encrypted and stays closed to this report; on a mesh, the plain side is `lo` of the pod",
-        "connections are encrypted and stay closed to this report; on a mesh, the plain side is `lo` of the pod",
+        "connection is encrypted and stays closed to this report; on a mesh, the plain side is \
+         `lo` of the pod",
+        "connections are encrypted and stay closed to this report; on a mesh, the plain side is \
+         `lo` of the pod",
     );
     note(
         Ink::Dim,

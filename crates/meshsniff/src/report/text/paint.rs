@@ -1,8 +1,9 @@
 //! Colour, columns and line breaks of the text report.
 
+use crate::exchange::Verdict;
 use std::fmt::Write as _;
 
-/// What a piece of text is, as far as it has a colour.
+/// The meaning of a piece of text, by which it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     Bold,
@@ -13,7 +14,25 @@ pub(crate) enum Ink {
     Accent,
 }
 
-/// Puts colour on, or does not.
+impl Ink {
+    /// The ink of a verdict.
+    pub(crate) const fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok | Verdict::Upgraded => Self::Good,
+            Verdict::Unanswered => Self::Doubt,
+            Verdict::ClientGaveUp
+            | Verdict::ClientGaveUpMidResponse
+            | Verdict::ClientAbortedRequest
+            | Verdict::ServerClosedUnanswered
+            | Verdict::ServerResetUnanswered
+            | Verdict::ServerTruncatedResponse
+            | Verdict::ConnectRefused
+            | Verdict::ConnectTimeout => Self::Bad,
+        }
+    }
+}
+
+/// Colours text, or does not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     pub(crate) colour: bool,
@@ -49,7 +68,7 @@ pub(crate) fn columns(text: &str) -> usize {
     }
 }
 
-/// Pushes `text` and blanks up to `width` columns.
+/// Pushes `text`, and blanks up to `width` columns.
 pub(crate) fn left(out: &mut String, text: &str, width: usize) {
     out.push_str(text);
     blanks(out, width.saturating_sub(columns(text)));
@@ -68,7 +87,7 @@ pub(crate) fn blanks(out: &mut String, count: usize) {
 }
 
 /// Pushes `text` broken into lines of `width` columns, each behind `indent` blanks. A longer word
-/// stands on a line of its own.
+/// has a line of its own.
 pub(crate) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize) {
     let room = width.saturating_sub(indent).max(20);
     let mut used = 0;

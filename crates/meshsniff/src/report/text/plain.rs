@@ -1,4 +1,4 @@
-//! Parts of the text report for reports of other formats: without colour, and by themselves.
+//! Parts of the text report for other formats, without colour.
 
 use super::paint::Paint;
 use super::timeline::{self, Canvas};
@@ -11,17 +11,17 @@ use crate::time::Timestamp;
 /// Columns to write for.
 const WIDTH: usize = 100;
 
-/// `GET /items`, or what is left of it.
+/// Pushes `GET /items`, or what is left of it.
 pub(in super::super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     timeline::request(out, exchange, most);
 }
 
-/// An exchange's timeline without colour, for reports of other formats.
+/// Pushes the timeline of an exchange without colour.
 pub(in super::super) fn plain_timeline(out: &mut String, facts: &Facts, exchange: &Exchange) {
     plain_canvas(facts, exchange.start()).exchange(out, exchange);
 }
 
-/// The same of a connection that never opened.
+/// Pushes the timeline of a connection that never opened, without colour.
 pub(in super::super) fn plain_connection(out: &mut String, facts: &Facts, connection: &Connection) {
     plain_canvas(facts, connection.first.time).connection(out, connection);
 }
@@ -37,12 +37,12 @@ fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
     }
 }
 
-/// What each frame of an exchange did, with the gap that ended there.
+/// What each frame of an exchange did, and the gap that ended there.
 pub(in super::super) fn frames_in_words(exchange: &Exchange) -> Vec<(FrameId, String)> {
     let said = timeline::lines(exchange).into_iter().map(|line| {
         let mut words = line.what;
         if let Some((gap, since)) = line.gap {
-            push!(&mut words, ", ", Exact(gap), " ms ");
+            push!(&mut words; ", ", Exact(gap), " ms ");
             words.push_str(since);
         }
         (line.event.1.frame, words)

@@ -19,28 +19,29 @@ use crate::packet::Endpoint;
 use crate::piece::{At, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
-use crate::report::timeline::{self, Event, EventKind};
+use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::wireshark::{self, Numbering};
 use crate::time::{Span, Timestamp};
 
 /// Characters of a request target in a headline and in a line.
-const HEADLINE: usize = 72;
-const LINE: usize = 40;
-/// Columns of what happened, before the gap beside it.
+const MAX_HEADLINE: usize = 72;
+const MAX_LINE: usize = 40;
+/// Columns of what a frame did, before the gap beside it.
 const WHAT: usize = 34;
-/// Interim responses that are shown: a server may send any number.
+/// Events shown: a server may send any number of interim responses.
 const MAX_EVENTS: usize = 64;
-/// Findings, and frames of each, that are shown.
-const MAX_FINDINGS: usize = 12;
-const MAX_FRAMES: usize = 8;
-/// Below this, the time from the ACK is the better figure; a delayed ACK would eat 40 ms of it.
+/// Findings shown, and frames of each.
+pub(in super::super) const MAX_FINDINGS: usize = 12;
+pub(in super::super) const MAX_FRAMES: usize = 8;
+/// With an ACK later than this, the time from the request is the better figure: a delayed ACK would
+/// take 40 ms of the time from the ACK.
 const PROMPT_ACK: Span = Span::from_millis(5);
 
-/// What a timeline needs beyond the exchange.
+/// What a timeline needs beside the exchange.
 pub(super) struct Canvas<'a> {
     pub(super) paint: Paint,
     pub(super) width: usize,
-    /// Time of the first frame.
+    /// The time of the first frame.
     pub(super) origin: Timestamp,
     /// Names of the sources, if there are several.
     pub(super) sources: &'a [String],
@@ -48,9 +49,9 @@ pub(super) struct Canvas<'a> {
     pub(super) numbering: Numbering,
 }
 
-/// A line of the timeline: what one frame did.
+/// A line of a timeline: what one frame did.
 pub(in super::super) struct Line {
-    pub(in super::super) event: Event,
+    pub(in super::super) event: TimelineEvent,
     pub(in super::super) what: String,
     pub(in super::super) ink: Option<Ink>,
     /// The gap that ends here, and since when it counts.
@@ -64,10 +65,10 @@ impl Canvas<'_> {
         let mut ends = String::new();
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
-            push!(&mut ends, ", host ", Shown(host, LINE));
+            push!(&mut ends; ", host ", Shown(host, MAX_LINE));
         }
         if let Some(id) = exchange.request_id.as_deref() {
-            push!(&mut ends, ", request id ", Shown(id, LINE));
+            push!(&mut ends; ", request id ", Shown(id, MAX_LINE));
         }
         wrapped(out, &ends, 2, self.width);
         self.lines(out, exchange);
@@ -112,12 +113,7 @@ impl Canvas<'_> {
         self.arrow(out, Side::Client, None);
         out.push_str("SYN");
         if connection.syn_retries > 0 {
-            push!(
-                out,
-                ", sent ",
-                Grouped(connection.syn_retries.saturating_add(1)),
-                " times"
-            );
+            push!(out; ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
         }
         out.push('\n');
         if let Some(close) = connection.close {
@@ -146,12 +142,12 @@ impl Canvas<'_> {
         };
         self.paint.push(out, ink, sign);
         let mut title = String::new();
-        request(&mut title, exchange, HEADLINE);
+        request(&mut title, exchange, MAX_HEADLINE);
         self.paint.push(out, Ink::Bold, &title);
         out.push_str("   ");
         let mut verdict = exchange.verdict.name().to_owned();
         if let Some(status) = exchange.status {
-            push!(&mut verdict, " ", Number(u64::from(status)));
+            push!(&mut verdict; " ", Number(u64::from(status)));
         }
         self.paint.push(out, ink, &verdict);
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
@@ -184,7 +180,7 @@ impl Canvas<'_> {
         if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
         }
-        push!(out, " → ", At(server));
+        push!(out; " → ", At(server));
     }
 
     fn lines(&self, out: &mut String, exchange: &Exchange) {
@@ -197,7 +193,7 @@ impl Canvas<'_> {
         out.push('\n');
         let widest = lines.iter().filter(|line| line.gap.is_some());
         let what = widest.map(|line| columns(&line.what)).max();
-        let what = what.unwrap_or(0).min(WHAT.max(LINE));
+        let what = what.unwrap_or(0).min(WHAT.max(MAX_LINE));
         for line in &lines {
             let (kind, mark) = line.event;
             out.push_str("  ");
@@ -263,7 +259,7 @@ impl Canvas<'_> {
             let mut line = String::from("  found: ");
             line.push_str(finding.kind.name());
             if finding.cost > Span::ZERO {
-                push!(&mut line, ", ", Exact(finding.cost), " ms");
+                push!(&mut line; ", ", Exact(finding.cost), " ms");
             }
             for (index, mark) in finding.frames.iter().take(MAX_FRAMES).enumerate() {
                 line.push_str(match (index, finding.frames.len()) {
@@ -282,12 +278,8 @@ impl Canvas<'_> {
             out.push('\n');
         }
         if exchange.findings.len() > MAX_FINDINGS {
-            push!(
-                out,
-                "  found: … and ",
-                Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
-                " more\n"
-            );
+            push!(out; "  found: … and ", Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
+                " more\n");
         }
     }
 
@@ -309,13 +301,13 @@ impl Canvas<'_> {
     }
 }
 
-/// Where a proxy would log flags, in words, and which.
+/// The places where proxies log flags, in words, with the flags.
 pub(in super::super) fn places(
     flags: &EnvoyFlags,
     client: Endpoint,
 ) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     let (proxy, caller) = if mesh::is_istio_inbound(client) && flags.client == ["UT"] {
-        // An announced timeout may be passed on: then the sidecar only saw its caller hang up.
+        // An announced timeout may be passed on. The sidecar then only saw its caller hang up.
         (
             "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
             "",
@@ -341,17 +333,12 @@ const ARROW: usize = 16;
 /// Columns of the status in a row.
 pub(super) const STATUS: usize = 9;
 
-/// `GET /items`, or what is left of it.
+/// Pushes `GET /items`, or what is left of it.
 pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
     match (exchange.method.as_deref(), exchange.path.as_deref()) {
         (None, _) => out.push_str("(request line cut)"),
         (Some(method), path) => {
-            push!(
-                out,
-                Shown(method, 24),
-                " ",
-                Shown(path.unwrap_or("(target cut)"), most)
-            );
+            push!(out; Shown(method, 24), " ", Shown(path.unwrap_or("(target cut)"), most))
         }
     }
 }
@@ -424,17 +411,13 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         .is_some_and(|end| end.order == exchange.events.request_start.order);
     match kind {
         EventKind::RequestStart => {
-            request(&mut out, exchange, LINE);
+            request(&mut out, exchange, MAX_LINE);
             if at_once {
-                push!(&mut out, ", ", Bytes(exchange.request_bytes));
+                push!(&mut out; ", ", Bytes(exchange.request_bytes));
             }
         }
         EventKind::RequestEnd => {
-            push!(
-                &mut out,
-                "the request is complete, ",
-                Bytes(exchange.request_bytes)
-            );
+            push!(&mut out; "the request is complete, ", Bytes(exchange.request_bytes))
         }
         EventKind::RequestAcked(with) => out.push_str(match with {
             AckWith::Bare | AckWith::Data => "ACK",
@@ -447,11 +430,7 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         }
         EventKind::ResponseStart => status(&mut out, exchange.status),
         EventKind::ResponseEnd => {
-            push!(
-                &mut out,
-                "the response is complete, ",
-                Bytes(exchange.response_bytes)
-            );
+            push!(&mut out; "the response is complete, ", Bytes(exchange.response_bytes))
         }
         EventKind::ResponseAcked => out.push_str("ACK"),
         EventKind::ClientFin if exchange.half_closed => {
@@ -469,17 +448,23 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
     out
 }
 
-/// The close that decided is what a reader looks for.
+/// The ink of an event: the close that decided stands out.
 fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
     let client = exchange.client_close().map(|(_, reset)| reset);
     let server = exchange.server_close().map(|(_, reset)| reset);
-    let by_client = exchange.verdict.ended_by_client();
-    let by_server = matches!(
-        exchange.verdict,
+    let (by_client, by_server) = match exchange.verdict {
+        Verdict::ClientGaveUp
+        | Verdict::ClientGaveUpMidResponse
+        | Verdict::ClientAbortedRequest => (true, false),
         Verdict::ServerClosedUnanswered
-            | Verdict::ServerResetUnanswered
-            | Verdict::ServerTruncatedResponse
-    );
+        | Verdict::ServerResetUnanswered
+        | Verdict::ServerTruncatedResponse => (false, true),
+        Verdict::Ok
+        | Verdict::Upgraded
+        | Verdict::Unanswered
+        | Verdict::ConnectRefused
+        | Verdict::ConnectTimeout => (false, false),
+    };
     let decided = match kind {
         EventKind::ClientFin => by_client && client == Some(false),
         EventKind::ClientRst => by_client && client == Some(true),
@@ -493,7 +478,13 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
             return matches!(exchange.verdict, Verdict::Ok).then_some(Ink::Bad);
         }
         EventKind::LateResponse => return Some(Ink::Doubt),
-        _ => false,
+        EventKind::RequestStart
+        | EventKind::RequestEnd
+        | EventKind::RequestAcked(AckWith::Bare | AckWith::Data)
+        | EventKind::Interim(_)
+        | EventKind::ResponseStart
+        | EventKind::ResponseEnd
+        | EventKind::ResponseAcked => false,
     };
     decided.then_some(Ink::Bad)
 }
@@ -549,12 +540,12 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
     gap.map(|gap| (gap, since))
 }
 
-/// A row of the table of slowest exchanges: the time that ranks, status, request, ends, and what
-/// cost it.
+/// Pushes a row of the table of slowest exchanges: the time that ranks, status, server, frames,
+/// request, and what cost the time.
 pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {
-        push!(&mut figure, Exact(gap), " ms");
+        push!(&mut figure; Exact(gap), " ms");
     }
     out.push_str("  ");
     let mut padded = String::new();
@@ -570,7 +561,7 @@ pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_wi
         frames.push_str(&mark.frame.number().to_string());
     }
     left(out, &frames, 20);
-    request(out, exchange, HEADLINE);
+    request(out, exchange, MAX_HEADLINE);
     if let Some(doubt) = exchange.doubt {
         out.push(' ');
         paint.push(out, Ink::Doubt, &format!("(uncertain: {})", doubt.name()));
