@@ -5,15 +5,15 @@ use super::options::{ColorArgs, PortArgs};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
-use meshsniff::analyzer::{Analyzer, Options, Sink};
-use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::capture::{CaptureReader, Input, OpenError};
 use meshsniff::conversation::{Conversation, Entry};
-use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::event::{Report, ReportEvent};
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
 use meshsniff::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
 use meshsniff::time::Timestamp;
+use meshsniff::{Connection, Exchange, Options, Pipeline, Sink};
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -84,9 +84,9 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         );
     }
     let found = args.find()?;
-    let (mut exchanges, entries, left_out, mut errors) = args.read(&found)?;
+    let (mut said, mut errors) = args.read(&found)?;
     if !args.connection {
-        exchanges.retain(|one| one.id == found.exchange.id);
+        said.exchanges.retain(|one| one.id == found.exchange.id);
     }
     let mut out = String::new();
     push_ends(&mut out, &found.exchange);
@@ -100,12 +100,14 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         unread: args.show_secrets,
         acks: args.acks,
     };
-    conversation(&mut out, &options, found.origin, &exchanges, &entries);
+    let (exchanges, entries) = (&said.exchanges, &said.entries);
+    conversation(&mut out, &options, found.origin, exchanges, entries);
     out.push('\n');
     push_explanation(&mut out, &found.exchange);
-    if left_out > 0 {
+    if said.left_out > 0 {
         errors.push(format!(
-            "the conversation is longer than can be shown: {left_out} more lines"
+            "the conversation is longer than can be shown: {} more lines",
+            said.left_out
         ));
     }
     let mut stdout = io::stdout().lock();
@@ -185,19 +187,33 @@ fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
 }
 
 impl FollowArgs {
-    fn open(&self) -> anyhow::Result<(CaptureReader, Analyzer)> {
-        let reader = CaptureReader::open(vec![Input::Path(self.file.clone())])?;
-        let analyzer = Analyzer::new(Options {
-            ports: self.port.port.clone(),
-        });
-        Ok((reader, analyzer))
+    fn input(&self) -> Input {
+        Input::Path(self.file.clone())
+    }
+
+    fn open(&self) -> Result<Pipeline, OpenError> {
+        let ports = self.port.port.clone();
+        Pipeline::open(vec![self.input()], Options { ports })
+    }
+
+    /// The ends of the frame that was named: who sent it, and to whom.
+    fn ends(&self) -> Result<Option<(Endpoint, Endpoint)>, OpenError> {
+        let mut reader = CaptureReader::open(vec![self.input()])?;
+        while let Some(next) = reader.next() {
+            if let Ok(frame) = next
+                && Some(frame.id.number()) == self.frame
+                && let Decoded::Tcp(segment) = Decoder::default().decode(&frame)
+            {
+                return Ok(Some((segment.src, segment.dst)));
+            }
+        }
+        Ok(None)
     }
 
     fn find(&self) -> anyhow::Result<Found> {
-        let (mut reader, mut analyzer) = self.open()?;
         let mut finder = Finder {
             args: self,
-            ends: None,
+            ends: self.frame.map_or(Ok(None), |_| self.ends())?,
             found: None,
             fitting: None,
             by_ends: HashMap::new(),
@@ -206,21 +222,9 @@ impl FollowArgs {
             not_good: 0,
             ambiguous: false,
         };
-        let mut decoder = Decoder::default();
-        let mut frames = 0;
-        while let Some(next) = reader.next() {
-            // What could not be read is said when it is read again.
-            let Ok(frame) = next else { continue };
-            frames += 1;
-            if Some(frame.id.number()) == self.frame
-                && let Decoded::Tcp(segment) = decoder.decode(&frame)
-            {
-                finder.ends = Some((segment.src, segment.dst));
-            }
-            analyzer.frame(&frame, &mut finder);
-        }
-        analyzer.finish(&mut finder);
-        let origin = analyzer.totals().first.unwrap_or_default();
+        // What could not be read is said when it is read again.
+        let totals = self.open()?.into_sink(&mut finder).capture.totals;
+        let (origin, frames) = (totals.first.unwrap_or_default(), totals.frames);
         let name = self.file.display();
         let exchanges = finder.exchanges;
         let there_are = match exchanges {
@@ -256,14 +260,15 @@ impl FollowArgs {
         })
     }
 
-    /// The exchanges on its connection, what was said there, how much of that was too much, and what could not be read.
-    #[allow(clippy::type_complexity, reason = "read by one caller")]
-    fn read(&self, found: &Found) -> anyhow::Result<(Vec<Exchange>, Vec<Entry>, u64, Vec<String>)> {
-        let (mut reader, mut analyzer) = self.open()?;
+    /// The conversation, and what could not be read.
+    fn read(&self, found: &Found) -> anyhow::Result<(Said, Vec<String>)> {
+        let mut pipeline = self.open()?;
         let exchange = &found.exchange;
-        let mut on_it = OnConnection {
-            id: exchange.connection,
+        let mut said = Said {
+            connection: exchange.connection,
             exchanges: Vec::new(),
+            entries: Vec::new(),
+            left_out: 0,
         };
         let mut followed = Conversation::new(
             exchange.client,
@@ -271,21 +276,16 @@ impl FollowArgs {
             self.body as usize,
             found.wanted.clone(),
         );
-        let mut errors = Vec::new();
         let mut order = 0;
-        while let Some(next) = reader.next() {
-            match next {
-                Ok(frame) => {
-                    order += 1;
-                    analyzer.frame(&frame, &mut on_it);
-                    followed.frame(&frame, order);
-                }
-                Err(error) => errors.push(error.to_string()),
+        while pipeline.step(&mut said)? {
+            if let Some(frame) = pipeline.frame() {
+                order += 1;
+                followed.frame(&frame, order);
             }
         }
-        analyzer.finish(&mut on_it);
-        let (entries, left_out) = followed.finish();
-        Ok((on_it.exchanges, entries, left_out, errors))
+        let analysed = pipeline.finish(&mut said)?;
+        (said.entries, said.left_out) = followed.finish();
+        Ok((said, analysed.capture.errors))
     }
 }
 
@@ -404,18 +404,26 @@ impl Sink for Finder<'_> {
     }
 }
 
-/// The exchanges of one connection.
-struct OnConnection {
-    id: u64,
+/// A conversation.
+struct Said {
+    /// The number of its connection.
+    connection: u64,
+    /// The exchanges on it.
     exchanges: Vec<Exchange>,
+    /// What was said.
+    entries: Vec<Entry>,
+    /// How much of that was too much.
+    left_out: u64,
 }
 
-impl Sink for OnConnection {
-    fn exchange(&mut self, exchange: &Exchange) {
-        if exchange.connection == self.id && self.exchanges.len() < MAX_EXCHANGES {
+impl Report for Said {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        if let ReportEvent::Exchange(exchange) = event
+            && exchange.connection == self.connection
+            && self.exchanges.len() < MAX_EXCHANGES
+        {
             self.exchanges.push(exchange.clone());
         }
+        Ok(())
     }
-
-    fn connection(&mut self, _connection: &Connection) {}
 }

@@ -8,6 +8,7 @@ use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input, OpenError, ReadError, SourceInfo};
 use crate::event::{Capture, Report, ReportEvent, ReportSink, Source};
 use crate::exchange::{Connection, Exchange};
+use crate::packet::Frame;
 use std::io;
 
 /// Captures on their way into a report.
@@ -61,6 +62,12 @@ impl Pipeline {
     #[must_use]
     pub const fn reader(&self) -> &CaptureReader {
         &self.reader
+    }
+
+    /// The frame that was analysed last; `None` at the end, and where a source could not be read on.
+    #[must_use]
+    pub fn frame(&self) -> Option<Frame<'_>> {
+        self.reader.frame()
     }
 
     /// Why sources could not be read to their ends so far. What is taken out counts as no error.
