@@ -7,6 +7,7 @@
 //!
 //! Whoever presses Tab waits: the cluster has a second, and no error is ever told.
 
+use super::typed::Typed;
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::target;
 use anyhow::Context as _;
@@ -104,92 +105,15 @@ trait Names {
 
 type Candidates = Vec<(String, String)>;
 
-/// What has been typed before the word to complete.
-struct Typed<'a> {
-    command: &'a Command,
-    /// Option, value.
-    options: Vec<(&'a Arg, String)>,
-    /// Words that are no options.
-    plain: Vec<String>,
-    /// The option whose value comes next.
-    pending: Option<&'a Arg>,
-    /// Whether `--` was typed.
-    only_plain: bool,
-}
-
-impl<'a> Typed<'a> {
-    fn read(root: &'a Command, words: &[String]) -> Self {
-        let mut typed = Self {
-            command: root,
-            options: Vec::new(),
-            plain: Vec::new(),
-            pending: None,
-            only_plain: false,
-        };
-        for word in words {
-            typed.word(root, word);
-        }
-        typed
-    }
-
-    fn word(&mut self, root: &'a Command, word: &str) {
-        if let Some(option) = self.pending.take() {
-            self.options.push((option, word.to_owned()));
-        } else if self.only_plain || !word.starts_with('-') || word == "-" {
-            let first =
-                self.plain.is_empty() && std::ptr::eq(self.command, root) && !self.only_plain;
-            match root.find_subcommand(word).filter(|_| first) {
-                Some(command) => self.command = command,
-                None => self.plain.push(word.to_owned()),
-            }
-        } else if word == "--" {
-            self.only_plain = true;
-        } else if let Some((option, value)) = self.option(word) {
-            match value {
-                Some(value) => self.options.push((option, value)),
-                None if option.get_action().takes_values() => self.pending = Some(option),
-                None => {}
-            }
-        }
-    }
-
-    /// The option that a word is, and the value in the same word.
-    fn option(&self, word: &str) -> Option<(&'a Arg, Option<String>)> {
-        let mut options = self.command.get_arguments();
-        if let Some(long) = word.strip_prefix("--") {
-            let (name, value) = match long.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (long, None),
-            };
-            let option = options.find(|option| option.get_long() == Some(name))?;
-            return Some((option, value));
-        }
-        let mut letters = word.strip_prefix('-')?.chars();
-        let letter = letters.next()?;
-        let option = options.find(|option| option.get_short() == Some(letter))?;
-        let rest = letters.as_str();
-        let value = (!rest.is_empty() && option.get_action().takes_values())
-            .then(|| rest.trim_start_matches('=').to_owned());
-        Some((option, value))
-    }
-
-    fn value(&self, id: &str) -> Option<String> {
-        let mut options = self.options.iter().rev();
-        options
-            .find(|(option, _)| option.get_id() == id)
-            .map(|(_, value)| value.clone())
-    }
-
-    fn connect(&self) -> ConnectArgs {
-        ConnectArgs {
-            namespace: self.value("namespace"),
-            context: self.value("context"),
-            cluster: self.value("cluster"),
-            user: self.value("user"),
-            kubeconfig: self.value("kubeconfig").map(PathBuf::from),
-            impersonate: self.value("impersonate"),
-            ..ConnectArgs::default()
-        }
+fn connect(typed: &Typed<'_>) -> ConnectArgs {
+    ConnectArgs {
+        namespace: typed.value("namespace"),
+        context: typed.value("context"),
+        cluster: typed.value("cluster"),
+        user: typed.value("user"),
+        kubeconfig: typed.value("kubeconfig").map(PathBuf::from),
+        impersonate: typed.value("impersonate"),
+        ..ConnectArgs::default()
     }
 }
 
@@ -266,7 +190,7 @@ fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (C
     if !known.is_empty() {
         return (known, NO_FILES);
     }
-    let connect = typed.connect();
+    let connect = connect(typed);
     let found = match option.get_id().as_str() {
         "namespace" | "helper_namespace" => names.namespaces(&connect),
         // Of rbac it is any user.
@@ -319,7 +243,7 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     } else {
         NO_FILES
     };
-    let connect = typed.connect();
+    let connect = connect(typed);
     if let Some((kind, _)) = last.split_once('/') {
         let objects = names.objects(&connect, kind);
         let objects = objects.into_iter().map(|name| format!("{kind}/{name}"));

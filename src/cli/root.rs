@@ -9,11 +9,12 @@ use super::completion::{self, CompletionArgs};
 use super::doctor::{self, DoctorArgs};
 use super::done::{Done, say};
 use super::follow::{self, FollowArgs};
+use super::help;
 use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
 use super::report::{self, ReportArgs};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -64,7 +65,8 @@ pub fn main() -> ExitCode {
         completion::answer(Cli::command(), &words);
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse() {
+    let matches = help::fitted(Cli::command).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 /// root.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 the report was made and every assertion passed, 1 an error (also when a file could be read \
+    after_long_help = "Exit status: 0 the report was made and every assertion passed, 1 an error (also when a file could be read \
 only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed. The file that MESHSNIFF_REASON_FILE names gets the errors and the assertions that failed, \
 too: in a pod, /dev/termination-log."
 )]
@@ -379,7 +379,7 @@ impl ReportArgs {
 }
 
 /// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
-fn is_file(typed: &Path) -> bool {
+pub(in crate::cli) fn is_file(typed: &Path) -> bool {
     const ENDINGS: [&str; 7] = ["pcap", "pcapng", "cap", "gz", "zst", "ntar", "dmp"];
     let Some(text) = typed.to_str() else {
         return true;

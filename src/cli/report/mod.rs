@@ -10,7 +10,7 @@ mod args;
 mod live;
 mod making;
 
-pub(super) use args::ReportArgs;
+pub(super) use args::{ReportArgs, is_file};
 
 use crate::cli::analysis::Onlookers;
 use crate::cli::done::Done;
