@@ -1,7 +1,8 @@
 //! Whether `--filter` is an expression at all, asked before anything is made in the cluster.
 //!
-//! Compiling one takes libpcap, which the plugin is built without. Where tcpdump or Wireshark's dumpcap is
-//! installed, that is asked; where neither is, or it cannot tell, the agent says it, when it is to capture.
+//! Compiling one takes libpcap, which the plugin is built without. Where tcpdump or Wireshark's
+//! dumpcap is installed, that is asked; where neither is, or it cannot tell, the agent says it,
+//! when it is to capture.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -55,8 +56,8 @@ pub(super) fn check(filter: Option<&str>) -> Result<(), BadFilter> {
     }
 }
 
-/// Whether libpcap complains of what is asked of rather than of how it is asked: another system, or a link layer that only a
-/// live capture has, may well be able to.
+/// Whether libpcap complains of what is asked of rather than of how it is asked: another system, or
+/// a link layer that only a live capture has, may well be able to.
 fn is_of_this_machine(words: &str) -> bool {
     words.contains("supported") || words.contains("not available")
 }
@@ -136,7 +137,8 @@ fn wait(mut child: Child) -> Option<Child> {
     Some(child)
 }
 
-/// A program in the folders of a `PATH`; never one of the working directory, which a search by name alone may take.
+/// A program in the folders of a `PATH`; never one of the working directory, which a search by name
+/// alone may take.
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
@@ -162,11 +164,13 @@ mod tests {
 
     #[test]
     fn what_dumpcap_says() {
-        let said = "Capturing on 'eth0'\ndumpcap: Invalid capture filter \"tcp prt 80\" for interface 'eth0'.\n\nThat string isn't a \
-                    valid capture filter (can't parse filter expression: syntax error).\nSee the User's Guide.\n";
+        let said = "Capturing on 'eth0'\ndumpcap: Invalid capture filter \"tcp prt 80\" for \
+                    interface 'eth0'.\n\nThat string isn't a valid capture filter (can't parse \
+                    filter expression: syntax error).\nSee the User's Guide.\n";
         let words = "can't parse filter expression: syntax error".to_owned();
         assert_eq!(of_dumpcap(said), Answer::Bad(words));
-        let said = "dumpcap: You do not have permission to capture on device \"eth0\".\n(socket: Operation not permitted)\n";
+        let said = "dumpcap: You do not have permission to capture on device \"eth0\".\n(socket: \
+                    Operation not permitted)\n";
         assert_eq!(of_dumpcap(said), Answer::Unknown);
     }
 

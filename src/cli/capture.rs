@@ -1,4 +1,5 @@
-//! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a folder of files.
+//! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a
+//! folder of files.
 
 use super::cluster::ClusterArgs;
 use super::dry_run::{self, DryRunArgs, Written};
@@ -22,18 +23,19 @@ use std::sync::Arc;
 
 /// Capture a target's packets: into Wireshark, or with -w to a file, a pipe or a folder
 ///
-/// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME: then all of its pods are captured.
-/// node/NAME is the network of a node, with everybody's traffic.
+/// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME or svc/NAME: then all of
+/// its pods are captured. node/NAME is the network of a node, with everybody's traffic.
 ///
-/// Without a cluster (--local, --pid, --netns, or --container without a TARGET) it captures on this machine, through
+/// Without a TARGET, --local, --pid, --netns or --container captures on this machine, through
 /// meshsniff-agent, as root.
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
-    /// What to capture: POD or TYPE/NAME; several are several interfaces of one capture
+    /// Pods or TYPE/NAME to capture; several are several interfaces of one capture
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
-    /// File to write to instead of Wireshark; - is standard output, FOLDER/ gets a file for each target
+    /// Write to this file, not to Wireshark; - is standard output, FOLDER/ gets a file for each
+    /// target
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -53,7 +55,7 @@ pub(super) struct CaptureArgs {
     #[command(flatten)]
     dry_run: DryRunArgs,
 
-    /// How to write what would be made
+    /// Format of what --dry-run prints
     #[arg(
         short,
         long,
@@ -73,7 +75,7 @@ pub(super) struct CaptureArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct KeepArgs {
-    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no HTTP
+    /// Keep only the heads of HTTP/1 messages: no bodies, and nothing that is not HTTP
     #[arg(long)]
     headers_only: bool,
 
@@ -81,7 +83,7 @@ pub(super) struct KeepArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     redact: Vec<String>,
 
-    /// Pack the stream with zstd on the node: for a slow way between the cluster and here
+    /// Compress the stream with zstd on the node, for a slow way between the cluster and here
     #[arg(long)]
     compress: bool,
 }
@@ -114,7 +116,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     if args.local.is_asked() {
         if named {
             bail!(
-                "a target in a cluster and a capture on this machine are two things: name the one or the other"
+                "a target in a cluster and a capture on this machine are two things: name the one \
+                 or the other"
             );
         }
         if args.dry_run.dry_run.is_some() {
@@ -124,7 +127,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     }
     if !named {
         bail!(
-            "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, --container or --netns"
+            "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, \
+             --container or --netns"
         );
     }
     let wanted = args.cluster.target.wanted(&args.targets);
@@ -141,7 +145,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
 fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     let Some(path) = &args.write else {
         bail!(
-            "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | wireshark -k -i -"
+            "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | \
+             wireshark -k -i -"
         );
     };
     let begun = Begun::default();

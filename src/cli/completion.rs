@@ -1,9 +1,10 @@
 //! Completion of what is being typed: scripts for shells, and the answers that kubectl asks for.
 //!
-//! `kubectl meshsniff <Tab>` makes kubectl run `kubectl_complete-meshsniff` with the words typed so far, the last one being
-//! the one to complete. It prints candidates, one a line, with a description behind a tab, and at the end a line `:N`, N being
-//! a sum of Cobra's directives. That program is this one under another name, or a script that calls it as
-//! `kubectl-meshsniff __complete WORDS...`.
+//! `kubectl meshsniff <Tab>` makes kubectl run `kubectl_complete-meshsniff` with the words typed so
+//! far, the last one being the one to complete. It prints candidates, one a line, with a
+//! description behind a tab, and at the end a line `:N`, N being a sum of Cobra's directives. That
+//! program is this one under another name, or a script that calls it as `kubectl-meshsniff
+//! __complete WORDS...`.
 //!
 //! Whoever presses Tab waits: the cluster has a second, and no error is ever told.
 
@@ -32,16 +33,17 @@ const COMMAND: &str = "__complete";
 /// What kubectl runs.
 const PROGRAM: &str = "kubectl_complete-meshsniff";
 
-/// Cobra's directives: files are completed if there is no candidate; no blank after the word; no files.
+/// Cobra's directives: files are completed if there is no candidate; no blank after the word; no
+/// files.
 const FILES: u8 = 0;
 const NO_SPACE: u8 = 2;
 const NO_FILES: u8 = 4;
 
 /// Print a script that lets a shell complete kubectl-meshsniff
 ///
-/// `kubectl meshsniff` itself is completed by kubectl's own script (kubectl completion --help), which also knows the names in
-/// the cluster, if kubectl_complete-meshsniff is on the PATH: it comes with the release, and a link of that name to
-/// kubectl-meshsniff does the same.
+/// kubectl's own script (kubectl completion --help) completes `kubectl meshsniff`, with names from
+/// the cluster, if kubectl_complete-meshsniff is on the PATH. It comes with the release; a link of
+/// that name to kubectl-meshsniff does the same.
 #[derive(Debug, Args)]
 pub(super) struct CompletionArgs {
     /// The shell

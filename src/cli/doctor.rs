@@ -1,4 +1,5 @@
-//! `doctor`: what would fail here, before anything is made. Everything is asked for or tried out by the server's own dry run.
+//! `doctor`: what would fail here, before anything is made. Everything is asked for or tried out by
+//! the server's own dry run.
 
 use super::cluster::ClusterArgs;
 use super::wireshark;
@@ -26,14 +27,15 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 /// A node where no target says which: admission does not look at it.
 const NO_NODE: &str = "meshsniff-doctor";
 
-/// Say what would fail here, before anything is made
+/// Check what would fail here, before anything is made
 ///
-/// Asks for the rights, tries out whether the helper is admitted, and looks at the targets' nodes; nothing is made. Without a
-/// TARGET it looks at rights and admission only.
+/// Checks your rights, whether the helper would be admitted, and the targets' nodes. Nothing is
+/// made: the server is asked, or tries it as a dry run. Without a TARGET, only rights and admission
+/// are checked.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 nothing FAILs, 1 something does, 2 wrong usage.")]
 pub(super) struct DoctorArgs {
-    /// What is to be captured: POD or TYPE/NAME
+    /// Pods or TYPE/NAME that are to be captured
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
@@ -171,7 +173,8 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
         }
         Err(_) => {
             let text = format!(
-                "the API server {server} does not answer within {} s: see whether kubectl get ns works",
+                "the API server {server} does not answer within {} s: see whether kubectl get ns \
+                 works",
                 PATIENCE.as_secs()
             );
             lines.fail(None, text);
@@ -367,15 +370,16 @@ impl Check {
                 Ok(namespace) => namespace,
                 Err(error) if is_not_found(&error) => {
                     let text = format!(
-                        "there is no namespace {name}: create it (manifests/helper-namespace.yaml is one for helpers), or name \
-                         another one"
+                        "there is no namespace {name}: create it (manifests/helper-namespace.yaml \
+                         is one for helpers), or name another one"
                     );
                     lines.fail(Some(way), text);
                     continue;
                 }
                 Err(_) => {
                     let text = format!(
-                        "the Pod Security level of namespace {name} cannot be read: only trying out says what it is"
+                        "the Pod Security level of namespace {name} cannot be read: only trying \
+                         out says what it is"
                     );
                     lines.warn(Some(way), text);
                     continue;
@@ -386,7 +390,10 @@ impl Check {
             match (level, way) {
                 (None, _) => lines.ok(
                     Some(way),
-                    format!("namespace {name} enforces no Pod Security level by a label of its own"),
+                    format!(
+                        "namespace {name} enforces no Pod Security level by a \
+                             label of its own"
+                    ),
                 ),
                 (Some("privileged"), _) | (Some("baseline"), Way::Ephemeral) => lines.ok(
                     Some(way),
@@ -395,15 +402,16 @@ impl Check {
                 (Some(level), Way::Pod) => lines.warn(
                     Some(way),
                     format!(
-                        "Pod Security in namespace {name} is {level}, which admits no helper pod: let it run in another \
-                         namespace with --helper-namespace, or use --mode ephemeral"
+                        "Pod Security in namespace {name} is {level}, which admits no helper pod: \
+                         let it run in another namespace with --helper-namespace, or use --mode \
+                         ephemeral"
                     ),
                 ),
                 (Some(level), Way::Ephemeral) => lines.warn(
                     Some(way),
                     format!(
-                        "Pod Security in namespace {name} is {level}, which admits no container as root: use --mode pod with \
-                         --helper-namespace"
+                        "Pod Security in namespace {name} is {level}, which admits no container as \
+                         root: use --mode pod with --helper-namespace"
                     ),
                 ),
             }
@@ -421,12 +429,18 @@ impl Check {
             let targets = target.map_or(&[][..], std::slice::from_ref);
             let tried = helper::dry_run(&self.cluster, namespace, &self.options, node, targets);
             match tried.await {
-                Ok(()) => lines.ok(way, format!("a helper pod is admitted in namespace {namespace}")),
+                Ok(()) => lines.ok(
+                    way,
+                    format!(
+                        "a helper pod is admitted in namespace \
+                                                 {namespace}"
+                    ),
+                ),
                 Err(error) if is_missing_right(&error) => lines.warn(
                     way,
                     format!(
-                        "whether a helper pod is admitted in namespace {namespace} cannot be tried out without the right to create \
-                         pods: it is seen when the Job makes one"
+                        "whether a helper pod is admitted in namespace {namespace} cannot be tried \
+                         out without the right to create pods: it is seen when the Job makes one"
                     ),
                 ),
                 Err(error) if is_passing(&error) => {
@@ -469,7 +483,8 @@ impl Check {
                         lines.warn(way, format!("{error}: try again later"));
                     } else {
                         let text = format!(
-                            "pod {name}: {error}: use --mode pod, with --helper-namespace if need be"
+                            "pod {name}: {error}: use --mode pod, with --helper-namespace if need \
+                             be"
                         );
                         lines.fail(way, text);
                     }
@@ -487,7 +502,8 @@ impl Check {
                 Ok(node) => node,
                 Err(_) => {
                     let text = format!(
-                        "node {name} cannot be looked at: whether it can run the agent and pull {} is seen when it is to",
+                        "node {name} cannot be looked at: whether it can run the agent and pull {} \
+                         is seen when it is to",
                         self.options.image
                     );
                     lines.warn(None, text);
@@ -514,15 +530,17 @@ impl Check {
                 (false, true) => lines.warn(
                     None,
                     format!(
-                        "node {name} does not list the image {image}, and --image-pull-policy Never keeps it from pulling it: \
-                         import it there (a node lists its 50 largest images only)"
+                        "node {name} does not list the image {image}, and --image-pull-policy \
+                         Never keeps it from pulling it: import it there (a node lists its 50 \
+                         largest images only)"
                     ),
                 ),
                 (false, false) => lines.warn(
                     None,
                     format!(
-                        "node {name} does not list the image {image}, so it will be pulled: if it cannot be, name a mirror with \
-                         --image, and --image-pull-secret if that needs one"
+                        "node {name} does not list the image {image}, so it will be pulled: if it \
+                         cannot be, name a mirror with --image, and --image-pull-secret if that \
+                         needs one"
                     ),
                 ),
             }
@@ -538,7 +556,8 @@ fn place(namespace: &str) -> String {
     }
 }
 
-/// Whether an image is among those that a node lists. The names there are whole; a digest counts more than a tag.
+/// Whether an image is among those that a node lists. The names there are whole; a digest counts
+/// more than a tag.
 fn is_there(known: &[String], image: &str) -> bool {
     let whole = whole_name(image);
     known.contains(&whole)

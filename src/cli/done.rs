@@ -7,8 +7,9 @@ use std::process::ExitCode;
 /// The exit status when an assertion failed.
 const ASSERTION_FAILED: u8 = 3;
 
-/// Names a file that gets the errors and the assertions that failed, too: a container's `/dev/termination-log`, for one. In
-/// its log they may stand anywhere, because two streams are brought together there.
+/// Names a file that gets the errors and the assertions that failed, too: a container's
+/// `/dev/termination-log`, for one. In its log they may stand anywhere, because two streams are
+/// brought together there.
 const REASON_FILE: &str = "MESHSNIFF_REASON_FILE";
 
 /// What came of a command that did its work, if not all of it.
@@ -30,7 +31,8 @@ impl From<Vec<String>> for Done {
 }
 
 impl Done {
-    /// Says what there is to say. Where something is missing, assertions are held against the rest, and that is an error first.
+    /// Says what there is to say. Where something is missing, assertions are held against the rest,
+    /// and that is an error first.
     pub(super) fn exit(self) -> ExitCode {
         for failure in &self.failures {
             say("failed: ", failure);

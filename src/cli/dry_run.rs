@@ -16,9 +16,9 @@ use std::io::{self, Write as _};
 /// How a dry run is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum DryRun {
-    /// Only the targets are looked up; nothing else is sent
+    /// Look up the targets; send nothing else
     Client,
-    /// The server says whether it would admit it, too, and fills in its defaults
+    /// Ask the server, too, whether it would admit it, and for its defaults
     Server,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Written {
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "The helper")]
 pub(super) struct DryRunArgs {
-    /// Make nothing: print what would be made in the cluster
+    /// Print what would be made in the cluster, and make nothing
     #[arg(long, value_enum, value_name = "HOW")]
     pub(super) dry_run: Option<DryRun>,
 }
@@ -140,7 +140,8 @@ async fn parts(how: DryRun, args: &ClusterArgs, wanted: &Wanted) -> anyhow::Resu
                 match helper::dry_run(&cluster, &namespace, &options, &node, &targets).await {
                     Ok(()) => {}
                     Err(error) if is_missing_right(&error) => talk.warn(&format!(
-                        "you may not create pods in namespace {namespace}: whether the Job's pod is admitted is not tried out"
+                        "you may not create pods in namespace {namespace}: whether the Job's pod \
+                         is admitted is not tried out"
                     )),
                     Err(error) => return Err(helper::refused(error, &namespace)),
                 }
@@ -169,7 +170,8 @@ fn yaml(parts: &[Part]) -> anyhow::Result<String> {
             Part::Patch(target, patch) => {
                 let _ = writeln!(
                     text,
-                    "# kubectl -n {} patch pod {} --subresource ephemeralcontainers --patch-file FILE",
+                    "# kubectl -n {} patch pod {} --subresource ephemeralcontainers --patch-file \
+                     FILE",
                     target.namespace, target.name
                 );
                 patch

@@ -5,9 +5,31 @@ use anyhow::{Context as _, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
-/// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
+/// The exit status after a signal, as a shell has it for SIGINT.
+const SIGNALLED: i32 = 130;
+
+/// Files that have no name of their own yet: a signal must not leave them behind.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the program because of a signal, and takes unfinished files away.
+pub(super) fn exit_on_signal() -> ! {
+    let files = unfinished();
+    for file in files.iter() {
+        // It may have got its name, or be gone.
+        let _ = std::fs::remove_file(file);
+    }
+    std::process::exit(SIGNALLED)
+}
+
+/// A file that takes its name once it is whole: what had the name before is not lost to a report
+/// that fails.
 #[derive(Debug)]
 pub(super) struct Kept {
     path: PathBuf,
@@ -15,15 +37,35 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    fn new(path: PathBuf, file: NamedTempFile) -> Self {
+        unfinished().push(file.path().to_owned());
+        // Where something else waits for signals, it lets the program come to its own end.
+        let _ = ctrlc::try_set_handler(|| exit_on_signal());
+        Self { path, file }
+    }
+
     /// Gives it its name.
     ///
     /// # Errors
     /// If that cannot be.
     pub(super) fn done(self) -> anyhow::Result<()> {
         let Self { path, file } = self;
+        let mut unfinished = unfinished();
+        unfinished.retain(|known| known != file.path());
         file.persist(&path)
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(())
+    }
+
+    /// As [`Kept::done`], once all of it is on the disk: what it takes the place of may be the only
+    /// copy.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub(super) fn done_for_good(self) -> anyhow::Result<()> {
+        let synced = self.file.as_file().sync_all();
+        synced.with_context(|| format!("{} cannot be written", self.path.display()))?;
+        self.done()
     }
 }
 
@@ -38,8 +80,8 @@ pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     kept.map_or(Ok(()), Kept::done)
 }
 
-/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
-/// its owner may read it.
+/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in
+/// its place. `private`: only its owner may read it.
 pub(super) fn open_whole(
     path: &Path,
     grows: bool,
@@ -73,7 +115,7 @@ pub(super) fn open_whole(
         // Whoever could read what was there can read what takes its place.
         file.as_file().set_permissions(before.permissions())?;
     }
-    Ok((file.reopen()?, Some(Kept { path, file })))
+    Ok((file.reopen()?, Some(Kept::new(path, file))))
 }
 
 /// A path that is the same for the same file, whether it is there or not.
@@ -109,8 +151,8 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before something `begun`: a capture of
-/// nothing leaves what was there.
+/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before
+/// something `begun`: a capture of nothing leaves what was there.
 pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
     if path == Path::new("-") {
         refuse_terminal()?;
@@ -121,7 +163,8 @@ pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write +
     Ok(Box::new(Held::new(file, begun.clone())))
 }
 
-/// A file that loses what it held when something is written to it, and is gone again if nothing is and it was not there before.
+/// A file that loses what it held when something is written to it, and is gone again if nothing is
+/// and it was not there before.
 struct Fresh {
     file: File,
     path: PathBuf,

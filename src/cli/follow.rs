@@ -25,22 +25,27 @@ const MAX_CONNECTIONS: usize = 1 << 20;
 
 /// Show one conversation of a capture as text, with frames, times and gaps beside the lines
 ///
-/// What Wireshark's "Follow TCP Stream" shows, in the order of time, and where it was quiet for how long. Bodies are told by
-/// their size and credentials masked, unless --body and --show-secrets say otherwise.
+/// Like "Follow TCP Stream" of Wireshark, but in the order of time, and with the pauses. Bodies are
+/// shown by their size and credentials masked, unless --body and --show-secrets say otherwise.
 #[derive(Debug, Args)]
 pub(super) struct FollowArgs {
-    /// The capture: pcap or pcapng, also packed
+    /// Capture: pcap or pcapng, also compressed
     file: PathBuf,
 
-    /// The exchange with this number, as report tells it
+    /// Exchange with this number, as report shows it
     #[arg(long, value_name = "N", group = "which")]
     exchange: Option<u64>,
 
-    /// The exchange that this frame is part of, or else the last one before it on its connection
-    #[arg(long, value_name = "N", group = "which", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Exchange of which this frame is part, else the last one before it on its connection
+    #[arg(
+        long,
+        value_name = "N",
+        group = "which",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     frame: Option<u64>,
 
-    /// The exchange whose x-request-id is this, or begins so
+    /// Exchange whose x-request-id is this, or the only one that begins with it
     #[arg(long, value_name = "ID", group = "which")]
     request_id: Option<String>,
 
@@ -48,11 +53,16 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     connection: bool,
 
-    /// Show this many bytes of each body
-    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    /// Bytes of each body to show
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1 << 20)
+    )]
     body: u32,
 
-    /// Mask the values of these fields, too
+    /// Header fields whose values to mask, too
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     redact: Vec<String>,
 
@@ -60,7 +70,7 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     show_secrets: bool,
 
-    /// Show every segment without data, not only those that tell something
+    /// Show every segment without data, not only those that mean something
     #[arg(long)]
     acks: bool,
 
@@ -80,7 +90,8 @@ pub(super) struct FollowArgs {
 pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     if args.file == Path::new("-") {
         bail!(
-            "a conversation is looked for first and then read again: name a file, not standard input"
+            "a conversation is looked for first and then read again: name a file, not standard \
+             input"
         );
     }
     let found = args.find()?;
@@ -150,7 +161,8 @@ fn last_order(exchange: &Exchange) -> u64 {
     marks(exchange).map(|mark| mark.order).max().unwrap_or(0)
 }
 
-/// How surely a frame that `from_client` sent, or its server, is part of an exchange on its connection; 0: not at all.
+/// How surely a frame that `from_client` sent, or its server, is part of an exchange on its
+/// connection; 0: not at all.
 fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
     let events = &exchange.events;
     let is = |mark: Option<Mark>| mark.is_some_and(|mark| mark.frame.number() == frame);
@@ -233,19 +245,23 @@ impl FollowArgs {
             _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
         };
         let begins = std::mem::take(&mut finder.begins);
-        let exchange = finder.chosen().with_context(|| match (self.exchange, self.frame, &self.request_id) {
+        let asked = (self.exchange, self.frame, &self.request_id);
+        let exchange = finder.chosen().with_context(|| match asked {
             (Some(number), ..) => format!("{name} has no exchange {number}: {there_are}"),
             (_, Some(frame), _) if frame > frames => {
                 format!("{name} has no frame {frame}: it has {frames}")
             }
             (_, Some(frame), _) => format!(
-                "frame {frame} of {name} is part of no exchange, and there is none before it on its connection: {there_are}"
+                "frame {frame} of {name} is part of no exchange, and there is none before it on \
+                 its connection: {there_are}"
             ),
             (_, _, Some(id)) => format!(
-                "{name} has no request with the id {id}, or several that begin so: kubectl meshsniff report --all shows them"
+                "{name} has no request with the id {id}, or several that begin so: kubectl \
+                 meshsniff report --all shows them"
             ),
             _ => format!(
-                "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl meshsniff report --all shows them)"
+                "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl \
+                 meshsniff report --all shows them)"
             ),
         })?;
         let wanted = if self.connection {
@@ -289,7 +305,8 @@ impl FollowArgs {
     }
 }
 
-/// Orders of the frames of an exchange's connection: the same addresses and ports may have had others before and after.
+/// Orders of the frames of an exchange's connection: the same addresses and ports may have had
+/// others before and after.
 fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64> {
     let its = begins.iter().find(|begin| begin.id == exchange.connection);
     let first = its.map_or(0, |begin| begin.order);

@@ -55,7 +55,8 @@ impl Look {
     /// # Errors
     /// If a file cannot be written.
     pub(super) fn start<'a, W: Write + Send + 'a>(&self, out: W) -> anyhow::Result<Reports<'a>> {
-        // Where that is not all there is to do, whoever reads standard output may leave before the end.
+        // Where that is not all there is to do, whoever reads standard output may leave before the
+        // end.
         let all = self.outputs.len() == 1 && self.rules.assertions.is_empty() && !self.more;
         let mut out = Some(Out {
             out,
@@ -227,8 +228,8 @@ impl<R: Report> Report for Until<'_, R> {
     }
 }
 
-/// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
-/// for it is not worth a dependency.
+/// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a
+/// system call for it is not worth a dependency.
 pub(super) fn width() -> usize {
     const USUAL: usize = 100;
     let told = std::env::var("COLUMNS").ok();

@@ -1,5 +1,5 @@
-//! A report that is held back until there is anything to report: a target that cannot be captured gets an error, and no empty
-//! report beside it.
+//! A report that is held back until there is anything to report: a target that cannot be captured
+//! gets an error, and no empty report beside it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ impl Begun {
     }
 }
 
-/// Writes from then on, also what came before; until then nothing, and if it never comes, nothing ever.
+/// Writes from then on, also what came before; until then nothing, and if it never comes, nothing
+/// ever.
 pub(super) struct Held<W> {
     out: W,
     begun: Begun,

@@ -31,27 +31,27 @@ impl Origin {
         }
     }
 
-    /// Whether an option has a meaning for such packets. As long as nothing is named: whether it has
-    /// one for most.
+    /// Whether an option has a meaning for such packets. As long as nothing is named: whether it
+    /// has one for most.
     fn takes(self, is_report: bool, arg: &Arg) -> bool {
         let heading = arg.get_help_heading().unwrap_or_default();
         match (self, heading, arg.get_id().as_str()) {
-            (Self::Target, "", _) => true,
-            (_, "", "until_findings" | "redact") => false,
-            (Self::File, "", "live") => false,
-            (Self::Stdin, "", "write") => false,
-            (Self::ThisMachine, "", "write") => !is_report,
-            (_, "", _) => true,
+            (Self::Target, heading, _) => heading != "Capturing on this machine",
+            (_, _, "until_findings") => false,
+            (_, "The exchanges", "redact") | (Self::File, _, "live") => false,
+            (Self::Stdin, _, "write") => false,
+            (Self::ThisMachine, _, "write") => !is_report,
+            (_, "" | "The report" | "The exchanges" | "Assertions", _) => true,
             (Self::ThisMachine, "The target", id) => id == "container",
             (Self::ThisMachine, "The packets" | "Capturing on this machine", _) => true,
-            (Self::Target, heading, _) => heading != "Capturing on this machine",
             (Self::Unknown, "The packets" | "The target", _) => !is_report,
             _ => false,
         }
     }
 }
 
-/// The root of the command line, whose short help fits the words that this program was started with.
+/// The root of the command line, whose short help fits the words that this program was started
+/// with.
 pub(super) fn fitted(root: impl Fn() -> Command) -> Command {
     let words = std::env::args_os().skip(1);
     let words: Vec<_> = words

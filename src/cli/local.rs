@@ -1,7 +1,8 @@
 //! Capturing on this machine, without a cluster: the same agent as in a pod, as a child process.
 //!
-//! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line every few seconds, passes
-//! on what it says, and asks it to stop: on Ctrl-C the capture ends, and what was captured is still reported.
+//! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line
+//! every few seconds, passes on what it says, and asks it to stop: on Ctrl-C the capture ends, and
+//! what was captured is still reported.
 
 use super::packets::PacketArgs;
 use anyhow::{Context as _, anyhow, bail};
@@ -26,7 +27,7 @@ const ALIVE_WITHIN: &str = "30s";
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Capturing on this machine")]
 pub(super) struct LocalArgs {
-    /// Capture on this machine: in its own network namespace, unless one of the next three names another
+    /// Capture in this machine's own network namespace
     #[arg(long)]
     pub(super) local: bool,
 
@@ -38,7 +39,8 @@ pub(super) struct LocalArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "pid")]
     pub(super) netns: Option<PathBuf>,
 
-    /// The container of this machine whose network namespace is meant: `--container` without a target.
+    /// The container of this machine whose network namespace is meant: `--container` without a
+    /// target.
     #[arg(skip)]
     pub(super) container: Option<String>,
 }
@@ -210,8 +212,8 @@ fn program() -> anyhow::Result<PathBuf> {
         .find(|program| program.is_file());
     found.ok_or_else(|| {
         anyhow!(
-            "there is no {NAME} beside this program or on the PATH: build it with cargo build --release -p {NAME}, \
-             or name it in {PROGRAM}"
+            "there is no {NAME} beside this program or on the PATH: build it with cargo build \
+             --release -p {NAME}, or name it in {PROGRAM}"
         )
     })
 }

@@ -29,8 +29,8 @@
 //! | `wireshark` | finding and starting Wireshark |
 //! | `done` | what comes of a command, and its exit status |
 //!
-//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an
-//! assertion failed.
+//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3
+//! an assertion failed.
 
 mod analysis;
 mod annotate;

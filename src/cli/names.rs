@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where an Istio sidecar's inbound connections come from on `lo`.
 const ISTIO_INBOUND: ([u8; 4], &str) = ([127, 0, 0, 6], "istio-inbound");
 
-/// The names of the targets, and of all pods and services of their namespaces, as far as one may list them.
+/// The names of the targets, and of all pods and services of their namespaces, as far as one may
+/// list them.
 pub(super) async fn look_up(cluster: Cluster, targets: Vec<Target>) -> Vec<(IpAddr, Vec<String>)> {
     let mut names: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
     let mut name = |address: IpAddr, called: String| {

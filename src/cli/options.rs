@@ -12,7 +12,7 @@ pub(super) struct Misuse(pub(super) String);
 /// Ports of HTTP.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct PortArgs {
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
+    /// Take this TCP port for HTTP whatever its first bytes look like; repeatable
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Vec<u16>,
 }

@@ -102,9 +102,13 @@ pub(super) fn a_place_each(outputs: &[Output]) -> Result<(), String> {
     match twice.map(|pair| &pair[0]) {
         None => Ok(()),
         Some(None) => Err(
-            "only one report can go to standard output: give the others files, as in -o json=report.json"
+            "only one report can go to standard output: give the others files, as in -o \
+             json=report.json"
                 .to_owned(),
         ),
-        Some(Some(path)) => Err(format!("two reports cannot go to one file: {}", path.display())),
+        Some(Some(path)) => Err(format!(
+            "two reports cannot go to one file: {}",
+            path.display()
+        )),
     }
 }

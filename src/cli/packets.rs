@@ -8,11 +8,11 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct PacketArgs {
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
+    /// Interface to capture on; repeatable [default: lo where a mesh's proxy is seen, else all]
     #[arg(short, long, value_name = "NAME")]
     pub(super) interface: Vec<String>,
 
-    /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
+    /// Capture only packets that match this libpcap expression, such as 'tcp port 8080'
     #[arg(long, value_name = "EXPRESSION")]
     pub(super) filter: Option<String>,
 
@@ -24,7 +24,7 @@ pub(super) struct PacketArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Bytes of each packet to keep; the default keeps whole offloaded segments
+    /// Bytes to keep of each packet [default: whole offloaded segments]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(54..=262_144))]
     pub(super) snaplen: Option<u32>,
 }

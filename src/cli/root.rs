@@ -18,7 +18,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
+/// Says who hung up on whom: captures a pod's packets, times every HTTP request in them, and judges
+/// how it ended
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-meshsniff",
@@ -51,10 +52,10 @@ enum Command {
     Schema(SchemaArgs),
 }
 
-/// Print the JSON Schema of what report -o json and -o jsonl write
+/// Print the JSON Schema of report -o json and -o jsonl
 #[derive(Debug, Args)]
 struct SchemaArgs {
-    /// Of what compare -o json writes
+    /// Print the schema of compare -o json
     #[arg(long)]
     compare: bool,
 }

@@ -64,7 +64,8 @@ impl Sink {
         }
     }
 
-    /// All streams go to `out`, as one capture of the targets called `names`; `begun` is told when the first one says anything.
+    /// All streams go to `out`, as one capture of the targets called `names`; `begun` is told when
+    /// the first one says anything.
     ///
     /// # Errors
     /// If its header cannot be written.
@@ -148,7 +149,8 @@ impl Sink {
     }
 }
 
-const UNWRITTEN: &str = "the packets cannot be written, what was written so far is kept: make room, or write elsewhere with -w";
+const UNWRITTEN: &str = "the packets cannot be written, what was written so far is kept: make \
+                         room, or write elsewhere with -w";
 
 /// How a capture of several targets ends; `None` if one of them was cut.
 fn common_end(finished: &[Finished]) -> Option<End> {
@@ -211,8 +213,8 @@ impl Consumer for Sink {
     }
 }
 
-/// A new file for a target, which only its owner may read. An existing one is never written over, and a link
-/// never followed: the name is not one that the user typed.
+/// A new file for a target, which only its owner may read. An existing one is never written over,
+/// and a link never followed: the name is not one that the user typed.
 fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
     let plain = |text: &str| -> String {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');

@@ -58,8 +58,8 @@ impl Watch {
         shared.map(|shared| Self::start(shared, quit)).transpose()
     }
 
-    /// Shows what is told to `shared` on the terminal that stderr is, or else as lines there. `quit` is called when the user
-    /// has seen enough.
+    /// Shows what is told to `shared` on the terminal that stderr is, or else as lines there.
+    /// `quit` is called when the user has seen enough.
     ///
     /// # Errors
     /// If the terminal cannot be used.

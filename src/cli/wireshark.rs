@@ -1,4 +1,5 @@
-//! Wireshark: found before anything is created, started on a pipe, and its end is the end of the run.
+//! Wireshark: found before anything is created, started on a pipe, and its end is the end of the
+//! run.
 
 use anyhow::{Context as _, bail};
 use std::ffi::OsString;
@@ -8,7 +9,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// Names another program to be used.
 const PROGRAM: &str = "MESHSNIFF_WIRESHARK";
 
-/// Where it is looked for beside the PATH: the usual places of macOS, of Windows, and of Windows as WSL sees it.
+/// Where it is looked for beside the PATH: the usual places of macOS, of Windows, and of Windows as
+/// WSL sees it.
 const PLACES: [&str; 6] = [
     "/Applications/Wireshark.app/Contents/MacOS/Wireshark",
     "/opt/homebrew/bin/wireshark",
@@ -28,8 +30,8 @@ pub(super) fn find() -> anyhow::Result<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     find_in(&path, &PLACES.map(PathBuf::from)).context(
-        "Wireshark is neither on the PATH nor in the usual places: install it, name it in MESHSNIFF_WIRESHARK, or write the \
-         packets to a file with -w FILE (-w - for a pipe)",
+        "Wireshark is neither on the PATH nor in the usual places: install it, name it in \
+         MESHSNIFF_WIRESHARK, or write the packets to a file with -w FILE (-w - for a pipe)",
     )
 }
 
@@ -49,7 +51,8 @@ fn find_in(path: &OsString, places: &[PathBuf]) -> Option<PathBuf> {
 pub(super) fn start(program: &Path, title: &str) -> anyhow::Result<(Child, ChildStdin)> {
     let mut command = Command::new(program);
     command
-        // -k: at once; -i -: from standard input; -N n: names for addresses, from those in the stream.
+        // -k: at once; -i -: from standard input; -N n: names for addresses, from those in the
+        // stream.
         .args(["-k", "-i", "-", "-N", "n", "-o"])
         .arg(format!("gui.window_title:{title}"))
         .stdin(Stdio::piped())

@@ -342,12 +342,16 @@ fn percentiles(values: &Micros) -> String {
     format!("{} / {}", shown(50), shown(99))
 }
 
+const KEY_LINE: &str = concat!(
+    "q ends and reports   s sorts   Tab problems   ",
+    "Enter what happened   space stands still   ? keys"
+);
+
 fn foot_line(watched: &Watched) -> Paragraph<'static> {
     let dim = Style::new().add_modifier(Modifier::DIM);
     match watched.last_message() {
         Some(message) => Paragraph::new(message.to_owned()).style(Style::new().fg(Color::Yellow)),
-        None => Paragraph::new("q ends and reports   s sorts   Tab problems   Enter what happened   space stands still   ? keys")
-            .style(dim),
+        None => Paragraph::new(KEY_LINE).style(dim),
     }
 }
 

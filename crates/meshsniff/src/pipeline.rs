@@ -64,7 +64,8 @@ impl Pipeline {
         &self.reader
     }
 
-    /// The frame that was analysed last; `None` at the end, and where a source could not be read on.
+    /// The frame that was analysed last; `None` at the end, and where a source could not be read
+    /// on.
     #[must_use]
     pub fn frame(&self) -> Option<Frame<'_>> {
         self.reader.frame()

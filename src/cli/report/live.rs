@@ -1,7 +1,7 @@
 //! `report` of targets in a cluster: analysed beside them, told here.
 //!
-//! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted as well, they come
-//! anyway, and are analysed here.
+//! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted
+//! as well, they come anyway, and are analysed here.
 
 use super::args::Live;
 use super::making::{Making, buffered, write};
@@ -43,7 +43,8 @@ pub(super) fn run(live: Live, making: Making) -> anyhow::Result<Done> {
     if let Some(how) = live.dry_run {
         return dry_run::run(how, Written::Yaml, &live.cluster, &wanted).map(Done::from);
     }
-    // What is called like a file was taken for one: a bare name may have been meant for one all the same.
+    // What is called like a file was taken for one: a bare name may have been meant for one all the
+    // same.
     let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
     let reported = block_on(report(live, making, wanted));
     reported.map_err(|error| match bare {
@@ -93,7 +94,8 @@ async fn report(live: Live, making: Making, wanted: Wanted) -> anyhow::Result<Do
     }
 }
 
-/// What came of a run that ended before anything was captured: no error, but no success of any assertion either.
+/// What came of a run that ended before anything was captured: no error, but no success of any
+/// assertion either.
 fn nothing(judged: bool) -> Done {
     let sentence =
         "it ended before anything was captured: there is nothing to hold against the assertions";

@@ -79,8 +79,8 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// It ends inside a frame or another record.
-    #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of it and \
-             try again", place(*.frames, *.in_frame), kept(*.frames))]
+    #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of \
+             it and try again", place(*.frames, *.in_frame), kept(*.frames))]
     Cut {
         /// The source as the user named it.
         name: String,
@@ -90,9 +90,9 @@ pub enum ReadError {
         in_frame: bool,
     },
     /// A capture of this program's that ends without the block that says it is whole.
-    #[error("{name} lacks its last block, which says that the capture is whole: the capture was cut, or the file was \
-             edited by a program that leaves that block out (as editcap, tshark and Wireshark do); {}; if it was not \
-             edited, capture again", kept(*.frames))]
+    #[error("{name} lacks its last block, which says that the capture is whole: the capture was \
+             cut, or the file was edited by a program that leaves that block out (as editcap, \
+             tshark and Wireshark do); {}; if it was not edited, capture again", kept(*.frames))]
     Unended {
         /// The source as the user named it.
         name: String,
@@ -100,7 +100,8 @@ pub enum ReadError {
         frames: u64,
     },
     /// A record that contradicts itself.
-    #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what `editcap` makes of it", kept(*.frames))]
+    #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what \
+             `editcap` makes of it", kept(*.frames))]
     Malformed {
         /// The source as the user named it.
         name: String,

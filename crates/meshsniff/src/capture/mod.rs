@@ -6,7 +6,7 @@
 //! | [`Input`] | where a capture comes from |
 //! | [`CaptureReader`] | the frames of one capture, or of several |
 //! | [`copy_annotated`] | a copy of a capture with comments on its frames |
-//! | `source`, `pcap`, `pcapng`, `interface` | one capture: its format, its records, its interfaces |
+//! | `source`, `pcap`, `pcapng`, `interface` | one capture: format, records, interfaces |
 //! | `bytes`, `map` | the bytes of a capture, mapped or still arriving |
 //! | `record` | what the formats hand to the source |
 //!

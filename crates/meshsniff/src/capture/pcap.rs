@@ -84,8 +84,8 @@ impl Pcap {
         let captured_len = captured as usize;
         if captured_len > MAX_RECORD {
             return Err(Fault::malformed(format!(
-                "the next frame claims {captured} captured bytes, and {MAX_RECORD} is the most that \
-                 is read"
+                "the next frame claims {captured} captured bytes, and {MAX_RECORD} is the most \
+                 that is read"
             )));
         }
         let len = header_len + captured_len;

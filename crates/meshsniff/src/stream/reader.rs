@@ -47,13 +47,15 @@ pub enum StreamError {
     Read(#[source] io::Error),
     /// It does not begin as the agent's stream does.
     #[error(
-        "what comes is not the agent's stream: check that the agent's image is meshsniff's, of version {}",
+        "what comes is not the agent's stream: check that the agent's image is meshsniff's, of \
+         version {}",
         VERSION
     )]
     NotAStream,
     /// A length that no block of the agent has.
     #[error(
-        "after packet {packets}, a block of {length} bytes comes, which the agent does not write: {}",
+        "after packet {packets}, a block of {length} bytes comes, which the agent does not write: \
+         {}",
         NEXT
     )]
     Length {
@@ -86,7 +88,8 @@ pub enum StreamError {
     },
     /// More interfaces than are kept.
     #[error(
-        "the target has more than {MAX_INTERFACES} interfaces: name those to capture on with --interface"
+        "the target has more than {MAX_INTERFACES} interfaces: name those to capture on with \
+         --interface"
     )]
     TooManyInterfaces,
     /// Something came after the block that says that nothing will.
