@@ -50,10 +50,10 @@ pub(super) struct AnnotateArgs {
     probes: bool,
 }
 
-/// Copies as asked; what comes back is what could not be read.
+/// Copies as asked; returns what could not be read.
 ///
 /// # Errors
-/// If nothing could be read, or the copy not be written.
+/// If nothing could be read, or the copy could not be written.
 pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     let is_stdin = args.input == Path::new("-");
     let mut spooled = None;
@@ -102,14 +102,14 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     Ok(errors.into())
 }
 
-/// What came of a copy.
+/// Outcome of a copy.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// How many frames have comments, in a sentence.
+    /// Number of frames with comments, in a sentence.
     said: String,
-    /// What has no comment that should have one.
+    /// Frames that should have a comment and have none, one sentence each.
     pub(super) lacking: Vec<String>,
-    /// What of the capture could not be read.
+    /// Why the capture could not be read to its end.
     damage: Option<String>,
 }
 
@@ -121,8 +121,8 @@ pub(super) struct Annotated {
 }
 
 impl Annotated {
-    /// `from` is to be copied to `to`, which may be the same, with what the report that comes back
-    /// collects.
+    /// Prepares a copy of `from` to `to`, which may be the same file. The report that is returned
+    /// collects its comments.
     pub(super) fn new(
         from: PathBuf,
         to: PathBuf,
@@ -133,7 +133,7 @@ impl Annotated {
         (Self { from, to, comments }, Box::new(annotations))
     }
 
-    /// Writes the copy to its file; what is said of it, and what of the capture could not be read.
+    /// Writes the copy to its file.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -39,19 +39,19 @@ pub(super) struct CaptureArgs {
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// What to capture.
+    /// Which packets.
     #[command(flatten)]
     packets: PacketArgs,
 
-    /// What to keep of it.
+    /// Which parts of them.
     #[command(flatten)]
     keep: KeepArgs,
 
-    /// Where.
+    /// Which targets, in which cluster.
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Or only what would be made there.
+    /// Whether only to print what would be made there.
     #[command(flatten)]
     dry_run: DryRunArgs,
 
@@ -66,12 +66,12 @@ pub(super) struct CaptureArgs {
     )]
     output: Option<Written>,
 
-    /// Or here.
+    /// A capture on this machine instead.
     #[command(flatten)]
     local: LocalArgs,
 }
 
-/// What of the packets leaves the node.
+/// Parts of the packets that leave the node.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct KeepArgs {
@@ -104,7 +104,7 @@ impl KeepArgs {
     }
 }
 
-/// Captures as asked; what comes back is what is missing, one sentence each.
+/// Captures as asked; returns what is missing, one sentence each.
 ///
 /// # Errors
 /// If nothing can be captured or written.
@@ -160,14 +160,14 @@ fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Where packets go.
+/// Destination of packets.
 #[derive(Debug)]
 enum Destination {
-    /// To this Wireshark.
+    /// This Wireshark.
     Wireshark(PathBuf),
-    /// To standard output or a file.
+    /// Standard output or a file.
     One(PathBuf),
-    /// To a file for each target, in this folder.
+    /// A file for each target, in this folder.
     Folder(PathBuf),
 }
 

@@ -33,7 +33,7 @@ pub(super) struct CleanupArgs {
     connect: ConnectArgs,
 }
 
-/// Cleans up; what comes back is what could not be removed, one sentence each.
+/// Cleans up; returns what could not be removed, one sentence each.
 ///
 /// # Errors
 /// If the cluster cannot be asked.
@@ -100,7 +100,7 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
     Ok(errors)
 }
 
-/// Tells of ephemeral containers, and what ends them.
+/// Prints which ephemeral containers are left, and what ends them.
 fn tell_guests(guests: &[Guest]) -> io::Result<()> {
     let mut ended = 0;
     for guest in guests {
@@ -136,7 +136,7 @@ fn tell_guests(guests: &[Guest]) -> io::Result<()> {
     }
 }
 
-/// Names come from the cluster, where anybody may have made them.
+/// Prints a sentence with its control characters escaped: anybody may have made the names in it.
 fn say(sentence: &str) -> io::Result<()> {
     let mut line = String::new();
     push_shown(&mut line, sentence);

@@ -1,4 +1,4 @@
-//! What can be said about targets in a cluster and about the helper, and what it means.
+//! Options about targets in a cluster and about the helper.
 
 use crate::cluster::connect::ConnectArgs;
 use crate::cluster::manifest::HelperOptions;
@@ -8,10 +8,10 @@ use crate::cluster::target::{Named, Wanted};
 use clap::Args;
 use std::time::Duration;
 
-/// Names another image than the released one, for all commands.
+/// Environment variable that names another image than the released one, for all commands.
 const IMAGE: &str = "MESHSNIFF_IMAGE";
 
-/// Which pods.
+/// Choice of pods.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The target")]
 pub(super) struct TargetArgs {
@@ -48,15 +48,15 @@ pub(super) struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// Whether anything was said that has a meaning for a cluster only.
+    /// Whether any option was given that needs a target in a cluster.
     pub(super) const fn is_set(&self) -> bool {
         self.selector.is_some() || self.node || self.follow
     }
 
-    /// The pods that are meant.
+    /// The pods that `names` and these options mean.
     ///
     /// # Errors
-    /// If a name is none, in a sentence.
+    /// If a name means neither a pod nor TYPE/NAME, in a sentence.
     pub(super) fn wanted(&self, names: &[String]) -> Result<Wanted, String> {
         let named: Result<Vec<Named>, String> = names.iter().map(|name| name.parse()).collect();
         Ok(Wanted {
@@ -70,7 +70,7 @@ impl TargetArgs {
     }
 }
 
-/// How the agent gets to the target.
+/// Options of the helper, which brings the agent to the target.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The helper")]
 pub(super) struct HelperArgs {
@@ -134,7 +134,7 @@ pub(super) struct HelperArgs {
 }
 
 impl HelperArgs {
-    /// How the helper is to be made.
+    /// Properties of the helper.
     pub(super) fn options(&self) -> HelperOptions {
         HelperOptions {
             image: self.image.clone().unwrap_or_else(default_image),
@@ -149,7 +149,7 @@ impl HelperArgs {
         }
     }
 
-    /// What is to be run: the agent's `command`.
+    /// Plan of a run with the agent's `command`.
     pub(super) fn plan(&self, command: Vec<String>, follow: bool) -> Plan {
         Plan {
             mode: self.mode,
@@ -162,7 +162,7 @@ impl HelperArgs {
     }
 }
 
-/// This version's image: with its digest if the release was built with one
+/// Image of this version: with its digest if the release was built with one
 /// (`MESHSNIFF_RELEASE_IMAGE` at build time).
 pub(super) fn default_image() -> String {
     let named = std::env::var(IMAGE).ok().filter(|image| !image.is_empty());
@@ -181,7 +181,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Everything that leads to a stream of a target.
+/// Options that lead to the stream of a target.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ClusterArgs {
     /// The pods.

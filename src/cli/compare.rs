@@ -1,4 +1,4 @@
-//! `compare`: two captures or reports read, and held against each other.
+//! `compare`: reads two captures or reports and compares them.
 
 use super::analysis::{Onlookers, analyse};
 use super::done::Done;
@@ -25,7 +25,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Bytes by which a report is told from a capture: it may begin with a few blanks.
+/// Bytes that tell a report from a capture: a report may begin with a few blanks.
 const LOOKED_AT: u64 = 256;
 
 /// Compare two captures or reports, route by route, and tell changes from noise
@@ -139,7 +139,7 @@ fn min_change(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be a percentage, such as 5% or 0.5%".to_owned())
 }
 
-/// A comparison that can be made.
+/// Options of a comparison, checked.
 struct CompareOptions {
     before: PathBuf,
     after: PathBuf,
@@ -153,10 +153,10 @@ struct CompareOptions {
 }
 
 impl CompareArgs {
-    /// Puts together what was asked for.
+    /// Checks the options.
     ///
     /// # Errors
-    /// If it makes no sense.
+    /// If they make no sense together.
     fn check(mut self) -> Result<CompareOptions, Misuse> {
         let wrong = |sentence: &str| Misuse(sentence.to_owned());
         if self.before.as_os_str() == "-" && self.after.as_os_str() == "-" {
@@ -259,7 +259,7 @@ pub(super) fn run(args: CompareArgs) -> anyhow::Result<Done> {
 }
 
 impl CompareOptions {
-    /// Reads one side; what comes back beside it is what is missing in it.
+    /// Reads one side; returns it and what is missing in it.
     fn side(&self, path: &Path, other: Option<&Side>) -> anyhow::Result<(Side, Vec<String>)> {
         let name = if path.as_os_str() == "-" {
             "standard input".to_owned()
@@ -303,7 +303,7 @@ impl CompareOptions {
                 outcomes,
                 TextOptions {
                     colour: self.colour && output.file.is_none(),
-                    width: width(),
+                    width: width(output.file.is_none()),
                     limit: self.limit,
                 },
             ),
@@ -311,7 +311,7 @@ impl CompareOptions {
     }
 }
 
-/// What a file is, by its first bytes.
+/// Kind of a file, by its first bytes.
 enum Content {
     Capture(Input),
     Report(Box<dyn Read + Send>),
@@ -365,14 +365,15 @@ impl Content {
     }
 }
 
-/// The first bytes, and a reader that gives them once more.
+/// Returns the first bytes, and a reader that gives them once more.
 fn peek(source: &mut dyn Read, most: u64) -> io::Result<(Vec<u8>, Cursor<Vec<u8>>)> {
     let mut start = Vec::new();
     source.take(most).read_to_end(&mut start)?;
     Ok((start.clone(), Cursor::new(start)))
 }
 
-/// A pcapng file begins with line breaks, too, but no brace comes behind them.
+/// Whether a file begins like JSON. A pcapng file begins with line breaks, too, but without a brace
+/// behind them.
 fn looks_like_json(start: &[u8]) -> bool {
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let rest = start.trim_ascii_start();

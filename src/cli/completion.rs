@@ -24,17 +24,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the cluster may take.
+/// Longest time for the cluster to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Names that are asked for: nobody looks through more.
+/// Most names to ask for: nobody looks through more.
 const MOST: u32 = 500;
 /// The hidden command.
 const COMMAND: &str = "__complete";
-/// What kubectl runs.
+/// Name under which kubectl runs it.
 const PROGRAM: &str = "kubectl_complete-meshsniff";
 
-/// Cobra's directives: files are completed if there is no candidate; no blank after the word; no
-/// files.
+/// Directives of Cobra: complete files if there is no candidate; no blank after the word; no files.
 const FILES: u8 = 0;
 const NO_SPACE: u8 = 2;
 const NO_FILES: u8 = 4;
@@ -64,7 +63,7 @@ pub(super) fn run(root: &mut Command, args: &CompletionArgs) -> anyhow::Result<V
     Ok(Vec::new())
 }
 
-/// The words to complete, if this is what the program was started for.
+/// Returns the words to complete, if the program was started for that.
 pub(super) fn asked() -> Option<Vec<String>> {
     let mut args = std::env::args_os();
     let program = args.next().map(PathBuf::from);
@@ -98,10 +97,10 @@ pub(super) fn answer(root: Command, words: &[String]) {
 /// Names that only a cluster or a kubeconfig knows.
 trait Names {
     fn namespaces(&self, connect: &ConnectArgs) -> Vec<String>;
-    /// Of a type as it is typed before a slash.
+    /// Objects of a type, as it is typed before a slash.
     fn objects(&self, connect: &ConnectArgs, kind: &str) -> Vec<String>;
     fn containers(&self, connect: &ConnectArgs, pod: &str) -> Vec<String>;
-    /// Of contexts, clusters or users.
+    /// Names of contexts, clusters or users.
     fn configured(&self, connect: &ConnectArgs, what: &str) -> Vec<String>;
 }
 
@@ -179,7 +178,7 @@ fn possible(arg: &Arg, last: &str) -> Candidates {
         .collect()
 }
 
-/// Values of an option.
+/// Candidates for the value of an option.
 fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (Candidates, u8) {
     let is_files = matches!(
         option.get_value_hint(),
@@ -211,7 +210,7 @@ fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (C
     (starting(found, last), NO_FILES)
 }
 
-/// Words that are no options: commands, targets, and what else a command takes.
+/// Candidates for a word that is not an option: a command, a target, or what else a command takes.
 fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (Candidates, u8) {
     const TYPES: [&str; 7] = ["deploy/", "sts/", "ds/", "svc/", "rs/", "job/", "node/"];
     let command = typed.command;
@@ -263,10 +262,10 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     (found, if only_types { files | NO_SPACE } else { files })
 }
 
-/// The real names.
+/// Names from the cluster and the kubeconfig.
 struct InCluster;
 
-/// What `asking` finds in a second; nothing, if anything is wrong.
+/// Names that `asking` finds within a second; none if anything fails.
 fn ask<F>(asking: F) -> Vec<String>
 where
     F: Future<Output = anyhow::Result<Vec<String>>> + Send + 'static,

@@ -1,5 +1,5 @@
-//! `doctor`: what would fail here, before anything is made. Everything is asked for or tried out by
-//! the server's own dry run.
+//! `doctor`: checks what would fail here, before anything is made. It asks the server, or tries as
+//! a dry run.
 
 use super::cluster::ClusterArgs;
 use super::wireshark;
@@ -20,11 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-/// How long the server may take for its first answer.
+/// Longest time for the first answer of the server.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The label of a namespace that says which pods Pod Security admits.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-/// A node where no target says which: admission does not look at it.
+/// Name of a node for tries without a target: admission does not look at it.
 const NO_NODE: &str = "meshsniff-doctor";
 
 /// Check what would fail here, before anything is made
@@ -51,11 +51,11 @@ enum Mark {
     Fail,
 }
 
-/// What was looked at, and how it is.
+/// Result of one check.
 #[derive(Debug)]
 struct Line {
     mark: Mark,
-    /// For which way in; both if none.
+    /// The way in that it concerns; `None` for both.
     way: Option<Way>,
     text: String,
 }
@@ -85,7 +85,7 @@ impl Lines {
         lines.any(|line| line.mark == Mark::Fail && line.way == Some(way))
     }
 
-    /// Where one way in is enough, what is against the other is no failure.
+    /// Turns failures of one way in to warnings if the other one works.
     fn forgive_one_way(&mut self) {
         let (pod, ephemeral) = (self.fails(Way::Pod), self.fails(Way::Ephemeral));
         if pod && ephemeral {
@@ -102,7 +102,7 @@ impl Lines {
         }
     }
 
-    /// Writes all of them, or with `quiet` only those that are not well; returns how many fail.
+    /// Prints all results, with `quiet` only warnings and failures; returns the number of failures.
     fn write(&self, quiet: bool) -> io::Result<usize> {
         let mut out = io::stdout().lock();
         for line in &self.0 {
@@ -122,10 +122,10 @@ impl Lines {
     }
 }
 
-/// Looks; what comes back is that something fails, if it does.
+/// Runs every check; returns one sentence if any failed.
 ///
 /// # Errors
-/// If what was typed is no target, or nothing can be written.
+/// If a target has no valid name, or nothing can be printed.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
     let wanted = args.cluster.target.wanted(&args.targets);
     let wanted = wanted.map_err(|why| anyhow!(why))?;
@@ -146,7 +146,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
     Ok(vec![told])
 }
 
-/// Everything that is to be looked at, as far as the cluster can be reached.
+/// Runs every check, as far as the cluster can be reached.
 async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
     let mut lines = Lines::default();
     let cluster = match Cluster::connect(&args.cluster.connect).await {
@@ -209,7 +209,7 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
     lines
 }
 
-/// What is looked at, and for what.
+/// Subject of the checks.
 struct Check {
     cluster: Cluster,
     mode: Mode,
@@ -245,7 +245,7 @@ impl Check {
         }
     }
 
-    /// The command that prints what is missing in a namespace.
+    /// Command that prints the rights that are missing in a namespace.
     fn rbac(&self, namespace: &str) -> String {
         let target = if self.target_namespaces.contains(namespace) {
             Some(namespace)
@@ -358,7 +358,7 @@ impl Check {
         }
     }
 
-    /// What the labels of the namespaces say.
+    /// Checks the labels of the namespaces.
     async fn pod_security(&self, lines: &mut Lines, way: Way) {
         let (namespaces, what) = match way {
             Way::Pod => (&self.helper_namespaces, "a helper pod"),
@@ -418,7 +418,7 @@ impl Check {
         }
     }
 
-    /// Tries a helper pod.
+    /// Tries a helper pod as a dry run.
     async fn helper(&self, lines: &mut Lines) {
         let way = Some(Way::Pod);
         for namespace in &self.helper_namespaces {
@@ -454,7 +454,7 @@ impl Check {
         }
     }
 
-    /// Tries an ephemeral container in each target.
+    /// Tries an ephemeral container in each target as a dry run.
     async fn ephemeral(&self, lines: &mut Lines) {
         let way = Some(Way::Ephemeral);
         for target in &self.targets {
@@ -493,7 +493,7 @@ impl Check {
         }
     }
 
-    /// Looks at the nodes of the targets.
+    /// Checks the nodes of the targets.
     async fn nodes(&self, lines: &mut Lines) {
         let names: BTreeSet<&str> = self.targets.iter().map(|one| one.node.as_str()).collect();
         let api: Api<Node> = Api::all(self.cluster.client.clone());
@@ -556,14 +556,14 @@ fn place(namespace: &str) -> String {
     }
 }
 
-/// Whether an image is among those that a node lists. The names there are whole; a digest counts
-/// more than a tag.
+/// Whether a node lists an image. The names there are whole; a digest counts more than a tag.
 fn is_there(known: &[String], image: &str) -> bool {
     let whole = whole_name(image);
     known.contains(&whole)
 }
 
-/// The name as container runtimes store it: `agent:1` is `docker.io/library/agent:1`.
+/// Returns an image's name as container runtimes store it: `agent:1` is
+/// `docker.io/library/agent:1`.
 fn whole_name(image: &str) -> String {
     let (first, rest) = image.split_once('/').unwrap_or(("", image));
     let name = if first.is_empty() {

@@ -1,4 +1,4 @@
-//! `--dry-run`: what a capture would make in the cluster, printed instead of made.
+//! `--dry-run`: prints what a capture would make in the cluster, instead of making it.
 
 use super::cluster::{ClusterArgs, HelperArgs};
 use crate::cluster::connect::{Cluster, block_on};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-/// How a dry run is made.
+/// Kind of dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum DryRun {
     /// Look up the targets; send nothing else
@@ -22,7 +22,7 @@ pub(super) enum DryRun {
     Server,
 }
 
-/// How what would be made is written.
+/// Format of what would be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Written {
     /// YAML
@@ -32,7 +32,7 @@ pub(super) enum Written {
     Json,
 }
 
-/// Print instead of make; for `report`, which writes reports with -o.
+/// Option to print instead of make; apart, because `report` has another -o.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "The helper")]
 pub(super) struct DryRunArgs {
@@ -41,7 +41,7 @@ pub(super) struct DryRunArgs {
     pub(super) dry_run: Option<DryRun>,
 }
 
-/// What a dry run prints.
+/// Document that a dry run prints.
 #[derive(Debug)]
 enum Part {
     /// An object that `kubectl create -f -` would take.

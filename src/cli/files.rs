@@ -1,4 +1,4 @@
-//! Files that are written: reports as a whole, packets from the first one on.
+//! Files that are written: reports as a whole, packets as they come.
 
 use super::held::{Begun, Held};
 use anyhow::{Context as _, bail};
@@ -28,8 +28,8 @@ pub(super) fn exit_on_signal() -> ! {
     std::process::exit(SIGNALLED)
 }
 
-/// A file that takes its name once it is whole: what had the name before is not lost to a report
-/// that fails.
+/// A file that takes its name once it is whole: a report that fails does not destroy the file that
+/// had the name before.
 #[derive(Debug)]
 pub(super) struct Kept {
     path: PathBuf,
@@ -44,7 +44,7 @@ impl Kept {
         Self { path, file }
     }
 
-    /// Gives it its name.
+    /// Gives the file its name.
     ///
     /// # Errors
     /// If that cannot be.
@@ -57,7 +57,7 @@ impl Kept {
         Ok(())
     }
 
-    /// As [`Kept::done`], once all of it is on the disk: what it takes the place of may be the only
+    /// As [`Kept::done`], once the disk has all of it: the file that it replaces may be the only
     /// copy.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Kept {
     }
 }
 
-/// Writes a whole report to a file, which has its old content until then.
+/// Writes a whole report to a file, which keeps its old content until then.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -80,8 +80,8 @@ pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     kept.map_or(Ok(()), Kept::done)
 }
 
-/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in
-/// its place. `private`: only its owner may read it.
+/// Opens a file to be written as a whole. With `grows` it is written in its place, because somebody
+/// may watch it grow. With `private` only its owner may read it.
 pub(super) fn open_whole(
     path: &Path,
     grows: bool,
@@ -118,7 +118,7 @@ pub(super) fn open_whole(
     Ok((file.reopen()?, Some(Kept::new(path, file))))
 }
 
-/// A path that is the same for the same file, whether it is there or not.
+/// Returns a path that is the same for the same file, whether the file exists or not.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     if let Ok(path) = path.canonicalize() {
         return path;
@@ -133,7 +133,7 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether it is there and no file, as a pipe or a device.
+/// Whether the path is something other than a file, such as a pipe or a device.
 pub(super) fn is_special(path: &Path) -> bool {
     path.exists() && !path.is_file()
 }
@@ -151,8 +151,8 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before
-/// something `begun`: a capture of nothing leaves what was there.
+/// Opens what `-w` names; a new file is for its owner only. Nothing is written before something
+/// `begun`: a capture of nothing leaves the file as it was.
 pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
     if path == Path::new("-") {
         refuse_terminal()?;
@@ -163,12 +163,11 @@ pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write +
     Ok(Box::new(Held::new(file, begun.clone())))
 }
 
-/// A file that loses what it held when something is written to it, and is gone again if nothing is
-/// and it was not there before.
+/// A file that is emptied at the first write. A new one is removed if nothing was written.
 struct Fresh {
     file: File,
     path: PathBuf,
-    /// Whether it was made for this.
+    /// Whether the file is new.
     made: bool,
     written: bool,
 }

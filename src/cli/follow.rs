@@ -18,9 +18,9 @@ use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Exchanges of one connection whose gaps are shown.
+/// Most exchanges of one connection whose gaps are shown.
 const MAX_EXCHANGES: usize = 10_000;
-/// Connections among which the one of a frame is looked for.
+/// Most connections among which that of a frame is looked for.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
 /// Show one conversation of a capture as text, with frames, times and gaps beside the lines
@@ -83,7 +83,7 @@ pub(super) struct FollowArgs {
     color: ColorArgs,
 }
 
-/// Shows as asked; what comes back is what could not be read.
+/// Shows as asked; returns what could not be read.
 ///
 /// # Errors
 /// If there is no such exchange, or nothing can be read.
@@ -132,11 +132,11 @@ struct Found {
     exchange: Exchange,
     /// The time of the capture's first frame.
     origin: Timestamp,
-    /// Orders of the frames to show.
+    /// Places of the frames to show, in the order of the capture.
     wanted: RangeInclusive<u64>,
 }
 
-/// The frames of an exchange that tell something.
+/// Frames of an exchange with a meaning for it.
 fn marks(exchange: &Exchange) -> impl Iterator<Item = Mark> + '_ {
     let events = &exchange.events;
     let single = [
@@ -161,7 +161,7 @@ fn last_order(exchange: &Exchange) -> u64 {
     marks(exchange).map(|mark| mark.order).max().unwrap_or(0)
 }
 
-/// How surely a frame that `from_client` sent, or its server, is part of an exchange on its
+/// Returns how surely a frame of the client, or of the server, is part of an exchange on its
 /// connection; 0: not at all.
 fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
     let events = &exchange.events;
@@ -208,7 +208,7 @@ impl FollowArgs {
         Pipeline::open(vec![self.input()], Options { ports })
     }
 
-    /// The ends of the frame that was named: who sent it, and to whom.
+    /// Returns who sent the frame that was named, and to whom.
     fn ends(&self) -> Result<Option<(Endpoint, Endpoint)>, OpenError> {
         let mut reader = CaptureReader::open(vec![self.input()])?;
         while let Some(next) = reader.next() {
@@ -276,7 +276,7 @@ impl FollowArgs {
         })
     }
 
-    /// The conversation, and what could not be read.
+    /// Reads the conversation; returns what could not be read, too.
     fn read(&self, found: &Found) -> anyhow::Result<(Said, Vec<String>)> {
         let mut pipeline = self.open()?;
         let exchange = &found.exchange;
@@ -305,8 +305,8 @@ impl FollowArgs {
     }
 }
 
-/// Orders of the frames of an exchange's connection: the same addresses and ports may have had
-/// others before and after.
+/// Places of the frames of an exchange's connection, in the order of the capture: the same
+/// addresses and ports may have had other connections before and after.
 fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64> {
     let its = begins.iter().find(|begin| begin.id == exchange.connection);
     let first = its.map_or(0, |begin| begin.order);
@@ -320,14 +320,14 @@ fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64
     first..=next.map_or(u64::MAX, |next| next - 1)
 }
 
-/// Where a connection begins.
+/// Begin of a connection.
 struct Begin {
     id: u64,
     order: u64,
     ends: (Endpoint, Endpoint),
 }
 
-/// Looks for the exchange.
+/// Sink that looks for the exchange that was asked for.
 struct Finder<'a> {
     args: &'a FollowArgs,
     /// The ends of the frame that was named.
@@ -337,11 +337,11 @@ struct Finder<'a> {
     fitting: Option<(u8, Exchange)>,
     /// The last exchange of each connection that began before the frame.
     by_ends: HashMap<(Endpoint, Endpoint), Exchange>,
-    /// Of all connections, if one is to be shown.
+    /// Begins of all connections, if a whole one is to be shown.
     begins: Vec<Begin>,
     exchanges: u64,
     not_good: u64,
-    /// Several request ids begin as the one that was named.
+    /// Whether several request ids begin like the one that was named.
     ambiguous: bool,
 }
 
@@ -429,7 +429,7 @@ struct Said {
     exchanges: Vec<Exchange>,
     /// What was said.
     entries: Vec<Entry>,
-    /// How much of that was too much.
+    /// Number of lines beyond those that can be shown.
     left_out: u64,
 }
 

@@ -7,7 +7,7 @@ use super::typed::Typed;
 use clap::{Arg, Command};
 use std::path::Path;
 
-/// What packets come from, as far as it was typed.
+/// Origin of packets, as far as it was typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Unknown,
@@ -31,8 +31,8 @@ impl Origin {
         }
     }
 
-    /// Whether an option has a meaning for such packets. As long as nothing is named: whether it
-    /// has one for most.
+    /// Whether an option has a meaning for packets of this origin; as long as nothing is named,
+    /// whether it has one for most.
     fn takes(self, is_report: bool, arg: &Arg) -> bool {
         let heading = arg.get_help_heading().unwrap_or_default();
         match (self, heading, arg.get_id().as_str()) {
@@ -50,8 +50,8 @@ impl Origin {
     }
 }
 
-/// The root of the command line, whose short help fits the words that this program was started
-/// with.
+/// Returns the root of the command line, with a short help that fits the words that the program was
+/// started with.
 pub(super) fn fitted(root: impl Fn() -> Command) -> Command {
     let words = std::env::args_os().skip(1);
     let words: Vec<_> = words

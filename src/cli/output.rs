@@ -7,7 +7,7 @@ use clap::{Arg, Command, ValueEnum};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// What a report looks like.
+/// Format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For a person at a terminal
@@ -28,11 +28,11 @@ pub(super) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Output {
     pub(super) format: Format,
-    /// Standard output if it is `None`.
+    /// The file; `None` for standard output.
     pub(super) file: Option<PathBuf>,
 }
 
-/// Reads an [`Output`].
+/// Parser of an [`Output`].
 #[derive(Clone, Debug)]
 pub(super) struct OutputParser;
 

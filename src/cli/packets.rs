@@ -1,10 +1,10 @@
-//! Which packets, and how many of them: the same for a capture on this machine and in a cluster.
+//! Options about packets, the same for a capture on this machine and in a cluster.
 
 use super::bpf::{self, BadFilter};
 use clap::Args;
 use std::time::Duration;
 
-/// What to capture.
+/// Choice of packets.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct PacketArgs {
@@ -30,7 +30,7 @@ pub(super) struct PacketArgs {
 }
 
 impl PacketArgs {
-    /// Whether anything was said.
+    /// Whether any of these options was given.
     pub(super) const fn is_set(&self) -> bool {
         !self.interface.is_empty()
             || self.filter.is_some()
@@ -39,7 +39,7 @@ impl PacketArgs {
             || self.snaplen.is_some()
     }
 
-    /// Checks what can be checked here.
+    /// Checks the filter, as far as that can be done here.
     ///
     /// # Errors
     /// If the filter does not compile.
@@ -47,7 +47,7 @@ impl PacketArgs {
         bpf::check(self.filter.as_deref())
     }
 
-    /// The agent's options for it.
+    /// Returns the agent's options for the same.
     pub(super) fn to_options(&self) -> Vec<String> {
         let mut options = Vec::new();
         let mut push = |option: &str, value: String| {

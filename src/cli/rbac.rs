@@ -48,7 +48,7 @@ pub(super) struct RbacArgs {
     cluster_wide: bool,
 }
 
-/// As RFC 1123 has it: nothing else ever gets into the YAML.
+/// Parses a name as in RFC 1123: nothing else ever gets into the YAML.
 fn name(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
@@ -68,7 +68,7 @@ fn account(text: &str) -> Result<(String, String), String> {
     Ok((name(namespace)?, account.to_owned()))
 }
 
-/// Prints it.
+/// Prints the rights.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -83,7 +83,7 @@ pub(super) fn run(args: RbacArgs) -> anyhow::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Without a kubeconfig it is `default`, as kubectl has it.
+/// Returns the namespace of the context; `default` without a kubeconfig, like kubectl.
 fn context_namespace() -> String {
     let connected = block_on(async { Cluster::connect(&ConnectArgs::default()).await });
     connected.map_or_else(|_| "default".to_owned(), |cluster| cluster.namespace)
@@ -117,7 +117,7 @@ fn print(args: &RbacArgs, namespace: &str) -> String {
     text
 }
 
-/// A role and, if somebody is named, its binding; nothing if it would be empty.
+/// Returns a role and, if somebody is named, its binding; nothing if it would be empty.
 fn role(name: &str, namespace: Option<&str>, rules: &[&Rule], args: &RbacArgs) -> Vec<String> {
     if rules.is_empty() {
         return Vec::new();
@@ -166,10 +166,10 @@ fn head(kind: &str, name: &str, namespace: Option<&str>) -> String {
     text
 }
 
-/// The verbs of a resource, each with its reasons.
+/// Verbs of a resource, each with its reasons.
 type Verbs = Vec<(&'static str, Vec<String>)>;
 
-/// Rules with one entry for each resource, in the order in which they first come.
+/// Groups rules by resource, in the order in which resources first come.
 fn by_resource(rules: &[&Rule]) -> Vec<(&'static str, String, Verbs)> {
     let mut resources: Vec<(&'static str, String, Verbs)> = Vec::new();
     for rule in rules {
@@ -200,7 +200,7 @@ fn reason(rule: &Rule) -> String {
     }
 }
 
-/// A JSON string is a YAML string, whatever is in it.
+/// Quotes text: every JSON string is a YAML string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Its name, as it is typed.
+    /// Name of the command, if it can be misused.
     fn name(&self) -> &'static str {
         match self {
             Self::Report(_) => "report",
@@ -117,7 +117,7 @@ impl Command {
     }
 }
 
-/// Wrong usage of the command with this name.
+/// Error of wrong usage of the command with this name.
 fn misused(name: &str, sentence: &str) -> clap::Error {
     let mut root = Cli::command();
     root.build();
@@ -126,7 +126,7 @@ fn misused(name: &str, sentence: &str) -> clap::Error {
     command.error(ErrorKind::ValueValidation, sentence)
 }
 
-/// Help and version are errors to clap, too: it knows which of them go where, and with what status.
+/// Prints help, the version or wrong usage: clap knows where each goes, and with what status.
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing is left to do if nobody can be told.
     let _ = error.print();

@@ -1,4 +1,4 @@
-//! What can be typed behind `report`, and what it means once it is checked.
+//! Options of `report`, as they are typed and as they are checked.
 
 use super::making::Making;
 use crate::cli::cluster::ClusterArgs;
@@ -154,11 +154,11 @@ pub(in crate::cli) struct ReportArgs {
     #[command(flatten)]
     packets: PacketArgs,
 
-    /// Where it is captured.
+    /// Which targets, in which cluster.
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Or only what would be made there, as YAML.
+    /// Whether only to print what would be made there, as YAML.
     #[command(flatten)]
     dry_run: DryRunArgs,
 
@@ -167,7 +167,7 @@ pub(in crate::cli) struct ReportArgs {
     local: LocalArgs,
 }
 
-/// A report of targets in a cluster.
+/// Options of a report of targets in a cluster.
 pub(super) struct Live {
     pub(super) names: Vec<String>,
     pub(super) cluster: ClusterArgs,
@@ -177,27 +177,27 @@ pub(super) struct Live {
     pub(super) redact: Vec<String>,
     /// Print what would be made, and make nothing.
     pub(super) dry_run: Option<DryRun>,
-    /// What is selected, as it was typed.
+    /// The selection, as it was typed.
     pub(super) terms: Vec<String>,
 }
 
-/// Where packets come from.
+/// Origin of packets.
 pub(super) enum Packets {
-    /// From targets in a cluster.
+    /// Targets in a cluster.
     Targets(Box<Live>),
-    /// From this machine, as the agent captures them.
+    /// This machine, through the agent.
     ThisMachine(LocalArgs, PacketArgs),
-    /// From captures.
+    /// Captures.
     Captures(Vec<Input>),
 }
 
 const LIMIT: usize = 50;
 
 impl ReportArgs {
-    /// Puts together what was asked for.
+    /// Checks the options.
     ///
     /// # Errors
-    /// If it makes no sense.
+    /// If they make no sense together.
     pub(super) fn check(mut self) -> Result<(Packets, Making), Misuse> {
         let files: Vec<bool> = self.inputs.iter().map(|input| is_file(input)).collect();
         let named = files.contains(&false) || self.cluster.target.selector.is_some();
@@ -340,7 +340,7 @@ impl ReportArgs {
         Ok((packets, making))
     }
 
-    /// Every assertion, and whether that and the outputs make sense.
+    /// Returns every assertion, if they and the outputs make sense together.
     fn assertions(&self) -> Result<Vec<Assertion>, Misuse> {
         let mut assertions = self.fail_on.clone();
         for path in &self.assert_file {
@@ -416,7 +416,7 @@ impl ReportArgs {
     }
 }
 
-/// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
+/// Whether a word means a file: there is one, it ends like one, or it can mean nothing else.
 pub(in crate::cli) fn is_file(typed: &Path) -> bool {
     const ENDINGS: [&str; 7] = ["pcap", "pcapng", "cap", "gz", "zst", "ntar", "dmp"];
     let Some(text) = typed.to_str() else {

@@ -1,4 +1,4 @@
-//! `report`: where packets come from, and what is made of them.
+//! `report`: brings packets from where they come into a report.
 //!
 //! | here | holds |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What can go wrong with a capture, as sentences that name the next step.
+//! Errors of captures, as sentences that name the next step.
 
 use crate::packet::UnsupportedLink;
 use std::io;
@@ -33,7 +33,7 @@ pub enum OpenError {
         /// What the system, or the decompressor, said.
         error: io::Error,
     },
-    /// Not one byte.
+    /// The source is empty.
     #[error("{name} is empty: nothing was captured, or the capture has not begun to be written")]
     Empty {
         /// The source as the user named it.
@@ -89,7 +89,7 @@ pub enum ReadError {
         /// Whether it ends inside a frame, rather than another record.
         in_frame: bool,
     },
-    /// A capture of this program's that ends without the block that says it is whole.
+    /// A capture of this program ends without the block that says it is whole.
     #[error("{name} lacks its last block, which says that the capture is whole: the capture was \
              cut, or the file was edited by a program that leaves that block out (as editcap, \
              tshark and Wireshark do); {}; if it was not edited, capture again", kept(*.frames))]
@@ -151,7 +151,7 @@ fn kept(frames: u64) -> String {
     }
 }
 
-/// What a format finds wrong, before the source puts its name and frame count to it.
+/// An error of a format, before the source adds its name and frame count.
 #[derive(Debug)]
 pub(super) enum Fault {
     Cut { in_frame: bool },

@@ -34,14 +34,14 @@ pub enum Input {
 }
 
 impl Input {
-    /// A capture that `reader` gives.
+    /// Makes an input of what `reader` gives.
     #[must_use]
     pub fn from_reader(name: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
         let name = name.into();
         Self::Reader { name, reader }
     }
 
-    /// A capture that is in memory as a whole.
+    /// Makes an input of a capture in memory.
     #[must_use]
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         let name = name.into();
@@ -56,7 +56,7 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Input {
     }
 }
 
-/// What kind of thing a source is.
+/// Kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// A file.
@@ -68,7 +68,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// `file`, `stdin` or `live`, as reports say it.
+    /// Name of the kind, as in reports: `file`, `stdin` or `live`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,10 +85,10 @@ impl fmt::Display for SourceKind {
     }
 }
 
-/// One of the captures that are read.
+/// Description of a capture that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
-    /// A file or standard input.
+    /// Kind of the source.
     pub kind: SourceKind,
     /// Its name as the user gave it; `-` for standard input.
     pub name: String,

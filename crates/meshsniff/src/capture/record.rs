@@ -1,4 +1,4 @@
-//! What a capture format hands to the source: records, and what was noticed beside them.
+//! Records of a capture format, and what was noticed beside them.
 
 use crate::packet::{FrameId, LinkType};
 use crate::pcapng::shortened;
@@ -28,7 +28,7 @@ pub(super) struct Record {
     pub(super) len: usize,
 }
 
-/// What was noticed on the way, beside the frames.
+/// Things noticed beside the frames.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) comments: Vec<Comment>,
