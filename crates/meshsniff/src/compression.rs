@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 /// Compression of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// RFC 1952.
     Gzip,

@@ -26,6 +26,7 @@ const MAX_COMMENTS: usize = 64;
 
 /// Why a capture could not be copied to its end.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CopyError {
     /// It cannot be read at all.
     #[error(transparent)]
@@ -40,6 +41,7 @@ pub enum CopyError {
 
 /// Counts of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// Frames.
     pub frames: u64,

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// A capture that cannot be read at all.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// There is no such file.
     #[error("there is no file {name}: check the path")]
@@ -77,6 +78,7 @@ pub enum OpenError {
 
 /// The end of a source before its time. What came before it was delivered.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// It ends inside a frame or another record.
     #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of \

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where a capture comes from.
+#[non_exhaustive]
 pub enum Input {
     /// A file, or anything else with a path that can be read: a named pipe, `/dev/stdin`.
     Path(PathBuf),
@@ -58,6 +59,7 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Input {
 
 /// Kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A file.
     File,
@@ -87,6 +89,7 @@ impl fmt::Display for SourceKind {
 
 /// Description of a capture that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceInfo {
     /// Kind of the source.
     pub kind: SourceKind,

@@ -53,6 +53,7 @@ impl Notes {
 
 /// A comment that somebody put on a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Comment {
     /// The frame.
     pub frame: FrameId,
@@ -62,6 +63,7 @@ pub struct Comment {
 
 /// Frames that were passed over because their link type is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnsupportedFrames {
     /// The number of the link type (`LINKTYPE_…`).
     pub link: u32,

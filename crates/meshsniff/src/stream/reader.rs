@@ -41,6 +41,7 @@ const MIN_PACKET: usize = PACKET_DATA + TRAILER;
 
 /// A stream that cannot be read on. What came before was handed out.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StreamError {
     /// The connection, or the decompressor, failed.
     #[error("the agent's stream cannot be read on: {0}; try again")]
@@ -135,6 +136,7 @@ impl End {
 
 /// Content of a block.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The stream begins.
     Section(blocks::Section<'a>),
