@@ -24,7 +24,7 @@ pub(super) struct Onlookers {
 }
 
 impl Onlookers {
-    /// Somebody who may be looking at stderr.
+    /// Onlookers of a command that reads files: a bar on stderr.
     pub(super) fn at_stderr() -> Self {
         Self {
             bar: true,

@@ -17,25 +17,27 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Copy a capture as pcapng with the verdicts as packet comments
+/// Copy a capture as pcapng, with the verdicts as packet comments
 ///
-/// Wireshark shows them above a packet's details, and finds them: frame.comment contains "client-gave-up". The frame that a
-/// request begins with carries the verdict and what happened, the others of the exchange what they did, with the gap that
-/// ended there. Comments of others, names, keys and statistics of a pcapng capture stay as they are; annotating again
-/// replaces what was annotated before.
+/// Wireshark shows them above the details of a packet, and finds them: frame.comment contains
+/// "client-gave-up". The frame with which a request begins carries the verdict and what happened;
+/// the other frames of the exchange carry what they did, with the gap that ended there.
+///
+/// Comments of others, names, keys and statistics of a pcapng capture stay as they are. Annotating
+/// again replaces earlier annotations.
 #[derive(Debug, Args)]
 pub(super) struct AnnotateArgs {
-    /// The capture: pcap or pcapng, also packed; - for standard input
+    /// Capture: pcap or pcapng, also compressed; - for standard input
     input: PathBuf,
 
-    /// Where the copy goes; - for standard output
+    /// File for the copy; - for standard output
     output: PathBuf,
 
     /// Annotate every exchange, not only those that did not go well
     #[arg(long)]
     all: bool,
 
-    /// Annotate only the exchanges that fit, as of report
+    /// Annotate only exchanges that match, as for report; repeatable
     #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
@@ -43,15 +45,15 @@ pub(super) struct AnnotateArgs {
     #[command(flatten)]
     port: PortArgs,
 
-    /// Annotate health checks of the kubelet and the mesh like all other requests
+    /// Treat health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     probes: bool,
 }
 
-/// Copies as asked; what comes back is what could not be read.
+/// Copies as asked; returns what could not be read.
 ///
 /// # Errors
-/// If nothing could be read, or the copy not be written.
+/// If nothing could be read, or the copy could not be written.
 pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     let is_stdin = args.input == Path::new("-");
     let mut spooled = None;
@@ -100,14 +102,14 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     Ok(errors.into())
 }
 
-/// What came of a copy.
+/// Outcome of a copy.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// How many frames have comments, in a sentence.
+    /// Number of frames with comments, in a sentence.
     said: String,
-    /// What has no comment that should have one.
+    /// Frames that should have a comment and have none, one sentence each.
     pub(super) lacking: Vec<String>,
-    /// What of the capture could not be read.
+    /// Why the capture could not be read to its end.
     damage: Option<String>,
 }
 
@@ -119,7 +121,8 @@ pub(super) struct Annotated {
 }
 
 impl Annotated {
-    /// `from` is to be copied to `to`, which may be the same, with what the report that comes back collects.
+    /// Prepares a copy of `from` to `to`, which may be the same file. The report that is returned
+    /// collects its comments.
     pub(super) fn new(
         from: PathBuf,
         to: PathBuf,
@@ -130,7 +133,7 @@ impl Annotated {
         (Self { from, to, comments }, Box::new(annotations))
     }
 
-    /// Writes the copy to its file; what is said of it, and what of the capture could not be read.
+    /// Writes the copy to its file.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -161,7 +164,7 @@ impl Annotated {
             bail!("a copy would lose what comes after: {damage}");
         }
         if let Some(kept) = kept {
-            kept.done()?;
+            kept.done_for_good()?;
         }
         Ok(written)
     }
@@ -196,7 +199,8 @@ impl Annotated {
             (no_room, "comments found no room: --filter-http selects"),
             (
                 cannot,
-                "frames are in simple packet blocks, which cannot carry any: editcap makes others of them",
+                "frames are in simple packet blocks, which cannot carry any: editcap makes others \
+                 of them",
             ),
         ];
         let lacking = lacking.into_iter().filter(|(count, _)| *count > 0);

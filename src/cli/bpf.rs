@@ -1,7 +1,7 @@
-//! Whether `--filter` is an expression at all, asked before anything is made in the cluster.
+//! Checks whether `--filter` is an expression at all, before anything is made in the cluster.
 //!
-//! Compiling one takes libpcap, which the plugin is built without. Where tcpdump or Wireshark's dumpcap is
-//! installed, that is asked; where neither is, or it cannot tell, the agent says it, when it is to capture.
+//! Compiling an expression takes libpcap, which the plugin is built without. tcpdump or Wireshark's
+//! dumpcap is asked where it is installed. Otherwise the agent complains when it is to capture.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use thiserror::Error;
 
-/// How long a program may take: an expression with a name in it makes it ask name servers.
+/// Longest time for a program to answer: a name in an expression makes it ask name servers.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks at whether it has ended.
+/// Pause between two checks whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// An expression that every libpcap takes: a program that refuses this one cannot tell.
@@ -25,17 +25,17 @@ pub(super) struct BadFilter {
     words: String,
 }
 
-/// What somebody says of an expression.
+/// Answer of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Answer {
     Sound,
-    /// It does not compile; libpcap's words.
+    /// It does not compile, in libpcap's words.
     Bad(String),
     /// No answer.
     Unknown,
 }
 
-/// Checks an expression, where somebody here can.
+/// Checks an expression, if a program here can.
 ///
 /// # Errors
 /// If it does not compile.
@@ -55,13 +55,13 @@ pub(super) fn check(filter: Option<&str>) -> Result<(), BadFilter> {
     }
 }
 
-/// Whether libpcap complains of what is asked of rather than of how it is asked: another system, or a link layer that only a
-/// live capture has, may well be able to.
+/// Whether libpcap's complaint is about this machine, not the expression: another system, or a live
+/// capture's link layer, may support it.
 fn is_of_this_machine(words: &str) -> bool {
     words.contains("supported") || words.contains("not available")
 }
 
-/// tcpdump, which opens no interface for this, and so takes no right.
+/// Asks tcpdump, which opens no interface for this and needs no rights.
 fn tcpdump(filter: &str) -> Answer {
     // What is behind -- is no option, whatever it begins with.
     let ask = |filter: &str| said_by("tcpdump", &["-d", "-y", "EN10MB", "--", filter]);
@@ -73,7 +73,7 @@ fn tcpdump(filter: &str) -> Answer {
     }
 }
 
-/// libpcap's words in what tcpdump says: its last line.
+/// Finds libpcap's words in tcpdump's output: its last line.
 fn of_tcpdump(said: &str) -> Answer {
     let last = said.lines().rfind(|line| !line.trim().is_empty());
     match last.and_then(|line| line.split_once(": ")) {
@@ -82,7 +82,7 @@ fn of_tcpdump(said: &str) -> Answer {
     }
 }
 
-/// Wireshark's dumpcap, which does not answer unless it may capture.
+/// Asks Wireshark's dumpcap, which answers only if it may capture.
 fn dumpcap(filter: &str) -> Answer {
     match said_by("dumpcap", &["-d", "-f", filter]) {
         Some((_, said)) => of_dumpcap(&said),
@@ -90,7 +90,7 @@ fn dumpcap(filter: &str) -> Answer {
     }
 }
 
-/// libpcap's words in what dumpcap says. Its exit status is that of success.
+/// Finds libpcap's words in dumpcap's output. Its exit status is always that of success.
 fn of_dumpcap(said: &str) -> Answer {
     const INVALID: &str = "isn't a valid capture filter (";
     let words = said.split_once(INVALID).and_then(|(_, rest)| {
@@ -104,7 +104,7 @@ fn of_dumpcap(said: &str) -> Answer {
     }
 }
 
-/// Whether a program ended well, and what it said; `None` if it is not there or takes too long.
+/// Runs a program: whether it succeeded, and its stderr; `None` if it is missing or too slow.
 fn said_by(program: &str, args: &[&str]) -> Option<(bool, String)> {
     let path = find(program, &std::env::var_os("PATH")?)?;
     let child = Command::new(path)
@@ -120,7 +120,7 @@ fn said_by(program: &str, args: &[&str]) -> Option<(bool, String)> {
     Some((output.status.success(), said))
 }
 
-/// Waits until it has ended. What it says meanwhile is little and needs no reader.
+/// Waits for the end of a child, whose output is too short to need a reader meanwhile.
 fn wait(mut child: Child) -> Option<Child> {
     let mut left = PATIENCE;
     while child.try_wait().ok()?.is_none() {
@@ -136,7 +136,8 @@ fn wait(mut child: Child) -> Option<Child> {
     Some(child)
 }
 
-/// A program in the folders of a `PATH`; never one of the working directory, which a search by name alone may take.
+/// Finds a program in the folders of a `PATH`, never in the working directory, where a search by
+/// name alone may find one.
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
@@ -162,11 +163,13 @@ mod tests {
 
     #[test]
     fn what_dumpcap_says() {
-        let said = "Capturing on 'eth0'\ndumpcap: Invalid capture filter \"tcp prt 80\" for interface 'eth0'.\n\nThat string isn't a \
-                    valid capture filter (can't parse filter expression: syntax error).\nSee the User's Guide.\n";
+        let said = "Capturing on 'eth0'\ndumpcap: Invalid capture filter \"tcp prt 80\" for \
+                    interface 'eth0'.\n\nThat string isn't a valid capture filter (can't parse \
+                    filter expression: syntax error).\nSee the User's Guide.\n";
         let words = "can't parse filter expression: syntax error".to_owned();
         assert_eq!(of_dumpcap(said), Answer::Bad(words));
-        let said = "dumpcap: You do not have permission to capture on device \"eth0\".\n(socket: Operation not permitted)\n";
+        let said = "dumpcap: You do not have permission to capture on device \"eth0\".\n(socket: \
+                    Operation not permitted)\n";
         assert_eq!(of_dumpcap(said), Answer::Unknown);
     }
 

@@ -1,4 +1,5 @@
-//! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a folder of files.
+//! The command without a name, also called `capture`: packets to Wireshark, a file, a pipe or a
+//! folder of files.
 
 use super::cluster::ClusterArgs;
 use super::dry_run::{self, DryRunArgs, Written};
@@ -23,38 +24,39 @@ use std::sync::Arc;
 
 /// Capture a target's packets: into Wireshark, or with -w to a file, a pipe or a folder
 ///
-/// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, svc/NAME: then all of its pods are captured.
-/// node/NAME is the network of a node, with everybody's traffic.
+/// TARGET is a pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME or svc/NAME: then all of
+/// its pods are captured. node/NAME is the network of a node, with everybody's traffic.
 ///
-/// Without a cluster (--local, --pid, --netns, or --container without a TARGET) it captures on this machine, through
+/// Without a TARGET, --local, --pid, --netns or --container captures on this machine, through
 /// meshsniff-agent, as root.
 #[derive(Debug, Args)]
 pub(super) struct CaptureArgs {
-    /// What to capture: POD or TYPE/NAME; several are several interfaces of one capture
+    /// Pods or TYPE/NAME to capture; several are several interfaces of one capture
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
-    /// File to write to instead of Wireshark; - is standard output, FOLDER/ gets a file for each target
+    /// Write to this file, not to Wireshark; - is standard output, FOLDER/ gets a file for each
+    /// target
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// What to capture.
+    /// Which packets.
     #[command(flatten)]
     packets: PacketArgs,
 
-    /// What to keep of it.
+    /// Which parts of them.
     #[command(flatten)]
     keep: KeepArgs,
 
-    /// Where.
+    /// Which targets, in which cluster.
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Or only what would be made there.
+    /// Whether only to print what would be made there.
     #[command(flatten)]
     dry_run: DryRunArgs,
 
-    /// How to write what would be made
+    /// Format of what --dry-run prints
     #[arg(
         short,
         long,
@@ -65,16 +67,16 @@ pub(super) struct CaptureArgs {
     )]
     output: Option<Written>,
 
-    /// Or here.
+    /// A capture on this machine instead.
     #[command(flatten)]
     local: LocalArgs,
 }
 
-/// What of the packets leaves the node.
+/// Parts of the packets that leave the node.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct KeepArgs {
-    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no HTTP
+    /// Keep only the heads of HTTP/1 messages: no bodies, and nothing that is not HTTP
     #[arg(long)]
     headers_only: bool,
 
@@ -82,7 +84,7 @@ pub(super) struct KeepArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     redact: Vec<String>,
 
-    /// Compress the stream with zstd on the node: for a slow way between the cluster and here
+    /// Compress the stream with zstd on the node, for a slow way between the cluster and here
     #[arg(long)]
     compress: bool,
 }
@@ -98,7 +100,7 @@ impl KeepArgs {
     }
 }
 
-/// Captures as asked; what comes back is what is missing, one sentence each.
+/// Captures as asked; returns what is missing, one sentence each.
 ///
 /// # Errors
 /// If nothing can be captured or written.
@@ -110,7 +112,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     if args.local.is_asked() {
         if named {
             bail!(
-                "a target in a cluster and a capture on this machine are two things: name the one or the other"
+                "a target in a cluster and a capture on this machine are two things: name the one \
+                 or the other"
             );
         }
         if args.dry_run.dry_run.is_some() {
@@ -120,7 +123,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
     }
     if !named {
         bail!(
-            "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, --container or --netns"
+            "say what to capture: a pod, TYPE/NAME or -l LABELS; on this machine --local, --pid, \
+             --container or --netns"
         );
     }
     let wanted = args.cluster.target.wanted(&args.targets)?;
@@ -136,7 +140,8 @@ pub(super) fn run(mut args: CaptureArgs) -> anyhow::Result<Vec<String>> {
 fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     let Some(path) = &args.write else {
         bail!(
-            "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | wireshark -k -i -"
+            "name a file with -w, or pipe the packets: kubectl meshsniff capture --local -w - | \
+             wireshark -k -i -"
         );
     };
     let begun = Begun::default();
@@ -150,14 +155,14 @@ fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Where packets go.
+/// Destination of packets.
 #[derive(Debug)]
 enum Destination {
-    /// To this Wireshark.
+    /// This Wireshark.
     Wireshark(PathBuf),
-    /// To standard output or a file.
+    /// Standard output or a file.
     One(PathBuf),
-    /// To a file for each target, in this folder.
+    /// A file for each target, in this folder.
     Folder(PathBuf),
 }
 

@@ -7,15 +7,18 @@ use clap::Args;
 use meshsniff::escape::push_shown;
 use std::io::{self, Write as _};
 
-/// Remove what old runs left in the cluster
+/// Remove what earlier runs left in the cluster
 ///
-/// Helpers end by themselves, and the cluster deletes them within two minutes: this is for whoever does not want to wait.
-/// Those with which somebody captures now are named and left alone, unless --all is given.
+/// Helpers end by themselves, and the cluster deletes them within two minutes: cleanup is for those
+/// who do not want to wait. It names helpers that somebody captures with, and leaves them alone
+/// unless --all is given.
 ///
-/// Ephemeral containers cannot be deleted: those that have not ended are named, with what ends them.
+/// Ephemeral containers cannot be deleted: cleanup names those that have not ended, and what ends
+/// them.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 nothing is left that was to be removed, 1 something is, or an error, 2 wrong usage."
+    after_help = "Exit status: 0 nothing is left that was to be removed, 1 something is, or an \
+                  error, 2 wrong usage."
 )]
 pub(super) struct CleanupArgs {
     /// Look in all namespaces
@@ -31,7 +34,7 @@ pub(super) struct CleanupArgs {
     connect: ConnectArgs,
 }
 
-/// Cleans up; what comes back is what could not be removed, one sentence each.
+/// Cleans up; returns what could not be removed, one sentence each.
 ///
 /// # Errors
 /// If the cluster cannot be asked.
@@ -54,7 +57,8 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
         match &leftover.fate {
             Fate::InUse(seconds) if !args.all => {
                 say(&format!(
-                    "{} is in use ({}; its lease runs for {seconds} s): left alone, --all removes it, too",
+                    "{} is in use ({}; its lease runs for {seconds} s): left alone, --all removes \
+                     it, too",
                     leftover.full_name(),
                     leftover.about
                 ))?;
@@ -82,8 +86,8 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
     }
     for one in &left {
         errors.push(format!(
-            "{} is still being deleted: see whether its node is ready (kubectl get nodes) and what keeps it (kubectl -n {} \
-             describe {} {})",
+            "{} is still being deleted: see whether its node is ready (kubectl get nodes) and what \
+             keeps it (kubectl -n {} describe {} {})",
             one.full_name(),
             one.namespace,
             one.kind(),
@@ -97,7 +101,7 @@ async fn cleanup(args: &CleanupArgs) -> anyhow::Result<Vec<String>> {
     Ok(errors)
 }
 
-/// Tells of ephemeral containers, and what ends them.
+/// Prints which ephemeral containers are left, and what ends them.
 fn tell_guests(guests: &[Guest]) -> io::Result<()> {
     let mut ended = 0;
     for guest in guests {
@@ -111,14 +115,14 @@ fn tell_guests(guests: &[Guest]) -> io::Result<()> {
         match state {
             GuestState::Ended => ended += 1,
             GuestState::Running => say(&format!(
-                "{name} runs: it cannot be deleted; it ends by itself within 40 s once nobody captures with it, or with the \
-                 pod (kubectl -n {namespace} delete pod {pod})"
+                "{name} runs: it cannot be deleted; it ends by itself within 40 s once nobody \
+                 captures with it, or with the pod (kubectl -n {namespace} delete pod {pod})"
             ))?,
             GuestState::Waiting(why) => {
                 let why = why.as_ref().map(|why| format!(" ({why})"));
                 say(&format!(
-                    "{name} does not run yet{}: it cannot be deleted; it waits until the node can run it, or goes with the pod \
-                     (kubectl -n {namespace} delete pod {pod})",
+                    "{name} does not run yet{}: it cannot be deleted; it waits until the node can \
+                     run it, or goes with the pod (kubectl -n {namespace} delete pod {pod})",
                     why.unwrap_or_default()
                 ))?;
             }
@@ -133,7 +137,7 @@ fn tell_guests(guests: &[Guest]) -> io::Result<()> {
     }
 }
 
-/// Names come from the cluster, where anybody may have made them.
+/// Prints a sentence with its control characters escaped: anybody may have made the names in it.
 fn say(sentence: &str) -> io::Result<()> {
     let mut line = String::new();
     push_shown(&mut line, sentence);

@@ -1,4 +1,4 @@
-//! What can be said about targets in a cluster and about the helper, and what it means.
+//! Options about targets in a cluster and about the helper.
 
 use crate::cluster::connect::ConnectArgs;
 use crate::cluster::manifest::HelperOptions;
@@ -10,10 +10,10 @@ use meshsniff_contract::arguments::Request;
 use meshsniff_contract::{AGENT, VERSION};
 use std::time::Duration;
 
-/// Names another image than the released one, for all commands.
+/// Environment variable that names another image than the released one, for all commands.
 const IMAGE: &str = "MESHSNIFF_IMAGE";
 
-/// Which pods.
+/// Choice of pods.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The target")]
 pub(super) struct TargetArgs {
@@ -21,21 +21,27 @@ pub(super) struct TargetArgs {
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub(super) selector: Option<String>,
 
-    /// Pods with these labels in all namespaces
+    /// Look for the labels in all namespaces
     #[arg(short = 'A', long, requires = "selector")]
     pub(super) all_namespaces: bool,
 
-    /// Container of the pod to find its network by; without a target: container of this machine (containerd, CRI-O, Docker,
-    /// Podman) by its id
+    /// Container of the pod whose network is captured
+    ///
+    /// Without a target: the id of a container of this machine (containerd, CRI-O, Docker, Podman).
     #[arg(short, long, value_name = "NAME")]
     pub(super) container: Option<String>,
 
-    /// Capture the node's network if the pod shares it, but for the ports by which the packets themselves come here
+    /// Capture the node's network if the pod uses it, without the ports that bring the packets here
     #[arg(long)]
     pub(super) node: bool,
 
-    /// Most pods to capture at once
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Largest number of pods to capture at once
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
     pub(super) max_targets: u16,
 
     /// Capture pods that come later, too, such as those that replace the target
@@ -44,15 +50,15 @@ pub(super) struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// Whether anything was said that has a meaning for a cluster only.
+    /// Whether any option was given that needs a target in a cluster.
     pub(super) const fn is_set(&self) -> bool {
         self.selector.is_some() || self.node || self.follow
     }
 
-    /// The pods that are meant.
+    /// The pods that `names` and these options mean.
     ///
     /// # Errors
-    /// If a name is none.
+    /// If a name means neither a pod nor TYPE/NAME.
     pub(super) fn wanted(&self, names: &[String]) -> Result<Wanted, NotATarget> {
         let named: Result<Vec<Named>, _> = names.iter().map(|name| name.parse()).collect();
         Ok(Wanted {
@@ -66,7 +72,7 @@ impl TargetArgs {
     }
 }
 
-/// How the agent gets to the target.
+/// Options of the helper, which brings the agent to the target.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The helper")]
 pub(super) struct HelperArgs {
@@ -74,11 +80,12 @@ pub(super) struct HelperArgs {
     #[arg(long, default_value_t)]
     pub(super) mode: Mode,
 
-    /// Namespace for the helper pod, where pods with the node's processes may run. Default: the target's
+    /// Namespace of the helper pod, which must admit pods with the node's processes [default: the
+    /// target's]
     #[arg(long, value_name = "NAME")]
     pub(super) helper_namespace: Option<String>,
 
-    /// The agent's image, for mirrors and air gaps [default: this version's; MESHSNIFF_IMAGE]
+    /// Image of the agent, for mirrors and air gaps [default: this version's; MESHSNIFF_IMAGE]
     #[arg(long, value_name = "IMAGE")]
     pub(super) image: Option<String>,
 
@@ -86,11 +93,11 @@ pub(super) struct HelperArgs {
     #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub(super) image_pull_policy: Option<String>,
 
-    /// Secret of the helper's namespace to pull the image with; may be given several times
+    /// Secret in the helper's namespace to pull the image with; repeatable
     #[arg(long, value_name = "NAME")]
     pub(super) image_pull_secret: Vec<String>,
 
-    /// Service account of the helper pod. Its token is not mounted
+    /// Service account of the helper pod, whose token is not mounted
     #[arg(long, value_name = "NAME")]
     pub(super) service_account: Option<String>,
 
@@ -98,33 +105,38 @@ pub(super) struct HelperArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) priority_class: Option<String>,
 
-    /// Label for the helper pod; may be given several times
+    /// Label for the helper pod; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(super) helper_label: Vec<(String, String)>,
 
-    /// Annotation for the helper pod; may be given several times
+    /// Annotation for the helper pod; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(super) helper_annotation: Vec<(String, String)>,
 
-    /// Memory limit of the helper pod [default: 64Mi and 64Mi for each target]
+    /// Memory limit of the helper pod [default: 64Mi, and 64Mi for each target]
     #[arg(long, value_name = "QUANTITY")]
     pub(super) helper_memory: Option<String>,
 
-    /// Run the helper pod privileged, instead of with the three capabilities it takes: where SELinux wants it
+    /// Run the helper pod privileged, not with three capabilities: where SELinux demands it
     #[arg(long)]
     pub(super) privileged: bool,
 
-    /// How long the helper may take to start
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = meshsniff::time::parse_duration)]
+    /// Longest time for the helper to start
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = meshsniff::time::parse_duration
+    )]
     pub(super) timeout: Duration,
 
-    /// Say nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(short, long)]
     pub(super) quiet: bool,
 }
 
 impl HelperArgs {
-    /// How the helper is to be made.
+    /// Properties of the helper.
     pub(super) fn options(&self) -> HelperOptions {
         HelperOptions {
             image: self.image.clone().unwrap_or_else(default_image),
@@ -139,7 +151,7 @@ impl HelperArgs {
         }
     }
 
-    /// What is to be run: the agent does as `request` says.
+    /// Plan of a run in which the agent does as `request` says.
     pub(super) fn plan(&self, request: Request, follow: bool) -> Plan {
         Plan {
             mode: self.mode,
@@ -152,7 +164,8 @@ impl HelperArgs {
     }
 }
 
-/// This version's image: with its digest if the release was built with one (`MESHSNIFF_RELEASE_IMAGE` at build time).
+/// Image of this version: with its digest if the release was built with one
+/// (`MESHSNIFF_RELEASE_IMAGE` at build time).
 pub(super) fn default_image() -> String {
     let named = std::env::var(IMAGE).ok().filter(|image| !image.is_empty());
     named.unwrap_or_else(|| {
@@ -168,7 +181,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Everything that leads to a stream of a target.
+/// Options that lead to the stream of a target.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ClusterArgs {
     /// The pods.

@@ -1,4 +1,4 @@
-//! `compare`: two captures or reports read, and held against each other.
+//! `compare`: reads two captures or reports and compares them.
 
 use super::analysis::{Onlookers, analyse};
 use super::done::Done;
@@ -26,68 +26,83 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Bytes by which a report is told from a capture: it may begin with a few blanks.
+/// Bytes that tell a report from a capture: a report may begin with a few blanks.
 const LOOKED_AT: u64 = 256;
 
-/// Compare two captures or reports, route by route, and tell a change from noise
+/// Compare two captures or reports, route by route, and tell changes from noise
 ///
-/// BEFORE and AFTER are each a capture (pcap or pcapng, also packed with gzip or zstd) or a report that -o json or -o jsonl
-/// made; - is standard input. What is compared is what has the same method and path, the query left out; servers may
-/// differ. Of every route: the share of good exchanges and of each verdict, and percentiles of its gaps, before and after.
+/// BEFORE and AFTER are captures (pcap or pcapng, also compressed with gzip or zstd), or reports
+/// that -o json or -o jsonl wrote; - is standard input. A route is a method and a path without its
+/// query; servers may differ. Each has, before and after, shares of good exchanges and of each
+/// verdict, and percentiles of its gaps.
 ///
-/// A change is called worse, slower, better or faster if it is significant (shares: two-sided Fisher exact test; gaps:
-/// two-sided Mann-Whitney U test, from 8 values on each side; p corrected for the number of all tests by Holm and
-/// Bonferroni) and also at least as large as --min-change. The tests take exchanges as independent: compare two captures of
-/// the same version to see how much captures differ anyway.
+/// A change is called worse, slower, better or faster if it is significant and at least as large as
+/// --min-change. Shares are tested by Fisher's exact test, gaps by the Mann-Whitney U test from 8
+/// values on each side; both are two-sided, and p is corrected for the number of all tests by Holm
+/// and Bonferroni. The tests take exchanges as independent: compare two captures of the same
+/// version to see how much captures differ anyway.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 the comparison was made and every assertion passed, 1 an error (also when a file could be read \
-only in part; what was read is compared), 2 wrong usage, 3 an assertion failed."
+    after_long_help = "Exit status: 0 the comparison was made and every assertion passed, 1 an \
+                       error (also when a file could be read only in part: what was read is \
+                       compared), 2 wrong usage, 3 an assertion failed."
 )]
 pub(super) struct CompareArgs {
-    /// A capture or a JSON report of how it was
+    /// Baseline: a capture or a JSON report
     #[arg(value_name = "BEFORE")]
     before: PathBuf,
 
-    /// The same of how it is now
+    /// Capture or JSON report to compare with it
     #[arg(value_name = "AFTER")]
     after: PathBuf,
 
-    /// text, json or markdown, and the file it goes to if not to standard output; may be given more than once. Text if none
-    /// is given
-    #[arg(short, long, value_name = "FORMAT[=FILE]", value_parser = OutputParser, hide_possible_values = true)]
+    /// Format: text, json or markdown [default: text], and a file unless it goes to standard
+    /// output; repeatable
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT[=FILE]",
+        value_parser = OutputParser,
+        hide_possible_values = true
+    )]
     output: Vec<Output>,
 
-    /// Fail, with exit status 3, if this is so; may be given more than once
+    /// Fail, with exit status 3, if this holds, such as slower or 'total.p50>+10ms'; repeatable
     ///
-    /// slower, worse, faster or better (a route is called so); new or gone (a route is only on one side); a percentile of a
-    /// gap that changed by so much on any route (request_to_response.p99>+20%, total.p50>+10ms); a share that changed by so
-    /// many percentage points (client-gave-up>+1%, good<-1%); exchanges<10 on either side. Behind it, "where" and path= or
-    /// method= say which routes are meant: slower where path=/items*. Where there was nothing to compare it fails, too.
+    /// slower, worse, faster or better: a route is called so. new or gone: a route is on one side
+    /// only. A percentile of a gap that changed on any route (request_to_response.p99>+20%,
+    /// total.p50>+10ms). A share that changed, in percentage points (client-gave-up>+1%, good<-1%).
+    /// exchanges<10 on either side.
+    ///
+    /// Behind it, "where" and path= or method= say which routes are meant: slower where
+    /// path=/items*. An assertion also fails if there was nothing to compare.
     #[arg(long, value_name = "ASSERTION", value_parser = ChangeAssertion::parse)]
     fail_on: Vec<ChangeAssertion>,
 
-    /// Make one route of all whose path fits, * standing for anything; of several the first that fits counts
+    /// Make one route of all paths that match, * standing for anything; the first that matches
+    /// counts; repeatable
     #[arg(long, value_name = "PATTERN")]
     route: Vec<String>,
 
-    /// Compare this gap, too, beside request_to_response, total and request_to_client_close; may be given more than once
+    /// Compare this gap, too, beside request_to_response, total and request_to_client_close;
+    /// repeatable
     #[arg(long, value_name = "NAME", value_parser = gap)]
     gap: Vec<Gap>,
 
-    /// A change is significant if its corrected p is not above this
+    /// Largest corrected p of a significant change
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = alpha)]
     alpha: f64,
 
-    /// The least change that gets a name: of the median or p90 of a gap, or of a share (and 0.1 percentage points)
+    /// Least change that gets a name: of the median or p90 of a gap, or of a share (and 0.1
+    /// percentage points)
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = min_change)]
     min_change: f64,
 
-    /// How many routes to show; 0 shows all (text)
+    /// Number of routes to show, 0 for all (text)
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
 
-    /// Compare only the exchanges that fit, as of report; may be given more than once, all must fit
+    /// Compare only exchanges that match, as for report; repeatable
     #[arg(long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
@@ -95,7 +110,7 @@ pub(super) struct CompareArgs {
     #[command(flatten)]
     port: PortArgs,
 
-    /// Count health checks of the kubelet and the mesh like all other requests
+    /// Treat health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     probes: bool,
 
@@ -105,15 +120,14 @@ pub(super) struct CompareArgs {
 }
 
 fn gap(name: &str) -> Result<Gap, String> {
-    let names = || Gaps::NAMES.join(", ");
-    condition::gap(name).ok_or_else(|| format!("there is no such gap: {} are", names()))
+    condition::gap(name).ok_or_else(|| format!("must be a gap: {}", Gaps::NAMES.join(", ")))
 }
 
 fn alpha(text: &str) -> Result<f64, String> {
     let alpha = text.parse().ok();
     alpha
         .filter(|alpha| *alpha > 0.0 && *alpha < 1.0)
-        .ok_or_else(|| "that is no threshold: 0.05 and 0.01 are".to_owned())
+        .ok_or_else(|| "must be between 0 and 1, such as 0.05".to_owned())
 }
 
 fn min_change(text: &str) -> Result<f64, String> {
@@ -123,10 +137,10 @@ fn min_change(text: &str) -> Result<f64, String> {
     percent
         .filter(|percent| (0.0..=1e6).contains(percent))
         .map(|percent| percent / 100.0)
-        .ok_or_else(|| "that is no change: 5% and 0.5% are".to_owned())
+        .ok_or_else(|| "must be a percentage, such as 5% or 0.5%".to_owned())
 }
 
-/// A comparison that can be made.
+/// Options of a comparison, checked.
 struct CompareOptions {
     before: PathBuf,
     after: PathBuf,
@@ -140,10 +154,10 @@ struct CompareOptions {
 }
 
 impl CompareArgs {
-    /// Puts together what was asked for.
+    /// Checks the options.
     ///
     /// # Errors
-    /// If it makes no sense.
+    /// If they make no sense together.
     fn check(mut self) -> Result<CompareOptions, Misuse> {
         let wrong = |sentence: &str| Misuse(sentence.to_owned());
         if self.before.as_os_str() == "-" && self.after.as_os_str() == "-" {
@@ -169,7 +183,8 @@ impl CompareArgs {
         };
         if !self.output.iter().all(fits) {
             return Err(wrong(
-                "a comparison is written as text, json or markdown: the other formats are for report",
+                "a comparison is written as text, json or markdown: the other formats are for \
+                 report",
             ));
         }
         a_place_each(&self.output).map_err(Misuse)?;
@@ -243,7 +258,7 @@ pub(super) fn run(args: CompareArgs) -> anyhow::Result<Done> {
 }
 
 impl CompareOptions {
-    /// Reads one side; what comes back beside it is what is missing in it.
+    /// Reads one side; returns it and what is missing in it.
     fn side(
         &self,
         path: &Path,
@@ -260,13 +275,14 @@ impl CompareOptions {
                 let options = Options {
                     ports: self.ports.clone(),
                 };
-                let pipeline = Pipeline::open(vec![input], options).map_err(|error| match error {
-                    OpenError::NotACapture { name, .. } => anyhow::anyhow!(
-                        "{name} is neither a capture (pcap or pcapng, also packed with gzip or zstd) nor a report of \
-                         -o json or -o jsonl: name one of these"
-                    ),
-                    error => error.into(),
-                })?;
+                let pipeline =
+                    Pipeline::open(vec![input], options).map_err(|error| match error {
+                        OpenError::NotACapture { name, .. } => anyhow::anyhow!(
+                            "{name} is neither a capture (pcap or pcapng, also packed with gzip or \
+                         zstd) nor a report of -o json or -o jsonl: name one of these"
+                        ),
+                        error => error.into(),
+                    })?;
                 let mut gatherer = Gatherer::new(&self.selection, &name, other);
                 let errors = analyse(pipeline, Onlookers::at_stderr(), &mut gatherer)?;
                 Ok((gatherer.done(), errors))
@@ -290,7 +306,7 @@ impl CompareOptions {
                 outcomes,
                 ComparisonTextOptions {
                     colour: self.colour && output.file.is_none(),
-                    width: width(),
+                    width: width(output.file.is_none()),
                     limit: self.limit,
                 },
             ),
@@ -298,7 +314,7 @@ impl CompareOptions {
     }
 }
 
-/// What a file is, by its first bytes.
+/// Kind of a file, by its first bytes.
 enum Content {
     Capture(Input),
     Report(Box<dyn Read + Send>),
@@ -352,14 +368,15 @@ impl Content {
     }
 }
 
-/// The first bytes, and a reader that gives them once more.
+/// Returns the first bytes, and a reader that gives them once more.
 fn peek(source: &mut dyn Read, most: u64) -> io::Result<(Vec<u8>, Cursor<Vec<u8>>)> {
     let mut start = Vec::new();
     source.take(most).read_to_end(&mut start)?;
     Ok((start.clone(), Cursor::new(start)))
 }
 
-/// A pcapng file begins with line breaks, too, but no brace comes behind them.
+/// Whether a file begins like JSON. A pcapng file begins with line breaks, too, but without a brace
+/// behind them.
 fn looks_like_json(start: &[u8]) -> bool {
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let rest = start.trim_ascii_start();

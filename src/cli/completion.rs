@@ -1,12 +1,14 @@
 //! Completion of what is being typed: scripts for shells, and the answers that kubectl asks for.
 //!
-//! `kubectl meshsniff <Tab>` makes kubectl run `kubectl_complete-meshsniff` with the words typed so far, the last one being
-//! the one to complete. It prints candidates, one a line, with a description behind a tab, and at the end a line `:N`, N being
-//! a sum of Cobra's directives. That program is this one under another name, or a script that calls it as
-//! `kubectl-meshsniff __complete WORDS...`.
+//! `kubectl meshsniff <Tab>` makes kubectl run `kubectl_complete-meshsniff` with the words typed so
+//! far, the last one being the one to complete. It prints candidates, one a line, with a
+//! description behind a tab, and at the end a line `:N`, N being a sum of Cobra's directives. That
+//! program is this one under another name, or a script that calls it as `kubectl-meshsniff
+//! __complete WORDS...`.
 //!
 //! Whoever presses Tab waits: the cluster has a second, and no error is ever told.
 
+use super::typed::Typed;
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::target;
 use anyhow::Context as _;
@@ -22,25 +24,25 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the cluster may take.
+/// Longest time for the cluster to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Names that are asked for: nobody looks through more.
+/// Most names to ask for: nobody looks through more.
 const MOST: u32 = 500;
 /// The hidden command.
 const COMMAND: &str = "__complete";
-/// What kubectl runs.
+/// Name under which kubectl runs it.
 const PROGRAM: &str = "kubectl_complete-meshsniff";
 
-/// Cobra's directives: files are completed if there is no candidate; no blank after the word; no files.
+/// Directives of Cobra: complete files if there is no candidate; no blank after the word; no files.
 const FILES: u8 = 0;
 const NO_SPACE: u8 = 2;
 const NO_FILES: u8 = 4;
 
 /// Print a script that lets a shell complete kubectl-meshsniff
 ///
-/// `kubectl meshsniff` itself is completed by kubectl's own script (kubectl completion --help), which also knows the names in
-/// the cluster, if kubectl_complete-meshsniff is on the PATH: it comes with the release, and a link of that name to
-/// kubectl-meshsniff does the same.
+/// kubectl's own script (kubectl completion --help) completes `kubectl meshsniff`, with names from
+/// the cluster, if kubectl_complete-meshsniff is on the PATH. It comes with the release; a link of
+/// that name to kubectl-meshsniff does the same.
 #[derive(Debug, Args)]
 pub(super) struct CompletionArgs {
     /// The shell
@@ -61,7 +63,7 @@ pub(super) fn run(root: &mut Command, args: &CompletionArgs) -> anyhow::Result<V
     Ok(Vec::new())
 }
 
-/// The words to complete, if this is what the program was started for.
+/// Returns the words to complete, if the program was started for that.
 pub(super) fn asked() -> Option<Vec<String>> {
     let mut args = std::env::args_os();
     let program = args.next().map(PathBuf::from);
@@ -95,101 +97,24 @@ pub(super) fn answer(root: Command, words: &[String]) {
 /// Names that only a cluster or a kubeconfig knows.
 trait Names {
     fn namespaces(&self, connect: &ConnectArgs) -> Vec<String>;
-    /// Of a type as it is typed before a slash.
+    /// Objects of a type, as it is typed before a slash.
     fn objects(&self, connect: &ConnectArgs, kind: &str) -> Vec<String>;
     fn containers(&self, connect: &ConnectArgs, pod: &str) -> Vec<String>;
-    /// Of contexts, clusters or users.
+    /// Names of contexts, clusters or users.
     fn configured(&self, connect: &ConnectArgs, what: &str) -> Vec<String>;
 }
 
 type Candidates = Vec<(String, String)>;
 
-/// What has been typed before the word to complete.
-struct Typed<'a> {
-    command: &'a Command,
-    /// Option, value.
-    options: Vec<(&'a Arg, String)>,
-    /// Words that are no options.
-    plain: Vec<String>,
-    /// The option whose value comes next.
-    pending: Option<&'a Arg>,
-    /// Whether `--` was typed.
-    only_plain: bool,
-}
-
-impl<'a> Typed<'a> {
-    fn read(root: &'a Command, words: &[String]) -> Self {
-        let mut typed = Self {
-            command: root,
-            options: Vec::new(),
-            plain: Vec::new(),
-            pending: None,
-            only_plain: false,
-        };
-        for word in words {
-            typed.word(root, word);
-        }
-        typed
-    }
-
-    fn word(&mut self, root: &'a Command, word: &str) {
-        if let Some(option) = self.pending.take() {
-            self.options.push((option, word.to_owned()));
-        } else if self.only_plain || !word.starts_with('-') || word == "-" {
-            let first =
-                self.plain.is_empty() && std::ptr::eq(self.command, root) && !self.only_plain;
-            match root.find_subcommand(word).filter(|_| first) {
-                Some(command) => self.command = command,
-                None => self.plain.push(word.to_owned()),
-            }
-        } else if word == "--" {
-            self.only_plain = true;
-        } else if let Some((option, value)) = self.option(word) {
-            match value {
-                Some(value) => self.options.push((option, value)),
-                None if option.get_action().takes_values() => self.pending = Some(option),
-                None => {}
-            }
-        }
-    }
-
-    /// The option that a word is, and the value in the same word.
-    fn option(&self, word: &str) -> Option<(&'a Arg, Option<String>)> {
-        let mut options = self.command.get_arguments();
-        if let Some(long) = word.strip_prefix("--") {
-            let (name, value) = match long.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (long, None),
-            };
-            let option = options.find(|option| option.get_long() == Some(name))?;
-            return Some((option, value));
-        }
-        let mut letters = word.strip_prefix('-')?.chars();
-        let letter = letters.next()?;
-        let option = options.find(|option| option.get_short() == Some(letter))?;
-        let rest = letters.as_str();
-        let value = (!rest.is_empty() && option.get_action().takes_values())
-            .then(|| rest.trim_start_matches('=').to_owned());
-        Some((option, value))
-    }
-
-    fn value(&self, id: &str) -> Option<String> {
-        let mut options = self.options.iter().rev();
-        options
-            .find(|(option, _)| option.get_id() == id)
-            .map(|(_, value)| value.clone())
-    }
-
-    fn connect(&self) -> ConnectArgs {
-        ConnectArgs {
-            namespace: self.value("namespace"),
-            context: self.value("context"),
-            cluster: self.value("cluster"),
-            user: self.value("user"),
-            kubeconfig: self.value("kubeconfig").map(PathBuf::from),
-            impersonate: self.value("impersonate"),
-            ..ConnectArgs::default()
-        }
+fn connect(typed: &Typed<'_>) -> ConnectArgs {
+    ConnectArgs {
+        namespace: typed.value("namespace"),
+        context: typed.value("context"),
+        cluster: typed.value("cluster"),
+        user: typed.value("user"),
+        kubeconfig: typed.value("kubeconfig").map(PathBuf::from),
+        impersonate: typed.value("impersonate"),
+        ..ConnectArgs::default()
     }
 }
 
@@ -253,7 +178,7 @@ fn possible(arg: &Arg, last: &str) -> Candidates {
         .collect()
 }
 
-/// Values of an option.
+/// Candidates for the value of an option.
 fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (Candidates, u8) {
     let is_files = matches!(
         option.get_value_hint(),
@@ -266,7 +191,7 @@ fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (C
     if !known.is_empty() {
         return (known, NO_FILES);
     }
-    let connect = typed.connect();
+    let connect = connect(typed);
     let found = match option.get_id().as_str() {
         "namespace" | "helper_namespace" => names.namespaces(&connect),
         // Of rbac it is any user.
@@ -285,7 +210,7 @@ fn values(typed: &Typed<'_>, option: &Arg, last: &str, names: &impl Names) -> (C
     (starting(found, last), NO_FILES)
 }
 
-/// Words that are no options: commands, targets, and what else a command takes.
+/// Candidates for a word that is not an option: a command, a target, or what else a command takes.
 fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (Candidates, u8) {
     const TYPES: [&str; 7] = ["deploy/", "sts/", "ds/", "svc/", "rs/", "job/", "node/"];
     let command = typed.command;
@@ -319,7 +244,7 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     } else {
         NO_FILES
     };
-    let connect = typed.connect();
+    let connect = connect(typed);
     if let Some((kind, _)) = last.split_once('/') {
         let objects = names.objects(&connect, kind);
         let objects = objects.into_iter().map(|name| format!("{kind}/{name}"));
@@ -337,10 +262,10 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     (found, if only_types { files | NO_SPACE } else { files })
 }
 
-/// The real names.
+/// Names from the cluster and the kubeconfig.
 struct InCluster;
 
-/// What `asking` finds in a second; nothing, if anything is wrong.
+/// Names that `asking` finds within a second; none if anything fails.
 fn ask<F>(asking: F) -> Vec<String>
 where
     F: Future<Output = anyhow::Result<Vec<String>>> + Send + 'static,

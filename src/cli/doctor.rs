@@ -1,4 +1,5 @@
-//! `doctor`: what would fail here, before anything is made. Everything is asked for or tried out by the server's own dry run.
+//! `doctor`: checks what would fail here, before anything is made. It asks the server, or tries as
+//! a dry run.
 
 use super::cluster::ClusterArgs;
 use super::wireshark;
@@ -20,21 +21,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-/// How long the server may take for its first answer.
+/// Longest time for the first answer of the server.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A node where no target says which: admission does not look at it.
+/// Name of a node for tries without a target: admission does not look at it.
 const NO_NODE: &str = "meshsniff-doctor";
 /// The label of a namespace that says which pods Pod Security admits.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// Say what would fail here, before anything is made
+/// Check what would fail here, before anything is made
 ///
-/// Asks for the rights, tries out whether the helper is admitted, and looks at the targets' nodes; nothing is made. Without a
-/// TARGET it looks at rights and admission only.
+/// Checks your rights, whether the helper would be admitted, and the targets' nodes. Nothing is
+/// made: the server is asked, or tries it as a dry run. Without a TARGET, only rights and admission
+/// are checked.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 nothing FAILs, 1 something does, 2 wrong usage.")]
 pub(super) struct DoctorArgs {
-    /// What is to be captured: POD or TYPE/NAME
+    /// Pods or TYPE/NAME that are to be captured
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
@@ -43,11 +45,11 @@ pub(super) struct DoctorArgs {
     cluster: ClusterArgs,
 }
 
-/// What was looked at, and how it is.
+/// Result of one check.
 #[derive(Debug)]
 struct Line {
     mark: Mark,
-    /// For which way in; both if none.
+    /// The way in that it concerns; `None` for both.
     way: Option<Way>,
     text: String,
 }
@@ -77,7 +79,7 @@ impl Lines {
         lines.any(|line| line.mark == Mark::Fail && line.way == Some(way))
     }
 
-    /// Where one way in is enough, what is against another is no failure.
+    /// Turns failures of one way in to warnings if another one works.
     fn forgive_one_way(&mut self) {
         let Some(open) = WAYS.into_iter().find(|way| !self.fails(*way)) else {
             return;
@@ -95,7 +97,7 @@ impl Lines {
         }
     }
 
-    /// Writes all of them, or with `quiet` only those that are not well; returns how many fail.
+    /// Prints all results, with `quiet` only warnings and failures; returns the number of failures.
     fn write(&self, quiet: bool) -> io::Result<usize> {
         let mut out = io::stdout().lock();
         for line in &self.0 {
@@ -115,10 +117,10 @@ impl Lines {
     }
 }
 
-/// Looks; what comes back is that something fails, if it does.
+/// Runs every check; returns one sentence if any failed.
 ///
 /// # Errors
-/// If what was typed is no target, or nothing can be written.
+/// If a target has no valid name, or nothing can be printed.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
     let wanted = args.cluster.target.wanted(&args.targets)?;
     let mut lines = block_on(look(args, &wanted))?;
@@ -138,7 +140,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
     Ok(vec![told])
 }
 
-/// Everything that is to be looked at, as far as the cluster can be reached.
+/// Runs every check, as far as the cluster can be reached.
 async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
     let mut lines = Lines::default();
     let cluster = match Cluster::connect(&args.cluster.connect).await {
@@ -165,7 +167,8 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
         }
         Err(_) => {
             let text = format!(
-                "the API server {server} does not answer within {} s: see whether kubectl get ns works",
+                "the API server {server} does not answer within {} s: see whether kubectl get ns \
+                 works",
                 PATIENCE.as_secs()
             );
             lines.fail(None, text);
@@ -196,7 +199,7 @@ async fn look(args: &DoctorArgs, wanted: &Wanted) -> Lines {
     lines
 }
 
-/// What is looked at, and for what.
+/// Subject of the checks.
 struct Check {
     cluster: Cluster,
     mode: Mode,
@@ -232,7 +235,7 @@ impl Check {
         }
     }
 
-    /// The command that prints what is missing in a namespace.
+    /// Command that prints the rights that are missing in a namespace.
     fn rbac(&self, namespace: &str) -> String {
         let target = if self.target_namespaces.contains(namespace) {
             Some(namespace)
@@ -341,7 +344,7 @@ impl Check {
         }
     }
 
-    /// What the labels of the namespaces say.
+    /// Checks the labels of the namespaces.
     async fn pod_security(&self, lines: &mut Lines, way: Way) {
         let namespaces = match way.facts().place {
             Place::Target => &self.target_namespaces,
@@ -354,15 +357,16 @@ impl Check {
                 Ok(namespace) => namespace,
                 Err(error) if Cause::of(&error) == Cause::NotFound => {
                     let text = format!(
-                        "there is no namespace {name}: create it (manifests/helper-namespace.yaml is one for helpers), or name \
-                         another one"
+                        "there is no namespace {name}: create it (manifests/helper-namespace.yaml \
+                         is one for helpers), or name another one"
                     );
                     lines.fail(Some(way), text);
                     continue;
                 }
                 Err(_) => {
                     let text = format!(
-                        "the Pod Security level of namespace {name} cannot be read: only trying out says what it is"
+                        "the Pod Security level of namespace {name} cannot be read: only trying \
+                         out says what it is"
                     );
                     lines.warn(Some(way), text);
                     continue;
@@ -438,7 +442,7 @@ impl Check {
         }
     }
 
-    /// Looks at the nodes of the targets.
+    /// Checks the nodes of the targets.
     async fn nodes(&self, lines: &mut Lines) {
         let names: BTreeSet<&str> = self.targets.iter().map(|one| one.node.as_str()).collect();
         let api: Api<Node> = Api::all(self.cluster.client.clone());
@@ -447,7 +451,8 @@ impl Check {
                 Ok(node) => node,
                 Err(_) => {
                     let text = format!(
-                        "node {name} cannot be looked at: whether it can run the agent and pull {} is seen when it is to",
+                        "node {name} cannot be looked at: whether it can run the agent and pull {} \
+                         is seen when it is to",
                         self.options.image
                     );
                     lines.warn(None, text);
@@ -474,15 +479,17 @@ impl Check {
                 (false, true) => lines.warn(
                     None,
                     format!(
-                        "node {name} does not list the image {image}, and --image-pull-policy Never keeps it from pulling it: \
-                         import it there (a node lists its 50 largest images only)"
+                        "node {name} does not list the image {image}, and --image-pull-policy \
+                         Never keeps it from pulling it: import it there (a node lists its 50 \
+                         largest images only)"
                     ),
                 ),
                 (false, false) => lines.warn(
                     None,
                     format!(
-                        "node {name} does not list the image {image}, so it will be pulled: if it cannot be, name a mirror with \
-                         --image, and --image-pull-secret if that needs one"
+                        "node {name} does not list the image {image}, so it will be pulled: if it \
+                         cannot be, name a mirror with --image, and --image-pull-secret if that \
+                         needs one"
                     ),
                 ),
             }
@@ -498,13 +505,14 @@ fn place(namespace: &str) -> String {
     }
 }
 
-/// Whether an image is among those that a node lists. The names there are whole; a digest counts more than a tag.
+/// Whether a node lists an image. The names there are whole; a digest counts more than a tag.
 fn is_there(known: &[String], image: &str) -> bool {
     let whole = whole_name(image);
     known.contains(&whole)
 }
 
-/// The name as container runtimes store it: `agent:1` is `docker.io/library/agent:1`.
+/// Returns an image's name as container runtimes store it: `agent:1` is
+/// `docker.io/library/agent:1`.
 fn whole_name(image: &str) -> String {
     let (first, rest) = image.split_once('/').unwrap_or(("", image));
     let name = if first.is_empty() {

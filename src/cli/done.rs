@@ -1,4 +1,4 @@
-//! What comes of a command: what it lacks, what failed, and the exit status.
+//! Outcome of a command: what is missing, what failed, and the exit status.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -7,16 +7,17 @@ use std::process::ExitCode;
 /// The exit status when an assertion failed.
 const ASSERTION_FAILED: u8 = 3;
 
-/// Names a file that gets the errors and the assertions that failed, too: a container's `/dev/termination-log`, for one. In
-/// its log they may stand anywhere, because two streams are brought together there.
+/// Environment variable that names a file for errors and failed assertions, such as a container's
+/// `/dev/termination-log`. In the container's log they may stand anywhere, because it brings two
+/// streams together.
 const REASON_FILE: &str = "MESHSNIFF_REASON_FILE";
 
-/// What came of a command that did its work, if not all of it.
+/// Outcome of a command that did its work, or a part of it.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    /// What is missing, one sentence each.
+    /// Sentences about what is missing.
     pub(super) errors: Vec<String>,
-    /// Assertions that failed, each with what was seen.
+    /// Failed assertions, each with what was observed.
     pub(super) failures: Vec<String>,
 }
 
@@ -30,7 +31,8 @@ impl From<Vec<String>> for Done {
 }
 
 impl Done {
-    /// Says what there is to say. Where something is missing, assertions are held against the rest, and that is an error first.
+    /// Prints failures and errors. An error decides the exit status: assertions were then held
+    /// against a part only.
     pub(super) fn exit(self) -> ExitCode {
         for failure in &self.failures {
             say("failed: ", failure);
@@ -48,7 +50,7 @@ impl Done {
     }
 }
 
-/// Prints one line, whatever is in it.
+/// Prints one line, with the control characters in it escaped.
 pub(super) fn say(kind: &str, sentence: &str) {
     let mut line = String::from(kind);
     meshsniff::escape::push_shown(&mut line, sentence);

@@ -1,4 +1,4 @@
-//! `--dry-run`: what a capture would make in the cluster, printed instead of made.
+//! `--dry-run`: prints what a capture would make in the cluster, instead of making it.
 
 use super::cluster::{ClusterArgs, HelperArgs};
 use crate::cluster::connect::{Cluster, block_on};
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-/// How a dry run is made.
+/// Kind of dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum DryRun {
-    /// Only the targets are looked up; nothing else is sent
+    /// Look up the targets; send nothing else
     Client,
-    /// The server says whether it would admit it, too, and fills in its defaults
+    /// Ask the server, too, whether it would admit it, and for its defaults
     Server,
 }
 
-/// How what would be made is written.
+/// Format of what would be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Written {
     /// YAML
@@ -31,11 +31,11 @@ pub(super) enum Written {
     Json,
 }
 
-/// Print instead of make; for `report`, which writes reports with -o.
+/// Option to print instead of make; apart, because `report` has another -o.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "The helper")]
 pub(super) struct DryRunArgs {
-    /// Make nothing: print what would be made in the cluster
+    /// Print what would be made in the cluster, and make nothing
     #[arg(long, value_enum, value_name = "HOW")]
     pub(super) dry_run: Option<DryRun>,
 }

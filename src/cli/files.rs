@@ -1,13 +1,35 @@
-//! Files that are written: reports as a whole, packets from the first one on.
+//! Files that are written: reports as a whole, packets as they come.
 
 use super::held::{Begun, Held};
 use anyhow::{Context as _, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
-/// A file that takes its name once it is whole: what had the name before is not lost to a report that fails.
+/// The exit status after a signal, as a shell has it for SIGINT.
+const SIGNALLED: i32 = 130;
+
+/// Files that have no name of their own yet: a signal must not leave them behind.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the program because of a signal, and takes unfinished files away.
+pub(super) fn exit_on_signal() -> ! {
+    let files = unfinished();
+    for file in files.iter() {
+        // It may have got its name, or be gone.
+        let _ = std::fs::remove_file(file);
+    }
+    std::process::exit(SIGNALLED)
+}
+
+/// A file that takes its name once it is whole: a report that fails does not destroy the file that
+/// had the name before.
 #[derive(Debug)]
 pub(super) struct Kept {
     path: PathBuf,
@@ -15,19 +37,39 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Gives it its name.
+    fn new(path: PathBuf, file: NamedTempFile) -> Self {
+        unfinished().push(file.path().to_owned());
+        // Where something else waits for signals, it lets the program come to its own end.
+        let _ = ctrlc::try_set_handler(|| exit_on_signal());
+        Self { path, file }
+    }
+
+    /// Gives the file its name.
     ///
     /// # Errors
     /// If that cannot be.
     pub(super) fn done(self) -> anyhow::Result<()> {
         let Self { path, file } = self;
+        let mut unfinished = unfinished();
+        unfinished.retain(|known| known != file.path());
         file.persist(&path)
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(())
     }
+
+    /// As [`Kept::done`], once the disk has all of it: the file that it replaces may be the only
+    /// copy.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub(super) fn done_for_good(self) -> anyhow::Result<()> {
+        let synced = self.file.as_file().sync_all();
+        synced.with_context(|| format!("{} cannot be written", self.path.display()))?;
+        self.done()
+    }
 }
 
-/// Writes a whole report to a file, which has its old content until then.
+/// Writes a whole report to a file, which keeps its old content until then.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -38,8 +80,8 @@ pub(super) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     kept.map_or(Ok(()), Kept::done)
 }
 
-/// Opens a file to be written as a whole. `grows`: somebody may watch it grow, so it is written in its place. `private`: only
-/// its owner may read it.
+/// Opens a file to be written as a whole. With `grows` it is written in its place, because somebody
+/// may watch it grow. With `private` only its owner may read it.
 pub(super) fn open_whole(
     path: &Path,
     grows: bool,
@@ -73,10 +115,10 @@ pub(super) fn open_whole(
         // Whoever could read what was there can read what takes its place.
         file.as_file().set_permissions(before.permissions())?;
     }
-    Ok((file.reopen()?, Some(Kept { path, file })))
+    Ok((file.reopen()?, Some(Kept::new(path, file))))
 }
 
-/// A path that is the same for the same file, whether it is there or not.
+/// Returns a path that is the same for the same file, whether the file exists or not.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     if let Ok(path) = path.canonicalize() {
         return path;
@@ -91,7 +133,7 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether it is there and no file, as a pipe or a device.
+/// Whether the path is something other than a file, such as a pipe or a device.
 pub(super) fn is_special(path: &Path) -> bool {
     path.exists() && !path.is_file()
 }
@@ -109,8 +151,8 @@ pub(super) fn refuse_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens what `-w` names; a file that is made is for its owner only. Nothing is written before something `begun`: a capture of
-/// nothing leaves what was there.
+/// Opens what `-w` names; a new file is for its owner only. Nothing is written before something
+/// `begun`: a capture of nothing leaves the file as it was.
 pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write + Send>> {
     if path == Path::new("-") {
         refuse_terminal()?;
@@ -121,11 +163,11 @@ pub(super) fn open(path: &Path, begun: &Begun) -> anyhow::Result<Box<dyn Write +
     Ok(Box::new(Held::new(file, begun.clone())))
 }
 
-/// A file that loses what it held when something is written to it, and is gone again if nothing is and it was not there before.
+/// A file that is emptied at the first write. A new one is removed if nothing was written.
 struct Fresh {
     file: File,
     path: PathBuf,
-    /// Whether it was made for this.
+    /// Whether the file is new.
     made: bool,
     written: bool,
 }

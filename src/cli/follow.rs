@@ -5,42 +5,47 @@ use super::options::{ColorArgs, PortArgs};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
-use meshsniff::analyzer::{Analyzer, Options, Sink};
-use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::capture::{CaptureReader, Input, OpenError};
 use meshsniff::conversation::{Conversation, Entry};
-use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::event::{Report, ReportEvent};
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
 use meshsniff::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
 use meshsniff::time::Timestamp;
+use meshsniff::{Connection, Exchange, Options, Pipeline, Sink};
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Exchanges of one connection whose gaps are shown.
+/// Most exchanges of one connection whose gaps are shown.
 const MAX_EXCHANGES: usize = 10_000;
-/// Connections among which the one of a frame is looked for.
+/// Most connections among which that of a frame is looked for.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
 /// Show one conversation of a capture as text, with frames, times and gaps beside the lines
 ///
-/// What Wireshark's "Follow TCP Stream" shows, in the order of time, and where it was quiet for how long. Bodies are told by
-/// their size and credentials masked, unless --body and --show-secrets say otherwise.
+/// Like "Follow TCP Stream" of Wireshark, but in the order of time, and with the pauses. Bodies are
+/// shown by their size and credentials masked, unless --body and --show-secrets say otherwise.
 #[derive(Debug, Args)]
 pub(super) struct FollowArgs {
-    /// The capture: pcap or pcapng, also packed
+    /// Capture: pcap or pcapng, also compressed
     file: PathBuf,
 
-    /// The exchange with this number, as report tells it
+    /// Exchange with this number, as report shows it
     #[arg(long, value_name = "N", group = "which")]
     exchange: Option<u64>,
 
-    /// The exchange that this frame is part of, or else the last one before it on its connection
-    #[arg(long, value_name = "N", group = "which", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Exchange of which this frame is part, else the last one before it on its connection
+    #[arg(
+        long,
+        value_name = "N",
+        group = "which",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     frame: Option<u64>,
 
-    /// The exchange whose x-request-id is this, or begins so
+    /// Exchange whose x-request-id is this, or the only one that begins with it
     #[arg(long, value_name = "ID", group = "which")]
     request_id: Option<String>,
 
@@ -48,11 +53,16 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     connection: bool,
 
-    /// Show this many bytes of each body
-    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    /// Bytes of each body to show
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1 << 20)
+    )]
     body: u32,
 
-    /// Mask the values of these fields, too
+    /// Header fields whose values to mask, too
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     redact: Vec<String>,
 
@@ -60,7 +70,7 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     show_secrets: bool,
 
-    /// Show every segment without data, not only those that tell something
+    /// Show every segment without data, not only those that mean something
     #[arg(long)]
     acks: bool,
 
@@ -73,20 +83,21 @@ pub(super) struct FollowArgs {
     color: ColorArgs,
 }
 
-/// Shows as asked; what comes back is what could not be read.
+/// Shows as asked; returns what could not be read.
 ///
 /// # Errors
 /// If there is no such exchange, or nothing can be read.
 pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     if args.file == Path::new("-") {
         bail!(
-            "a conversation is looked for first and then read again: name a file, not standard input"
+            "a conversation is looked for first and then read again: name a file, not standard \
+             input"
         );
     }
     let found = args.find()?;
-    let (mut exchanges, entries, left_out, mut errors) = args.read(&found)?;
+    let (mut said, mut errors) = args.read(&found)?;
     if !args.connection {
-        exchanges.retain(|one| one.id == found.exchange.id);
+        said.exchanges.retain(|one| one.id == found.exchange.id);
     }
     let mut out = String::new();
     push_ends(&mut out, &found.exchange);
@@ -100,12 +111,14 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         unread: args.show_secrets,
         acks: args.acks,
     };
-    conversation(&mut out, &options, found.origin, &exchanges, &entries);
+    let (exchanges, entries) = (&said.exchanges, &said.entries);
+    conversation(&mut out, &options, found.origin, exchanges, entries);
     out.push('\n');
     push_explanation(&mut out, &found.exchange);
-    if left_out > 0 {
+    if said.left_out > 0 {
         errors.push(format!(
-            "the conversation is longer than can be shown: {left_out} more lines"
+            "the conversation is longer than can be shown: {} more lines",
+            said.left_out
         ));
     }
     let mut stdout = io::stdout().lock();
@@ -119,11 +132,11 @@ struct Found {
     exchange: Exchange,
     /// The time of the capture's first frame.
     origin: Timestamp,
-    /// Orders of the frames to show.
+    /// Places of the frames to show, in the order of the capture.
     wanted: RangeInclusive<u64>,
 }
 
-/// The frames of an exchange that tell something.
+/// Frames of an exchange with a meaning for it.
 fn marks(exchange: &Exchange) -> impl Iterator<Item = Mark> + '_ {
     let events = &exchange.events;
     let single = [
@@ -148,7 +161,8 @@ fn last_order(exchange: &Exchange) -> u64 {
     marks(exchange).map(|mark| mark.order).max().unwrap_or(0)
 }
 
-/// How surely a frame that `from_client` sent, or its server, is part of an exchange on its connection; 0: not at all.
+/// Returns how surely a frame of the client, or of the server, is part of an exchange on its
+/// connection; 0: not at all.
 fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
     let events = &exchange.events;
     let is = |mark: Option<Mark>| mark.is_some_and(|mark| mark.frame.number() == frame);
@@ -185,19 +199,33 @@ fn fit(exchange: &Exchange, frame: u64, from_client: bool) -> u8 {
 }
 
 impl FollowArgs {
-    fn open(&self) -> anyhow::Result<(CaptureReader, Analyzer)> {
-        let reader = CaptureReader::open(vec![Input::Path(self.file.clone())])?;
-        let analyzer = Analyzer::new(Options {
-            ports: self.port.port.clone(),
-        });
-        Ok((reader, analyzer))
+    fn input(&self) -> Input {
+        Input::Path(self.file.clone())
+    }
+
+    fn open(&self) -> Result<Pipeline, OpenError> {
+        let ports = self.port.port.clone();
+        Pipeline::open(vec![self.input()], Options { ports })
+    }
+
+    /// Returns who sent the frame that was named, and to whom.
+    fn ends(&self) -> Result<Option<(Endpoint, Endpoint)>, OpenError> {
+        let mut reader = CaptureReader::open(vec![self.input()])?;
+        while let Some(next) = reader.next() {
+            if let Ok(frame) = next
+                && Some(frame.id.number()) == self.frame
+                && let Decoded::Tcp(segment) = Decoder::default().decode(&frame)
+            {
+                return Ok(Some((segment.src, segment.dst)));
+            }
+        }
+        Ok(None)
     }
 
     fn find(&self) -> anyhow::Result<Found> {
-        let (mut reader, mut analyzer) = self.open()?;
         let mut finder = Finder {
             args: self,
-            ends: None,
+            ends: self.frame.map_or(Ok(None), |_| self.ends())?,
             found: None,
             fitting: None,
             by_ends: HashMap::new(),
@@ -206,21 +234,9 @@ impl FollowArgs {
             not_good: 0,
             ambiguous: false,
         };
-        let mut decoder = Decoder::default();
-        let mut frames = 0;
-        while let Some(next) = reader.next() {
-            // What could not be read is said when it is read again.
-            let Ok(frame) = next else { continue };
-            frames += 1;
-            if Some(frame.id.number()) == self.frame
-                && let Decoded::Tcp(segment) = decoder.decode(&frame)
-            {
-                finder.ends = Some((segment.src, segment.dst));
-            }
-            analyzer.frame(&frame, &mut finder);
-        }
-        analyzer.finish(&mut finder);
-        let origin = analyzer.totals().first.unwrap_or_default();
+        // What could not be read is said when it is read again.
+        let totals = self.open()?.into_sink(&mut finder).capture.totals;
+        let (origin, frames) = (totals.first.unwrap_or_default(), totals.frames);
         let name = self.file.display();
         let exchanges = finder.exchanges;
         let there_are = match exchanges {
@@ -229,19 +245,23 @@ impl FollowArgs {
             _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
         };
         let begins = std::mem::take(&mut finder.begins);
-        let exchange = finder.chosen().with_context(|| match (self.exchange, self.frame, &self.request_id) {
+        let asked = (self.exchange, self.frame, &self.request_id);
+        let exchange = finder.chosen().with_context(|| match asked {
             (Some(number), ..) => format!("{name} has no exchange {number}: {there_are}"),
             (_, Some(frame), _) if frame > frames => {
                 format!("{name} has no frame {frame}: it has {frames}")
             }
             (_, Some(frame), _) => format!(
-                "frame {frame} of {name} is part of no exchange, and there is none before it on its connection: {there_are}"
+                "frame {frame} of {name} is part of no exchange, and there is none before it on \
+                 its connection: {there_are}"
             ),
             (_, _, Some(id)) => format!(
-                "{name} has no request with the id {id}, or several that begin so: kubectl meshsniff report --all shows them"
+                "{name} has no request with the id {id}, or several that begin so: kubectl \
+                 meshsniff report --all shows them"
             ),
             _ => format!(
-                "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl meshsniff report --all shows them)"
+                "say which: --exchange N, --frame N or --request-id ID; {there_are} (kubectl \
+                 meshsniff report --all shows them)"
             ),
         })?;
         let wanted = if self.connection {
@@ -256,14 +276,15 @@ impl FollowArgs {
         })
     }
 
-    /// The exchanges on its connection, what was said there, how much of that was too much, and what could not be read.
-    #[allow(clippy::type_complexity, reason = "read by one caller")]
-    fn read(&self, found: &Found) -> anyhow::Result<(Vec<Exchange>, Vec<Entry>, u64, Vec<String>)> {
-        let (mut reader, mut analyzer) = self.open()?;
+    /// Reads the conversation; returns what could not be read, too.
+    fn read(&self, found: &Found) -> anyhow::Result<(Said, Vec<String>)> {
+        let mut pipeline = self.open()?;
         let exchange = &found.exchange;
-        let mut on_it = OnConnection {
-            id: exchange.connection,
+        let mut said = Said {
+            connection: exchange.connection,
             exchanges: Vec::new(),
+            entries: Vec::new(),
+            left_out: 0,
         };
         let mut followed = Conversation::new(
             exchange.client,
@@ -271,25 +292,21 @@ impl FollowArgs {
             self.body as usize,
             found.wanted.clone(),
         );
-        let mut errors = Vec::new();
         let mut order = 0;
-        while let Some(next) = reader.next() {
-            match next {
-                Ok(frame) => {
-                    order += 1;
-                    analyzer.frame(&frame, &mut on_it);
-                    followed.frame(&frame, order);
-                }
-                Err(error) => errors.push(error.to_string()),
+        while pipeline.step(&mut said)? {
+            if let Some(frame) = pipeline.frame() {
+                order += 1;
+                followed.frame(&frame, order);
             }
         }
-        analyzer.finish(&mut on_it);
-        let (entries, left_out) = followed.finish();
-        Ok((on_it.exchanges, entries, left_out, errors))
+        let analysed = pipeline.finish(&mut said)?;
+        (said.entries, said.left_out) = followed.finish();
+        Ok((said, analysed.capture.errors))
     }
 }
 
-/// Orders of the frames of an exchange's connection: the same addresses and ports may have had others before and after.
+/// Places of the frames of an exchange's connection, in the order of the capture: the same
+/// addresses and ports may have had other connections before and after.
 fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64> {
     let its = begins.iter().find(|begin| begin.id == exchange.connection);
     let first = its.map_or(0, |begin| begin.order);
@@ -303,14 +320,14 @@ fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64
     first..=next.map_or(u64::MAX, |next| next - 1)
 }
 
-/// Where a connection begins.
+/// Begin of a connection.
 struct Begin {
     id: u64,
     order: u64,
     ends: (Endpoint, Endpoint),
 }
 
-/// Looks for the exchange.
+/// Sink that looks for the exchange that was asked for.
 struct Finder<'a> {
     args: &'a FollowArgs,
     /// The ends of the frame that was named.
@@ -320,11 +337,11 @@ struct Finder<'a> {
     fitting: Option<(u8, Exchange)>,
     /// The last exchange of each connection that began before the frame.
     by_ends: HashMap<(Endpoint, Endpoint), Exchange>,
-    /// Of all connections, if one is to be shown.
+    /// Begins of all connections, if a whole one is to be shown.
     begins: Vec<Begin>,
     exchanges: u64,
     not_good: u64,
-    /// Several request ids begin as the one that was named.
+    /// Whether several request ids begin like the one that was named.
     ambiguous: bool,
 }
 
@@ -404,18 +421,26 @@ impl Sink for Finder<'_> {
     }
 }
 
-/// The exchanges of one connection.
-struct OnConnection {
-    id: u64,
+/// A conversation.
+struct Said {
+    /// The number of its connection.
+    connection: u64,
+    /// The exchanges on it.
     exchanges: Vec<Exchange>,
+    /// What was said.
+    entries: Vec<Entry>,
+    /// Number of lines beyond those that can be shown.
+    left_out: u64,
 }
 
-impl Sink for OnConnection {
-    fn exchange(&mut self, exchange: &Exchange) {
-        if exchange.connection == self.id && self.exchanges.len() < MAX_EXCHANGES {
+impl Report for Said {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        if let ReportEvent::Exchange(exchange) = event
+            && exchange.connection == self.connection
+            && self.exchanges.len() < MAX_EXCHANGES
+        {
             self.exchanges.push(exchange.clone());
         }
+        Ok(())
     }
-
-    fn connection(&mut self, _connection: &Connection) {}
 }

@@ -1,6 +1,6 @@
-//! The formats of a report, each of which takes in the same, and where they go.
+//! Formats of a report behind one type, and where each goes.
 //!
-//! What is read, and from where, is not known here.
+//! Knows nothing of where packets come from.
 
 use super::files::{Kept, open_whole};
 use super::output::{Format, Output};
@@ -17,29 +17,30 @@ use meshsniff::report::markdown::MarkdownReport;
 use meshsniff::report::text::{TextOptions, TextReport};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
+use terminal_size::terminal_size_of;
 
 /// Bytes gathered for one write.
 const BUFFER: usize = 64 << 10;
 
-/// How a report is to look, and what is in it.
+/// Contents and looks of a report.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     pub(super) outputs: Vec<Output>,
     pub(super) all: bool,
     pub(super) slowest: usize,
-    /// 0 for no limit.
+    /// Number of timelines to show; 0 shows all.
     pub(super) limit: usize,
     pub(super) filter: Filter,
     pub(super) probes: bool,
-    /// Of text on standard output.
+    /// Whether text on standard output is coloured.
     pub(super) colour: bool,
     /// Whether something is made beside the reports.
     pub(super) more: bool,
     /// Whether the input may pause, so that nobody should be kept waiting for output.
     pub(super) live: bool,
-    /// What must not be.
+    /// The assertions.
     pub(super) rules: Rules,
-    /// Who watches while it is made.
+    /// The live view, if there is one.
     pub(super) watched: Option<Shared>,
 }
 
@@ -50,12 +51,13 @@ impl Look {
         shown.all(|output| output.format == Format::Text)
     }
 
-    /// Such reports, those without a file to `out`.
+    /// Begins the reports; those without a file go to `out`.
     ///
     /// # Errors
     /// If a file cannot be written.
     pub(super) fn start<'a, W: Write + Send + 'a>(&self, out: W) -> anyhow::Result<Reports<'a>> {
-        // Where that is not all there is to do, whoever reads standard output may leave before the end.
+        // Where that is not all there is to do, whoever reads standard output may leave before the
+        // end.
         let all = self.outputs.len() == 1 && self.rules.assertions.is_empty() && !self.more;
         let mut out = Some(Out {
             out,
@@ -71,7 +73,7 @@ impl Look {
                     let out = out
                         .take()
                         .context("standard output can be written only once")?;
-                    self.report(format, out, self.colour)
+                    self.report(format, out, true)
                 }
                 (Some(path), format) => {
                     let (file, kept) = open_whole(path, format == Format::Jsonl, false)
@@ -96,15 +98,15 @@ impl Look {
         &self,
         format: Format,
         out: W,
-        colour: bool,
+        on_stdout: bool,
     ) -> BoxedReport<'a> {
         let json = |out, style| JsonReport::new(out, style, self.filter.clone(), self.probes);
         match format {
             Format::Text => Box::new(TextReport::new(
                 out,
                 TextOptions {
-                    colour,
-                    width: width(),
+                    colour: on_stdout && self.colour,
+                    width: width(on_stdout),
                     all: self.all,
                     limit: self.limit,
                     slowest: self.slowest,
@@ -126,7 +128,7 @@ impl Look {
 /// Standard output.
 struct Out<W> {
     out: W,
-    /// Whether a reader that leaves is no reason to end.
+    /// Whether the run goes on when the reader leaves.
     may_leave: bool,
     gone: bool,
 }
@@ -171,7 +173,7 @@ pub(super) struct Reports<'a> {
 }
 
 impl<'a> Reports<'a> {
-    /// One more report of the same, which writes nothing that was asked for with `-o`.
+    /// Adds a report that `-o` did not ask for.
     pub(super) fn add(&mut self, report: BoxedReport<'a>) {
         self.report.inner_mut().0.push(report);
     }
@@ -199,7 +201,8 @@ pub(super) struct Until<'a, R> {
 }
 
 impl<'a, R: Report> Until<'a, R> {
-    /// `report`, of what `look` selects; `enough` such exchanges are enough, and `stop` is told.
+    /// Wraps `report`: tells `stop` after `enough` exchanges that `look` selects and that did not
+    /// go well.
     pub(super) fn new(look: &Look, report: &'a mut R, (enough, stop): (u64, Stop)) -> Self {
         Self {
             report,
@@ -227,11 +230,14 @@ impl<R: Report> Report for Until<'_, R> {
     }
 }
 
-/// Columns to write for, within what reads well. Only a shell that exports `COLUMNS` is asked: a system call
-/// for it is not worth a dependency.
-pub(super) fn width() -> usize {
+/// Returns the width of text in columns, within what reads well: what a shell exports in `COLUMNS`,
+/// else, on standard output, the width of the terminal. Text that goes elsewhere looks the same
+/// wherever it is made.
+pub(super) fn width(on_stdout: bool) -> usize {
     const USUAL: usize = 100;
     let told = std::env::var("COLUMNS").ok();
     let told = told.and_then(|columns| columns.parse().ok());
-    told.unwrap_or(USUAL).clamp(60, 140)
+    let terminal = || terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let width = told.or_else(|| on_stdout.then(terminal).flatten());
+    width.unwrap_or(USUAL).clamp(60, 140)
 }

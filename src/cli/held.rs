@@ -1,16 +1,16 @@
-//! A report that is held back until there is anything to report: a target that cannot be captured gets an error, and no empty
-//! report beside it.
+//! A report that is held back until there is anything to report: a target that cannot be captured
+//! gets an error, and no empty report beside it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether anything was captured yet; clones are the same.
+/// Whether anything was captured yet, shared by its clones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Begun(Arc<AtomicBool>);
 
 impl Begun {
-    /// Something was.
+    /// Says that something was captured.
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -20,7 +20,8 @@ impl Begun {
     }
 }
 
-/// Writes from then on, also what came before; until then nothing, and if it never comes, nothing ever.
+/// Writer that holds everything back until something was captured, and writes nothing if nothing
+/// ever is.
 pub(super) struct Held<W> {
     out: W,
     begun: Begun,

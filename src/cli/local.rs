@@ -1,7 +1,8 @@
 //! Capturing on this machine, without a cluster: the same agent as in a pod, as a child process.
 //!
-//! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line every few seconds, passes
-//! on what it says, and asks it to stop: on Ctrl-C the capture ends, and what was captured is still reported.
+//! The plugin itself has no libpcap and no rights. It starts the agent, keeps it alive with a line
+//! every few seconds, passes on what it says, and asks it to stop: on Ctrl-C the capture ends, and
+//! what was captured is still reported.
 
 use super::packets::PacketArgs;
 use anyhow::{Context as _, anyhow, bail};
@@ -17,14 +18,14 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Where the agent is, if it is not beside this program or on the PATH.
+/// Environment variable that names the agent, if it is not beside this program or on the PATH.
 const PROGRAM: &str = "MESHSNIFF_AGENT";
 
-/// A capture on this machine.
+/// Options of a capture on this machine.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Capturing on this machine")]
 pub(super) struct LocalArgs {
-    /// Capture on this machine: in its own network namespace, unless one of the next three names another
+    /// Capture in this machine's own network namespace
     #[arg(long)]
     pub(super) local: bool,
 
@@ -36,7 +37,7 @@ pub(super) struct LocalArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "pid")]
     pub(super) netns: Option<PathBuf>,
 
-    /// The container of this machine whose network namespace is meant: `--container` without a target.
+    /// Container of this machine whose network namespace is meant: `--container` without a target.
     #[arg(skip)]
     pub(super) container: Option<String>,
 }
@@ -47,7 +48,7 @@ impl LocalArgs {
         self.local || self.pid.is_some() || self.container.is_some() || self.netns.is_some()
     }
 
-    /// What is captured, for messages and reports.
+    /// Name of what is captured, for messages and reports.
     pub(super) fn name(&self) -> String {
         match (&self.pid, &self.container, &self.netns) {
             (Some(pid), ..) => format!("process {pid}"),
@@ -78,17 +79,17 @@ impl LocalArgs {
     }
 }
 
-/// An agent at work.
+/// A running agent.
 pub(super) struct Agent {
     child: Child,
     stdin: Arc<Mutex<ChildStdin>>,
-    /// Ends the thread of the heartbeats when it is dropped.
+    /// Ends the thread of the heartbeats when dropped.
     alive: Sender<()>,
     said: JoinHandle<Option<String>>,
 }
 
 impl Agent {
-    /// Starts it; what it captures comes as pcapng.
+    /// Starts the agent; returns it and its stream, pcapng.
     ///
     /// # Errors
     /// If there is no agent.
@@ -135,16 +136,16 @@ impl Agent {
         Ok((agent, stdout))
     }
 
-    /// What asks it for its end.
+    /// Returns a function that asks the agent to stop.
     pub(super) fn stopper(&self) -> impl Fn() + Send + 'static {
         let to_stop = Arc::clone(&self.stdin);
         move || tell(&to_stop, stdin::STOP)
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the agent.
     ///
     /// # Errors
-    /// If it did not do what was asked: what it said, or else what came of `result`.
+    /// If the agent failed, in its own words; else the error in `result`.
     pub(super) fn finish<T>(mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
         // Nobody reads its stream any more: it ends by itself, if it has not.
         drop(self.alive);
@@ -174,7 +175,7 @@ fn tell(stdin: &Mutex<ChildStdin>, line: &str) {
     let _ = writeln!(stdin, "{line}");
 }
 
-/// Passes on what the agent says; returns its error, if it has one.
+/// Passes on the messages of the agent; returns its error, if it has one.
 fn listen(stderr: ChildStderr) -> Option<String> {
     let mut failed = None;
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {

@@ -12,6 +12,8 @@
 //! | `doctor` | what would fail in a cluster |
 //! | `rbac` | the rights that a capture takes, as YAML |
 //! | `completion` | what a shell and kubectl complete |
+//! | `help` | short help that fits what packets come from |
+//! | `typed` | words told apart without checking them |
 //! | `dry_run` | what a capture would make, printed |
 //! | `options`, `packets`, `cluster`, `output` | options that several commands share |
 //! | `analysis` | captures read into a report, with a bar or a live view |
@@ -27,8 +29,8 @@
 //! | `wireshark` | finding and starting Wireshark |
 //! | `done` | what comes of a command, and its exit status |
 //!
-//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3 an
-//! assertion failed.
+//! stdout is data, stderr is talk. Exit status: 0 the report was made, 1 an error, 2 wrong usage, 3
+//! an assertion failed.
 
 mod analysis;
 mod annotate;
@@ -45,6 +47,7 @@ mod files;
 mod follow;
 mod formats;
 mod held;
+mod help;
 mod local;
 mod names;
 mod options;
@@ -55,6 +58,7 @@ mod rbac;
 mod report;
 mod root;
 mod sink;
+mod typed;
 mod watch;
 mod wireshark;
 

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// They are a nicety: a slow server is not waited for.
+/// Longest time for the server to answer: names are a nicety.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where an Istio sidecar's inbound connections come from on `lo`.
+/// Address from which an Istio sidecar makes inbound connections on `lo`.
 const ISTIO_INBOUND: ([u8; 4], &str) = ([127, 0, 0, 6], "istio-inbound");
 
-/// The names of the targets, and of all pods and services of their namespaces, as far as one may list them.
+/// Looks up the names of the targets, and of all pods and services of their namespaces, as far as
+/// the user may list them.
 pub(super) async fn look_up(cluster: Cluster, targets: Vec<Target>) -> Vec<(IpAddr, Vec<String>)> {
     let mut names: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
     let mut name = |address: IpAddr, called: String| {

@@ -1,23 +1,23 @@
-//! Options that several commands share, and how wrong usage is told.
+//! Options that several commands share, and the error of wrong usage.
 
 use clap::{Args, ValueEnum};
 use meshsniff::condition::Filter;
 use std::io::{self, IsTerminal as _};
 
-/// Options that make no sense, in a sentence: wrong usage.
+/// Wrong usage: options that make no sense together, in a sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Misuse(pub(super) String);
 
-/// Ports of HTTP.
+/// Option for ports of HTTP.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct PortArgs {
-    /// Take this TCP port for HTTP whatever its first bytes look like; may be given more than once
+    /// Take this TCP port for HTTP whatever its first bytes look like; repeatable
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Vec<u16>,
 }
 
-/// Whether in colour.
+/// Option for colour.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ColorArgs {
     /// When to colour text; auto asks the terminal and NO_COLOR
@@ -25,7 +25,7 @@ pub(super) struct ColorArgs {
     color: When,
 }
 
-/// When there is to be colour.
+/// When text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum When {
     Auto,
@@ -34,7 +34,7 @@ enum When {
 }
 
 impl ColorArgs {
-    /// Whether to write colour on standard output.
+    /// Whether text on standard output is coloured.
     pub(super) fn is_wanted(&self) -> bool {
         match self.color {
             When::Always => true,
@@ -44,7 +44,7 @@ impl ColorArgs {
     }
 }
 
-/// A selection, and how it was typed: the agent is told the same.
+/// Terms of a selection, and how they were typed: the agent gets the same.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     filter: Filter,
@@ -52,26 +52,27 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// As it was typed.
+    /// The terms as they were typed.
     pub(super) fn typed(self) -> String {
         self.typed
     }
 }
 
-/// Reads a selection.
+/// Parses terms.
 pub(super) fn terms(typed: &str) -> Result<Terms, String> {
     let filter = Filter::parse(typed).map_err(|error| error.to_string())?;
     let typed = typed.to_owned();
     Ok(Terms { filter, typed })
 }
 
-/// The selection of what all of them select.
+/// Combines terms: all of them must match.
 pub(super) fn all_of(terms: &[Terms]) -> Filter {
     let filters = terms.iter().map(|terms| terms.filter.clone());
     filters.fold(Filter::default(), Filter::and)
 }
 
-/// See <https://no-color.org>: any value but the empty one says no.
+/// Whether standard output is a terminal that shows colour. <https://no-color.org>: any value but
+/// the empty one says no.
 fn colour_is_welcome() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -7,7 +7,7 @@ use clap::{Arg, Command, ValueEnum};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// What a report looks like.
+/// Format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For a person at a terminal
@@ -28,11 +28,11 @@ pub(super) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Output {
     pub(super) format: Format,
-    /// Standard output if it is `None`.
+    /// The file; `None` for standard output.
     pub(super) file: Option<PathBuf>,
 }
 
-/// Reads an [`Output`].
+/// Parser of an [`Output`].
 #[derive(Clone, Debug)]
 pub(super) struct OutputParser;
 
@@ -102,9 +102,13 @@ pub(super) fn a_place_each(outputs: &[Output]) -> Result<(), String> {
     match twice.map(|pair| &pair[0]) {
         None => Ok(()),
         Some(None) => Err(
-            "only one report can go to standard output: give the others files, as in -o json=report.json"
+            "only one report can go to standard output: give the others files, as in -o \
+             json=report.json"
                 .to_owned(),
         ),
-        Some(Some(path)) => Err(format!("two reports cannot go to one file: {}", path.display())),
+        Some(Some(path)) => Err(format!(
+            "two reports cannot go to one file: {}",
+            path.display()
+        )),
     }
 }

@@ -1,4 +1,4 @@
-//! Which packets, and how many of them: the same for a capture on this machine and in a cluster.
+//! Options about packets, the same for a capture on this machine and in a cluster.
 
 use super::bpf::{self, BadFilter};
 use clap::Args;
@@ -9,15 +9,15 @@ use std::time::Duration;
 /// [`SNAPLEN`] as clap has it.
 const BYTES: RangeInclusive<i64> = *SNAPLEN.start() as i64..=*SNAPLEN.end() as i64;
 
-/// What to capture.
+/// Choice of packets.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct PacketArgs {
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is seen, else all
+    /// Interface to capture on; repeatable [default: lo where a mesh's proxy is seen, else all]
     #[arg(short, long, value_name = "NAME")]
     pub(super) interface: Vec<String>,
 
-    /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
+    /// Capture only packets that match this libpcap expression, such as 'tcp port 8080'
     #[arg(long, value_name = "EXPRESSION")]
     pub(super) filter: Option<String>,
 
@@ -29,13 +29,13 @@ pub(super) struct PacketArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Bytes of each packet to keep; the default keeps whole offloaded segments
+    /// Bytes to keep of each packet [default: whole offloaded segments]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(BYTES))]
     pub(super) snaplen: Option<u32>,
 }
 
 impl PacketArgs {
-    /// Whether anything was said.
+    /// Whether any of these options was given.
     pub(super) const fn is_set(&self) -> bool {
         !self.interface.is_empty()
             || self.filter.is_some()
@@ -44,7 +44,7 @@ impl PacketArgs {
             || self.snaplen.is_some()
     }
 
-    /// Checks what can be checked here.
+    /// Checks the filter, as far as that can be done here.
     ///
     /// # Errors
     /// If the filter does not compile.
@@ -52,7 +52,7 @@ impl PacketArgs {
         bpf::check(self.filter.as_deref())
     }
 
-    /// The same for the agent.
+    /// Returns the same for the agent.
     pub(super) fn packets(&self) -> Packets {
         Packets {
             interfaces: self.interface.clone(),

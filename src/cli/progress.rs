@@ -1,15 +1,15 @@
-//! The bar on stderr while a long file is read.
+//! Progress bar on stderr, while a long file is read.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use meshsniff::capture::CaptureReader;
 use std::io::{self, IsTerminal as _};
 
-/// Files below this are read before a bar could be looked at.
+/// Least size of a file that gets a bar: smaller ones are read before anybody looks.
 const LONG: u64 = 50 << 20;
-/// Frames between two looks at how far it is: a power of two.
+/// Frames between two updates: a power of two.
 const EVERY: u64 = 1 << 16;
 
-/// A bar, or none where nobody would see it.
+/// A bar, or none if nobody would see it.
 #[derive(Default)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -17,7 +17,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A bar for what `reader` is going to read. `streams`: output is written meanwhile.
+    /// Makes a bar for what `reader` is going to read. `streams`: output is written meanwhile.
     pub(super) fn of(reader: &CaptureReader, streams: bool) -> Self {
         let total = reader.total_bytes().filter(|total| *total >= LONG);
         // Output to the same terminal would run through the bar.
@@ -34,20 +34,20 @@ impl Progress {
         Self { bar, frames: 0 }
     }
 
-    /// Another frame was read; true every now and then.
+    /// Counts a frame; true when an update is due.
     pub(super) const fn is_due(&mut self) -> bool {
         self.frames += 1;
         self.bar.is_some() && self.frames.is_multiple_of(EVERY)
     }
 
-    /// Shows how far it is.
+    /// Updates the bar.
     pub(super) fn show(&self, reader: &CaptureReader) {
         if let Some(bar) = &self.bar {
             bar.set_position(reader.bytes_read());
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,4 +1,5 @@
-//! `rbac`: the least rights that a capture takes, as YAML for `kubectl apply -f -`, with the reason for each.
+//! `rbac`: the least rights that a capture takes, as YAML for `kubectl apply -f -`, with the reason
+//! for each.
 
 use crate::cluster::connect::{Cluster, ConnectArgs, block_on};
 use crate::cluster::mode::{Mode, rules};
@@ -9,23 +10,24 @@ use std::io::{self, Write as _};
 
 /// Print the rights a capture takes, for kubectl apply -f -
 ///
-/// A Role for the target's namespace, one for the helper's, and a ClusterRole for what is in no namespace; the reason for each
-/// right stands above it. Bindings are added if somebody is named with --user, --group or --serviceaccount.
+/// They are a Role for the namespace of the target, one for that of the helper, and a ClusterRole
+/// for what is in no namespace. The reason for each right stands above it. --user, --group or
+/// --serviceaccount adds bindings.
 ///
-/// Whoever may create Jobs in the helper's namespace and exec into them holds the rights of the helper: what it takes to look
-/// into a node's processes. Keep that namespace for nothing else.
+/// Whoever may create Jobs in the helper's namespace and exec into them holds the rights of the
+/// helper, which can look into a node's processes. Keep that namespace for nothing else.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("subject").args(["user", "group", "serviceaccount"]))]
 pub(super) struct RbacArgs {
-    /// Namespace of the targets; default: the context's
+    /// Namespace of the targets [default: the context's]
     #[arg(short, long, value_name = "NAME", value_parser = name)]
     namespace: Option<String>,
 
-    /// Namespace for the helper pod; default: the target's
+    /// Namespace of the helper pod [default: the target's]
     #[arg(long, value_name = "NAME", value_parser = name)]
     helper_namespace: Option<String>,
 
-    /// For which way into the pod's network
+    /// Way into the pod's network
     #[arg(long, default_value_t)]
     mode: Mode,
 
@@ -41,12 +43,12 @@ pub(super) struct RbacArgs {
     #[arg(long, value_name = "NAMESPACE:NAME", value_parser = account)]
     serviceaccount: Option<(String, String)>,
 
-    /// Targets in all namespaces; the helper too, unless --helper-namespace is given
+    /// Grant targets in all namespaces, and the helper, too, unless --helper-namespace is given
     #[arg(long, conflicts_with = "namespace")]
     cluster_wide: bool,
 }
 
-/// As RFC 1123 has it: nothing else ever gets into the YAML.
+/// Parses a name as in RFC 1123: nothing else ever gets into the YAML.
 fn name(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
@@ -66,7 +68,7 @@ fn account(text: &str) -> Result<(String, String), String> {
     Ok((name(namespace)?, account.to_owned()))
 }
 
-/// Prints it.
+/// Prints the rights.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -81,7 +83,7 @@ pub(super) fn run(args: RbacArgs) -> anyhow::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Without a kubeconfig it is `default`, as kubectl has it.
+/// Returns the namespace of the context; `default` without a kubeconfig, like kubectl.
 fn context_namespace() -> String {
     let connected = block_on(Cluster::connect(&ConnectArgs::default()));
     let namespace = connected
@@ -111,14 +113,14 @@ fn print(args: &RbacArgs, namespace: &str) -> String {
     }
     documents.extend(role("meshsniff-cluster", None, &of(Place::Cluster), args));
     let mut text = String::from(
-        "# The rights that kubectl meshsniff takes, as kubectl meshsniff rbac prints them. A right that is marked\n\
-         # optional may be taken out; what is lost then stands beside it.\n",
+        "# The rights that kubectl meshsniff takes, as kubectl meshsniff rbac prints them. A right \
+         that is marked\n# optional may be taken out; what is lost then stands beside it.\n",
     );
     text.push_str(&documents.join("---\n"));
     text
 }
 
-/// A role and, if somebody is named, its binding; nothing if it would be empty.
+/// Returns a role and, if somebody is named, its binding; nothing if it would be empty.
 fn role(name: &str, namespace: Option<&str>, rules: &[&Rule], args: &RbacArgs) -> Vec<String> {
     if rules.is_empty() {
         return Vec::new();
@@ -148,7 +150,8 @@ fn role(name: &str, namespace: Option<&str>, rules: &[&Rule], args: &RbacArgs) -
         let mut binding = head(&format!("{kind}Binding"), name, namespace);
         let _ = write!(
             binding,
-            "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {name}\nsubjects:\n{subject}"
+            "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: \
+             {name}\nsubjects:\n{subject}"
         );
         documents.push(binding);
     }
@@ -166,10 +169,10 @@ fn head(kind: &str, name: &str, namespace: Option<&str>) -> String {
     text
 }
 
-/// The verbs of a resource, each with its reasons.
+/// Verbs of a resource, each with its reasons.
 type Verbs = Vec<(&'static str, Vec<String>)>;
 
-/// Rules with one entry for each resource, in the order in which they first come.
+/// Groups rules by resource, in the order in which resources first come.
 fn by_resource(rules: &[&Rule]) -> Vec<(&'static str, String, Verbs)> {
     let mut resources: Vec<(&'static str, String, Verbs)> = Vec::new();
     for rule in rules {
@@ -200,7 +203,7 @@ fn reason(rule: &Rule) -> String {
     }
 }
 
-/// A JSON string is a YAML string, whatever is in it.
+/// Quotes text: every JSON string is a YAML string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

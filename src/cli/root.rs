@@ -9,16 +9,18 @@ use super::completion::{self, CompletionArgs};
 use super::doctor::{self, DoctorArgs};
 use super::done::{Done, say};
 use super::follow::{self, FollowArgs};
+use super::help;
 use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
 use super::report::{self, ReportArgs};
 use crate::cluster::session::Unconsumed;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Says who hung up on whom: captures what a pod sends and gets, times every HTTP request in it, and judges how it ended
+/// Says who hung up on whom: captures a pod's packets, times every HTTP request in them, and judges
+/// how it ended
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-meshsniff",
@@ -51,10 +53,10 @@ enum Command {
     Schema(SchemaArgs),
 }
 
-/// Print the JSON Schema of what report -o json and -o jsonl write
+/// Print the JSON Schema of report -o json and -o jsonl
 #[derive(Debug, Args)]
 struct SchemaArgs {
-    /// Of what compare -o json writes
+    /// Print the schema of compare -o json
     #[arg(long)]
     compare: bool,
 }
@@ -65,7 +67,8 @@ pub fn main() -> ExitCode {
         completion::answer(Cli::command(), &words);
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse() {
+    let matches = help::fitted(Cli::command).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -90,7 +93,7 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Its name, as it is typed.
+    /// Name of the command, if it can be misused.
     fn name(&self) -> &'static str {
         match self {
             Self::Report(_) => "report",
@@ -115,7 +118,7 @@ impl Command {
     }
 }
 
-/// Wrong usage of the command with this name.
+/// Error of wrong usage of the command with this name.
 fn misused(name: &str, sentence: &str) -> clap::Error {
     let mut root = Cli::command();
     root.build();
@@ -124,7 +127,7 @@ fn misused(name: &str, sentence: &str) -> clap::Error {
     command.error(ErrorKind::ValueValidation, sentence)
 }
 
-/// Help and version are errors to clap, too: it knows which of them go where, and with what status.
+/// Prints help, the version or wrong usage: clap knows where each goes, and with what status.
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing is left to do if nobody can be told.
     let _ = error.print();
@@ -177,5 +180,16 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("Usage: kubectl meshsniff"), "{text}");
         assert!(text.contains("report"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_known_in_any_context() {
+        let of = |kind: io::ErrorKind| anyhow::Error::new(io::Error::from(kind));
+        let error = of(io::ErrorKind::BrokenPipe).context("standard output");
+        assert!(is_broken_pipe(&error));
+        assert!(matches!(Unconsumed::from(error), Unconsumed::OutputClosed));
+        let error = of(io::ErrorKind::StorageFull).context("standard output");
+        assert!(!is_broken_pipe(&error));
+        assert!(matches!(Unconsumed::from(error), Unconsumed::Failed(_)));
     }
 }

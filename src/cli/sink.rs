@@ -1,4 +1,4 @@
-//! Where the streams of targets are put: all into one capture, or a file each.
+//! Destination of the streams of targets: one capture for all, or a file for each.
 
 use super::held::Begun;
 use crate::cluster::exec::Output;
@@ -16,19 +16,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Out = Box<dyn Write + Send>;
 
-/// Files of the same pod that a folder may hold from before.
+/// Most files of the same pod that a folder may hold.
 const MAX_FILES: usize = 1000;
 
-/// Takes streams in.
+/// Writer of streams.
 pub(super) struct Sink {
     folder: Option<PathBuf>,
-    /// Whether interfaces are told apart by their targets' names.
+    /// Whether interfaces carry the names of their targets.
     several: bool,
     captures: Mutex<Vec<Arc<Mutex<Merger<Out>>>>>,
-    /// By the number of the stream.
+    /// Streams by their numbers.
     streams: Mutex<Vec<Place>>,
     names: Mutex<Vec<(IpAddr, Vec<String>)>>,
-    /// Whether any stream said anything.
+    /// Whether any stream sent anything.
     begun: Begun,
 }
 
@@ -64,7 +64,8 @@ impl Sink {
         }
     }
 
-    /// All streams go to `out`, as one capture of the targets called `names`; `begun` is told when the first one says anything.
+    /// Writes all streams to `out`, as one capture of the targets called `names`. `begun` is set
+    /// when the first one sends anything.
     ///
     /// # Errors
     /// If its header cannot be written.
@@ -83,12 +84,12 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Each stream goes to a file of its own in `folder`.
+    /// Writes each stream to a file of its own in `folder`.
     pub(super) fn folder(folder: &Path) -> Self {
         Self::new(Some(folder.to_owned()), false)
     }
 
-    /// Tells the names of addresses.
+    /// Writes the names of addresses.
     pub(super) fn names(&self, names: Vec<(IpAddr, Vec<String>)>) {
         for capture in lock(&self.captures).iter() {
             // Whoever writes packets will see the same error.
@@ -97,7 +98,7 @@ impl Sink {
         *lock(&self.names) = names;
     }
 
-    /// Ends all captures; what comes back is what they lack, one sentence each.
+    /// Ends all captures; returns what they lack, one sentence each.
     ///
     /// # Errors
     /// If the end could not be written.
@@ -118,7 +119,7 @@ impl Sink {
         Ok(errors)
     }
 
-    /// Lets go of everything that is written to.
+    /// Closes everything that is written to.
     pub(super) fn close(&self) {
         lock(&self.captures).clear();
         lock(&self.streams).clear();
@@ -148,9 +149,10 @@ impl Sink {
     }
 }
 
-const UNWRITTEN: &str = "the packets cannot be written, what was written so far is kept: make room, or write elsewhere with -w";
+const UNWRITTEN: &str = "the packets cannot be written, what was written so far is kept: make \
+                         room, or write elsewhere with -w";
 
-/// How a capture of several targets ends; `None` if one of them was cut.
+/// Returns how a capture of several targets ends; `None` if one of them was cut.
 fn common_end(finished: &[Finished]) -> Option<End> {
     let mut ends = finished.iter().map(|one| one.last_word.as_ref());
     let first = ends.next()??;
@@ -211,8 +213,8 @@ impl Consumer for Sink {
     }
 }
 
-/// A new file for a target, which only its owner may read. An existing one is never written over, and a link
-/// never followed: the name is not one that the user typed.
+/// Creates a file for a target, readable by its owner only. It never overwrites a file nor follows
+/// a link: the user did not type the name.
 fn create(folder: &Path, target: &Target) -> anyhow::Result<File> {
     let plain = |text: &str| -> String {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');

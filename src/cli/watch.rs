@@ -21,13 +21,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the screen is drawn anew, and how long a key may wait.
+/// Time between two drawings of the screen, and the longest wait for a key.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Who is told instead of stderr, while a screen is open.
+/// Receiver of messages while a screen covers stderr.
 static HEARD: Mutex<Option<Shared>> = Mutex::new(None);
 
-/// Says a line on stderr, or on the screen that covers it.
+/// Prints a line on stderr, or on the screen that covers it.
 pub(super) fn tell(line: &str) {
     let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
     match &*heard {
@@ -37,19 +37,19 @@ pub(super) fn tell(line: &str) {
     }
 }
 
-/// What is known, shared by those who learn it and the thread that shows it.
+/// State of the live view, shared by its writers and its thread.
 pub(super) type Shared = Arc<Mutex<Watched>>;
 
-/// The live view, until it is dropped.
+/// The live view; dropping it ends it.
 pub(super) struct Watch {
     screen: bool,
-    /// Ends the thread when it is dropped.
+    /// Ends the thread when dropped.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// The live view of `shared`, if that was asked for: see [`Watch::start`].
+    /// Starts the live view of `shared`, if there is one: see [`Watch::start`].
     pub(super) fn of(
         shared: &Option<Shared>,
         quit: impl Fn() + Send + 'static,
@@ -58,8 +58,8 @@ impl Watch {
         shared.map(|shared| Self::start(shared, quit)).transpose()
     }
 
-    /// Shows what is told to `shared` on the terminal that stderr is, or else as lines there. `quit` is called when the user
-    /// has seen enough.
+    /// Shows `shared` on the terminal that stderr is, or else as lines there. `quit` is called when
+    /// the user has seen enough.
     ///
     /// # Errors
     /// If the terminal cannot be used.
@@ -84,7 +84,7 @@ impl Watch {
 }
 
 impl Watch {
-    /// Whether it has the terminal.
+    /// Whether it covers the terminal.
     pub(super) const fn has_screen(&self) -> bool {
         self.screen
     }
@@ -107,7 +107,7 @@ pub(super) fn lock(shared: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says what is new, until the end.
+/// Prints what is new, until the end.
 fn say(shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>) {
     let (began, mut lines) = (Instant::now(), Lines::default());
     loop {
@@ -129,10 +129,10 @@ fn say(shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>) {
     }
 }
 
-/// The terminal, while the live view has it.
+/// The terminal of the live view.
 struct Screen {
     terminal: Terminal<CrosstermBackend<io::Stderr>>,
-    /// Puts it back, whatever happens.
+    /// Restores the terminal when dropped.
     _restored: Restored,
 }
 
@@ -198,7 +198,7 @@ impl Screen {
     }
 }
 
-/// The next key that means something, if one comes before the screen is to be drawn anew.
+/// Returns the next key with a meaning, if one comes before the next drawing.
 fn key() -> io::Result<Option<Key>> {
     if !event::poll(REFRESH)? {
         return Ok(None);
@@ -229,18 +229,18 @@ fn key() -> io::Result<Option<Key>> {
     }))
 }
 
-/// Tells the live view of a report what it is told.
+/// Report that feeds the live view.
 pub(super) struct WatchedReport {
     shared: Shared,
     filter: Filter,
     frames: u64,
 }
 
-/// Frames after which their number is told.
+/// Frames between two updates of their number.
 const EVERY: u64 = 1 << 10;
 
 impl WatchedReport {
-    /// Of the exchanges that `filter` selects.
+    /// Feeds `shared` with the exchanges that `filter` selects.
     pub(super) fn new(shared: Shared, filter: Filter) -> Self {
         Self {
             shared,
@@ -274,20 +274,20 @@ impl Report for WatchedReport {
     }
 }
 
-/// Standard input that can be brought to its end.
+/// Standard input that the user can end.
 pub(super) struct Endable {
-    /// What comes until then.
+    /// The bytes until then.
     pub(super) reader: Box<dyn Read + Send>,
-    /// Ends it.
+    /// Function that ends it.
     pub(super) end: Arc<dyn Fn() + Send + Sync>,
-    /// Whether it was ended so: then the last packet may be half there, and that is no damage.
+    /// Whether the user ended it: a last packet that is half there is then no damage.
     pub(super) cut: Arc<AtomicBool>,
 }
 
 /// Reads standard input through a pipe, so that it can be ended.
 ///
 /// # Errors
-/// If there is no pipe or no thread.
+/// If no pipe or thread can be made.
 pub(super) fn endable_stdin() -> anyhow::Result<Endable> {
     let (reader, writer) = io::pipe().context("no pipe can be had")?;
     let writer = Arc::new(Mutex::new(Some(writer)));

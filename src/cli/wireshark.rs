@@ -1,14 +1,14 @@
-//! Wireshark: found before anything is created, started on a pipe, and its end is the end of the run.
+//! Wireshark: found before anything is created, and started on a pipe. When it ends, the run ends.
 
 use anyhow::{Context as _, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Names another program to be used.
+/// Environment variable that names another program.
 const PROGRAM: &str = "MESHSNIFF_WIRESHARK";
 
-/// Where it is looked for beside the PATH: the usual places of macOS, of Windows, and of Windows as WSL sees it.
+/// Places beside the PATH: the usual ones of macOS, of Windows, and of Windows as WSL sees it.
 const PLACES: [&str; 6] = [
     "/Applications/Wireshark.app/Contents/MacOS/Wireshark",
     "/opt/homebrew/bin/wireshark",
@@ -18,18 +18,18 @@ const PLACES: [&str; 6] = [
     "/mnt/c/Program Files/Wireshark/Wireshark.exe",
 ];
 
-/// Finds it.
+/// Finds Wireshark.
 ///
 /// # Errors
-/// If it is nowhere: the sentence names what to do without it.
+/// If it is nowhere, with what to do without it.
 pub(super) fn find() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os(PROGRAM).filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     find_in(&path, &PLACES.map(PathBuf::from)).context(
-        "Wireshark is neither on the PATH nor in the usual places: install it, name it in MESHSNIFF_WIRESHARK, or write the \
-         packets to a file with -w FILE (-w - for a pipe)",
+        "Wireshark is neither on the PATH nor in the usual places: install it, name it in \
+         MESHSNIFF_WIRESHARK, or write the packets to a file with -w FILE (-w - for a pipe)",
     )
 }
 
@@ -42,14 +42,16 @@ fn find_in(path: &OsString, places: &[PathBuf]) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Starts it, with a window that is titled `title`, on what is written to the pipe that comes back.
+/// Starts Wireshark with a window titled `title`; it shows what is written to the pipe that is
+/// returned.
 ///
 /// # Errors
 /// If it cannot be started.
 pub(super) fn start(program: &Path, title: &str) -> anyhow::Result<(Child, ChildStdin)> {
     let mut command = Command::new(program);
     command
-        // -k: at once; -i -: from standard input; -N n: names for addresses, from those in the stream.
+        // -k: at once; -i -: from standard input; -N n: names for addresses, from those in the
+        // stream.
         .args(["-k", "-i", "-", "-N", "n", "-o"])
         .arg(format!("gui.window_title:{title}"))
         .stdin(Stdio::piped())

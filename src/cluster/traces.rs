@@ -138,8 +138,10 @@ impl<'a> Look<'a> {
             + Debug,
     {
         let api: Api<K> = self.cluster.api(self.namespace);
-        let mut params = ListParams::default();
-        params.label_selector = label.map(|(key, value)| format!("{key}={value}"));
+        let params = ListParams {
+            label_selector: label.map(|(key, value)| format!("{key}={value}")),
+            ..ListParams::default()
+        };
         let listed = api.list(&params).await;
         listed.map(|listed| listed.items).map_err(|error| {
             let resource = K::plural(&()).into_owned();

@@ -1,16 +1,16 @@
-//! The live view where there is no terminal: a line for each problem, and one with the figures now
-//! and then.
+//! The live view without a terminal: a line for each problem, and one with the figures now and
+//! then.
 
 use super::{Problem, Sorting, Watched, route_name};
 use std::time::Duration;
 
-/// How often the figures are said.
+/// Time between two lines of figures.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// Problems that are said at once; of more only their number.
+/// Most problems printed at once; the others are only counted.
 const MAX_AT_ONCE: u64 = 20;
 
-/// What was said already.
+/// State of what was printed already.
 #[derive(Debug, Default)]
 pub struct Lines {
     problems: u64,
@@ -19,7 +19,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// What is new, a line each; `since` the begin. `last`: nothing comes after.
+    /// Returns what is new, a line each. `since` counts from the begin; with `last` nothing comes
+    /// after.
     pub fn next(&mut self, watched: &Watched, since: Duration, last: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let new = watched.not_ok.saturating_sub(self.problems);

@@ -1,9 +1,7 @@
-//! What `report --live` shows while packets come: figures by route, and the latest exchanges that
-//! did not go well.
+//! State of `report --live`: figures by route, and the latest exchanges that did not go well.
 //!
-//! Here is what is known; [`screen`] draws it on a terminal, [`lines`] says it where there is none.
-//! Whoever has exchanges tells
-//! [`Watched`]; nothing in it grows with their number.
+//! [`screen`] draws it on a terminal, [`lines`] prints it without one. Nothing in [`Watched`] grows
+//! with the number of exchanges.
 
 pub mod lines;
 pub mod screen;
@@ -18,25 +16,25 @@ use meshsniff::time::{Span, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Routes that have a row of their own; the others of a server share one.
+/// Most routes with a row of their own; the others of a server share one.
 const MAX_ROUTES: usize = 500;
-/// Servers beyond that.
+/// Most rows, those of servers included.
 const MAX_ROWS: usize = 1_000;
-/// Problems that can be looked through.
+/// Most problems that are kept.
 const MAX_PROBLEMS: usize = 200;
 /// Seconds for which a message is shown.
 const MESSAGE: u64 = 10;
 /// Seconds over which a rate is taken.
 const WINDOW: usize = 5;
 
-/// How many came in each of the last seconds.
+/// Counts of the last seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
-    /// Of the current second.
+    /// Count of the current second.
     now: u64,
-    /// Of those before, the last one first.
+    /// Counts of the seconds before, the last one first.
     before: [u64; WINDOW],
-    /// How many of them there were.
+    /// Number of seconds that were counted.
     seconds: usize,
 }
 
@@ -48,7 +46,7 @@ impl Rate {
         self.seconds = (self.seconds + 1).min(WINDOW);
     }
 
-    /// Per second; what there is of the first one counts as one.
+    /// Rate per second; the first second counts before it is over.
     fn per_second(&self) -> f64 {
         match self.seconds {
             0 => self.now as f64,
@@ -57,28 +55,28 @@ impl Rate {
     }
 }
 
-/// The figures of one route.
+/// Figures of one route.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     rate: Rate,
     /// Exchanges.
     pub exchanges: u64,
-    /// Of these, the good ones.
+    /// Good ones.
     pub ok: u64,
-    /// Of these, the ones that their clients ended.
+    /// Those that their clients ended.
     pub gave_up: u64,
-    /// Of these, the others that were not good.
+    /// Others that were not good.
     pub failed: u64,
-    /// From the request's end to the answer's begin.
+    /// Time from the end of the request to the begin of the response.
     pub response: Micros,
-    /// From the request's begin to the answer's end.
+    /// Time from the begin of the request to the end of the response.
     pub total: Micros,
-    /// From the request's end to the client's close.
+    /// Time from the end of the request to the client's close.
     pub close: Micros,
 }
 
 impl Row {
-    /// Exchanges a second, lately.
+    /// Exchanges per second, lately.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.rate.per_second()
@@ -105,7 +103,7 @@ impl Row {
         }
     }
 
-    /// Takes in good exchanges that were counted elsewhere.
+    /// Adds good exchanges that were counted elsewhere.
     fn merge(&mut self, counted: &RouteCounts) {
         self.exchanges = self.exchanges.saturating_add(counted.exchanges);
         self.rate.now = self.rate.now.saturating_add(counted.exchanges);
@@ -118,21 +116,21 @@ impl Row {
 /// An exchange or connection that did not go well.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// When it began.
+    /// Begin.
     pub time: Timestamp,
-    /// What happened.
+    /// Verdict.
     pub verdict: Verdict,
-    /// What was asked for, made safe.
+    /// Request line, without control characters.
     pub request: String,
-    /// The figure that tells most: the gap to the close, or the status.
+    /// Most telling figure: the gap to the close, or the status.
     pub figure: String,
-    /// What happened, in a sentence.
+    /// Explanation, a sentence.
     pub explanation: String,
-    /// A display filter for Wireshark.
+    /// Display filter for Wireshark.
     pub filter: String,
 }
 
-/// By which column the routes are sorted.
+/// Order of the routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sorting {
     /// The busiest first.
@@ -158,7 +156,7 @@ impl Sorting {
         }
     }
 
-    /// What it is called.
+    /// Name of the order.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -170,29 +168,29 @@ impl Sorting {
     }
 }
 
-/// All that is known so far.
+/// State of the live view.
 #[derive(Debug, Default)]
 pub struct Watched {
     rows: HashMap<Route, Row>,
     sum: Row,
     problems: VecDeque<Problem>,
-    /// Problems so far, also those that are kept no more.
+    /// Number of problems, also of those that are no longer kept.
     pub not_ok: u64,
-    /// What was said last, and when.
+    /// Last message, and its second.
     message: Option<(u64, String)>,
-    /// What is watched.
+    /// Name of the targets.
     pub title: String,
-    /// Frames so far, as far as they are told.
+    /// Number of frames, as far as it is known.
     pub frames: u64,
-    /// Packets that the kernel lost.
+    /// Number of packets that the kernel lost.
     pub dropped: u64,
-    /// Whether health checkers are shown like everybody else.
+    /// Whether health checks count like other requests.
     probes: bool,
     seconds: u64,
 }
 
 impl Watched {
-    /// Nothing so far.
+    /// Begins with nothing.
     #[must_use]
     pub fn new(title: &str, probes: bool) -> Self {
         let mut shown = String::new();
@@ -204,7 +202,7 @@ impl Watched {
         }
     }
 
-    /// Takes an exchange in.
+    /// Adds an exchange.
     pub fn exchange(&mut self, exchange: &Exchange) {
         if exchange.probe && !self.probes {
             return;
@@ -216,7 +214,7 @@ impl Watched {
         }
     }
 
-    /// Takes a connection in.
+    /// Adds a connection.
     pub fn connection(&mut self, connection: &Connection) {
         let Some(verdict) = connection.verdict else {
             return;
@@ -235,7 +233,7 @@ impl Watched {
         });
     }
 
-    /// Takes in good exchanges that are only counted.
+    /// Adds good exchanges that are only counted.
     pub fn counted(&mut self, routes: &Routes) {
         for (route, counted) in routes.sorted() {
             self.sum.merge(counted);
@@ -243,14 +241,14 @@ impl Watched {
         }
     }
 
-    /// Something that is to be said.
+    /// Shows a message.
     pub fn message(&mut self, sentence: &str) {
         let mut shown = String::new();
         push_shown(&mut shown, sentence);
         self.message = Some((self.seconds, shown));
     }
 
-    /// So much time has passed since the begin.
+    /// Sets the time since the begin.
     pub fn at(&mut self, since: Duration) {
         // After a long pause every second of the window is over.
         let over = since.as_secs().saturating_sub(self.seconds);
@@ -263,7 +261,7 @@ impl Watched {
         self.seconds = since.as_secs();
     }
 
-    /// Begins to count anew.
+    /// Resets all counts.
     pub fn clear(&mut self) {
         self.rows.clear();
         self.sum = Row::default();
@@ -301,7 +299,7 @@ impl Watched {
         self.problems.iter().rev()
     }
 
-    /// What was said last, if that is not long ago.
+    /// Last message, if it is not too old.
     #[must_use]
     pub fn last_message(&self) -> Option<&str> {
         let (said, message) = self.message.as_ref()?;
@@ -335,7 +333,7 @@ fn p99(values: &Micros) -> Span {
     }
 }
 
-/// What a route is called: method and path, or that it stands for many.
+/// Returns the name of a route: method and path, or that it stands for many.
 #[must_use]
 pub fn route_name(route: &Route) -> String {
     let mut name = String::new();

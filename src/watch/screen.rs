@@ -1,7 +1,7 @@
 //! The live view on a terminal.
 //!
-//! Drawing is a function of what is known and of where the user stands in it, so that it can be
-//! tested without a terminal; `cli::watch` has the terminal and the keys.
+//! Drawing is a function of the state and of the user's place in it, so that it can be tested
+//! without a terminal; `cli::watch` has the terminal and the keys.
 
 use super::{Problem, Row, Sorting, Watched, route_name};
 use meshsniff::exchange::Verdict;
@@ -13,7 +13,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, Table, TableState, Wrap};
 use std::time::Duration;
 
-/// A key, as far as it means something here.
+/// A key with a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// `q`, Escape where nothing is open, Ctrl-C: the end.
@@ -44,11 +44,11 @@ pub enum Key {
     Help,
 }
 
-/// Where the user stands.
+/// The user's place in the view.
 #[derive(Debug, Default)]
 pub struct View {
     sorting: Sorting,
-    /// Whether the problems are walked through, rather than the routes.
+    /// Whether the list of problems has the keys, rather than the routes.
     in_problems: bool,
     routes: TableState,
     problems: TableState,
@@ -82,7 +82,7 @@ const KEYS: [(&str, &str); 9] = [
 ];
 
 impl View {
-    /// Does what a key says; `true` if the end is asked for.
+    /// Handles a key; `true` if the end is asked for.
     pub fn key(&mut self, key: Key) -> bool {
         let opened = self.open != Open::Nothing;
         match key {
@@ -131,7 +131,7 @@ impl View {
         state.select(Some(at));
     }
 
-    /// Draws what is known.
+    /// Draws the state.
     pub fn draw(&mut self, frame: &mut Frame<'_>, watched: &Watched, since: Duration) {
         let area = frame.area();
         let [head, routes, problems, foot] = Layout::vertical([
@@ -275,7 +275,7 @@ impl View {
     }
 }
 
-/// A table that has become shorter has no row there any more.
+/// Keeps the selected row inside a table that has become shorter.
 fn clamp(state: &mut TableState, rows: usize) {
     if let Some(at) = state.selected() {
         state.select(rows.checked_sub(1).map(|last| at.min(last)));
@@ -342,12 +342,16 @@ fn percentiles(values: &Micros) -> String {
     format!("{} / {}", shown(50), shown(99))
 }
 
+const KEY_LINE: &str = concat!(
+    "q ends and reports   s sorts   Tab problems   ",
+    "Enter what happened   space stands still   ? keys"
+);
+
 fn foot_line(watched: &Watched) -> Paragraph<'static> {
     let dim = Style::new().add_modifier(Modifier::DIM);
     match watched.last_message() {
         Some(message) => Paragraph::new(message.to_owned()).style(Style::new().fg(Color::Yellow)),
-        None => Paragraph::new("q ends and reports   s sorts   Tab problems   Enter what happened   space stands still   ? keys")
-            .style(dim),
+        None => Paragraph::new(KEY_LINE).style(dim),
     }
 }
 

@@ -3,14 +3,14 @@
 //! Every capture is analysed twice: straight to a report, and to a relay, whose lines are then told to the same report.
 
 use crate::corpus;
-use meshsniff::capture::{CaptureReader, Input};
+use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
-use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
+use meshsniff::event::Report;
 use meshsniff::relay::aggregate::{Aggregating, Aggregation};
 use meshsniff::relay::{End, Gathered, Received, Receiver, RelayWriter};
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::text::{TextOptions, TextReport};
-use meshsniff::{Analyzer, Options};
+use meshsniff::{Options, Pipeline};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -80,69 +80,15 @@ impl<R: Report> AnyReport for R {
     }
 }
 
-fn tell<R: Report>(report: &mut R, event: ReportEvent<'_>) {
-    report.tell(event).expect("memory can be written to");
-}
-
-fn analyze<R: Report>(report: &mut R, settle: impl FnOnce(&mut ReportSink<'_, R>)) {
-    let mut sink = ReportSink::new(report);
-    settle(&mut sink);
-    sink.done().expect("memory can be written to");
-}
-
 /// As the plugin brings captures to a report.
 fn drive<R: Report>(captures: &[PathBuf], report: &mut R) {
-    let inputs = captures.iter().cloned().map(Input::Path);
-    let mut reader = CaptureReader::open(inputs.collect()).expect("a capture");
-    let sources = |reader: &CaptureReader| -> Vec<Source> {
-        let of = |info: &meshsniff::capture::SourceInfo| Source {
-            kind: info.kind.as_str().to_owned(),
-            name: file_name(Path::new(&info.name)),
-            interfaces: info.interfaces.clone(),
-        };
-        reader.sources().iter().map(of).collect()
+    let input = |path: &PathBuf| {
+        let bytes = std::fs::read(path).expect("a capture");
+        Input::from_bytes(file_name(path), bytes)
     };
-    let mut analyzer = Analyzer::new(Options::default());
-    tell(report, ReportEvent::Sources(&sources(&reader)));
-    let (mut frames, mut comments, mut errors) = (0_u64, 0, Vec::new());
-    while let Some(next) = reader.next() {
-        match next {
-            Ok(frame) => {
-                tell(report, ReportEvent::Begin(frame.id, frame.time));
-                analyze(report, |sink| analyzer.frame(&frame, sink));
-            }
-            Err(error) => {
-                errors.push(error.to_string());
-                continue;
-            }
-        }
-        if frames == 0 {
-            tell(report, ReportEvent::Sources(&sources(&reader)));
-        }
-        frames += 1;
-        if frames.is_multiple_of(64) {
-            analyzer.set_dropped(reader.dropped());
-        }
-        for comment in &reader.comments()[comments..] {
-            tell(report, ReportEvent::Comment(comment.frame, &comment.text));
-        }
-        comments = reader.comments().len();
-        tell(report, ReportEvent::AfterFrame);
-    }
-    analyzer.set_dropped(reader.dropped());
-    analyze(report, |sink| analyzer.finish(sink));
-    tell(report, ReportEvent::Sources(&sources(&reader)));
-    let unsupported = reader.unsupported_frames();
-    tell(
-        report,
-        ReportEvent::Finish(&Capture {
-            totals: analyzer.totals().clone(),
-            dropped: reader.dropped(),
-            unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
-            comments_left_out: reader.comments_left_out(),
-            errors,
-        }),
-    );
+    let inputs = captures.iter().map(input).collect();
+    let pipeline = Pipeline::open(inputs, Options::default()).expect("a capture");
+    pipeline.run(report).expect("memory can be written to");
 }
 
 /// What a target sends that sees this capture.

@@ -1,6 +1,6 @@
-//! gzip and zstd, told by their first bytes.
+//! gzip and zstd, recognised by their first bytes.
 //!
-//! Holds readers of decompressed bytes. Whether those are a capture is for others to see.
+//! Knows nothing of captures.
 
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -8,8 +8,9 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-/// How a source is compressed.
+/// Compression of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// RFC 1952.
     Gzip,
@@ -17,15 +18,14 @@ pub enum Compression {
     Zstd,
 }
 
-/// Bytes that [`Compression::of`] looks at.
+/// Number of bytes that [`Compression::of`] looks at.
 pub const MAGIC_LEN: usize = 4;
 
-/// The largest window that a zstd frame may ask for: what zstd's own tool grants without being told
-/// to.
+/// Largest window of a zstd frame: what zstd's own tool grants by default.
 const MAX_WINDOW: u64 = 128 << 20;
 
 impl Compression {
-    /// What `start`, the first bytes of a source, says (RFC 1952, 2.3.1; RFC 8878, 3.1).
+    /// Recognises `start`, the first bytes of a source (RFC 1952, 2.3.1; RFC 8878, 3.1).
     pub fn of(start: &[u8]) -> Option<Self> {
         match *start {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
@@ -36,7 +36,7 @@ impl Compression {
         }
     }
 
-    /// A reader of what `compressed` holds.
+    /// Returns a reader of what `compressed` holds.
     pub fn reader(self, compressed: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(compressed)),
@@ -47,8 +47,8 @@ impl Compression {
 
 /// A zstd file: frames one behind another (RFC 8878, 3), of which ruzstd decodes one at a time.
 ///
-/// Of a frame that goes on, ruzstd keeps a window's worth back; of one that has ended nothing, and
-/// nothing is read beyond its end to find that out.
+/// Of a frame that goes on, ruzstd keeps back a window's worth. Of one that has ended it keeps
+/// nothing, and reads nothing beyond its end.
 pub(crate) struct Zstd<R> {
     input: BufReader<R>,
     decoder: FrameDecoder,
@@ -56,7 +56,7 @@ pub(crate) struct Zstd<R> {
 }
 
 impl<R: Read> Zstd<R> {
-    /// Decodes what `input` gives; it takes memory for frames of at most `max_window`.
+    /// Decodes `input`, with memory for frames of at most `max_window`.
     pub(crate) fn new(input: R, max_window: u64) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(max_window);
@@ -125,7 +125,7 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-/// The decoder's error as one of reading, so that an early end of the file is told as such.
+/// Converts the decoder's error to one of reading, so that an early end of the file is recognised.
 fn plain(error: FrameDecoderError) -> io::Error {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(one) = cause {

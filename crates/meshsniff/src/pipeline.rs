@@ -1,13 +1,14 @@
 //! From captures to a report: reader, analyser and report, joined once.
 //!
-//! What a loop over frames easily forgets is done here: the analyser hears of lost packets in time,
-//! a report hears of sources and comments, and a capture that cannot be read to its end is analysed
-//! as far as it can be, with the error beside the result.
+//! Does what a loop over frames easily forgets. The analyser hears of lost packets in time; a
+//! report hears of sources and comments; a capture that cannot be read to its end is analysed as
+//! far as possible, and the error stands beside the result.
 
 use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input, OpenError, ReadError, SourceInfo};
 use crate::event::{Capture, Report, ReportEvent, ReportSink, Source};
 use crate::exchange::{Connection, Exchange};
+use crate::packet::Frame;
 use std::io;
 
 /// Captures on their way into a report.
@@ -15,12 +16,12 @@ pub struct Pipeline {
     reader: CaptureReader,
     analyzer: Analyzer,
     frames: u64,
-    /// Comments handed on.
+    /// Number of comments that were passed on.
     comments: usize,
     errors: Vec<ReadError>,
 }
 
-/// What came of analysing captures.
+/// Outcome of analysing captures.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Analysed {
@@ -30,11 +31,11 @@ pub struct Analysed {
     pub errors: Vec<ReadError>,
 }
 
-/// Analyses one capture with default [`Options`]; `each` gets every exchange as soon as it is
+/// Analyses one capture with default [`Options`]. `each` gets every exchange as soon as it is
 /// settled.
 ///
 /// # Errors
-/// If it is no capture that can be read. One that ends early is none: see [`Analysed::errors`].
+/// If it is not a capture. One that ends early is no error here: see [`Analysed::errors`].
 pub fn analyse(
     input: impl Into<Input>,
     each: impl FnMut(&Exchange),
@@ -46,7 +47,7 @@ impl Pipeline {
     /// Opens captures, which are read as one.
     ///
     /// # Errors
-    /// If any of them is no capture that can be read.
+    /// If any of them is not a capture.
     pub fn open(inputs: Vec<Input>, options: Options) -> Result<Self, OpenError> {
         Ok(Self {
             reader: CaptureReader::open(inputs)?,
@@ -57,13 +58,20 @@ impl Pipeline {
         })
     }
 
-    /// The reader, to see how far it is.
+    /// The reader, for its progress.
     #[must_use]
     pub const fn reader(&self) -> &CaptureReader {
         &self.reader
     }
 
-    /// Why sources could not be read to their ends so far. What is taken out counts as no error.
+    /// Returns the frame that the last step analysed; `None` at the end, and after a source that
+    /// could not be read on.
+    #[must_use]
+    pub fn frame(&self) -> Option<Frame<'_>> {
+        self.reader.frame()
+    }
+
+    /// Errors of sources so far. One that is removed counts as no error.
     pub const fn errors_mut(&mut self) -> &mut Vec<ReadError> {
         &mut self.errors
     }
@@ -135,7 +143,7 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Settles what the captures leave open: nothing more comes.
+    /// Settles what is open at the end of the captures.
     ///
     /// # Errors
     /// If the report cannot be written.
@@ -183,7 +191,7 @@ fn sources(infos: &[SourceInfo]) -> Vec<Source> {
     infos.iter().map(source).collect()
 }
 
-/// A function as a sink: it gets the exchanges.
+/// A sink that calls a function with every exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchanges<F>(pub F);
 
@@ -195,7 +203,7 @@ impl<F: FnMut(&Exchange)> Sink for Exchanges<F> {
     fn connection(&mut self, _connection: &Connection) {}
 }
 
-/// A sink as a report that nobody reads.
+/// A report that only feeds a sink.
 struct Plain<'a, S>(&'a mut S);
 
 impl<S: Sink> Report for Plain<'_, S> {

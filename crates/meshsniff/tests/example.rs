@@ -1,26 +1,31 @@
-//! The example does what it says.
+//! The program in `examples/` does what it says, of whole captures and of cut ones.
 
 use std::path::Path;
 use std::process::Command;
 
-#[test]
-fn the_example_names_every_requests_verdict() {
-    // Cargo builds the examples of a package for its tests.
-    let tests = std::env::current_exe().expect("this program");
-    let built = tests.parent().and_then(Path::parent).expect("its folder");
-    let capture = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../testdata-pcaps/tutorial-envoy.pcap"
-    );
-    let output = Command::new(built.join("examples/analyse"))
-        .arg(capture)
+/// What `examples/analyse.rs` prints of a capture.
+fn analysed(file: &Path) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--offline", "--example", "analyse", "--"])
+        .arg(file)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("the example");
-    let printed = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success());
-    assert_eq!(printed.lines().count(), 7, "{printed}");
-    assert!(
-        printed.contains("/items?delay=2000: client-gave-up"),
-        "{printed}"
-    );
+        .expect("cargo");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_example_analyses_a_file_and_what_is_left_of_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata-pcaps");
+    let whole = folder.join("tutorial-envoy.pcap");
+    let out = analysed(&whole);
+    assert!(out.contains(": client-gave-up"), "{out}");
+    let bytes = std::fs::read(whole).expect("a capture");
+    let cut = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(cut.path(), &bytes[..bytes.len() - 1]).expect("a file");
+    let out = analysed(cut.path());
+    assert!(out.contains("/items: "), "{out}");
+    assert!(out.contains("is cut short in the middle of frame"), "{out}");
 }

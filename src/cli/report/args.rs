@@ -1,4 +1,4 @@
-//! What can be typed behind `report`, and what it means once it is checked.
+//! Options of `report`, as they are typed and as they are checked.
 
 use super::making::Making;
 use crate::cli::cluster::ClusterArgs;
@@ -20,109 +20,146 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// Report a timing and a verdict for every HTTP request, of a target's packets now or of captures
+/// Time and judge every HTTP request: of a target as its packets come, or of captures
 ///
-/// Of a TARGET (POD or TYPE/NAME): its packets are analysed beside it, until Ctrl-C or what --duration and the like say, and
-/// the report comes at the end. What is a file, or ends like one, is a FILE; pod/NAME is always a pod.
+/// TARGET is a POD or TYPE/NAME. Its packets are analysed beside it until Ctrl-C, or until
+/// --duration or the like; then comes the report.
 ///
-/// Of a FILE: reads pcap and pcapng, also packed with gzip or zstd. Several files are merged by time. Captures that are
-/// still being written can be piped in: tcpdump -U -w - | kubectl meshsniff report -o jsonl -
+/// FILE is a pcap or pcapng capture, also compressed with gzip or zstd. Several files are merged by
+/// time. A name means a FILE if there is one or if it ends like one; pod/NAME is always a pod. A
+/// capture that is still being written can be piped in: tcpdump -U -w - | kubectl meshsniff report
+/// -o jsonl -
 ///
-/// With --local, --pid, --netns, or --container without a TARGET, it captures on this machine, through meshsniff-agent, as
-/// root.
+/// Without both, --local, --pid, --netns or --container captures on this machine, through
+/// meshsniff-agent, as root.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 the report was made and every assertion passed, 1 an error (also when a file could be read \
-only in part; the report of that part is made), 2 wrong usage, 3 an assertion failed. The file that MESHSNIFF_REASON_FILE names gets the errors and the assertions that failed, \
-too: in a pod, /dev/termination-log."
+    next_help_heading = "The report",
+    after_long_help = "Exit status: 0 the report was made and every assertion passed, 1 an error \
+                       (also when a file could be read only in part: the report of that part is \
+                       made), 2 wrong usage, 3 an assertion failed. The file that \
+                       MESHSNIFF_REASON_FILE names gets the errors and the assertions that failed, \
+                       too: in a pod, /dev/termination-log."
 )]
 pub(in crate::cli) struct ReportArgs {
-    /// A pod or TYPE/NAME, or capture files; - or nothing for standard input
+    /// Pod, TYPE/NAME or capture files; - or nothing: standard input
     #[arg(value_name = "TARGET|FILE")]
     inputs: Vec<PathBuf>,
 
-    /// Format, and the file it goes to if not to standard output; may be given more than once. Text if none is given
+    /// Format of the report [default: text], and a file unless it goes to standard output;
+    /// repeatable
     #[arg(short, long, value_name = "FORMAT[=FILE]", value_parser = OutputParser)]
     output: Vec<Output>,
 
-    /// Fail, with exit status 3, if this is so; may be given more than once
+    /// Fail, with exit status 3, if this holds, such as client-gave-up or 'not-ok>1%'; repeatable
     ///
-    /// A verdict (client-gave-up), not-ok or not-good, findings or findings.KIND, connects_failed, dropped, a term of
-    /// --filter-http (certainty=uncertain), each with an operator and a number or share if more than none may be
-    /// (not-ok>1%); exchanges<N; a gap and a time (ack_to_client_close>400ms) or a percentile of it
-    /// (request_to_response.p99>200ms); client_side<99% or server_side<99%, the success rates. Behind all but dropped,
-    /// "where" and terms of --filter-http say which exchanges are meant: total>1s where path=/items. Where there was nothing
-    /// to judge it fails, too.
-    #[arg(long, value_name = "ASSERTION", value_parser = Assertion::parse)]
+    /// What may not be at all: a verdict (client-gave-up), not-ok, not-good, findings,
+    /// findings.KIND, connects_failed, dropped, a term of --filter-http (certainty=uncertain). With
+    /// an operator and a number or share, what may not be more: not-ok>1%.
+    ///
+    /// What may not be so few, slow or bad: exchanges<N; a gap and a time
+    /// (ack_to_client_close>400ms), or a percentile of the gap (request_to_response.p99>200ms); the
+    /// success rates client_side<99% and server_side<99%.
+    ///
+    /// Behind all but dropped, "where" and terms of --filter-http say which exchanges are meant:
+    /// total>1s where path=/items. An assertion also fails if there was nothing to judge.
+    #[arg(
+        help_heading = "Assertions",
+        long,
+        value_name = "ASSERTION",
+        value_parser = Assertion::parse
+    )]
     fail_on: Vec<Assertion>,
 
-    /// Read such assertions from a file, one on each line; # begins a comment
-    #[arg(long, value_name = "FILE")]
+    /// Read assertions from a file, one on each line; # begins a comment
+    #[arg(help_heading = "Assertions", long, value_name = "FILE")]
     assert_file: Vec<PathBuf>,
 
-    /// Watch while it is captured: figures by route and the latest problems on a terminal, with keys, else as lines on
-    /// standard error; the report comes at the end
+    /// Watch the figures while packets come: on a terminal with keys, else as lines on standard
+    /// error
     #[arg(long)]
     live: bool,
 
-    /// Do not fail where there was nothing to judge
-    #[arg(long)]
+    /// Let assertions pass if there was nothing to judge
+    #[arg(help_heading = "Assertions", long)]
     allow_no_traffic: bool,
 
-    /// Show every exchange as a timeline, not only those that did not go well (text)
+    /// Show a timeline of every exchange, not only of those that did not go well (text)
     #[arg(long)]
     all: bool,
 
-    /// How many of the slowest good exchanges to show (text)
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    /// Number of the slowest good exchanges to show (text)
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u16).range(..=10_000)
+    )]
     slowest: u16,
 
-    /// How many timelines to show; 0 shows all. 50 unless --all is given (text)
+    /// Number of timelines to show, 0 for all [default: 50, with --all all] (text)
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
 
-    /// Report only the exchanges that fit; may be given more than once, all must fit
+    /// Report only exchanges that match, such as 'path=/items* status=5xx'; repeatable
     ///
-    /// Terms separated by blanks must all fit; of values separated by commas one must; a leading ! turns a term
-    /// round. Terms: method=GET,POST path=/items* status=404,5xx,500-504,none verdict=client-gave-up (or not-ok)
-    /// host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80) certainty=uncertain finding=zero-window envoy=UT. In path, host and request-id
-    /// a * stands for anything; a path without ? fits whatever the query is.
-    #[arg(long, value_name = "TERMS", value_parser = terms)]
+    /// An exchange must match every term, and one of the values of a term that has several; ! in
+    /// front negates a term. A path without ? matches whatever the query is. In path, host and
+    /// request-id * stands for anything.
+    ///
+    /// Terms: method=GET,POST path=/items* status=404,5xx,500-504,none verdict=client-gave-up (or
+    /// not-ok) host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80)
+    /// certainty=uncertain finding=zero-window envoy=UT
+    #[arg(help_heading = "The exchanges", long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 
     /// Which ports.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The exchanges")]
     port: PortArgs,
 
-    /// Count and show health checks of the kubelet and the mesh like all other requests
-    #[arg(long)]
+    /// Treat health checks of the kubelet and the mesh like all other requests
+    #[arg(help_heading = "The exchanges", long)]
     probes: bool,
 
     /// Whether in colour.
     #[command(flatten)]
     color: ColorArgs,
 
-    /// Write the packets to this file, too, with the verdicts as packet comments; of a target they are then analysed here
+    /// Write the packets to this file, too, with the verdicts as packet comments
+    ///
+    /// Of a capture file it is a copy. The packets of a target come here for it, and are analysed
+    /// here.
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// End once this many exchanges did not go well (of a target)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// End after this many exchanges that did not go well (of a target)
+    #[arg(
+        help_heading = "The packets",
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     until_findings: Option<u64>,
 
-    /// Leave these out of what is told of an exchange, already on the node (of a target)
-    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = PARTS.map(|(name, _)| name))]
+    /// Leave these parts out of every exchange, already on the node (of a target)
+    #[arg(
+        help_heading = "The exchanges",
+        long,
+        value_name = "PARTS",
+        value_delimiter = ',',
+        value_parser = PARTS.map(|(name, _)| name)
+    )]
     redact: Vec<String>,
 
     /// Which packets of a capture.
     #[command(flatten)]
     packets: PacketArgs,
 
-    /// Where it is captured.
+    /// Which targets, in which cluster.
     #[command(flatten)]
     cluster: ClusterArgs,
 
-    /// Or only what would be made there, as YAML.
+    /// Whether only to print what would be made there, as YAML.
     #[command(flatten)]
     dry_run: DryRunArgs,
 
@@ -131,7 +168,7 @@ pub(in crate::cli) struct ReportArgs {
     local: LocalArgs,
 }
 
-/// A report of targets in a cluster.
+/// Options of a report of targets in a cluster.
 pub(super) struct Live {
     pub(super) names: Vec<String>,
     pub(super) cluster: ClusterArgs,
@@ -141,27 +178,27 @@ pub(super) struct Live {
     pub(super) redact: Vec<String>,
     /// Print what would be made, and make nothing.
     pub(super) dry_run: Option<DryRun>,
-    /// What is selected, as it was typed.
+    /// The selection, as it was typed.
     pub(super) terms: Vec<String>,
 }
 
-/// Where packets come from.
+/// Origin of packets.
 pub(super) enum Packets {
-    /// From targets in a cluster.
+    /// Targets in a cluster.
     Targets(Box<Live>),
-    /// From this machine, as the agent captures them.
+    /// This machine, through the agent.
     ThisMachine(LocalArgs, PacketArgs),
-    /// From captures.
+    /// Captures.
     Captures(Vec<Input>),
 }
 
 const LIMIT: usize = 50;
 
 impl ReportArgs {
-    /// Puts together what was asked for.
+    /// Checks the options.
     ///
     /// # Errors
-    /// If it makes no sense.
+    /// If they make no sense together.
     pub(super) fn check(mut self) -> Result<(Packets, Making), Misuse> {
         let files: Vec<bool> = self.inputs.iter().map(|input| is_file(input)).collect();
         let named = files.contains(&false) || self.cluster.target.selector.is_some();
@@ -182,13 +219,13 @@ impl ReportArgs {
             ),
             (
                 local && !self.inputs.is_empty(),
-                "files or targets, and a capture on this machine, are reported apart: name the one or \
-                 the other",
+                "files or targets, and a capture on this machine, are reported apart: name the one \
+                 or the other",
             ),
             (
                 !local && !named && self.packets.is_set(),
-                "-i, --filter, --duration, --count and --snaplen are for a capture: name a target, or \
-                 add --local, --pid, --container or --netns",
+                "-i, --filter, --duration, --count and --snaplen are for a capture: name a target, \
+                 or add --local, --pid, --container or --netns",
             ),
             (
                 !named && (self.until_findings.is_some() || !self.redact.is_empty()),
@@ -196,8 +233,8 @@ impl ReportArgs {
             ),
             (
                 !named && self.write.is_some() && !one_file,
-                "-w writes a copy of one capture file, or the packets of a target in a cluster: name \
-                 one",
+                "-w writes a copy of one capture file, or the packets of a target in a cluster: \
+                 name one",
             ),
             (
                 !named && of_target,
@@ -304,7 +341,7 @@ impl ReportArgs {
         Ok((packets, making))
     }
 
-    /// Every assertion, and whether that and the outputs make sense.
+    /// Returns every assertion, if they and the outputs make sense together.
     fn assertions(&self) -> Result<Vec<Assertion>, Misuse> {
         let mut assertions = self.fail_on.clone();
         for path in &self.assert_file {
@@ -352,7 +389,8 @@ impl ReportArgs {
             && !all_of(&self.filter_http).is_about_ends()
         {
             return Err(Misuse(format!(
-                "“{}” is about connections that never opened, of which --filter-http can ask only for client= and server=",
+                "“{}” is about connections that never opened, of which --filter-http can ask only \
+                 for client= and server=",
                 connects.as_str()
             )));
         }
@@ -379,8 +417,8 @@ impl ReportArgs {
     }
 }
 
-/// Whether what was typed is a file: it is one, it is called like one, or it can be nothing else.
-fn is_file(typed: &Path) -> bool {
+/// Whether a word means a file: there is one, it ends like one, or it can mean nothing else.
+pub(in crate::cli) fn is_file(typed: &Path) -> bool {
     const ENDINGS: [&str; 7] = ["pcap", "pcapng", "cap", "gz", "zst", "ntar", "dmp"];
     let Some(text) = typed.to_str() else {
         return true;

@@ -1,7 +1,7 @@
-//! `report` of targets in a cluster: analysed beside them, told here.
+//! `report` of targets in a cluster: analysed beside them, reported here.
 //!
-//! The agents send exchanges, not packets, and good ones only as counts. If the packets are wanted as well, they come
-//! anyway, and are analysed here.
+//! The agents send exchanges, not packets, and good ones only as counts. With -w the packets come
+//! here, and are analysed here.
 
 use super::args::Live;
 use super::making::{Making, buffered, write};
@@ -29,10 +29,10 @@ use meshsniff_contract::arguments::{Report, Request, Task};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Targets that may come in a run that follows them.
+/// Most targets of a run that follows them.
 const ROOM: usize = 4096;
 
-/// Reports as asked; what comes back is what is missing, one sentence each.
+/// Reports as asked; returns what is missing, one sentence each.
 ///
 /// # Errors
 /// If nothing could be captured, or the report could not be written.
@@ -43,7 +43,8 @@ pub(super) fn run(live: Live, making: Making) -> anyhow::Result<Done> {
     if let Some(how) = live.dry_run {
         return dry_run::run(how, Written::Yaml, &live.cluster, &wanted).map(Done::from);
     }
-    // What is called like a file was taken for one: a bare name may have been meant for one all the same.
+    // What is called like a file was taken for one: a bare name may have been meant for one all the
+    // same.
     let bare = live.names.iter().find(|name| !name.contains('/')).cloned();
     let reported = block_on(report(live, making, wanted))?;
     reported.map_err(|error| match bare {
@@ -84,7 +85,8 @@ async fn report(live: Live, making: Making, wanted: Wanted) -> anyhow::Result<Do
     }
 }
 
-/// What came of a run that ended before anything was captured: no error, but no success of any assertion either.
+/// Outcome of a run that ended before anything was captured: no error, but no success of any
+/// assertion either.
 fn nothing(judged: bool) -> Done {
     let sentence =
         "it ended before anything was captured: there is nothing to hold against the assertions";
@@ -102,7 +104,7 @@ struct Run {
 }
 
 impl Run {
-    /// The agents analyse.
+    /// Lets the agents analyse.
     async fn of_exchanges(self, making: Making) -> anyhow::Result<Done> {
         let judged = !making.look.rules.assertions.is_empty();
         let mut look = making.look.clone();
@@ -174,7 +176,7 @@ impl Run {
         }
     }
 
-    /// The live view, if that was asked for.
+    /// Starts the live view, if it was asked for.
     fn watch(&self, watched: Option<&Shared>) -> anyhow::Result<Option<Watch>> {
         let Some(shared) = watched else {
             return Ok(None);
@@ -193,7 +195,7 @@ impl Run {
         Ok(Some(watch))
     }
 
-    /// The packets come here, to a file and to the analyser.
+    /// Brings the packets here, to a file and to the analyser.
     async fn with_packets(self, mut making: Making) -> anyhow::Result<Done> {
         let Some(path) = &self.live.write else {
             return Ok(Done::default());
@@ -266,7 +268,7 @@ impl Run {
     }
 }
 
-/// Writes to both; what the second does not want is no loss to the first.
+/// Writer to two others; errors of the second one end only that.
 struct Both<A, B>(A, Option<B>);
 
 impl<A: Write, B: Write> Write for Both<A, B> {
@@ -285,14 +287,14 @@ impl<A: Write, B: Write> Write for Both<A, B> {
     }
 }
 
-/// What the agents have told.
+/// State of what the agents have sent.
 struct Heard {
-    /// Whether any target's agent has told anything.
+    /// Whether any agent has sent anything.
     begun: Begun,
     state: Mutex<State>,
-    /// How many exchanges that did not go well are enough.
+    /// Number of exchanges that did not go well after which the run ends.
     until: Option<u64>,
-    /// Who watches.
+    /// The live view, if there is one.
     watched: Option<Shared>,
     talk: Talk,
     stop: Stop,
@@ -310,7 +312,7 @@ impl Heard {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the report, which lacks what `errors` say; returns all that it lacks.
+    /// Writes the report; returns all that it lacks, `errors` included.
     fn finish(self, errors: impl IntoIterator<Item = String>) -> anyhow::Result<Done> {
         let state = self
             .state
@@ -333,7 +335,7 @@ impl Heard {
         })
     }
 
-    /// Shows how it stands, and ends it if that is enough.
+    /// Shows the progress, and ends the run if it has seen enough.
     fn progressed(&self, number: usize, progress: Progress) {
         let mut sum = Progress::default();
         {

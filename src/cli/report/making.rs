@@ -1,4 +1,4 @@
-//! A report of captures, written to where it was asked for.
+//! Makes a report of captures.
 
 use crate::cli::analysis::{Onlookers, analyse};
 use crate::cli::annotate::Annotated;
@@ -15,17 +15,17 @@ use std::path::PathBuf;
 /// Bytes gathered for one write to stdout.
 const BUFFER: usize = 64 << 10;
 
-/// What is made of packets, wherever they come from.
+/// Options of a report, wherever its packets come from.
 pub(super) struct Making {
     pub(super) look: Look,
     pub(super) ports: Vec<u16>,
     /// A capture, and where a copy with comments goes.
     pub(super) annotated: Option<(PathBuf, PathBuf)>,
-    /// How many exchanges that did not go well are enough, and who is to be told.
+    /// Number of exchanges that did not go well after which the capture ends, and who is told.
     pub(super) until: Option<(u64, Stop)>,
 }
 
-/// Standard output, with room for what is written at once.
+/// Buffers standard output.
 pub(super) fn buffered<W: Write>(out: W) -> BufWriter<W> {
     BufWriter::with_capacity(BUFFER, out)
 }

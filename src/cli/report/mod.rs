@@ -1,4 +1,4 @@
-//! `report`: where packets come from, and what is made of them.
+//! `report`: brings packets from where they come into a report.
 //!
 //! | here | holds |
 //! |---|---|
@@ -10,10 +10,11 @@ mod args;
 mod live;
 mod making;
 
-pub(super) use args::ReportArgs;
+pub(super) use args::{ReportArgs, is_file};
 
 use crate::cli::analysis::Onlookers;
 use crate::cli::done::Done;
+use crate::cli::files::exit_on_signal;
 use crate::cli::local::Agent;
 use crate::cli::watch::{self, Endable, Watch};
 use anyhow::Context as _;
@@ -24,9 +25,6 @@ use meshsniff_contract::arguments::Capture;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// The exit status after a second signal, as a shell has it for SIGINT.
-const SIGNALLED: i32 = 130;
 
 /// Reports as asked; returns what could not be read, and the assertions that failed.
 ///
@@ -63,7 +61,8 @@ fn captures(mut inputs: Vec<Input>, making: Making) -> anyhow::Result<Done> {
         .iter_mut()
         .find(|input| matches!(input, Input::Stdin));
     if let Some(stdin) = stdin {
-        // A key or a signal must be able to end what is read, whoever writes it: then the report comes.
+        // A key or a signal must be able to end what is read, whoever writes it: then the report
+        // comes.
         let Endable { reader, end, cut } = watch::endable_stdin()?;
         *stdin = Input::from_reader("-", reader);
         onlookers.cut = Some(Arc::clone(&cut));
@@ -71,7 +70,7 @@ fn captures(mut inputs: Vec<Input>, making: Making) -> anyhow::Result<Done> {
         let handler = move || {
             if cut.load(Ordering::Acquire) {
                 // Once more: nobody waits for the report.
-                std::process::exit(SIGNALLED);
+                exit_on_signal();
             }
             on_signal();
         };

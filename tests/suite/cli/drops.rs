@@ -1,6 +1,6 @@
 //! Packets that the kernel lost: what is missing is put down to that as soon as a capture says so.
 
-use super::{exchanges, folder, good, json, report};
+use super::{exchanges, folder, good, json, report, run};
 use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};
 use meshsniff::testing::{End, Talk};
 use meshsniff::time::Timestamp;
@@ -61,4 +61,15 @@ fn a_hole_is_put_down_to_drops_from_the_very_next_packet_on() {
         let exchange = &exchanges(&document)[0];
         assert_eq!(exchange["certainty_reason"], reason, "{at}: {exchange}");
     }
+}
+
+#[test]
+fn follow_knows_of_drops_like_report() {
+    let folder = folder();
+    let path = capture(&folder, SETTLED);
+    let path = path.to_str().expect("a path");
+    let out = good(run(&["follow", path, "--exchange", "0"]));
+    let words: Vec<&str> = out.split_whitespace().collect();
+    let lost = "Uncertain: the kernel lost packets of the capture meanwhile.";
+    assert!(words.join(" ").contains(lost), "{out}");
 }

@@ -171,3 +171,45 @@ fn several_files_are_merged_by_time() {
         assert_eq!(names, order);
     }
 }
+
+/// Temporary files in a folder.
+#[cfg(unix)]
+fn hidden(folder: &std::path::Path) -> usize {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names
+        .filter(|name| name.as_encoded_bytes().starts_with(b".meshsniff-"))
+        .count()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_temporary_file() {
+    let folder = folder();
+    let pipe = folder.path().join("slow.pcap");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let mut command = program();
+    command
+        .current_dir(folder.path())
+        .args(["report", "slow.pcap", "-o", "html=page.html"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut running = Running(child.expect("the program"));
+    let mut writer = fs::OpenOptions::new().write(true).open(&pipe).expect("it");
+    let bytes = fs::read(capture("closes.pcap")).expect("a capture");
+    writer.write_all(&bytes[..24]).expect("a reader");
+    let look = Duration::from_millis(5);
+    let mut looks = 0..FOR_EVER.as_millis() / look.as_millis();
+    while hidden(folder.path()) == 0 {
+        assert!(looks.next().is_some(), "no report was begun");
+        std::thread::sleep(look);
+    }
+    let id = running.0.id().to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &id])
+        .status();
+    assert!(killed.expect("kill").success());
+    assert_eq!(running.0.wait().expect("its end").code(), Some(130));
+    assert_eq!(hidden(folder.path()), 0);
+    assert!(!folder.path().join("page.html").exists());
+}

@@ -238,3 +238,28 @@ fn a_port_is_taken_for_http() {
         assert_eq!(forced["exchanges"][0]["method"], method);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn text_is_as_wide_as_the_terminal() {
+    if !tools::need("script", "bsdutils") {
+        return;
+    }
+    let longest = |columns: u32, shell: &str| {
+        let program = env!("CARGO_BIN_EXE_kubectl-meshsniff");
+        let report = format!("stty cols {columns} rows 50; {shell} '{program}' report resets.pcap");
+        let mut command = Command::new("script");
+        command.env_remove("COLUMNS").env("NO_COLOR", "1");
+        command
+            .current_dir(corpus::own_folder())
+            .stdin(Stdio::null())
+            .args(["-qec", &report, "/dev/null"]);
+        let out = command.output().expect("script").stdout;
+        let out = String::from_utf8(out).expect("a report in UTF-8");
+        let lines = out.lines().map(|line| line.trim_end().chars().count());
+        lines.max().expect("a report")
+    };
+    let (narrow, wide) = (longest(72, ""), longest(130, ""));
+    assert!(narrow <= 72 && wide > 100 && wide <= 130, "{narrow} {wide}");
+    assert_eq!(longest(72, "COLUMNS=130"), wide, "what is exported counts");
+}

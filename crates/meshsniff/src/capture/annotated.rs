@@ -1,7 +1,7 @@
 //! A capture copied as pcapng, with comments on its frames.
 //!
 //! A pcapng capture keeps every block as it is, in its byte order, but for the options of the
-//! packet blocks that get a comment; what this program commented before is replaced. A pcap capture
+//! packet blocks that get a comment; earlier comments of this program are replaced. A pcap capture
 //! becomes one section with one interface and nanoseconds. Format:
 //! <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html>.
 
@@ -19,13 +19,14 @@ use crate::pcapng::{
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Bytes of one comment: an option's length has 16 bits.
+/// Most bytes of one comment: an option's length has 16 bits.
 const MAX_COMMENT: usize = 16 << 10;
-/// Comments of one frame.
+/// Most comments of one frame.
 const MAX_COMMENTS: usize = 64;
 
 /// Why a capture could not be copied to its end.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CopyError {
     /// It cannot be read at all.
     #[error(transparent)]
@@ -38,8 +39,9 @@ pub enum CopyError {
     Write(#[source] io::Error),
 }
 
-/// What was copied.
+/// Counts of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// Frames.
     pub frames: u64,
@@ -49,7 +51,8 @@ pub struct Copied {
     pub not_commentable: u64,
 }
 
-/// Copies the capture at `path` to `out`. `comments` tells the comments of a frame, by its number.
+/// Copies the capture at `path` to `out`. `comments` returns the comments of a frame, by its
+/// number.
 ///
 /// # Errors
 /// If it cannot be read, or the copy cannot be written. What came before damage was copied.
@@ -189,8 +192,8 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
     }
 }
 
-/// Pushes a packet block with these comments in place of those of this program's that it had.
-/// `false`: its options cannot be told apart, or it would be too long.
+/// Pushes a packet block with these comments, in place of earlier ones of this program. Returns
+/// `false` if its options cannot be told apart or it would be too long.
 fn commented(out: &mut Vec<u8>, block: &[u8], comments: &[&str], order: ByteOrder) -> bool {
     if block.len() < PACKET_DATA + TRAILER {
         return false;

@@ -5,10 +5,10 @@
 use super::map::Map;
 use std::io::{self, Cursor, ErrorKind, Read};
 
-/// Room asked for at first, and the least that is read at a time.
+/// First size of the buffer, and the least that is read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// A position in a source, and what is known of the bytes behind it.
+/// A position in a source, and the bytes behind it.
 pub(super) struct Bytes(Kind);
 
 enum Kind {
@@ -31,7 +31,7 @@ impl Whole {
     }
 }
 
-/// A reader and what was read from it: `buffer[start..end]` is not skipped yet.
+/// A reader and what was read from it: `buffer[start..end]` is still to be skipped.
 struct Stream {
     reader: Box<dyn Read + Send>,
     buffer: Vec<u8>,
@@ -85,7 +85,7 @@ impl Bytes {
         Ok(self.available())
     }
 
-    /// What lies `ahead` bytes from here will be looked at next.
+    /// Hints that what lies `ahead` bytes from here will be looked at next.
     #[inline]
     pub(super) fn prefetch(&self, ahead: usize) {
         if let Kind::Whole {

@@ -1,4 +1,4 @@
-//! What can go wrong with a capture, as sentences that name the next step.
+//! Errors of captures, as sentences that name the next step.
 
 use crate::packet::UnsupportedLink;
 use std::io;
@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// A capture that cannot be read at all.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// There is no such file.
     #[error("there is no file {name}: check the path")]
@@ -33,7 +34,7 @@ pub enum OpenError {
         /// What the system, or the decompressor, said.
         error: io::Error,
     },
-    /// Not one byte.
+    /// The source is empty.
     #[error("{name} is empty: nothing was captured, or the capture has not begun to be written")]
     Empty {
         /// The source as the user named it.
@@ -77,10 +78,11 @@ pub enum OpenError {
 
 /// The end of a source before its time. What came before it was delivered.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// It ends inside a frame or another record.
-    #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of it and \
-             try again", place(*.frames, *.in_frame), kept(*.frames))]
+    #[error("{name} is cut short {}; {}; if it was still being written or copied, get the whole of \
+             it and try again", place(*.frames, *.in_frame), kept(*.frames))]
     Cut {
         /// The source as the user named it.
         name: String,
@@ -89,10 +91,10 @@ pub enum ReadError {
         /// Whether it ends inside a frame, rather than another record.
         in_frame: bool,
     },
-    /// A capture of this program's that ends without the block that says it is whole.
-    #[error("{name} lacks its last block, which says that the capture is whole: the capture was cut, or the file was \
-             edited by a program that leaves that block out (as editcap, tshark and Wireshark do); {}; if it was not \
-             edited, capture again", kept(*.frames))]
+    /// A capture of this program ends without the block that says it is whole.
+    #[error("{name} lacks its last block, which says that the capture is whole: the capture was \
+             cut, or the file was edited by a program that leaves that block out (as editcap, \
+             tshark and Wireshark do); {}; if it was not edited, capture again", kept(*.frames))]
     Unended {
         /// The source as the user named it.
         name: String,
@@ -100,7 +102,8 @@ pub enum ReadError {
         frames: u64,
     },
     /// A record that contradicts itself.
-    #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what `editcap` makes of it", kept(*.frames))]
+    #[error("{name} is damaged after frame {frames}: {what}; {}; capture again, or try what \
+             `editcap` makes of it", kept(*.frames))]
     Malformed {
         /// The source as the user named it.
         name: String,
@@ -150,7 +153,7 @@ fn kept(frames: u64) -> String {
     }
 }
 
-/// What a format finds wrong, before the source puts its name and frame count to it.
+/// An error of a format, before the source adds its name and frame count.
 #[derive(Debug)]
 pub(super) enum Fault {
     Cut { in_frame: bool },

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where a capture comes from.
+#[non_exhaustive]
 pub enum Input {
     /// A file, or anything else with a path that can be read: a named pipe, `/dev/stdin`.
     Path(PathBuf),
@@ -34,14 +35,14 @@ pub enum Input {
 }
 
 impl Input {
-    /// A capture that `reader` gives.
+    /// Makes an input of what `reader` gives.
     #[must_use]
     pub fn from_reader(name: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
         let name = name.into();
         Self::Reader { name, reader }
     }
 
-    /// A capture that is in memory as a whole.
+    /// Makes an input of a capture in memory.
     #[must_use]
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         let name = name.into();
@@ -56,8 +57,9 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Input {
     }
 }
 
-/// What kind of thing a source is.
+/// Kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A file.
     File,
@@ -68,7 +70,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// `file`, `stdin` or `live`, as reports say it.
+    /// Name of the kind, as in reports: `file`, `stdin` or `live`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,10 +87,11 @@ impl fmt::Display for SourceKind {
     }
 }
 
-/// One of the captures that are read.
+/// Description of a capture that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceInfo {
-    /// A file or standard input.
+    /// Kind of the source.
     pub kind: SourceKind,
     /// Its name as the user gave it; `-` for standard input.
     pub name: String,

@@ -21,7 +21,7 @@ pub(super) struct Interface {
     offset: i128,
 }
 
-/// How to make nanoseconds of an interface's ticks.
+/// Conversion of an interface's ticks to nanoseconds.
 #[derive(Clone, Copy)]
 enum Clock {
     /// A tick is this many nanoseconds.
@@ -33,7 +33,7 @@ enum Clock {
 }
 
 impl Clock {
-    /// From `if_tsresol`: a negative power of 2 with the top bit set, else of 10.
+    /// Reads `if_tsresol`: a negative power of 2 with the top bit set, else of 10.
     fn new(resolution: u8) -> Self {
         let power = u32::from(resolution & 0x7f);
         if resolution & 0x80 != 0 {
@@ -57,7 +57,7 @@ impl Clock {
 }
 
 impl Interface {
-    /// The interface that a whole description block describes, and its name: empty if it has none.
+    /// Reads a whole description block; returns the interface and its name, empty if it has none.
     pub(super) fn described(block: &[u8], order: ByteOrder) -> (Self, String) {
         let link = u32::from(order.u16_at(block, 8));
         let mut interface = Self {
@@ -88,7 +88,7 @@ impl Interface {
         (interface, name)
     }
 
-    /// Takes the place of earlier statistics, if these say anything about drops.
+    /// Replaces earlier statistics, if these say anything about drops.
     pub(super) fn count_drops(&mut self, options: Options<'_>, order: ByteOrder) {
         let counts = options.map_while(Result::ok).filter_map(|(code, value)| {
             matches!(code, options::ISB_IFDROP | options::ISB_OSDROP)
@@ -97,7 +97,8 @@ impl Interface {
         self.dropped = counts.reduce(u64::saturating_add).or(self.dropped);
     }
 
-    /// The moment `ticks` of this interface's clock; the nearest there is, beyond the year 2262.
+    /// Converts `ticks` of this interface's clock; beyond the year 2262 to the nearest time there
+    /// is.
     #[inline]
     pub(super) fn time(&self, ticks: u64) -> Timestamp {
         let nanos = self.clock.nanos(ticks) + self.offset;

@@ -74,7 +74,7 @@ impl Map {
         &self.map
     }
 
-    /// The reader has come to `at`, and will not look at what lies far behind it again.
+    /// Says that the reader has come to `at`, and will not look far behind it again.
     #[inline]
     pub(super) fn reached(&mut self, at: usize) {
         if at >= self.next_report {
@@ -82,8 +82,8 @@ impl Map {
         }
     }
 
-    /// The reader will look at `at` next: a hint, so that memory is asked for it while it still has
-    /// something to do.
+    /// Hints that the reader will look at `at` next, so that memory is asked for it while the
+    /// reader still has something to do.
     #[inline]
     pub(super) fn prefetch(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
@@ -124,7 +124,8 @@ impl Drop for Map {
 }
 
 impl Ahead {
-    /// `None` if no thread can be had: then the reader takes the page faults itself.
+    /// Starts the thread; `None` if there is none to be had: then the reader takes the page faults
+    /// itself.
     fn start(map: &Arc<Mmap>) -> Option<Self> {
         let shared = Arc::new(Shared::default());
         let work = {

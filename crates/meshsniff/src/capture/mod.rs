@@ -6,13 +6,12 @@
 //! | [`Input`] | where a capture comes from |
 //! | [`CaptureReader`] | the frames of one capture, or of several |
 //! | [`copy_annotated`] | a copy of a capture with comments on its frames |
-//! | `source`, `pcap`, `pcapng`, `interface` | one capture: its format, its records, its interfaces |
+//! | `source`, `pcap`, `pcapng`, `interface` | one capture: format, records, interfaces |
 //! | `bytes`, `map` | the bytes of a capture, mapped or still arriving |
 //! | `record` | what the formats hand to the source |
 //!
-//! Holds everything between a path and a [`Frame`](crate::packet::Frame). What a frame contains is
-//! for
-//! [`crate::packet`] to tell. Plain files are mapped; everything else is read through a buffer that
+//! Holds everything between a path and a [`Frame`](crate::packet::Frame); [`crate::packet`] decodes
+//! what a frame contains. Plain files are mapped; everything else is read through a buffer that
 //! grows with the longest record. A frame is handed on as soon as its last byte has come.
 
 mod annotated;

@@ -18,7 +18,8 @@ const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
 const MODIFIED: u32 = 0xa1b2_cd34;
 
-/// Byte order and magic number of the pcap file that begins with `start`; `None` of anything else.
+/// Returns byte order and magic number of the pcap file that begins with `start`; `None` of
+/// anything else.
 fn magic(start: &[u8]) -> Option<(ByteOrder, u32)> {
     let start = *start.first_chunk()?;
     let orders = [ByteOrder::Little, ByteOrder::Big].into_iter();
@@ -31,7 +32,7 @@ pub(super) fn begins(start: &[u8]) -> bool {
     magic(start).is_some()
 }
 
-/// Where reading a pcap file stands.
+/// State of reading a pcap file.
 pub(super) struct Pcap {
     link: LinkType,
     /// The number of the link type.
@@ -68,7 +69,7 @@ impl Pcap {
         self.frames
     }
 
-    /// The record at the front of `bytes`; `None` at the end.
+    /// Returns the record at the front of `bytes`; `None` at the end.
     #[inline]
     pub(super) fn next(&mut self, bytes: &mut Bytes) -> Result<Option<Record>, Fault> {
         let header_len = self.record_header;
@@ -84,8 +85,8 @@ impl Pcap {
         let captured_len = captured as usize;
         if captured_len > MAX_RECORD {
             return Err(Fault::malformed(format!(
-                "the next frame claims {captured} captured bytes, and {MAX_RECORD} is the most that \
-                 is read"
+                "the next frame claims {captured} captured bytes, and {MAX_RECORD} is the most \
+                 that is read"
             )));
         }
         let len = header_len + captured_len;

@@ -17,7 +17,7 @@ use crate::pcapng::{
 };
 use crate::time::Timestamp;
 
-/// How the programs that end their captures with a block that says so call themselves.
+/// Names of the programs that end their captures with a block that says so.
 const ENDED_BY: [&[u8]; 2] = [b"meshsniff-agent", b"kubectl-meshsniff"];
 
 /// Most interfaces of one source.
@@ -28,8 +28,8 @@ pub(super) fn begins(start: &[u8]) -> bool {
     start.starts_with(&SECTION_HEADER.to_be_bytes()) && ByteOrder::of_section(start).is_some()
 }
 
-/// The whole block at the front of `bytes`, and its type; `None` at the end. `order` is that of the
-/// section, and changes where another one begins.
+/// Returns type and bytes of the whole block at the front of `bytes`; `None` at the end. `order` is
+/// that of the section, and changes where another one begins.
 #[inline]
 pub(super) fn block<'a>(
     bytes: &'a mut Bytes,
@@ -71,13 +71,13 @@ pub(super) fn block<'a>(
     Ok(Some((kind, block)))
 }
 
-/// Where reading a pcapng file stands.
+/// State of reading a pcapng file.
 pub(super) struct PcapNg {
     source: u16,
     order: ByteOrder,
     interfaces: Vec<Interface>,
-    /// Frames that the interfaces dropped, by the latest statistics of each: so many of so many
-    /// bits fit.
+    /// Frames that the interfaces dropped, by the latest statistics of each: wide enough for their
+    /// sum.
     dropped: Option<u128>,
     /// Index of the current section's first interface.
     section: usize,
@@ -117,7 +117,7 @@ impl PcapNg {
         Some(u64::try_from(dropped).unwrap_or(u64::MAX))
     }
 
-    /// The next frame; `bytes` then stands at the front of its block. `None` at the end.
+    /// Returns the next frame, with `bytes` at the front of its block; `None` at the end.
     #[inline]
     pub(super) fn next(
         &mut self,
@@ -180,7 +180,7 @@ impl PcapNg {
         Ok(record)
     }
 
-    /// The obsolete packet block, which differs from the enhanced one in its first word only.
+    /// Reads the obsolete packet block, which differs from the enhanced one in its first word only.
     fn packet(&mut self, block: &[u8], notes: &mut Notes) -> Result<Option<Record>, Fault> {
         if block.len() < PACKET_DATA + TRAILER {
             return Err(Fault::malformed("a packet block is too short"));
@@ -194,7 +194,7 @@ impl PcapNg {
         self.with_data(block, interface.into(), captured, notes)
     }
 
-    /// The record of a packet block whose data has been seen to fit.
+    /// Returns the record of a packet block whose data fits.
     #[inline]
     fn with_data(
         &mut self,
@@ -231,8 +231,8 @@ impl PcapNg {
         }))
     }
 
-    /// A block with nothing but the packet: interface 0, no time, and a length that the snap length
-    /// may cut.
+    /// Reads a block with nothing but the packet: interface 0, no time, and a length that the snap
+    /// length may cut.
     fn simple(&mut self, block: &[u8], notes: &mut Notes) -> Result<Option<Record>, Fault> {
         if block.len() < SIMPLE_PACKET_DATA + TRAILER {
             return Err(Fault::malformed("a simple packet block is too short"));

@@ -52,10 +52,10 @@ impl CaptureReader {
         Ok(reader)
     }
 
-    /// The next frame, or the early end of a source, after which the other sources go on. `None` at
-    /// the end.
+    /// Returns the next frame, or the error that ends a source early, after which the other sources
+    /// go on. `None` at the end.
     ///
-    /// A single source comes in its own order. Several are merged by time, and by their order where
+    /// A single source keeps its own order. Several are merged by time, and by their order where
     /// times are the same; each of them keeps its own order, even where its times step back.
     #[allow(
         clippy::should_implement_trait,
@@ -69,8 +69,7 @@ impl CaptureReader {
         }
     }
 
-    /// As [`CaptureReader::next`], for whoever asks for something else before it takes
-    /// [`CaptureReader::frame`].
+    /// Goes to the next frame, as [`CaptureReader::next`] does, without lending it.
     #[inline]
     pub(crate) fn step(&mut self) -> Option<Result<(), ReadError>> {
         if let Some(index) = self.current.take() {
@@ -89,7 +88,7 @@ impl CaptureReader {
         Some(Ok(()))
     }
 
-    /// The frame that was gone to last; `None` at the end and after an error.
+    /// Returns the frame that the last step went to; `None` at the end and after an error.
     #[inline]
     pub(crate) fn frame(&self) -> Option<Frame<'_>> {
         self.sources[self.current?].frame()
@@ -105,7 +104,7 @@ impl CaptureReader {
     /// statistics say (dropped by the interface and by the system). `None` if no source says
     /// anything.
     ///
-    /// It is of all blocks before the frame that was handed out last.
+    /// Statistics count that stand before the frame that was handed out last.
     #[must_use]
     pub fn dropped(&self) -> Option<u64> {
         let known = self.sources.iter().filter_map(Source::dropped);

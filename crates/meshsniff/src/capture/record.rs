@@ -1,4 +1,4 @@
-//! What a capture format hands to the source: records, and what was noticed beside them.
+//! Records of a capture format, and what was noticed beside them.
 
 use crate::packet::{FrameId, LinkType};
 use crate::pcapng::shortened;
@@ -28,7 +28,7 @@ pub(super) struct Record {
     pub(super) len: usize,
 }
 
-/// What was noticed on the way, beside the frames.
+/// Things noticed beside the frames.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) comments: Vec<Comment>,
@@ -53,6 +53,7 @@ impl Notes {
 
 /// A comment that somebody put on a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Comment {
     /// The frame.
     pub frame: FrameId,
@@ -62,6 +63,7 @@ pub struct Comment {
 
 /// Frames that were passed over because their link type is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnsupportedFrames {
     /// The number of the link type (`LINKTYPE_…`).
     pub link: u32,

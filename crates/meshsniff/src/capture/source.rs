@@ -114,7 +114,7 @@ impl Source {
         Ok((source, info))
     }
 
-    /// Goes to the next frame and tells its time; `None` at the end, and after an error.
+    /// Goes to the next frame and returns its time; `None` at the end, and after an error.
     #[inline]
     pub(super) fn advance(
         &mut self,
@@ -147,7 +147,7 @@ impl Source {
         }
     }
 
-    /// The frame that [`Source::advance`] went to.
+    /// Returns the frame that [`Source::advance`] went to.
     #[inline]
     pub(super) fn frame(&self) -> Option<Frame<'_>> {
         let record = self.record.as_ref()?;
@@ -187,7 +187,7 @@ impl Source {
     }
 }
 
-/// A reader that tells how much was read of it.
+/// A reader that counts what was read of it.
 struct Counted {
     reader: Box<dyn Read + Send>,
     count: Arc<AtomicU64>,
@@ -201,7 +201,7 @@ impl Read for Counted {
     }
 }
 
-/// The bytes of a file, unpacked.
+/// Opens a file and decompresses it.
 pub(super) fn open_path(path: &Path, name: &str) -> Result<Bytes, OpenError> {
     let (file, _) = open_file(path, name)?;
     let mut bytes = Bytes::stream(Box::new(file));
@@ -212,7 +212,7 @@ pub(super) fn open_path(path: &Path, name: &str) -> Result<Bytes, OpenError> {
     })
 }
 
-/// Opens a file; with its length if it is a plain one, rather than a pipe or a device.
+/// Opens a file; returns its length, too, if it is a plain one rather than a pipe or a device.
 fn open_file(path: &Path, name: &str) -> Result<(File, Option<u64>), OpenError> {
     let name = || name.to_owned();
     let failed = |error: io::Error| match error.kind() {
@@ -244,7 +244,7 @@ fn peek<'a>(bytes: &'a mut Bytes, least: usize, label: &str) -> Result<&'a [u8],
     })
 }
 
-/// Tells which format this is by its first bytes, asking for no more of them than it needs.
+/// Recognises the format by the first bytes, asking for no more of them than it needs.
 pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Format, OpenError> {
     let name = || label.to_owned();
     let start = peek(bytes, 4, label)?;
@@ -275,7 +275,7 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
     })
 }
 
-/// What the first bytes of something that is no capture look like.
+/// Says what the first bytes of something look like that is not a capture.
 fn looks_like(start: &[u8]) -> Option<&'static str> {
     let start = &start[..start.len().min(512)];
     let signs: [(&[u8], &str); 8] = [

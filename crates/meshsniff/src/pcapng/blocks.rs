@@ -1,8 +1,8 @@
 //! The pcapng blocks of the stream (draft-ietf-opsawg-pcapng, sections 4.1 to 4.6), each pushed to
 //! a buffer.
 //!
-//! Writing only. Lengths are bounded here, so that nothing that comes in can make a block longer
-//! than a reader takes.
+//! Lengths are bounded here, so that nothing that comes in can make a block longer than a reader
+//! accepts.
 
 use super::{
     BYTE_ORDER_MAGIC, ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
@@ -11,15 +11,14 @@ use super::{
 use crate::time::Timestamp;
 use std::net::IpAddr;
 
-/// The longest block that is written, and so that a reader of this stream has to take: a whole
-/// offloaded segment and its options.
+/// Longest block that is written, and that a reader of the stream must accept: a whole offloaded
+/// segment and its options.
 pub const MAX_BLOCK: usize = 256 << 10;
 
-/// Most bytes of a packet that are written: what goes around them takes less than the rest of the
-/// block.
+/// Most bytes of a packet that are written: the rest of the block takes less than what is left.
 pub const MAX_DATA: usize = MAX_BLOCK - 256;
 
-/// How the comment of the last statistics block begins, after which nothing comes: a stream without
+/// Begin of the comment on the last statistics block, after which nothing comes: a stream without
 /// it was cut.
 pub const END: &str = "meshsniff: end: ";
 
@@ -36,7 +35,7 @@ const NAMES_IN_A_BLOCK: usize = MAX_BLOCK / 4;
 /// Nanoseconds: ten to the minus ninth.
 pub(crate) const NANOSECONDS: u8 = 9;
 
-/// Which way a packet went, as seen from the target.
+/// Direction of a packet, as seen from the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// Not known, as on a loopback interface.
@@ -48,7 +47,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// What a stream says of itself at its beginning.
+/// Description of a stream, at its beginning.
 #[derive(Clone, Debug, Default)]
 pub struct Section<'a> {
     /// The program that captures, with its version.
@@ -71,13 +70,13 @@ pub struct Interface<'a> {
     pub snaplen: u32,
     /// Its name, such as `lo`.
     pub name: &'a str,
-    /// Whose it is.
+    /// Its owner, in words.
     pub description: &'a str,
     /// The filter, in libpcap's language; empty for none.
     pub filter: &'a str,
 }
 
-/// What became of an interface's packets so far.
+/// Counts of an interface's packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Packets that passed the filter, whether they were lost afterwards or not.
@@ -225,10 +224,9 @@ pub fn statistics(
     });
 }
 
-/// Pushes which names addresses have, for readers that show them instead: as many blocks as it
-/// takes.
+/// Pushes the names of addresses, in as many blocks as needed.
 ///
-/// A name is cut where the DNS would not have it longer, and what no name can hold is replaced.
+/// A name is cut to the length of the DNS, and characters that no name can hold are replaced.
 pub fn names(out: &mut Vec<u8>, names: &[(IpAddr, Vec<String>)]) {
     let mut rest = names;
     while !rest.is_empty() {
@@ -261,12 +259,12 @@ fn name_record(out: &mut Vec<u8>, address: IpAddr, names: &[String]) {
     }
 }
 
-/// A time as pcapng has it, which knows none before 1970.
+/// Converts a time to that of pcapng, which knows none before 1970.
 fn nanos(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(0)
 }
 
-/// The upper 32 bits of a time, then the lower.
+/// Splits a time: its upper 32 bits, then the lower.
 fn halves(time: Timestamp) -> [u8; 8] {
     let nanos = nanos(time);
     let mut bytes = [0; 8];

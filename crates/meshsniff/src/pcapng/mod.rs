@@ -25,7 +25,7 @@ const SYSDIG_EVENTS: [u32; 6] = [0x204, 0x208, 0x216, 0x217, 0x221, 0x222];
 const CUSTOM: u32 = 0x0000_0bad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 
-/// The number in a section header that shows its byte order.
+/// Number in a section header that shows its byte order.
 pub(crate) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
 /// Bytes of a block before its body: type and length.
@@ -44,7 +44,7 @@ pub(crate) const SIMPLE_PACKET_DATA: usize = 12;
 /// The length that ends every block.
 pub(crate) const TRAILER: usize = 4;
 
-/// How every comment begins that this program puts on a frame.
+/// Begin of every comment that this program puts on a frame.
 pub const OWN_COMMENT: &str = "meshsniff: ";
 
 /// Whether Wireshark lists a block of this type as a record, so that it takes a frame number.

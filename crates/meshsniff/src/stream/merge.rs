@@ -1,7 +1,7 @@
 //! Several agents' streams as one: what a file or Wireshark gets.
 //!
-//! Packets stand in the order in which they come, which between two nodes is neither that of their
-//! times nor always the same.
+//! Packets stand in the order of arrival, which between two nodes is neither that of their times
+//! nor always the same.
 
 use super::reader::{End, Event};
 use crate::pcapng::blocks::{self, Interface, Section, Statistics};
@@ -12,12 +12,11 @@ use std::net::IpAddr;
 /// Bytes gathered for one write.
 const BATCH: usize = 256 << 10;
 
-/// Which of the streams.
+/// Number of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamNumber(usize);
 
-/// Writes streams as one, in one section. What was written has left for certain only after
-/// [`Merger::flush`].
+/// Writer of streams as one, in one section. Nothing is sure to have left before [`Merger::flush`].
 #[derive(Debug)]
 pub struct Merger<W> {
     out: W,
@@ -30,11 +29,11 @@ pub struct Merger<W> {
 #[derive(Debug)]
 struct Stream {
     prefix: String,
-    /// The numbers here of its interfaces.
+    /// Numbers of its interfaces in the merged stream.
     interfaces: Vec<u32>,
 }
 
-/// What is known of an interface that was written.
+/// State of an interface that was written.
 #[derive(Debug, Default)]
 struct Known {
     packets: u64,
@@ -43,7 +42,7 @@ struct Known {
 }
 
 impl<W: Write> Merger<W> {
-    /// Begins with the section's header, which leaves at once: a viewer waits for it.
+    /// Writes the section header, which leaves at once: a viewer waits for it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -60,7 +59,7 @@ impl<W: Write> Merger<W> {
         Ok(merger)
     }
 
-    /// Another stream. Its interfaces' names get `prefix` and a blank before them, unless that is
+    /// Adds a stream. Its interfaces' names get `prefix` and a blank before them, unless it is
     /// empty.
     pub fn add_stream(&mut self, prefix: &str) -> StreamNumber {
         let prefix = match prefix {
@@ -74,8 +73,8 @@ impl<W: Write> Merger<W> {
         StreamNumber(self.streams.len() - 1)
     }
 
-    /// Writes what a stream says: its interfaces, packets and statistics, but not its header and
-    /// its end.
+    /// Writes an event of a stream: interfaces, packets and statistics, but not its header and its
+    /// end.
     ///
     /// # Errors
     /// If it cannot be written, or is of an interface that the stream has not described.
@@ -149,8 +148,8 @@ impl<W: Write> Merger<W> {
         self.write_batch()
     }
 
-    /// Says that all is here, in the same words as a single stream, and why it ends. Without any
-    /// interface there is no block to say it on.
+    /// Writes that the capture is whole and why it ends, in the words of a single stream. Without
+    /// an interface there is no block for that.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -174,7 +173,7 @@ impl<W: Write> Merger<W> {
         self.flush()
     }
 
-    /// Lets everything leave that was written.
+    /// Sends everything that was written.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -189,7 +188,7 @@ impl<W: Write> Merger<W> {
         written
     }
 
-    /// What it writes to.
+    /// The writer underneath.
     #[must_use]
     pub fn get_ref(&self) -> &W {
         &self.out

@@ -1,10 +1,10 @@
 //! One agent's stream, read block by block.
 //!
-//! Nothing that comes is trusted: whoever is in the target, or in its node's agent, can put any
-//! bytes here. So only what the agent writes is taken (little-endian, one section, nanoseconds,
-//! four types of block), a length is looked at before room is made for it, memory does not grow
-//! with the stream, and the work for a block is bounded by its length. Texts are cut to what the
-//! agent writes at most, but not cleaned: whoever shows them escapes them.
+//! Trusts nothing: whoever is in the target, or in its node's agent, can put any bytes here. Only
+//! what the agent writes is accepted: little-endian, one section, nanoseconds, four types of block.
+//! A length is checked before room is made for it, memory does not grow with the stream, and the
+//! work for a block is bounded by its length. Texts are cut to what the agent writes at most, but
+//! not escaped: whoever shows them escapes them.
 
 use crate::compression::{Compression, MAGIC_LEN, Zstd};
 use crate::pcapng::blocks::{self, Direction, MAX_BLOCK, MAX_DATA, MAX_TEXT, Statistics};
@@ -26,14 +26,14 @@ pub const MAX_INTERFACES: u32 = 256;
 /// Most bytes of the name of a reason to end.
 const MAX_REASON: usize = 64;
 
-/// The largest window that a packed stream may ask for, and so what is kept of each: four times
-/// what the agent's level takes.
+/// Largest window of a compressed stream, and so what is kept of each: four times that of the
+/// agent's level.
 const MAX_WINDOW: u64 = 2 << 20;
 
-/// Room for a block that has begun to come, and one more.
+/// Size of the buffer: a block that has begun to come, and one more.
 const BUFFER: usize = MAX_BLOCK * 2;
 
-/// The least lengths of blocks, with nothing in them that may be left away.
+/// Least lengths of blocks without options.
 const MIN_SECTION: usize = SECTION_OPTIONS + TRAILER;
 const MIN_INTERFACE: usize = INTERFACE_OPTIONS + TRAILER;
 const MIN_STATISTICS: usize = STATISTICS_OPTIONS + TRAILER;
@@ -41,19 +41,22 @@ const MIN_PACKET: usize = PACKET_DATA + TRAILER;
 
 /// A stream that cannot be read on. What came before was handed out.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StreamError {
     /// The connection, or the decompressor, failed.
     #[error("the agent's stream cannot be read on: {0}; try again")]
     Read(#[source] io::Error),
     /// It does not begin as the agent's stream does.
     #[error(
-        "what comes is not the agent's stream: check that the agent's image is meshsniff's, of version {}",
+        "what comes is not the agent's stream: check that the agent's image is meshsniff's, of \
+         version {}",
         VERSION
     )]
     NotAStream,
     /// A length that no block of the agent has.
     #[error(
-        "after packet {packets}, a block of {length} bytes comes, which the agent does not write: {}",
+        "after packet {packets}, a block of {length} bytes comes, which the agent does not write: \
+         {}",
         NEXT
     )]
     Length {
@@ -86,7 +89,8 @@ pub enum StreamError {
     },
     /// More interfaces than are kept.
     #[error(
-        "the target has more than {MAX_INTERFACES} interfaces: name those to capture on with --interface"
+        "the target has more than {MAX_INTERFACES} interfaces: name those to capture on with \
+         --interface"
     )]
     TooManyInterfaces,
     /// Something came after the block that says that nothing will.
@@ -110,7 +114,7 @@ pub struct End {
 }
 
 impl End {
-    /// What a comment says, if it is that of a last block.
+    /// Parses the comment of a last block; `None` of any other comment.
     ///
     /// # Errors
     /// If the reason has no name.
@@ -130,7 +134,7 @@ impl End {
     }
 }
 
-/// What a block says.
+/// Content of a block.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// The stream begins.
@@ -163,7 +167,7 @@ pub enum Event<'a> {
     },
 }
 
-/// A block that was found sound, where its contents are not borrowed yet.
+/// A sound block, before its contents are borrowed.
 enum Block {
     Section,
     Interface {
@@ -184,7 +188,7 @@ enum Block {
     },
 }
 
-/// Texts of the last block that has some.
+/// Texts of the last block that has any.
 #[derive(Default)]
 struct Texts {
     comment: String,
@@ -196,19 +200,19 @@ struct Texts {
     filter: String,
 }
 
-/// Where bytes come from.
+/// Source of bytes.
 enum Input<R> {
-    /// Nobody has looked at its first bytes.
+    /// Its first bytes are still to be looked at.
     New(R),
     Plain(R),
     Packed(Box<Zstd<Chain<Cursor<Vec<u8>>, R>>>),
     Ended,
 }
 
-/// Reads the stream of one agent.
+/// Reader of the stream of one agent.
 pub struct StreamReader<R> {
     input: Input<R>,
-    /// `buffer[start..end]` has come and is not done with.
+    /// `buffer[start..end]` was read and is still in use.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -223,7 +227,7 @@ pub struct StreamReader<R> {
 }
 
 impl<R: Read> StreamReader<R> {
-    /// A reader of the stream that `read` gives, packed with zstd or not.
+    /// Reads the stream that `read` gives, compressed with zstd or not.
     #[must_use]
     pub fn new(read: R) -> Self {
         Self {
@@ -241,8 +245,8 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    /// What comes next. `None` once nothing more comes, wherever that is: unless
-    /// [`StreamReader::end`] then tells why, the stream was cut. After an error, nothing comes.
+    /// Returns the next event; `None` at the end of the bytes. The stream was cut unless
+    /// [`StreamReader::end`] then says why it ended. After an error, nothing comes.
     ///
     /// # Errors
     /// If the next block is none of the agent's, or cannot be read.
@@ -270,14 +274,14 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    /// Why the stream ended, once its last block was read, and nothing wrong came after it.
+    /// Returns why the stream ended, once its last block was read and nothing wrong came after it.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
         self.trailer.as_ref()
     }
 
-    /// Whether [`StreamReader::next`] needs to wait for nothing: the moment before it does is the
-    /// one to flush what was made of the stream so far.
+    /// Whether [`StreamReader::next`] has a block without waiting. Flush what was made of the
+    /// stream before it waits.
     #[must_use]
     pub fn has_next(&self) -> bool {
         let rest = &self.buffer[self.start + self.taken..self.end];
@@ -532,8 +536,7 @@ impl<R: Read> StreamReader<R> {
         })
     }
 
-    /// Whether so many bytes have come, after waiting for them: not so only at the end. `least` is
-    /// at most [`MAX_BLOCK`].
+    /// Waits for `least` bytes, at most [`MAX_BLOCK`]; false at the end.
     #[inline]
     fn has(&mut self, least: usize) -> Result<bool, StreamError> {
         if self.end - self.start >= least {
@@ -590,7 +593,7 @@ impl<R: Read> Read for Input<R> {
     }
 }
 
-/// The first text that is said counts.
+/// Texts of which the first one counts.
 trait Say {
     fn say(&mut self, text: &[u8]);
 }
@@ -603,7 +606,7 @@ impl Say for String {
     }
 }
 
-/// The direction among a packet's options.
+/// Finds the direction among a packet's options.
 #[inline]
 fn way(options: &[u8]) -> Result<Direction, &'static str> {
     // As the agent writes them.
@@ -629,7 +632,7 @@ fn any_way(options: &[u8]) -> Result<Direction, &'static str> {
     Ok(direction)
 }
 
-/// A time of two halves, the upper one first.
+/// Reads a time of two halves, the upper one first.
 #[inline]
 fn time_at(bytes: &[u8], at: usize) -> Timestamp {
     let nanos = u64::from(u32_at(bytes, at)) << 32 | u64::from(u32_at(bytes, at + 4));

@@ -12,6 +12,7 @@ use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange};
 use crate::statistics::Summary;
+use crate::time::Timestamp;
 use objects::Objects;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
@@ -38,6 +39,20 @@ pub enum Style {
 const BATCH: usize = 64 << 10;
 /// Bytes of connections that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
+
+/// One exchange as `-o json` writes it (see [`SCHEMA`]); times in it count from `origin`, the capture's
+/// first frame.
+///
+/// The `Serialize` of an [`Exchange`] is another encoding, that of the relay, which is private.
+#[must_use]
+pub fn exchange(exchange: &Exchange, origin: Timestamp) -> String {
+    let mut facts = Facts::new(Filter::default(), true);
+    facts.origin = Some(origin);
+    let mut text = String::from("{");
+    Objects::default().exchange(&mut text, &facts, exchange);
+    text.push('}');
+    text
+}
 
 /// A report as JSON.
 pub struct JsonReport<W: Write> {
@@ -316,6 +331,28 @@ mod tests {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect()
+    }
+
+    #[test]
+    fn one_exchange_is_written_as_in_a_report() {
+        let mut lines = Vec::new();
+        let mut report = JsonReport::new(
+            &mut lines,
+            Style::Lines { live: true },
+            Filter::default(),
+            true,
+        );
+        let (one, origin) = (fixtures::gave_up(), fixtures::ORIGIN);
+        report
+            .tell(ReportEvent::Begin(FrameId::new(0, 1), origin))
+            .unwrap();
+        report.tell(ReportEvent::Exchange(&one)).unwrap();
+        report.tell(ReportEvent::AfterFrame).unwrap();
+        drop(report);
+        let lines = String::from_utf8(lines).unwrap();
+        let line = lines.lines().find(|line| line.contains("\"exchange\""));
+        let inside = line.unwrap().strip_prefix("{\"type\":\"exchange\",");
+        assert_eq!(exchange(&one, origin), format!("{{{}", inside.unwrap()));
     }
 
     #[test]
