@@ -16,6 +16,8 @@ use crate::{escape, number};
 const MAX_ROWS: usize = 12;
 /// Timers shown.
 const MAX_TIMERS: usize = 12;
+/// What stands before a timer.
+const TIMER: &str = "  timer  ";
 /// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
 /// Errors shown.
@@ -34,7 +36,7 @@ pub(super) fn push(
     head(out, paint, sources, capture);
     exchanges(out, paint, width, summary);
     rates(out, paint, summary);
-    timers(out, paint, summary);
+    timers(out, paint, width, summary);
     answers(out, summary);
     routes(out, paint, folded);
     notes(out, paint, width, capture, summary);
@@ -213,17 +215,21 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     }
 }
 
-fn timers(out: &mut String, paint: Paint, summary: &Summary) {
+fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     let timers = summary.timers();
     if timers.is_empty() {
         return;
     }
     out.push('\n');
     for timer in timers.iter().take(MAX_TIMERS) {
-        let mut line = String::from("  timer  ");
-        self::timer(&mut line, timer);
-        paint.push(out, Ink::Accent, &line);
-        out.push('\n');
+        let (mut text, mut lines) = (String::new(), String::new());
+        self::timer(&mut text, timer);
+        wrapped(&mut lines, &text, TIMER.len(), width);
+        lines.replace_range(..TIMER.len(), TIMER);
+        for line in lines.lines() {
+            paint.push(out, Ink::Accent, line);
+            out.push('\n');
+        }
     }
     if timers.len() > MAX_TIMERS {
         push!(out; "  … and ",
