@@ -245,21 +245,37 @@ fn text_is_as_wide_as_the_terminal() {
     if !tools::need("script", "bsdutils") {
         return;
     }
-    let longest = |columns: u32, shell: &str| {
-        let program = env!("CARGO_BIN_EXE_kubectl-meshsniff");
-        let report = format!("stty cols {columns} rows 50; {shell} '{program}' report resets.pcap");
+    let program = env!("CARGO_BIN_EXE_kubectl-meshsniff");
+    let on_terminal = |columns: u32, exported: &str| {
+        let shell =
+            format!("stty cols {columns} rows 50; {exported} '{program}' report resets.pcap");
         let mut command = Command::new("script");
-        command.env_remove("COLUMNS").env("NO_COLOR", "1");
         command
-            .current_dir(corpus::own_folder())
-            .stdin(Stdio::null())
-            .args(["-qec", &report, "/dev/null"]);
-        let out = command.output().expect("script").stdout;
-        let out = String::from_utf8(out).expect("a report in UTF-8");
-        let lines = out.lines().map(|line| line.trim_end().chars().count());
-        lines.max().expect("a report")
+            .env_remove("COLUMNS")
+            .args(["-qec", &shell, "/dev/null"]);
+        command
     };
-    let (narrow, wide) = (longest(72, ""), longest(130, ""));
-    assert!(narrow <= 72 && wide > 100 && wide <= 130, "{narrow} {wide}");
-    assert_eq!(longest(72, "COLUMNS=130"), wide, "what is exported counts");
+    let in_pipe = |columns: &str| {
+        let mut command = Command::new(program);
+        command
+            .env("COLUMNS", columns)
+            .args(["report", "resets.pcap"]);
+        command
+    };
+    let text = |mut command: Command| {
+        command.current_dir(corpus::own_folder());
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        let out = command.output().expect("a report").stdout;
+        let text = String::from_utf8(out).expect("a report in UTF-8");
+        text.replace('\r', "")
+    };
+    let (narrow, wide) = (text(in_pipe("72")), text(in_pipe("130")));
+    assert_ne!(narrow, wide);
+    assert_eq!(text(on_terminal(72, "")), narrow);
+    assert_eq!(text(on_terminal(130, "")), wide);
+    assert_eq!(
+        text(on_terminal(72, "COLUMNS=130")),
+        wide,
+        "what is exported counts"
+    );
 }
