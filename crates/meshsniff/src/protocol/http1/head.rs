@@ -11,7 +11,7 @@ const FIELDS: usize = 64;
 const MAX_FIELDS: usize = 4096;
 
 /// What a request head says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// The method.
     pub method: CompactString,
