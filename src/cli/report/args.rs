@@ -43,7 +43,7 @@ use std::sync::{Arc, Mutex};
 )]
 pub(in crate::cli) struct ReportArgs {
     /// Pod, TYPE/NAME or capture files; - or nothing: standard input
-    #[arg(value_name = "TARGET|FILE")]
+    #[arg(help_heading = None, value_name = "TARGET|FILE")]
     inputs: Vec<PathBuf>,
 
     /// Format of the report [default: text], and a file unless it goes to standard output;
