@@ -33,7 +33,8 @@ const SAID: [&[u8]; 24] = [
     b"\0\xff not http \r\n",
 ];
 
-/// Two starting numbers, then segments: a byte of flags, a byte of what is odd about it, a byte of what it says.
+/// Two starting numbers, then segments: a byte of flags, a byte of what is odd about it, a byte of
+/// what it says.
 pub fn check(data: &[u8]) {
     let packets = packets(data);
     let _ = judged(&packets);

@@ -15,7 +15,8 @@ const LINKS: [LinkType; 8] = [
     LinkType::Loop,
 ];
 
-/// The link type, then frames: a byte for each of its length, its wire length's excess and the seconds before it.
+/// The link type, then frames: a byte for each of its length, its wire length's excess and the
+/// seconds before it.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let link = LINKS[usize::from(choices.byte()) % LINKS.len()];

@@ -1,4 +1,5 @@
-//! What the fuzz targets check, apart from the fuzzer itself, so that `cargo test` can replay what was found.
+//! What the fuzz targets check, apart from the fuzzer itself, so that `cargo test` can replay what
+//! was found.
 //!
 //! | target | bytes are | what must hold |
 //! |---|---|---|

@@ -1,8 +1,8 @@
 //! Two proper ends, and a capture of them that lacks one frame.
 //!
-//! The ends keep to TCP and to HTTP: they send what they have in order, answer requests in turn, close in any phase,
-//! and a socket that is gone answers data with a RST. Whatever single frame the capture lacks, no exchange may then
-//! be certain and wrong.
+//! The ends keep to TCP and to HTTP: they send what they have in order, answer requests in turn,
+//! close in any phase, and a socket that is gone answers data with a RST. Whatever single frame the
+//! capture lacks, no exchange may then be certain and wrong.
 
 use super::choices::Choices;
 use meshsniff::exchange::{Exchange, Verdict};
@@ -64,8 +64,8 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Whether they say the same. What the whole capture leaves open cannot be contradicted; what is not known of the
-/// request is no claim, nor is the status of a cut response.
+/// Whether they say the same. What the whole capture leaves open cannot be contradicted; what is
+/// not known of the request is no claim, nor is the status of a cut response.
 fn agrees(truth: &Exchange, damaged: &Exchange) -> bool {
     let left_open = truth.doubt.is_some() && truth.verdict != Verdict::Unanswered;
     let same = truth.verdict == damaged.verdict
@@ -83,8 +83,8 @@ fn claim(exchange: &Exchange) -> Claim<'_> {
     (exchange.verdict, exchange.status, method, path)
 }
 
-/// What the whole capture shows of the same request: the one for the same path, or, where the path is lost, those that
-/// began in the same frame.
+/// What the whole capture shows of the same request: the one for the same path, or, where the path
+/// is lost, those that began in the same frame.
 fn truths<'a>(whole: &'a [Exchange], damaged: &Exchange) -> Vec<&'a Exchange> {
     let start = damaged.events.request_start.frame;
     let same = |x: &&Exchange| match &damaged.path {

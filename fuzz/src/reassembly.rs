@@ -45,7 +45,8 @@ impl Model {
             let acked = self.acked.min(self.fin.unwrap_or(usize::MAX));
             match self.table.get(at).copied().flatten() {
                 Some(byte) => self.read.push(byte),
-                // The last number acknowledged may be a FIN, unless that was seen or something beyond it.
+                // The last number acknowledged may be a FIN, unless that was seen or something
+                // beyond it.
                 None if at < acked && (at + 1 < acked || seen_beyond || self.fin.is_some()) => {
                     self.read.push(Byte::Missing);
                 }

@@ -126,8 +126,8 @@ fn read(stream: impl Read) -> Outcome {
     seen
 }
 
-/// The same whether it comes at once or a few bytes at a time; and what is accepted says the same once it is written again,
-/// to the reader of streams and to that of captures.
+/// The same whether it comes at once or a few bytes at a time; and what is accepted says the same
+/// once it is written again, to the reader of streams and to that of captures.
 pub fn check(data: &[u8]) {
     let whole = read(data);
     let pieces = read(Trickle::new(data));

@@ -10,9 +10,10 @@
 //! | `file` | capture files, and what other programs find in them |
 //! | `node` | a Kubernetes on this machine (scripts) |
 //!
-//! `tests/cluster/run` starts that Kubernetes and runs these tests; with `KUBECONFIG` set, it runs them against that
-//! cluster instead. They run with `MESHSNIFF_TEST_KUBECONFIG` only, so that no `cargo test` ever touches a cluster by
-//! accident. Faults of the node itself are for the one that was started here (`MESHSNIFF_TEST_NODE`, its folder of scripts).
+//! `tests/cluster/run` starts that Kubernetes and runs these tests; with `KUBECONFIG` set, it runs
+//! them against that cluster instead. They run with `MESHSNIFF_TEST_KUBECONFIG` only, so that no
+//! `cargo test` ever touches a cluster by accident. Faults of the node itself are for the one that
+//! was started here (`MESHSNIFF_TEST_NODE`, its folder of scripts).
 
 #![cfg(unix)]
 #![allow(

@@ -1,4 +1,5 @@
-//! The recipe for CI, as it stands in `manifests/ci`: the same files, with images that this cluster has.
+//! The recipe for CI, as it stands in `manifests/ci`: the same files, with images that this cluster
+//! has.
 
 use super::file::{folder, packets, whole};
 use super::lab::{Checked, Lab, Namespace, wait_until};
@@ -25,7 +26,8 @@ const CHECKS: [(&str, Check); 4] = [
 
 /// The files.
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/ci");
-/// What may be named instead of the public images, name and tag: nodes of this machine pull nothing.
+/// What may be named instead of the public images, name and tag: nodes of this machine pull
+/// nothing.
 const IMAGES: [(&str, &str, &str); 3] = [
     ("busybox", "local/app", "1"),
     ("curlimages/curl", "local/app", "1"),
@@ -146,7 +148,8 @@ impl Runner {
         })
     }
 
-    /// Runs the steps in turn, once one has failed only those that are always run; returns them by their names.
+    /// Runs the steps in turn, once one has failed only those that are always run; returns them by
+    /// their names.
     fn run(&self) -> Result<BTreeMap<String, Step>, Failed> {
         let workflow = fs::read_to_string(format!("{RECIPE}/github-workflow.yaml"))?;
         let workflow: Value = serde_saphyr::from_str(&workflow)?;
@@ -246,7 +249,8 @@ fn unmade<'a>(lab: &'a Lab, name: &str) -> Namespace<'a> {
     Namespace { lab, name }
 }
 
-/// One case fails, with a timeline for each give-up: how long after the ACK the client closed, the timeout of 500 ms.
+/// One case fails, with a timeline for each give-up: how long after the ACK the client closed, the
+/// timeout of 500 ms.
 fn failing_case(junit: &str) -> Checked {
     let counts = "failures=\"1\" errors=\"0\"";
     contains("the JUnit report", junit, &[counts])?;
@@ -266,7 +270,8 @@ fn failing_case(junit: &str) -> Checked {
     Ok(())
 }
 
-/// A timer is found, and it is the one of 500 ms: named so, or, on a busy machine, told by from when to when it closed.
+/// A timer is found, and it is the one of 500 ms: named so, or, on a busy machine, told by from
+/// when to when it closed.
 fn timer_line(report: &str) -> Checked {
     let starts = report.lines().filter_map(|line| {
         let (_, rest) = line.split_once(" give-ups at ")?;
@@ -314,7 +319,8 @@ fn workflow_passes(lab: &Lab) -> Checked {
 
 // ---- the Job ----
 
-/// Applies both manifests by way of kustomize, and waits for the end of the Job; returns its condition.
+/// Applies both manifests by way of kustomize, and waits for the end of the Job; returns its
+/// condition.
 fn job(lab: &Lab, namespace: &Namespace<'_>, image: &str, timeout: &str) -> Result<String, Failed> {
     let folder = folder()?;
     let reproduction = fs::read_to_string(format!("{RECIPE}/reproduction.yaml"))?;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 /// Lines that are shown of each text.
 const MAX_LINES: usize = 8;
-/// Characters that are shown of a line before and after the place where it differs: lines of JSON are long.
+/// Characters that are shown of a line before and after the place where it differs: lines of JSON
+/// are long.
 const BEFORE: usize = 60;
 const AFTER: usize = 100;
 

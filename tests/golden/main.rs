@@ -1,9 +1,9 @@
 //! Every capture × every way to report it, held against what is checked in, byte by byte.
 //!
-//! The tests are made from what lies in `testdata-pcaps`: a new capture has its tests as soon as it is there. What they
-//! expect is in `tests/golden/expected`; `MESHSNIFF_BLESS=1 cargo test --test golden` writes it anew, and the diff
-//! is then to be read like any other change. That a report is *right* is for other tests to show: these show
-//! that it changes only when somebody wants it to.
+//! The tests are made from what lies in `testdata-pcaps`: a new capture has its tests as soon as it
+//! is there. What they expect is in `tests/golden/expected`; `MESHSNIFF_BLESS=1 cargo test --test
+//! golden` writes it anew, and the diff is then to be read like any other change. That a report is
+//! *right* is for other tests to show: these show that it changes only when somebody wants it to.
 
 mod diff;
 
@@ -139,8 +139,8 @@ fn file_names(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What the program prints. It runs in the folder of the captures, so that no path gets into the report, and without
-/// what the shell says about the terminal.
+/// What the program prints. It runs in the folder of the captures, so that no path gets into the
+/// report, and without what the shell says about the terminal.
 fn report(capture: &str, args: &[&str]) -> Result<String, Failed> {
     let output = Command::new(env!("CARGO_BIN_EXE_kubectl-meshsniff"))
         .current_dir(root().join("testdata-pcaps"))
@@ -233,7 +233,8 @@ fn no_stale_files(captures: &[String]) -> Result<(), Failed> {
 
 type Check = fn(&Schema, &str) -> Result<(), Failed>;
 
-/// The schema that the program hands out, once for documents and once for lines: in the file either will do.
+/// The schema that the program hands out, once for documents and once for lines: in the file either
+/// will do.
 struct Schema {
     document: jsonschema::Validator,
     line: jsonschema::Validator,

@@ -1,5 +1,5 @@
-//! Holds what tshark says of a capture against what our analyser says, connection by connection. The messages of a
-//! connection are compared in [`super::messages`].
+//! Holds what tshark says of a capture against what our analyser says, connection by connection.
+//! The messages of a connection are compared in [`super::messages`].
 
 use super::messages::Messages;
 use super::tshark::Segment;
@@ -19,7 +19,8 @@ pub(crate) struct Difference {
     pub ours: String,
 }
 
-/// How much was compared, and how often tshark fell short in a way that [`super::exceptions`] tells once for all.
+/// How much was compared, and how often tshark fell short in a way that [`super::exceptions`] tells
+/// once for all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Compared {
     pub connections: usize,

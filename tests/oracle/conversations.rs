@@ -1,4 +1,5 @@
-//! Every conversation made by hand and by chance, in one capture file: tshark takes longer to start than to read.
+//! Every conversation made by hand and by chance, in one capture file: tshark takes longer to start
+//! than to read.
 
 use super::generated;
 use crate::scenarios;
@@ -45,8 +46,8 @@ impl Conversations {
         Self { path, names }
     }
 
-    /// The conversation that somebody takes part in. Its server's address is everybody's, its client's is not, and
-    /// the client speaks first.
+    /// The conversation that somebody takes part in. Its server's address is everybody's, its
+    /// client's is not, and the client speaks first.
     pub(crate) fn name(&self, client: SocketAddr) -> String {
         self.names
             .get(&client.ip())
@@ -54,7 +55,8 @@ impl Conversations {
     }
 }
 
-/// A pcapng file of two Ethernet interfaces: unlike a pcap it says which of them a packet was seen on.
+/// A pcapng file of two Ethernet interfaces: unlike a pcap it says which of them a packet was seen
+/// on.
 fn pcapng(packets: &[Packet]) -> Vec<u8> {
     let mut file = Vec::new();
     block(

@@ -1,4 +1,5 @@
-//! Where tshark 4.0 falls short, one by one: what it says, what is true (which is what our analyser says), and why.
+//! Where tshark 4.0 falls short, one by one: what it says, what is true (which is what our analyser
+//! says), and why.
 
 use super::compare::{Difference, Mistaken};
 use std::collections::BTreeSet;

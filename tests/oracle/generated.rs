@@ -1,5 +1,5 @@
-//! Conversations by the dozen, made by chance: keep-alive exchanges of every framing, in segments cut anywhere, some
-//! of them out of order or sent again. The same ones at every run.
+//! Conversations by the dozen, made by chance: keep-alive exchanges of every framing, in segments
+//! cut anywhere, some of them out of order or sent again. The same ones at every run.
 
 use meshsniff::packet::Flags;
 use meshsniff::testing::End::{self, Client, Server};
@@ -106,8 +106,8 @@ fn response(dice: &mut Dice, method: &str) -> Vec<u8> {
     }
 }
 
-/// A message in one to five segments. The last of them keeps its place: tshark shows a message in the frame that
-/// fills its last hole, and our events are those of its last byte.
+/// A message in one to five segments. The last of them keeps its place: tshark shows a message in
+/// the frame that fills its last hole, and our events are those of its last byte.
 fn send(talk: &mut Talk, dice: &mut Dice, from: End, message: &[u8]) {
     let mut cuts: Vec<usize> = (0..dice.roll(5))
         .map(|_| dice.roll(message.len()))
@@ -139,7 +139,8 @@ fn send(talk: &mut Talk, dice: &mut Dice, from: End, message: &[u8]) {
     talk.uncaptured(from, message.len() as u32);
 }
 
-/// Milliseconds before a segment is sent again: at once, as if it had only been overtaken, or after a timeout.
+/// Milliseconds before a segment is sent again: at once, as if it had only been overtaken, or after
+/// a timeout.
 fn pause(dice: &mut Dice) -> f64 {
     if dice.one_in(2) { 0.0 } else { 210.0 }
 }

@@ -1,13 +1,13 @@
-//! Our analyser against tshark, a program that shares no line with it: over every capture, and over conversations made
-//! by hand and by chance.
+//! Our analyser against tshark, a program that shares no line with it: over every capture, and over
+//! conversations made by hand and by chance.
 //!
 //! | compared | see |
 //! |---|---|
 //! | TCP connections: how many, between whom, from which frame on; retransmissions on each | [`compare`] |
 //! | HTTP/1 messages: method, path and status, the frame that completes them, which answers which, after what time | [`messages`] |
 //!
-//! Where they differ, [`exceptions`] has to say so, why, and who is right; what it says and no longer happens fails
-//! too.
+//! Where they differ, [`exceptions`] has to say so, why, and who is right; what it says and no
+//! longer happens fails too.
 
 #![allow(
     unreachable_pub,

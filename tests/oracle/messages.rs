@@ -1,7 +1,7 @@
 //! The requests and responses of one connection, as tshark and our analyser see them.
 //!
-//! Frames and times are turned into the names of our events before they are compared, so that a difference reads the
-//! same however often the captures are made anew.
+//! Frames and times are turned into the names of our events before they are compared, so that a
+//! difference reads the same however often the captures are made anew.
 //!
 //! | tshark | ours |
 //! |---|---|
@@ -110,7 +110,8 @@ impl<'a> Messages<'a> {
         );
     }
 
-    /// The response that tshark shows where the answer is; else the next of that status that nothing else claims.
+    /// The response that tshark shows where the answer is; else the next of that status that
+    /// nothing else claims.
     fn claim(&self, answer: &Answer, claimed: &mut [bool]) -> Option<&'a Message> {
         let status = Head::Response {
             status: answer.status,

@@ -1,19 +1,19 @@
 //! Runs tshark over a capture file and reads what it says.
 //!
-//! Nothing here knows what our analyser says. A user's own preferences are kept out, so that the answer depends on
-//! the program and the file alone.
+//! Nothing here knows what our analyser says. A user's own preferences are kept out, so that the
+//! answer depends on the program and the file alone.
 
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Ports of the captures that carry HTTP and that tshark does not know as such. Told so, it reads a message head in
-/// several segments too; left to guess, it would not.
+/// Ports of the captures that carry HTTP and that tshark does not know as such. Told so, it reads a
+/// message head in several segments too; left to guess, it would not.
 const HTTP_PORTS: [&str; 4] = ["3000-3001", "8081", "15020-15021", "15090"];
 
-/// Bytes put in order before they are read, and messages shown in the frame that completes them: our
-/// `request_end` and `response_end`.
+/// Bytes put in order before they are read, and messages shown in the frame that completes them:
+/// our `request_end` and `response_end`.
 const PREFERENCES: [&str; 5] = [
     "tcp.desegment_tcp_streams:TRUE",
     "tcp.reassemble_out_of_order:TRUE",
@@ -135,7 +135,8 @@ fn segment(packet: &Value) -> Option<Segment> {
     })
 }
 
-/// The messages of a frame. What tshark calls a continuation has neither a method nor a status and is none.
+/// The messages of a frame. What tshark calls a continuation has neither a method nor a status and
+/// is none.
 fn messages(frame: u64, from: SocketAddr, http: Option<&Value>) -> Vec<Message> {
     let layers = match http {
         Some(Value::Array(several)) => several.iter().collect(),

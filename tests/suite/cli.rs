@@ -1,4 +1,5 @@
-//! The command line as a user meets it: the real program, what it prints, where, and with which exit status.
+//! The command line as a user meets it: the real program, what it prints, where, and with which
+//! exit status.
 //!
 //! What is in the reports is for other tests. Here is what the tests of the command line share.
 //!

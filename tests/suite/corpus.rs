@@ -1,6 +1,7 @@
 //! The captures in `testdata-pcaps`: which there are, and their packets.
 //!
-//! `MESHSNIFF_CAPTURES=DIR` puts another folder in their place, for tests that need no ground truth.
+//! `MESHSNIFF_CAPTURES=DIR` puts another folder in their place, for tests that need no ground
+//! truth.
 
 use meshsniff::capture::{CaptureReader, Input};
 use meshsniff::testing::Packet;
@@ -14,8 +15,8 @@ pub fn folder() -> PathBuf {
     std::env::var_os("MESHSNIFF_CAPTURES").map_or_else(own_folder, PathBuf::from)
 }
 
-/// The folder of the project's own captures with their ground truth: the one it keeps them in, or, for
-/// `tests/fresh-captures`, where they were made anew.
+/// The folder of the project's own captures with their ground truth: the one it keeps them in, or,
+/// for `tests/fresh-captures`, where they were made anew.
 pub fn own_folder() -> PathBuf {
     let kept = || Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata-pcaps");
     std::env::var_os("MESHSNIFF_FRESH_CAPTURES").map_or_else(kept, PathBuf::from)

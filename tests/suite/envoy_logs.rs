@@ -1,9 +1,11 @@
-//! The flags that a report expects in the access logs of the Envoys around a capture, held against those logs.
+//! The flags that a report expects in the access logs of the Envoys around a capture, held against
+//! those logs.
 //!
-//! `NAME.envoy.jsonl` beside a capture has a line for each request that one of the Envoys logged. A line is about the
-//! exchange on whose connection the Envoy was the client, and about the one on which it was the server, as far as the
-//! capture has them; a line of the Envoy that called the client's Envoy is about the first of these, too. What is
-//! logged in a place must be among what the report expects there, and nothing where it expects nothing.
+//! `NAME.envoy.jsonl` beside a capture has a line for each request that one of the Envoys logged. A
+//! line is about the exchange on whose connection the Envoy was the client, and about the one on
+//! which it was the server, as far as the capture has them; a line of the Envoy that called the
+//! client's Envoy is about the first of these, too. What is logged in a place must be among what
+//! the report expects there, and nothing where it expects nothing.
 
 use crate::corpus;
 use meshsniff::exchange::{EnvoyFlags, Exchange, Verdict};

@@ -1,4 +1,5 @@
-//! Tests of the analyser as a whole, on conversations made by hand and on the captures in `testdata-pcaps`.
+//! Tests of the analyser as a whole, on conversations made by hand and on the captures in
+//! `testdata-pcaps`.
 
 #![allow(
     unreachable_pub,

@@ -1,8 +1,8 @@
 //! What a capture lacks must never make a verdict that is wrong and certain.
 //!
-//! Every good capture, made by hand or by real programs, is damaged in every way there is a single place for: any one
-//! frame taken out, everything before a frame, everything after one. Whatever the analyser is then certain of must
-//! be what the whole capture shows.
+//! Every good capture, made by hand or by real programs, is damaged in every way there is a single
+//! place for: any one frame taken out, everything before a frame, everything after one. Whatever
+//! the analyser is then certain of must be what the whole capture shows.
 
 use crate::corpus;
 use crate::scenarios;
@@ -12,8 +12,9 @@ use meshsniff::testing::{Packet, analyse};
 /// Captures longer than this are damaged in this many places only, evenly spread.
 const MAX_PLACES: usize = 400;
 
-/// A client that always keeps one request ahead looks, to a capture that starts late, like one that waits: nothing
-/// shows that each answer belongs to the request before. The README lists it as a limitation.
+/// A client that always keeps one request ahead looks, to a capture that starts late, like one that
+/// waits: nothing shows that each answer belongs to the request before. The README lists it as a
+/// limitation.
 const JOINED_UNDETECTABLY: &str = "pipelining-staggered";
 
 #[derive(Debug, PartialEq)]
@@ -33,8 +34,8 @@ fn claim(exchange: &Exchange) -> Claim<'_> {
     }
 }
 
-/// What the whole capture shows of an exchange that a damaged one shows: the same request between the same ends.
-/// It may begin in an earlier frame, if that was taken out and repeated later.
+/// What the whole capture shows of an exchange that a damaged one shows: the same request between
+/// the same ends. It may begin in an earlier frame, if that was taken out and repeated later.
 fn truth<'a>(whole: &'a [Exchange], damaged: &Exchange) -> Option<&'a Exchange> {
     let start = damaged.events.request_start.frame;
     let same_ends = |x: &&Exchange| x.client == damaged.client && x.server == damaged.server;
@@ -54,8 +55,8 @@ fn truth<'a>(whole: &'a [Exchange], damaged: &Exchange) -> Option<&'a Exchange> 
     })
 }
 
-/// Whether a capture that starts late sees only the inside of a tunnel here. If that is HTTP, what it says of it is true,
-/// although a capture that saw the CONNECT leaves it alone.
+/// Whether a capture that starts late sees only the inside of a tunnel here. If that is HTTP, what
+/// it says of it is true, although a capture that saw the CONNECT leaves it alone.
 fn is_inside_a_tunnel(whole: &[Exchange], damaged: &Exchange) -> bool {
     whole.iter().any(|x| {
         x.client == damaged.client

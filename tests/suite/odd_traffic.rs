@@ -1,9 +1,11 @@
-//! Traffic that no program makes on demand: captures made by hand, each of something that was once misread.
+//! Traffic that no program makes on demand: captures made by hand, each of something that was once
+//! misread.
 //!
-//! `odd_traffic/expected.txt` says what is true of each: after the file's name a line for each exchange, with method, target,
-//! verdict, status, late status, certainty, then its events and findings with their frames, and a line of the
-//! connections' figures. Unlike golden files, these lines are worked out from the packets: a difference is a defect, or
-//! needs a better reason than that the program says so.
+//! `odd_traffic/expected.txt` says what is true of each: after the file's name a line for each
+//! exchange, with method, target, verdict, status, late status, certainty, then its events and
+//! findings with their frames, and a line of the connections' figures. Unlike golden files, these
+//! lines are worked out from the packets: a difference is a defect, or needs a better reason than
+//! that the program says so.
 
 use crate::corpus;
 use meshsniff::exchange::{Connection, Exchange};

@@ -1,5 +1,5 @@
-//! Reassembly against a model that is dumb and obviously right: a table of bytes, each filled by its first
-//! sighting.
+//! Reassembly against a model that is dumb and obviously right: a table of bytes, each filled by
+//! its first sighting.
 
 use meshsniff::packet::Mark;
 use meshsniff::packet::Seq;

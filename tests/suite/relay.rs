@@ -1,6 +1,7 @@
 //! A report that travels says what it would have said at once.
 //!
-//! Every capture is analysed twice: straight to a report, and to a relay, whose lines are then told to the same report.
+//! Every capture is analysed twice: straight to a report, and to a relay, whose lines are then told
+//! to the same report.
 
 use crate::corpus;
 use meshsniff::capture::Input;
@@ -305,7 +306,8 @@ fn two_relays_are_two_captures() {
     }
 }
 
-/// The fuzzer starts from relays as they are now: `MESHSNIFF_BLESS=1 cargo test --test suite relay` writes them anew.
+/// The fuzzer starts from relays as they are now: `MESHSNIFF_BLESS=1 cargo test --test suite relay`
+/// writes them anew.
 #[test]
 fn the_fuzzers_seeds_are_of_today() {
     let bless = std::env::var_os("MESHSNIFF_BLESS").is_some_and(|value| value == "1");

@@ -1,4 +1,5 @@
-//! Whole conversations of many kinds, each a good capture: what the tests that damage captures start from.
+//! Whole conversations of many kinds, each a good capture: what the tests that damage captures
+//! start from.
 
 use meshsniff::testing::End::{Client, Server};
 use meshsniff::testing::{ACK, FIN, Packet, RST, SYN, Talk};

@@ -1,4 +1,5 @@
-//! Streams of agents, merged by the plugin, as other programs read the file; and files of ours that lack their end.
+//! Streams of agents, merged by the plugin, as other programs read the file; and files of ours that
+//! lack their end.
 
 use crate::tools;
 use meshsniff::pcapng::blocks::{self, Direction, Interface, Section, Statistics};

@@ -1,7 +1,7 @@
 //! What the analyser says of the captures of real programs, held against what those programs did.
 //!
-//! The truth is in `NAME.expect.json` beside each capture, and its format in `testdata-pcaps/README.md`. It was written
-//! by what made the packets, never by an analyser.
+//! The truth is in `NAME.expect.json` beside each capture, and its format in
+//! `testdata-pcaps/README.md`. It was written by what made the packets, never by an analyser.
 
 use crate::corpus;
 use meshsniff::exchange::{Connection, Doubt, Exchange, Protocol};
@@ -117,8 +117,8 @@ impl Differences<'_> {
     }
 }
 
-/// The analyser's exchanges in the order in which the requests began. In one segment they begin at the same time:
-/// then in the order in which they were settled, which pipelining does not change.
+/// The analyser's exchanges in the order in which the requests began. In one segment they begin at
+/// the same time: then in the order in which they were settled, which pipelining does not change.
 fn in_order(seen: &Seen) -> Vec<&Exchange> {
     let mut exchanges: Vec<_> = seen.exchanges.iter().collect();
     exchanges.sort_by_key(|x| (x.start(), x.id));
@@ -156,7 +156,8 @@ fn check_exchange(
         millis(said.expected_timeout),
         truth.expected_timeout_ms,
     );
-    // A guess is promised where the truth names one, and never beside an announcement; elsewhere it may fit.
+    // A guess is promised where the truth names one, and never beside an announcement; elsewhere it
+    // may fit.
     if truth.timeout_guess_ms.is_some() || truth.expected_timeout_ms.is_some() {
         differ.same(
             &what("guessed timeout"),
@@ -178,8 +179,8 @@ fn check_exchange(
     differ.found
 }
 
-/// Why an exchange may be doubted although it was as it looks: it is the first on a connection that was in use before
-/// the capture began, and what was asked before it is not known.
+/// Why an exchange may be doubted although it was as it looks: it is the first on a connection that
+/// was in use before the capture began, and what was asked before it is not known.
 fn excuse(seen: &Seen, said: &Exchange) -> Option<Doubt> {
     let connection = seen.connections.iter().find(|c| c.id == said.connection)?;
     let same = |x: &&Exchange| x.connection == said.connection;
@@ -221,7 +222,8 @@ fn check_connections(seen: &Seen, truth: &Truth, differ: &mut Differences<'_>) {
             "connect-refused" | "connect-timeout" => {
                 of(&|c| c.verdict.is_some_and(|verdict| verdict.name() == name))
             }
-            // Lost ACKs are not sent again, so that this is no count of retransmissions, but some there must be.
+            // Lost ACKs are not sent again, so that this is no count of retransmissions, but some
+            // there must be.
             "packets_dropped_after_the_vantage" => {
                 differ.same(
                     "whether any segment came again",

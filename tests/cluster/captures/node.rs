@@ -5,13 +5,15 @@ use crate::lab::{Checked, Lab, Namespace, SOON};
 use crate::plugin::Plugin;
 use libtest_mimic::Failed;
 
-/// A port for a pod in its node's network: no other test's, nor that of a run before, whose pod may still be ending.
+/// A port for a pod in its node's network: no other test's, nor that of a run before, whose pod may
+/// still be ending.
 fn node_port(number: u16) -> u16 {
     let own = u16::try_from(std::process::id() % 5000).unwrap_or_default();
     20_000 + 2 * own + number
 }
 
-/// A pod in its node's network, a server that is asked ten times a second from beside it; returns the node.
+/// A pod in its node's network, a server that is asked ten times a second from beside it; returns
+/// the node.
 fn traffic(namespace: &Namespace<'_>, port: u16) -> Result<String, Failed> {
     let spec = format!(
         "hostNetwork: true, initContainers: [{{name: asks, image: \"local/app:1\", imagePullPolicy: IfNotPresent, restartPolicy: \

@@ -120,7 +120,8 @@ pub(super) fn with_packets(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
-/// Only the error, in every format, with and without the packets; whether the helper is refused or the agent itself.
+/// Only the error, in every format, with and without the packets; whether the helper is refused or
+/// the agent itself.
 pub(super) fn none(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.server()?;

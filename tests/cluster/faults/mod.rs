@@ -1,4 +1,5 @@
-//! What goes wrong, as a table; and that after it nothing of ours is left, and no loss is passed off as whole.
+//! What goes wrong, as a table; and that after it nothing of ours is left, and no loss is passed
+//! off as whole.
 //!
 //! | here | holds |
 //! |---|---|

@@ -7,7 +7,8 @@ use libtest_mimic::Failed;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A place for the plugin whose way to the cluster can be cut: a network namespace behind a pair of interfaces.
+/// A place for the plugin whose way to the cluster can be cut: a network namespace behind a pair of
+/// interfaces.
 struct Laptop {
     name: String,
     outside: String,

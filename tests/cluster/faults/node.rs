@@ -4,7 +4,8 @@ use crate::file::{File, cut, whole};
 use crate::lab::{Checked, Lab, SOON, wait_until};
 use std::process::Command;
 
-/// Whatever the failure does to the stream: nothing stays behind, and the file and what is said agree.
+/// Whatever the failure does to the stream: nothing stays behind, and the file and what is said
+/// agree.
 fn restart(lab: &Lab, part: &str, kill: bool) -> Checked {
     let namespace = lab.namespace()?;
     let node1 = "nodeSelector: {kubernetes.io/hostname: node1}";

@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-/// A program in Wireshark's place that notes its process id and reads: what closing the window does to the pipe is
-/// what ending it does.
+/// A program in Wireshark's place that notes its process id and reads: what closing the window does
+/// to the pipe is what ending it does.
 pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.traffic()?;

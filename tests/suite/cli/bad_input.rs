@@ -9,7 +9,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The complaint of a run that went wrong: exit status 1, and one line that names the file and the next step.
+/// The complaint of a run that went wrong: exit status 1, and one line that names the file and the
+/// next step.
 fn complaint<'a>(run: &'a Run, file: &Path, next_step: &str) -> &'a str {
     assert_eq!(run.status, Some(1), "{}", run.err);
     let line = run.err.strip_suffix('\n').expect("a whole line");
@@ -104,8 +105,8 @@ fn an_unknown_link_type() {
     nothing_reported(&run);
 }
 
-/// What came before the bad place is reported all the same, in the report it is said to be incomplete, and the status
-/// is 1.
+/// What came before the bad place is reported all the same, in the report it is said to be
+/// incomplete, and the status is 1.
 fn reported_in_part(bad: &Path, next_step: &str) -> Value {
     let run = report(bad, &["-o", "json"]);
     let sentence = complaint(&run, bad, next_step);

@@ -57,7 +57,8 @@ fn a_filter_that_does_not_compile_is_wrong_usage() {
     }
 }
 
-/// The files are what is printed: whoever changes the rights writes them again with the command in this test.
+/// The files are what is printed: whoever changes the rights writes them again with the command in
+/// this test.
 #[test]
 fn the_manifests_with_rights_are_what_is_printed() {
     let shop = ["rbac", "--group", "meshsniff-users", "-n", "shop"];
@@ -125,7 +126,8 @@ fn without_a_cluster_the_next_step_is_named() {
     let run = report(&[]);
     assert_eq!((run.status, run.out.as_str()), (Some(1), ""));
     assert!(run.err.contains("--kubeconfig"), "{}", run.err);
-    // In a pod that has no service account's token. (These tests may themselves run in one that has.)
+    // In a pod that has no service account's token. (These tests may themselves run in one that
+    // has.)
     if !std::path::Path::new("/var/run/secrets/kubernetes.io/serviceaccount").exists() {
         let pod = [
             ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),

@@ -40,7 +40,8 @@ fn row<'a>(route: &'a Value, list: &str, key: &str, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {name} in {route}"))
 }
 
-/// Requests for `/items/N` that are answered after about `millis`, of which `given_up` are left by the client after 50 ms.
+/// Requests for `/items/N` that are answered after about `millis`, of which `given_up` are left by
+/// the client after 50 ms.
 fn traffic(folder: &TempDir, name: &str, count: u32, millis: f64, given_up: u32) -> PathBuf {
     let mut talk = Talk::new("compare");
     for number in 0..count {
@@ -133,7 +134,8 @@ fn what_became_slower_is_found() {
     let change = gap["change"]["p50"]["ms"].as_f64().expect("a change");
     assert!((19.5..=20.5).contains(&change), "{change}");
     assert_eq!(row(route, "shares", "of", "good")["outcome"], "not-tested");
-    // The other way round it is faster, and a part of a millisecond is too little to be called anything.
+    // The other way round it is faster, and a part of a millisecond is too little to be called
+    // anything.
     let back = compared(&after, &before, &ONE_ROUTE);
     assert_eq!(routes(&back)[0]["words"], value!(["faster"]));
     let nearly = traffic(&folder, "nearly.pcap", 400, 10.2, 0);
@@ -142,7 +144,8 @@ fn what_became_slower_is_found() {
     assert_eq!(routes(&small)[0]["headline"], "changed by less than 5 %");
     let small = compared(&before, &nearly, &["--route=/items/*", "--min-change=1%"]);
     assert_eq!(routes(&small)[0]["headline"], "slower");
-    // Without --route each path is a route of its own, with far too few exchanges, but for those that are too many.
+    // Without --route each path is a route of its own, with far too few exchanges, but for those
+    // that are too many.
     let apart = compared(&before, &nearly, &[]);
     assert_eq!(routes(&apart).len(), 201);
     let named = |route: &&Value| route["path"].is_string();

@@ -1,4 +1,5 @@
-//! `follow`: nothing is shown that is to be masked, a frame belongs to its own exchange, and no packet is blamed for nothing.
+//! `follow`: nothing is shown that is to be masked, a frame belongs to its own exchange, and no
+//! packet is blamed for nothing.
 
 use super::{folder, good, run};
 use meshsniff::testing::{ACK, End, Talk, write_pcap};

@@ -1,4 +1,5 @@
-//! Assertions and the reports that CI shows: what they say, to whom, and that nothing from the wire is more than text in them.
+//! Assertions and the reports that CI shows: what they say, to whom, and that nothing from the wire
+//! is more than text in them.
 
 use super::{Run, capture, file, folder, good, json, program, report, run};
 use crate::tools;
@@ -10,7 +11,8 @@ use tempfile::TempDir;
 
 const TUTORIAL: &str = "tutorial-istio.pcap";
 
-/// Request targets that would be markup, if anything let them. They hold no blank: no such target would be taken for one.
+/// Request targets that would be markup, if anything let them. They hold no blank: no such target
+/// would be taken for one.
 const HOSTILE: [&str; 5] = [
     "/</failure><script>alert(1)</script>",
     "/```</code></summary><img/src=x/onerror=alert(2)>",

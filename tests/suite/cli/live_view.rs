@@ -86,7 +86,8 @@ fn a_terminal_shows_it_and_its_keys_work() {
         return;
     }
     let terminal = Terminal::start("keys", &endless("--fail-on client-gave-up"));
-    // What comes after the last packet of the capture, the late answers, is waited for by the analyser: not all of them show.
+    // What comes after the last packet of the capture, the late answers, is waited for by the
+    // analyser: not all of them show.
     let screen = terminal.shows("GET /items?delay=2005");
     for expected in [
         "standard input",

@@ -70,7 +70,8 @@ fn a_reader_that_leaves_is_no_error() {
     assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
 }
 
-/// Half of a capture is piped in, and the other half only when an exchange of the first was printed.
+/// Half of a capture is piped in, and the other half only when an exchange of the first was
+/// printed.
 #[test]
 fn exchanges_are_printed_while_the_capture_is_still_being_written() {
     let bytes = fs::read(capture("early-hints.pcap")).expect("a capture");

@@ -207,8 +207,8 @@ fn as_many_timelines_as_asked_for() {
     assert_eq!(timelines(&["--all", "--limit", "3"]).0, 3);
 }
 
-/// First bytes that do not show by themselves that they are HTTP: a method that nobody knows, cut by the snap length
-/// before the version that would vouch for it, and one longer than any there is.
+/// First bytes that do not show by themselves that they are HTTP: a method that nobody knows, cut
+/// by the snap length before the version that would vouch for it, and one longer than any there is.
 #[test]
 fn a_port_is_taken_for_http() {
     let folder = folder();

@@ -92,8 +92,8 @@ fn may_become_request_line(rest: &[u8]) -> bool {
         }
 }
 
-/// [`begins_request`], or, with `forced`, anything that [`client_opening`] then takes for a request. Empty lines in front
-/// do not count.
+/// [`begins_request`], or, with `forced`, anything that [`client_opening`] then takes for a
+/// request. Empty lines in front do not count.
 #[must_use]
 pub fn begins_request_on(bytes: &[u8], forced: bool) -> bool {
     let bytes = skip_blank_lines(bytes);

@@ -1,7 +1,7 @@
 //! One side's messages, read from bytes that come in any pieces.
 //!
-//! [`Reader::read`] takes as many bytes as its next [`Event`] needs. It is told where a message begins
-//! ([`Reader::begin`]), because that takes knowledge of both sides, and how a body is framed
+//! [`Reader::read`] takes as many bytes as its next [`Event`] needs. It is told where a message
+//! begins ([`Reader::begin`]), because that takes knowledge of both sides, and how a body is framed
 //! ([`Reader::body`]), because a response's framing depends on its request.
 
 use super::body::{Body, Fed, Framing, Stepped};

@@ -40,8 +40,8 @@ const BATCH: usize = 64 << 10;
 /// Bytes of connections that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
 
-/// One exchange as `-o json` writes it (see [`SCHEMA`]); times in it count from `origin`, the capture's
-/// first frame.
+/// One exchange as `-o json` writes it (see [`SCHEMA`]); times in it count from `origin`, the
+/// capture's first frame.
 ///
 /// The `Serialize` of an [`Exchange`] is another encoding, that of the relay, which is private.
 #[must_use]
