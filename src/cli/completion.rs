@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// Longest time for the cluster to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Most names to ask for: nobody looks through more.
+/// Most names to ask for: more are of no use in a shell.
 const MOST: u32 = 500;
 /// The hidden command.
 const COMMAND: &str = "__complete";

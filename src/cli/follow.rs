@@ -427,7 +427,7 @@ struct Said {
     connection: u64,
     /// The exchanges on it.
     exchanges: Vec<Exchange>,
-    /// What was said.
+    /// The lines.
     entries: Vec<Entry>,
     /// Number of lines beyond those that can be shown.
     left_out: u64,

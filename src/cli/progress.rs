@@ -9,7 +9,7 @@ const LONG: u64 = 50 << 20;
 /// Frames between two updates: a power of two.
 const EVERY: u64 = 1 << 16;
 
-/// A bar, or none if nobody would see it.
+/// A bar, if standard error is a terminal.
 #[derive(Default)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,

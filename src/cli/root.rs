@@ -146,7 +146,7 @@ fn schema(args: &SchemaArgs) -> anyhow::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Whether nobody reads what was to be written: the end of the run, and no error.
+/// Whether the reader of the output has left, which ends the run without an error.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error
         .chain()

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-/// What has been typed.
+/// Words of a command line so far.
 pub(super) struct Typed<'a> {
     pub(super) command: &'a Command,
     /// Options, each with its value; an empty one for those that take none.

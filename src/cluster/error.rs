@@ -8,7 +8,7 @@ use kube::Error;
 use std::fmt;
 use std::iter::successors;
 
-/// What was being done when it failed.
+/// The operation that failed.
 #[derive(Clone, Debug)]
 pub enum Doing {
     /// Making a client for the server at this address.
@@ -130,7 +130,7 @@ fn is_missing_right(message: &str) -> bool {
             && (message.contains(" resource \"") || message.contains(" path \""))
 }
 
-/// What keeps a container from running, where the next step is known.
+/// An obstacle to a container's start, of those whose next step is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Pod Security admits no such pod in this namespace.

@@ -49,7 +49,7 @@ pub enum Ended {
     /// It was asked to stop, and did not say its last word in time.
     #[error("its last word was not waited for any longer")]
     NoTrailer,
-    /// Nobody reads its output any more.
+    /// The reader of its output has left.
     #[error("its output was not read")]
     Unread,
 }

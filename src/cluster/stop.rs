@@ -15,7 +15,7 @@ const SAME: Duration = Duration::from_millis(500);
 pub enum Why {
     /// A signal, by its name.
     Signal(&'static str),
-    /// Nobody reads the output any more, which is no error.
+    /// The reader of the output has left, which is no error.
     OutputClosed,
     /// As much as was asked for has been seen.
     Enough,

@@ -24,16 +24,16 @@ pub struct Leftover {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What it captures, and who started it, in words.
+    /// Its targets, and who started it, in words.
     pub about: String,
-    /// What becomes of it.
+    /// Its fate.
     pub fate: Fate,
 }
 
-/// What becomes of an object.
+/// The fate of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Nobody uses it any more.
+    /// Unused.
     Left,
     /// Somebody captures with it: seconds that its lease has left.
     InUse(i64),

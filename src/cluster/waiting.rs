@@ -129,7 +129,7 @@ pub struct Follow {
     api: Api<Pod>,
     by: By,
     doing: Doing,
-    /// What the server sends; `None` where it is of no use to ask.
+    /// Events from the server; `None` while watching is of no use.
     watched: Option<BoxStream<'static, kube::Result<WatchEvent<Pod>>>>,
     may_watch: bool,
     look: Interval,

@@ -67,7 +67,7 @@ impl TargetArgs {
     }
 }
 
-/// What to capture, and until when.
+/// Choice of packets, and the end of the capture.
 #[derive(Clone, Debug, Args)]
 pub struct LiveArgs {
     /// Which network namespace.

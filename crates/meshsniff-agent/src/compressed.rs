@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation as _, OutBuffer};
 
-/// What keeps up with a capture: stronger levels cost more time than they save bytes.
+/// A level that keeps up with a capture: stronger ones cost more time than they save bytes.
 const LEVEL: i32 = 1;
 
 /// Bytes gathered for one write.

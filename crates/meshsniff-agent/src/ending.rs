@@ -34,7 +34,7 @@ pub enum Reason {
     NoHeartbeat(Duration),
     /// A signal.
     Signal(&'static str),
-    /// Nobody reads the stream.
+    /// The reader of the stream has left.
     ReaderGone,
     /// As many packets as asked for.
     Count,

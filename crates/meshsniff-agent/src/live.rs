@@ -96,7 +96,7 @@ pub struct Packet<'a> {
     pub wire_len: u32,
     /// Which way it went.
     pub direction: Direction,
-    /// What of it was kept.
+    /// Its kept bytes.
     pub data: &'a [u8],
 }
 

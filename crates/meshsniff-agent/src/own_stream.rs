@@ -46,7 +46,7 @@ const PROGRAMS: [(&str, &[Hop]); 9] = [
 pub struct OwnStream {
     /// TCP port, and the program that listens there.
     ports: BTreeMap<u16, String>,
-    /// What could not be found, a sentence each.
+    /// Failed searches, a sentence each.
     missing: Vec<&'static str>,
 }
 

@@ -21,10 +21,10 @@ const MAX_NAME: usize = 64;
 /// headers at most.
 const UNREADABLE: usize = 54;
 
-/// What stands in the place of what was taken out.
+/// The byte that replaces a masked one.
 const MASK: u8 = b'x';
 
-/// What is to be taken out.
+/// Choice of what is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
     /// Everything of a TCP segment that is no HTTP/1 head.
@@ -82,7 +82,7 @@ impl Redactor {
         }
     }
 
-    /// What may be kept of a packet.
+    /// Returns the part of a packet that may be kept, masked.
     pub fn apply<'a>(&'a mut self, frame: &Frame<'a>) -> &'a [u8] {
         let data = frame.data;
         let segment = match self.decoder.decode(frame) {

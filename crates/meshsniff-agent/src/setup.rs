@@ -26,18 +26,18 @@ use std::path::Path;
 pub struct Running {
     /// The interfaces.
     pub taps: Vec<Tap>,
-    /// What ends it.
+    /// The end of the capture, by whatever comes first.
     pub ending: Ending,
     /// Readable once the end is decided.
     pub woken: PipeReader,
-    /// What is captured, in words.
+    /// The target, in words.
     pub description: String,
     /// The filter that the kernel was given.
     pub filter: String,
     process: Option<Namespace>,
 }
 
-/// What shows that the target is gone.
+/// A sign that the target is gone.
 enum Watch {
     Nothing,
     /// A process.
@@ -66,7 +66,7 @@ fn allow(args: &TargetArgs) -> anyhow::Result<()> {
         Err(VarError::NotPresent) => return Ok(()),
         // What cannot be read allows nothing.
         Err(VarError::NotUnicode(_)) => {
-            bail!("{TARGETS} is no text: the helper's pod spec is wrong")
+            bail!("{TARGETS} is not text: the helper's pod spec is wrong")
         }
     };
     if args.pid.is_some() || args.netns.is_some() {

@@ -8,7 +8,7 @@ pub const STDIN_CLOSED: &str = "stdin-closed";
 pub const NO_HEARTBEAT: &str = "no-heartbeat";
 /// A signal.
 pub const SIGNAL: &str = "signal";
-/// Nobody reads the stream.
+/// The reader of the stream has left.
 pub const READER_GONE: &str = "reader-gone";
 /// As many packets as asked for.
 pub const COUNT: &str = "count";

@@ -25,7 +25,7 @@ pub struct Pipeline {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Analysed {
-    /// What was read.
+    /// Counts of the frames, and what was found wrong with them.
     pub capture: Capture,
     /// Why a source could not be read to its end. What came before was analysed.
     pub errors: Vec<ReadError>,

@@ -119,10 +119,10 @@ impl Span {
 /// A length of time as people write it: `30s`, `5m`, `1h30m`.
 ///
 /// # Errors
-/// A sentence, if it is none, or is nothing at all.
+/// If `text` is no duration, or a duration of 0.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong =
-        || format!("“{text}” is no time: give a number with a unit, such as 30s, 5m or 1h30m");
+        || format!("“{text}” is not a duration: give a number with a unit, such as 30s, 5m or 1h30m");
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let parsed = Duration::try_from(parsed).map_err(|_| wrong())?;
     if parsed.is_zero() {

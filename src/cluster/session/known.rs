@@ -15,7 +15,7 @@ struct Life {
     gone: bool,
 }
 
-/// What to do with a pod that is found.
+/// The use of a pod that is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Capture it: it is new.

@@ -24,7 +24,7 @@ pub struct Plan {
     pub helper_namespace: Option<String>,
     /// How long its start may take.
     pub timeout: Duration,
-    /// What the agent is to do, without the target.
+    /// The agent's task, without the target.
     pub request: Request,
     /// Pods that come later are captured, too.
     pub follow: bool,
@@ -48,7 +48,7 @@ pub trait Consumer: Send + Sync + 'static {
 /// Why a stream was not consumed.
 #[derive(Debug, Error)]
 pub enum Unconsumed {
-    /// Nobody reads what was to be written: the end of the run, and no error.
+    /// The reader of the output has left, which ends the run without an error.
     #[error("nobody reads the output any more")]
     OutputClosed,
     /// Anything else.
@@ -113,6 +113,6 @@ pub struct Finished {
     pub way: Way,
     /// Its last word; without one it was cut.
     pub last_word: Option<End>,
-    /// What went wrong.
+    /// The error.
     pub error: Option<RunError>,
 }

@@ -111,7 +111,7 @@ pub enum NotATarget {
     )]
     Type(String),
     /// Its name.
-    #[error("{0:?} is no name: names are letters, digits, - and .")]
+    #[error("{0:?} is not a name: names have letters, digits, - and . only")]
     Name(String),
 }
 

@@ -248,7 +248,7 @@ impl Helper {
         self.cluster.api(Some(&self.namespace))
     }
 
-    /// Creates the Job. If that fails, there is none.
+    /// Creates the Job. After an error there is no Job.
     async fn create(&self, job: Job, talk: &Talk) -> Result<(), WayError> {
         let jobs = self.jobs();
         let creating = creating(&self.namespace);
@@ -380,7 +380,7 @@ impl Helper {
 struct Looks<'a> {
     helper: &'a Helper,
     talk: &'a Talk,
-    /// What goes well is over by then, and nobody has to be asked.
+    /// A start that goes well is over by then, without a further request.
     from: Instant,
     events: Events,
 }

@@ -22,10 +22,10 @@ use thiserror::Error;
 /// A way into a pod's network.
 #[async_trait]
 pub trait WayIn: Sync {
-    /// What is always so.
+    /// The constant properties.
     fn facts(&self) -> &'static Facts;
 
-    /// What follows if a namespace enforces this level of Pod Security; `None` if nothing does.
+    /// The consequence of a namespace that enforces this level of Pod Security; `None` if there is none.
     fn kept_out_by(&self, level: &str) -> Option<&'static str>;
 
     /// Checks whether the targets can be captured at all in this way.
@@ -80,13 +80,13 @@ pub trait WayIn: Sync {
     async fn left_behind(&self, look: &Look<'_>) -> Result<Traces, LookError>;
 }
 
-/// What is always so of a way in.
+/// Constant properties of a way in.
 pub struct Facts {
     /// Its name in `--mode`.
     pub name: &'static str,
-    /// What `--mode`'s help says of it.
+    /// Its line in the help of `--mode`.
     pub help: &'static str,
-    /// What it makes, such as `a helper pod`.
+    /// The thing it makes, such as `a helper pod`.
     pub noun: &'static str,
     /// In which namespace it makes that.
     pub place: Place,
@@ -111,7 +111,7 @@ impl fmt::Debug for dyn WayIn {
 /// A namespace, and the name of what targets share: see [`WayIn::share`].
 pub type Shared = (String, String);
 
-/// What is to be made for some targets.
+/// Something to be made for some targets.
 #[derive(Clone, Copy)]
 pub struct Making<'a> {
     pub(super) cluster: &'a Cluster,
@@ -170,7 +170,7 @@ impl Life {
         all.push(Box::new(made));
     }
 
-    /// What was made and has to be ended.
+    /// Everything made so far that has to be ended.
     pub fn take_made(&self) -> Vec<Box<dyn Made>> {
         std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -257,13 +257,13 @@ pub enum WayError {
 pub(super) struct Awaited {
     /// What.
     pub(super) what: &'static str,
-    /// What else to see if it does not start.
+    /// Further advice if it does not start.
     pub(super) more: &'static str,
     /// The sentence if it is deleted.
     pub(super) deleted: &'static str,
 }
 
-/// What is done again and again where there is no news.
+/// A task that is repeated while there is no news.
 #[async_trait]
 pub(super) trait Meanwhile: Send {
     /// Looks elsewhere; returns the latest complaint.

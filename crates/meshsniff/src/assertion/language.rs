@@ -32,7 +32,7 @@ pub struct Assertion {
     pub(super) only: Filter,
 }
 
-/// What an assertion measures.
+/// Quantity that an assertion measures.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Measure {
     /// The number of exchanges.
@@ -233,7 +233,7 @@ fn what(name: &str) -> Option<Measure> {
 fn read_value(text: &str) -> Result<BoundValue, String> {
     if let Some(share) = condition::percent(text, 0.0..=100.0) {
         let share =
-            share.map_err(|()| format!("“{text}” is no share: 0% to 100% are, as in 1.5%"))?;
+            share.map_err(|()| format!("“{text}” is not a share: give 0% to 100%, such as 1.5%"))?;
         return Ok(BoundValue::Share((share * 10_000.0).round() as u64));
     }
     if let Ok(count) = text.parse() {
@@ -248,7 +248,7 @@ fn read_value(text: &str) -> Result<BoundValue, String> {
     }
     condition::span(text).map(BoundValue::Span).ok_or_else(|| {
         format!(
-            "“{text}” is no value: a number, a share or a time is, such as 3, 1.5%, 400ms or 1.5s"
+            "“{text}” is not a value: give a number, a share or a time, such as 3, 1.5%, 400ms or 1.5s"
         )
     })
 }

@@ -332,7 +332,7 @@ fn what(condition: &Condition<'_>) -> Result<Criterion, String> {
     if name == "exchanges" {
         let number = value.parse().map_err(|_| {
             format!(
-                "“{value}” is no number: exchanges<10 fails where either side has fewer than 10"
+                "“{value}” is not a number: exchanges<10 fails where either side has fewer than 10"
             )
         })?;
         return Ok(Criterion::Exchanges(operator, number));
@@ -350,7 +350,7 @@ fn what(condition: &Condition<'_>) -> Result<Criterion, String> {
         && let Some(gap) = condition::gap(gap)
     {
         let percentile = Percentile::parse(percentile).ok_or_else(|| {
-            format!("“{percentile}” is no percentile: p1 to p99, min and max are")
+            format!("“{percentile}” is not a percentile: give p1 to p99, min or max")
         })?;
         return Ok(Criterion::Gap(gap, percentile, operator, change(value)?));
     }
@@ -411,11 +411,11 @@ fn change(text: &str) -> Result<Change, String> {
     };
     let size = size.trim();
     if let Some(share) = condition::percent(size, 0.0..=1e9) {
-        let share = share.map_err(|()| format!("“{text}” is no change: +20% is"))?;
+        let share = share.map_err(|()| format!("“{text}” is not a change: give one such as +20%"))?;
         return Ok(Change::Relative(sign * share / 100.0));
     }
     let length = condition::span(size);
-    let length = length.ok_or_else(|| format!("“{text}” is no change: +20% and +10ms are"))?;
+    let length = length.ok_or_else(|| format!("“{text}” is not a change: give one such as +20% or +10ms"))?;
     Ok(Change::Absolute(if sign < 0.0 {
         Span::from_nanos(-length.as_nanos())
     } else {

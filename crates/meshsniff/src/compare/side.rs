@@ -303,7 +303,7 @@ impl Selection {
     }
 }
 
-/// An address that nobody has.
+/// An address that no host has.
 pub(crate) const NOBODY: Endpoint = Endpoint::v4([0; 4], 0);
 
 /// An exchange of which only method and path are known: filters of routes are filters of exchanges.

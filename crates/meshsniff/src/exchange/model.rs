@@ -13,7 +13,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What happened to an exchange, or to a connection that never opened.
+/// Outcome of an exchange, or of a connection that never opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -121,7 +121,7 @@ pub struct Events {
     pub late_response: Option<Mark>,
 }
 
-/// What kind of thing a finding speaks of.
+/// Kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -171,11 +171,11 @@ impl FindingKind {
 /// Something worth knowing beside the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was found.
+    /// Its kind.
     pub kind: FindingKind,
     /// The frames that show it.
     pub frames: Vec<Mark>,
-    /// What it cost.
+    /// Its cost.
     pub cost: Span,
 }
 
@@ -244,14 +244,14 @@ pub struct Exchange {
     pub events: Events,
     /// The gaps between them.
     pub gaps: Gaps,
-    /// What happened.
+    /// The outcome.
     pub verdict: Verdict,
     /// Why the verdict is not certain; `None` if it is.
     pub doubt: Option<Doubt>,
     /// What the close ended that decided it: the connection, unless its stream alone was reset.
     #[serde(default, skip_serializing_if = "Scope::is_connection")]
     pub close_scope: Scope,
-    /// What proxies would log.
+    /// Flags that proxies would log.
     pub envoy: EnvoyFlags,
     /// What else was seen.
     pub findings: Vec<Finding>,

@@ -24,7 +24,7 @@ pub struct Aggregation {
     pub probes: bool,
     /// Which exchanges the report is about.
     pub filter: Filter,
-    /// What is masked in exchanges that are sent.
+    /// Parts masked in exchanges that are sent.
     pub redacted: Redacted,
     /// Whether recently aggregated exchanges are sent for a live view.
     pub live: bool,

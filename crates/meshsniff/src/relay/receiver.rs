@@ -20,10 +20,10 @@ const MAX_END: usize = 1_024;
 #[non_exhaustive]
 pub enum RelayError {
     /// A line longer than [`MAX_LINE`].
-    #[error("the agent sent a line of more than 1 MiB: that is no report")]
+    #[error("the agent sent a line of more than 1 MiB, which is not a report")]
     TooLong,
     /// A text that is no line of a relay.
-    #[error("the agent sent what is no report: {0}")]
+    #[error("the agent sent something that is not a report: {0}")]
     NoLine(String),
     /// A format of another version.
     #[error(

@@ -52,7 +52,7 @@ pub struct Summary {
     pub failing_statuses: u64,
     /// Connections that were refused.
     pub connects_refused: u64,
-    /// Connections that nobody answered.
+    /// Connections whose SYNs were not answered.
     pub connects_timed_out: u64,
     /// Retried SYNs of all connections.
     pub syn_retries: u64,

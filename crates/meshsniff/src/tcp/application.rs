@@ -26,7 +26,7 @@ pub trait Application {
     fn tell(&mut self, side: Side, event: StreamEvent<'_>);
 }
 
-/// What happens on one side's stream.
+/// An event on one side's stream.
 #[derive(Clone, Debug)]
 pub enum StreamEvent<'a> {
     /// The next bytes in order.
@@ -94,7 +94,7 @@ pub struct Ack {
     pub upto: Offset,
     /// The packet.
     pub mark: Mark,
-    /// What else the packet carried.
+    /// Other contents of the packet.
     pub with: AckWith,
 }
 
@@ -107,7 +107,7 @@ pub struct Delayed {
     pub by: Delay,
     /// The frames that show it.
     pub frames: Vec<Mark>,
-    /// What it cost.
+    /// Its cost.
     pub cost: Span,
 }
 
@@ -129,13 +129,13 @@ pub struct Progress {
     pub server_next: Offset,
     /// Server bytes acknowledged by the client.
     pub server_acked: Option<Offset>,
-    /// One past the highest server byte seen or acknowledged; a FIN is none.
+    /// One past the highest server byte seen or acknowledged, not counting a FIN.
     pub server_high: Option<Offset>,
     /// The packet being looked at.
     pub mark: Mark,
 }
 
-/// What kind of packet carried an ACK.
+/// Kind of the packet that carried an ACK.
 #[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AckWith {

@@ -77,7 +77,7 @@ impl Doubt {
     }
 }
 
-/// What a close ends.
+/// Scope of a close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
@@ -99,13 +99,13 @@ impl Scope {
 /// One side's first FIN, or its first RST, or what a multiplexed protocol has in their place.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseEvidence {
-    /// What it ends.
+    /// Its scope.
     pub scope: Scope,
     /// The packet.
     pub mark: Mark,
     /// Its sequence number, as a place in the closing side's stream.
     pub at: Offset,
-    /// What the closing side had acknowledged by then, this packet included.
+    /// The end of what the closing side had acknowledged by then, in this packet at the latest.
     pub acked: Option<Offset>,
     /// Whether the packet itself acknowledges anything: a RST from a socket that is gone does not.
     pub has_ack: bool,
@@ -113,7 +113,7 @@ pub struct CloseEvidence {
     pub is_next: bool,
 }
 
-/// What is known of one side's stream.
+/// Evidence about one side's stream.
 #[derive(Clone, Copy, Debug)]
 pub struct SideEvidence {
     /// Its first FIN.
@@ -130,7 +130,7 @@ pub struct SideEvidence {
     pub high: Offset,
 }
 
-/// What the packets of a connection prove so far.
+/// Evidence of a connection's packets so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence {
     /// Of the client's stream.

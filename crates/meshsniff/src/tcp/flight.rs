@@ -23,7 +23,7 @@ pub struct Resent {
     pub frames: Vec<Mark>,
 }
 
-/// What one direction has in flight.
+/// Bytes of one direction in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Flights {
     queue: VecDeque<Flight>,

@@ -43,7 +43,7 @@ impl Held {
     }
 }
 
-/// What became of a segment's payload.
+/// Fate of a segment's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It continues the stream; this many of its first bytes were known already.

@@ -25,7 +25,7 @@ const STRAY: u32 = 1 << 24;
 
 /// Whoever wants to know what becomes of the connections of a [`Table`].
 pub trait Connections {
-    /// What reads the streams of one of them.
+    /// The reader of one connection's streams.
     type Application: Application;
 
     /// A connection begins: what is to read its streams.
@@ -110,7 +110,7 @@ impl<A: Application> Table<A> {
         self.counters.dropped = dropped;
     }
 
-    /// What was counted for all connections together.
+    /// Counts over all connections.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters

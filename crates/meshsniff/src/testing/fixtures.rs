@@ -287,7 +287,7 @@ pub fn refused() -> Connection {
     }
 }
 
-/// SYNs that nobody answered.
+/// SYNs without an answer.
 pub fn connect_timeout() -> Connection {
     Connection {
         verdict: Some(Verdict::ConnectTimeout),

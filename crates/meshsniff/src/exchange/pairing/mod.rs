@@ -20,7 +20,7 @@ use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEven
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
-/// What is done with a side's bytes.
+/// Use of a side's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// They are read as messages.
@@ -35,7 +35,7 @@ enum Mode {
     Over,
 }
 
-/// What takes over both streams of a connection in the place of HTTP/1: from its beginning, at a
+/// Protocol that takes over both streams of a connection from HTTP/1: from its beginning, at a
 /// message boundary, or behind the head that agreed on it. None of them is read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Successor {
@@ -47,7 +47,7 @@ enum Successor {
     Tunnel,
 }
 
-/// What is known of the client's stream.
+/// State of the client's stream.
 #[derive(Clone, Debug)]
 struct Client {
     mode: Mode,
@@ -62,7 +62,7 @@ struct Client {
     server_high: Option<Offset>,
 }
 
-/// What is known of the server's stream.
+/// State of the server's stream.
 #[derive(Clone, Debug)]
 struct Server {
     mode: Mode,
@@ -73,10 +73,10 @@ struct Server {
     orphan: bool,
 }
 
-/// What the next exchange will be in doubt about, each with its reason.
+/// Doubts about the next exchange, each with its reason.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubts {
-    /// What it is in doubt about from the start. `response` holds why the server's stream is lost,
+    /// Its doubts from the start. `response` holds why the server's stream is lost,
     /// as long as it is; `head` that the client asked for an upgrade whose answer was not seen, and
     /// may not speak HTTP any more.
     next: Confidence,
@@ -87,7 +87,7 @@ struct Doubts {
     resumed: Option<Doubt>,
 }
 
-/// What was counted on one connection.
+/// Counts of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     /// Requests.
@@ -160,12 +160,12 @@ impl Pairing {
         }
     }
 
-    /// What the connection carries, as far as it has been told.
+    /// Protocol of the connection, as far as it is known.
     pub(super) const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// What was counted.
+    /// The counts.
     pub(super) const fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -237,13 +237,13 @@ impl Pairing {
         self.successor = Some(successor);
     }
 
-    /// What follows on the client's side is not read on as the message it was.
+    /// Reads the client's bytes in another mode; the message they belonged to is left.
     fn set_client(&mut self, mode: Mode) -> Option<Partial> {
         self.client.mode = mode;
         self.client.reader.leave()
     }
 
-    /// What follows on the server's side is not read on as the message it was.
+    /// Reads the server's bytes in another mode; the message they belonged to is left.
     fn set_server(&mut self, mode: Mode) {
         self.server.mode = mode;
         self.server.reader.leave();

@@ -49,7 +49,7 @@ struct Line {
     tail: bool,
 }
 
-/// What became of bytes given to a body.
+/// Result of giving bytes to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fed {
     /// All were taken and the body goes on.
@@ -60,7 +60,7 @@ pub enum Fed {
     Broken,
 }
 
-/// What became of missing bytes.
+/// Result of passing over missing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stepped {
     /// They lay inside, and the body goes on.

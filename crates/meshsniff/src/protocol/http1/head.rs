@@ -10,7 +10,7 @@ pub const MAX_HEAD: usize = 256 * 1024;
 const FIELDS: usize = 64;
 const MAX_FIELDS: usize = 4096;
 
-/// What a request head says.
+/// Contents of a request head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// The method.
@@ -35,7 +35,7 @@ pub struct RequestHead {
     pub framing: Framing,
 }
 
-/// What a response head says.
+/// Contents of a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The status code.
@@ -44,7 +44,7 @@ pub struct ResponseHead {
     pub framing: Framing,
 }
 
-/// What the beginning of a cut request head says: only what is certainly whole.
+/// Contents of the beginning of a cut request head: only what is certainly whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartialRequest {
     /// The method.
@@ -78,7 +78,7 @@ pub fn partial_request(bytes: &[u8]) -> PartialRequest {
     }
 }
 
-/// What became of bytes given to a head.
+/// Result of parsing bytes as a head.
 #[derive(Clone, Debug)]
 pub enum Parsed<T> {
     /// The head goes on beyond them.

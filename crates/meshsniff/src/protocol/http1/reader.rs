@@ -30,7 +30,7 @@ impl Head for ResponseHead {
     }
 }
 
-/// What the next bytes of a message were.
+/// Meaning of the next bytes of a message.
 #[derive(Clone, Debug)]
 pub enum Event<H> {
     /// A part of the head, which goes on.
@@ -56,7 +56,7 @@ pub struct Partial {
     pub marks: Vec<(usize, Mark)>,
 }
 
-/// What a reader stands in.
+/// Place of a reader.
 #[derive(Clone, Debug)]
 enum State {
     /// At a message boundary.

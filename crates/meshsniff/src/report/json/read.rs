@@ -387,7 +387,7 @@ impl ReportItem {
         })
     }
 
-    /// What a route says of a gap.
+    /// The figures of a gap in a route.
     fn told(&self, gap: Gap) -> Option<Told> {
         // Good exchanges have no such gap, and the others are told one by one.
         if gap.is_of_client_close() {

@@ -16,7 +16,7 @@ use crate::{escape, number};
 const MAX_ROWS: usize = 12;
 /// Timers shown.
 const MAX_TIMERS: usize = 12;
-/// What stands before a timer.
+/// The label of a timer.
 const TIMER: &str = "  timer  ";
 /// Routes named for a timer.
 const MAX_ROUTES: usize = 3;

@@ -37,7 +37,7 @@ pub(in super::super) const MAX_FRAMES: usize = 8;
 /// take 40 ms of the time from the ACK.
 const PROMPT_ACK: Span = Span::from_millis(5);
 
-/// What a timeline needs beside the exchange.
+/// Context of a timeline, beside the exchange.
 pub(super) struct Canvas<'a> {
     pub(super) paint: Paint,
     pub(super) width: usize,
@@ -384,7 +384,7 @@ const fn is_close(kind: EventKind) -> bool {
     )
 }
 
-/// What a further event of a frame adds to its line.
+/// Words that a further event of a frame adds to its line.
 fn joined(exchange: &Exchange, before: EventKind, kind: EventKind) -> Option<String> {
     match (before, kind) {
         // The request's line says its length, and that a response packet acknowledges is no news.

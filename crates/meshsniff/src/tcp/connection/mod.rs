@@ -25,7 +25,7 @@ const FAR: u32 = 1 << 24;
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MAX_OPTIONS: u32 = 40;
 
-/// What is known, and counted, for all connections together.
+/// State and counts that all connections share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Whether the capture says that the kernel dropped packets.
@@ -188,7 +188,7 @@ impl TrackedConnection {
         syn.is_some() && !answered && (refused.is_some() || !self.server_was_seen())
     }
 
-    /// What its packets prove so far.
+    /// The evidence of its packets so far.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
         Evidence {
