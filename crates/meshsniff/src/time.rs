@@ -121,8 +121,9 @@ impl Span {
 /// # Errors
 /// If `text` is no duration, or a duration of 0.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("“{text}” is not a duration: give a number with a unit, such as 30s, 5m or 1h30m");
+    let wrong = || {
+        format!("“{text}” is not a duration: give a number with a unit, such as 30s, 5m or 1h30m")
+    };
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let parsed = Duration::try_from(parsed).map_err(|_| wrong())?;
     if parsed.is_zero() {

@@ -232,8 +232,8 @@ fn what(name: &str) -> Option<Measure> {
 
 fn read_value(text: &str) -> Result<BoundValue, String> {
     if let Some(share) = condition::percent(text, 0.0..=100.0) {
-        let share =
-            share.map_err(|()| format!("“{text}” is not a share: give 0% to 100%, such as 1.5%"))?;
+        let share = share
+            .map_err(|()| format!("“{text}” is not a share: give 0% to 100%, such as 1.5%"))?;
         return Ok(BoundValue::Share((share * 10_000.0).round() as u64));
     }
     if let Ok(count) = text.parse() {

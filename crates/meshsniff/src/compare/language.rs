@@ -411,11 +411,13 @@ fn change(text: &str) -> Result<Change, String> {
     };
     let size = size.trim();
     if let Some(share) = condition::percent(size, 0.0..=1e9) {
-        let share = share.map_err(|()| format!("“{text}” is not a change: give one such as +20%"))?;
+        let share =
+            share.map_err(|()| format!("“{text}” is not a change: give one such as +20%"))?;
         return Ok(Change::Relative(sign * share / 100.0));
     }
     let length = condition::span(size);
-    let length = length.ok_or_else(|| format!("“{text}” is not a change: give one such as +20% or +10ms"))?;
+    let length = length
+        .ok_or_else(|| format!("“{text}” is not a change: give one such as +20% or +10ms"))?;
     Ok(Change::Absolute(if sign < 0.0 {
         Span::from_nanos(-length.as_nanos())
     } else {
