@@ -5,7 +5,7 @@ use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence
 use crate::compare::language::route_name;
 use crate::event;
 use crate::piece::{Grouped, Shown, push, said};
-use crate::report::text::paint::{Ink, Paint, left, right, wrapped};
+use crate::report::text::paint::{Ink, Paint, columns, left, right, wrapped};
 
 /// Characters of a file's name, and of a path.
 const MAX_NAME: usize = 200;
@@ -127,7 +127,7 @@ fn route(
     }
     let rows = rows::rows(difference, comparison.thresholds);
     let widest = |of: fn(&Row) -> &str, least: usize| {
-        let widths = rows.iter().map(|row| of(row).chars().count());
+        let widths = rows.iter().map(|row| columns(of(row)));
         widths.max().unwrap_or(0).max(least)
     };
     let width = Widths {

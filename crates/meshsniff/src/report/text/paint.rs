@@ -2,6 +2,7 @@
 
 use crate::exchange::Verdict;
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The meaning of a piece of text, by which it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +59,9 @@ impl Paint {
     }
 }
 
-/// Columns that `text` takes. Wide characters count as one: what is shown here is nearly all ASCII,
-/// and a column that is off by one is no harm.
+/// Columns that `text` takes in a terminal.
 pub(crate) fn columns(text: &str) -> usize {
-    if text.is_ascii() {
-        text.len()
-    } else {
-        text.chars().count()
-    }
+    text.width()
 }
 
 /// Pushes `text`, and blanks up to `width` columns.
@@ -121,6 +117,14 @@ mod tests {
         out.clear();
         wrapped(&mut out, &"x".repeat(50), 4, 10);
         assert_eq!(out, format!("    {}\n", "x".repeat(50)));
+    }
+
+    #[test]
+    fn a_wide_character_takes_two_columns() {
+        let mut out = String::new();
+        left(&mut out, "東京", 6);
+        right(&mut out, "é", 3);
+        assert_eq!(out, "東京    é");
     }
 
     #[test]
