@@ -234,11 +234,11 @@ fn numbers_are_unique_across_targets() {
 #[test]
 fn what_is_no_line_is_an_error() {
     for (line, what) in [
-        ("", "no report"),
-        ("{}", "no report"),
-        ("\"Before\"", "no report"),
-        ("{\"Exchange\":{}}", "no report"),
-        ("[\"\u{1b}[2J\"]", "no report"),
+        ("", "not a report"),
+        ("{}", "not a report"),
+        ("\"Before\"", "not a report"),
+        ("{\"Exchange\":{}}", "not a report"),
+        ("[\"\u{1b}[2J\"]", "not a report"),
         ("{\"Format\":1}", "its form"),
         ("{\"End\":{\"reason\":\"\",\"sentence\":\"\"}}", "its end"),
         ("{\"Begin\":[0,1795507200000000000]}", "cannot be"),
