@@ -127,11 +127,9 @@ fn table(out: &mut String, comparison: &Comparison, difference: &Difference) {
             out.push_str(field);
             out.push(' ');
         }
-        out.push_str("| ");
-        out.push_str(mark);
+        push!(out; "| ", mark);
         out.push_str(&row.noise.replace('<', "&lt;"));
-        out.push_str(mark);
-        out.push_str(" |\n");
+        push!(out; mark, " |\n");
     }
     out.push('\n');
 }

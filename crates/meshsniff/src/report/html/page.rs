@@ -168,15 +168,13 @@ impl Page<'_> {
         self.noted(out, "notes", |ink| *ink != Ink::Bad);
     }
 
-    fn noted(&self, out: &mut String, class: &str, wanted: impl Fn(&Ink) -> bool) {
+    fn noted(&self, out: &mut String, class: &'static str, wanted: impl Fn(&Ink) -> bool) {
         let notes = text::noted(self.capture, &self.facts.summary);
         let mut notes = notes.iter().filter(|(ink, _)| wanted(ink)).peekable();
         if notes.peek().is_none() {
             return;
         }
-        out.push_str("<ul class=");
-        out.push_str(class);
-        out.push('>');
+        push!(out; "<ul class=", class, ">");
         for (_, note) in notes {
             push!(out; "<li>", Html(note));
         }
@@ -213,11 +211,8 @@ impl Page<'_> {
             Conclusion::Failed => ("bad", "✗"),
             Conclusion::NoTraffic => ("doubt", "?"),
         };
-        out.push_str("\n<tr><th scope=row class=\"word ");
-        out.push_str(class);
-        out.push_str("\"><span class=sign>");
-        out.push_str(sign);
-        out.push_str("</span> ");
+        push!(out; "\n<tr><th scope=row class=\"word ", class, "\"><span class=sign>", sign,
+            "</span> ");
         out.push_str(outcome.name());
         push!(out; "<td><code>", Html(&outcome.assertion), "</code><td>", Html(&outcome.observed),
             "<td>");
@@ -230,11 +225,8 @@ impl Page<'_> {
             if kind == "exchange" && !self.block.ids.contains(&id) {
                 continue;
             }
-            out.push_str("<a href=\"#");
-            out.push_str(kind);
-            push!(out; "-", Number(id), "\">");
-            out.push_str(kind);
-            push!(out; "\u{a0}", Number(id), "</a> ");
+            push!(out; "<a href=\"#", kind, "-", Number(id), "\">", kind, "\u{a0}", Number(id),
+                "</a> ");
         }
     }
 
@@ -412,11 +404,8 @@ fn verdict_item(out: &mut String, verdict: Verdict, count: u64) {
         Ink::Doubt => ("doubt", "?"),
         _ => ("bad", "✗"),
     };
-    out.push_str("\n<li class=");
-    out.push_str(class);
-    out.push_str("><span class=sign>");
-    out.push_str(sign);
-    push!(out; "</span> <b>", Grouped(count), "</b> <code>");
+    push!(out; "\n<li class=", class, "><span class=sign>", sign, "</span> <b>", Grouped(count),
+        "</b> <code>");
     out.push_str(verdict.name());
     out.push_str("</code> <span class=words>");
     out.push_str(verdict_in_words(verdict));
