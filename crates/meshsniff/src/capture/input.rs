@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use strum::IntoStaticStr;
 
 /// Where a capture comes from.
 #[non_exhaustive]
@@ -58,8 +59,9 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Input {
 }
 
 /// Kind of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 #[non_exhaustive]
+#[strum(serialize_all = "kebab-case")]
 pub enum SourceKind {
     /// A file.
     File,
@@ -72,12 +74,8 @@ pub enum SourceKind {
 impl SourceKind {
     /// Name of the kind, as in reports: `file`, `stdin` or `live`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Stdin => "stdin",
-            Self::Live => "live",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::exchange::{Gap, Verdict};
 use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
+use strum::{IntoStaticStr, VariantArray};
 
 /// The least change of a share that gets a name, in percentage points over 100: of millions of
 /// exchanges any change is significant.
@@ -89,7 +90,8 @@ pub(crate) enum ChangeOutcome {
 }
 
 /// The name of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Trend {
     Worse,
     Slower,
@@ -101,24 +103,10 @@ pub(crate) enum Trend {
 }
 
 impl Trend {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Worse,
-        Self::Slower,
-        Self::Better,
-        Self::Faster,
-        Self::More,
-        Self::Fewer,
-    ];
+    pub(crate) const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Worse => "worse",
-            Self::Slower => "slower",
-            Self::Better => "better",
-            Self::Faster => "faster",
-            Self::More => "more",
-            Self::Fewer => "fewer",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 
     pub(crate) const fn is_bad(self) -> bool {
@@ -153,7 +141,7 @@ pub(crate) fn relative(before: Span, after: Span) -> Option<f64> {
 }
 
 impl ShareOf {
-    pub(crate) const fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Verdict(verdict) => verdict.name(),

@@ -12,10 +12,25 @@ use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Outcome of an exchange, or of a connection that never opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// The whole response, whatever its status.
     Ok,
@@ -43,36 +58,12 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
-        Self::Ok,
-        Self::ClientGaveUp,
-        Self::ClientGaveUpMidResponse,
-        Self::ClientAbortedRequest,
-        Self::ServerClosedUnanswered,
-        Self::ServerResetUnanswered,
-        Self::ServerTruncatedResponse,
-        Self::Upgraded,
-        Self::Unanswered,
-        Self::ConnectRefused,
-        Self::ConnectTimeout,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The name used in every report.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ClientGaveUp => "client-gave-up",
-            Self::ClientGaveUpMidResponse => "client-gave-up-mid-response",
-            Self::ClientAbortedRequest => "client-aborted-request",
-            Self::ServerClosedUnanswered => "server-closed-unanswered",
-            Self::ServerResetUnanswered => "server-reset-unanswered",
-            Self::ServerTruncatedResponse => "server-truncated-response",
-            Self::Upgraded => "upgraded",
-            Self::Unanswered => "unanswered",
-            Self::ConnectRefused => "connect-refused",
-            Self::ConnectTimeout => "connect-timeout",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether the client ended the exchange: its share is what separates the two success rates.
@@ -122,8 +113,22 @@ pub struct Events {
 }
 
 /// Kind of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum FindingKind {
     /// Bytes sent again before they were acknowledged; costs first sighting to covering ACK.
     Retransmission,
@@ -143,28 +148,12 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
-        Self::Retransmission,
-        Self::ZeroWindow,
-        Self::DelayedAckStall,
-        Self::KeepaliveRace,
-        Self::LateResponse,
-        Self::SlowRequestBody,
-        Self::SynRetry,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The name used in every report.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Retransmission => "retransmission",
-            Self::ZeroWindow => "zero-window",
-            Self::DelayedAckStall => "delayed-ack-stall",
-            Self::KeepaliveRace => "keepalive-race",
-            Self::LateResponse => "late-response",
-            Self::SlowRequestBody => "slow-request-body",
-            Self::SynRetry => "syn-retry",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

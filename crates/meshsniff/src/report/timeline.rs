@@ -2,9 +2,11 @@
 
 use crate::exchange::{AckWith, Events, Exchange, Side};
 use crate::packet::Mark;
+use strum::IntoStaticStr;
 
 /// The kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum EventKind {
     RequestStart,
     RequestEnd,
@@ -22,21 +24,8 @@ pub(crate) enum EventKind {
 
 impl EventKind {
     /// The name used in every report.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::RequestStart => "request_start",
-            Self::RequestEnd => "request_end",
-            Self::RequestAcked(_) => "request_acked",
-            Self::Interim(_) => "interim",
-            Self::ResponseStart => "response_start",
-            Self::ResponseEnd => "response_end",
-            Self::ResponseAcked => "response_acked",
-            Self::ClientFin => "client_fin",
-            Self::ServerFin => "server_fin",
-            Self::ClientRst => "client_rst",
-            Self::ServerRst => "server_rst",
-            Self::LateResponse => "late_response",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The side that sent the packet.

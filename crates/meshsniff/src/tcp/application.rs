@@ -5,6 +5,7 @@ use super::{Doubt, Extent, Offset, Side};
 use crate::packet::Mark;
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// Reads the two streams of a connection.
 ///
@@ -136,8 +137,9 @@ pub struct Progress {
 }
 
 /// Kind of the packet that carried an ACK.
-#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum AckWith {
     /// Nothing but the ACK.
     #[default]
@@ -153,12 +155,7 @@ pub enum AckWith {
 impl AckWith {
     /// The name used in every report.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "bare",
-            Self::Data => "data",
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }

@@ -3,10 +3,14 @@
 use super::Offset;
 use crate::packet::Mark;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Side {
     /// The side that opened the connection.
     Client,
@@ -17,11 +21,8 @@ pub enum Side {
 impl Side {
     /// The name used in every report.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The other end.
@@ -35,8 +36,11 @@ impl Side {
 }
 
 /// Why a verdict is not certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Doubt {
     /// The kernel lost packets while the connection was open.
     CaptureDropped,
@@ -54,26 +58,12 @@ pub enum Doubt {
 
 impl Doubt {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::CaptureDropped,
-        Self::SequenceHole,
-        Self::OneSided,
-        Self::CaptureStartedLate,
-        Self::CaptureEnded,
-        Self::Snaplen,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
 
     /// The name used in every report.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CaptureDropped => "capture-dropped",
-            Self::SequenceHole => "sequence-hole",
-            Self::OneSided => "one-sided",
-            Self::CaptureStartedLate => "capture-started-late",
-            Self::CaptureEnded => "capture-ended",
-            Self::Snaplen => "snaplen",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
