@@ -166,9 +166,12 @@ fn a_reset_that_does_not_answer_the_syn_refuses_nothing() {
 
 #[test]
 fn a_connection_that_opens_after_a_reset_was_not_refused() {
-    let talk = Talk::new().syn(Client).rst(Server).after(100.0);
-    let talk = talk.back(1).syn(Client).syn_ack().ack(Client);
-    let seen = asked_and_answered(talk).seen();
+    let opening = || {
+        let refused = Talk::new().syn(Client).rst(Server).after(100.0);
+        refused.back(1).syn(Client).syn_ack()
+    };
+    assert_eq!(opening().connection().verdict, None);
+    let seen = asked_and_answered(opening().ack(Client)).seen();
     assert_eq!(seen.connections[0].verdict, None);
     assert_eq!(seen.connections[0].close, None);
     assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));

@@ -20,7 +20,6 @@ impl TrackedConnection {
             self.opening.synack.get_or_insert(mark);
             if new {
                 // It opens after all: a RST before was an answer to something else.
-                self.opening.refused = None;
                 self.directions[0].rst = None;
                 self.directions[1].rst = None;
             }
