@@ -37,10 +37,10 @@ impl Onlookers {
 ///
 /// # Errors
 /// If the report cannot be written.
-pub(super) fn analyse<R: Report>(
+pub(super) fn analyse(
     mut pipeline: Pipeline,
-    onlookers: Onlookers,
-    report: &mut R,
+    mut onlookers: Onlookers,
+    report: &mut dyn Report,
 ) -> anyhow::Result<Vec<String>> {
     let mut progress = if onlookers.bar && onlookers.watch.is_none() {
         Progress::of(pipeline.reader(), onlookers.output_flows)
@@ -49,6 +49,9 @@ pub(super) fn analyse<R: Report>(
     };
     let mut read = || -> io::Result<()> {
         while pipeline.step(report)? {
+            if let Some(watch) = &mut onlookers.watch {
+                watch.frame();
+            }
             if progress.is_due() {
                 progress.show(pipeline.reader());
             }

@@ -40,8 +40,13 @@ pub(super) fn tell(line: &str) {
 /// State of the live view, shared by its writers and its thread.
 pub(super) type Shared = Arc<Mutex<Watched>>;
 
+/// Frames between two updates of their number.
+const EVERY: u64 = 1 << 10;
+
 /// The live view; dropping it ends it.
 pub(super) struct Watch {
+    shared: Shared,
+    frames: u64,
     screen: bool,
     /// Ends the thread when dropped.
     end: Option<Sender<()>>,
@@ -76,6 +81,8 @@ impl Watch {
             thread.spawn(move || say(&watched, &ended))
         };
         Ok(Self {
+            shared,
+            frames: 0,
             screen,
             end: Some(end),
             thread: Some(thread.context("no thread can be started")?),
@@ -84,6 +91,14 @@ impl Watch {
 }
 
 impl Watch {
+    /// Counts a frame that was read here.
+    pub(super) fn frame(&mut self) {
+        self.frames += 1;
+        if self.frames.is_multiple_of(EVERY) {
+            lock(&self.shared).frames += EVERY;
+        }
+    }
+
     /// Whether it covers the terminal.
     pub(super) const fn has_screen(&self) -> bool {
         self.screen
@@ -233,32 +248,18 @@ fn key() -> io::Result<Option<Key>> {
 pub(super) struct WatchedReport {
     shared: Shared,
     filter: Filter,
-    frames: u64,
 }
-
-/// Frames between two updates of their number.
-const EVERY: u64 = 1 << 10;
 
 impl WatchedReport {
     /// Feeds `shared` with the exchanges that `filter` selects.
-    pub(super) fn new(shared: Shared, filter: Filter) -> Self {
-        Self {
-            shared,
-            filter,
-            frames: 0,
-        }
+    pub(super) const fn new(shared: Shared, filter: Filter) -> Self {
+        Self { shared, filter }
     }
 }
 
 impl Report for WatchedReport {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         match event {
-            ReportEvent::Begin(..) => {
-                self.frames += 1;
-                if self.frames.is_multiple_of(EVERY) {
-                    lock(&self.shared).frames += EVERY;
-                }
-            }
             ReportEvent::Exchange(exchange) if self.filter.exchange(exchange) => {
                 lock(&self.shared).exchange(exchange);
             }

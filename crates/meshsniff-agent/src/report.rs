@@ -319,10 +319,13 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
             wire_len: packet.wire_len,
             data: packet.data,
         };
-        self.tell(ReportEvent::Begin(frame.id, frame.time));
-        self.analyzer
-            .frame(&frame, &mut ReportSink::new(&mut self.report));
-        self.tell(ReportEvent::AfterFrame);
+        let mut sink = ReportSink::of_frame(&mut self.report, frame.id, frame.time);
+        if self.analyzer.totals().frames == 0 {
+            sink.begin();
+        }
+        self.analyzer.frame(&frame, &mut sink);
+        // As in `tell`.
+        let _ = sink.done();
         if self.frames.is_multiple_of(LOOK_EVERY) {
             // A target may leave no time to be idle.
             self.tell_progress();

@@ -141,7 +141,7 @@ impl Analyzer {
     }
 
     /// Takes the next frame.
-    pub fn frame<S: Sink + ?Sized>(&mut self, frame: &Frame<'_>, sink: &mut S) {
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn Sink) {
         let (mark, now) = self.settled.count(frame);
         let settled = &mut self.settled;
         self.table.let_go(now, &mut Settling { settled, sink });
@@ -158,13 +158,13 @@ impl Analyzer {
 
     /// Says that no frame of before `now` will come any more: connections that are over need not
     /// wait for the next one. Only a live capture can know that; its caller has the clock.
-    pub fn quiet_until<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) {
+    pub fn quiet_until(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         let settled = &mut self.settled;
         self.table.let_go(now, &mut Settling { settled, sink });
     }
 
     /// The capture has ended: settles everything left.
-    pub fn finish<S: Sink + ?Sized>(&mut self, sink: &mut S) {
+    pub fn finish(&mut self, sink: &mut dyn Sink) {
         let now = self.settled.totals.last.unwrap_or_default();
         let settled = &mut self.settled;
         self.table.finish(now, &mut Settling { settled, sink });
@@ -212,12 +212,12 @@ impl Settled {
 }
 
 /// Numbers what is settled and passes it on.
-struct Settling<'a, S: ?Sized> {
+struct Settling<'a> {
     settled: &'a mut Settled,
-    sink: &'a mut S,
+    sink: &'a mut dyn Sink,
 }
 
-impl<S: Sink + ?Sized> Settling<'_, S> {
+impl Settling<'_> {
     fn hand_out(&mut self, exchange: &mut Exchange) {
         exchange.id = self.settled.next_exchange;
         self.settled.next_exchange += 1;
@@ -225,7 +225,7 @@ impl<S: Sink + ?Sized> Settling<'_, S> {
     }
 }
 
-impl<S: Sink + ?Sized> Connections for Settling<'_, S> {
+impl Connections for Settling<'_> {
     type Application = Exchanges;
 
     fn open(&mut self, connection: &TrackedConnection) -> Exchanges {

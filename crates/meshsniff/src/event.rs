@@ -114,13 +114,14 @@ pub struct Aggregate {
     pub tallies: Vec<Tally>,
 }
 
-/// An event of a report. The order is: `Sources`; for each frame `Begin`, what the frame settled
-/// (`Exchange`, `Connection`), `Comment`, `AfterFrame`; at the end of the capture what that
-/// settled, `Aggregate`, `Sources` once more, `Assertions`, `Finish`.
+/// An event of a report. The order is: `Sources`; for the first frame, and each of which there is
+/// something to tell, `Begin`, what the frame settled (`Exchange`, `Connection`), `Comment`,
+/// `AfterFrame`; at the end of the capture what that settled, `Aggregate`, `Sources` once more,
+/// `Assertions`, `Finish`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum ReportEvent<'a> {
-    /// A frame is about to be analysed.
+    /// A frame that settled something, or that has a comment; and the first one.
     Begin(FrameId, Timestamp),
     /// An exchange is settled.
     Exchange(&'a Exchange),
@@ -167,38 +168,64 @@ impl<R: Report> Report for Many<R> {
     }
 }
 
-/// Passes the analyser's findings to a report, up to the first error.
-#[derive(Debug)]
-pub struct ReportSink<'a, R: ?Sized> {
-    report: &'a mut R,
+/// Tells a report what the analyser settles, up to the first error. A frame begins when there is
+/// something to tell of it, and most frames have nothing.
+pub struct ReportSink<'a> {
+    report: &'a mut dyn Report,
+    /// The frame, until it has begun.
+    waiting: Option<(FrameId, Timestamp)>,
+    began: bool,
     result: io::Result<()>,
 }
 
-impl<'a, R: Report + ?Sized> ReportSink<'a, R> {
-    /// Creates a sink for one call of the analyser.
-    pub const fn new(report: &'a mut R) -> Self {
+impl<'a> ReportSink<'a> {
+    /// Creates a sink for what no frame settles.
+    pub fn new(report: &'a mut dyn Report) -> Self {
         Self {
             report,
+            waiting: None,
+            began: false,
             result: Ok(()),
         }
     }
 
-    /// Ends the call.
-    ///
-    /// # Errors
-    /// The first error of the report.
-    pub fn done(self) -> io::Result<()> {
-        self.result
+    /// Creates a sink for one frame.
+    pub fn of_frame(report: &'a mut dyn Report, id: FrameId, time: Timestamp) -> Self {
+        Self {
+            waiting: Some((id, time)),
+            ..Self::new(report)
+        }
     }
 
-    fn tell(&mut self, event: ReportEvent<'_>) {
+    /// Tells of the frame, though nothing else may be told of it.
+    pub fn begin(&mut self) {
+        if let Some((id, time)) = self.waiting.take() {
+            self.began = true;
+            self.result = self.report.tell(ReportEvent::Begin(id, time));
+        }
+    }
+
+    /// Tells an event, of the frame if there is one.
+    pub fn tell(&mut self, event: ReportEvent<'_>) {
+        self.begin();
         if self.result.is_ok() {
             self.result = self.report.tell(event);
         }
     }
+
+    /// Ends the frame, if it began.
+    ///
+    /// # Errors
+    /// The first error of the report.
+    pub fn done(mut self) -> io::Result<()> {
+        if self.began {
+            self.tell(ReportEvent::AfterFrame);
+        }
+        self.result
+    }
 }
 
-impl<R: Report + ?Sized> Sink for ReportSink<'_, R> {
+impl Sink for ReportSink<'_> {
     fn exchange(&mut self, exchange: &Exchange) {
         self.tell(ReportEvent::Exchange(exchange));
     }

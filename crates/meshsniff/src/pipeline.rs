@@ -84,7 +84,7 @@ impl Pipeline {
 
     /// Analyses to the end, into a sink.
     #[must_use]
-    pub fn into_sink<S: Sink>(mut self, sink: &mut S) -> Analysed {
+    pub fn into_sink(mut self, sink: &mut dyn Sink) -> Analysed {
         let mut report = Plain(sink);
         // Nothing is written, so nothing fails.
         while self.step(&mut report).is_ok_and(|goes_on| goes_on) {}
@@ -97,7 +97,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the report cannot be written.
-    pub fn run<R: Report>(mut self, report: &mut R) -> io::Result<Analysed> {
+    pub fn run(mut self, report: &mut dyn Report) -> io::Result<Analysed> {
         while self.step(report)? {}
         self.finish(report)
     }
@@ -107,8 +107,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the report cannot be written.
-    #[inline]
-    pub fn step<R: Report>(&mut self, report: &mut R) -> io::Result<bool> {
+    pub fn step(&mut self, report: &mut dyn Report) -> io::Result<bool> {
         if self.frames == 0 && self.errors.is_empty() {
             report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         }
@@ -125,21 +124,22 @@ impl Pipeline {
         };
         // Before the frame: it may be the one that settles what the drops made uncertain.
         self.analyzer.set_dropped(self.reader.dropped());
-        report.tell(ReportEvent::Begin(frame.id, frame.time))?;
-        let mut sink = ReportSink::new(report);
+        let mut sink = ReportSink::of_frame(report, frame.id, frame.time);
+        if self.frames == 0 {
+            sink.begin();
+        }
         self.analyzer.frame(&frame, &mut sink);
-        sink.done()?;
         if self.frames == 0 {
             // A pcapng file names its interfaces before its first packet.
-            report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
+            sink.tell(ReportEvent::Sources(&sources(self.reader.sources())));
         }
         self.frames += 1;
         let comments = self.reader.comments();
         for comment in &comments[self.comments..] {
-            report.tell(ReportEvent::Comment(comment.frame, &comment.text))?;
+            sink.tell(ReportEvent::Comment(comment.frame, &comment.text));
         }
         self.comments = comments.len();
-        report.tell(ReportEvent::AfterFrame)?;
+        sink.done()?;
         Ok(true)
     }
 
@@ -147,7 +147,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the report cannot be written.
-    pub fn settle<R: Report>(&mut self, report: &mut R) -> io::Result<()> {
+    pub fn settle(&mut self, report: &mut dyn Report) -> io::Result<()> {
         self.analyzer.set_dropped(self.reader.dropped());
         let mut sink = ReportSink::new(report);
         self.analyzer.finish(&mut sink);
@@ -158,7 +158,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the report cannot be written.
-    pub fn finish<R: Report>(mut self, report: &mut R) -> io::Result<Analysed> {
+    pub fn finish(mut self, report: &mut dyn Report) -> io::Result<Analysed> {
         self.settle(report)?;
         report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         let analysed = self.analysed();
@@ -204,9 +204,9 @@ impl<F: FnMut(&Exchange)> Sink for Exchanges<F> {
 }
 
 /// A report that only feeds a sink.
-struct Plain<'a, S>(&'a mut S);
+struct Plain<'a>(&'a mut dyn Sink);
 
-impl<S: Sink> Report for Plain<'_, S> {
+impl Report for Plain<'_> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         match event {
             ReportEvent::Exchange(exchange) => self.0.exchange(exchange),

@@ -136,7 +136,7 @@ impl Gathered {
     ///
     /// # Errors
     /// If the report cannot be written.
-    pub fn finish<R: Report>(self, report: &mut R) -> io::Result<Capture> {
+    pub fn finish(self, report: &mut dyn Report) -> io::Result<Capture> {
         report.tell(ReportEvent::Sources(&self.sources))?;
         report.tell(ReportEvent::Finish(&self.capture))?;
         Ok(self.capture)
@@ -217,11 +217,11 @@ impl Receiver {
     ///
     /// # Errors
     /// If it is no valid line, or the report cannot be written. No further line is read then.
-    pub fn line<R: Report>(
+    pub fn line(
         &mut self,
         line: &[u8],
         gathered: &mut Gathered,
-        report: &mut R,
+        report: &mut dyn Report,
     ) -> Result<Received, RelayError> {
         if self.stage == Stage::Broken {
             return Err(RelayError::OutOfTurn("a line"));
@@ -257,11 +257,11 @@ impl Receiver {
         gathered.error(sentence);
     }
 
-    fn take<R: Report>(
+    fn take(
         &mut self,
         line: &[u8],
         gathered: &mut Gathered,
-        report: &mut R,
+        report: &mut dyn Report,
     ) -> Result<Received, RelayError> {
         if line.len() > MAX_LINE {
             return Err(RelayError::TooLong);
@@ -284,11 +284,11 @@ impl Receiver {
         self.item(item, gathered, report)
     }
 
-    fn item<R: Report>(
+    fn item(
         &mut self,
         item: Item<'_>,
         gathered: &mut Gathered,
-        report: &mut R,
+        report: &mut dyn Report,
     ) -> Result<Received, RelayError> {
         let wrong = |what: &str| RelayError::Wrong(what.to_owned());
         match item {

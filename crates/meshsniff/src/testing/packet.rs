@@ -98,7 +98,7 @@ pub fn analyse<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Seen {
 /// Runs the analyser over packets, with a sink of one's own; returns its counts.
 pub fn analyse_into<'a>(
     packets: impl IntoIterator<Item = &'a Packet>,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Totals {
     let mut analyzer = Analyzer::new(Options::default());
     for packet in packets {
