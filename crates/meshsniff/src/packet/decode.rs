@@ -118,6 +118,8 @@ impl Decoder {
 }
 
 #[inline]
+// In its place, as what comes back is large.
+#[inline(always)]
 fn transport(addresses: Addresses, id: Option<u16>, upper: Upper<'_>, tap: u32) -> Decoded<'_> {
     if upper.protocol != ip_number::TCP {
         return Decoded::Other;
@@ -132,6 +134,7 @@ const LEAST_HEADER: usize = 16;
 const MAX_HEADER: usize = 60;
 
 #[inline]
+#[inline(always)]
 fn segment<'a>(
     addresses: Addresses,
     ip_id: Option<u16>,

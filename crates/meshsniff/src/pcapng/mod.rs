@@ -97,7 +97,8 @@ impl ByteOrder {
     /// The number at `at`, which the caller knows to lie inside.
     #[inline]
     pub(crate) fn u32_at(self, block: &[u8], at: usize) -> u32 {
-        self.u32([block[at], block[at + 1], block[at + 2], block[at + 3]])
+        let bytes = &block[at..at + 4];
+        self.u32([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
     /// The number at `at`, which the caller knows to lie inside.
