@@ -160,6 +160,8 @@ impl<H: Head> Reader<H> {
 
     /// Takes the next bytes, which the frame `mark` carried. Returns what they are, and how many of
     /// them that is.
+    // A head is large: it should not be moved from call to call.
+    #[inline(always)]
     pub fn read(&mut self, bytes: &[u8], mark: Mark) -> (Event<H>, usize) {
         match &mut self.state {
             State::Between => (Event::NoHead, 0),
@@ -219,6 +221,7 @@ impl<H: Clone> Again<H> {
 
 impl Partial {
     /// Takes bytes of a head. Returns how many of them were taken.
+    #[inline(always)]
     fn feed<H: Head>(
         &mut self,
         rest: &[u8],
