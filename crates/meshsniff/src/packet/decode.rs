@@ -117,7 +117,6 @@ impl Decoder {
     }
 }
 
-#[inline]
 // In its place, as what comes back is large.
 #[inline(always)]
 fn transport(addresses: Addresses, id: Option<u16>, upper: Upper<'_>, tap: u32) -> Decoded<'_> {
@@ -133,7 +132,6 @@ const LEAST_HEADER: usize = 16;
 /// The longest TCP header: 15 words of 4 bytes.
 const MAX_HEADER: usize = 60;
 
-#[inline]
 #[inline(always)]
 fn segment<'a>(
     addresses: Addresses,
