@@ -37,13 +37,6 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn new(path: PathBuf, file: NamedTempFile) -> Self {
-        unfinished().push(file.path().to_owned());
-        // Where something else waits for signals, it lets the program come to its own end.
-        let _ = ctrlc::try_set_handler(|| exit_on_signal());
-        Self { path, file }
-    }
-
     /// Gives the file its name.
     ///
     /// # Errors
@@ -110,12 +103,18 @@ pub(super) fn open_whole(
     } else {
         0o666
     }));
+    // Where something else waits for signals, it lets the program come to its own end.
+    let _ = ctrlc::try_set_handler(|| exit_on_signal());
+    // A signal waits until the file is known.
+    let mut unfinished = unfinished();
     let file = builder.tempfile_in(folder)?;
+    unfinished.push(file.path().to_owned());
+    drop(unfinished);
     if let Ok(before) = path.metadata() {
         // Whoever could read what was there can read what takes its place.
         file.as_file().set_permissions(before.permissions())?;
     }
-    Ok((file.reopen()?, Some(Kept::new(path, file))))
+    Ok((file.reopen()?, Some(Kept { path, file })))
 }
 
 /// Returns a path that is the same for the same file, whether the file exists or not.
