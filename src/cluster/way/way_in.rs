@@ -62,7 +62,7 @@ pub trait WayIn: Sync {
         talk: &Talk,
     ) -> Result<Preview, WayError>;
 
-    /// Makes it, and waits until it runs. What is made is [kept](Life::keep) before it is waited
+    /// Makes it, and waits until it runs. What is made is kept in its [`Life`] before it is waited
     /// for.
     ///
     /// # Errors
