@@ -39,7 +39,7 @@ impl Onlookers {
 /// If the report cannot be written.
 pub(super) fn analyse(
     mut pipeline: Pipeline,
-    mut onlookers: Onlookers,
+    onlookers: Onlookers,
     report: &mut dyn Report,
 ) -> anyhow::Result<Vec<String>> {
     let mut progress = if onlookers.bar && onlookers.watch.is_none() {
@@ -49,9 +49,6 @@ pub(super) fn analyse(
     };
     let mut read = || -> io::Result<()> {
         while pipeline.step(report)? {
-            if let Some(watch) = &mut onlookers.watch {
-                watch.frame();
-            }
             if progress.is_due() {
                 progress.show(pipeline.reader());
             }

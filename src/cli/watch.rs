@@ -40,13 +40,8 @@ pub(super) fn tell(line: &str) {
 /// State of the live view, shared by its writers and its thread.
 pub(super) type Shared = Arc<Mutex<Watched>>;
 
-/// Frames between two updates of their number.
-const EVERY: u64 = 1 << 10;
-
 /// The live view; dropping it ends it.
 pub(super) struct Watch {
-    shared: Shared,
-    frames: u64,
     screen: bool,
     /// Ends the thread when dropped.
     end: Option<Sender<()>>,
@@ -81,8 +76,6 @@ impl Watch {
             thread.spawn(move || say(&watched, &ended))
         };
         Ok(Self {
-            shared,
-            frames: 0,
             screen,
             end: Some(end),
             thread: Some(thread.context("no thread can be started")?),
@@ -91,14 +84,6 @@ impl Watch {
 }
 
 impl Watch {
-    /// Counts a frame that was read here.
-    pub(super) fn frame(&mut self) {
-        self.frames += 1;
-        if self.frames.is_multiple_of(EVERY) {
-            lock(&self.shared).frames += EVERY;
-        }
-    }
-
     /// Whether it covers the terminal.
     pub(super) const fn has_screen(&self) -> bool {
         self.screen

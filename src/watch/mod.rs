@@ -180,8 +180,6 @@ pub struct Watched {
     message: Option<(u64, String)>,
     /// Name of the targets.
     pub title: String,
-    /// Number of frames, as far as it is known.
-    pub frames: u64,
     /// Number of packets that the kernel lost.
     pub dropped: u64,
     /// Whether health checks count like other requests.

@@ -352,9 +352,7 @@ impl Heard {
             }
         }
         if let Some(shared) = &self.watched {
-            let mut watched = watch::lock(shared);
-            watched.frames = sum.frames;
-            watched.dropped = sum.dropped;
+            watch::lock(shared).dropped = sum.dropped;
         }
         let mut line = format!(
             "{} exchanges, {} of them not ok, {} packets",
