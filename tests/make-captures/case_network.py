@@ -1,5 +1,6 @@
 """What the network and the kernel do: loss, refusals, silence, full buffers, delayed ACKs, and captures that miss something."""
 
+import subprocess
 import time
 
 from case_http import BASE, SERVER, finish, start
@@ -90,20 +91,39 @@ def zero_window(case):
     finish(case, {"total": 3})
 
 
+def time_behind_ack(case, number):
+    """Seconds from the packet before the `number`th segment of 300 bytes to that segment."""
+    def times():
+        command = ["tshark", "-r", case.captures[0].path, "-Y", "tcp.len == 300 && tcp.dstport == 3000", "-T", "fields", "-e", "tcp.time_delta"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    wait("the segment to be in the file", lambda: len(times()) >= number)
+    return float(times()[number - 1])
+
+
 @case("delayed-ack", "Nagle's algorithm against delayed ACKs: the client writes head and body apart, the kernel holds the body back until the server's ACK, which comes 40 ms late (`delayed-ack-stall`); the same POST in one write beside it",
-      "raw client without TCP_NODELAY → origin, one connection")
+      "raw client without TCP_NODELAY → origin, one connection", alone=True)
 def delayed_ack(case):
     start(case)
     client = Client(nagle=True)
     for number in range(1, 5):
         case.truth.add("GET", f"/items/{number}", "ok", 200)
         client.exchange("GET", f"/items/{number}", 200)
-    for number in range(1, 4):
+    stalled = number = 0
+    while stalled < 3:
+        number += 1
+        assert number <= 20, "no ACK was late, or the machine stood still behind each"
         path = f"/items?stalled={number}"
-        case.truth.add("POST", path, "ok", 200, findings=["delayed-ack-stall"])
         client.send(client.head("POST", path, Content_Length="300"))
         client.send(b"x" * 300)
+        held = client.held_back()
         assert client.response() == 200
+        # Where the origin was slow to answer the one before, the kernel may acknowledge at once; and a machine that
+        # stands still between the ACK and the body shows something else.
+        if held > 0.035 and time_behind_ack(case, number) < 80e-6:
+            stalled += 1
+            case.truth.add("POST", path, "ok", 200, findings=["delayed-ack-stall"])
+        else:
+            case.truth.add("POST", path, "ok", 200)
     case.truth.add("POST", "/items?at-once", "ok", 200)
     client.exchange("POST", "/items?at-once", 200, body=b"x" * 300)
     client.close()

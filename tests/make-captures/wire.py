@@ -3,6 +3,10 @@
 import collections
 import socket
 import struct
+import time
+
+# Where `struct tcp_info` of Linux has `tcpi_notsent_bytes` (include/uapi/linux/tcp.h).
+TCPI_NOTSENT_BYTES = 144
 
 Head = collections.namedtuple("Head", "method target status headers")
 
@@ -126,6 +130,15 @@ class Client:
         status = self.response(method)
         if status != expected:
             raise AssertionError(f"{method} {path}: {status}, not {expected}")
+
+    def held_back(self):
+        """For how many seconds the kernel still keeps written bytes to itself, as it says (`tcpi_notsent_bytes`)."""
+        begin = time.monotonic()
+        while True:
+            info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            if struct.unpack_from("=I", info, TCPI_NOTSENT_BYTES) == (0,):
+                return time.monotonic() - begin
+            time.sleep(0.0005)
 
     def close_seen(self):
         """Until the server has closed or reset: "fin" or "rst"."""
