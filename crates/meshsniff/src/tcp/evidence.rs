@@ -2,6 +2,7 @@
 
 use super::Offset;
 use crate::packet::Mark;
+use crate::time::Span;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -142,6 +143,14 @@ pub struct Opening {
     pub opened: Option<Mark>,
     /// The RST that refused it.
     pub refused: Option<Mark>,
+}
+
+impl Opening {
+    /// One round trip, as far as the handshake tells: from the last SYN to the client's ACK.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Span> {
+        Some(self.opened?.time - self.syn?.last.time)
+    }
 }
 
 /// The SYNs of a client.

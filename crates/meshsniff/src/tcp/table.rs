@@ -16,6 +16,10 @@ const MAX_REMEMBERED: usize = 32 * 1024;
 /// belong to it.
 const LINGER: Span = Span::from_secs(1);
 
+/// How long a connection that was refused waits for another SYN of the same number: some systems
+/// try again in spite of a RST (Windows, three times within 1 to 2 s).
+const LINGER_REFUSED: Span = Span::from_secs(3);
+
 /// How long after that its packets are still told from a new connection's (RFC 9293's 2 MSL, as
 /// Linux has it).
 const REMEMBER: Span = Span::from_secs(60);
@@ -159,10 +163,18 @@ impl<A: Application> Table<A> {
                 break;
             }
             self.lingering.pop_front();
+            let entry = self.tracked.get(&key).map(|entry| &entry.connection);
+            let Some(connection) = entry.filter(|connection| connection.id() == id) else {
+                continue;
+            };
             // A connection that was refused may have opened after all.
-            let is_over =
-                |entry: &Entry<A>| entry.connection.id() == id && entry.connection.is_over();
-            if !self.tracked.get(&key).is_some_and(|entry| is_over(entry)) {
+            if !connection.is_over() {
+                continue;
+            }
+            let refused = connection.opening().refused.is_some();
+            let until = connection.last().time.plus(LINGER_REFUSED);
+            if refused && until > now {
+                self.lingering.push_back((now.plus(LINGER), key, id));
                 continue;
             }
             if let Some(entry) = self.tracked.remove(&key) {

@@ -365,3 +365,25 @@ fn what_is_open_when_the_connection_ends_is_settled_in_order() {
     let reset = (ServerResetUnanswered, CERTAIN);
     assert_eq!(verdicts, [reset, reset]);
 }
+
+// An ACK on a RST.
+
+#[test]
+fn a_rst_that_answers_late_data_acknowledges_none_of_it() {
+    // Windows puts an ACK of the very data that it rejects on the RST.
+    let gone = asked().fin(Client).after(1500.0).unaware().say(Server, EMPTY);
+    let exchange = gone.rst(Client).exchange();
+    assert_eq!(exchange.verdict(), (ClientGaveUp, CERTAIN));
+    assert!(!exchange.half_closed());
+    assert_eq!(exchange.event("late_response"), Some(7));
+    let two = asked().fin(Client).unaware().say(Server, HEAD_OF_300);
+    let two = two.unaware().say(Server, BODY).all_but(300).rst(Client);
+    assert_eq!(two.verdict(), (ClientGaveUp, CERTAIN));
+}
+
+#[test]
+fn a_rst_that_is_the_first_close_acknowledges_what_it_says() {
+    let exchange = asked().say(Server, EMPTY).rst(Client).exchange();
+    assert_eq!(exchange.verdict(), (Ok, CERTAIN));
+    assert_eq!(exchange.event("response_acked"), Some(7));
+}

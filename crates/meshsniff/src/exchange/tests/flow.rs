@@ -532,3 +532,26 @@ fn a_reset_opens_no_window_and_says_no_data() {
     let talk = talk.window(Server, 64_000).send(Server, RST.with(ACK), b"");
     assert_eq!(of_kind(&talk, ZeroWindow), [(vec![6], 60)]);
 }
+
+#[test]
+fn an_ack_that_took_one_round_trip_was_not_delayed() {
+    let stalls = |trip: f64, waited: f64| {
+        let talk = Talk::new().mss(1000).syn(Client).after(trip).mss(1000);
+        let talk = talk.syn_ack().after(0.0).ack(Client).say(Client, POST_HEAD);
+        let talk = talk.after(waited).ack(Server).after(0.05);
+        of_kind(&talk.say(Client, BODY), DelayedAckStall).len()
+    };
+    assert_eq!(stalls(100.0, 100.0), 0);
+    assert_eq!(stalls(100.0, 149.0), 0);
+    assert_eq!(stalls(100.0, 150.0), 1);
+    assert_eq!(stalls(1.0, 30.0), 1);
+}
+
+#[test]
+fn where_no_round_trip_is_known_none_is_exceeded() {
+    let joined = |talk: Talk| {
+        let talk = talk.say(Client, POST_HEAD).after(40.0).ack(Server);
+        of_kind(&talk.after(0.05).say(Client, [b'x'; 200]), DelayedAckStall).len()
+    };
+    assert_eq!(joined(Talk::joined()), 0);
+}

@@ -325,3 +325,44 @@ fn a_reset_ends_the_handshake_of_a_connection_too() {
     assert_eq!(connection.verdict, None);
     assert_eq!(connection.close.map(|close| close.reset), Some(true));
 }
+
+// SYN-ACKs that open nothing.
+
+#[test]
+fn the_syn_ack_that_the_clients_ack_takes_is_the_connections() {
+    let other = |talk: Talk| talk.ahead(5000).send(Server, SYN.with(ACK), b"");
+    let before = other(Talk::new().syn(Client)).syn_ack().ack(Client);
+    let after = other(Talk::new().syn(Client).syn_ack()).ack(Client);
+    let later = other(Talk::new().syn(Client).syn_ack().ack(Client));
+    for (talk, synack) in [(before, 2), (after, 1), (later, 1)] {
+        let seen = asked_and_answered(talk).fin(Server).ack(Client).seen();
+        assert_eq!(seen.exchanges.len(), 1);
+        assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));
+        assert_eq!(seen.connections.len(), 1);
+        assert_eq!(millis(seen.connections[0].syn_to_synack), Some(synack));
+    }
+}
+
+#[test]
+fn an_ack_of_what_was_never_sent_opens_nothing() {
+    let challenged = Talk::new().syn(Client).ahead(1 << 27).too_much(1 << 28);
+    let challenged = challenged.ack(Server).ahead(1 << 28).bare_rst(Client);
+    let again = challenged.clone().after(1000.0).back(1).syn(Client);
+    let seen = asked_and_answered(again.syn_ack().ack(Client)).seen();
+    assert_eq!(seen.exchanges.len(), 1);
+    assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));
+    assert_eq!(seen.exchanges[0].findings(), [(SynRetry, vec![1, 4], 1002)]);
+    assert_eq!(seen.connections[0].hidden_bytes, 0);
+    let ignored = challenged.after(1000.0).back(1).syn(Client).connection();
+    assert_eq!(ignored.verdict, Some(ConnectTimeout));
+}
+
+#[test]
+fn syns_of_one_number_are_one_connection_whatever_they_met() {
+    let refused = |talk: Talk| talk.back(1).syn(Client).rst(Server);
+    let talk = Talk::new().syn(Client).rst(Server);
+    let talk = refused(refused(talk.after(500.0)).after(1400.0));
+    let connection = talk.connection();
+    assert_eq!(connection.verdict, Some(ConnectRefused));
+    assert_eq!(connection.syn_retries, 2);
+}

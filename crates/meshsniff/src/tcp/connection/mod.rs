@@ -22,6 +22,9 @@ const AT_ONCE: Span = Span::from_micros(100);
 /// Sequence numbers this far from the next one lie outside of any window there is in practice.
 const FAR: u32 = 1 << 24;
 
+/// More than a server can acknowledge before its SYN-ACK was seen: what a client sends at first.
+const FIRST_FLIGHT: i32 = 1 << 20;
+
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MAX_OPTIONS: u32 = 40;
 
@@ -50,6 +53,8 @@ struct Direction {
     zero_since: Option<Mark>,
     mss: Option<u16>,
     largest: u32,
+    /// The shortest time that an ACK of this direction's bytes took.
+    quickest_ack: Option<Span>,
     /// A segment that waited for a delayed ACK, and that ACK.
     stalled: Option<(Mark, Mark)>,
     /// How far the other direction had come when this one's last bytes were acknowledged.
@@ -81,6 +86,8 @@ pub struct TrackedConnection {
     first: Mark,
     last: Mark,
     opening: Opening,
+    /// A SYN-ACK with another initial number than the one before it: where its stream begins.
+    rival: Option<(Seq, Mark)>,
     retransmissions: u64,
     server_finished: bool,
 }
@@ -104,6 +111,7 @@ impl TrackedConnection {
             first: mark,
             last: mark,
             opening: Opening::default(),
+            rival: None,
             retransmissions: 0,
             server_finished: false,
         }
@@ -214,7 +222,10 @@ impl TrackedConnection {
     #[must_use]
     pub fn is_superseded_by(&self, segment: &Segment<'_>) -> bool {
         let stream = &self.directions[self.sender(segment)].stream;
+        let peer = &self.directions[1 - self.sender(segment)].stream;
         let other_origin = match stream.origin() {
+            // An answer to this connection's SYN is its own, whatever number it brings.
+            Some(_) if segment.ack.is_some() && segment.ack == peer.origin() => false,
             Some(origin) => origin != segment.seq.plus(1),
             None => !self.whole,
         };
@@ -247,6 +258,9 @@ impl TrackedConnection {
         }
         self.last = mark;
         let flags = segment.flags;
+        if !flags.any(Flags::SYN.with(Flags::RST)) && self.is_challenge(d, segment) {
+            return;
+        }
         if flags.has(Flags::RST) && self.is_refusal(d, segment) {
             self.opening.refused.get_or_insert(mark);
         }
@@ -255,10 +269,13 @@ impl TrackedConnection {
         if flags.has(Flags::SYN) {
             new |= self.synchronise(d, segment, mark);
         } else if d == self.client
-            && segment.ack.is_some()
+            && let Some(ack) = segment.ack
+            && self.opening.opened.is_none()
             && (self.opening.synack.is_some() || self.opening.syn.is_some())
+            && !flags.has(Flags::RST)
         {
-            self.opening.opened.get_or_insert(mark);
+            self.opening.opened = Some(mark);
+            self.choose_syn_ack(ack);
         }
         if let Some(ack) = segment.ack {
             self.acknowledge(d, ack, segment, mark, counters, application);

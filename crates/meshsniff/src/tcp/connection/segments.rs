@@ -1,21 +1,37 @@
 //! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set
 //! free.
 
-use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, MAX_HELD, Role, TrackedConnection};
+use super::{
+    AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, Role, TrackedConnection,
+};
 use crate::packet::{Flags, Mark, Segment, Seq};
 use crate::tcp::evidence::{CloseEvidence, Doubt, Scope, Side, Syn};
 use crate::tcp::{
     Ack, AckWith, Application, Arrival, Delay, Delayed, Extent, Missing, Offset, Progress, Repeat,
-    Run, StreamEvent,
+    Run, Stream, StreamEvent,
 };
+use crate::time::Span;
+
+/// Whether an ACK that came after `waited` is later than one round trip explains: by half at least.
+const fn is_late(waited: Span, round_trip: Span) -> bool {
+    waited.as_nanos().saturating_mul(2) >= round_trip.as_nanos().saturating_mul(3)
+}
 
 impl TrackedConnection {
     /// A SYN, with or without ACK. True if it is new.
     pub(super) fn synchronise(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
+        let origin = segment.seq.plus(1);
         let direction = &mut self.directions[d];
-        direction.stream.start(segment.seq.plus(1));
+        direction.stream.start(origin);
         direction.mss = direction.mss.or(segment.mss);
         if segment.ack.is_some() {
+            if direction.stream.origin() != Some(origin) {
+                // Whether it is the one that opens the connection, the client's ACK tells.
+                if self.opening.opened.is_none() {
+                    self.rival.get_or_insert((origin, mark));
+                }
+                return true;
+            }
             let new = self.opening.synack.is_none();
             self.opening.synack.get_or_insert(mark);
             if new {
@@ -42,6 +58,34 @@ impl TrackedConnection {
         }
     }
 
+    /// The client's first ACK: which of two SYN-ACKs it takes is the connection's.
+    pub(super) fn choose_syn_ack(&mut self, ack: Seq) {
+        let server = &mut self.directions[1 - self.client];
+        if let Some((origin, mark)) = self.rival.take()
+            && ack == origin
+            && !server.spoke
+        {
+            server.stream = Stream::default();
+            server.stream.start(origin);
+            self.opening.synack = Some(mark);
+        }
+    }
+
+    /// Whether this is an ACK of what was never sent, from a server that has not answered the SYN:
+    /// a challenge (RFC 9293, 3.10.7.3), or what an older connection left. It proves nothing.
+    pub(super) fn is_challenge(&self, d: usize, segment: &Segment<'_>) -> bool {
+        let unanswered = self.opening.syn.is_some()
+            && self.opening.synack.is_none()
+            && self.opening.opened.is_none();
+        let origin = self.directions[self.client].stream.origin();
+        let (Some(ack), Some(origin), true) = (segment.ack, origin, unanswered && d != self.client)
+        else {
+            return false;
+        };
+        let ahead = ack.distance_from(origin);
+        !(0..FIRST_FLIGHT).contains(&ahead)
+    }
+
     pub(super) fn acknowledge<A: Application>(
         &mut self,
         d: usize,
@@ -51,9 +95,14 @@ impl TrackedConnection {
         counters: &mut Counters,
         application: &mut A,
     ) {
+        if segment.flags.has(Flags::RST) && self.directions[d].fin.is_some() {
+            // Windows puts an ACK of the very data that it rejects on the RST.
+            return;
+        }
         let p = 1 - d;
         let own_high = self.directions[d].stream.data_high();
         let own_mss = self.directions[d].mss;
+        let round_trip = self.opening.round_trip().or(self.directions[p].quickest_ack);
         let peer = &mut self.directions[p];
         peer.stream.start(ack);
         let Some(upto) = peer.stream.offset(ack) else {
@@ -71,8 +120,11 @@ impl TrackedConnection {
         };
         if let Some((sent, len)) = peer.flights.acknowledged(upto) {
             let small = peer.is_small(len, own_mss);
-            let late = mark.time - sent.time >= DELAYED_ACK;
+            let waited = mark.time - sent.time;
+            // An ACK that took no longer than the way there and back was not delayed.
+            let late = waited >= DELAYED_ACK && round_trip.is_some_and(|trip| is_late(waited, trip));
             peer.stalled = (with == AckWith::Bare && small && late).then_some((sent, mark));
+            peer.quickest_ack = Some(peer.quickest_ack.map_or(waited, |least| least.min(waited)));
         }
         self.take_probe(p, upto, application);
         self.note_recovered(p, upto, mark, application);
