@@ -4,6 +4,7 @@ use super::choices::Choices;
 use meshsniff::protocol::detect::{self, Opening};
 use meshsniff::protocol::http1::body::{Body, Fed, Framing};
 use meshsniff::protocol::http1::head::{self, Parsed};
+use meshsniff::protocol::proxy_header;
 
 /// How many cuts, where they are, and the message.
 pub fn check(data: &[u8]) {
@@ -133,7 +134,8 @@ fn openings(bytes: &[u8], cuts: &[usize]) {
     }
     let _ = detect::partial_status(bytes);
     let _ = detect::is_tls_record(bytes);
-    assert!(detect::proxy_preamble(bytes).is_none_or(|len| len > 0 && len <= bytes.len()));
+    let header = proxy_header::read(bytes);
+    assert!(header.is_none_or(|(_, len)| len > 0 && len <= bytes.len()));
     let _ = detect::begins_request(bytes);
 }
 

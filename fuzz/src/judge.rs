@@ -261,6 +261,12 @@ fn claims(exchange: &Exchange) {
         Verdict::ServerTruncatedResponse => {
             assert!(!certain || events.response_start.is_some());
         }
+        Verdict::ServerResetEarlyAnswer => {
+            assert!(events.server_rst.is_some() && events.response_start.is_some());
+            let early = |end: Mark| Some(end.order) > events.response_start.map(|m| m.order);
+            assert!(events.request_end.is_none_or(early));
+        }
+        Verdict::ServerInvalidResponse => assert!(exchange.defect.is_some()),
         Verdict::Upgraded => {
             let tunnel = exchange.method.as_deref() == Some("CONNECT");
             assert!(

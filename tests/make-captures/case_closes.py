@@ -125,7 +125,7 @@ def garbage(case):
     client = Client()
     case.truth.add("GET", "/items", "ok", 200)
     client.exchange("GET", "/items", 200)
-    case.truth.add("GET", "/garbage", "server-truncated-response", None)
+    case.truth.add("GET", "/garbage", "server-invalid-response", None)
     client.request("GET", "/garbage")
     client.close_seen()
     client.close()

@@ -235,7 +235,7 @@ def early_413(case):
     client.send(client.head("POST", "/too-large?then=close", Content_Length="6000") + body[:2000])
     assert client.response() == 413
     client.close()
-    truth.add("POST", "/too-large?then=reset", "ok", 413, note="the RST comes after the whole answer")
+    truth.add("POST", "/too-large?then=reset", "server-reset-early-answer", 413, note="the RST comes after the whole answer, for the rest of the request")
     client = Client()
     client.send(client.head("POST", "/too-large?then=reset", Content_Length="6000") + body[:2000])
     assert client.response() == 413

@@ -226,7 +226,7 @@ def envoy_verdicts(case):
     seen("/close-in-body", "server-truncated-response", 200, "?", 200, ok=(0, 18, 56))
     seen("/reset-in-body", "server-truncated-response", 200, "?", 200, ok=(0, 18, 56))
     seen("/close-in-head", "server-truncated-response", 200, "?", 502, ok=(0, 18, 56))
-    seen("/garbage", "server-truncated-response", None, "?", 502)
+    seen("/garbage", "server-invalid-response", None, "?", 502)
     seen("/stall-before-answer?late=1", "client-gave-up", None, "DC", 0, ok=(28,), arguments=("--max-time", "0.3"), late_status=200)
     wait("the late answer", lambda: origin.done["/stall-before-answer?late=1"])
     seen("/stall-in-body", "client-gave-up-mid-response", 200, "DC", 200, ok=(28,), arguments=("--max-time", "0.3"))

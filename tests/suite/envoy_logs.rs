@@ -93,7 +93,7 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 4] = [
+const EXCEPTIONS: [Exception; 3] = [
     Exception {
         capture: "tutorial-envoy.pcap",
         place: Place::Client,
@@ -110,19 +110,6 @@ const EXCEPTIONS: [Exception; 4] = [
         expected: &[],
         logged: "UT",
         why: "the same: the timeout was the gateway's",
-    },
-    Exception {
-        capture: "istio-pod-any.pcap",
-        place: Place::Server,
-        paths: &[
-            "/items?delay=1001",
-            "/items?delay=1002",
-            "/items?delay=1003",
-        ],
-        expected: &[],
-        logged: "UT",
-        why: "the client of this connection has its whole answer, a 504 of the gateway's own: the flag tells of the \
-              gateway's upstream connection, which is another one",
     },
     Exception {
         capture: "envoy-verdicts.pcap",

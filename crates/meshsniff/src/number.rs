@@ -83,7 +83,7 @@ pub(crate) fn seconds(out: &mut String, span: Span) {
     decimal(out, span.as_nanos(), 9, 1);
 }
 
-/// Pushes a duration as a person says it: `0.03 ms`, `501.7 ms`, `12.3 s`.
+/// Pushes a duration as a person says it: `0.03 ms`, `501.7 ms`, `12.3 s`, `6 min 12 s`, `3 h 5 min`.
 pub(crate) fn spoken(out: &mut String, span: Span) {
     let micros = micros(span);
     if micros < 0 {
@@ -100,11 +100,42 @@ pub(crate) fn spoken(out: &mut String, span: Span) {
     } else if micros < 10_000_000 {
         decimal(out, round(100), 1, 1);
         " ms"
-    } else {
+    } else if micros < 120_000_000 {
         decimal(out, round(100_000), 1, 1);
         " s"
+    } else {
+        return long(out, round(1_000_000).unsigned_abs());
     };
     out.push_str(unit);
+}
+
+/// Pushes a duration of minutes or more in its two largest units.
+fn long(out: &mut String, seconds: u64) {
+    const UNITS: [(u64, &str); 4] = [(86_400, " d"), (3_600, " h"), (60, " min"), (1, " s")];
+    // Two of a unit at least: 90 minutes are not an hour and a half to whoever compares figures.
+    let first = UNITS.iter().position(|&(unit, _)| seconds >= 2 * unit);
+    let first = first.unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[first];
+    unsigned(out, seconds / unit);
+    out.push_str(name);
+    if let Some(&(smaller, name)) = UNITS.get(first + 1)
+        && seconds % unit / smaller > 0
+    {
+        out.push(' ');
+        unsigned(out, seconds % unit / smaller);
+        out.push_str(name);
+    }
+}
+
+/// Pushes a gap beside a line: milliseconds with three decimals, `501.683 ms`, or, from 100 s on,
+/// as a person says it.
+pub(crate) fn gap(out: &mut String, span: Span) {
+    if span.as_nanos().unsigned_abs() < 100_000_000_000 {
+        millis_exact(out, span);
+        out.push_str(" ms");
+    } else {
+        spoken(out, span);
+    }
 }
 
 /// Pushes a timeout as it is configured: `500 ms`, `15 s`.
@@ -272,7 +303,13 @@ mod tests {
         assert_eq!(spoken(1_503_512_000), "1503.5 ms");
         assert_eq!(spoken(75_240_000_000), "75.2 s");
         assert_eq!(spoken(-1_230_000), "-1.23 ms");
-        assert_eq!(spoken(i64::MIN), "-9223372036.9 s");
+        assert_eq!(spoken(119_949_000_000), "119.9 s");
+        assert_eq!(spoken(120_000_000_000), "2 min");
+        assert_eq!(spoken(372_497_000_000), "6 min 12 s");
+        assert_eq!(spoken(3_600_000_000_000), "60 min");
+        assert_eq!(spoken(11_100_000_000_000), "3 h 5 min");
+        assert_eq!(spoken(180_000_000_000_000), "2 d 2 h");
+        assert_eq!(spoken(i64::MIN), "-106751 d 23 h");
         let timeout = |millis| of(|out| timeout(out, Span::from_millis(millis)));
         assert_eq!(timeout(500), "500 ms");
         assert_eq!(timeout(1_000), "1 s");

@@ -82,6 +82,8 @@ pieces! {
     Spoken(Span) => number::spoken;
     /// Milliseconds with exactly three decimals, without their unit: `501.683`.
     Exact(Span) => number::millis_exact;
+    /// A gap beside a line: `501.683 ms`, `6 min 12 s`.
+    Beside(Span) => number::gap;
     /// A timeout as it is configured: `500 ms`.
     Timeout(Span) => number::timeout;
     /// An address and a port.

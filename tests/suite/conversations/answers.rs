@@ -16,7 +16,7 @@ fn bytes_that_are_no_http() {
     let exchange = talk.exchange();
     assert_eq!(
         verdict(&exchange),
-        (Verdict::ServerTruncatedResponse, None, None)
+        (Verdict::ServerInvalidResponse, None, None)
     );
     assert_eq!(exchange.envoy.client, ["UPE"]);
 }

@@ -162,6 +162,8 @@ impl ShareOf {
                 | Verdict::ServerClosedUnanswered
                 | Verdict::ServerResetUnanswered
                 | Verdict::ServerTruncatedResponse
+                | Verdict::ServerResetEarlyAnswer
+                | Verdict::ServerInvalidResponse
                 | Verdict::ConnectRefused
                 | Verdict::ConnectTimeout,
             ) => false,

@@ -207,6 +207,7 @@ impl Application for Talk {
                 entries.push(Entry { from, mark, what });
             }
             StreamEvent::Finished(..)
+            | StreamEvent::Closes
             | StreamEvent::Acknowledged(_)
             | StreamEvent::Delayed(_)
             | StreamEvent::WindowClosed { .. } => {}

@@ -1,28 +1,33 @@
 //! Which flags of Envoy's go with which verdict.
 
-use super::model::{ResponseShape, Verdict};
+use super::model::{ProxyAnswer, ResponseShape, Verdict};
 use crate::mesh;
-use crate::mesh::envoy::EnvoyFlags;
+use crate::mesh::answer::Software;
+use crate::mesh::envoy::{self, EnvoyFlags};
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
 
 /// What the flags of an exchange depend on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct Seen<'a> {
     pub(super) verdict: Verdict,
     pub(super) client: Endpoint,
     /// The timeout announced on the request.
     pub(super) announced: Option<Span>,
     /// `request_to_client_close`.
     pub(super) gave_up_after: Option<Span>,
+    /// `response_silence`.
+    pub(super) silent_for: Option<Span>,
     pub(super) shape: ResponseShape,
     /// Whether the close that decided was a RST.
     pub(super) reset: bool,
+    /// The proxy that made the answer itself.
+    pub(super) answered_by: Option<&'a ProxyAnswer>,
 }
 
 /// The flags to expect, and the usual figure a give-up fits if nothing was announced.
-pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
+pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
     // 127.0.0.6 calls its own app: nothing that accepts there is a proxy.
     let accepted_by_proxy: &[&str] = if mesh::is_istio_inbound(seen.client) {
         &[]
@@ -39,6 +44,9 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
             (Some(announced), Some(gap)) => {
                 let client: &[&str] = if timeout::matches(announced, gap) {
                     &["UT"]
+                } else if timeout::usual_figure(gap).is_some() {
+                    // Another timer of the same proxy: its stream idle timeout.
+                    &["SI", "DC"]
                 } else {
                     &["DC"]
                 };
@@ -66,8 +74,17 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
             }
         },
         Verdict::ClientGaveUpMidResponse | Verdict::ClientAbortedRequest => {
+            let mid_response = seen.verdict == Verdict::ClientGaveUpMidResponse;
+            let timed_out = seen.announced.zip(seen.gave_up_after);
+            let timed_out = timed_out.is_some_and(|(after, gap)| timeout::matches(after, gap));
+            let idle = seen.silent_for.and_then(timeout::usual_figure).is_some();
+            let client: &[&str] = match mid_response {
+                true if timed_out => &["UT"],
+                true if idle => &["SI", "DC"],
+                _ => &["DC"],
+            };
             let flags = EnvoyFlags {
-                client: &["DC"],
+                client,
                 client_downstream: &[],
                 server: accepted_by_proxy,
             };
@@ -77,15 +94,24 @@ pub(super) fn flags(seen: &Seen) -> (EnvoyFlags, Option<Span>) {
         Verdict::ServerTruncatedResponse => {
             let client: &[&str] = match (seen.shape, seen.reset) {
                 // A FIN inside a head is, to Envoy's codec, as bad as bytes that are none.
-                (ResponseShape::NotHttp, _)
-                | (ResponseShape::Chunked | ResponseShape::Unread, false) => &["UPE"],
+                (ResponseShape::Chunked | ResponseShape::Unread, false) => &["UPE"],
                 (ResponseShape::Length, false) => &["UC", "UPE"],
                 _ => &["UC"],
             };
             (plain(client), None)
         }
+        Verdict::ServerResetEarlyAnswer => (plain(&["UC"]), None),
+        Verdict::ServerInvalidResponse => (plain(&["UPE"]), None),
         Verdict::ConnectRefused | Verdict::ConnectTimeout => (plain(&["UF", "URX,UF"]), None),
-        Verdict::Ok | Verdict::Upgraded | Verdict::Unanswered => (EnvoyFlags::default(), None),
+        Verdict::Ok => {
+            let logged = seen.answered_by.filter(|by| by.software == Software::Envoy);
+            let flags = EnvoyFlags {
+                server: logged.map_or(&[], |by| envoy::of_answer(&by.flag)),
+                ..EnvoyFlags::default()
+            };
+            (flags, None)
+        }
+        Verdict::Upgraded | Verdict::Unanswered => (EnvoyFlags::default(), None),
     }
 }
 
@@ -99,18 +125,20 @@ mod tests {
     /// The flags at `client`, `client_downstream` and `server`.
     type Places = [&'static [&'static str]; 3];
 
-    fn of(verdict: Verdict) -> Seen {
+    fn of(verdict: Verdict) -> Seen<'static> {
         Seen {
             verdict,
             client: CALLER,
             announced: None,
             gave_up_after: None,
+            silent_for: None,
             shape: ResponseShape::Length,
             reset: false,
+            answered_by: None,
         }
     }
 
-    fn gave_up(announced: Option<i64>, after: Option<i64>) -> Seen {
+    fn gave_up(announced: Option<i64>, after: Option<i64>) -> Seen<'static> {
         Seen {
             announced: announced.map(Span::from_millis),
             gave_up_after: after.map(Span::from_millis),
@@ -118,12 +146,12 @@ mod tests {
         }
     }
 
-    fn places(seen: &Seen) -> Places {
+    fn places(seen: &Seen<'_>) -> Places {
         let (envoy, _) = flags(seen);
         [envoy.client, envoy.client_downstream, envoy.server]
     }
 
-    fn guess(seen: &Seen) -> Option<Span> {
+    fn guess(seen: &Seen<'_>) -> Option<Span> {
         flags(seen).1
     }
 
@@ -136,9 +164,13 @@ mod tests {
 
     #[test]
     fn a_give_up_earlier_or_later_than_announced_is_a_disconnect() {
-        for after in [500, 1000] {
+        for after in [600, 900] {
             let seen = gave_up(Some(700), Some(after));
             assert_eq!(places(&seen), [&["DC"][..], &[], &["DC"]]);
+        }
+        for after in [500, 1000] {
+            let seen = gave_up(Some(700), Some(after));
+            assert_eq!(places(&seen), [&["SI", "DC"][..], &[], &["DC"]]);
             assert_eq!(guess(&seen), None, "a usual figure, but nobody need guess");
         }
     }
@@ -207,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_truncated_response_by_its_shape_and_the_close() {
-        use ResponseShape::{Chunked, Length, NotHttp, Unread, UntilClose};
+        use ResponseShape::{Chunked, Length, Unread, UntilClose};
         let client = |shape, reset| {
             let seen = Seen {
                 shape,
@@ -221,13 +253,55 @@ mod tests {
         let by_fin = |shape| client(shape, false);
         assert_eq!(by_fin(Chunked), ["UPE"]);
         assert_eq!(by_fin(Unread), ["UPE"]);
-        assert_eq!(by_fin(NotHttp), ["UPE"]);
         assert_eq!(by_fin(Length), ["UC", "UPE"]);
         let by_rst = |shape| client(shape, true);
         for shape in [Chunked, Unread, Length, UntilClose] {
             assert_eq!(by_rst(shape), ["UC"], "{shape:?}");
         }
-        assert_eq!(by_rst(NotHttp), ["UPE"]);
+    }
+
+    #[test]
+    fn a_close_inside_the_response_is_whichever_timer_it_fits() {
+        let left = |announced, after, silent| Seen {
+            verdict: Verdict::ClientGaveUpMidResponse,
+            silent_for: Some(Span::from_millis(silent)),
+            ..gave_up(announced, Some(after))
+        };
+        let client = |announced, after, silent| places(&left(announced, after, silent))[0];
+        assert_eq!(client(Some(1000), 1002, 300), ["UT"]);
+        assert_eq!(client(Some(1000), 1002, 1000), ["UT"]);
+        assert_eq!(client(Some(5000), 2340, 2000), ["SI", "DC"]);
+        assert_eq!(client(None, 2340, 2000), ["SI", "DC"]);
+        assert_eq!(client(None, 2000, 1700), ["DC"]);
+    }
+
+    #[test]
+    fn answers_that_no_client_can_use() {
+        let client = |verdict| places(&of(verdict));
+        assert_eq!(
+            client(Verdict::ServerInvalidResponse),
+            [&["UPE"][..], &[], &[]]
+        );
+        assert_eq!(
+            client(Verdict::ServerResetEarlyAnswer),
+            [&["UC"][..], &[], &[]]
+        );
+    }
+
+    #[test]
+    fn an_answer_of_envoys_own_is_logged_where_it_was_made() {
+        for (flag, logged) in [("UT", &["UT"][..]), ("NC", &["NC", "NR"]), ("", &[])] {
+            let by = ProxyAnswer {
+                software: Software::Envoy,
+                flag: flag.into(),
+                text: "".into(),
+            };
+            let seen = Seen {
+                answered_by: Some(&by),
+                ..of(Verdict::Ok)
+            };
+            assert_eq!(places(&seen), [&[][..], &[], logged]);
+        }
     }
 
     #[test]
@@ -269,8 +343,10 @@ mod tests {
                             client,
                             announced,
                             gave_up_after,
+                            silent_for: gave_up_after,
                             shape,
                             reset,
+                            answered_by: None,
                         };
                         let flags = flags(&seen).0;
                         let text = serde_json::to_string(&flags).unwrap();

@@ -52,6 +52,13 @@ gaps! {
     RequestToAck: request_to_ack;
     /// `request_end` to `response_start`; negative for an early answer.
     RequestToResponse: request_to_response;
+    /// `request_last` to what ended the wait: the answer, a close, or the capture's end.
+    RequestSilence: request_silence;
+    /// The last byte of the response to the close that decided it.
+    ResponseSilence: response_silence;
+    /// `request_start`, or the first SYN of a connection opened for it, to `response_end` or the
+    /// close that decided.
+    Wait: wait;
     /// Pipelined only: `response_end` of the exchange before to `response_start`.
     AfterPrevious: after_previous;
     /// `response_start` to `response_end`.
@@ -90,7 +97,10 @@ impl Gap {
             | Self::ResponseDuration
             | Self::ResponseToAck
             | Self::Total => true,
-            Self::AfterPrevious
+            Self::RequestSilence
+            | Self::ResponseSilence
+            | Self::Wait
+            | Self::AfterPrevious
             | Self::RequestToClientClose
             | Self::AckToClientClose
             | Self::RequestToServerClose

@@ -8,6 +8,7 @@ use super::model::{
     AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, Verdict,
 };
 use super::pending::PendingExchange;
+use crate::mesh::answer;
 use crate::packet::Mark;
 use crate::tcp::{CloseEvidence, Evidence, Offset, Scope};
 use crate::time::{Span, Timestamp};
@@ -17,6 +18,15 @@ mod tests;
 
 /// A request body that takes this long, and more than half of the exchange, is a finding.
 const SLOW_BODY: Span = Span::from_secs(1);
+
+/// A request that stops for this long before it is whole has stalled.
+const STALL: Span = Span::from_secs(1);
+
+/// A connection that nobody used for this long was idle.
+const IDLE: Span = Span::from_secs(1);
+
+/// A request sent this soon after a handshake is what the connection was opened for.
+const OPENED_FOR: Span = Span::from_millis(10);
 
 /// What is known beside the exchange itself when it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +38,10 @@ pub(super) struct Circumstances {
     /// Whether the exchange was ended by a boundary in the client's stream: no close has to do with
     /// it.
     pub(super) at_boundary: bool,
+    /// The first SYN and the client's ACK, if no exchange came before this one.
+    pub(super) opened: Option<(Timestamp, Timestamp)>,
+    /// When the capture, or what is remembered of the connection, ended.
+    pub(super) now: Option<Timestamp>,
 }
 
 /// The close that decided.
@@ -44,14 +58,23 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     let (verdict, doubt, decider) = facts.decide();
     let half_closed = facts.half_closed;
     let answered_late = facts.answered_late(verdict);
+    let request_cut = facts.request_is_cut();
+    let raced = decider.filter(|decider| facts.is_race(decider));
+    let stranger = decider.filter(|decider| facts.is_stranger(decider));
     let doubt = doubt.or(open.confidence.head).map(|doubt| match doubt {
         Doubt::SequenceHole if at.dropped => Doubt::CaptureDropped,
         Doubt::SequenceHole if at.evidence.one_sided => Doubt::OneSided,
         other => other,
     });
     let exchange = &mut open.exchange;
+    exchange.answered_by = open.maker.take().and_then(|maker| {
+        let (headers, body) = maker;
+        let answer = answer::recognise(exchange.status?, &headers, &unchunked(exchange, body));
+        answer.map(Box::new)
+    });
     exchange.verdict = verdict;
     exchange.doubt = doubt;
+    exchange.request_cut = request_cut;
     exchange.close_scope = decider.map_or_else(Scope::default, |by| by.close.scope);
     exchange.half_closed = half_closed;
     list_closes(exchange, at, decider, open.response.upto);
@@ -69,26 +92,62 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         .unwrap_or(at.evidence.client.high)
         .since(open.request_from);
     exchange.response_bytes = match (answered_late, open.answer.seen) {
-        (false, Some(from)) => open
-            .response
-            .upto
-            .or(open.response.last.map(|(_, upto)| upto))
-            .unwrap_or(from)
-            .since(from),
+        (false, Some(from)) => {
+            let seen = open
+                .response
+                .upto
+                .or(open.response.last.map(|(_, upto)| upto));
+            // What a client that left had not acknowledged was sent to it, but did not come.
+            let taken = decider.filter(|_| verdict == Verdict::ClientGaveUpMidResponse);
+            let taken = taken.and_then(|decider| decider.close.acked);
+            let seen = seen.unwrap_or(from);
+            taken.map_or(seen, |taken| seen.min(taken)).since(from)
+        }
         _ => 0,
     };
-    exchange.gaps = gaps(exchange, open.previous_end, decider);
+    let events = &mut exchange.events;
+    if request_cut {
+        let announced = open.request.announced;
+        exchange.request_announced = announced.map(|end| end.since(open.request_from));
+    }
+    if events.request_end.is_none() {
+        events.request_last = open.request.last.map(|(mark, _)| mark);
+    }
+    if events.response_end.is_none() && events.response_start.is_some() {
+        // Bytes that came after the client had closed ended no silence of its.
+        let by_client = decider.is_some_and(|decider| decider.side == Side::Client);
+        let before = open.response_before_close.flatten().filter(|_| by_client);
+        let last = before.or(open.response.last);
+        events.response_last = last.map(|(mark, _)| mark);
+    }
+    let idle_since = open.previous_end;
+    exchange.gaps = gaps(exchange, idle_since, at, decider, raced.is_some());
     let (envoy, guess) = envoy::flags(&Seen {
         verdict,
         client: exchange.client,
         announced: exchange.expected_timeout,
         gave_up_after: exchange.gaps.request_to_client_close,
+        silent_for: exchange.gaps.response_silence,
         shape: exchange.response_shape,
         reset: decider.is_some_and(|decider| decider.reset),
+        answered_by: exchange.answered_by.as_deref(),
     });
     exchange.envoy = envoy;
     exchange.timeout_guess = guess;
-    add_findings(exchange, decider);
+    add_findings(exchange, raced, stranger);
+}
+
+/// The beginning of a body without the first chunk's size.
+fn unchunked(exchange: &Exchange, mut body: Vec<u8>) -> Vec<u8> {
+    if exchange.response_shape == ResponseShape::Chunked
+        && let Some(line) = memchr::memchr(b'\n', &body)
+    {
+        body.drain(..=line);
+        if let Some(end) = memchr::memchr(b'\r', &body) {
+            body.truncate(end);
+        }
+    }
+    body
 }
 
 struct Facts<'a> {
@@ -138,6 +197,11 @@ impl<'a> Facts<'a> {
         if self.open.upgraded {
             return (Verdict::Upgraded, self.open.confidence.pairing, None);
         }
+        if let Some(reset) = self.early_answer_reset() {
+            let proven = !self.at.evidence.client.lacks_fin && self.response_is_final();
+            let doubt = first([self.open.confidence.pairing, unless_proven(proven)]);
+            return (Verdict::ServerResetEarlyAnswer, doubt, Some(reset));
+        }
         match self.decider() {
             Some(decider) if decider.side == Side::Client => self.client_closed(decider),
             Some(decider) => self.server_closed(decider),
@@ -184,13 +248,86 @@ impl<'a> Facts<'a> {
                     .is_none_or(|from| close.acked <= Some(from));
         }
         match (decider.side, decider.reset) {
-            (Side::Client, _) => self.response_end.is_none_or(|end| close.acked < Some(end)),
+            (Side::Client, _) => {
+                self.response_end.is_none_or(|end| close.acked < Some(end))
+                    || self.is_before_the_end_of_all(close)
+            }
             (Side::Server, false) => self.response_end.is_none_or(|end| close.at < end),
             (Side::Server, true) => self
                 .open
                 .whole_at
                 .is_none_or(|order| order >= close.mark.order),
         }
+    }
+
+    /// Whether the answer ends with the connection, and the server had not ended it by then.
+    fn is_before_the_end_of_all(&self, close: &CloseEvidence) -> bool {
+        let server = &self.at.evidence.server;
+        self.open.exchange.response_shape == ResponseShape::UntilClose
+            && !server.lacks_fin
+            && (server.fin).is_none_or(|fin| fin.mark.order > close.mark.order)
+    }
+
+    /// Whether the request never became whole, although its end could be told. Whoever waits for a
+    /// `100 Continue` need not send the body.
+    fn request_is_cut(&self) -> bool {
+        let open = self.open;
+        let waits = open.expecting.is_some() && open.exchange.status.is_some();
+        open.request.upto.is_none() && open.confidence.request.is_none() && !waits
+    }
+
+    /// The RST that met the rest of a request which the server had answered before it was whole.
+    fn early_answer_reset(&self) -> Option<Decider> {
+        let open = self.open;
+        let events = &open.exchange.events;
+        let answered = events.response_start.filter(|_| open.is_answered())?;
+        let early = match events.request_end {
+            Some(end) => end.order > answered.order,
+            None => self.request_is_cut(),
+        };
+        let Evidence { client, server, .. } = &self.at.evidence;
+        let close = server.rst.filter(|rst| rst.mark.order > answered.order)?;
+        let client_left = [client.fin, client.rst].into_iter().flatten();
+        let client_left = client_left.map(|left| left.mark.order).min();
+        let first = client_left.is_none_or(|left| left > close.mark.order);
+        (early && first && !self.at.at_boundary).then_some(Decider {
+            side: Side::Server,
+            reset: true,
+            close,
+        })
+    }
+
+    /// Whether what was answered is no HTTP, or such that a proxy must refuse it.
+    const fn is_invalid(&self) -> bool {
+        self.open.exchange.defect.is_some()
+    }
+
+    /// Whether the server had closed a connection that was idle before it had the request: its FIN
+    /// came before the request's first byte, or covers none of it and a RST met the request.
+    fn is_race(&self, decider: &Decider) -> bool {
+        let close = &decider.close;
+        let start = self.open.exchange.events.request_start;
+        let crossed = || {
+            let reset = self.at.evidence.server.rst;
+            !decider.reset
+                && self.open.previous_end.is_some()
+                && close.acked <= Some(self.open.request_from)
+                && reset.is_some_and(|reset| reset.mark.order > close.mark.order)
+        };
+        decider.side == Side::Server && (close.mark.order < start.order || crossed())
+    }
+
+    /// Whether a RST without an ACK met a request on a connection that had been idle: it comes from
+    /// somebody who does not know the connection, and the request was the first to find out.
+    fn is_stranger(&self, decider: &Decider) -> bool {
+        let start = self.open.exchange.events.request_start.time;
+        let idle = self
+            .open
+            .previous_end
+            .is_some_and(|end| start - end >= IDLE);
+        let unheard = self.open.exchange.events.request_acked.is_none();
+        let reset = decider.side == Side::Server && decider.reset;
+        reset && idle && unheard && !decider.close.has_ack && !self.open.answer.seen.is_some()
     }
 
     fn is_unreadable(&self) -> bool {
@@ -227,8 +364,8 @@ impl<'a> Facts<'a> {
         let server = &self.at.evidence.server;
         let doubts = &self.open.confidence;
         let took_some = self.client_took_some(close);
-        if took_some && self.open.exchange.response_shape == ResponseShape::NotHttp {
-            return (Verdict::ServerTruncatedResponse, doubts.pairing, None);
+        if took_some && self.is_invalid() {
+            return (Verdict::ServerInvalidResponse, doubts.pairing, None);
         }
         if server.lacks_fin {
             return self.server_fin_missing(decider, took_some);
@@ -330,6 +467,13 @@ impl<'a> Facts<'a> {
         let close = &decider.close;
         let open = self.open;
         let hole = Some(Doubt::SequenceHole);
+        if open.answer.seen.is_some() && self.is_invalid() {
+            return (
+                Verdict::ServerInvalidResponse,
+                open.confidence.pairing,
+                None,
+            );
+        }
         if open.answer.seen.is_some() {
             let ends_short = open.response.announced.is_some_and(|end| close.at < end);
             let proven = (close.is_next || ends_short)
@@ -358,16 +502,17 @@ impl<'a> Facts<'a> {
             .events
             .request_acked
             .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
-        let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
+        let from_somebody = close.has_ack || alive || self.is_stranger(&decider);
+        let proven = close.is_next && from_somebody && !open.request.tail_lost;
         let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }
 
     fn not_closed(&self) -> Decision {
         let open = self.open;
-        if open.exchange.response_shape == ResponseShape::NotHttp {
+        if self.is_invalid() {
             return (
-                Verdict::ServerTruncatedResponse,
+                Verdict::ServerInvalidResponse,
                 open.confidence.pairing,
                 None,
             );
@@ -389,10 +534,16 @@ impl<'a> Facts<'a> {
         let hole = open.response.tail_lost || never_taken && self.at.evidence.client.lacks_fin;
         // A client that took nothing of it may still have left.
         let unsettled = never_taken && !self.at.at_boundary;
+        // A server that answered before the request was whole may still reset the rest of it.
+        let client = &self.at.evidence.client;
+        let client_stays = client.fin.is_none() && client.rst.is_none();
+        let early = self.request_is_cut() && client_stays && !self.at.at_boundary;
         let doubt = first([
             open.confidence.pairing,
             unless_proven(!hole),
             unsettled.then_some(Doubt::CaptureEnded),
+            open.confidence.head.filter(|_| early),
+            early.then_some(Doubt::CaptureEnded),
         ]);
         (Verdict::Ok, doubt, None)
     }
@@ -428,7 +579,13 @@ fn list_closes(
     exchange.events.server_rst = listed(at.evidence.server.rst);
 }
 
-fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<Decider>) -> Gaps {
+fn gaps(
+    exchange: &Exchange,
+    previous_end: Option<Timestamp>,
+    at: &Circumstances,
+    decider: Option<Decider>,
+    raced: bool,
+) -> Gaps {
     let events = &exchange.events;
     let between = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
     let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
@@ -436,15 +593,33 @@ fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<De
     let request_end = events.request_end;
     let acked = events.request_acked.map(|(mark, _)| mark);
     let client_close = exchange.client_close().map(|(mark, _)| mark);
-    let raced = is_race(exchange, decider);
+    let before = raced && request_is_later(exchange, decider);
     let server_close = exchange
         .server_close()
-        .filter(|_| !raced)
+        .filter(|_| !before)
         .map(|(mark, _)| mark);
+    let decided = decider.map(|decider| decider.close.mark);
+    let time = |mark: Option<Mark>| mark.map(|mark| mark.time);
+    let ended = time(events.response_start).or(time(decided)).or(at.now);
+    let last_byte = events.response_end.or(events.response_last);
+    let opened_for = at.opened.filter(|&(_, opened)| {
+        let since = events.request_start.time - opened;
+        (Span::ZERO..=OPENED_FOR).contains(&since)
+    });
+    let asked = opened_for.map_or(events.request_start.time, |(syn, _)| syn);
+    let over = time(decided).or(time(events.response_end));
     Gaps {
         request_duration: between(start, request_end),
         request_to_ack: not_negative(between(request_end, acked)),
         request_to_response: between(request_end, events.response_start),
+        request_silence: not_negative(
+            events
+                .request_last
+                .filter(|_| exchange.request_cut)
+                .and_then(|last| Some(ended? - last.time)),
+        ),
+        response_silence: not_negative(between(last_byte, decided)),
+        wait: not_negative(over.filter(|_| !before).map(|over| over - asked)),
         after_previous: previous_end
             .filter(|_| exchange.pipelined)
             .and_then(|end| Some(events.response_start?.time - end)),
@@ -459,27 +634,44 @@ fn gaps(exchange: &Exchange, previous_end: Option<Timestamp>, decider: Option<De
     }
 }
 
-/// Whether the request's first byte left after the server's close had come.
-fn is_race(exchange: &Exchange, decider: Option<Decider>) -> bool {
-    decider.is_some_and(|decider| {
-        decider.side == Side::Server
-            && decider.close.mark.order < exchange.events.request_start.order
-    })
+/// Whether the request's first byte left after the close had come.
+fn request_is_later(exchange: &Exchange, decider: Option<Decider>) -> bool {
+    let start = exchange.events.request_start.order;
+    decider.is_some_and(|decider| decider.close.mark.order < start)
 }
 
-fn add_findings(exchange: &mut Exchange, decider: Option<Decider>) {
+fn add_findings(exchange: &mut Exchange, raced: Option<Decider>, stranger: Option<Decider>) {
     let start = exchange.events.request_start;
-    if let Some(decider) = decider.filter(|_| is_race(exchange, decider)) {
+    let idle = exchange.gaps.idle_before.unwrap_or_default();
+    if let Some(decider) = raced {
         let close = decider.close.mark;
+        let mut frames = vec![close, start];
+        frames.sort_unstable_by_key(|mark| mark.order);
+        frames.extend(
+            exchange
+                .events
+                .server_rst
+                .filter(|rst| rst.order > close.order),
+        );
         exchange.findings.push(Finding {
             kind: FindingKind::KeepaliveRace,
-            frames: vec![close, start],
-            cost: start.time - close.time,
+            side: Side::Server,
+            frames,
+            cost: (start.time - close.time).max(Span::ZERO),
+        });
+    }
+    if let Some(decider) = stranger {
+        exchange.findings.push(Finding {
+            kind: FindingKind::StrangerReset,
+            side: Side::Server,
+            frames: vec![decider.close.mark],
+            cost: idle,
         });
     }
     if let Some(late) = exchange.events.late_response {
         exchange.findings.push(Finding {
             kind: FindingKind::LateResponse,
+            side: Side::Server,
             frames: vec![late],
             // An answer that crossed the close was seen before it.
             cost: exchange
@@ -489,13 +681,25 @@ fn add_findings(exchange: &mut Exchange, decider: Option<Decider>) {
                 .max(Span::ZERO),
         });
     }
+    if let Some(silence) = exchange.gaps.request_silence.filter(|&gap| gap >= STALL) {
+        exchange.findings.push(Finding {
+            kind: FindingKind::RequestStalled,
+            side: Side::Client,
+            frames: exchange.events.request_last.into_iter().collect(),
+            cost: silence,
+        });
+    }
+    let waited = exchange.finding(FindingKind::ExpectUnanswered);
+    let waited = waited.map_or(Span::ZERO, |finding| finding.cost);
     let slow = exchange.gaps.request_duration.filter(|&duration| {
         let total = exchange.gaps.total.unwrap_or(duration);
-        duration >= SLOW_BODY && duration.as_nanos() > total.as_nanos() / 2
+        let busy = Span::from_nanos(duration.as_nanos() - waited.as_nanos());
+        busy >= SLOW_BODY && busy.as_nanos() > total.as_nanos() / 2
     });
     if let (Some(cost), Some(end)) = (slow, exchange.events.request_end) {
         exchange.findings.push(Finding {
             kind: FindingKind::SlowRequestBody,
+            side: Side::Client,
             frames: vec![start, end],
             cost,
         });

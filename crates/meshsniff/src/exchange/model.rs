@@ -4,7 +4,10 @@
 //! down in [`crate::report`].
 
 pub use super::gaps::{Gap, Gaps};
+pub use crate::mesh::answer::ProxyAnswer;
 pub use crate::mesh::envoy::EnvoyFlags;
+pub use crate::protocol::http1::head::Defect;
+pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::packet::{Endpoint, Mark};
@@ -44,8 +47,12 @@ pub enum Verdict {
     ServerClosedUnanswered,
     /// The server's RST, and no response byte.
     ServerResetUnanswered,
-    /// The server closed inside the response, or what it sent was none.
+    /// The server closed inside the response.
     ServerTruncatedResponse,
+    /// The server answered before the request was whole, and its RST met the rest.
+    ServerResetEarlyAnswer,
+    /// No HTTP response, or one framed such that a proxy must refuse it.
+    ServerInvalidResponse,
     /// 101, or CONNECT with a 2xx: what follows is not HTTP.
     Upgraded,
     /// The capture ended first.
@@ -90,6 +97,9 @@ pub struct Events {
     pub request_start: Mark,
     /// Last byte of the request.
     pub request_end: Option<Mark>,
+    /// Last byte seen of a request that never became whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_last: Option<Mark>,
     /// First packet of the server whose ACK covers the last byte of the request.
     pub request_acked: Option<(Mark, AckWith)>,
     /// Each 1xx response that was not final, with its status.
@@ -98,6 +108,9 @@ pub struct Events {
     pub response_start: Option<Mark>,
     /// Last byte of the final response.
     pub response_end: Option<Mark>,
+    /// Last byte seen of a response that never became whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_last: Option<Mark>,
     /// First packet of the client whose ACK covers the last byte of the response.
     pub response_acked: Option<Mark>,
     /// The client's first FIN, between `request_start` and `response_end`.
@@ -136,7 +149,7 @@ pub enum FindingKind {
     ZeroWindow,
     /// A sender that waited for a delayed ACK (Nagle's algorithm).
     DelayedAckStall,
-    /// The request left after the server's FIN had come.
+    /// The server had closed the idle connection when the request came.
     KeepaliveRace,
     /// The answer came after the client had closed.
     LateResponse,
@@ -144,6 +157,19 @@ pub enum FindingKind {
     SlowRequestBody,
     /// The SYN had to be repeated.
     SynRetry,
+    /// The client stopped in the middle of its request.
+    RequestStalled,
+    /// The client waited for a `100 Continue` that did not come before it sent the body.
+    ExpectUnanswered,
+    /// Bytes of the request were sent again and again, and never acknowledged.
+    RequestUnacknowledged,
+    /// Bytes of the response were sent again and again, and never acknowledged.
+    ResponseUnacknowledged,
+    /// A RST without an ACK on a connection that had been idle: whoever sent it does not know the
+    /// connection.
+    StrangerReset,
+    /// A PROXY protocol header stands before the first request.
+    ProxyProtocol,
 }
 
 impl FindingKind {
@@ -162,10 +188,24 @@ impl FindingKind {
 pub struct Finding {
     /// Its kind.
     pub kind: FindingKind,
+    /// The side it is about: whose bytes were lost or held up, whose window was closed, who stopped
+    /// or closed.
+    pub side: Side,
     /// The frames that show it.
     pub frames: Vec<Mark>,
     /// Its cost.
     pub cost: Span,
+}
+
+impl Finding {
+    /// Most frames kept for one finding.
+    const MAX_FRAMES: usize = 64;
+
+    /// Adds frames, as far as there is room.
+    pub(super) fn add_frames(&mut self, frames: Vec<Mark>) {
+        let room = Self::MAX_FRAMES.saturating_sub(self.frames.len());
+        self.frames.extend(frames.into_iter().take(room));
+    }
 }
 
 /// How the end of the response was to be told; decides what a cut one means.
@@ -213,18 +253,41 @@ pub struct Exchange {
     pub late_status: Option<u16>,
     /// `x-request-id`.
     pub request_id: Option<CompactString>,
+    /// The PROXY header that the connection began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxied: Option<ProxyHeader>,
+    /// `x-envoy-attempt-count`, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The proxy that made the answer itself; `None` if the server did, as far as can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<Box<ProxyAnswer>>,
     /// Whether a health checker asked.
     pub probe: bool,
     /// The timeout announced on the request.
     pub expected_timeout: Option<Span>,
     /// The usual figure that the client's close fits, where nothing was announced.
     pub timeout_guess: Option<Span>,
+    /// Bytes of the request, head and body, as its head announced them, of one that never became
+    /// whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_announced: Option<u64>,
     /// Bytes of the request, head and body, as far as it was sent.
     pub request_bytes: u64,
     /// Bytes of the final response, head and body, as far as it came in time.
     pub response_bytes: u64,
     /// How the response's end was to be told.
     pub response_shape: ResponseShape,
+    /// Why a proxy must refuse the response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defect: Option<Defect>,
+    /// Whether the request never became whole although its end could be told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub request_cut: bool,
+    /// Whether bytes that nobody acknowledged were sent in segments larger than those that came
+    /// through: the path may have a smaller MTU than its ends believe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_large_lost: bool,
     /// Whether the request was sent before the one before it was answered.
     pub pipelined: bool,
     /// Whether the client's FIN was a half-close: it went on to take the answer.
@@ -247,10 +310,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// `ok` or `upgraded` with a status below 500; `None` if the status is not known.
+    /// `ok` or `upgraded` with a status below 500, of a request that became whole; `None` if the
+    /// status is not known.
     #[must_use]
     pub fn good(&self) -> Option<bool> {
         match self.verdict {
+            Verdict::Ok | Verdict::Upgraded if self.request_cut => Some(false),
             Verdict::Ok | Verdict::Upgraded => self.status.map(|status| status < 500),
             _ => Some(false),
         }
@@ -291,6 +356,7 @@ impl Exchange {
             Verdict::ServerClosedUnanswered
             | Verdict::ServerResetUnanswered
             | Verdict::ServerTruncatedResponse => self.server_close(),
+            Verdict::ServerResetEarlyAnswer => self.events.server_rst.map(|mark| (mark, true)),
             _ => None,
         };
         match close {

@@ -42,7 +42,10 @@ impl Exchanges {
         hand_out: &mut dyn FnMut(&mut Exchange),
     ) {
         while let Some((open, at_boundary)) = self.pairing.take_settled() {
-            let circumstances = circumstances(connection, counters, at_boundary);
+            let circumstances = Circumstances {
+                at_boundary,
+                ..self.circumstances(connection, counters)
+            };
             self.judge(open, connection, &circumstances, hand_out);
         }
     }
@@ -62,9 +65,12 @@ impl Exchanges {
             // Data in a SYN that nobody took: the connection's verdict is all there is to say.
             rest.clear();
         }
-        let circumstances = circumstances(connection, counters, false);
         let mut before = None;
         for mut open in rest {
+            let circumstances = Circumstances {
+                now: Some(now),
+                ..self.circumstances(connection, counters)
+            };
             open.previous_end = open.previous_end.or(before);
             before = self.judge(open, connection, &circumstances, hand_out);
         }
@@ -86,6 +92,7 @@ impl Exchanges {
         if let Some(syn) = syn.filter(|syn| self.settled == 0 && syn.retries > 0) {
             exchange.findings.push(Finding {
                 kind: FindingKind::SynRetry,
+                side: Side::Client,
                 frames: vec![syn.first, syn.last],
                 cost: syn.last.time - syn.first.time,
             });
@@ -96,6 +103,22 @@ impl Exchanges {
         exchange.decided_at()
     }
 
+    /// The circumstances of the exchange that is settled next.
+    fn circumstances(&self, connection: &TrackedConnection, counters: &Counters) -> Circumstances {
+        let opening = connection.opening();
+        let opened = opening
+            .syn
+            .zip(opening.opened)
+            .filter(|_| self.settled == 0);
+        Circumstances {
+            evidence: connection.evidence(),
+            dropped: counters.dropped,
+            at_boundary: false,
+            opened: opened.map(|(syn, opened)| (syn.first.time, opened.time)),
+            now: None,
+        }
+    }
+
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
         let verdict = verdict(connection, now);
         let (client, server) = (connection.client(), connection.server());
@@ -104,8 +127,10 @@ impl Exchanges {
             client,
             announced: None,
             gave_up_after: None,
+            silent_for: None,
             shape: ResponseShape::Unread,
             reset: false,
+            answered_by: None,
         });
         let close = first_close(connection);
         let protocol = match self.pairing.protocol() {
@@ -162,18 +187,6 @@ impl tcp::Application for Exchanges {
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         self.pairing.tell(side, event);
-    }
-}
-
-fn circumstances(
-    connection: &TrackedConnection,
-    counters: &Counters,
-    at_boundary: bool,
-) -> Circumstances {
-    Circumstances {
-        evidence: connection.evidence(),
-        dropped: counters.dropped,
-        at_boundary,
     }
 }
 

@@ -1,11 +1,17 @@
 //! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
 
-use super::model::{Doubt, EnvoyFlags, Events, Exchange, Finding, Gaps, ResponseShape, Verdict};
-use crate::mesh::{self, timeout};
+use super::model::{
+    Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, ResponseShape, Verdict,
+};
+use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
-use crate::protocol::http1::head::{self, RequestHead};
+use crate::protocol::http1::head::{self, Maker, RequestHead};
 use crate::tcp::{Ack, Offset, Scope, Side};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// A client that sends its body this long after a head with `Expect: 100-continue` waited for a
+/// `100` in vain.
+const EXPECT_WAIT: Span = Span::from_millis(100);
 
 /// Most findings kept for one exchange; a lossy upload could make thousands.
 const MAX_FINDINGS: usize = 64;
@@ -83,12 +89,18 @@ pub(super) struct PendingExchange {
     pub(super) method: MethodKind,
     /// Whether the request asked for an upgrade.
     pub(super) wants_upgrade: bool,
+    /// The end of a head with `Expect: 100-continue`, while no byte of its body has come.
+    pub(super) expecting: Option<Mark>,
     /// Whether it ended in a 101 or a CONNECT tunnel.
     pub(super) upgraded: bool,
     /// The place of the request's first byte.
     pub(super) request_from: Offset,
     pub(super) request: MessageEnd,
     pub(super) response: MessageEnd,
+    /// What of an answer's head and body may tell who made it.
+    pub(super) maker: Option<(Box<Maker>, Vec<u8>)>,
+    /// The end of what had been seen of the response when the client closed.
+    pub(super) response_before_close: Option<Option<(Mark, Offset)>>,
     pub(super) answer: AnswerStart,
     /// One past the highest byte that the server had sent when the request began.
     pub(super) server_at_start: Offset,
@@ -140,12 +152,19 @@ impl PendingExchange {
                 status: None,
                 late_status: None,
                 request_id: None,
+                proxied: None,
+                attempt: None,
+                answered_by: None,
                 probe: mesh::is_probed(server.port),
                 expected_timeout: None,
                 timeout_guess: None,
+                request_announced: None,
                 request_bytes: 0,
                 response_bytes: 0,
                 response_shape: ResponseShape::Unread,
+                defect: None,
+                request_cut: false,
+                only_large_lost: false,
                 pipelined: false,
                 half_closed: false,
                 events: Events {
@@ -162,10 +181,13 @@ impl PendingExchange {
             confirmed: false,
             method: MethodKind::Plain,
             wants_upgrade: false,
+            expecting: None,
             upgraded: false,
             request_from: from,
             request: MessageEnd::default(),
             response: MessageEnd::default(),
+            maker: None,
+            response_before_close: None,
             answer: AnswerStart::default(),
             server_at_start: Offset::ORIGIN,
             whole_at: None,
@@ -186,6 +208,7 @@ impl PendingExchange {
             announced(head.envoy_timeout.as_deref(), timeout::parse_envoy_millis)
                 .or_else(|| announced(head.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
         self.wants_upgrade = head.upgrade;
+        exchange.attempt = head.attempt;
         exchange.probe |= head.kube_probe;
         exchange.minor_version = Some(head.minor_version);
         exchange.method = Some(head.method);
@@ -202,6 +225,23 @@ impl PendingExchange {
         self.exchange.path = line.path.or(self.exchange.path.take());
         self.exchange.minor_version = line.minor_version.or(self.exchange.minor_version);
         self.confirmed = true;
+    }
+
+    /// A byte of the request's body came in `mark`, the last before `upto` so far.
+    pub(super) fn request_body(&mut self, upto: Offset, mark: Mark) {
+        self.request.last = Some((mark, upto));
+        let Some(head) = self.expecting.take() else {
+            return;
+        };
+        let cost = mark.time - head.time;
+        if self.exchange.events.interim.is_empty() && cost >= EXPECT_WAIT {
+            self.note(Finding {
+                kind: FindingKind::ExpectUnanswered,
+                side: Side::Server,
+                frames: vec![head, mark],
+                cost,
+            });
+        }
     }
 
     /// The request's last byte was seen in `mark`, or is known to be missing.
@@ -256,6 +296,14 @@ impl PendingExchange {
         }
     }
 
+    /// The next bytes of the response's body.
+    pub(super) fn response_body(&mut self, bytes: &[u8]) {
+        if let Some((_, body)) = self.maker.as_mut() {
+            let room = answer::MAX_BODY.saturating_sub(body.len());
+            body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
     /// Whether the response was seen, or is known, to its end.
     pub(super) const fn is_answered(&self) -> bool {
         self.response.upto.is_some()
@@ -291,7 +339,27 @@ impl PendingExchange {
         }
     }
 
+    /// Adds a finding. Windows of one side that were closed are one, and so are bytes that nobody
+    /// acknowledged.
     pub(super) fn note(&mut self, finding: Finding) {
+        let kind = finding.kind;
+        let known = |known: &&mut Finding| (known.kind, known.side) == (kind, finding.side);
+        match self.exchange.findings.iter_mut().find(known) {
+            Some(known) if kind == FindingKind::ZeroWindow => {
+                known.cost = known.cost.plus(finding.cost);
+                return known.add_frames(finding.frames);
+            }
+            Some(known)
+                if matches!(
+                    kind,
+                    FindingKind::RequestUnacknowledged | FindingKind::ResponseUnacknowledged
+                ) =>
+            {
+                known.cost = known.cost.max(finding.cost);
+                return known.add_frames(finding.frames);
+            }
+            _ => {}
+        }
         if self.exchange.findings.len() < MAX_FINDINGS {
             self.exchange.findings.push(finding);
         }

@@ -10,9 +10,11 @@
 //! | `closes` | FINs and RSTs |
 //! | `holes` | what the capture lacks, and what it does not |
 //! | `pairing` | which response answers which request |
+//! | `field` | answers nobody can use, requests that stop, connections somebody forgot |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
 mod closes;
+mod field;
 mod flow;
 mod handshakes;
 mod holes;

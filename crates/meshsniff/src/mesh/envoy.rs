@@ -8,17 +8,41 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
 /// Every list of flags that a place can have.
-const LISTS: [&[&str]; 9] = [
+const LISTS: [&[&str]; 21] = [
     &[],
     &["DC"],
     &["UT"],
     &["UT", "DC"],
     &["DC", "UT"],
+    &["SI", "DC"],
     &["UC"],
     &["UPE"],
     &["UC", "UPE"],
     &["UF", "URX,UF"],
+    &["UF"],
+    &["UO"],
+    &["UH"],
+    &["UR"],
+    &["LR"],
+    &["NR"],
+    &["NC"],
+    &["NC", "NR"],
+    &["RL"],
+    &["FI"],
+    &["SI"],
 ];
+
+/// The list with the flag of an answer that Envoy made itself; empty if that has none.
+#[must_use]
+pub fn of_answer(flag: &str) -> &'static [&'static str] {
+    let list: &[&str] = match flag {
+        // A 503 without a body: neither a cluster nor a route.
+        "NC" => &["NC", "NR"],
+        flag => &[flag],
+    };
+    let found = LISTS.into_iter().find(|known| *known == list);
+    found.unwrap_or_default()
+}
 
 /// Reads a list of flags that was written down somewhere else: one of [`LISTS`].
 fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static [&'static str], D::Error> {
@@ -43,7 +67,9 @@ pub struct EnvoyFlags {
 
 impl EnvoyFlags {
     /// Every flag that any place can have.
-    pub const KNOWN: [&'static str; 6] = ["DC", "UC", "UF", "UPE", "URX", "UT"];
+    pub const KNOWN: [&'static str; 15] = [
+        "DC", "FI", "LR", "NC", "NR", "RL", "SI", "UC", "UF", "UH", "UO", "UPE", "UR", "URX", "UT",
+    ];
 
     /// Whether any of the places might log this flag.
     #[must_use]

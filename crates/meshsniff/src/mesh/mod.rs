@@ -1,6 +1,7 @@
 //! What service meshes and their proxies do by convention: Envoy's flags and timeouts, Istio's
-//! addresses and ports.
+//! addresses and ports, the answers that proxies make themselves.
 
+pub mod answer;
 pub mod envoy;
 pub mod timeout;
 

@@ -132,11 +132,15 @@ pub fn begins_request(bytes: &[u8]) -> bool {
     let Some(space) = memchr(b' ', start) else {
         return false;
     };
+    let target = &start[space + 1..];
+    // A blank in a target is what no server takes, but behind a usual method it was meant so.
+    let usual = || METHODS.contains(&&start[..=space]) && !target.starts_with(b" ");
     space > 0
         && space <= MAX_METHOD
         && start[..space].iter().all(|&b| is_token(b))
-        && start.len() > space + 1
-        && start[space + 1..].iter().all(|&b| is_target(b))
+        && !target.is_empty()
+        && (target.iter().all(|&b| is_target(b))
+            || usual() && target.iter().all(|&b| is_target_or_line(b)))
 }
 
 /// Whether `method` is one of the usual methods.
@@ -200,22 +204,6 @@ pub fn is_tls_record(bytes: &[u8]) -> bool {
         && minor <= 4
         && length <= 16_640
         && (kind != 22 || matches!(rest.first(), None | Some(1 | 2)))
-}
-
-/// Length of a PROXY protocol header, version 1 or 2, at the beginning of `bytes`.
-#[must_use]
-pub fn proxy_preamble(bytes: &[u8]) -> Option<usize> {
-    const MAX_V1: usize = 107;
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-    if bytes.starts_with(b"PROXY ") {
-        let line = &bytes[..bytes.len().min(MAX_V1)];
-        return memchr(b'\n', line).map(|end| end + 1);
-    }
-    if bytes.starts_with(V2) && bytes.len() >= 16 {
-        let length = 16 + usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
-        return (bytes.len() >= length).then_some(length);
-    }
-    None
 }
 
 /// `bytes` without the empty lines a server should ignore before a request line (RFC 9112, 2.2).

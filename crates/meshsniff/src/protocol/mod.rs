@@ -10,3 +10,4 @@
 
 pub mod detect;
 pub mod http1;
+pub mod proxy_header;

@@ -331,6 +331,7 @@ fn an_exchange_beyond_a_line_is_shortened() {
     huge.path = Some(format!("/{}", "\u{fffd}".repeat(90_000)).into());
     huge.findings.push(Finding {
         kind: FindingKind::Retransmission,
+        side: crate::exchange::Side::Server,
         frames: vec![fixtures::mark(4185, 0); 30_000],
         cost: Span::ZERO,
     });
@@ -517,10 +518,12 @@ fn full_exchange() -> Exchange {
         events: Events {
             request_start: mark,
             request_end: Some(mark),
+            request_last: Some(mark),
             request_acked: Some((mark, AckWith::Bare)),
             interim: vec![(mark, 103)],
             response_start: Some(mark),
             response_end: Some(mark),
+            response_last: Some(mark),
             response_acked: Some(mark),
             client_fin: Some(mark),
             server_fin: Some(mark),

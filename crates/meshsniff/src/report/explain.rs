@@ -4,14 +4,16 @@
 //! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
 use crate::exchange::{
-    Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
+    Connection, Defect, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
-use crate::piece::{At, Bytes, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
+use crate::piece::{At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
 use crate::time::Span;
 
+/// A silence before a close that is worth a word.
+const WORTH_SAYING: Span = Span::from_millis(10);
 /// Characters of a request target in a sentence.
 const MAX_PATH: usize = 80;
 /// Characters of a method in a sentence.
@@ -29,6 +31,8 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
             server_left(out, exchange);
         }
         Verdict::ServerTruncatedResponse => truncated(out, exchange),
+        Verdict::ServerResetEarlyAnswer => reset_early(out, exchange),
+        Verdict::ServerInvalidResponse => invalid(out, exchange),
         // The last two are verdicts of connections.
         Verdict::Unanswered | Verdict::ConnectRefused | Verdict::ConnectTimeout => {
             unanswered(out, exchange);
@@ -68,6 +72,8 @@ pub fn connection(out: &mut String, connection: &Connection) {
             | Verdict::ServerClosedUnanswered
             | Verdict::ServerResetUnanswered
             | Verdict::ServerTruncatedResponse
+            | Verdict::ServerResetEarlyAnswer
+            | Verdict::ServerInvalidResponse
             | Verdict::Upgraded
             | Verdict::Unanswered,
         ) => return,
@@ -87,6 +93,7 @@ pub const fn doubt_in_words(doubt: Doubt) -> &'static str {
         Doubt::CaptureStartedLate => "the capture may have started too late to see all of it",
         Doubt::CaptureEnded => "the capture ended before it was settled",
         Doubt::Snaplen => "the snap length cut bytes that were needed",
+        Doubt::Unreadable => "the bytes are all there, but how they are framed cannot be read",
     }
 }
 
@@ -163,6 +170,10 @@ fn answered(out: &mut String, exchange: &Exchange) {
         }
         gap => push!(out; known(" after ", gap)),
     }
+    if exchange.request_cut {
+        push!(out; " before the request was complete (", Bytes(exchange.request_bytes),
+            exchange.request_announced.map(|all| (" of ", Bytes(all))), " had been sent)");
+    }
     let pipelined = gaps.after_previous;
     let pipelined =
         pipelined.map(|gap| (" (", Spoken(gap), " after the answer before it: pipelined)"));
@@ -171,9 +182,21 @@ fn answered(out: &mut String, exchange: &Exchange) {
     let half_closed = exchange.half_closed;
     let half_closed =
         half_closed.then_some("; the client had closed its sending side only (a half-close)");
-    let own = exchange.good() == Some(false);
+    let own = exchange.good() == Some(false) && !exchange.request_cut;
+    let own = own && exchange.answered_by.is_none();
     let own = own.then_some(" The answer is the server's own: nobody hung up.");
     push!(out; pipelined, known("; the response took another ", duration), half_closed, ".", own);
+    if let Some(by) = exchange.answered_by.as_deref() {
+        push!(out; " A proxy made this answer itself: ", by.software.in_words());
+        if !by.text.is_empty() {
+            push!(out; " says “", Shown(&by.text, MAX_PATH), "”");
+        }
+        if !by.flag.is_empty() {
+            out.push_str(", and logs ");
+            out.push_str(&by.flag);
+        }
+        out.push_str(". The fault is one hop on: look at what it called.");
+    }
 }
 
 fn upgraded(out: &mut String, exchange: &Exchange) {
@@ -248,8 +271,15 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             Some(gap) => {
                 let than = if gap < announced { "earlier" } else { "later" };
                 push!(out; "That is ", than, " than the timeout of ", timeout,
-                    " which the request announced: more likely its own caller hung up ",
-                    "(the client's proxy: DC");
+                    " which the request announced: ");
+                match timeout::usual_figure(gap) {
+                    Some(figure) => push!(out; Timeout(figure), " fits another timer of the same ",
+                        "proxy, such as its stream idle timeout, or its own caller hung up ",
+                        "(the client's proxy: SI or DC"),
+                    None => {
+                        out.push_str("more likely its own caller hung up (the client's proxy: DC")
+                    }
+                }
             }
             None => push!(out; "The request announced a timeout of ", timeout,
                 " (the client's proxy: UT or DC"),
@@ -282,16 +312,28 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
 fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
     let gaps = &exchange.gaps;
     let close = gaps.request_to_client_close;
-    let matched = exchange.expected_timeout;
-    let matched =
-        matched.filter(|&announced| close.is_some_and(|gap| timeout::matches(announced, gap)));
     push!(out; client_closed(exchange), after(close), " after sending ", request(exchange),
         ", inside ", response(exchange.status), ", of which ", Bytes(exchange.response_bytes),
-        " had come", known("; the response had begun after ", gaps.request_to_response),
-        matched.map(|announced| {
-            ("; that is the timeout of ", Timeout(announced), " which the request announced")
-        }),
-        " (a proxy on either side: DC).");
+        " had come", known("; the response had begun after ", gaps.request_to_response));
+    let server = !exchange.envoy.server.is_empty();
+    let server = server.then_some(", the server's: DC");
+    let announced = exchange.expected_timeout;
+    if let Some(announced) = announced.filter(|_| exchange.envoy.client == ["UT"]) {
+        push!(out; ". That is the timeout of ", Timeout(announced),
+            " which the request announced (the client's proxy: UT", server, ").");
+        return;
+    }
+    let silence = gaps
+        .response_silence
+        .filter(|&silence| silence >= WORTH_SAYING);
+    push!(out; known("; its last byte had come ", silence), silence.map(|_| " before"));
+    match silence.and_then(timeout::usual_figure) {
+        Some(figure) => {
+            push!(out; ". ", Timeout(figure), " is a usual figure for a timer of silence",
+            " (the client's proxy: SI, or DC if its caller left", server, ").")
+        }
+        None => out.push_str(" (a proxy on either side: DC)."),
+    }
 }
 
 fn aborted(out: &mut String, exchange: &Exchange) {
@@ -329,25 +371,53 @@ fn server_left(out: &mut String, exchange: &Exchange) {
 
 fn truncated(out: &mut String, exchange: &Exchange) {
     let server = Party(Side::Server, exchange.server);
-    if exchange.response_shape == ResponseShape::NotHttp {
-        push!(out; server, " answered ", request(exchange));
-        match exchange.status {
-            None => out.push_str(" with bytes that are no HTTP response"),
-            status => push!(out; " with ", response(status), ", whose body is no valid HTTP"),
-        }
-    } else {
-        let reset = exchange.server_close().is_some_and(|(_, reset)| reset);
-        let chunked = exchange.response_shape == ResponseShape::Chunked;
-        push!(out; server, how(reset), after(exchange.gaps.request_to_server_close), " after ",
-            request(exchange), ", inside ", response(exchange.status), ": only ",
-            Bytes(exchange.response_bytes), " of it came",
-            chunked.then_some(", without the last chunk"));
-    }
+    let reset = exchange.server_close().is_some_and(|(_, reset)| reset);
+    let chunked = exchange.response_shape == ResponseShape::Chunked;
+    push!(out; server, how(reset), after(exchange.gaps.request_to_server_close), " after ",
+        request(exchange), ", inside ", response(exchange.status), ": only ",
+        Bytes(exchange.response_bytes), " of it came",
+        chunked.then_some(", without the last chunk"));
+    let silence = exchange.gaps.response_silence;
+    let silence = silence.filter(|&silence| silence >= WORTH_SAYING);
+    push!(out; known("; its last byte had come ", silence), silence.map(|_| " before"));
+    flags(out, exchange);
+}
+
+/// Pushes the flags of the client's proxy and ends the sentence.
+fn flags(out: &mut String, exchange: &Exchange) {
     for (index, flag) in exchange.envoy.client.iter().enumerate() {
         push!(out; if index == 0 { " (the client's proxy: " } else { " or " }, *flag);
     }
     let flags = !exchange.envoy.client.is_empty();
     out.push_str(if flags { ")." } else { "." });
+}
+
+/// An answer to a request that was not whole, and a RST for the rest of it.
+fn reset_early(out: &mut String, exchange: &Exchange) {
+    let events = &exchange.events;
+    let reset = events.server_rst.zip(events.response_start);
+    let reset = reset.map(|(rst, answer)| (", ", Spoken(rst.time - answer.time), " later"));
+    push!(out; Party(Side::Server, exchange.server), " answered ", request(exchange),
+        exchange.status.map(|status| (" with a ", Number(u64::from(status)))),
+        " before it had all of it (", Bytes(exchange.request_bytes),
+        exchange.request_announced.map(|all| (" of ", Bytes(all))),
+        " had been sent), and reset the connection", reset,
+        ": the client may never read that answer (the client's proxy: UC and a 503, or the ",
+        "answer). Let the server read the body, or close only after it.");
+}
+
+/// An answer that a proxy must refuse.
+fn invalid(out: &mut String, exchange: &Exchange) {
+    push!(out; Party(Side::Server, exchange.server), " answered ", request(exchange));
+    match exchange.status {
+        Some(status) => push!(out; " with a ", Number(u64::from(status)), " that has "),
+        None => out.push_str(" with "),
+    }
+    let defect = exchange
+        .defect
+        .map_or("bytes that are no HTTP response", Defect::in_words);
+    push!(out; defect, ": a proxy must refuse that (the client's proxy: UPE, and a 502 to its ",
+        "caller).");
 }
 
 fn unanswered(out: &mut String, exchange: &Exchange) {
@@ -365,34 +435,33 @@ fn unanswered(out: &mut String, exchange: &Exchange) {
     out.push('.');
 }
 
-/// The costliest finding of a kind.
-fn costliest(exchange: &Exchange, kind: FindingKind) -> Option<&Finding> {
-    let of_kind = exchange
-        .findings
-        .iter()
-        .filter(|finding| finding.kind == kind);
+/// The costliest finding of a kind about one side.
+fn costliest(exchange: &Exchange, kind: FindingKind, side: Side) -> Option<&Finding> {
+    let findings = exchange.findings.iter();
+    let of_kind = findings.filter(|finding| (finding.kind, finding.side) == (kind, side));
     of_kind.max_by_key(|finding| finding.cost)
 }
 
-/// The time that packet loss cost, if it explains most of the wait.
-#[must_use]
-pub fn lost_time(exchange: &Exchange) -> Option<Span> {
-    let cost = costliest(exchange, FindingKind::Retransmission)?.cost;
-    let twice = cost.as_nanos().saturating_mul(2);
+/// Whether a loss explains most of the part of the exchange in which it lay: the wait for the
+/// answer, or all of it.
+fn lost_time(exchange: &Exchange, loss: &Finding) -> bool {
+    let twice = loss.cost.as_nanos().saturating_mul(2);
     let gaps = &exchange.gaps;
     let whole = gaps.total.map(|total| match gaps.response_to_ack {
         Some(ack) => total.plus(ack),
         None => total,
     });
+    let begun = exchange.events.response_start;
+    let in_body = begun.zip(loss.frames.first());
+    let in_body = in_body.is_some_and(|(begun, first)| first.order > begun.order);
     // Without a response the wait ended with the close.
     let waited = gaps
-        .request_to_client_close
+        .request_to_response
+        .or(gaps.request_to_client_close)
         .or(gaps.request_to_server_close)
-        .filter(|_| gaps.request_to_response.is_none());
+        .filter(|_| !in_body);
     let more_than_half = |span: Option<Span>| span.is_some_and(|span| twice > span.as_nanos());
-    let explained =
-        more_than_half(gaps.request_to_response) || more_than_half(whole) || more_than_half(waited);
-    explained.then_some(cost)
+    more_than_half(whole) || more_than_half(waited)
 }
 
 /// Pushes where the time went, by the findings, if it was not the server that took it.
@@ -401,38 +470,89 @@ fn costs(out: &mut String, exchange: &Exchange) {
         return;
     }
     for kind in FindingKind::ALL {
-        let Some(finding) = costliest(exchange, kind) else {
-            continue;
-        };
-        let (before, cost, after) = match kind {
-            FindingKind::Retransmission => match lost_time(exchange) {
-                Some(cost) => (
-                    "Packet loss, not the server, cost ",
-                    cost,
-                    " of this (retransmission).",
-                ),
-                None => continue,
-            },
-            FindingKind::ZeroWindow => (
-                "A receiver had its window closed for ",
-                finding.cost,
-                ": a program that did not read.",
-            ),
-            FindingKind::DelayedAckStall => {
-                ("A delayed ACK held the sender up for ", finding.cost, ".")
+        for side in [Side::Client, Side::Server] {
+            if let Some(finding) = costliest(exchange, kind, side) {
+                cost(out, exchange, finding);
             }
-            FindingKind::SlowRequestBody => {
-                ("The client took ", finding.cost, " to send the request.")
+        }
+    }
+}
+
+fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
+    let whose = match finding.side {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    let took = Spoken(finding.cost);
+    match finding.kind {
+        FindingKind::Retransmission => {
+            if lost_time(exchange, finding) {
+                push!(out; " Packet loss, not the server, cost ", took,
+                    " of this (a retransmission of the ", whose, "'s).");
             }
-            FindingKind::SynRetry => (
-                "Opening the connection took a repeated SYN, ",
-                finding.cost,
-                ".",
-            ),
-            // The sentence before says so.
-            FindingKind::KeepaliveRace | FindingKind::LateResponse => continue,
-        };
-        push!(out; " ", before, Spoken(cost), after);
+        }
+        FindingKind::ZeroWindow => {
+            let whole = exchange.gaps.wait.map(|wait| (" of ", Spoken(wait)));
+            push!(out; " The ", whose, " did not read for ", took, whole,
+                ": its receive window was closed.");
+        }
+        FindingKind::DelayedAckStall => push!(out; " A delayed ACK held the ", whose,
+            " up for ", took, " (Nagle's algorithm)."),
+        FindingKind::SlowRequestBody => {
+            push!(out; " The client took ", took, " to send the request.");
+        }
+        FindingKind::SynRetry => {
+            push!(out; " Opening the connection took a repeated SYN, ", took, ".");
+        }
+        FindingKind::RequestStalled => {
+            let whole = exchange.request_announced;
+            let whole = whole.map(|whole| (" of ", Bytes(whole)));
+            push!(out; " The client stopped in the middle of its request: ",
+                Bytes(exchange.request_bytes), whole, " came, and then nothing for ", took, ".");
+        }
+        FindingKind::ExpectUnanswered => push!(out; " The client waited ", took,
+            " for a 100 Continue that the server never sent."),
+        FindingKind::RequestUnacknowledged | FindingKind::ResponseUnacknowledged => {
+            let what = match finding.kind {
+                FindingKind::RequestUnacknowledged => "request",
+                _ => "response",
+            };
+            push!(out; " The ", whose, " sent bytes of the ", what, " ",
+                Counted(finding.frames.len() as u64, "time", "times"), " within ", took,
+                ", and nobody acknowledged them");
+            let idle = exchange
+                .gaps
+                .idle_before
+                .filter(|&idle| idle >= Span::from_secs(1));
+            if exchange.only_large_lost {
+                out.push_str(
+                    ", while smaller segments came through: the path's MTU is smaller \
+                    than its ends believe.",
+                );
+            } else {
+                push!(out; known(", after ", idle), idle.map(|_| " of idling"),
+                    ": the path or the other end is gone.");
+            }
+        }
+        FindingKind::StrangerReset => push!(out; " The connection had been idle for ", took,
+            "; a RST without an ACK comes from somebody who does not know it any more: a restart, ",
+            "or a NAT or balancer on the way that forgot it."),
+        FindingKind::ProxyProtocol => {
+            let Some(header) = exchange.proxied else {
+                return;
+            };
+            push!(out; " A PROXY header (version ", Number(u64::from(header.version)),
+                ") stands before the request");
+            if let Some(client) = header.client {
+                push!(out; ": the real client is ", At(client));
+            }
+            out.push('.');
+            if exchange.status == Some(400) {
+                out.push_str(" The server does not expect one, it seems: 400 is its answer to it.");
+            }
+        }
+        // The sentence before says so.
+        FindingKind::KeepaliveRace | FindingKind::LateResponse => {}
     }
 }
 
@@ -514,6 +634,7 @@ mod tests {
         slow.gaps.total = Some(Span::from_millis(211));
         let retransmission = |millis| Finding {
             kind: FindingKind::Retransmission,
+            side: Side::Server,
             frames: Vec::new(),
             cost: Span::from_millis(millis),
         };
@@ -549,6 +670,7 @@ mod tests {
         race.gaps.request_to_server_close = None;
         race.findings = vec![Finding {
             kind: FindingKind::KeepaliveRace,
+            side: Side::Server,
             frames: Vec::new(),
             cost: Span::ZERO,
         }];

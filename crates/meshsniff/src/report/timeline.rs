@@ -10,10 +10,12 @@ use strum::IntoStaticStr;
 pub(crate) enum EventKind {
     RequestStart,
     RequestEnd,
+    RequestLast,
     RequestAcked(AckWith),
     Interim(u16),
     ResponseStart,
     ResponseEnd,
+    ResponseLast,
     ResponseAcked,
     ClientFin,
     ServerFin,
@@ -33,6 +35,7 @@ impl EventKind {
         match self {
             Self::RequestStart
             | Self::RequestEnd
+            | Self::RequestLast
             | Self::ResponseAcked
             | Self::ClientFin
             | Self::ClientRst => Side::Client,
@@ -40,6 +43,7 @@ impl EventKind {
             | Self::Interim(_)
             | Self::ResponseStart
             | Self::ResponseEnd
+            | Self::ResponseLast
             | Self::ServerFin
             | Self::ServerRst
             | Self::LateResponse => Side::Server,
@@ -57,10 +61,12 @@ pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
     let &Events {
         request_start,
         request_end,
+        request_last,
         request_acked,
         ref interim,
         response_start,
         response_end,
+        response_last,
         response_acked,
         client_fin,
         server_fin,
@@ -72,6 +78,7 @@ pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
     events.push((EventKind::RequestStart, request_start));
     let mut push = |kind, mark: Option<Mark>| events.extend(mark.map(|mark| (kind, mark)));
     push(EventKind::RequestEnd, request_end);
+    push(EventKind::RequestLast, request_last);
     if let Some((mark, with)) = request_acked {
         push(EventKind::RequestAcked(with), Some(mark));
     }
@@ -80,6 +87,7 @@ pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
     }
     push(EventKind::ResponseStart, response_start);
     push(EventKind::ResponseEnd, response_end);
+    push(EventKind::ResponseLast, response_last);
     push(EventKind::ResponseAcked, response_acked);
     push(EventKind::ClientFin, client_fin);
     push(EventKind::ServerFin, server_fin);

@@ -147,6 +147,8 @@ impl Summary {
                 | Verdict::ServerClosedUnanswered
                 | Verdict::ServerResetUnanswered
                 | Verdict::ServerTruncatedResponse
+                | Verdict::ServerResetEarlyAnswer
+                | Verdict::ServerInvalidResponse
                 | Verdict::Upgraded
                 | Verdict::Unanswered,
             ) => return,

@@ -3,7 +3,7 @@
 //! Three or more closes of one side against one server within 5 % + 2 ms of each other are nobody's
 //! impatience. They show that there is a timer, not whose it is.
 
-use crate::exchange::{Exchange, ResponseShape, Side, Verdict};
+use crate::exchange::{Exchange, Side, Verdict};
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
@@ -198,10 +198,6 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
 
 /// The side whose close decided the verdict, and how long after the request it came.
 fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
-    if exchange.response_shape == ResponseShape::NotHttp {
-        // Bytes decided, not a close.
-        return None;
-    }
     let (by, gap) = match exchange.verdict {
         Verdict::ClientGaveUp | Verdict::ClientGaveUpMidResponse => {
             (Side::Client, exchange.gaps.request_to_client_close)
@@ -212,6 +208,8 @@ fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
         Verdict::Ok
         | Verdict::ClientAbortedRequest
         | Verdict::Upgraded
+        | Verdict::ServerResetEarlyAnswer
+        | Verdict::ServerInvalidResponse
         | Verdict::Unanswered
         | Verdict::ConnectRefused
         | Verdict::ConnectTimeout => return None,

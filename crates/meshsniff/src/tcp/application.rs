@@ -40,6 +40,8 @@ pub enum StreamEvent<'a> {
     Finished(Offset, Progress),
     /// The other side acknowledged everything before this offset.
     Acknowledged(Ack),
+    /// This side sent its first FIN or RST: in time, not in order.
+    Closes,
     /// Bytes came later than they could have.
     Delayed(Delayed),
     /// This side had closed its receive window.
@@ -110,6 +112,8 @@ pub struct Delayed {
     pub frames: Vec<Mark>,
     /// Its cost.
     pub cost: Span,
+    /// Whether segments that were smaller by half came through.
+    pub smaller_passed: bool,
 }
 
 /// Why bytes came late.
@@ -119,6 +123,8 @@ pub enum Delay {
     Loss,
     /// Their sender waited for a delayed ACK (Nagle's algorithm).
     DelayedAck,
+    /// They were sent again, and were never acknowledged.
+    NeverTaken,
 }
 
 /// How far the two streams have come.

@@ -55,6 +55,8 @@ pub enum Doubt {
     CaptureEnded,
     /// The snap length cut bytes that were needed.
     Snaplen,
+    /// The bytes are all there, but how they are framed cannot be read.
+    Unreadable,
 }
 
 impl Doubt {

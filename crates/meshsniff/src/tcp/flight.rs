@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 /// and with it what its retransmission would have cost.
 const MAX_REMEMBERED: usize = 512;
 
+/// Most sightings kept of one stretch: the first, and the latest.
+const MAX_FRAMES: usize = 64;
+
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     extent: Extent,
@@ -28,6 +31,7 @@ pub struct Resent {
 pub struct Flights {
     queue: VecDeque<Flight>,
     resent: Vec<Resent>,
+    largest_acked: u64,
 }
 
 impl Flights {
@@ -50,7 +54,11 @@ impl Flights {
             .iter_mut()
             .find(|resent| resent.extent.overlaps(extent))
         {
-            known.frames.push(mark);
+            if known.frames.len() < MAX_FRAMES {
+                known.frames.push(mark);
+            } else if let Some(last) = known.frames.last_mut() {
+                *last = mark;
+            }
             return;
         }
         let first = self
@@ -76,10 +84,22 @@ impl Flights {
             .front()
             .filter(|flight| flight.extent.upto <= upto)
         {
+            self.largest_acked = self.largest_acked.max(flight.extent.len());
             last = Some((flight.first, flight.extent.len()));
             self.queue.pop_front();
         }
         last
+    }
+
+    /// The bytes of the largest segment that was acknowledged.
+    #[must_use]
+    pub const fn largest_acked(&self) -> u64 {
+        self.largest_acked
+    }
+
+    /// Takes out what was sent again and is not acknowledged.
+    pub fn take_resent(&mut self) -> Vec<Resent> {
+        std::mem::take(&mut self.resent)
     }
 
     /// Takes out a stretch that was sent again and is acknowledged now.

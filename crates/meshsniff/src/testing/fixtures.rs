@@ -37,6 +37,15 @@ fn with_gaps(mut exchange: Exchange) -> Exchange {
         request_duration: gap(Some(events.request_start), events.request_end),
         request_to_ack: gap(events.request_end, acked),
         request_to_response: gap(events.request_end, events.response_start),
+        request_silence: gap(
+            events.request_last,
+            events.response_start.or(client).or(server),
+        ),
+        response_silence: gap(events.response_last, client.or(server)),
+        wait: gap(
+            Some(events.request_start),
+            client.or(server).or(events.response_end),
+        ),
         after_previous: None,
         response_duration: gap(events.response_start, events.response_end),
         response_to_ack: gap(events.response_end, events.response_acked),
@@ -64,12 +73,19 @@ fn asked() -> Exchange {
         status: None,
         late_status: None,
         request_id: Some("d3bf0c3e-0000-4000-8000-000000000001".into()),
+        proxied: None,
+        attempt: None,
+        answered_by: None,
         probe: false,
         expected_timeout: None,
         timeout_guess: None,
+        request_announced: None,
         request_bytes: 161,
         response_bytes: 0,
         response_shape: ResponseShape::Unread,
+        defect: None,
+        request_cut: false,
+        only_large_lost: false,
         pipelined: false,
         half_closed: false,
         events: Events {
@@ -102,6 +118,7 @@ pub fn gave_up() -> Exchange {
     };
     exchange.findings = vec![Finding {
         kind: FindingKind::LateResponse,
+        side: crate::exchange::Side::Server,
         frames: vec![mark(4303, 92_523_835)],
         cost: Span::from_micros(1_503_512),
     }];

@@ -451,13 +451,13 @@ fn after_a_half_close_the_clients_rst_may_still_decide() {
 // Bytes that are no HTTP.
 
 #[test]
-fn server_bytes_that_are_no_http_truncate_the_response() {
+fn server_bytes_that_are_no_http_are_an_invalid_response() {
     let open = Case::asked().no_http(1000..1100, 20);
-    assert_eq!(open.verdict(), (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(open.verdict(), (ServerInvalidResponse, CERTAIN));
     let closed = open.clone().server(fin(30));
-    assert_eq!(closed.verdict(), (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(closed.verdict(), (ServerInvalidResponse, CERTAIN));
     let left = open.client(rst(30));
-    assert_eq!(left.verdict(), (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(left.verdict(), (ServerInvalidResponse, CERTAIN));
     assert_eq!(
         left.settle().gap("request_to_client_close"),
         Some(18),

@@ -1,14 +1,16 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
 use super::{Mode, Pairing, Successor};
-use crate::exchange::model::Doubt;
+use crate::exchange::model::{Doubt, Finding, FindingKind};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::packet::Mark;
 use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{MAX_HEAD, RequestHead};
 use crate::protocol::http1::reader::{Event, Partial};
-use crate::tcp::{Extent, Missing, Offset, Progress, Run};
+use crate::protocol::proxy_header;
+use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
+use crate::time::Span;
 
 impl Pairing {
     pub(super) fn client_bytes(&mut self, run: Run<'_>, at: &Progress) {
@@ -27,16 +29,20 @@ impl Pairing {
                     used += taken;
                     let upto = run.from + used as u64;
                     match event {
-                        Event::HeadGoesOn | Event::BodyGoesOn => {}
-                        Event::Head(head) => self.request_head(head, upto, run.mark),
+                        Event::HeadGoesOn => self.request_goes_on(upto, false),
+                        Event::BodyGoesOn => self.request_goes_on(upto, true),
+                        Event::Head(head) => self.request_head(head, upto),
                         Event::NoHead => {
                             self.refuse_request(rest, at);
                             self.hide(rest, offset, run.mark, false, at);
                             break;
                         }
-                        Event::End => self.end_request(upto, Some(run.mark)),
+                        Event::End => {
+                            self.request_goes_on(upto, true);
+                            self.end_request(upto, Some(self.client.reader.latest()));
+                        }
                         Event::Broken => {
-                            self.break_request(None, Doubt::SequenceHole);
+                            self.break_request(None, Doubt::Unreadable);
                             self.lose_client(None, at);
                         }
                     }
@@ -68,12 +74,11 @@ impl Pairing {
         mark: Mark,
         at: &Progress,
     ) -> Option<usize> {
-        let preamble = self
-            .is_fresh()
-            .then(|| detect::proxy_preamble(rest))
-            .flatten();
-        if preamble.is_some() {
-            return preamble;
+        if self.is_fresh()
+            && let Some((header, length)) = proxy_header::read(rest)
+        {
+            self.proxied = Some(Box::new((mark, header)));
+            return Some(length);
         }
         let blank = rest.len() - detect::skip_blank_lines(rest).len();
         if blank > 0 {
@@ -110,6 +115,15 @@ impl Pairing {
         confidence.response = confidence.response.filter(|_| lost);
         let (connection, ends) = (self.connection, self.ends);
         let mut open = PendingExchange::new(connection, ends, offset, mark, confidence);
+        open.exchange.proxied = self.proxied.as_ref().map(|told| told.1);
+        if let Some(told) = self.proxied.as_ref().filter(|_| self.is_fresh()) {
+            open.note(Finding {
+                kind: FindingKind::ProxyProtocol,
+                side: Side::Client,
+                frames: vec![told.0],
+                cost: Span::ZERO,
+            });
+        }
         open.server_at_start = at.server_high.unwrap_or(Offset::ORIGIN);
         open.answer.possible = lost.then_some(at.server_next);
         self.queue.push(Box::new(open));
@@ -138,8 +152,9 @@ impl Pairing {
         self.end_stretch(at);
     }
 
-    fn request_head(&mut self, head: RequestHead, upto: Offset, mark: Mark) {
-        let framing = head.framing;
+    fn request_head(&mut self, head: RequestHead, upto: Offset) {
+        let mark = self.client.reader.latest();
+        let (framing, expect) = (head.framing, head.expect);
         let joined_late = self.counts.exchanges == 0;
         let resumed = std::mem::take(&mut self.client.just_resumed);
         let Some(open) = self.queue.latest() else {
@@ -158,6 +173,8 @@ impl Pairing {
         if let Framing::Length(length) = framing {
             open.request.announced = Some(upto.saturating_add(length));
         }
+        open.request.last = Some((mark, upto));
+        open.expecting = expect.then_some(mark);
         let tunnel = open.method == MethodKind::Connect;
         self.count_exchange();
         let done = self.client.reader.body(framing);
@@ -166,6 +183,18 @@ impl Pairing {
         }
         if tunnel {
             self.set_client(Mode::Waiting);
+        }
+    }
+
+    /// More of the request came, the last byte before `upto`.
+    fn request_goes_on(&mut self, upto: Offset, in_body: bool) {
+        let latest = self.client.reader.latest();
+        if let Some(open) = self.queue.latest() {
+            if in_body {
+                open.request_body(upto, latest);
+            } else {
+                open.request.last = Some((latest, upto));
+            }
         }
     }
 
@@ -182,7 +211,7 @@ impl Pairing {
         if let Some(partial) = partial.as_mut().filter(|partial| partial.bytes.is_empty()) {
             partial.bytes = rest[..rest.len().min(MAX_HEAD)].to_vec();
         }
-        self.break_request(partial, Doubt::SequenceHole);
+        self.break_request(partial, Doubt::Unreadable);
         let tunnel = self.doubts.next.head;
         if let Some(open) = self.queue.latest()
             && open.confidence.request.is_some()

@@ -12,10 +12,11 @@ mod server;
 use super::model::{Doubt, Finding, FindingKind, Protocol, ResponseShape};
 use super::pending::{Confidence, PendingExchange};
 use super::queue::Queue;
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Mark};
 use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Partial, Reader};
+use crate::protocol::proxy_header::ProxyHeader;
 use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -109,6 +110,8 @@ pub(crate) struct Pairing {
     forced: bool,
     protocol: Protocol,
     successor: Option<Successor>,
+    /// The PROXY header that the connection began with, and its frame.
+    proxied: Option<Box<(Mark, ProxyHeader)>>,
     counts: Counts,
     client: Client,
     server: Server,
@@ -133,6 +136,7 @@ impl Pairing {
             forced,
             protocol: Protocol::None,
             successor: None,
+            proxied: None,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -273,14 +277,18 @@ impl Pairing {
     /// Puts a delay to the exchange whose bytes came late.
     fn delayed(&mut self, side: Side, delayed: Delayed) {
         let finding = Finding {
-            kind: match delayed.by {
-                Delay::Loss => FindingKind::Retransmission,
-                Delay::DelayedAck => FindingKind::DelayedAckStall,
+            kind: match (delayed.by, side) {
+                (Delay::Loss, _) => FindingKind::Retransmission,
+                (Delay::DelayedAck, _) => FindingKind::DelayedAckStall,
+                (Delay::NeverTaken, Side::Client) => FindingKind::RequestUnacknowledged,
+                (Delay::NeverTaken, Side::Server) => FindingKind::ResponseUnacknowledged,
             },
+            side,
             frames: delayed.frames,
             cost: delayed.cost,
         };
         if let Some(open) = self.queue.owner(side, delayed.extent) {
+            open.exchange.only_large_lost |= delayed.smaller_passed;
             open.note(finding);
         }
     }
@@ -329,6 +337,14 @@ impl Application for Pairing {
                 }
             }
             StreamEvent::Acknowledged(ack) => self.queue.acknowledged(side, ack),
+            StreamEvent::Closes => {
+                if side == Side::Client
+                    && let Some(open) = self.queue.due()
+                {
+                    let last = open.response.last;
+                    open.response_before_close.get_or_insert(last);
+                }
+            }
             StreamEvent::Delayed(delayed) => self.delayed(side, delayed),
             StreamEvent::WindowClosed {
                 since,
@@ -346,6 +362,7 @@ impl Application for Pairing {
                     let begun = since.time.max(open.exchange.start());
                     open.note(Finding {
                         kind: FindingKind::ZeroWindow,
+                        side,
                         frames: [Some(since), opened].into_iter().flatten().collect(),
                         cost: until - begun,
                     });

@@ -6,7 +6,7 @@ use crate::exchange::pending::MethodKind;
 use crate::packet::Mark;
 use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};
-use crate::protocol::http1::head::ResponseHead;
+use crate::protocol::http1::head::{Defect, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial};
 use crate::tcp::{Extent, Missing, Offset, Progress, Run};
 
@@ -36,11 +36,19 @@ impl Pairing {
                         Event::HeadGoesOn => {}
                         Event::Head(head) => {
                             let start = start.unwrap_or((offset, run.mark));
-                            self.response_head(head, start, (upto, run.mark), at);
+                            self.response_head(head, start, upto, at);
                         }
-                        Event::BodyGoesOn => self.server_seen(upto, run.mark),
-                        Event::End => self.end_response(upto, Some(run.mark), at),
-                        Event::NoHead | Event::Broken => self.not_http(run.mark, offset),
+                        Event::BodyGoesOn => {
+                            self.server_seen(upto, self.server.reader.latest());
+                            self.response_body(&rest[..taken]);
+                        }
+                        Event::End => {
+                            self.response_body(&rest[..taken]);
+                            let mark = self.server.reader.latest();
+                            self.end_response(upto, Some(mark), at);
+                        }
+                        Event::NoHead => self.not_http(Defect::NoHttp, run.mark, offset),
+                        Event::Broken => self.not_http(Defect::ChunkedBody, run.mark, offset),
                     }
                 }
                 Mode::Lost => {
@@ -78,7 +86,7 @@ impl Pairing {
                 }
                 return true;
             }
-            Some(false) => self.not_http(mark, offset),
+            Some(false) => self.not_http(Defect::NoHttp, mark, offset),
             Some(true) | None => self.server.reader.begin(offset, mark),
         }
         false
@@ -88,9 +96,10 @@ impl Pairing {
         &mut self,
         head: ResponseHead,
         (from, start): (Offset, Mark),
-        (upto, mark): (Offset, Mark),
+        upto: Offset,
         at: &Progress,
     ) {
+        let mark = self.server.reader.latest();
         self.confirm_partial_request();
         self.doubts.resumed = None;
         let switches = head.status == 101;
@@ -120,6 +129,8 @@ impl Pairing {
             open.confidence.pairing = open.confidence.pairing.or(self.doubts.hole);
         }
         open.exchange.status = Some(head.status);
+        open.exchange.defect = head.defect;
+        open.maker = head.maker.map(|maker| (maker, Vec::new()));
         open.exchange.events.response_start = Some(start);
         open.answer.possible = Some(from);
         open.answer.seen = Some(from);
@@ -169,6 +180,14 @@ impl Pairing {
         }
     }
 
+    fn response_body(&mut self, bytes: &[u8]) {
+        if !self.server.orphan
+            && let Some(open) = self.queue.due()
+        {
+            open.response_body(bytes);
+        }
+    }
+
     fn server_seen(&mut self, upto: Offset, mark: Mark) {
         if self.server.orphan {
             return;
@@ -189,7 +208,7 @@ impl Pairing {
     }
 
     /// Server bytes that are no HTTP response, where one was due.
-    fn not_http(&mut self, mark: Mark, offset: Offset) {
+    fn not_http(&mut self, defect: Defect, mark: Mark, offset: Offset) {
         if std::mem::take(&mut self.server.orphan) {
             // An answer to a request that nobody saw, such as HEAD, was taken for longer than it
             // is.
@@ -218,11 +237,12 @@ impl Pairing {
             }
             open.answer.possible.get_or_insert(offset);
             open.exchange.response_shape = ResponseShape::NotHttp;
+            open.exchange.defect.get_or_insert(defect);
             open.response.last = Some((mark, offset));
         }
         for open in due {
             // Their answers, if there are any, lie somewhere in there.
-            open.confidence.response = open.confidence.pairing.or(Some(Doubt::SequenceHole));
+            open.confidence.response = open.confidence.pairing.or(Some(Doubt::Unreadable));
             open.answer.possible.get_or_insert(offset);
         }
     }

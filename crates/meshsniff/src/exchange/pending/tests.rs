@@ -434,6 +434,7 @@ fn interim_responses_and_findings_have_a_ceiling() {
         pending.0.interim(frame(n), 100);
         pending.0.note(Finding {
             kind: FindingKind::Retransmission,
+            side: Side::Server,
             frames: vec![frame(n)],
             cost: Span::ZERO,
         });

@@ -371,7 +371,11 @@ fn what_is_open_when_the_connection_ends_is_settled_in_order() {
 #[test]
 fn a_rst_that_answers_late_data_acknowledges_none_of_it() {
     // Windows puts an ACK of the very data that it rejects on the RST.
-    let gone = asked().fin(Client).after(1500.0).unaware().say(Server, EMPTY);
+    let gone = asked()
+        .fin(Client)
+        .after(1500.0)
+        .unaware()
+        .say(Server, EMPTY);
     let exchange = gone.rst(Client).exchange();
     assert_eq!(exchange.verdict(), (ClientGaveUp, CERTAIN));
     assert!(!exchange.half_closed());

@@ -63,7 +63,11 @@ fn a_hole_that_is_filled_later_is_none() {
     let talk = answered_without(&[7]).back(300).say(Server, BODY);
     let exchange = talk.ack(Client).exchange();
     assert_eq!(exchange.verdict(), (Ok, CERTAIN));
-    assert_eq!(exchange.event("response_end"), Some(9), "the last byte");
+    assert_eq!(
+        exchange.event("response_end"),
+        Some(10),
+        "the last missing byte"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::talk::{
 };
 use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, doubtful};
 use crate::exchange::model::{
-    Doubt::{CaptureEnded, CaptureStartedLate, SequenceHole, Snaplen},
+    Doubt::{CaptureEnded, CaptureStartedLate, SequenceHole, Snaplen, Unreadable},
     Protocol,
     Verdict::*,
 };
@@ -159,7 +159,7 @@ fn a_greeting_is_no_answer() {
 #[test]
 fn bytes_that_are_no_http_where_an_answer_was_due_end_the_pairing() {
     let talk = asked().say(Server, NO_HTTP).ack(Client);
-    assert_eq!(talk.verdict(), (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(talk.verdict(), (ServerInvalidResponse, CERTAIN));
     let asked_again = another(talk);
     assert_eq!(asked_again.verdicts().len(), 1);
     assert_eq!(asked_again.connection().hidden_bytes, 18);
@@ -169,8 +169,8 @@ fn bytes_that_are_no_http_where_an_answer_was_due_end_the_pairing() {
 fn bytes_that_are_no_http_hide_the_answers_to_the_requests_behind() {
     let talk = two_asked().say(Server, NO_HTTP).ack(Client);
     let verdicts = talk.verdicts();
-    assert_eq!(verdicts[0], (ServerTruncatedResponse, CERTAIN));
-    assert_eq!(verdicts[1], doubtful(Ok, SequenceHole));
+    assert_eq!(verdicts[0], (ServerInvalidResponse, CERTAIN));
+    assert_eq!(verdicts[1], doubtful(Ok, Unreadable));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_response_that_stops_being_one_keeps_its_beginning() {
     let talk = asked().say(Server, CHUNKED_RESPONSE);
     let talk = talk.say(Server, b"no chunk\r\n").ack(Client);
     let exchange = talk.exchange();
-    assert_eq!(exchange.verdict(), (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(exchange.verdict(), (ServerInvalidResponse, CERTAIN));
     assert_eq!(exchange.statuses(), (Some(200), None));
     assert_eq!(exchange.event("response_start"), Some(6));
     assert_eq!(exchange.bytes(), (18, 47));
@@ -240,7 +240,7 @@ fn a_connect_that_is_granted_is_a_tunnel_and_one_that_is_refused_is_none() {
 #[test]
 fn an_answer_to_half_a_request_head_makes_it_a_request() {
     let talk = Talk::opened().say(Client, &GET[..7]).say(Server, NOT_FOUND);
-    let exchange = talk.fin(Server).ack(Client).exchange();
+    let exchange = talk.fin(Server).ack(Client).fin(Client).exchange();
     assert_eq!(exchange.verdict(), (Ok, CERTAIN));
     assert_eq!(exchange.method(), Some("GET"));
 }
@@ -280,7 +280,7 @@ fn a_request_that_cannot_be_read_to_its_end_and_was_not_answered_is_doubtful() {
     let talk = Talk::opened().say(Client, CHUNKED_POST);
     let talk = talk.say(Client, b"no chunk\r\n").ack(Server);
     let exchange = talk.rst(Client).exchange();
-    assert_eq!(exchange.verdict(), doubtful(ClientGaveUp, SequenceHole));
+    assert_eq!(exchange.verdict(), doubtful(ClientGaveUp, Unreadable));
     assert_eq!(exchange.event("request_end"), Some(5));
 }
 
@@ -483,11 +483,11 @@ fn no_http_after_a_stretch_that_could_not_be_read_may_be_a_rest_of_it() {
         .say(Server, NO_HTTP);
     assert_eq!(
         talk.ack(Client).verdicts()[1],
-        doubtful(ServerTruncatedResponse, SequenceHole)
+        doubtful(ServerInvalidResponse, SequenceHole)
     );
     let talk = another(answer_missing(asked())).say(Client, GET);
     let talk = talk.say(Server, NO_HTTP).ack(Client);
-    assert_eq!(talk.verdicts()[2], (ServerTruncatedResponse, CERTAIN));
+    assert_eq!(talk.verdicts()[2], (ServerInvalidResponse, CERTAIN));
 }
 
 #[test]

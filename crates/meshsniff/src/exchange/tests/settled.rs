@@ -21,6 +21,8 @@ impl Settled {
         let mark = match name {
             "request_start" => Some(events.request_start),
             "request_end" => events.request_end,
+            "request_last" => events.request_last,
+            "response_last" => events.response_last,
             "request_acked" => events.request_acked.map(|(mark, _)| mark),
             "response_start" => events.response_start,
             "response_end" => events.response_end,

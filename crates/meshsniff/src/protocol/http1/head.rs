@@ -2,6 +2,8 @@
 
 use super::body::Framing;
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The longest head believed, in bytes. Envoy's own ceiling is 60 KiB by default and 8 MiB at most.
 pub const MAX_HEAD: usize = 256 * 1024;
@@ -29,17 +31,121 @@ pub struct RequestHead {
     pub grpc_timeout: Option<CompactString>,
     /// Whether there is an `Upgrade` field.
     pub upgrade: bool,
+    /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    pub expect: bool,
+    /// `x-envoy-attempt-count`.
+    pub attempt: Option<u32>,
     /// Whether `user-agent` is the kubelet's.
     pub kube_probe: bool,
     /// How the request's end is told.
     pub framing: Framing,
 }
 
+/// A reason why a proxy must not pass on a response: what is read from it in one way here may be
+/// read in another elsewhere (RFC 9112, 2.2, 5, 6.1 and 6.3).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Defect {
+    /// No HTTP/1 response at all.
+    NoHttp,
+    /// The chunks of the body cannot be read.
+    ChunkedBody,
+    /// `Transfer-Encoding` more than once, or `chunked` twice in it.
+    TransferEncodingTwice,
+    /// `Transfer-Encoding` beside a `Content-Length`.
+    TransferEncodingWithLength,
+    /// `Transfer-Encoding` on a 1xx or a 204, which have no body.
+    TransferEncodingNotAllowed,
+    /// A `Transfer-Encoding` whose last coding is not `chunked`.
+    TransferEncodingNotChunked,
+    /// Lengths in `Content-Length` that differ.
+    LengthsDiffer,
+    /// A `Content-Length` that is no number: signed, empty, too large.
+    LengthInvalid,
+    /// A field line without a colon.
+    FieldWithoutColon,
+    /// A field name that is no token.
+    FieldName,
+    /// A bare CR, a NUL or another control byte in a field.
+    ControlByte,
+}
+
+impl Defect {
+    /// Every defect, in the order of the documentation.
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
+
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The defect in words, to follow "with" or "has".
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NoHttp => "bytes that are no HTTP response",
+            Self::ChunkedBody => "a chunked body that cannot be read",
+            Self::TransferEncodingTwice => "Transfer-Encoding twice",
+            Self::TransferEncodingWithLength => "Transfer-Encoding and Content-Length",
+            Self::TransferEncodingNotAllowed => "a Transfer-Encoding on a status that has no body",
+            Self::TransferEncodingNotChunked => "a Transfer-Encoding that does not end in chunked",
+            Self::LengthsDiffer => "Content-Lengths that differ",
+            Self::LengthInvalid => "a Content-Length that is no number",
+            Self::FieldWithoutColon => "a header line without a colon",
+            Self::FieldName => "a header name that is no token",
+            Self::ControlByte => "a control byte in a header",
+        }
+    }
+}
+
+/// Fields of a response head that tell who made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maker {
+    /// `Server`.
+    pub server: CompactString,
+    /// `Via`.
+    pub via: CompactString,
+    /// `l5d-proxy-error`.
+    pub linkerd_error: CompactString,
+    /// Whether there is an `x-envoy-upstream-service-time`: an upstream made it.
+    pub from_upstream: bool,
+}
+
+impl Maker {
+    fn read(fields: &[httparse::Header<'_>]) -> Box<Self> {
+        let mut maker = Self::default();
+        for field in fields {
+            let name = field.name;
+            match name.len() {
+                3 if name.eq_ignore_ascii_case("via") => maker.via = text(field.value),
+                6 if name.eq_ignore_ascii_case("server") => maker.server = text(field.value),
+                15 if name.eq_ignore_ascii_case("l5d-proxy-error") => {
+                    maker.linkerd_error = text(field.value);
+                }
+                29 if name.eq_ignore_ascii_case("x-envoy-upstream-service-time") => {
+                    maker.from_upstream = true;
+                }
+                _ => {}
+            }
+        }
+        Box::new(maker)
+    }
+}
+
 /// Contents of a response head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
+    /// Why a proxy must refuse it; `None` if nothing speaks against it.
+    pub defect: Option<Defect>,
+    /// Of an error, what may tell who made it.
+    pub maker: Option<Box<Maker>>,
     /// How the response's end is told, for a request whose method does not change it.
     pub framing: Framing,
 }
@@ -61,16 +167,25 @@ pub fn partial_request(bytes: &[u8]) -> PartialRequest {
     let bytes = crate::protocol::detect::skip_blank_lines(bytes);
     let line_end = memchr::memchr(b'\n', bytes);
     let line = &bytes[..line_end.unwrap_or(bytes.len())];
-    let mut words = line.split(|&b| b == b' ');
-    let (method, path, version) = (words.next(), words.next(), words.next());
-    // A word is whole only if something follows it.
-    let whole = |word: Option<&[u8]>, next: Option<&[u8]>| {
-        next.and(word).map(CompactString::from_utf8_lossy)
+    let Some(space) = memchr::memchr(b' ', line) else {
+        return PartialRequest::default();
+    };
+    let (method, rest) = (&line[..space], &line[space + 1..]);
+    // A target is whole only if something follows it; blanks in it belong to it.
+    let target = match (memchr::memrchr(b' ', rest), memchr::memchr(b' ', rest)) {
+        (Some(last), _) if rest[last + 1..].starts_with(b"HTTP/1.") => {
+            Some((last, &rest[last + 1..]))
+        }
+        (_, Some(first)) => Some((first, &rest[first + 1..])),
+        _ => None,
     };
     PartialRequest {
-        method: whole(method, path),
-        path: whole(path, version),
-        minor_version: match line_end.and(version).map(<[u8]>::trim_ascii_end) {
+        method: Some(CompactString::from_utf8_lossy(method)),
+        path: target.map(|(end, _)| CompactString::from_utf8_lossy(&rest[..end])),
+        minor_version: match line_end
+            .and(target)
+            .map(|(_, version)| version.trim_ascii_end())
+        {
             Some(b"HTTP/1.0") => Some(0),
             Some(b"HTTP/1.1") => Some(1),
             _ => None,
@@ -104,10 +219,48 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
             let mut request = httparse::Request::new(&mut fields);
             match config.parse_request(&mut request, bytes) {
                 Ok(status) => finish_request(&request, status),
-                Err(_) => Parsed::Invalid,
+                Err(_) => odd_target(bytes),
             }
         }
-        Err(_) => Parsed::Invalid,
+        Err(_) => odd_target(bytes),
+    }
+}
+
+/// Reads a request head whose target has blanks or other bytes in it that no server takes. It was
+/// asked for all the same, and is told as it was sent.
+fn odd_target(bytes: &[u8]) -> Parsed<RequestHead> {
+    let skipped = bytes.len() - crate::protocol::detect::skip_blank_lines(bytes).len();
+    let line = memchr::memchr(b'\n', &bytes[skipped..]).map(|end| &bytes[skipped..skipped + end]);
+    let Some(line) = line else {
+        // The line goes on.
+        let begins = crate::protocol::detect::begins_request(&bytes[skipped..]);
+        return if begins {
+            Parsed::Partial
+        } else {
+            Parsed::Invalid
+        };
+    };
+    let words = memchr::memchr(b' ', line).zip(memchr::memrchr(b' ', line));
+    let Some((first, last)) = words.filter(|(first, last)| last > first) else {
+        return Parsed::Invalid;
+    };
+    let target = &line[first + 1..last];
+    let odd = |b: u8| !b.is_ascii_graphic();
+    if !target.iter().any(|&b| odd(b)) {
+        return Parsed::Invalid;
+    }
+    let mut mended = bytes.to_vec();
+    for b in &mut mended[skipped + first + 1..skipped + last] {
+        if odd(*b) {
+            *b = b'_';
+        }
+    }
+    match request(&mended) {
+        Parsed::Whole(mut head, used) => {
+            head.path = CompactString::from_utf8_lossy(target);
+            Parsed::Whole(head, used)
+        }
+        other => other,
     }
 }
 
@@ -132,6 +285,8 @@ fn finish_request(
         envoy_timeout: None,
         grpc_timeout: None,
         upgrade: false,
+        expect: false,
+        attempt: None,
         kube_probe: false,
         framing: Framing::None,
     };
@@ -141,6 +296,12 @@ fn finish_request(
         // The length picks at most two names to compare with: most fields cost one jump.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => head.authority = Some(text(field.value)),
+            6 if name.eq_ignore_ascii_case("expect") => {
+                head.expect = field
+                    .value
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(b"100-continue");
+            }
             7 if name.eq_ignore_ascii_case("upgrade") => head.upgrade = true,
             12 if name.eq_ignore_ascii_case("x-request-id") => {
                 head.request_id = Some(text(field.value));
@@ -150,6 +311,10 @@ fn finish_request(
             }
             10 if name.eq_ignore_ascii_case("user-agent") => {
                 head.kube_probe = field.value.starts_with(b"kube-probe/");
+            }
+            21 if name.eq_ignore_ascii_case("x-envoy-attempt-count") => {
+                let digits = std::str::from_utf8(field.value.trim_ascii());
+                head.attempt = digits.ok().and_then(|digits| digits.parse().ok());
             }
             30 if name.eq_ignore_ascii_case("x-envoy-expected-rq-timeout-ms") => {
                 head.envoy_timeout = Some(text(field.value));
@@ -173,21 +338,76 @@ pub fn response(bytes: &[u8]) -> Parsed<ResponseHead> {
     let mut config = httparse::ParserConfig::default();
     config.allow_spaces_after_header_name_in_responses(true);
     config.allow_obsolete_multiline_headers_in_responses(true);
-    config.ignore_invalid_headers_in_responses(true);
+    match parse_response(&config, bytes) {
+        // A field that no client takes is passed over: the answer came all the same.
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            config.ignore_invalid_headers_in_responses(true);
+            match parse_response(&config, bytes) {
+                Ok(Parsed::Whole(mut head, used)) => {
+                    head.defect = Some(defective_field(&bytes[..used]));
+                    Parsed::Whole(head, used)
+                }
+                Ok(parsed) => parsed,
+                Err(_) => controlled(&config, bytes),
+            }
+        }
+        Ok(parsed) => parsed,
+        Err(_) => Parsed::Invalid,
+    }
+}
+
+/// Reads a response head with control bytes in its fields that no reader takes.
+fn controlled(config: &httparse::ParserConfig, bytes: &[u8]) -> Parsed<ResponseHead> {
+    let Some(end) = end_of_head(bytes, 0) else {
+        return Parsed::Partial;
+    };
+    let mut mended = bytes[..end].to_vec();
+    for at in 0..end {
+        let line_end = mended[at] == b'\n' || mended[at..].starts_with(b"\r\n");
+        if mended[at].is_ascii_control() && !line_end {
+            mended[at] = b' ';
+        }
+    }
+    match parse_response(config, &mended) {
+        Ok(Parsed::Whole(mut head, used)) => {
+            head.defect = Some(Defect::ControlByte);
+            Parsed::Whole(head, used)
+        }
+        _ => Parsed::Invalid,
+    }
+}
+
+fn parse_response(
+    config: &httparse::ParserConfig,
+    bytes: &[u8],
+) -> Result<Parsed<ResponseHead>, httparse::Error> {
     let mut fields = [std::mem::MaybeUninit::uninit(); FIELDS];
     let mut response = httparse::Response::new(&mut []);
     match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
-        Ok(status) => finish_response(&response, status),
+        Ok(status) => Ok(finish_response(&response, status)),
         Err(httparse::Error::TooManyHeaders) => {
             let mut fields = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut response = httparse::Response::new(&mut fields);
-            match config.parse_response(&mut response, bytes) {
-                Ok(status) => finish_response(&response, status),
-                Err(_) => Parsed::Invalid,
-            }
+            let status = config.parse_response(&mut response, bytes)?;
+            Ok(finish_response(&response, status))
         }
-        Err(_) => Parsed::Invalid,
+        Err(error) => Err(error),
     }
+}
+
+/// Why a head cannot be read strictly, of which one field is to blame.
+fn defective_field(head: &[u8]) -> Defect {
+    for line in head.split(|&b| b == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f) {
+            return Defect::ControlByte;
+        }
+        let goes_on = line.first().is_none_or(|b| b" \t".contains(b));
+        if !goes_on && !line.contains(&b':') {
+            return Defect::FieldWithoutColon;
+        }
+    }
+    Defect::FieldName
 }
 
 fn finish_response(
@@ -219,7 +439,13 @@ fn finish_response(
             .unwrap_or(None)
             .unwrap_or(Framing::UntilClose),
     };
-    Parsed::Whole(ResponseHead { status, framing }, used)
+    let head = ResponseHead {
+        status,
+        defect: length.defect(status),
+        maker: (status >= 400).then(|| Maker::read(response.headers)),
+        framing,
+    };
+    Parsed::Whole(head, used)
 }
 
 /// The fields that tell a body's length (RFC 9112, 6.3).
@@ -227,8 +453,11 @@ fn finish_response(
 struct BodyLength {
     length: Option<u64>,
     invalid: bool,
+    differ: bool,
     /// Whether the last transfer coding named was chunked.
     chunked: Option<bool>,
+    /// `Transfer-Encoding` fields, or `chunked` in them, beyond the first.
+    twice: bool,
 }
 
 impl BodyLength {
@@ -243,24 +472,41 @@ impl BodyLength {
             match (parsed, self.length) {
                 (Some(new), None) => self.length = Some(new),
                 (Some(new), Some(old)) if new == old => {}
-                _ => self.invalid = true,
+                (Some(_), Some(_)) => self.differ = true,
+                (None, _) => self.invalid = true,
             }
         }
     }
 
     fn coding(&mut self, value: &[u8]) {
-        if let Some(last) = value.rsplit(|&b| b == b',').next() {
-            self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-        }
+        let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let mut codings = value.rsplit(|&b| b == b',');
+        let last = codings.next().is_some_and(is_chunked);
+        self.twice |= self.chunked.is_some() || last && codings.any(is_chunked);
+        self.chunked = Some(last);
     }
 
     fn framing(self) -> Result<Option<Framing>, ()> {
-        match (self.chunked, self.invalid, self.length) {
+        match (self.chunked, self.invalid || self.differ, self.length) {
             (Some(true), _, _) => Ok(Some(Framing::Chunked)),
             (Some(false), _, _) => Ok(Some(Framing::UntilClose)),
             (None, true, _) => Err(()),
             (None, false, length) => Ok(length.map(Framing::Length)),
         }
+    }
+
+    /// Why a proxy must refuse a response of this status.
+    const fn defect(self, status: u16) -> Option<Defect> {
+        let has_length = self.length.is_some() || self.invalid;
+        Some(match self.chunked {
+            Some(_) if self.twice => Defect::TransferEncodingTwice,
+            Some(_) if has_length => Defect::TransferEncodingWithLength,
+            Some(_) if matches!(status, 100..=199 | 204) => Defect::TransferEncodingNotAllowed,
+            Some(false) => Defect::TransferEncodingNotChunked,
+            _ if self.invalid => Defect::LengthInvalid,
+            _ if self.differ => Defect::LengthsDiffer,
+            _ => return None,
+        })
     }
 }
 

@@ -71,6 +71,9 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Reader<H> {
     state: State,
+    /// The frame seen last of those that carried the message. The one with the message's last byte
+    /// may have come before one that was sent again.
+    latest: Mark,
     again: Again<H>,
 }
 
@@ -78,6 +81,7 @@ impl<H> Default for Reader<H> {
     fn default() -> Self {
         Self {
             state: State::Between,
+            latest: Mark::default(),
             again: Again {
                 bytes: Vec::new(),
                 head: None,
@@ -135,6 +139,13 @@ impl<H: Head> Reader<H> {
     /// A message begins at `from`, in the frame `mark`.
     pub fn begin(&mut self, from: Offset, mark: Mark) {
         self.state = State::Head(Partial::default(), from, mark);
+        self.latest = mark;
+    }
+
+    /// The frame that made whole what was read of the message: its last missing byte was in it.
+    #[must_use]
+    pub const fn latest(&self) -> Mark {
+        self.latest
     }
 
     /// The head that was just read is followed by a body with this framing. True if that is empty.
@@ -163,6 +174,9 @@ impl<H: Head> Reader<H> {
     // A head is large: it should not be moved from call to call.
     #[inline(always)]
     pub fn read(&mut self, bytes: &[u8], mark: Mark) -> (Event<H>, usize) {
+        if mark.order > self.latest.order {
+            self.latest = mark;
+        }
         match &mut self.state {
             State::Between => (Event::NoHead, 0),
             State::Head(partial, ..) => match partial.feed(bytes, mark, &mut self.again) {

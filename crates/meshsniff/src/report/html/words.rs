@@ -8,6 +8,9 @@ pub(super) const fn gap_in_words(gap: Gap) -> &'static str {
         Gap::RequestDuration => "sending the request",
         Gap::RequestToAck => "request sent → the server's kernel has it",
         Gap::RequestToResponse => "request sent → the answer begins",
+        Gap::RequestSilence => "the request stopped → what ended the wait",
+        Gap::ResponseSilence => "answer's last byte → the close that decided",
+        Gap::Wait => "what the caller waited, connecting included",
         Gap::AfterPrevious => "pipelined: the answer before → this one begins",
         Gap::ResponseDuration => "receiving the answer",
         Gap::ResponseToAck => "answer complete → the client's ACK",
@@ -30,6 +33,10 @@ pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
         Verdict::ServerClosedUnanswered => "the server closed without an answer",
         Verdict::ServerResetUnanswered => "the server reset without an answer",
         Verdict::ServerTruncatedResponse => "the server broke off its answer",
+        Verdict::ServerResetEarlyAnswer => {
+            "the server answered before it had the request, and reset the rest"
+        }
+        Verdict::ServerInvalidResponse => "the answer is one that a proxy must refuse",
         Verdict::Upgraded => "what follows is no HTTP any more",
         Verdict::Unanswered => "the capture ended before the answer",
         Verdict::ConnectRefused => "the connection was refused",

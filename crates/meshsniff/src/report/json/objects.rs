@@ -83,11 +83,19 @@ impl Objects {
             status,
             late_status,
             request_id,
+            proxied,
+            attempt,
+            answered_by,
             probe,
             expected_timeout,
             timeout_guess,
             request_bytes,
             response_bytes,
+            defect,
+            // `good` and the finding tell it.
+            request_cut: _,
+            request_announced: _,
+            only_large_lost: _,
             // They are in the explanation.
             response_shape: _,
             pipelined: _,
@@ -118,11 +126,22 @@ impl Objects {
             "status": *status,
             "late_status": *late_status,
             "request_id": request_id.as_deref(),
+            "attempt": attempt.map(u64::from),
+            "proxied_client": proxied.and_then(|header| header.client),
+            "answered_by": answered_by.as_deref().map_or("server", |_| "proxy"),
+            "proxy": answered_by.as_deref().map(|by| Object(|out: &mut String| {
+                fields!(out, {
+                    "software": Word(by.software.name()),
+                    "flag": (!by.flag.is_empty()).then_some(by.flag.as_str()),
+                    "text": by.text.as_str(),
+                });
+            })),
             "probe": *probe,
             "expected_timeout_ms": expected_timeout.map(PlainMillis),
             "timeout_guess_ms": timeout_guess.map(PlainMillis),
             "request_bytes": *request_bytes,
             "response_bytes": *response_bytes,
+            "response_defect": defect.map(|defect| Word(defect.name())),
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),
             "gaps": Map(gaps.present().map(|(gap, span)| (gap.name(), Millis(span)))),
             "verdict": Word(verdict.name()),
@@ -389,10 +408,16 @@ fn places(flags: &EnvoyFlags) -> impl Encode {
 }
 
 fn finding(finding: &Finding) -> impl Encode {
-    let Finding { kind, frames, cost } = finding;
+    let Finding {
+        kind,
+        side,
+        frames,
+        cost,
+    } = finding;
     Object(|out: &mut String| {
         fields!(out, {
             "kind": Word(kind.name()),
+            "side": Word(side.name()),
             "frames": List(frames.iter().map(|mark| mark.frame.number())),
             "ms": Millis(*cost),
         });

@@ -8,7 +8,9 @@ use super::FORMAT;
 use crate::compare::side::{
     ComparedSide, Digest, NOBODY, RouteName, Rows, Selection, SideKind, Told, named,
 };
-use crate::exchange::{Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
+use crate::exchange::{
+    Doubt, EnvoyFlags, Exchange, Finding, FindingKind, Gap, Gaps, Side, Verdict,
+};
 use crate::packet::Endpoint;
 use crate::statistics::{GapStats, MAX_COUNT};
 use crate::time::Span;
@@ -175,6 +177,7 @@ struct ReportItem {
     #[serde(default)]
     probe: bool,
     verdict: Option<Verdict>,
+    good: Option<bool>,
     certainty_reason: Option<Doubt>,
     #[serde(default)]
     envoy: Value,
@@ -373,12 +376,15 @@ impl ReportItem {
             request_id: self.request_id,
             probe: self.probe,
             gaps: Gaps::from_values(gaps),
+            // All else that keeps an answer from being good is in verdict and status.
+            request_cut: self.good == Some(false),
             verdict,
             doubt: self.certainty_reason,
             envoy: EnvoyFlags::deserialize(&self.envoy).unwrap_or_default(),
             findings: findings
                 .map(|kind| Finding {
                     kind,
+                    side: Side::Client,
                     frames: Vec::new(),
                     cost: Span::ZERO,
                 })

@@ -27,6 +27,8 @@ impl Ink {
             | Verdict::ServerClosedUnanswered
             | Verdict::ServerResetUnanswered
             | Verdict::ServerTruncatedResponse
+            | Verdict::ServerResetEarlyAnswer
+            | Verdict::ServerInvalidResponse
             | Verdict::ConnectRefused
             | Verdict::ConnectTimeout => Self::Bad,
         }

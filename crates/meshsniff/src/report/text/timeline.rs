@@ -16,7 +16,7 @@ use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Si
 use crate::mesh;
 use crate::number;
 use crate::packet::Endpoint;
-use crate::piece::{At, Bytes, Exact, Grouped, Number, Shown, push, said};
+use crate::piece::{At, Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
 use crate::report::timeline::{self, EventKind, TimelineEvent};
@@ -206,7 +206,7 @@ impl Canvas<'_> {
             }
             if let Some((gap, since)) = line.gap {
                 blanks(out, what.saturating_sub(columns(&line.what)) + 2);
-                let figure = said!(Exact(gap), " ms");
+                let figure = said!(Beside(gap));
                 let mut padded = String::new();
                 right(&mut padded, &figure, "12345.678 ms".len());
                 self.paint
@@ -259,7 +259,7 @@ impl Canvas<'_> {
             let mut line = String::from("  found: ");
             line.push_str(finding.kind.name());
             if finding.cost > Span::ZERO {
-                push!(&mut line; ", ", Exact(finding.cost), " ms");
+                push!(&mut line; ", ", Beside(finding.cost));
             }
             for (index, mark) in finding.frames.iter().take(MAX_FRAMES).enumerate() {
                 line.push_str(match (index, finding.frames.len()) {
@@ -419,6 +419,12 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         EventKind::RequestEnd => {
             push!(&mut out; "the request is complete, ", Bytes(exchange.request_bytes))
         }
+        EventKind::RequestLast => {
+            push!(&mut out; "the last of the request, ", Bytes(exchange.request_bytes));
+            if let Some(all) = exchange.request_announced {
+                push!(&mut out; " of ", Bytes(all));
+            }
+        }
         EventKind::RequestAcked(with) => out.push_str(match with {
             AckWith::Bare | AckWith::Data => "ACK",
             AckWith::Fin => "ACK and FIN: the server closes",
@@ -429,9 +435,13 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
             out.push_str(" (interim)");
         }
         EventKind::ResponseStart => status(&mut out, exchange.status),
+        EventKind::ResponseEnd if exchange.verdict == Verdict::ClientGaveUpMidResponse => {
+            out.push_str("the last of the response is sent");
+        }
         EventKind::ResponseEnd => {
             push!(&mut out; "the response is complete, ", Bytes(exchange.response_bytes))
         }
+        EventKind::ResponseLast => out.push_str("the last of the response"),
         EventKind::ResponseAcked => out.push_str("ACK"),
         EventKind::ClientFin if exchange.half_closed => {
             out.push_str("FIN: half-close, the client still reads");
@@ -458,9 +468,11 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         | Verdict::ClientAbortedRequest => (true, false),
         Verdict::ServerClosedUnanswered
         | Verdict::ServerResetUnanswered
-        | Verdict::ServerTruncatedResponse => (false, true),
+        | Verdict::ServerTruncatedResponse
+        | Verdict::ServerResetEarlyAnswer => (false, true),
         Verdict::Ok
         | Verdict::Upgraded
+        | Verdict::ServerInvalidResponse
         | Verdict::Unanswered
         | Verdict::ConnectRefused
         | Verdict::ConnectTimeout => (false, false),
@@ -480,20 +492,30 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         EventKind::LateResponse => return Some(Ink::Doubt),
         EventKind::RequestStart
         | EventKind::RequestEnd
+        | EventKind::RequestLast
         | EventKind::RequestAcked(AckWith::Bare | AckWith::Data)
         | EventKind::Interim(_)
         | EventKind::ResponseStart
         | EventKind::ResponseEnd
+        | EventKind::ResponseLast
         | EventKind::ResponseAcked => false,
     };
     decided.then_some(Ink::Bad)
+}
+
+/// Since when a gap counts that ends a request which never became whole.
+const STOPPED: &str = "after the last of the request";
+
+/// Whether a timer of silence, not of the whole exchange, closed inside the response.
+fn is_silence(exchange: &Exchange) -> bool {
+    exchange.verdict == Verdict::ClientGaveUpMidResponse && exchange.envoy.client != ["UT"]
 }
 
 /// The gap that ends at an event, and since when it counts.
 fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
     let gaps = &exchange.gaps;
     let (gap, since) = match kind {
-        EventKind::RequestStart => (None, ""),
+        EventKind::RequestStart | EventKind::RequestLast | EventKind::ResponseLast => (None, ""),
         EventKind::RequestEnd => (
             gaps.request_duration.filter(|gap| *gap != Span::ZERO),
             "after its first byte",
@@ -502,6 +524,7 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
         EventKind::Interim(_) => (None, ""),
         EventKind::ResponseStart => match gaps.after_previous {
             Some(gap) => (Some(gap), "after the response before it (pipelined)"),
+            None if gaps.request_silence.is_some() => (gaps.request_silence, STOPPED),
             None => (gaps.request_to_response, "after the request"),
         },
         EventKind::ResponseEnd => (
@@ -519,6 +542,12 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
                 return None;
             }
             match gaps.ack_to_client_close {
+                None if exchange.verdict.ended_by_client() && gaps.request_silence.is_some() => {
+                    (gaps.request_silence, STOPPED)
+                }
+                _ if is_silence(exchange) => {
+                    (gaps.response_silence, "after the response's last byte")
+                }
                 Some(gap) if gaps.request_to_ack.is_some_and(|ack| ack < PROMPT_ACK) => {
                     (Some(gap), "after the ACK")
                 }
@@ -530,7 +559,11 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
             if reset != matches!(kind, EventKind::ServerRst) {
                 return None;
             }
-            (gaps.request_to_server_close, "after the request")
+            match gaps.request_silence {
+                Some(_) if exchange.verdict.ended_by_client() => return None,
+                Some(silence) => (Some(silence), STOPPED),
+                None => (gaps.request_to_server_close, "after the request"),
+            }
         }
         EventKind::LateResponse => (
             gaps.client_close_to_late_response,

@@ -5,7 +5,7 @@
 mod segments;
 
 use super::evidence::{CloseEvidence, Evidence, Opening, Side, SideEvidence};
-use super::{Application, Flights, Offset, Sightings, Stream};
+use super::{Application, Flights, Offset, Sightings, Stream, StreamEvent};
 use crate::packet::{Endpoint, Flags, Mark, Segment, Seq};
 use crate::time::Span;
 
@@ -288,11 +288,14 @@ impl TrackedConnection {
             }
         }
         if flags.has(Flags::RST) {
-            self.reset(d, segment, mark);
+            if self.reset(d, segment, mark) {
+                application.tell(self.side(d), StreamEvent::Closes);
+            }
         } else {
             new |= self.payload(d, segment, mark, counters, application);
-            if flags.has(Flags::FIN) {
-                new |= self.finish(d, segment, mark);
+            if flags.has(Flags::FIN) && self.finish(d, segment, mark) {
+                application.tell(self.side(d), StreamEvent::Closes);
+                new = true;
             }
             if !new && (segment.wire_payload > 0 || flags.any(Flags::SYN.with(Flags::FIN))) {
                 self.count_repeat(d, segment, mark);
@@ -304,6 +307,7 @@ impl TrackedConnection {
     /// The connection, or the capture, has ended: tells `application` of what is left.
     pub fn end<A: Application>(&mut self, application: &mut A) {
         self.note_closed_windows(application);
+        self.note_never_taken(application);
     }
 
     fn sender(&self, segment: &Segment<'_>) -> usize {

@@ -1,9 +1,7 @@
 //! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set
 //! free.
 
-use super::{
-    AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, Role, TrackedConnection,
-};
+use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, Role, TrackedConnection};
 use crate::packet::{Flags, Mark, Segment, Seq};
 use crate::tcp::evidence::{CloseEvidence, Doubt, Scope, Side, Syn};
 use crate::tcp::{
@@ -102,7 +100,10 @@ impl TrackedConnection {
         let p = 1 - d;
         let own_high = self.directions[d].stream.data_high();
         let own_mss = self.directions[d].mss;
-        let round_trip = self.opening.round_trip().or(self.directions[p].quickest_ack);
+        let round_trip = self
+            .opening
+            .round_trip()
+            .or(self.directions[p].quickest_ack);
         let peer = &mut self.directions[p];
         peer.stream.start(ack);
         let Some(upto) = peer.stream.offset(ack) else {
@@ -122,7 +123,8 @@ impl TrackedConnection {
             let small = peer.is_small(len, own_mss);
             let waited = mark.time - sent.time;
             // An ACK that took no longer than the way there and back was not delayed.
-            let late = waited >= DELAYED_ACK && round_trip.is_some_and(|trip| is_late(waited, trip));
+            let late =
+                waited >= DELAYED_ACK && round_trip.is_some_and(|trip| is_late(waited, trip));
             peer.stalled = (with == AckWith::Bare && small && late).then_some((sent, mark));
             peer.quickest_ack = Some(peer.quickest_ack.map_or(waited, |least| least.min(waited)));
         }
@@ -167,6 +169,7 @@ impl TrackedConnection {
                 by: Delay::Loss,
                 frames: resent.frames,
                 cost,
+                smaller_passed: false,
             };
             application.tell(self.side(p), StreamEvent::Delayed(delayed));
         }
@@ -205,6 +208,31 @@ impl TrackedConnection {
                     until: self.last.time,
                 };
                 application.tell(self.side(d), event);
+            }
+        }
+    }
+
+    /// Tells of bytes that were sent again and were never acknowledged, by a side that did not
+    /// reject them either.
+    pub(super) fn note_never_taken<A: Application>(&mut self, application: &mut A) {
+        for d in 0..2 {
+            if self.directions[1 - d].rst.is_some() {
+                continue;
+            }
+            let passed = self.directions[d].flights.largest_acked();
+            let resent = self.directions[d].flights.take_resent();
+            for resent in resent {
+                let [first, .., last] = *resent.frames else {
+                    continue;
+                };
+                let delayed = Delayed {
+                    extent: resent.extent,
+                    by: Delay::NeverTaken,
+                    cost: last.time - first.time,
+                    frames: resent.frames,
+                    smaller_passed: (1..=resent.extent.len() / 2).contains(&passed),
+                };
+                application.tell(self.side(d), StreamEvent::Delayed(delayed));
             }
         }
     }
@@ -323,6 +351,7 @@ impl TrackedConnection {
             by: Delay::DelayedAck,
             frames: vec![sent, acked, mark],
             cost: acked.time - sent.time,
+            smaller_passed: false,
         };
         application.tell(self.side(d), StreamEvent::Delayed(delayed));
     }
@@ -371,14 +400,15 @@ impl TrackedConnection {
         first
     }
 
-    /// A RST. One whose number no receiver would take is none (RFC 9293, 3.5.3).
-    pub(super) fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) {
+    /// A RST. One whose number no receiver would take is none (RFC 9293, 3.5.3). True if it is the
+    /// first.
+    pub(super) fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
         let acked = self.directions[1 - d].stream.acked();
         let direction = &mut self.directions[d];
         let next = direction.stream.next_seq();
         let near = next.is_none_or(|next| segment.seq.distance_from(next).unsigned_abs() < FAR);
         if direction.rst.is_some() || !near {
-            return;
+            return false;
         }
         let at = direction.stream.offset(segment.seq);
         let at = at.unwrap_or(Offset::ORIGIN);
@@ -392,6 +422,7 @@ impl TrackedConnection {
                 && at == direction.stream.next()
                 && at == direction.stream.high(),
         });
+        true
     }
 
     /// Passes on what the stream can give now: bytes that were held, and holes that were

@@ -8,7 +8,7 @@
 //! client's stream, and the server's next byte is its 1000th.
 
 use super::super::{Circumstances, settle};
-use crate::exchange::model::{AckWith, Doubt, ResponseShape, Verdict};
+use crate::exchange::model::{AckWith, Defect, Doubt, ResponseShape, Verdict};
 use crate::exchange::pending::{Confidence, PendingExchange};
 use crate::exchange::tests::Settled;
 use crate::packet::{Endpoint, FrameId, Mark};
@@ -151,6 +151,8 @@ impl Case {
                 },
                 dropped: false,
                 at_boundary: false,
+                opened: None,
+                now: None,
             },
         }
     }
@@ -324,7 +326,8 @@ impl Case {
     }
 
     /// Bytes that are no HTTP, where a response was due.
-    pub(super) fn no_http(self, bytes: Range<u64>, in_frame: u64) -> Self {
+    pub(super) fn no_http(mut self, bytes: Range<u64>, in_frame: u64) -> Self {
+        self.open.exchange.defect = Some(Defect::NoHttp);
         self.response_begins(bytes, in_frame)
             .status_unknown()
             .shaped(ResponseShape::NotHttp)

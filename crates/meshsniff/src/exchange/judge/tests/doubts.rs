@@ -203,7 +203,7 @@ mod client_closed {
             .pairing_in_doubt(PAIRING)
             .no_http(1000..1100, 20)
             .client(rst(30).bare());
-        tells(case, ServerTruncatedResponse, PAIRING);
+        tells(case, ServerInvalidResponse, PAIRING);
     }
 
     // The request's own doubts.
@@ -398,7 +398,7 @@ mod client_closed_precedence {
             .no_http(1000..1100, 20)
             .server_fin_missing()
             .client(rst(30));
-        tells(case, ServerTruncatedResponse, None);
+        tells(case, ServerInvalidResponse, None);
     }
 }
 
@@ -435,7 +435,7 @@ mod server_closed {
         let case = chunks().status_unknown().server(fin(30));
         tells(case, ServerTruncatedResponse, HOLE);
         let no_http = Case::asked().no_http(1000..1100, 20).server(fin(30));
-        tells(no_http, ServerTruncatedResponse, None);
+        tells(no_http, ServerInvalidResponse, None);
     }
 
     #[test]
@@ -582,7 +582,7 @@ mod not_closed {
         let doubtful = |case: Case| case.pairing_in_doubt(PAIRING);
         tells(doubtful(Case::taken()), Ok, PAIRING);
         let no_http = Case::asked().no_http(1000..1100, 20);
-        tells(doubtful(no_http), ServerTruncatedResponse, PAIRING);
+        tells(doubtful(no_http), ServerInvalidResponse, PAIRING);
         let upgraded = Case::asked().response_begins(1000..1100, 20).upgraded();
         tells(doubtful(upgraded), Upgraded, PAIRING);
     }
@@ -625,7 +625,7 @@ mod not_closed {
         let case = Case::asked()
             .no_http(1000..1100, 20)
             .response_unreadable(UNREADABLE);
-        tells(case, ServerTruncatedResponse, None);
+        tells(case, ServerInvalidResponse, None);
     }
 
     #[test]

@@ -129,6 +129,7 @@ mod gaps {
             ("request_duration", 2),
             ("request_to_ack", 1),
             ("request_to_response", 8),
+            ("wait", 14),
             ("response_duration", 4),
             ("response_to_ack", 1),
             ("total", 14),
@@ -143,6 +144,7 @@ mod gaps {
         let expected = [
             ("request_duration", 2),
             ("request_to_ack", 1),
+            ("wait", 503),
             ("request_to_client_close", 501),
             ("ack_to_client_close", 500),
         ];
@@ -160,6 +162,7 @@ mod gaps {
         let expected = [
             ("request_duration", 2),
             ("request_to_ack", 1),
+            ("wait", 490),
             ("request_to_client_close", 488),
             ("ack_to_client_close", 487),
             ("client_close_to_late_response", 200),
@@ -173,6 +176,7 @@ mod gaps {
         let expected = [
             ("request_duration", 2),
             ("request_to_ack", 1),
+            ("wait", 20),
             ("request_to_server_close", 18),
         ];
         assert_eq!(gaps, expected);
@@ -207,6 +211,7 @@ mod gaps {
         let expected = [
             ("request_duration", 30),
             ("request_to_response", -10),
+            ("wait", 24),
             ("response_duration", 4),
             ("total", 24),
         ];
@@ -216,7 +221,7 @@ mod gaps {
             .client(rst(38))
             .server(rst(38))
             .settle();
-        assert_eq!(closed.gaps(), [("request_duration", 30)]);
+        assert_eq!(closed.gaps(), [("request_duration", 30), ("wait", 28)]);
     }
 
     #[test]
@@ -229,6 +234,7 @@ mod gaps {
         let expected = [
             ("request_duration", 2),
             ("request_to_ack", 0),
+            ("wait", 2),
             ("request_to_client_close", 0),
             ("ack_to_client_close", 0),
             ("idle_before", 0),

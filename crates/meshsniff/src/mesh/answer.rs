@@ -1,0 +1,302 @@
+//! Answers that a proxy made itself: whose they are, and what the proxy logged with them.
+//!
+//! Envoy, nginx, HAProxy, the balancers of AWS and Google, Linkerd and Traefik answer in a server's
+//! place when they reached none, or lost it. Such an answer is told by a header that only that
+//! software sends together with a text that only it writes: either alone may be the server's own.
+
+use crate::protocol::http1::head::Maker;
+use compact_str::CompactString;
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+/// Bytes of a body that are looked at: every known text begins within them.
+pub const MAX_BODY: usize = 512;
+
+/// Software that stands between caller and server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Software {
+    /// Envoy, and with it Istio and many a gateway.
+    Envoy,
+    /// nginx.
+    Nginx,
+    /// HAProxy.
+    Haproxy,
+    /// The application load balancer of AWS.
+    AwsAlb,
+    /// Google's load balancer.
+    Google,
+    /// Linkerd's proxy.
+    Linkerd,
+    /// Traefik.
+    Traefik,
+}
+
+impl Software {
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Its name in a sentence.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Envoy => "Envoy",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::AwsAlb => "AWS's balancer",
+            Self::Google => "Google's balancer",
+            Self::Linkerd => "Linkerd",
+            Self::Traefik => "Traefik",
+        }
+    }
+}
+
+/// An answer that a proxy made itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyAnswer {
+    /// The proxy.
+    pub software: Software,
+    /// What it logged with the answer: Envoy's flag, HAProxy's termination state. Empty if the
+    /// answer does not tell.
+    pub flag: CompactString,
+    /// The text that the answer is known by.
+    pub text: CompactString,
+}
+
+/// Flag of an Envoy that ended a request before the upstream's answer, by its reset reason.
+const RESET_REASONS: [(&str, &str); 11] = [
+    ("connection termination", "UC"),
+    ("remote connection failure", "UF"),
+    ("local connection failure", "UF"),
+    ("connection failure", "UF"),
+    ("connection timeout", "UF"),
+    ("overflow", "UO"),
+    ("protocol error", "UPE"),
+    ("remote refused stream reset", "UR"),
+    ("remote reset", "UR"),
+    ("local refused stream reset", "LR"),
+    ("local reset", "LR"),
+];
+
+/// Other bodies of Envoy's, whole, with status and flag. The flag is empty where Envoy logs none.
+const ENVOY_BODIES: [(u16, &str, &str); 9] = [
+    (504, "upstream request timeout", "UT"),
+    (503, "no healthy upstream", "UH"),
+    (403, "RBAC: access denied", ""),
+    (429, "local_rate_limited", "RL"),
+    (408, "stream timeout", "SI"),
+    (504, "stream timeout", "SI"),
+    (408, "request timeout", ""),
+    (413, "Payload Too Large", ""),
+    (413, "payload too large", ""),
+];
+
+/// Sentences of HAProxy's pages, with its termination state where the page tells (configuration
+/// manual, 8.5).
+const HAPROXY_PAGES: [(u16, &str, &str); 6] = [
+    (400, "Your browser sent an invalid request.", "PR"),
+    (403, "Request forbidden by administrative rules.", "PR"),
+    (
+        408,
+        "Your browser didn't send a complete request in time.",
+        "cR",
+    ),
+    (
+        502,
+        "The server returned an invalid or incomplete response.",
+        "SH",
+    ),
+    (503, "No server is available to handle this request.", "SC"),
+    (504, "The server didn't respond in time.", "sH"),
+];
+
+/// Tells whether a proxy made an answer of this status, by its head and the beginning of its body.
+#[must_use]
+pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswer> {
+    let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
+    let told = |software, flag: &str, text: &str| {
+        Some(ProxyAnswer {
+            software,
+            flag: flag.into(),
+            text: text.into(),
+        })
+    };
+    if !headers.linkerd_error.is_empty() {
+        return told(Software::Linkerd, "", &headers.linkerd_error);
+    }
+    let server = headers.server.as_str();
+    if matches!(server, "envoy" | "istio-envoy") {
+        return envoy(status, headers, body)
+            .and_then(|(flag, text)| told(Software::Envoy, flag, &text));
+    }
+    let is_gateway_error = matches!(status, 502..=504);
+    if is_gateway_error && server.starts_with("awselb/") {
+        return told(Software::AwsAlb, "", reason(status));
+    }
+    if is_gateway_error && server.starts_with("nginx") && has("<center>nginx") {
+        return told(Software::Nginx, "", reason(status));
+    }
+    let google = memmem::find(headers.via.as_bytes(), b"google").is_some();
+    if is_gateway_error && google && (has("Error: Server Error") || has("upstream")) {
+        return told(Software::Google, "", reason(status));
+    }
+    if server.is_empty() {
+        let page = HAPROXY_PAGES.into_iter();
+        let mut page = page.filter(|&(of, text, _)| of == status && has(text));
+        if let Some((_, text, flag)) = page.next() {
+            return told(Software::Haproxy, flag, text);
+        }
+        let traefik = match status {
+            502 => "Bad Gateway",
+            503 => "no available server",
+            504 => "Gateway Timeout",
+            _ => return None,
+        };
+        if body.trim_ascii() == traefik.as_bytes() {
+            return told(Software::Traefik, "", traefik);
+        }
+    }
+    None
+}
+
+/// The flag and the text of an answer of Envoy's.
+fn envoy(status: u16, headers: &Maker, body: &[u8]) -> Option<(&'static str, CompactString)> {
+    let body = body.trim_ascii();
+    let begins = |text: &str| body.starts_with(text.as_bytes());
+    if begins("upstream connect error or disconnect/reset before headers") {
+        let text =
+            |at: usize, reason: &str| CompactString::from_utf8_lossy(&body[..at + reason.len()]);
+        let reason = RESET_REASONS.into_iter().find_map(|(reason, flag)| {
+            let reason = format!("reset reason: {reason}");
+            let at = memmem::find(body, reason.as_bytes())?;
+            Some((flag, text(at, &reason)))
+        });
+        return Some(reason.unwrap_or(("", "upstream connect error".into())));
+    }
+    let known = ENVOY_BODIES.into_iter();
+    let mut known = known.filter(|&(of, text, _)| of == status && body == text.as_bytes());
+    if let Some((_, text, flag)) = known.next() {
+        return Some((flag, text.into()));
+    }
+    if begins("fault filter abort") {
+        return Some(("FI", "fault filter abort".into()));
+    }
+    if status == 401 && begins("Jwt ") || begins("Audiences in Jwt are not allowed") {
+        return Some(("", CompactString::from_utf8_lossy(body)));
+    }
+    match status {
+        404 | 503 if body.is_empty() && !headers.from_upstream => {
+            let flag = if status == 404 { "NR" } else { "NC" };
+            Some((flag, "".into()))
+        }
+        _ => None,
+    }
+}
+
+const fn reason(status: u16) -> &'static str {
+    match status {
+        502 => "502 Bad Gateway",
+        503 => "503 Service Unavailable",
+        _ => "504 Gateway Timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(server: &str) -> Maker {
+        Maker {
+            server: server.into(),
+            ..Maker::default()
+        }
+    }
+
+    fn flag(status: u16, headers: &Maker, body: &str) -> Option<(Software, String)> {
+        let answer = recognise(status, headers, body.as_bytes())?;
+        Some((answer.software, answer.flag.to_string()))
+    }
+
+    #[test]
+    fn envoys_answers_say_what_it_logged() {
+        for (status, body, logged) in [
+            (504, "upstream request timeout", "UT"),
+            (503, "no healthy upstream", "UH"),
+            (429, "local_rate_limited", "RL"),
+            (504, "stream timeout", "SI"),
+            (503, "fault filter abort", "FI"),
+            (404, "", "NR"),
+            (403, "RBAC: access denied", ""),
+            (401, "Jwt is missing", ""),
+        ] {
+            let told = flag(status, &by("istio-envoy"), body);
+            assert_eq!(told, Some((Software::Envoy, logged.to_owned())), "{body}");
+            assert_eq!(flag(status, &by("gunicorn"), body), None, "{body}");
+        }
+        for (reason, logged) in RESET_REASONS {
+            let before = "upstream connect error or disconnect/reset before headers. ";
+            for retried in ["", "retried and the latest "] {
+                let body = format!("{before}{retried}reset reason: {reason}");
+                let told = flag(503, &by("envoy"), &body);
+                assert_eq!(told, Some((Software::Envoy, logged.to_owned())), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_is_all_up_to_the_reason() {
+        let body = b"upstream connect error or disconnect/reset before headers. reset reason: \
+            remote connection failure, transport failure reason: delayed connect error: 111";
+        let answer = recognise(503, &by("envoy"), body).unwrap();
+        assert!(
+            answer
+                .text
+                .ends_with("reset reason: remote connection failure")
+        );
+    }
+
+    #[test]
+    fn an_answer_without_a_body_is_envoys_own_only_if_no_upstream_made_it() {
+        let headers = Maker {
+            from_upstream: true,
+            ..by("istio-envoy")
+        };
+        assert_eq!(flag(404, &headers, ""), None);
+        assert_eq!(flag(404, &by("istio-envoy"), "not here"), None);
+        assert_eq!(flag(500, &by("istio-envoy"), ""), None);
+    }
+
+    #[test]
+    fn pages_of_other_proxies() {
+        let nginx = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+            <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx/1.22.1</center>";
+        let told = |software| Some((software, String::new()));
+        assert_eq!(flag(502, &by("nginx/1.22.1"), nginx), told(Software::Nginx));
+        assert_eq!(flag(502, &by("gunicorn"), nginx), None);
+        assert_eq!(flag(404, &by("nginx"), nginx), None, "an origin's own");
+        let haproxy = "<html><body><h1>504 Gateway Time-out</h1>\n\
+            The server didn't respond in time.\n</body></html>\n";
+        let haproxy = flag(504, &by(""), haproxy);
+        assert_eq!(haproxy, Some((Software::Haproxy, "sH".to_owned())));
+        assert_eq!(flag(504, &by("awselb/2.0"), ""), told(Software::AwsAlb));
+        assert_eq!(flag(502, &by(""), "Bad Gateway"), told(Software::Traefik));
+        assert_eq!(flag(502, &by(""), "Bad Gateway, I think"), None);
+        let linkerd = Maker {
+            linkerd_error: "HTTP Balancer service in fail-fast".into(),
+            ..Maker::default()
+        };
+        assert_eq!(flag(503, &linkerd, ""), told(Software::Linkerd));
+        let google = Maker {
+            via: "1.1 google".into(),
+            ..Maker::default()
+        };
+        let page = "<h2>Error: Server Error</h2>";
+        assert_eq!(flag(502, &google, page), told(Software::Google));
+    }
+}
