@@ -279,6 +279,11 @@ fn claims(exchange: &Exchange) {
             assert!(!certain, "certainly unanswered");
             assert!(exchange.status.is_none() || events.response_start.is_some());
         }
-        Verdict::ConnectRefused | Verdict::ConnectTimeout => panic!("{:?}", exchange.verdict),
+        Verdict::ConnectRefused
+        | Verdict::ConnectTimeout
+        | Verdict::TlsUnanswered
+        | Verdict::TlsFailed
+        | Verdict::TlsRefusedPlain
+        | Verdict::PlainRefusedTls => panic!("{:?}", exchange.verdict),
     }
 }

@@ -9,6 +9,7 @@
 //! what has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
 use crate::exchange::outcome::Exchanges;
+use crate::exchange::related::{Answering, Related};
 use crate::exchange::{Connection, Exchange, Protocol};
 use crate::packet::{Decoded, Decoder, Frame, Mark};
 use crate::tcp::{Connections, Counters, Table, TrackedConnection};
@@ -112,6 +113,8 @@ struct Settled {
     options: Options,
     totals: Totals,
     next_exchange: u64,
+    related: Related,
+    answering: Answering,
 }
 
 impl Analyzer {
@@ -221,6 +224,7 @@ impl Settling<'_> {
     fn hand_out(&mut self, exchange: &mut Exchange) {
         exchange.id = self.settled.next_exchange;
         self.settled.next_exchange += 1;
+        self.settled.related.relate(exchange);
         self.sink.exchange(exchange);
     }
 }
@@ -253,9 +257,10 @@ impl Connections for Settling<'_> {
         counters: &Counters,
         now: Timestamp,
     ) {
-        let described = exchanges.end(&connection, counters, now, &mut |exchange| {
+        let mut described = exchanges.end(&connection, counters, now, &mut |exchange| {
             self.hand_out(exchange);
         });
+        self.settled.answering.judge(&mut described);
         self.settled.count_connection(&described);
         self.sink.connection(&described);
     }

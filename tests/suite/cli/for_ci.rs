@@ -486,7 +486,7 @@ fn a_conversation_has_times_beside_the_lines() {
         "      17      0.082983  ▶  GET /items?delay=2005 HTTP/1.1\n",
         "      19      0.569507  ▶  FIN: the client closes                      486.498 ms after the ACK",
         "◀  32 bytes of body\n",
-        "Wireshark: tcp.stream == 0 && frame.number >= 17",
+        "tcp.port == 53632 && tcp.port == 3000 && frame.number >= 17",
     ] {
         assert!(out.contains(expected), "{expected}\n{out}");
     }

@@ -75,13 +75,17 @@ impl Bound {
     };
 }
 
-const CONNECTS: [(&str, &[Verdict]); 3] = [
+const CONNECTS: [(&str, &[Verdict]); 7] = [
     (
         "connects_failed",
         &[Verdict::ConnectRefused, Verdict::ConnectTimeout],
     ),
     ("connect-refused", &[Verdict::ConnectRefused]),
     ("connect-timeout", &[Verdict::ConnectTimeout]),
+    ("tls-unanswered", &[Verdict::TlsUnanswered]),
+    ("tls-failed", &[Verdict::TlsFailed]),
+    ("tls-refused-plain", &[Verdict::TlsRefusedPlain]),
+    ("plain-refused-tls", &[Verdict::PlainRefusedTls]),
 ];
 
 impl Assertion {

@@ -165,7 +165,11 @@ impl ShareOf {
                 | Verdict::ServerResetEarlyAnswer
                 | Verdict::ServerInvalidResponse
                 | Verdict::ConnectRefused
-                | Verdict::ConnectTimeout,
+                | Verdict::ConnectTimeout
+                | Verdict::TlsUnanswered
+                | Verdict::TlsFailed
+                | Verdict::TlsRefusedPlain
+                | Verdict::PlainRefusedTls,
             ) => false,
         };
         if grew == is_fine {

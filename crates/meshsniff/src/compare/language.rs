@@ -17,7 +17,7 @@ use super::difference::{
 use super::side::{RouteName, Selection, named};
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order};
 use crate::event::{self, Conclusion};
-use crate::exchange::{Gap, Verdict};
+use crate::exchange::Gap;
 use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
@@ -393,8 +393,7 @@ fn share(name: &str) -> Option<ShareOf> {
     if name == "good" {
         return Some(ShareOf::Good);
     }
-    let verdict = condition::verdict(name)
-        .filter(|verdict| !matches!(verdict, Verdict::ConnectRefused | Verdict::ConnectTimeout));
+    let verdict = condition::verdict(name).filter(|verdict| !verdict.is_of_connection());
     verdict.map(ShareOf::Verdict)
 }
 

@@ -11,7 +11,7 @@ use crate::condition::Filter;
 use crate::condition::filter::fits;
 use crate::escape::cut;
 use crate::event::{Report, ReportEvent};
-use crate::exchange::{EnvoyFlags, Events, Exchange, Gap, Gaps, ResponseShape, Verdict};
+use crate::exchange::{EnvoyFlags, Events, Exchange, Gap, Gaps, Relations, ResponseShape, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::MAX_COUNT;
 use crate::statistics::gap_values::{GapStats, Values};
@@ -324,6 +324,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         proxied: None,
         attempt: None,
         answered_by: None,
+        relations: Relations::default(),
         probe: false,
         expected_timeout: None,
         timeout_guess: None,

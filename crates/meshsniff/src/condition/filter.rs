@@ -124,11 +124,8 @@ impl Filter {
     pub fn asks_for_connects(&self) -> bool {
         let mut tests = self.terms.iter().flat_map(|term| &term.any_of);
         tests.any(|test| {
-            matches!(
-                test,
-                Test::Verdict(Verdict::ConnectRefused | Verdict::ConnectTimeout)
-                    | Test::Envoy("UF" | "URX")
-            )
+            matches!(test, Test::Verdict(verdict) if verdict.is_of_connection())
+                || matches!(test, Test::Envoy("UF" | "URX"))
         })
     }
 

@@ -102,7 +102,13 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
         }
         Verdict::ServerResetEarlyAnswer => (plain(&["UC"]), None),
         Verdict::ServerInvalidResponse => (plain(&["UPE"]), None),
-        Verdict::ConnectRefused | Verdict::ConnectTimeout => (plain(&["UF", "URX,UF"]), None),
+        // To Envoy a handshake that fails is a connection that never opened.
+        Verdict::ConnectRefused
+        | Verdict::ConnectTimeout
+        | Verdict::TlsUnanswered
+        | Verdict::TlsFailed
+        | Verdict::TlsRefusedPlain => (plain(&["UF", "URX,UF"]), None),
+        Verdict::PlainRefusedTls => (plain(&["UPE"]), None),
         Verdict::Ok => {
             let logged = seen.answered_by.filter(|by| by.software == Software::Envoy);
             let flags = EnvoyFlags {

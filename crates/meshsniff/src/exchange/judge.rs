@@ -327,7 +327,7 @@ impl<'a> Facts<'a> {
             .is_some_and(|end| start - end >= IDLE);
         let unheard = self.open.exchange.events.request_acked.is_none();
         let reset = decider.side == Side::Server && decider.reset;
-        reset && idle && unheard && !decider.close.has_ack && !self.open.answer.seen.is_some()
+        reset && idle && unheard && !decider.close.has_ack && self.open.answer.seen.is_none()
     }
 
     fn is_unreadable(&self) -> bool {

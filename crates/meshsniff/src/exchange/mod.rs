@@ -19,6 +19,7 @@ pub(crate) mod outcome;
 mod pairing;
 mod pending;
 mod queue;
+pub(crate) mod related;
 
 #[cfg(test)]
 mod tests;

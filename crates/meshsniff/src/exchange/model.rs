@@ -8,6 +8,7 @@ pub use crate::mesh::answer::ProxyAnswer;
 pub use crate::mesh::envoy::EnvoyFlags;
 pub use crate::protocol::http1::head::Defect;
 pub use crate::protocol::proxy_header::ProxyHeader;
+pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::packet::{Endpoint, Mark};
@@ -61,6 +62,14 @@ pub enum Verdict {
     ConnectRefused,
     /// Of a connection: at least 2 SYNs and at least 1 s without an answer.
     ConnectTimeout,
+    /// Of a connection: a TLS hello that the server did not answer.
+    TlsUnanswered,
+    /// Of a connection: an alert, a FIN or a RST inside the TLS handshake.
+    TlsFailed,
+    /// Of a connection: a TLS hello to a port that answers in plain text.
+    TlsRefusedPlain,
+    /// Of a connection: plain text to a port that answers with TLS.
+    PlainRefusedTls,
 }
 
 impl Verdict {
@@ -71,6 +80,22 @@ impl Verdict {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// Verdicts of connections, not of exchanges.
+    pub const OF_CONNECTIONS: [Self; 6] = [
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::TlsUnanswered,
+        Self::TlsFailed,
+        Self::TlsRefusedPlain,
+        Self::PlainRefusedTls,
+    ];
+
+    /// Whether it is a verdict of connections, not of exchanges.
+    #[must_use]
+    pub fn is_of_connection(self) -> bool {
+        Self::OF_CONNECTIONS.contains(&self)
     }
 
     /// Whether the client ended the exchange: its share is what separates the two success rates.
@@ -170,6 +195,10 @@ pub enum FindingKind {
     StrangerReset,
     /// A PROXY protocol header stands before the first request.
     ProxyProtocol,
+    /// The request is a later try of another: by its id, or by `x-envoy-attempt-count`.
+    Retry,
+    /// The server still knew an older connection on the same ports: it challenged the SYN.
+    PortReuse,
 }
 
 impl FindingKind {
@@ -225,6 +254,40 @@ pub enum ResponseShape {
     NotHttp,
 }
 
+/// Exchanges that one belongs together with, by their ids. Of two that do, the one settled last
+/// names the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relations {
+    /// The earlier try of the same request.
+    pub retry_of: Option<u64>,
+    /// The later try of the same request.
+    pub retried_as: Option<u64>,
+    /// What the server, a proxy, asked in its turn to answer this one.
+    pub behind: Option<u64>,
+    /// What the client, a proxy, had been asked and asked this one for.
+    pub front: Option<u64>,
+}
+
+impl Relations {
+    /// Whether there is none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Replaces each id by what `renumber` makes of it.
+    pub(crate) fn renumber(&mut self, renumber: impl Fn(u64) -> Option<u64>) {
+        for id in [
+            &mut self.retry_of,
+            &mut self.retried_as,
+            &mut self.behind,
+            &mut self.front,
+        ] {
+            *id = id.and_then(&renumber);
+        }
+    }
+}
+
 /// One request and all that answers it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exchange {
@@ -262,6 +325,9 @@ pub struct Exchange {
     /// The proxy that made the answer itself; `None` if the server did, as far as can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<Box<ProxyAnswer>>,
+    /// Exchanges that it belongs together with.
+    #[serde(default, skip_serializing_if = "Relations::are_none")]
+    pub relations: Relations,
     /// Whether a health checker asked.
     pub probe: bool,
     /// The timeout announced on the request.
@@ -340,10 +406,10 @@ impl Exchange {
         first(self.events.server_fin, self.events.server_rst)
     }
 
-    /// How long its answer took, for ranking: a pipelined one is not to blame for those before it.
+    /// What its caller waited, for ranking: a pipelined one is not to blame for those before it.
     #[must_use]
     pub fn slowness(&self) -> Option<Span> {
-        self.gaps.after_previous.or(self.gaps.request_to_response)
+        self.gaps.after_previous.or(self.gaps.wait)
     }
 
     /// When its response ended, else when the close came that decided its verdict.
@@ -456,6 +522,20 @@ pub struct Connection {
     pub close: Option<Close>,
     /// From the last finished response to the close.
     pub idle: Option<Span>,
+    /// Whether the server's port answered other SYNs within a minute, of a connection whose SYNs it
+    /// did not answer: its accept queue is full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_answered_others: bool,
+    /// From the last byte of payload, of either side, to the close.
+    pub silence: Option<Span>,
+    /// The side that sent that byte.
+    pub last_byte_by: Option<Side>,
+    /// Whether it became a tunnel: by a 101 or a CONNECT.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tunnel: bool,
+    /// The alert that ended its TLS handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
     /// Exchanges on it.
     pub exchanges: u64,
     /// Responses whose request the capture does not have.

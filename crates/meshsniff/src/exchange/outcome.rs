@@ -8,11 +8,15 @@ use super::model::{
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
 use crate::packet::Mark;
+use crate::protocol::tls::Handshake;
 use crate::tcp::{self, CloseEvidence, Counters, Side, StreamEvent, TrackedConnection};
 use crate::time::{Span, Timestamp};
 
 /// A SYN unanswered for this long, and repeated, is a connect that timed out.
 const CONNECT_TIMEOUT: Span = Span::from_secs(1);
+
+/// A TLS hello unanswered for this long is told although nobody has closed.
+const TLS_TIMEOUT: Span = Span::from_secs(1);
 
 /// The exchanges of one connection, from its stream events to those that are settled.
 #[derive(Debug)]
@@ -97,6 +101,18 @@ impl Exchanges {
                 cost: syn.last.time - syn.first.time,
             });
         }
+        if let Some(challenge) = connection.challenged().filter(|_| self.settled == 0) {
+            exchange.findings.push(Finding {
+                kind: FindingKind::PortReuse,
+                side: Side::Client,
+                frames: syn
+                    .map(|syn| syn.first)
+                    .into_iter()
+                    .chain([challenge])
+                    .collect(),
+                cost: syn.map_or(Span::ZERO, |syn| syn.last.time - syn.first.time),
+            });
+        }
         self.settled += 1;
         self.last_verdict = Some(exchange.verdict);
         hand_out(exchange);
@@ -119,8 +135,39 @@ impl Exchanges {
         }
     }
 
+    /// The verdict on a connection whose TLS handshake came to nothing, or should have been one.
+    fn of_tls(
+        &self,
+        connection: &TrackedConnection,
+        close: Option<Close>,
+        now: Timestamp,
+    ) -> Option<Verdict> {
+        if self.pairing.is_answered_with_tls() {
+            return Some(Verdict::PlainRefusedTls);
+        }
+        let tls = self
+            .pairing
+            .tls()
+            .filter(|tls| tls.is_begun() && !tls.is_lost())?;
+        if tls.plain_answer().is_some() {
+            return Some(Verdict::TlsRefusedPlain);
+        }
+        if tls.is_done() {
+            return None;
+        }
+        let hung_up = close.filter(|close| close.by == Side::Server || tls.is_answered());
+        if tls.alert().is_some() || hung_up.is_some() {
+            return Some(Verdict::TlsFailed);
+        }
+        let (_, hello) = connection.last_spoke()?;
+        let waited = close.map_or(now, |close| close.mark.time) - hello.time;
+        let unanswered = !tls.is_answered() && (close.is_some() || waited >= TLS_TIMEOUT);
+        unanswered.then_some(Verdict::TlsUnanswered)
+    }
+
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
-        let verdict = verdict(connection, now);
+        let close = first_close(connection);
+        let verdict = verdict(connection, now).or_else(|| self.of_tls(connection, close, now));
         let (client, server) = (connection.client(), connection.server());
         let (envoy, _) = envoy::flags(&Seen {
             verdict: verdict.unwrap_or(Verdict::Ok),
@@ -132,11 +179,11 @@ impl Exchanges {
             reset: false,
             answered_by: None,
         });
-        let close = first_close(connection);
         let protocol = match self.pairing.protocol() {
             Protocol::None if connection.spoke() => Protocol::Unknown,
             known => known,
         };
+        let last_spoke = connection.last_spoke();
         let since = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
         let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
         let opening = connection.opening();
@@ -161,6 +208,11 @@ impl Exchanges {
                 .filter(|_| self.last_verdict == Some(Verdict::Ok))
                 .and_then(|close| Some(close.mark.time - self.pairing.last_response_end()?))
                 .filter(|&idle| idle >= Span::ZERO),
+            server_answered_others: false,
+            silence: close.and_then(|close| Some(close.mark.time - last_spoke?.1.time)),
+            last_byte_by: last_spoke.map(|(side, _)| side),
+            tunnel: self.pairing.is_tunnel(),
+            alert: self.pairing.tls().and_then(Handshake::alert),
             exchanges: self.settled,
             orphan_responses: counts.orphan_responses,
             hidden_bytes: match protocol {

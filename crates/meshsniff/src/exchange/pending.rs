@@ -1,7 +1,8 @@
 //! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
 
 use super::model::{
-    Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, ResponseShape, Verdict,
+    Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations, ResponseShape,
+    Verdict,
 };
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
@@ -155,6 +156,7 @@ impl PendingExchange {
                 proxied: None,
                 attempt: None,
                 answered_by: None,
+                relations: Relations::default(),
                 probe: mesh::is_probed(server.port),
                 expected_timeout: None,
                 timeout_guess: None,

@@ -11,3 +11,4 @@
 pub mod detect;
 pub mod http1;
 pub mod proxy_header;
+pub mod tls;

@@ -301,6 +301,7 @@ mod tests {
             exchange.id = index as u64;
             let millis = [3, 9, 1, 7, 5, 8, 2, 6, 4][index];
             exchange.gaps.request_to_response = Some(Span::from_millis(millis));
+            exchange.gaps.wait = exchange.gaps.request_to_response;
         }
         let values = lines(
             Aggregation {

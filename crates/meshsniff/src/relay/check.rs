@@ -17,6 +17,8 @@ const MAX_ENTRIES: usize = 16 * 1024;
 /// Interfaces of a source, and bytes of each of its texts.
 const MAX_INTERFACES: usize = 1_024;
 const MAX_NAME: usize = 1_024;
+/// Letters of a flag in a log.
+const MAX_FLAG: usize = 8;
 /// Errors of a capture, and bytes of each.
 const MAX_ERRORS: usize = 100;
 const MAX_ERROR_TEXT: usize = 4_096;
@@ -96,6 +98,8 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     }
     for event in [
         &mut events.request_end,
+        &mut events.request_last,
+        &mut events.response_last,
         &mut events.response_start,
         &mut events.response_end,
         &mut events.response_acked,
@@ -106,6 +110,23 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
         &mut events.late_response,
     ] {
         marks(event, source)?;
+    }
+    bytes(exchange.request_announced.unwrap_or(0))?;
+    if let Some(by) = exchange.answered_by.as_deref() {
+        let flag = by.flag.len() <= MAX_FLAG && by.flag.bytes().all(|b| b.is_ascii_alphabetic());
+        ensure(
+            flag && by.text.len() <= MAX_NAME,
+            "an answer that no proxy makes",
+        )?;
+    }
+    let relations = exchange.relations;
+    for id in [
+        relations.retry_of,
+        relations.retried_as,
+        relations.behind,
+        relations.front,
+    ] {
+        count(id.unwrap_or(0))?;
     }
     ensure(exchange.findings.len() <= MAX_ENTRIES, "too many findings")?;
     for finding in &mut exchange.findings {
@@ -128,6 +149,7 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         connection.handshake,
         connection.syn_to_synack,
         connection.idle,
+        connection.silence,
     ])?;
     bytes(connection.hidden_bytes)?;
     for number in [

@@ -3,9 +3,11 @@
 use super::check::{self, Checked};
 use super::{End, FORMAT, Item, MAX_LINE, Progress};
 use crate::event::{Aggregate, Capture, Report, ReportEvent, Source};
+use crate::exchange::Exchange;
 use crate::packet::FrameId;
 use crate::statistics::routes::Routes;
 use crate::statistics::tally;
+use std::collections::VecDeque;
 use std::io;
 
 /// Slowest exchanges that a target may send.
@@ -200,7 +202,12 @@ pub struct Receiver {
     source: u16,
     stage: Stage,
     aggregate: Aggregate,
+    /// Numbers of the latest exchanges: there, and here.
+    numbers: VecDeque<(u64, u64)>,
 }
+
+/// Exchanges whose numbers are remembered: another may name them.
+const MAX_NUMBERS: usize = 4_096;
 
 impl Receiver {
     /// Creates the receiver of target `source`, a number of [`Gathered`] from 0.
@@ -210,7 +217,23 @@ impl Receiver {
             source,
             stage: Stage::New,
             aggregate: Aggregate::default(),
+            numbers: VecDeque::new(),
         }
+    }
+
+    /// Gives an exchange the number that it has here, and those that it names theirs. One that was
+    /// only counted has none.
+    fn renumber(&mut self, exchange: &mut Exchange, id: u64) {
+        let numbers = &self.numbers;
+        exchange.relations.renumber(|named| {
+            let known = numbers.iter().rev().find(|(there, _)| *there == named);
+            known.map(|(_, here)| *here)
+        });
+        if self.numbers.len() >= MAX_NUMBERS {
+            self.numbers.pop_front();
+        }
+        self.numbers.push_back((exchange.id, id));
+        exchange.id = id;
     }
 
     /// Takes a line without its end, and passes its event on to `report`.
@@ -309,7 +332,7 @@ impl Receiver {
             Item::Exchange(exchange) => {
                 let mut exchange = exchange.into_owned();
                 check::exchange(&mut exchange, self.source).map_err(wrong)?;
-                exchange.id = gathered.next_exchange();
+                self.renumber(&mut exchange, gathered.next_exchange());
                 exchange.connection = gathered.connection(self.source, exchange.connection);
                 report.tell(ReportEvent::Exchange(&exchange))?;
             }
@@ -343,7 +366,7 @@ impl Receiver {
                 if self.aggregate.slowest.len() >= MAX_SLOWEST {
                     return Err(wrong("too many slowest exchanges"));
                 }
-                exchange.id = gathered.next_exchange();
+                self.renumber(&mut exchange, gathered.next_exchange());
                 exchange.connection = gathered.connection(self.source, exchange.connection);
                 self.aggregate.slowest.push(exchange);
             }

@@ -4,7 +4,7 @@
 //! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
 use crate::exchange::{
-    Connection, Defect, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
+    Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
@@ -33,12 +33,23 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
         Verdict::ServerTruncatedResponse => truncated(out, exchange),
         Verdict::ServerResetEarlyAnswer => reset_early(out, exchange),
         Verdict::ServerInvalidResponse => invalid(out, exchange),
-        // The last two are verdicts of connections.
-        Verdict::Unanswered | Verdict::ConnectRefused | Verdict::ConnectTimeout => {
-            unanswered(out, exchange);
-        }
+        // The others are verdicts of connections.
+        Verdict::Unanswered
+        | Verdict::ConnectRefused
+        | Verdict::ConnectTimeout
+        | Verdict::TlsUnanswered
+        | Verdict::TlsFailed
+        | Verdict::TlsRefusedPlain
+        | Verdict::PlainRefusedTls => unanswered(out, exchange),
     }
     costs(out, exchange);
+    if let Some(id) = exchange.relations.front {
+        push!(out; " Its caller is a proxy, which had been asked for it in exchange ", Number(id),
+            ".");
+    }
+    if let Some(id) = exchange.relations.retried_as {
+        push!(out; " It was tried again in exchange ", Number(id), ".");
+    }
     match exchange.doubt {
         // The sentence said so.
         Some(Doubt::CaptureEnded) if exchange.verdict == Verdict::Unanswered => {}
@@ -60,26 +71,106 @@ pub fn connection(out: &mut String, connection: &Connection) {
         }
         Some(Verdict::ConnectTimeout) => {
             push!(out; "The server (", server, ") did not answer ", Grouped(syns), " SYNs from ",
-                client, ": the address is gone, or packets are dropped on the way ",
-                "(a proxy here: UF).");
+                client, ": ");
+            out.push_str(if connection.server_answered_others {
+                "it answered others within a minute, so its accept queue is full"
+            } else {
+                "the address is gone, or packets are dropped on the way"
+            });
+            out.push_str(" (a proxy here: UF).");
         }
-        None
-        | Some(
-            Verdict::Ok
-            | Verdict::ClientGaveUp
-            | Verdict::ClientGaveUpMidResponse
-            | Verdict::ClientAbortedRequest
-            | Verdict::ServerClosedUnanswered
-            | Verdict::ServerResetUnanswered
-            | Verdict::ServerTruncatedResponse
-            | Verdict::ServerResetEarlyAnswer
-            | Verdict::ServerInvalidResponse
-            | Verdict::Upgraded
-            | Verdict::Unanswered,
-        ) => return,
+        Some(verdict) if verdict.is_of_connection() => of_tls(out, connection, verdict),
+        _ => match connection.close {
+            Some(close) if is_notable(connection) => idle_tunnel(out, connection, close),
+            _ => return,
+        },
     }
     if let Some(doubt) = connection.doubt {
         doubtful(out, doubt);
+    }
+}
+
+/// Whether the answer is one to a PROXY header that the server did not expect.
+#[must_use]
+pub fn is_refused_header(exchange: &Exchange) -> bool {
+    let behind = exchange.finding(FindingKind::ProxyProtocol).is_some();
+    behind && exchange.status == Some(400)
+}
+
+/// Whether a connection without a verdict of its own is worth a word: a tunnel that somebody closed
+/// after a silence.
+#[must_use]
+pub fn is_notable(connection: &Connection) -> bool {
+    let long = connection
+        .silence
+        .is_some_and(|silence| silence >= Span::from_secs(1));
+    connection.verdict.is_some() || connection.tunnel && long && connection.close.is_some()
+}
+
+/// A close in words: `closed`, with who.
+fn closer(connection: &Connection, close: Close) -> impl Piece {
+    let end = match close.by {
+        Side::Client => connection.client,
+        Side::Server => connection.server,
+    };
+    (Party(close.by, end), how(close.reset))
+}
+
+fn idle_tunnel(out: &mut String, connection: &Connection, close: Close) {
+    let silence = connection.silence.unwrap_or_default();
+    push!(out; closer(connection, close), " the tunnel ", Spoken(silence),
+        " after its last byte, which was the ");
+    let last = connection.last_byte_by.unwrap_or(Side::Client);
+    push!(out; if last == Side::Client { "client's" } else { "server's" }, ": an idle timeout");
+    if let Some(figure) = timeout::usual_figure(silence) {
+        push!(out; ", probably ", Timeout(figure));
+    }
+    out.push_str(". Let one side send pings more often than that.");
+}
+
+fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
+    let (client, server) = (At(connection.client), At(connection.server));
+    let after = connection
+        .silence
+        .map(|silence| (" after ", Spoken(silence)));
+    match verdict {
+        Verdict::TlsRefusedPlain => push!(out; "The client (", client, ") spoke TLS to ", server,
+            ", which answers in plain text: the port, or the protocol that the client is told to ",
+            "speak, is wrong."),
+        Verdict::PlainRefusedTls => push!(out; "The client (", client, ") spoke plain text to ",
+            server, ", which answers with TLS: the port, or the protocol that the client is told ",
+            "to speak, is wrong."),
+        Verdict::TlsUnanswered => {
+            push!(out; "The server (", server, ") did not answer the TLS hello of ", client);
+            match connection.close {
+                Some(close) => push!(out; "; ", closer(connection, close), after, ". It accepts ",
+                    "connections and does not serve them"),
+                None => out.push_str(" until the capture ended"),
+            }
+            out.push_str(" (a proxy here: UF).");
+        }
+        _ => {
+            push!(out; "The TLS handshake of ", client, " with ", server, " failed: ");
+            match (connection.alert, connection.close) {
+                (Some(alert), _) => {
+                    let whose = match alert.by {
+                        Side::Client => "the client sent ",
+                        Side::Server => "the server sent ",
+                    };
+                    out.push_str(whose);
+                    out.push_str(alert.name());
+                }
+                (None, Some(close)) => {
+                    let whose = match close.by {
+                        Side::Client => "the client",
+                        Side::Server => "the server",
+                    };
+                    push!(out; whose, how(close.reset), after, " inside it");
+                }
+                (None, None) => out.push_str("it was never finished"),
+            }
+            out.push_str(" (a proxy here: UF).");
+        }
     }
 }
 
@@ -195,7 +286,10 @@ fn answered(out: &mut String, exchange: &Exchange) {
             out.push_str(", and logs ");
             out.push_str(&by.flag);
         }
-        out.push_str(". The fault is one hop on: look at what it called.");
+        match exchange.relations.behind {
+            Some(id) => push!(out; ". What it called is exchange ", Number(id), "."),
+            None => out.push_str(". The fault is one hop on: look at what it called."),
+        }
     }
 }
 
@@ -478,6 +572,11 @@ fn costs(out: &mut String, exchange: &Exchange) {
     }
 }
 
+/// `, 30 ms later`.
+fn took_since(finding: &Finding) -> impl Piece {
+    (", ", Spoken(finding.cost), " later")
+}
+
 fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
     let whose = match finding.side {
         Side::Client => "client",
@@ -537,6 +636,18 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
         FindingKind::StrangerReset => push!(out; " The connection had been idle for ", took,
             "; a RST without an ACK comes from somebody who does not know it any more: a restart, ",
             "or a NAT or balancer on the way that forgot it."),
+        FindingKind::Retry => {
+            out.push_str(" It is a later try");
+            if let Some(id) = exchange.relations.retry_of {
+                push!(out; " of exchange ", Number(id), took_since(finding));
+            } else if let Some(attempt) = exchange.attempt {
+                push!(out; ", number ", Number(u64::from(attempt)));
+            }
+            out.push('.');
+        }
+        FindingKind::PortReuse => push!(out; " The client reused the ports of a connection that ",
+            "the server still knew: it challenged the SYN", known(", which cost ",
+            Some(finding.cost).filter(|&cost| cost > Span::ZERO)), "."),
         FindingKind::ProxyProtocol => {
             let Some(header) = exchange.proxied else {
                 return;
@@ -547,7 +658,7 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
                 push!(out; ": the real client is ", At(client));
             }
             out.push('.');
-            if exchange.status == Some(400) {
+            if is_refused_header(exchange) {
                 out.push_str(" The server does not expect one, it seems: 400 is its answer to it.");
             }
         }

@@ -5,12 +5,12 @@
 
 use super::facts::{Facts, Standing};
 use super::spans::{cell, code, longest_run, more};
+use super::sums;
 use super::text;
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
-use crate::exchange::{Connection, Exchange, Side, Verdict};
-use crate::number;
-use crate::piece::{At, Counted, Grouped, Html, Percent, Timeout, push, said};
+use crate::exchange::{Connection, Exchange, Verdict};
+use crate::piece::{At, Counted, Grouped, Html, Percent, push, said};
 use std::io::{self, Write};
 
 /// Timelines shown: GitHub takes 1 MiB for a step, and nobody reads more.
@@ -139,20 +139,19 @@ impl<W: Write> MarkdownReport<W> {
 
     fn timers(&self, out: &mut String) {
         for timer in self.facts.summary.timers().iter().take(MAX_ROWS) {
-            push!(out; "- ⏱ `", At(timer.server), "`: ", Grouped(timer.count));
-            out.push_str(match timer.closed_by {
-                Side::Client => " give-ups at ",
-                Side::Server => " closes by the server at ",
-            });
-            number::millis(out, timer.min);
-            out.push('–');
-            number::millis(out, timer.max);
-            out.push_str(" ms: a timer");
-            if let Some(guess) = timer.guess {
-                push!(out; ", probably ", Timeout(guess));
-            }
-            out.push_str("\n\n");
+            let mut line = String::new();
+            sums::timer(&mut line, timer);
+            push!(out; "- ⏱ ", Html(&line), "\n\n");
         }
+        for line in sums::findings(&self.facts.summary) {
+            push!(out; "- ", Html(&line), "\n");
+        }
+        let mut waits = String::new();
+        sums::waits(&mut waits, &self.facts.summary);
+        for line in waits.lines() {
+            push!(out; "- ", Html(line), "\n");
+        }
+        out.push('\n');
     }
 
     fn timelines(&self, out: &mut String) {

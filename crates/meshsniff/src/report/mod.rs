@@ -31,6 +31,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod spans;
+mod sums;
 pub mod text;
 mod timeline;
 pub mod wireshark;

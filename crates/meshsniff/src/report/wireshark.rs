@@ -6,14 +6,13 @@ use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use std::net::IpAddr;
 
-/// How a display filter names a connection.
+/// Whether a display filter can name frames. Connections are always named by their ends: Wireshark
+/// numbers some that this program does not, such as those quoted in ICMP or on reused ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
-    /// By its number in Wireshark, which is the same here: connections are numbered in the order of
-    /// their first packets.
+    /// Frames have the numbers that Wireshark shows.
     OneFile,
-    /// By its ends. A connection of several files, or of none, has another number in Wireshark or
-    /// none.
+    /// Frames of several files, or of none, have other numbers in Wireshark or none.
     Ends,
 }
 
@@ -31,40 +30,42 @@ impl Numbering {
 /// Pushes a filter that shows an exchange and what followed it on its connection.
 pub fn exchange(out: &mut String, exchange: &Exchange, numbering: Numbering) {
     let first = exchange.events.request_start.frame;
-    let ends = (exchange.client, exchange.server);
-    push(out, exchange.connection, ends, first, numbering);
+    push(out, (exchange.client, exchange.server), first, numbering);
 }
 
 /// Pushes a filter that shows a connection.
 pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
     let first = connection.first.frame;
-    let ends = (connection.client, connection.server);
-    push(out, connection.id, ends, first, numbering);
+    push(
+        out,
+        (connection.client, connection.server),
+        first,
+        numbering,
+    );
 }
 
 fn push(
     out: &mut String,
-    id: u64,
     (client, server): (Endpoint, Endpoint),
     first: FrameId,
     numbering: Numbering,
 ) {
-    match numbering {
-        Numbering::OneFile => {
-            push!(out; "tcp.stream == ", Number(id), " && frame.number >= ",
-                Number(first.number()));
-        }
-        Numbering::Ends => {
-            for (end, joint) in [(client, " && "), (server, "")] {
-                out.push_str(match end.ip() {
-                    IpAddr::V4(_) => "ip.addr == ",
-                    IpAddr::V6(_) => "ipv6.addr == ",
-                });
-                out.push_str(&end.ip().to_string());
-                push!(out; " && tcp.port == ", Number(u64::from(end.port)));
-                out.push_str(joint);
-            }
-        }
+    let mut address = |end: Endpoint| {
+        out.push_str(match end.ip() {
+            IpAddr::V4(_) => "ip.addr == ",
+            IpAddr::V6(_) => "ipv6.addr == ",
+        });
+        out.push_str(&end.ip().to_string());
+        out.push_str(" && ");
+    };
+    address(client);
+    if server.ip() != client.ip() {
+        address(server);
+    }
+    let ports = (u64::from(client.port), u64::from(server.port));
+    push!(out; "tcp.port == ", Number(ports.0), " && tcp.port == ", Number(ports.1));
+    if numbering == Numbering::OneFile {
+        push!(out; " && frame.number >= ", Number(first.number()));
     }
 }
 
@@ -85,16 +86,27 @@ mod tests {
     }
 
     #[test]
-    fn by_number_where_there_is_one_file() {
-        let by_number = "tcp.stream == 0 && frame.number >= 4185";
-        let by_ends = "ip.addr == 127.0.0.6 && tcp.port == 48764 && ip.addr == 10.244.0.5 && \
+    fn frames_are_named_where_there_is_one_file() {
+        let ends = "ip.addr == 127.0.0.6 && ip.addr == 10.244.0.5 && tcp.port == 48764 && \
             tcp.port == 3000";
-        assert_eq!(of("file", 1), by_number);
-        assert_eq!(of("stdin", 1), by_number);
-        assert_eq!(of("file", 2), by_ends);
-        assert_eq!(of("live", 1), by_ends);
+        let with_frames = format!("{ends} && frame.number >= 4185");
+        assert_eq!(of("file", 1), with_frames);
+        assert_eq!(of("stdin", 1), with_frames);
+        assert_eq!(of("file", 2), ends);
+        assert_eq!(of("live", 1), ends);
+    }
+
+    #[test]
+    fn one_address_is_named_once() {
+        let mut refused = fixtures::refused();
+        refused.client = Endpoint::v6([1; 16], 5000);
+        refused.server = Endpoint::v6([1; 16], 80);
         let mut out = String::new();
-        connection(&mut out, &fixtures::refused(), Numbering::OneFile);
-        assert!(out.starts_with("tcp.stream == "), "{out}");
+        connection(&mut out, &refused, Numbering::Ends);
+        let address = "ipv6.addr == 101:101:101:101:101:101:101:101";
+        assert_eq!(
+            out,
+            format!("{address} && tcp.port == 5000 && tcp.port == 80")
+        );
     }
 }

@@ -24,7 +24,7 @@ pub mod timers;
 
 pub use gap_values::GapStats;
 pub use summary::{SuccessRate, Summary};
-pub use timers::Timer;
+pub use timers::{Timer, TimerKind};
 
 /// The largest count believed of another program, so that no sum can overflow: half a year at a
 /// million a second.

@@ -8,6 +8,8 @@ use super::gap_values::{GapValues, SignedBuckets};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
 use super::timers::UntoldClose;
 use super::{MAX_COUNT, MAX_NANOS};
+#[cfg(doc)]
+use crate::exchange::FindingKind;
 use crate::exchange::Gaps;
 use crate::packet::Endpoint;
 use crate::time::Span;
@@ -35,6 +37,13 @@ pub enum SummaryPart {
         /// Its place in [`Gaps::NAMES`].
         gap: u8,
         /// Some of its values.
+        values: ValuesPart,
+    },
+    /// Costs of a kind of finding.
+    Finding {
+        /// Its place in [`FindingKind::ALL`].
+        finding: u8,
+        /// Some of its costs.
         values: ValuesPart,
     },
     /// Closes that may hold a timer.
@@ -98,6 +107,10 @@ impl Summary {
             let values = values.parts().into_iter();
             parts.extend(values.map(|values| SummaryPart::Gap { gap, values }));
         }
+        for (finding, values) in (0..).zip(&self.findings) {
+            let values = values.parts().into_iter();
+            parts.extend(values.map(|values| SummaryPart::Finding { finding, values }));
+        }
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
         let mut chunks = closes.chunks(MAX_CLOSES);
@@ -122,6 +135,11 @@ impl Summary {
             SummaryPart::Served(rows) => self.take_served(&rows),
             SummaryPart::Unreachable(rows) => self.take_unreachable(&rows),
             SummaryPart::Gap { gap, values } => self.gap_mut(gap)?.take_part(values),
+            SummaryPart::Finding { finding, values } => {
+                let costs = self.findings.get_mut(usize::from(finding));
+                let costs = costs.ok_or(WrongPart("a finding that has no name"))?;
+                costs.take_part(values)
+            }
             SummaryPart::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }
     }

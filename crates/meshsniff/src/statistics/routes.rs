@@ -45,6 +45,7 @@ pub struct RouteCounts {
     pub statuses: [u64; 6],
     response: Micros,
     total: Micros,
+    wait: Micros,
     /// Not carried in a row: rows are about good exchanges, which have no such gap.
     client_close: Micros,
 }
@@ -62,6 +63,7 @@ pub struct RouteRow {
     statuses: [u64; 6],
     response: Vec<(u32, u64)>,
     total: Vec<(u32, u64)>,
+    wait: Vec<(u32, u64)>,
 }
 
 /// Exchanges by route.
@@ -166,6 +168,12 @@ impl RouteCounts {
         &self.total
     }
 
+    /// What the callers waited, connecting included.
+    #[must_use]
+    pub const fn wait(&self) -> &Micros {
+        &self.wait
+    }
+
     /// From the request's end to the client's close.
     pub(crate) const fn client_close(&self) -> &Micros {
         &self.client_close
@@ -178,6 +186,7 @@ impl RouteCounts {
         }
         self.response.0.merge(&other.response.0);
         self.total.0.merge(&other.total.0);
+        self.wait.0.merge(&other.wait.0);
         self.client_close.0.merge(&other.client_close.0);
     }
 }
@@ -203,6 +212,9 @@ impl Routes {
         }
         if let Some(gap) = exchange.gaps.total {
             counted.total.add(gap);
+        }
+        if let Some(gap) = exchange.gaps.wait {
+            counted.wait.add(gap);
         }
         if let Some(gap) = exchange.gaps.request_to_client_close {
             counted.client_close.add(gap);
@@ -244,6 +256,7 @@ impl Routes {
             statuses: counted.statuses,
             response: counted.response.0.pairs().collect(),
             total: counted.total.0.pairs().collect(),
+            wait: counted.wait.0.pairs().collect(),
         })
     }
 
@@ -264,7 +277,8 @@ impl Routes {
             && row.route.path.len() <= MAX_PATH
             && self.0.len() <= MAX_ROWS
             && counted.response.0.add_pairs(&row.response, row.exchanges)
-            && counted.total.0.add_pairs(&row.total, row.exchanges);
+            && counted.total.0.add_pairs(&row.total, row.exchanges)
+            && counted.wait.0.add_pairs(&row.wait, row.exchanges);
         if right {
             self.0.insert(row.route, counted);
         }

@@ -8,8 +8,9 @@ use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
 use super::timers::{Closes, Timer};
-use crate::exchange::{Connection, Exchange, Gap, Gaps, Verdict};
+use crate::exchange::{Connection, Exchange, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
+use crate::time::Span;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -47,13 +48,12 @@ pub struct Summary {
     /// Exchanges that were good, that were not, and of which it is not known. Probes count only if
     /// asked for.
     pub goodness: [u64; 3],
-    /// Exchanges that were not good although the server answered in full: with a status of 500 or
-    /// above.
+    /// Exchanges that were answered in full, with a status of 500 or above.
     pub failing_statuses: u64,
-    /// Connections that were refused.
-    pub connects_refused: u64,
-    /// Connections whose SYNs were not answered.
-    pub connects_timed_out: u64,
+    /// Connections by verdict, in the order of [`Verdict::OF_CONNECTIONS`].
+    pub connections: [u64; Verdict::OF_CONNECTIONS.len()],
+    /// Exchanges by the hundreds of their status; the first is of those without one.
+    pub statuses: [u64; 6],
     /// Retried SYNs of all connections.
     pub syn_retries: u64,
     /// Exchanges and failed connects whose server has no row.
@@ -61,6 +61,7 @@ pub struct Summary {
     pub(super) served: HashMap<Endpoint, SuccessRate>,
     pub(super) unreachable: HashMap<Endpoint, u64>,
     pub(super) gaps: [GapValues; Gaps::COUNT],
+    pub(super) findings: [GapValues; FindingKind::ALL.len()],
     pub(super) closes: Closes,
 }
 
@@ -95,9 +96,14 @@ impl Summary {
             Some(false) => 1,
             None => 2,
         }] += 1;
-        if good == Some(false) && matches!(exchange.verdict, Verdict::Ok | Verdict::Upgraded) {
+        let answered = matches!(exchange.verdict, Verdict::Ok | Verdict::Upgraded);
+        if answered && exchange.status.is_some_and(|status| status >= 500) {
             self.failing_statuses += 1;
         }
+        let class = exchange
+            .status
+            .map_or(0, |status| usize::from(status / 100));
+        self.statuses[if class < 6 { class } else { 0 }] += 1;
         for (values, gap) in self.gaps.iter_mut().zip(exchange.gaps.values()) {
             if let Some(gap) = gap {
                 values.add(gap.as_nanos());
@@ -105,6 +111,16 @@ impl Summary {
         }
         if good != Some(true) {
             self.closes.add(exchange);
+        }
+        let mut costs = [None::<Span>; FindingKind::ALL.len()];
+        for finding in &exchange.findings {
+            let cost = &mut costs[finding.kind as usize];
+            *cost = Some(cost.map_or(finding.cost, |sum| sum.plus(finding.cost)));
+        }
+        for (values, cost) in self.findings.iter_mut().zip(costs) {
+            if let Some(cost) = cost {
+                values.add(cost.as_nanos());
+            }
         }
         self.rate(exchange, good);
     }
@@ -135,23 +151,18 @@ impl Summary {
     /// Takes a connection in.
     pub fn connection(&mut self, connection: &Connection) {
         self.syn_retries = self.syn_retries.saturating_add(connection.syn_retries);
-        match connection.verdict {
-            Some(Verdict::ConnectRefused) => self.connects_refused += 1,
-            Some(Verdict::ConnectTimeout) => self.connects_timed_out += 1,
-            None
-            | Some(
-                Verdict::Ok
-                | Verdict::ClientGaveUp
-                | Verdict::ClientGaveUpMidResponse
-                | Verdict::ClientAbortedRequest
-                | Verdict::ServerClosedUnanswered
-                | Verdict::ServerResetUnanswered
-                | Verdict::ServerTruncatedResponse
-                | Verdict::ServerResetEarlyAnswer
-                | Verdict::ServerInvalidResponse
-                | Verdict::Upgraded
-                | Verdict::Unanswered,
-            ) => return,
+        self.closes.add_connection(connection);
+        let Some(verdict) = connection.verdict else {
+            return;
+        };
+        let place = Verdict::OF_CONNECTIONS
+            .into_iter()
+            .position(|of| of == verdict);
+        if let Some(place) = place {
+            self.connections[place] += 1;
+        }
+        if !matches!(verdict, Verdict::ConnectRefused | Verdict::ConnectTimeout) {
+            return;
         }
         if let Some(failed) = self.unreachable.get_mut(&connection.server) {
             *failed += 1;
@@ -196,6 +207,9 @@ impl Summary {
         for (values, more) in self.gaps.iter_mut().zip(&other.gaps) {
             values.merge(more);
         }
+        for (values, more) in self.findings.iter_mut().zip(&other.findings) {
+            values.merge(more);
+        }
         self.closes.merge(&other.closes);
     }
 
@@ -212,13 +226,13 @@ impl Summary {
             &mut self.uncertain,
             &mut self.filtered_out,
             &mut self.failing_statuses,
-            &mut self.connects_refused,
-            &mut self.connects_timed_out,
             &mut self.syn_retries,
             &mut self.servers_left_out,
         ]
         .into_iter()
         .chain(&mut self.verdicts)
+        .chain(&mut self.connections)
+        .chain(&mut self.statuses)
         .chain(&mut self.goodness)
     }
 
@@ -230,13 +244,13 @@ impl Summary {
             self.uncertain,
             self.filtered_out,
             self.failing_statuses,
-            self.connects_refused,
-            self.connects_timed_out,
             self.syn_retries,
             self.servers_left_out,
         ]
         .into_iter()
         .chain(self.verdicts)
+        .chain(self.connections)
+        .chain(self.statuses)
         .chain(self.goodness)
     }
 
@@ -248,7 +262,21 @@ impl Summary {
     /// Connections that were refused or timed out.
     #[must_use]
     pub const fn connects_failed(&self) -> u64 {
-        self.connects_refused + self.connects_timed_out
+        let [refused, timed_out, ..] = self.connections;
+        refused.saturating_add(timed_out)
+    }
+
+    /// Connections whose TLS handshake failed.
+    #[must_use]
+    pub fn handshakes_failed(&self) -> u64 {
+        let of_connections = Verdict::OF_CONNECTIONS.into_iter().zip(self.connections);
+        let failed = of_connections.filter(|(verdict, _)| {
+            matches!(
+                verdict,
+                Verdict::TlsUnanswered | Verdict::TlsFailed | Verdict::TlsRefusedPlain
+            )
+        });
+        failed.map(|(_, count)| count).fold(0, u64::saturating_add)
     }
 
     /// The number of exchanges with this verdict.
@@ -285,6 +313,13 @@ impl Summary {
     pub fn gaps(&self) -> impl Iterator<Item = (Gap, GapStats)> {
         let all = Gap::ALL.into_iter().zip(&self.gaps);
         all.filter_map(|(gap, values)| Some((gap, values.stats()?)))
+    }
+
+    /// What each kind of finding cost the exchanges that have it, in the order of
+    /// [`FindingKind::ALL`].
+    pub fn findings(&self) -> impl Iterator<Item = (FindingKind, GapStats)> {
+        let all = FindingKind::ALL.into_iter().zip(&self.findings);
+        all.filter_map(|(kind, costs)| Some((kind, costs.stats()?)))
     }
 
     /// Statistics of a gap; `None` if no exchange has it.

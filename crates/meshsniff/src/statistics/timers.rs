@@ -1,15 +1,16 @@
 //! Timers: closes that recur after the same time.
 //!
-//! Three or more closes of one side against one server within 5 % + 2 ms of each other are nobody's
-//! impatience. They show that there is a timer, not whose it is.
+//! Three or more closes of one kind and one side against one server within 5 % + 2 ms of each other
+//! are nobody's impatience. They show that there is a timer, not whose it is.
 
-use crate::exchange::{Exchange, Side, Verdict};
+use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
 use crate::time::Span;
 use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// Closes kept, 40 bytes each.
 const MAX_CLOSES: usize = 65_536;
@@ -24,19 +25,72 @@ const MAX_EXCHANGES_LISTED: usize = 1_000;
 /// Closes of the smallest group that is called a timer.
 const MIN_MEMBERS: usize = 3;
 
+/// No timer is shorter: what is, is how long a program takes.
+const SHORTEST: Span = Span::from_millis(2);
+/// An idle connection or tunnel that is closed sooner was not closed for its idleness.
+const SHORTEST_IDLE: Span = Span::from_millis(100);
+
+/// What a timer measures.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TimerKind {
+    /// The end of a request to the close that ended the wait for its answer.
+    GiveUp,
+    /// The last byte of a response to the close inside it.
+    ResponseIdle,
+    /// The last byte of a request that stopped to what ended it: an answer or a close.
+    RequestIdle,
+    /// The end of the last answer to the close of the idle connection.
+    KeepAlive,
+    /// The last byte in a tunnel to its close.
+    TunnelIdle,
+    /// The last byte of an unfinished TLS handshake to the close.
+    Handshake,
+}
+
+impl TimerKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; Self::VARIANTS.len()] = *Self::VARIANTS.first_chunk().unwrap();
+
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// A timer: closes that recur after the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timer {
+    /// What it measures.
+    pub kind: TimerKind,
     /// The server of the requests.
     pub server: Endpoint,
     /// The side that closed.
     pub closed_by: Side,
     /// The number of closes.
     pub count: u64,
-    /// The shortest gap from the end of a request to its close.
+    /// Closes of this kind against this server that were looked at, of either side.
+    pub of: u64,
+    /// The shortest of the gaps that its kind names.
     pub min: Span,
-    /// The longest such gap.
+    /// The longest of them.
     pub max: Span,
     /// The usual figure that both ends fit.
     pub guess: Option<Span>,
@@ -48,6 +102,7 @@ pub struct Timer {
 
 #[derive(Clone, Copy, Debug)]
 struct DecidingClose {
+    kind: TimerKind,
     server: Endpoint,
     by: Side,
     gap: Span,
@@ -60,6 +115,7 @@ struct DecidingClose {
 /// A close whose exchange is not told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UntoldClose {
+    pub(super) kind: TimerKind,
     pub(super) server: Endpoint,
     pub(super) by: Side,
     pub(super) gap: Span,
@@ -77,7 +133,7 @@ pub(super) struct Closes {
 impl Closes {
     /// Keeps the close that decided an exchange, if one did.
     pub(super) fn add(&mut self, exchange: &Exchange) {
-        let Some((by, gap)) = deciding_gap(exchange) else {
+        let Some((kind, by, gap)) = deciding_gap(exchange) else {
             return;
         };
         if self.closes.len() >= MAX_CLOSES {
@@ -86,6 +142,7 @@ impl Closes {
         }
         let route = route(exchange).and_then(|route| self.index(route));
         self.closes.push(DecidingClose {
+            kind,
             server: exchange.server,
             by,
             gap,
@@ -94,12 +151,40 @@ impl Closes {
         });
     }
 
+    /// Keeps the close of a connection that was idle, a tunnel, or unfinished.
+    pub(super) fn add_connection(&mut self, connection: &Connection) {
+        let (Some(close), Some(silence)) = (connection.close, connection.silence) else {
+            return;
+        };
+        let (kind, gap, least) = match connection.verdict {
+            Some(Verdict::TlsUnanswered | Verdict::TlsFailed) => {
+                (TimerKind::Handshake, silence, SHORTEST_IDLE)
+            }
+            None if connection.tunnel => (TimerKind::TunnelIdle, silence, SHORTEST_IDLE),
+            None => match connection.idle {
+                Some(idle) => (TimerKind::KeepAlive, idle, SHORTEST_IDLE),
+                None => return,
+            },
+            Some(_) => return,
+        };
+        if gap >= least {
+            self.add_untold(UntoldClose {
+                kind,
+                server: connection.server,
+                by: close.by,
+                gap,
+                route: None,
+            });
+        }
+    }
+
     /// Adds the closes of exchanges that are told nowhere.
     pub(super) fn merge(&mut self, other: &Self) {
         let names = other.names();
         for close in &other.closes {
             let route = close.route.map(|route| names[usize::from(route)]);
             self.add_untold(UntoldClose {
+                kind: close.kind,
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -115,6 +200,7 @@ impl Closes {
         }
         let route = close.route.and_then(|route| self.index(route));
         self.closes.push(DecidingClose {
+            kind: close.kind,
             server: close.server,
             by: close.by,
             gap: close.gap,
@@ -133,6 +219,7 @@ impl Closes {
         self.closes.iter().map(move |close| {
             let route = close.route.map(|route| names[usize::from(route)]);
             UntoldClose {
+                kind: close.kind,
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
@@ -167,14 +254,29 @@ impl Closes {
         Some(index)
     }
 
-    /// The timers by server, closing side and gap.
+    /// The timers by server, kind, closing side and gap.
     pub(super) fn timers(&self) -> Vec<Timer> {
         let mut closes = self.closes.clone();
-        closes.sort_by_key(|close| (close.server, close.by, close.gap, close.exchange));
+        closes.sort_by_key(|close| {
+            (
+                close.server,
+                close.kind,
+                close.by,
+                close.gap,
+                close.exchange,
+            )
+        });
         let names = self.names();
-        closes
-            .chunk_by(|a, b| (a.server, a.by) == (b.server, b.by))
-            .flat_map(|closes| groups(closes).map(|group| timer(group, &names)))
+        let of_kind = closes.chunk_by(|a, b| (a.server, a.kind) == (b.server, b.kind));
+        of_kind
+            .flat_map(|closes| {
+                let names = &names;
+                let of = closes.len() as u64;
+                let by_side = closes.chunk_by(|a, b| a.by == b.by);
+                by_side.flat_map(move |closes| {
+                    groups(closes).map(move |group| timer(group, of, names))
+                })
+            })
             .collect()
     }
 }
@@ -196,26 +298,53 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
     Some(route)
 }
 
-/// The side whose close decided the verdict, and how long after the request it came.
-fn deciding_gap(exchange: &Exchange) -> Option<(Side, Span)> {
-    let (by, gap) = match exchange.verdict {
-        Verdict::ClientGaveUp | Verdict::ClientGaveUpMidResponse => {
-            (Side::Client, exchange.gaps.request_to_client_close)
+/// What ended an exchange that did not go well: which timer it may have been, whose, and how long
+/// that had run.
+fn deciding_gap(exchange: &Exchange) -> Option<(TimerKind, Side, Span)> {
+    let gaps = &exchange.gaps;
+    let (kind, by, gap) = match exchange.verdict {
+        // Whatever ended a request that had stopped.
+        Verdict::Ok | Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered
+            if gaps.request_silence.is_some() =>
+        {
+            (TimerKind::RequestIdle, Side::Server, gaps.request_silence)
         }
-        Verdict::ServerClosedUnanswered
-        | Verdict::ServerResetUnanswered
-        | Verdict::ServerTruncatedResponse => (Side::Server, exchange.gaps.request_to_server_close),
-        Verdict::Ok
-        | Verdict::ClientAbortedRequest
-        | Verdict::Upgraded
-        | Verdict::ServerResetEarlyAnswer
-        | Verdict::ServerInvalidResponse
-        | Verdict::Unanswered
-        | Verdict::ConnectRefused
-        | Verdict::ConnectTimeout => return None,
+        Verdict::ClientAbortedRequest => {
+            (TimerKind::RequestIdle, Side::Client, gaps.request_silence)
+        }
+        Verdict::ClientGaveUp => (
+            TimerKind::GiveUp,
+            Side::Client,
+            gaps.request_to_client_close,
+        ),
+        Verdict::ClientGaveUpMidResponse => {
+            let (whole, silence) = (gaps.request_to_client_close, gaps.response_silence);
+            // A response that dripped until the end was not silent.
+            let dripped = silence
+                .zip(whole)
+                .is_none_or(|(silence, whole)| silence.as_nanos() < whole.as_nanos() / 4);
+            if dripped || exchange.envoy.client == ["UT"] {
+                (TimerKind::GiveUp, Side::Client, whole)
+            } else {
+                (TimerKind::ResponseIdle, Side::Client, silence)
+            }
+        }
+        Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered => {
+            let raced = exchange.finding(FindingKind::KeepaliveRace).is_some()
+                || exchange.finding(FindingKind::StrangerReset).is_some();
+            let gap = gaps.request_to_server_close.filter(|_| !raced);
+            (TimerKind::GiveUp, Side::Server, gap)
+        }
+        Verdict::ServerTruncatedResponse => (
+            TimerKind::GiveUp,
+            Side::Server,
+            gaps.request_to_server_close,
+        ),
+        _ => return None,
     };
     // A close before the request was complete is not due to a timer of this request.
-    gap.filter(|gap| *gap >= Span::ZERO).map(|gap| (by, gap))
+    gap.filter(|gap| *gap >= SHORTEST)
+        .map(|gap| (kind, by, gap))
 }
 
 /// The longest gap of a group whose shortest is `shortest`: 5 % and 2 ms more.
@@ -244,7 +373,7 @@ fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]
     })
 }
 
-fn timer(group: &[DecidingClose], names: &[&str]) -> Timer {
+fn timer(group: &[DecidingClose], of: u64, names: &[&str]) -> Timer {
     let (first, last) = (group[0], group[group.len() - 1]);
     let mut routes: Vec<u16> = group.iter().filter_map(|close| close.route).collect();
     routes.sort_unstable();
@@ -262,6 +391,8 @@ fn timer(group: &[DecidingClose], names: &[&str]) -> Timer {
         .collect();
     exchanges.sort_unstable();
     Timer {
+        kind: first.kind,
+        of,
         server: first.server,
         closed_by: first.by,
         count: group.len() as u64,
@@ -331,6 +462,73 @@ mod tests {
             Some(Span::from_millis(500))
         );
         assert_eq!(closes(&[500.0, 505.0, 520.0]).timers()[0].guess, None);
+    }
+
+    fn closed(close: impl Fn(&mut Connection)) -> Vec<Timer> {
+        let mut closes = Closes::default();
+        for _ in 0..3 {
+            let mut connection = fixtures::connection();
+            close(&mut connection);
+            closes.add_connection(&connection);
+        }
+        closes.timers()
+    }
+
+    #[test]
+    fn connections_have_timers_of_their_own() {
+        let kind = |close: fn(&mut Connection)| {
+            let timers = closed(close);
+            timers
+                .first()
+                .map(|timer| (timer.kind, timer.closed_by, timer.of))
+        };
+        let idle = kind(|one| {
+            one.idle = Some(Span::from_secs(5));
+            one.silence = one.idle;
+        });
+        assert_eq!(idle, Some((TimerKind::KeepAlive, Side::Client, 3)));
+        let tunnel = kind(|one| {
+            one.tunnel = true;
+            one.silence = Some(Span::from_secs(60));
+        });
+        assert_eq!(tunnel, Some((TimerKind::TunnelIdle, Side::Client, 3)));
+        let handshake = kind(|one| {
+            one.verdict = Some(Verdict::TlsUnanswered);
+            one.silence = Some(Span::from_secs(10));
+        });
+        assert_eq!(handshake, Some((TimerKind::Handshake, Side::Client, 3)));
+        let at_once = kind(|one| {
+            one.idle = Some(Span::from_millis(99));
+            one.silence = one.idle;
+        });
+        assert_eq!(at_once, None);
+    }
+
+    #[test]
+    fn what_took_less_than_2_ms_is_no_timer() {
+        assert!(closes(&[1.9, 1.9, 1.9]).timers().is_empty());
+        assert_eq!(closes(&[2.0, 2.0, 2.0]).timers().len(), 1);
+    }
+
+    #[test]
+    fn silence_inside_a_response_is_another_timer_than_a_give_up() {
+        let of = |silence: i64, announced: bool| {
+            let mut closes = Closes::default();
+            for _ in 0..3 {
+                let mut exchange = fixtures::gave_up_mid_response();
+                exchange.gaps.request_to_client_close = Some(Span::from_millis(2_400));
+                exchange.gaps.response_silence = Some(Span::from_millis(silence));
+                if announced {
+                    exchange.envoy.client = &["UT"];
+                }
+                closes.add(&exchange);
+            }
+            let timer = closes.timers().remove(0);
+            (timer.kind, timer.min.as_millis())
+        };
+        assert_eq!(of(2_000, false), (TimerKind::ResponseIdle, 2_000.0));
+        assert_eq!(of(2_000, true), (TimerKind::GiveUp, 2_400.0));
+        assert_eq!(of(100, false), (TimerKind::GiveUp, 2_400.0));
     }
 
     #[test]

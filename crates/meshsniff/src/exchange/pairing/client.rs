@@ -1,7 +1,7 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
 use super::{Mode, Pairing, Successor};
-use crate::exchange::model::{Doubt, Finding, FindingKind};
+use crate::exchange::model::{Doubt, Finding, FindingKind, Protocol};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::packet::Mark;
 use crate::protocol::detect::{self, Opening};
@@ -9,6 +9,7 @@ use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{MAX_HEAD, RequestHead};
 use crate::protocol::http1::reader::{Event, Partial};
 use crate::protocol::proxy_header;
+use crate::protocol::tls::Handshake;
 use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
 use crate::time::Span;
 
@@ -93,10 +94,20 @@ impl Pairing {
                 self.begin_request(offset, mark, at);
             }
             Opening::Http2 => self.hand_over(Successor::Http2),
-            Opening::Tls => self.hand_over(Successor::Tls),
+            Opening::Tls => self.begin_tls(rest, mark),
             _ => self.lose_client(None, at),
         }
         None
+    }
+
+    /// The connection begins with the client's TLS records: `rest` is the beginning of them.
+    fn begin_tls(&mut self, rest: &[u8], mark: Mark) {
+        self.hand_over(Successor::Tls);
+        if self.whole && self.protocol == Protocol::Tls {
+            let mut handshake = Box::new(Handshake::default());
+            handshake.bytes(Side::Client, rest, mark);
+            self.tls = Some(handshake);
+        }
     }
 
     fn begin_request(&mut self, offset: Offset, mark: Mark, at: &Progress) {

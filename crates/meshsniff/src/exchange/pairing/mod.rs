@@ -17,6 +17,7 @@ use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
+use crate::protocol::tls::Handshake;
 use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -112,6 +113,10 @@ pub(crate) struct Pairing {
     successor: Option<Successor>,
     /// The PROXY header that the connection began with, and its frame.
     proxied: Option<Box<(Mark, ProxyHeader)>>,
+    /// The TLS handshake, of a connection that begins with one.
+    tls: Option<Box<Handshake>>,
+    /// Whether the server answered a request with TLS.
+    answered_with_tls: bool,
     counts: Counts,
     client: Client,
     server: Server,
@@ -137,6 +142,8 @@ impl Pairing {
             protocol: Protocol::None,
             successor: None,
             proxied: None,
+            tls: None,
+            answered_with_tls: false,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -167,6 +174,21 @@ impl Pairing {
     /// Protocol of the connection, as far as it is known.
     pub(super) const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether a 101 or a CONNECT opened a tunnel.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.successor == Some(Successor::Tunnel)
+    }
+
+    /// The TLS handshake, of a connection that begins with one.
+    pub(super) fn tls(&self) -> Option<&Handshake> {
+        self.tls.as_deref()
+    }
+
+    /// Whether the server answered a request with TLS.
+    pub(super) const fn is_answered_with_tls(&self) -> bool {
+        self.answered_with_tls
     }
 
     /// The counts.
@@ -239,6 +261,18 @@ impl Pairing {
         self.client.reader.leave();
         self.server.reader.leave();
         self.successor = Some(successor);
+    }
+
+    /// What a protocol that took over is told of its streams.
+    fn tell_successor(&mut self, side: Side, event: &StreamEvent<'_>) {
+        let Some(tls) = &mut self.tls else {
+            return;
+        };
+        match event {
+            StreamEvent::Bytes(run, _) => tls.bytes(side, run.bytes, run.mark),
+            StreamEvent::Missing(missing, _) => tls.missing(side, missing.extent.len()),
+            _ => {}
+        }
     }
 
     /// Reads the client's bytes in another mode; the message they belonged to is left.
@@ -314,7 +348,10 @@ impl Application for Pairing {
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         match event {
             StreamEvent::Bytes(..) | StreamEvent::Missing(..) | StreamEvent::Finished(..)
-                if self.successor.is_some() => {}
+                if self.successor.is_some() =>
+            {
+                self.tell_successor(side, &event);
+            }
             StreamEvent::Bytes(run, at) => {
                 if self.protocol == Protocol::None {
                     self.protocol = Protocol::Unknown;

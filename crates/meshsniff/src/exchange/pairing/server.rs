@@ -86,7 +86,10 @@ impl Pairing {
                 }
                 return true;
             }
-            Some(false) => self.not_http(Defect::NoHttp, mark, offset),
+            Some(false) => {
+                self.answered_with_tls |= detect::is_tls_record(rest);
+                self.not_http(Defect::NoHttp, mark, offset);
+            }
             Some(true) | None => self.server.reader.begin(offset, mark),
         }
         false

@@ -469,3 +469,138 @@ fn a_fin_on_an_answer_is_no_rst() {
     let talk = answered_early().send(Server, FIN.with(ACK), b"");
     assert_eq!(talk.verdict().0, Ok);
 }
+
+// TLS without keys, tunnels.
+
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, 3, 3];
+    record.extend((content.len() as u16).to_be_bytes());
+    record.extend(content);
+    record
+}
+
+fn client_hello() -> Vec<u8> {
+    record(22, &[1, 0, 0, 2, 3, 3])
+}
+
+#[test]
+fn a_tls_hello_without_an_answer_and_who_left() {
+    let asked = || Talk::opened().say(Client, client_hello()).ack(Server);
+    let left = asked().after(10_000.0).fin(Client).ack(Server).connection();
+    assert_eq!(left.verdict, Some(TlsUnanswered));
+    assert_eq!(left.silence.map(|gap| gap.as_millis()), Some(10_001.0));
+    assert_eq!(left.last_byte_by, Some(Side::Client));
+    assert_eq!(asked().rst(Server).connection().verdict, Some(TlsFailed));
+    assert_eq!(asked().connection().verdict, None, "not yet");
+    let waiting = asked().after(1000.0).ack(Client).connection();
+    assert_eq!(waiting.verdict, Some(TlsUnanswered));
+}
+
+#[test]
+fn a_tls_handshake_that_is_ended_inside_has_failed() {
+    let answered = || {
+        let talk = Talk::opened().say(Client, client_hello());
+        talk.say(Server, record(22, &[2, 0, 0, 2, 3, 3]))
+    };
+    let by_fin = answered().fin(Client).ack(Server).connection();
+    assert_eq!(by_fin.verdict, Some(TlsFailed));
+    let alert = answered()
+        .say(Client, record(21, &[2, 48]))
+        .fin(Client)
+        .connection();
+    assert_eq!(alert.verdict, Some(TlsFailed));
+    assert_eq!(alert.alert.map(|alert| alert.name()), Some("unknown_ca"));
+    let whole = answered().say(Server, [record(20, &[1]), record(23, &[0; 90])].concat());
+    let whole = whole.say(Client, [record(20, &[1]), record(23, &[0; 53])].concat());
+    assert_eq!(whole.fin(Client).ack(Server).connection().verdict, None);
+}
+
+#[test]
+fn tls_and_plain_text_do_not_understand_each_other() {
+    let plain = Talk::opened()
+        .say(Client, client_hello())
+        .say(Server, REFUSED);
+    assert_eq!(plain.connection().verdict, Some(TlsRefusedPlain));
+    let tls = Talk::opened()
+        .say(Client, GET)
+        .say(Server, record(21, &[2, 10]));
+    let seen = tls.fin(Server).seen();
+    assert_eq!(seen.connections[0].verdict, Some(PlainRefusedTls));
+    assert_eq!(seen.exchanges[0].verdict().0, ServerInvalidResponse);
+}
+
+#[test]
+fn a_tunnels_silence_is_its_connections() {
+    let switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    let talk = asked()
+        .say(Server, switched)
+        .ack(Client)
+        .say(Client, b"\x81\x00");
+    let connection = talk.ack(Server).after(2000.0).fin(Server).connection();
+    assert!(connection.tunnel);
+    assert_eq!(connection.silence.map(|gap| gap.as_millis()), Some(2001.0));
+    assert_eq!(connection.last_byte_by, Some(Side::Client));
+}
+
+// Exchanges that belong together.
+
+#[test]
+fn a_request_with_the_id_of_another_is_its_retry() {
+    let request = |id: &str| format!("GET /a HTTP/1.1\r\nX-Request-Id: {id}\r\n\r\n");
+    let talk = Talk::opened()
+        .say(Client, request("one"))
+        .say(Server, EMPTY)
+        .ack(Client);
+    let talk = talk
+        .say(Client, request("two"))
+        .say(Server, EMPTY)
+        .ack(Client);
+    let talk = talk
+        .after(30.0)
+        .say(Client, request("one"))
+        .say(Server, EMPTY)
+        .ack(Client);
+    let exchanges = talk.seen().exchanges;
+    let of = |at: usize| exchanges[at].0.relations.retry_of;
+    assert_eq!([of(0), of(1), of(2)], [None, None, Some(0)]);
+    assert_eq!(exchanges[2].findings(), [(Retry, vec![4, 10], 35)]);
+    let attempt = b"GET / HTTP/1.1\r\nx-envoy-attempt-count: 2\r\n\r\n";
+    let second = Talk::opened()
+        .say(Client, attempt)
+        .say(Server, EMPTY)
+        .ack(Client);
+    assert_eq!(second.exchange().findings(), [(Retry, vec![4], 0)]);
+}
+
+#[test]
+fn a_port_that_answers_others_has_a_full_queue() {
+    let opened = asked()
+        .say(Server, EMPTY)
+        .ack(Client)
+        .fin(Client)
+        .ack(Server)
+        .fin(Server);
+    let later = opened
+        .ack(Client)
+        .anew()
+        .client_port(40_001)
+        .after(2000.0)
+        .syn(Client);
+    let again = later
+        .after(1000.0)
+        .back(1)
+        .syn(Client)
+        .after(2000.0)
+        .back(1)
+        .syn(Client);
+    let connections = again.seen().connections;
+    assert_eq!(connections[1].verdict, Some(ConnectTimeout));
+    assert!(connections[1].server_answered_others);
+    let alone = Talk::new()
+        .syn(Client)
+        .after(1000.0)
+        .back(1)
+        .syn(Client)
+        .connection();
+    assert!(!alone.server_answered_others);
+}

@@ -6,7 +6,12 @@ use super::talk::{
     FIN, RST, SYN, Talk,
 };
 use super::{BODY, CERTAIN, EMPTY, GET, doubtful};
-use crate::exchange::model::{Doubt::SequenceHole, FindingKind::SynRetry, Protocol, Verdict::*};
+use crate::exchange::model::{
+    Doubt::SequenceHole,
+    FindingKind::{PortReuse, SynRetry},
+    Protocol,
+    Verdict::*,
+};
 use crate::time::Span;
 
 fn millis(span: Option<Span>) -> Option<i64> {
@@ -351,7 +356,8 @@ fn an_ack_of_what_was_never_sent_opens_nothing() {
     let seen = asked_and_answered(again.syn_ack().ack(Client)).seen();
     assert_eq!(seen.exchanges.len(), 1);
     assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));
-    assert_eq!(seen.exchanges[0].findings(), [(SynRetry, vec![1, 4], 1002)]);
+    let findings = [(SynRetry, vec![1, 4], 1002), (PortReuse, vec![1, 2], 1002)];
+    assert_eq!(seen.exchanges[0].findings(), findings);
     assert_eq!(seen.connections[0].hidden_bytes, 0);
     let ignored = challenged.after(1000.0).back(1).syn(Client).connection();
     assert_eq!(ignored.verdict, Some(ConnectTimeout));

@@ -9,6 +9,7 @@ use crate::event::{Conclusion, Outcome};
 use crate::exchange::Verdict;
 use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
 use crate::report::facts::Facts;
+use crate::report::sums;
 use crate::report::text::{self, Ink};
 use crate::statistics::routes::Routes;
 
@@ -69,6 +70,7 @@ impl Page<'_> {
             "assertions" => self.assertions(out),
             "rates" => self.rates(out),
             "timers" => self.timers(out),
+            "waits" => self.waits(out),
             "gaps" => self.gaps(out),
             "routes" => routes::section(out, self.routes),
             "notes" => self.notes(out),
@@ -129,20 +131,17 @@ impl Page<'_> {
         let counts = Verdict::ALL.into_iter().zip(summary.verdicts);
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             verdict_item(out, verdict, count);
-            if verdict == Verdict::Ok && summary.failing_statuses > 0 {
-                push!(out; " <span class=\"also bad\">", Grouped(summary.failing_statuses),
-                    " with a 5xx status</span>");
+            if verdict == Verdict::Ok {
+                for class in sums::failing_classes(summary) {
+                    push!(out; " <span class=\"also bad\">", Html(&class), "</span>");
+                }
             }
             out.push_str("</li>");
         }
-        for (verdict, count) in [
-            (Verdict::ConnectRefused, summary.connects_refused),
-            (Verdict::ConnectTimeout, summary.connects_timed_out),
-        ] {
-            if count > 0 {
-                verdict_item(out, verdict, count);
-                out.push_str("</li>");
-            }
+        let of_connections = Verdict::OF_CONNECTIONS.into_iter().zip(summary.connections);
+        for (verdict, count) in of_connections.filter(|(_, count)| *count > 0) {
+            verdict_item(out, verdict, count);
+            out.push_str("</li>");
         }
         out.push_str("</ul>");
         if summary.uncertain + summary.probes > 0 {
@@ -290,12 +289,29 @@ impl Page<'_> {
         );
         for timer in timers.iter().take(MAX_ROWS) {
             let mut line = String::new();
-            text::timer(&mut line, timer);
+            sums::timer(&mut line, timer);
             push!(out; "<li>", Html(&line));
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");
         out.push_str("</section>");
+    }
+
+    fn waits(&self, out: &mut String) {
+        let mut waits = String::new();
+        sums::waits(&mut waits, &self.facts.summary);
+        if waits.is_empty() {
+            return;
+        }
+        out.push_str(
+            "<section aria-labelledby=waits><h2 id=waits>What callers waited</h2>\n\
+             <ul class=timers>",
+        );
+        let found = sums::findings(&self.facts.summary);
+        for line in waits.lines().chain(found.iter().map(String::as_str)) {
+            push!(out; "<li>", Html(line));
+        }
+        out.push_str("</ul></section>");
     }
 
     fn gaps(&self, out: &mut String) {

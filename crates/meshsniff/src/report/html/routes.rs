@@ -159,6 +159,7 @@ fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, l
 /// The gaps of a route that have values, with their names and words.
 fn gaps(counts: &RouteCounts) -> impl Iterator<Item = (&'static str, &'static str, &Micros)> {
     [
+        ("wait", "what the caller waited", counts.wait()),
         (
             "request_to_response",
             "until the answer began",

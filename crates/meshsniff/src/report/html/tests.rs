@@ -212,6 +212,7 @@ fn those_that_did_not_go_well_come_before_the_slowest() {
         let mut exchange = numbered(&fixtures::ok(), id);
         let millis = i64::try_from(id * 7 % 5_000).unwrap();
         exchange.gaps.request_to_response = Some(Span::from_millis(millis));
+        exchange.gaps.wait = exchange.gaps.request_to_response;
         exchanges.push(exchange);
     }
     exchanges.insert(10, numbered(&fixtures::gave_up(), 6_000));

@@ -41,5 +41,9 @@ pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
         Verdict::Unanswered => "the capture ended before the answer",
         Verdict::ConnectRefused => "the connection was refused",
         Verdict::ConnectTimeout => "the connection was never answered",
+        Verdict::TlsUnanswered => "the TLS hello was never answered",
+        Verdict::TlsFailed => "the TLS handshake failed",
+        Verdict::TlsRefusedPlain => "TLS to a port that speaks plain text",
+        Verdict::PlainRefusedTls => "plain text to a port that speaks TLS",
     }
 }

@@ -86,6 +86,7 @@ impl Objects {
             proxied,
             attempt,
             answered_by,
+            relations,
             probe,
             expected_timeout,
             timeout_guess,
@@ -128,6 +129,10 @@ impl Objects {
             "request_id": request_id.as_deref(),
             "attempt": attempt.map(u64::from),
             "proxied_client": proxied.and_then(|header| header.client),
+            "retry_of": relations.retry_of,
+            "retried_as": relations.retried_as,
+            "behind": relations.behind,
+            "front": relations.front,
             "answered_by": answered_by.as_deref().map_or("server", |_| "proxy"),
             "proxy": answered_by.as_deref().map(|by| Object(|out: &mut String| {
                 fields!(out, {
@@ -212,6 +217,11 @@ impl Objects {
             envoy,
             close,
             idle,
+            server_answered_others,
+            silence,
+            last_byte_by,
+            tunnel,
+            alert,
             exchanges,
             orphan_responses,
             hidden_bytes,
@@ -238,6 +248,16 @@ impl Objects {
             "close": close.map(|close| Word(if close.reset { "rst" } else { "fin" })),
             "close_frame": close.map(|close| close.mark.frame.number()),
             "idle_ms": idle.map(Millis),
+            "server_answered_others": *server_answered_others,
+            "silence_ms": silence.map(Millis),
+            "last_byte_by": last_byte_by.map(|side| Word(side.name())),
+            "tunnel": *tunnel,
+            "tls_alert": alert.map(|alert| Object(move |out: &mut String| {
+                fields!(out, {
+                    "by": Word(alert.by.name()),
+                    "description": alert.description.map(|_| Word(alert.name())),
+                });
+            })),
             "exchanges": *exchanges,
             "orphan_responses": *orphan_responses,
             "hidden_bytes": *hidden_bytes,
@@ -308,7 +328,13 @@ pub(super) fn assertion(out: &mut String, outcome: &Outcome) {
     });
 }
 
+/// Names of the hundreds of statuses.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 pub(super) fn summary(out: &mut String, summary: &Summary) {
+    let classes = CLASSES
+        .into_iter()
+        .zip(summary.statuses[1..].iter().copied());
     let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
     let verdicts = verdicts.filter(|(_, count)| *count > 0);
     let rates = summary.success_rates();
@@ -319,7 +345,10 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
         "uncertain": summary.uncertain,
         "filtered_out": summary.filtered_out,
         "verdicts": Map(verdicts.map(|(verdict, count)| (verdict.name(), count))),
+        "statuses": Map(classes.filter(|(_, count)| *count > 0)),
         "connects_failed": summary.connects_failed(),
+        "handshakes_failed": summary.handshakes_failed(),
+        "findings": Map(summary.findings().map(|(kind, costs)| (kind.name(), gap_stats(costs)))),
         "success_rates": List(rates.into_iter().map(|(server, rate)| {
             Object(move |out: &mut String| success_rate(out, server, rate))
         })),
@@ -333,13 +362,13 @@ pub(super) fn summary(out: &mut String, summary: &Summary) {
 /// Pushes an aggregated route. Its name is null if it is the shared one of those that were too
 /// many.
 pub(super) fn route(out: &mut String, route: &Route, counted: &RouteCounts) {
-    const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let named = !route.method.is_empty();
     let classes = CLASSES
         .into_iter()
         .zip(counted.statuses[1..].iter().copied());
     let gaps = [
         ("request_to_response", counted.response().stats()),
+        ("wait", counted.wait().stats()),
         ("total", counted.total().stats()),
     ];
     let gaps = gaps.into_iter();
@@ -368,9 +397,11 @@ fn success_rate(out: &mut String, server: Endpoint, rate: SuccessRate) {
 fn timer(timer: &Timer) -> impl Encode {
     Object(|out: &mut String| {
         fields!(out, {
+            "kind": Word(timer.kind.name()),
             "server": timer.server,
             "closed_by": Word(timer.closed_by.name()),
             "count": timer.count,
+            "of": timer.of,
             "ms_min": Millis(timer.min),
             "ms_max": Millis(timer.max),
             "guess_ms": timer.guess.map(PlainMillis),

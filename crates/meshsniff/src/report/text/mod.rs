@@ -10,6 +10,7 @@ pub(super) mod paint;
 mod plain;
 mod timeline;
 
+use super::explain;
 use super::facts::{Facts, Standing};
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
@@ -59,7 +60,7 @@ impl Default for TextOptions {
 pub use conversation::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
-pub(super) use overview::{noted, read, timer};
+pub(super) use overview::{noted, read};
 pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
 pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines, places};
@@ -181,7 +182,8 @@ impl<W: Write> TextReport<W> {
             self.ranked += u64::from(exchange.slowness().is_some());
             self.rank(exchange);
         }
-        if (self.options.all || good == Some(false)) && self.has_room() {
+        let wrong = good == Some(false) || explain::is_refused_header(exchange);
+        if (self.options.all || wrong) && self.has_room() {
             self.fresh.push(exchange.clone());
             // At the end of a capture any number may come at once.
             if self.fresh.len() > 1_000 {
@@ -258,7 +260,8 @@ impl<W: Write> TextReport<W> {
     fn write_slowest(&mut self) -> io::Result<()> {
         let mut text = String::new();
         let [good, not_good, unknown] = self.facts.summary.goodness;
-        if good > 0 && not_good + unknown + self.facts.summary.connects_failed() == 0 {
+        if good > 0 && not_good + unknown + self.facts.summary.connections.iter().sum::<u64>() == 0
+        {
             self.paint()
                 .push(&mut text, Ink::Good, "Every exchange went well.");
             text.push_str("\n\n");
@@ -279,7 +282,7 @@ impl<W: Write> TextReport<W> {
             let widest = servers.map(|exchange| exchange.server.to_string().len());
             let widest = widest.max().unwrap_or(0).max("server".len());
             let mut head = String::from("  ");
-            paint::right(&mut head, "response after", "1234567.890 ms".len());
+            paint::right(&mut head, "waited", "1234567.890 ms".len());
             head.push_str("   ");
             paint::left(&mut head, "status", timeline::STATUS);
             paint::left(&mut head, "server", widest + 2);
@@ -300,7 +303,7 @@ impl<W: Write> Report for TextReport<W> {
         let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange) if listed => self.exchange(exchange),
-            ReportEvent::Connection(connection) if listed && connection.verdict.is_some() => {
+            ReportEvent::Connection(connection) if listed && explain::is_notable(connection) => {
                 if !self.has_room() {
                     return Ok(());
                 }
@@ -461,7 +464,7 @@ mod tests {
             .map(|n| {
                 let mut exchange = fixtures::ok();
                 exchange.path = Some(format!("/n{n}").into());
-                exchange.gaps.request_to_response = Some(Span::from_millis((n * 7) % 20));
+                exchange.gaps.wait = Some(Span::from_millis((n * 7) % 20));
                 exchange
             })
             .collect();

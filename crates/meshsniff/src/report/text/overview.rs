@@ -3,13 +3,12 @@
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
-use crate::exchange::{Gap, Side, Verdict};
+use crate::exchange::Verdict;
 use crate::packet::Endpoint;
-use crate::piece::{
-    At, Bytes, Counted, Grouped, Number, Percent, Shown, Spoken, Timeout, push, said,
-};
+use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Shown, push, said};
+use crate::report::sums;
 use crate::statistics::routes::{Route, RouteCounts, Routes};
-use crate::statistics::{SuccessRate, Summary, Timer};
+use crate::statistics::{SuccessRate, Summary};
 use crate::{escape, number};
 
 /// Servers in the table, the busiest first.
@@ -18,8 +17,6 @@ const MAX_ROWS: usize = 12;
 const MAX_TIMERS: usize = 12;
 /// The label of a timer.
 const TIMER: &str = "  timer  ";
-/// Routes named for a timer.
-const MAX_ROUTES: usize = 3;
 /// Errors shown.
 const MAX_ERRORS: usize = 8;
 
@@ -38,6 +35,7 @@ pub(super) fn push(
     rates(out, paint, summary);
     timers(out, paint, width, summary);
     answers(out, summary);
+    findings(out, width, summary);
     routes(out, paint, folded);
     notes(out, paint, width, capture, summary);
     out.push('\n');
@@ -127,11 +125,17 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         out.push(' ');
         first = false;
         paint.push(out, Ink::of(verdict), &text);
-        if verdict == Verdict::Ok && summary.failing_statuses > 0 {
+        let classes = sums::failing_classes(summary);
+        if verdict == Verdict::Ok && !classes.is_empty() {
+            let text = classes.join(", ");
+            let ink = if summary.statuses[5] > 0 {
+                Ink::Bad
+            } else {
+                Ink::Doubt
+            };
             out.push_str(" (");
-            let text = said!(Grouped(summary.failing_statuses), " with a 5xx status");
             used += columns(&text) + 3;
-            paint.push(out, Ink::Bad, &text);
+            paint.push(out, ink, &text);
             out.push(')');
         }
     }
@@ -149,9 +153,19 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
             "connection never opened: ",
             "connections never opened: "
         ));
-        push!(&mut text; Grouped(summary.connects_refused), " refused, ",
-            Grouped(summary.connects_timed_out), " timed out");
+        let [refused, timed_out, ..] = summary.connections;
+        push!(&mut text; Grouped(refused), " refused, ", Grouped(timed_out), " timed out");
         paint.push(out, Ink::Bad, &text);
+        out.push('\n');
+    }
+    let of_connections = Verdict::OF_CONNECTIONS.into_iter().zip(summary.connections);
+    let of_tls: Vec<String> = of_connections
+        .skip(2)
+        .filter(|(_, count)| *count > 0)
+        .map(|(verdict, count)| said!(Grouped(count), " ", verdict.name()))
+        .collect();
+    if !of_tls.is_empty() {
+        paint.push(out, Ink::Bad, &of_tls.join(", "));
         out.push('\n');
     }
 }
@@ -223,7 +237,7 @@ fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     out.push('\n');
     for timer in timers.iter().take(MAX_TIMERS) {
         let (mut text, mut lines) = (String::new(), String::new());
-        self::timer(&mut text, timer);
+        sums::timer(&mut text, timer);
         wrapped(&mut lines, &text, TIMER.len(), width);
         lines.replace_range(..TIMER.len(), TIMER);
         for line in lines.lines() {
@@ -238,64 +252,30 @@ fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     }
 }
 
-/// Pushes a timer.
-pub(in super::super) fn timer(out: &mut String, timer: &Timer) {
-    number::grouped(out, timer.count);
-    out.push_str(match timer.closed_by {
-        Side::Client => " give-ups at ",
-        Side::Server => " closes by the server at ",
-    });
-    let (mut min, mut max) = (String::new(), String::new());
-    tenths(&mut min, timer.min);
-    tenths(&mut max, timer.max);
-    out.push_str(&min);
-    if min != max {
-        out.push('–');
-        out.push_str(&max);
-    }
-    out.push_str(" ms: a timer");
-    if let Some(guess) = timer.guess {
-        push!(out; ", probably ", Timeout(guess));
-    }
-    push!(out; "; ", At(timer.server));
-    for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
-        out.push_str(if index == 0 { ", " } else { " | " });
-        escape::shown(out, route, 60);
-    }
-    if timer.routes.len() > MAX_ROUTES {
-        out.push_str(" | …");
-    }
-}
-
-/// Pushes milliseconds with one decimal.
-fn tenths(out: &mut String, span: crate::time::Span) {
-    let micros = number::micros(span);
-    number::decimal(out, micros.saturating_add(50) / 100, 1, 1);
-}
-
-fn answers(out: &mut String, summary: &Summary) {
-    let Some(stats) = summary.gap(Gap::RequestToResponse) else {
+fn findings(out: &mut String, width: usize, summary: &Summary) {
+    let lines = sums::findings(summary);
+    if lines.is_empty() {
         return;
-    };
-    if stats.count == 1 {
-        push!(out; "\n  the answer came after ", Spoken(stats.max), "\n");
-        return;
-    }
-    out.push_str("\n  answers after");
-    for (index, (name, span)) in [
-        (" (median)", stats.p50),
-        (" (p90)", stats.p90),
-        (" (p99)", stats.p99),
-        (" (slowest)", stats.max),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        out.push_str(if index == 0 { " " } else { ", " });
-        number::spoken(out, span);
-        out.push_str(name);
     }
     out.push('\n');
+    for line in lines {
+        wrapped(out, &line, 2, width);
+    }
+}
+
+/// Pushes what callers waited, and when the answers began.
+fn answers(out: &mut String, summary: &Summary) {
+    let mut lines = String::new();
+    sums::waits(&mut lines, summary);
+    if lines.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for line in lines.lines() {
+        push!(out; "  ");
+        out.push_str(line);
+        out.push('\n');
+    }
 }
 
 /// Pushes the good exchanges that a target only counted. A file has none.
@@ -332,15 +312,15 @@ fn route_row(out: &mut String, route: &Route, counted: &RouteCounts, widest: usi
     left(out, &route.server.to_string(), widest);
     let mut text = said!(Grouped(counted.exchanges));
     right(out, &text, 12);
-    let response = counted.response();
+    let wait = counted.wait();
     for span in [
-        response.percentile(50),
-        response.percentile(90),
-        response.percentile(99),
-        response.max(),
+        wait.percentile(50),
+        wait.percentile(90),
+        wait.percentile(99),
+        wait.max(),
     ] {
         text.clear();
-        if response.count() > 0 {
+        if wait.count() > 0 {
             number::spoken(&mut text, span);
         } else {
             text.push('–');

@@ -30,7 +30,11 @@ impl Ink {
             | Verdict::ServerResetEarlyAnswer
             | Verdict::ServerInvalidResponse
             | Verdict::ConnectRefused
-            | Verdict::ConnectTimeout => Self::Bad,
+            | Verdict::ConnectTimeout
+            | Verdict::TlsUnanswered
+            | Verdict::TlsFailed
+            | Verdict::TlsRefusedPlain
+            | Verdict::PlainRefusedTls => Self::Bad,
         }
     }
 }

@@ -95,13 +95,19 @@ impl Canvas<'_> {
 
     /// Pushes a connection that never opened.
     pub(super) fn connection(&self, out: &mut String, connection: &Connection) {
-        let Some(verdict) = connection.verdict else {
-            return;
+        let (sign, title, ink) = match connection.verdict {
+            Some(Verdict::ConnectRefused | Verdict::ConnectTimeout) => {
+                ("✗ ", "no connection", Ink::Bad)
+            }
+            Some(_) => ("✗ ", "no conversation", Ink::Bad),
+            None => ("? ", "a tunnel that was closed", Ink::Doubt),
         };
-        self.paint.push(out, Ink::Bad, "✗ ");
-        self.paint.push(out, Ink::Bold, "no connection");
-        out.push_str("   ");
-        self.paint.push(out, Ink::Bad, verdict.name());
+        self.paint.push(out, ink, sign);
+        self.paint.push(out, Ink::Bold, title);
+        if let Some(verdict) = connection.verdict {
+            out.push_str("   ");
+            self.paint.push(out, ink, verdict.name());
+        }
         if let Some(doubt) = connection.doubt {
             self.doubt(out, doubt.name());
         }
@@ -122,6 +128,9 @@ impl Canvas<'_> {
             self.seconds(out, close.mark.time);
             self.arrow(out, close.by, Some(Ink::Bad));
             out.push_str(if close.reset { "RST" } else { "FIN" });
+            if let Some(silence) = connection.silence {
+                push!(out; "  ", Beside(silence), " after the last byte");
+            }
             out.push('\n');
         }
         self.envoy(out, &connection.envoy, connection.client, false);
@@ -475,7 +484,11 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         | Verdict::ServerInvalidResponse
         | Verdict::Unanswered
         | Verdict::ConnectRefused
-        | Verdict::ConnectTimeout => (false, false),
+        | Verdict::ConnectTimeout
+        | Verdict::TlsUnanswered
+        | Verdict::TlsFailed
+        | Verdict::TlsRefusedPlain
+        | Verdict::PlainRefusedTls => (false, false),
     };
     let decided = match kind {
         EventKind::ClientFin => by_client && client == Some(false),

@@ -88,8 +88,12 @@ pub struct TrackedConnection {
     opening: Opening,
     /// A SYN-ACK with another initial number than the one before it: where its stream begins.
     rival: Option<(Seq, Mark)>,
+    /// The first ACK of what was never sent.
+    challenged: Option<Mark>,
     retransmissions: u64,
     server_finished: bool,
+    /// The latest packet with a new byte of payload, and which end sent it.
+    last_spoke: Option<(usize, Mark)>,
 }
 
 impl TrackedConnection {
@@ -112,8 +116,10 @@ impl TrackedConnection {
             last: mark,
             opening: Opening::default(),
             rival: None,
+            challenged: None,
             retransmissions: 0,
             server_finished: false,
+            last_spoke: None,
         }
     }
 
@@ -165,6 +171,12 @@ impl TrackedConnection {
         &self.opening
     }
 
+    /// The ACK with which the server, before it answered the SYN, spoke of an older connection.
+    #[must_use]
+    pub const fn challenged(&self) -> Option<Mark> {
+        self.challenged
+    }
+
     /// Data, SYN and FIN segments without one new sequence number.
     #[must_use]
     pub const fn retransmissions(&self) -> u64 {
@@ -175,6 +187,12 @@ impl TrackedConnection {
     #[must_use]
     pub fn spoke(&self) -> bool {
         self.directions.iter().any(|direction| direction.spoke)
+    }
+
+    /// The latest packet with a new byte of payload before the first close, and its sender.
+    #[must_use]
+    pub fn last_spoke(&self) -> Option<(Side, Mark)> {
+        self.last_spoke.map(|(d, mark)| (self.side(d), mark))
     }
 
     /// Whether the server sent any packet.
@@ -259,6 +277,7 @@ impl TrackedConnection {
         self.last = mark;
         let flags = segment.flags;
         if !flags.any(Flags::SYN.with(Flags::RST)) && self.is_challenge(d, segment) {
+            self.challenged.get_or_insert(mark);
             return;
         }
         if flags.has(Flags::RST) && self.is_refusal(d, segment) {
@@ -292,7 +311,13 @@ impl TrackedConnection {
                 application.tell(self.side(d), StreamEvent::Closes);
             }
         } else {
-            new |= self.payload(d, segment, mark, counters, application);
+            if self.payload(d, segment, mark, counters, application) {
+                new = true;
+                let closed = |one: &Direction| one.fin.is_some() || one.rst.is_some();
+                if !self.directions.iter().any(closed) {
+                    self.last_spoke = Some((d, mark));
+                }
+            }
             if flags.has(Flags::FIN) && self.finish(d, segment, mark) {
                 application.tell(self.side(d), StreamEvent::Closes);
                 new = true;

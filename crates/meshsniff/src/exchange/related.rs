@@ -1,0 +1,265 @@
+//! Exchanges that belong together although they are on different connections: a request that was
+//! sent again, and the two sides of one proxy.
+//!
+//! Whichever of two is settled last names the other: the other was handed out already.
+
+use super::model::{Connection, Exchange, Finding, FindingKind, Side, Verdict};
+use crate::mesh;
+use crate::packet::{Endpoint, Mark};
+use crate::time::{Span, Timestamp};
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
+
+/// Settled exchanges that are remembered.
+const MAX_REMEMBERED: usize = 4_096;
+/// Those of one request that are looked at.
+const MAX_LOOKED_AT: usize = 16;
+
+/// Of an exchange that was handed out.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    id: u64,
+    connection: u64,
+    /// Hash of the request id, or else of the request line.
+    key: u64,
+    has_id: bool,
+    client: Endpoint,
+    server: Endpoint,
+    start: Mark,
+    end: Timestamp,
+    /// The one before it with the same key.
+    before: Option<u64>,
+}
+
+impl Told {
+    /// Whether this is a later try of what `other` asked: of the same caller, to the same port.
+    fn repeats(&self, other: &Self) -> bool {
+        self.has_id
+            && self.client.ip() == other.client.ip()
+            && self.server.port == other.server.port
+            && self.start.time >= other.end
+    }
+
+    /// Whether this is what the server of `front` asked in its turn: sent from there, while it had
+    /// to answer.
+    fn is_behind(&self, front: &Self) -> bool {
+        let (caller, proxy) = (self.client, front.server);
+        let sidecar = mesh::is_istio_inbound(caller) && self.server.ip() == proxy.ip();
+        self.server != front.server
+            && (caller.ip() == proxy.ip() || sidecar)
+            && self.connection != front.connection
+            && self.start.order > front.start.order
+            && self.start.time <= front.end
+    }
+}
+
+/// Ports that are remembered.
+const MAX_PORTS: usize = 1_024;
+/// A port that answered so long before or after is alive.
+const ALIVE: Span = Span::from_secs(60);
+
+/// Which ports answered SYNs, and when for the last time.
+#[derive(Debug, Default)]
+pub(crate) struct Answering {
+    ports: HashMap<Endpoint, Timestamp>,
+}
+
+impl Answering {
+    /// Says of a connection whose SYNs were not answered whether the port answered others, and
+    /// remembers any that opened.
+    pub(crate) fn judge(&mut self, connection: &mut Connection) {
+        let Some(syn) = connection.syn else {
+            return;
+        };
+        if connection.syn_to_synack.is_some() {
+            if self.ports.len() < MAX_PORTS || self.ports.contains_key(&connection.server) {
+                let last = self.ports.entry(connection.server).or_insert(syn.time);
+                *last = (*last).max(syn.time);
+            }
+        } else if connection.verdict == Some(Verdict::ConnectTimeout) {
+            let answered = self.ports.get(&connection.server);
+            connection.server_answered_others =
+                answered.is_some_and(|&at| syn.time - at <= ALIVE && at - syn.time <= ALIVE);
+        }
+    }
+}
+
+/// The exchanges settled last.
+#[derive(Debug, Default)]
+pub(crate) struct Related {
+    told: VecDeque<Told>,
+    /// The number of the first of them, since the beginning.
+    first: u64,
+    /// The number of the latest with each key.
+    latest: HashMap<u64, u64>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Related {
+    /// Relates `exchange` to those before it, and remembers it.
+    pub(crate) fn relate(&mut self, exchange: &mut Exchange) {
+        let Some(this) = self.told(exchange) else {
+            return;
+        };
+        let relations = &mut exchange.relations;
+        let mut first_try = None;
+        let mut next = this.before;
+        for _ in 0..MAX_LOOKED_AT {
+            let Some(other) = next.and_then(|number| self.get(number)) else {
+                break;
+            };
+            next = other.before;
+            if other.key != this.key {
+                break;
+            }
+            if relations.retry_of.is_none() && this.repeats(other) {
+                relations.retry_of = Some(other.id);
+                first_try = Some(other.start);
+            } else if relations.retried_as.is_none() && other.repeats(&this) {
+                relations.retried_as = Some(other.id);
+            } else if relations.behind.is_none() && other.is_behind(&this) {
+                relations.behind = Some(other.id);
+            } else if relations.front.is_none() && this.is_behind(other) {
+                relations.front = Some(other.id);
+            }
+        }
+        if relations.retry_of.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
+            note_retry(exchange, first_try);
+        }
+        self.remember(this);
+    }
+
+    fn told(&self, exchange: &Exchange) -> Option<Told> {
+        let path = exchange.path.as_deref()?;
+        let key = match exchange.request_id.as_deref() {
+            Some(id) => self.hasher.hash_one(id),
+            None => self.hasher.hash_one((exchange.method.as_deref(), path)),
+        };
+        Some(Told {
+            id: exchange.id,
+            connection: exchange.connection,
+            key,
+            has_id: exchange.request_id.is_some(),
+            client: exchange.client,
+            server: exchange.server,
+            start: exchange.events.request_start,
+            end: exchange.decided_at()?,
+            before: self.latest.get(&key).copied(),
+        })
+    }
+
+    fn get(&self, number: u64) -> Option<&Told> {
+        let at = number.checked_sub(self.first)?;
+        self.told.get(usize::try_from(at).ok()?)
+    }
+
+    fn remember(&mut self, this: Told) {
+        if self.told.len() >= MAX_REMEMBERED
+            && let Some(oldest) = self.told.pop_front()
+        {
+            if self.latest.get(&oldest.key) == Some(&self.first) {
+                self.latest.remove(&oldest.key);
+            }
+            self.first += 1;
+        }
+        let number = self.first + self.told.len() as u64;
+        self.latest.insert(this.key, number);
+        self.told.push_back(this);
+    }
+}
+
+fn note_retry(exchange: &mut Exchange, first: Option<Mark>) {
+    let start = exchange.events.request_start;
+    exchange.findings.push(Finding {
+        kind: FindingKind::Retry,
+        side: Side::Client,
+        frames: first.into_iter().chain([start]).collect(),
+        cost: first.map_or(Span::ZERO, |first| start.time - first.time),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::FrameId;
+    use crate::testing::fixtures;
+
+    const PROXY: [u8; 4] = [10, 0, 0, 5];
+
+    /// An exchange from one millisecond to another, on a connection of its own.
+    fn between(id: u64, client: Endpoint, server: Endpoint, millis: (i64, i64)) -> Exchange {
+        let mark = |millis: i64| Mark {
+            frame: FrameId::new(0, millis as u64),
+            time: Timestamp::from_nanos(millis * 1_000_000),
+            order: millis as u64,
+        };
+        let mut exchange = fixtures::ok();
+        (exchange.id, exchange.connection) = (id, id);
+        (exchange.client, exchange.server) = (client, server);
+        exchange.events.request_start = mark(millis.0);
+        exchange.events.response_end = Some(mark(millis.1));
+        exchange
+    }
+
+    fn front(id: u64) -> Exchange {
+        let (caller, proxy) = (Endpoint::v4([10, 0, 0, 1], 5000), Endpoint::v4(PROXY, 8080));
+        between(id, caller, proxy, (10, 100))
+    }
+
+    fn back(id: u64) -> Exchange {
+        let (proxy, app) = (
+            Endpoint::v4(PROXY, 41_000),
+            Endpoint::v4([10, 0, 0, 9], 3000),
+        );
+        between(id, proxy, app, (20, 90))
+    }
+
+    #[test]
+    fn the_two_sides_of_a_proxy_are_joined_in_either_order() {
+        for without_ids in [false, true] {
+            let strip = |mut exchange: Exchange| {
+                exchange.request_id = exchange.request_id.filter(|_| !without_ids);
+                exchange
+            };
+            let mut related = Related::default();
+            let (mut first, mut last) = (strip(back(0)), strip(front(1)));
+            related.relate(&mut first);
+            related.relate(&mut last);
+            assert_eq!(last.relations.behind, Some(0));
+            let mut related = Related::default();
+            let (mut first, mut last) = (strip(front(0)), strip(back(1)));
+            related.relate(&mut first);
+            related.relate(&mut last);
+            assert_eq!(last.relations.front, Some(0));
+        }
+    }
+
+    #[test]
+    fn others_are_not() {
+        let mut elsewhere = back(1);
+        elsewhere.client = Endpoint::v4([10, 0, 0, 6], 1);
+        let mut later = back(1);
+        later.events.request_start.time = Timestamp::from_nanos(200_000_000);
+        let mut another = back(1);
+        another.request_id = Some("another".into());
+        for mut other in [elsewhere, later, another] {
+            let mut related = Related::default();
+            related.relate(&mut front(0));
+            related.relate(&mut other);
+            assert_eq!(other.relations.front, None);
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut related = Related::default();
+        for id in 0..3 * MAX_REMEMBERED as u64 {
+            let mut exchange = front(id);
+            exchange.request_id = Some(format!("{id}").into());
+            related.relate(&mut exchange);
+        }
+        assert_eq!(related.told.len(), MAX_REMEMBERED);
+        assert_eq!(related.latest.len(), MAX_REMEMBERED);
+    }
+}

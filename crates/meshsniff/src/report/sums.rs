@@ -1,0 +1,206 @@
+//! What all exchanges have in common, in words: timers, what findings cost, what callers waited.
+
+use crate::exchange::{FindingKind, Gap, Side};
+use crate::piece::{At, Grouped, Number, Spoken, Timeout, push};
+use crate::statistics::{GapStats, Summary, Timer, TimerKind};
+use crate::time::Span;
+use crate::{escape, number};
+
+/// Routes named for a timer.
+const MAX_ROUTES: usize = 3;
+
+/// Pushes a timer.
+pub(super) fn timer(out: &mut String, timer: &Timer) {
+    let by = match timer.closed_by {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    let of = |out: &mut String| push!(out; Grouped(timer.count), " of ", Grouped(timer.of));
+    match (timer.kind, timer.closed_by) {
+        (TimerKind::KeepAlive, _) => {
+            push!(out; "the ", by, " closed ");
+            of(out);
+            out.push_str(" idle connections ");
+            range(out, timer);
+            out.push_str(" after the last answer: its keep-alive timeout");
+        }
+        (TimerKind::TunnelIdle, _) => {
+            push!(out; "the ", by, " closed ");
+            of(out);
+            out.push_str(" tunnels ");
+            range(out, timer);
+            out.push_str(" after their last byte: an idle timeout");
+        }
+        (TimerKind::Handshake, _) => {
+            push!(out; "the ", by, " left ");
+            of(out);
+            out.push_str(" unfinished TLS handshakes after ");
+            range(out, timer);
+            out.push_str(": a timer");
+        }
+        (TimerKind::RequestIdle, _) => {
+            of(out);
+            push!(out; " requests that stopped were ended by the ", by, " after ");
+            range(out, timer);
+            out.push_str(" of silence: a timer");
+        }
+        (TimerKind::ResponseIdle, _) => {
+            of(out);
+            push!(out; " responses were cut off by the ", by, " ");
+            range(out, timer);
+            out.push_str(" after their last byte: a timer of silence");
+        }
+        (TimerKind::GiveUp, by) => {
+            number::grouped(out, timer.count);
+            out.push_str(match by {
+                Side::Client => " give-ups at ",
+                Side::Server => " closes by the server at ",
+            });
+            let (mut min, mut max) = (String::new(), String::new());
+            tenths(&mut min, timer.min);
+            tenths(&mut max, timer.max);
+            out.push_str(&min);
+            if min != max {
+                out.push('–');
+                out.push_str(&max);
+            }
+            out.push_str(" ms: a timer");
+        }
+    }
+    if let Some(guess) = timer.guess {
+        push!(out; ", probably ", Timeout(guess));
+    }
+    push!(out; "; ", At(timer.server));
+    for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
+        out.push_str(if index == 0 { ", " } else { " | " });
+        escape::shown(out, route, 60);
+    }
+    if timer.routes.len() > MAX_ROUTES {
+        out.push_str(" | …");
+    }
+}
+
+/// Pushes the ends of a timer's gaps, or the one that both are: `5.00 s`, `493.6–499.5 ms`.
+fn range(out: &mut String, timer: &Timer) {
+    const SECOND: i64 = 1_000_000_000;
+    let (least, most) = (timer.min.as_nanos(), timer.max.as_nanos());
+    let ends = [timer.min, timer.max].map(|span| {
+        let mut text = String::new();
+        match least {
+            ..SECOND => tenths(&mut text, span),
+            _ if most < 120 * SECOND => {
+                number::decimal(&mut text, (span.as_nanos() + 5_000_000) / 10_000_000, 2, 2);
+            }
+            _ => number::spoken(&mut text, span),
+        }
+        text
+    });
+    out.push_str(&ends[0]);
+    if ends[0] != ends[1] {
+        out.push('–');
+        out.push_str(&ends[1]);
+    }
+    out.push_str(match least {
+        ..SECOND => " ms",
+        _ if most < 120 * SECOND => " s",
+        _ => "",
+    });
+}
+
+/// Pushes milliseconds with one decimal.
+fn tenths(out: &mut String, span: Span) {
+    let micros = number::micros(span);
+    number::decimal(out, micros.saturating_add(50) / 100, 1, 1);
+}
+
+/// A finding as what it did to several exchanges.
+const fn did(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Retransmission => "lost time to segments that were sent again",
+        FindingKind::ZeroWindow => "waited for a program that did not read",
+        FindingKind::DelayedAckStall => "waited for a delayed ACK",
+        FindingKind::KeepaliveRace => "raced the server's close of an idle connection",
+        FindingKind::LateResponse => "got the answer too late",
+        FindingKind::SlowRequestBody => "took long to be sent",
+        FindingKind::SynRetry => "waited for a repeated SYN",
+        FindingKind::RequestStalled => "stopped in the middle of the request",
+        FindingKind::ExpectUnanswered => "waited for a 100 Continue in vain",
+        FindingKind::RequestUnacknowledged => "sent a request that nobody acknowledged",
+        FindingKind::ResponseUnacknowledged => "had a response that nobody acknowledged",
+        FindingKind::StrangerReset => "met a RST from somebody who did not know the connection",
+        FindingKind::Retry => "tried again what had been asked before",
+        FindingKind::PortReuse => "reused ports of a connection that the server still knew",
+        FindingKind::ProxyProtocol => "came behind a PROXY header",
+    }
+}
+
+/// The lines on what findings cost, the most frequent first.
+pub(super) fn findings(summary: &Summary) -> Vec<String> {
+    let [good, not_good, unknown] = summary.goodness;
+    let all = good.saturating_add(not_good).saturating_add(unknown);
+    let mut found: Vec<(FindingKind, GapStats)> = summary.findings().collect();
+    found.sort_by_key(|(_, costs)| std::cmp::Reverse(costs.count));
+    let lines = found.into_iter().map(|(kind, costs)| {
+        let mut line = String::new();
+        push!(&mut line; Grouped(costs.count), " of ", Grouped(all), " ", did(kind));
+        if costs.max > Span::ZERO {
+            push!(&mut line; ": ", Spoken(costs.p50));
+            if costs.count > 1 {
+                push!(&mut line; " (median), ", Spoken(costs.max), " (most)");
+            }
+        }
+        line
+    });
+    lines.collect()
+}
+
+/// Pushes what callers waited, and after which time answers began; nothing if nobody waited.
+pub(super) fn waits(out: &mut String, summary: &Summary) {
+    if let Some(wait) = summary.gap(Gap::Wait) {
+        percentiles(out, "the caller waited", "callers waited", wait);
+    }
+    if let Some(response) = summary.gap(Gap::RequestToResponse) {
+        out.push_str(if out.is_empty() { "" } else { "\n" });
+        percentiles(
+            out,
+            "the answer began after",
+            "answers began after",
+            response,
+        );
+    }
+}
+
+fn percentiles(out: &mut String, one: &str, many: &str, stats: GapStats) {
+    if stats.count == 1 {
+        out.push_str(one);
+        push!(out; " ", Spoken(stats.max));
+        return;
+    }
+    out.push_str(many);
+    for (index, (name, span)) in [
+        (" (median)", stats.p50),
+        (" (p90)", stats.p90),
+        (" (p99)", stats.p99),
+        (" (longest)", stats.max),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        out.push_str(if index == 0 { " " } else { ", " });
+        push!(out; Spoken(span), name);
+    }
+}
+
+/// The classes of statuses that occur, with their counts, failures first to be seen: `1 with a 4xx
+/// status`.
+pub(super) fn failing_classes(summary: &Summary) -> Vec<String> {
+    let classes = [4_usize, 5].into_iter();
+    let counts = classes.map(|class| (class, summary.statuses[class]));
+    let occurring = counts.filter(|(_, count)| *count > 0);
+    let words = occurring.map(|(class, count)| {
+        let mut text = String::new();
+        push!(&mut text; Grouped(count), " with a ", Number(class as u64), "xx status");
+        text
+    });
+    words.collect()
+}
