@@ -10,7 +10,7 @@
 
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::{Connection, Exchange, Protocol};
-use crate::packet::{Decoded, Decoder, Frame, Mark};
+use crate::packet::{Decoded, Decoder, Frame, Mark, NotReadFrames};
 use crate::tcp::{Connections, Counters, Table, TrackedConnection};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub struct Totals {
     pub duplicate_frames: u64,
     /// Frames that could not be decoded.
     pub malformed_frames: u64,
+    /// Frames without a TCP segment that can be read, by what they hold.
+    pub not_read: NotReadFrames,
     /// TCP connections.
     pub connections: u64,
     /// Of them, those that carried TLS.
@@ -70,18 +72,15 @@ impl Totals {
         let earliest = [self.first, other.first].into_iter().flatten().min();
         self.first = earliest;
         self.last = self.last.max(other.last);
-        for (count, more) in self
-            .counts_mut()
-            .into_iter()
-            .zip(other.clone().counts_mut())
-        {
+        let mut other = other.clone();
+        for (count, more) in self.counts_mut().zip(other.counts_mut()) {
             *count = count.saturating_add(*more);
         }
     }
 
     /// All but the times.
-    pub(crate) fn counts_mut(&mut self) -> [&mut u64; 12] {
-        [
+    pub(crate) fn counts_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        let counts = [
             &mut self.frames,
             &mut self.bytes,
             &mut self.truncated_frames,
@@ -94,7 +93,8 @@ impl Totals {
             &mut self.retransmissions,
             &mut self.connections_evicted,
             &mut self.bytes_given_up,
-        ]
+        ];
+        counts.into_iter().chain(self.not_read.counts_mut())
     }
 }
 
@@ -151,7 +151,8 @@ impl Analyzer {
                 self.table.segment(&segment, mark, to);
             }
             Decoded::Malformed => settled.totals.malformed_frames += 1,
-            Decoded::Other | Decoded::Fragment => {}
+            Decoded::NotRead(what) => settled.totals.not_read.count(what),
+            Decoded::Fragment => {}
         }
         self.count_table();
     }

@@ -156,14 +156,13 @@ pub(super) fn source(source: &Source) -> Checked {
 
 pub(super) fn capture(capture: &Capture) -> Checked {
     let mut totals = capture.totals.clone();
-    totals
-        .counts_mut()
-        .into_iter()
-        .try_for_each(|count| bytes(*count))?;
+    totals.counts_mut().try_for_each(|count| bytes(*count))?;
     let Totals { first, last, .. } = totals;
     [first, last].into_iter().flatten().try_for_each(time)?;
     count(capture.dropped.unwrap_or(0))?;
-    count(capture.unsupported_frames)?;
+    let links = &capture.unsupported_frames;
+    ensure(links.len() <= MAX_INTERFACES, "too many link types")?;
+    links.values().try_for_each(|frames| count(*frames))?;
     count(capture.comments_left_out)?;
     let short = capture
         .errors

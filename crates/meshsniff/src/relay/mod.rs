@@ -7,7 +7,7 @@
 //! read lines has `-o jsonl`.
 //!
 //! ```text
-//! {"Format":3}
+//! {"Format":4}
 //! {"Sources":[…]}
 //! {"Begin":[frame, time]}      the frame that settled what follows
 //! {"Exchange":{…}}  {"Connection":{…}}  {"Comment":[frame, text]}
@@ -47,7 +47,7 @@ use std::borrow::Cow;
 
 /// The number of the format, which the first line carries. It rises with any change to a line: a
 /// test compares one line of each kind with `lines.jsonl`.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Bytes of the longest line, without its end. Readers stop there, and the receiver refuses longer
 /// ones.

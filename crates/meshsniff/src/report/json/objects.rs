@@ -248,7 +248,16 @@ impl Objects {
             "truncated_frames": totals.truncated_frames,
             "duplicate_frames": totals.duplicate_frames,
             "malformed_frames": totals.malformed_frames,
-            "unsupported_frames": *unsupported_frames,
+            "unsupported_frames": unsupported_frames.values().sum::<u64>(),
+            "not_read": List(capture.not_read().map(|(what, frames, may_hide)| {
+                Object(move |out: &mut String| {
+                    fields!(out, {
+                        "what": what.as_ref(),
+                        "frames": frames,
+                        "may_hide": may_hide,
+                    });
+                })
+            })),
             "connections": totals.connections,
             "encrypted_connections": totals.encrypted_connections,
             "http2_connections": totals.http2_connections,

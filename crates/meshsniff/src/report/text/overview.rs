@@ -6,11 +6,12 @@ use crate::event::{Capture, Source};
 use crate::exchange::{Gap, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::piece::{
-    At, Bytes, Counted, Grouped, Number, Percent, Shown, Spoken, Timeout, push, said,
+    At, Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, Timeout, push, said,
 };
 use crate::statistics::routes::{Route, RouteCounts, Routes};
 use crate::statistics::{SuccessRate, Summary, Timer};
 use crate::{escape, number};
+use std::borrow::Cow;
 
 /// Servers in the table, the busiest first.
 const MAX_ROWS: usize = 12;
@@ -381,6 +382,19 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
     }
 }
 
+/// What frames hold, and how many: `12 ARP, 3 ICMP`.
+struct Kinds<'a>(&'a [(Cow<'static, str>, u64)]);
+
+impl Piece for Kinds<'_> {
+    fn push(self, out: &mut String) {
+        for (place, (what, frames)) in self.0.iter().enumerate() {
+            push!(out; if place > 0 { ", " } else { "" }, Grouped(*frames), " ");
+            // These are the program's own words.
+            out.push_str(what);
+        }
+    }
+}
+
 /// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
@@ -442,12 +456,6 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     );
     note(
         Ink::Doubt,
-        capture.unsupported_frames,
-        "frame is of a link layer that this program cannot read",
-        "frames are of a link layer that this program cannot read",
-    );
-    note(
-        Ink::Doubt,
         totals.connections_evicted,
         "connection was given up to stay within memory",
         "connections were given up to stay within memory",
@@ -470,6 +478,22 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "close was one too many to be looked at for timers",
         "closes were too many to be looked at for timers",
     );
+    for (ink, may_hide, one, many) in [
+        (
+            Ink::Doubt,
+            true,
+            "frame is in an encapsulation that is not read, and what is inside stays unseen",
+            "frames are in an encapsulation that is not read, and what is inside stays unseen",
+        ),
+        (Ink::Dim, false, "frame is no TCP", "frames are no TCP"),
+    ] {
+        let kinds = capture.not_read().filter(|kind| kind.2 == may_hide);
+        let kinds: Vec<_> = kinds.map(|(what, frames, _)| (what, frames)).collect();
+        let frames = kinds.iter().map(|(_, frames)| frames).sum::<u64>();
+        if frames > 0 {
+            notes.push((ink, said!(Counted(frames, one, many), ": ", Kinds(&kinds))));
+        }
+    }
     for error in capture.errors.iter().take(MAX_ERRORS) {
         let mut text = String::from("incomplete: ");
         escape::shown(&mut text, error, 400);
