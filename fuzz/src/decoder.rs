@@ -4,7 +4,7 @@ use super::choices::Choices;
 use meshsniff::packet::{Decoded, Decoder, Frame, FrameId, LinkType, Segment};
 use meshsniff::time::Timestamp;
 
-const LINKS: [LinkType; 8] = [
+const LINKS: [LinkType; 16] = [
     LinkType::Ethernet,
     LinkType::Raw,
     LinkType::Ipv4,
@@ -13,6 +13,14 @@ const LINKS: [LinkType; 8] = [
     LinkType::LinuxSll2,
     LinkType::Null,
     LinkType::Loop,
+    LinkType::Ppp,
+    LinkType::PppoeSession,
+    LinkType::Wifi,
+    LinkType::WifiPrism,
+    LinkType::WifiRadiotap,
+    LinkType::WifiAvs,
+    LinkType::Nflog,
+    LinkType::Pktap,
 ];
 
 /// The link type, then frames: a byte for each of its length, its wire length's excess and the

@@ -258,7 +258,7 @@ fn fragments_outside_and_inside_of_a_tunnel_are_put_together() {
             header[2..4].copy_from_slice(&(20 + piece.len() as u16).to_be_bytes());
             let more = u16::from((offset + 1) * 24 < upper.len()) << 13;
             header[4] = number as u8;
-            header[6..8].copy_from_slice(&(more | offset as u16 * 3).to_be_bytes());
+            header[6..8].copy_from_slice(&(more | (offset as u16 * 3)).to_be_bytes());
             header.extend_from_slice(piece);
             last = match decoder.decode(&frame(LinkType::Raw, &header)) {
                 Decoded::Tcp(segment) => Some(seen(&segment)),
