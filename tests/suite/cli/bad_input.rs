@@ -144,7 +144,7 @@ fn a_capture_in_another_format_is_named_with_the_command_that_converts_it() {
         (b"snoop\0\0\0\0\0\0\x02\0\0\0\x04", "snoop"),
         (b"btsnoop\0\0\0\0\x01\0\0\x03\xea", "btsnoop"),
         (b"TRSNIFF data    \x1a", "Sniffer"),
-        (b"XCP\0002.002\0", "NetXRay"),
+        (b"XCP\x00002.002\0", "NetXRay"),
         (b"RTSS\x01\x01", "Network Monitor 1"),
         (b"GMBU\0\x02", "Network Monitor 2"),
         (b"\0\0\x02\0\x12\x05\0\x10", "K12"),

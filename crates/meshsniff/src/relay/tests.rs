@@ -3,6 +3,7 @@ use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
 use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
+use crate::packet::NotRead;
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
 use crate::report::text::{TextOptions, TextReport};
@@ -11,7 +12,7 @@ use crate::statistics::{Summary, tally};
 use crate::testing::fixtures;
 use crate::time::Span;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 fn capture() -> Capture {
@@ -564,11 +565,13 @@ fn full_lines() -> Vec<Item<'static>> {
         ..Rules::default()
     });
     judge.exchange(&fixtures::ok());
-    let capture = Capture {
+    let mut capture = Capture {
         dropped: Some(1),
+        unsupported_frames: BTreeMap::from([(195, 2)]),
         errors: vec!["cut".to_owned()],
         ..capture()
     };
+    capture.totals.not_read.count(NotRead::Esp);
     let mut lines = vec![
         Item::Format(FORMAT),
         Item::Sources(vec![source].into()),
