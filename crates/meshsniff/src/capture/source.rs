@@ -283,7 +283,7 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
 
 /// Says whose capture it is that begins with `start`, if Wireshark's tools can convert it.
 fn other_format(start: &[u8]) -> Option<&'static str> {
-    let signs: [(&[u8], &str); 18] = [
+    let signs: [(&[u8], &str); 20] = [
         (b"snoop\0\0\0", "snoop"),
         (b"btsnoop\0", "btsnoop"),
         (b"TRSNIFF data", "Sniffer"),
@@ -296,7 +296,7 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
             b"+---------+---------------+----------+",
             "K12's text files",
         ),
-        (b"ObserverPktBufe", "Observer"),
+        (b"ObserverPktBuffe", "Observer"),
         (b"\x05VNF", "Visual Networks"),
         (b"\x7fver", "OmniPeek"),
         (b"\xaa\xaa\xaa\xaa", "5View"),
@@ -304,6 +304,8 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
         (b"iptrace 2.0", "iptrace"),
         (b"NetScaler V", "NetScaler"),
         (b"V0208", "Aethra"),
+        (b"\x01\x10\x4c\0\x01\x05", "LANalyzer"),
+        (b"TR\0\x64", "nettl"),
         (b"#Format=4", "Daintree"),
     ];
     let known = signs.iter().find(|(sign, _)| start.starts_with(sign));
