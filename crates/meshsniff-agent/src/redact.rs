@@ -87,6 +87,7 @@ impl Redactor {
         let data = frame.data;
         let segment = match self.decoder.decode(frame) {
             Decoded::Tcp(segment) => segment,
+            Decoded::Datagram(_) => return data,
             Decoded::NotRead(what) if !what.may_hide() => return data,
             Decoded::NotRead(_) | Decoded::Fragment | Decoded::Malformed => {
                 return &data[..data.len().min(UNREADABLE)];

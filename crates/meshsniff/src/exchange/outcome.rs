@@ -143,6 +143,7 @@ impl Exchanges {
                 _ => 0,
             },
             retransmissions: connection.retransmissions(),
+            dns: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::ip::{Addresses, Packet, Part, Upper};
 use super::layers::Inner;
 use super::link::{self, Origin, Peeled};
 use super::tunnel::{self, Opened};
-use super::{Endpoint, Flags, Frame, NotRead, Segment, Seq};
+use super::{Datagram, Endpoint, Flags, Frame, NotRead, Segment, Seq};
 use crate::time::Timestamp;
 use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 
@@ -18,6 +18,8 @@ use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 pub enum Decoded<'a> {
     /// A TCP segment; of a fragmented one, with its last fragment.
     Tcp(Segment<'a>),
+    /// A UDP datagram from or to port 53.
+    Datagram(Datagram<'a>),
     /// Anything else: ARP, UDP, ICMP, what is encrypted, …
     NotRead(NotRead),
     /// Part of a fragmented datagram that is not whole yet.
@@ -108,6 +110,9 @@ fn look_into<'a>(
     }
     if packet.upper.protocol == ip_number::TCP {
         return transport(&packet, tap);
+    }
+    if let Some(datagram) = Datagram::read(&packet, tap) {
+        return Decoded::Datagram(datagram);
     }
     let upper = &packet.upper;
     let (inner, network) = match tunnel::open(upper) {

@@ -7,10 +7,11 @@
 //! | `ip`, `fragments`, `tunnel` | IP, and what it carries that is a packet again |
 //! | `not_read` | names for what is no TCP segment, and counts of them |
 //! | `decode` | [`Decoder`]: all of that in order |
-//! | `segment`, `seq`, `endpoint` | what comes out |
+//! | `segment`, `datagram`, `seq`, `endpoint` | what comes out |
 //!
 //! No connection state is kept: the only thing remembered is unfinished IP fragments.
 
+mod datagram;
 mod decode;
 mod endpoint;
 mod fragments;
@@ -27,6 +28,7 @@ mod wifi;
 #[cfg(test)]
 mod tests;
 
+pub use datagram::Datagram;
 pub use decode::{Decoded, Decoder};
 pub use endpoint::Endpoint;
 pub use frame::{Frame, FrameId, Mark};

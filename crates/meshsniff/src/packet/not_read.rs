@@ -50,7 +50,7 @@ pub enum NotRead {
     PppCompressed,
     /// More tunnels in one another than are looked through.
     TooDeep,
-    /// A DNS message in UDP.
+    /// What goes from or to the port of DNS and is no ordinary query or answer.
     Dns,
     /// QUIC, as its port says.
     Quic,
@@ -122,7 +122,7 @@ impl NotRead {
             Self::Mpls => "MPLS that is not understood",
             Self::PppCompressed => "PPP that is compressed or encrypted",
             Self::TooDeep => "too many tunnels in one another",
-            Self::Dns => "DNS",
+            Self::Dns => "UDP on port 53 that is no DNS query",
             Self::Quic => "UDP on port 443 (QUIC)",
             Self::Udp => "UDP",
             Self::Sctp => "SCTP",

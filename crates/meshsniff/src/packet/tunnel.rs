@@ -69,9 +69,7 @@ fn udp(data: &[u8]) -> Opened<'_> {
         _ => {}
     }
     let is = |port| from == port || to == port;
-    Opened::NotRead(if is(53) {
-        NotRead::Dns
-    } else if is(443) {
+    Opened::NotRead(if is(443) {
         NotRead::Quic
     } else if is(4500) && !rest.starts_with(&[0; 4]) {
         NotRead::Esp

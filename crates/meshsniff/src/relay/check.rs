@@ -4,6 +4,7 @@
 //! exchange; the checks make sure that it is one.
 
 use crate::analyzer::Totals;
+use crate::dns::Dns;
 use crate::event::{Capture, Source};
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
@@ -130,6 +131,9 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         connection.idle,
     ])?;
     bytes(connection.hidden_bytes)?;
+    if let Some(dns) = &connection.dns {
+        queries(dns)?;
+    }
     for number in [
         connection.id,
         connection.syn_retries,
@@ -140,6 +144,20 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         count(number)?;
     }
     Ok(())
+}
+
+fn queries(dns: &Dns) -> Checked {
+    for number in [dns.queries, dns.repeated, dns.unanswered, dns.failed] {
+        count(number)?;
+    }
+    spans([dns.slowest])?;
+    let lists = dns.failures.len() <= Dns::MAX_FAILURES && dns.names.len() <= Dns::MAX_NAMES;
+    ensure(lists, "too many names")?;
+    dns.failures.iter().try_for_each(|one| count(one.count))?;
+    let names = dns.failures.iter().map(|one| &one.name);
+    let mut names = names.chain(&dns.names).chain(&dns.slowest_name);
+    let short = names.all(|name| name.len() <= MAX_NAME);
+    ensure(short, "a name that is too long")
 }
 
 pub(super) fn source(source: &Source) -> Checked {
@@ -157,7 +175,10 @@ pub(super) fn source(source: &Source) -> Checked {
 pub(super) fn capture(capture: &Capture) -> Checked {
     let mut totals = capture.totals.clone();
     totals.counts_mut().try_for_each(|count| bytes(*count))?;
-    let Totals { first, last, .. } = totals;
+    let Totals {
+        first, last, dns, ..
+    } = totals;
+    spans([dns.slowest])?;
     [first, last].into_iter().flatten().try_for_each(time)?;
     count(capture.dropped.unwrap_or(0))?;
     let links = &capture.unsupported_frames;

@@ -429,6 +429,16 @@ fn costs(out: &mut String, exchange: &Exchange) {
                 finding.cost,
                 ".",
             ),
+            FindingKind::DnsRetry => (
+                "Before the connection a DNS query had no answer and was sent again after ",
+                finding.cost,
+                ".",
+            ),
+            FindingKind::DnsSlow => (
+                "Before the connection the lookup of the name in DNS took ",
+                finding.cost,
+                ".",
+            ),
             // The sentence before says so.
             FindingKind::KeepaliveRace | FindingKind::LateResponse => continue,
         };

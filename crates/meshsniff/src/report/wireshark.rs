@@ -39,7 +39,11 @@ pub fn exchange(out: &mut String, exchange: &Exchange, numbering: Numbering) {
 pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
     let first = connection.first.frame;
     let ends = (connection.client, connection.server);
-    push(out, connection.id, ends, first, numbering);
+    if connection.id >= Connection::FIRST_UDP {
+        by_ends(out, ends, " && udp.port == ");
+    } else {
+        push(out, connection.id, ends, first, numbering);
+    }
 }
 
 fn push(
@@ -54,17 +58,20 @@ fn push(
             push!(out; "tcp.stream == ", Number(id), " && frame.number >= ",
                 Number(first.number()));
         }
-        Numbering::Ends => {
-            for (end, joint) in [(client, " && "), (server, "")] {
-                out.push_str(match end.ip() {
-                    IpAddr::V4(_) => "ip.addr == ",
-                    IpAddr::V6(_) => "ipv6.addr == ",
-                });
-                out.push_str(&end.ip().to_string());
-                push!(out; " && tcp.port == ", Number(u64::from(end.port)));
-                out.push_str(joint);
-            }
-        }
+        Numbering::Ends => by_ends(out, (client, server), " && tcp.port == "),
+    }
+}
+
+/// Pushes a filter of two ends. `port` is what stands before a port.
+fn by_ends(out: &mut String, (client, server): (Endpoint, Endpoint), port: &'static str) {
+    for (end, joint) in [(client, " && "), (server, "")] {
+        out.push_str(match end.ip() {
+            IpAddr::V4(_) => "ip.addr == ",
+            IpAddr::V6(_) => "ipv6.addr == ",
+        });
+        out.push_str(&end.ip().to_string());
+        push!(out; port, Number(u64::from(end.port)));
+        out.push_str(joint);
     }
 }
 

@@ -263,6 +263,7 @@ pub fn connection() -> Connection {
         orphan_responses: 0,
         hidden_bytes: 0,
         retransmissions: 0,
+        dns: None,
     }
 }
 

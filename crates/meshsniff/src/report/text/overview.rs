@@ -10,6 +10,7 @@ use crate::piece::{
 };
 use crate::statistics::routes::{Route, RouteCounts, Routes};
 use crate::statistics::{SuccessRate, Summary, Timer};
+use crate::time::Span;
 use crate::{escape, number};
 use std::borrow::Cow;
 
@@ -21,6 +22,8 @@ const MAX_TIMERS: usize = 12;
 const TIMER: &str = "  timer  ";
 /// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
+/// An answer of DNS that came this late is worth looking at.
+const SLOW_LOOKUP: Span = Span::from_millis(100);
 /// Errors shown.
 const MAX_ERRORS: usize = 8;
 
@@ -395,6 +398,34 @@ impl Piece for Kinds<'_> {
     }
 }
 
+/// What was asked of DNS, if anything was.
+fn lookups(capture: &Capture) -> Option<(Ink, String)> {
+    let dns = &capture.totals.dns;
+    if dns.queries == 0 {
+        return None;
+    }
+    let mut text = said!("dns: ", Counted(dns.queries, "query", "queries"));
+    let mut bad = dns.unanswered > 0;
+    let mut add = |count: u64, one, many| {
+        if count > 0 {
+            push!(&mut text; ", ", Counted(count, one, many));
+        }
+    };
+    add(dns.unanswered, "without an answer", "without an answer");
+    add(dns.repeated, "sent again", "sent again");
+    add(dns.failed, "answered with an error", "answered with an error");
+    if let Some(slowest) = dns.slowest {
+        bad |= slowest >= SLOW_LOOKUP;
+        push!(&mut text; "; the slowest answer came after ", Spoken(slowest));
+    }
+    if dns.searches > 0 {
+        push!(&mut text; "; ", Counted(dns.searches, "lookup", "lookups"),
+            " went through search domains: ", Counted(dns.misses, "name", "names"),
+            " that did not exist took ", Spoken(dns.search_time()));
+    }
+    Some((if bad { Ink::Doubt } else { Ink::Dim }, text))
+}
+
 /// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
@@ -478,6 +509,7 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "close was one too many to be looked at for timers",
         "closes were too many to be looked at for timers",
     );
+    notes.extend(lookups(capture));
     for (ink, may_hide, one, many) in [
         (
             Ink::Doubt,
