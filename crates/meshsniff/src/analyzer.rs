@@ -8,13 +8,11 @@
 //! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never
 //! what has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
-use crate::dns::{self, Asked, DnsTotals, Lookups, OverTcp};
+use crate::dns::{self, Asked, Dns, DnsTotals, Lookups, OverTcp};
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Protocol};
 use crate::packet::{Decoded, Decoder, Frame, Mark, NotRead, NotReadFrames};
-use crate::tcp::{
-    Application, Connections, Counters, Side, StreamEvent, Table, TrackedConnection,
-};
+use crate::tcp::{Application, Connections, Counters, Side, StreamEvent, Table, TrackedConnection};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -81,7 +79,7 @@ impl Totals {
         let earliest = [self.first, other.first].into_iter().flatten().min();
         self.first = earliest;
         self.last = self.last.max(other.last);
-        self.dns.slowest = self.dns.slowest.max(other.dns.slowest);
+        self.dns.add_names(&other.dns);
         let mut other = other.clone();
         for (count, more) in self.counts_mut().zip(other.counts_mut()) {
             *count = count.saturating_add(*more);
@@ -137,9 +135,8 @@ const MAX_WAITED: usize = 256;
 /// Connections that wait for one lookup are opened together.
 const TOGETHER: Span = Span::from_millis(10);
 
-/// A lookup, without the time until it was repeated, is slow from here on, and from here on if it
-/// took longer than the exchange that waited for it.
-const SLOW: Span = Span::from_millis(100);
+/// A lookup, without the time until it was repeated, is slow from here on if it took longer than the
+/// exchange that waited for it.
 const SLOW_BESIDE: Span = Span::from_millis(20);
 
 /// A host without its port: `[::1]:80` is `::1`.
@@ -290,7 +287,10 @@ impl Settled {
         let Some(wait) = dns::wait(asked, host, exchange.server.ip(), syn) else {
             return;
         };
-        let before = self.waited.iter().find(|(number, _)| *number == wait.number);
+        let before = self
+            .waited
+            .iter()
+            .find(|(number, _)| *number == wait.number);
         match before {
             Some((_, opened)) if syn - *opened > TOGETHER => return,
             Some(_) => {}
@@ -308,9 +308,11 @@ impl Settled {
                 cost: wait.repeating,
             });
         }
-        let rest = wait.total.plus(Span::from_nanos(-wait.repeating.as_nanos()));
+        let rest = wait
+            .total
+            .plus(Span::from_nanos(-wait.repeating.as_nanos()));
         let longer = exchange.gaps.total.is_none_or(|total| rest >= total);
-        if rest >= SLOW || rest >= SLOW_BESIDE && longer {
+        if rest >= Dns::SLOW || rest >= SLOW_BESIDE && longer {
             exchange.findings.push(Finding {
                 kind: FindingKind::DnsSlow,
                 frames: wait.frames,
@@ -365,7 +367,9 @@ impl Settling<'_> {
         };
         let (client, server) = (connection.client(), connection.server());
         for (_, message, mark) in dns.take() {
-            self.settled.lookups.over_tcp(client, server, &message, mark);
+            self.settled
+                .lookups
+                .over_tcp(client, server, &message, mark);
         }
     }
 
@@ -418,9 +422,11 @@ impl Connections for Settling<'_> {
     ) {
         self.take_messages(connection, reader);
         let asked = &mut reader.asked;
-        reader.exchanges.settle(connection, counters, &mut |exchange| {
-            self.hand_out(exchange, connection, asked);
-        });
+        reader
+            .exchanges
+            .settle(connection, counters, &mut |exchange| {
+                self.hand_out(exchange, connection, asked);
+            });
     }
 
     fn end(

@@ -158,7 +158,9 @@ impl Lookups {
         // Until the sides were known they may have been taken for each other.
         let ends = [(client, server), (server, client)];
         let ends = ends.map(|(client, server)| (client, server, Transport::Tcp));
-        let ends = ends.into_iter().find(|ends| self.flows.contains_key(ends))?;
+        let ends = ends
+            .into_iter()
+            .find(|ends| self.flows.contains_key(ends))?;
         let flow = self.flows.remove(&ends)?;
         Some(self.end(&ends, flow).dns)
     }
@@ -196,6 +198,16 @@ impl Lookups {
         let client = self.clients.get(&address);
         let client = client.filter(|client| now - client.last <= JUST_BEFORE);
         client.map_or_else(Vec::new, |client| client.recent.iter().cloned().collect())
+    }
+
+    #[cfg(test)]
+    pub(super) fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn clients(&self) -> usize {
+        self.clients.len()
     }
 
     fn message(&mut self, ends: Ends, message: &Message, mark: Mark) {

@@ -17,6 +17,9 @@ mod model;
 mod over_tcp;
 mod waited;
 
+#[cfg(test)]
+mod tests;
+
 pub use lookups::{Ended, Lookups};
 pub use message::{Message, code_name, type_name};
 pub use model::{Dns, DnsTotals, Failure, Transport};

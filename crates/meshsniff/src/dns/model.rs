@@ -70,6 +70,27 @@ impl Dns {
     /// Names kept of a flow.
     pub const MAX_NAMES: usize = 16;
 
+    /// An answer that comes this late makes somebody wait.
+    pub const SLOW: Span = Span::from_millis(100);
+
+    /// Whether every query had an answer in time, and a good one.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        let slow = self.slowest.is_some_and(|slowest| slowest >= Self::SLOW);
+        self.unanswered == 0 && self.failed == 0 && !slow
+    }
+
+    /// Replaces every name.
+    pub fn mask_names(&mut self, mask: &str) {
+        let failures = self.failures.iter_mut().map(|failure| &mut failure.name);
+        for name in failures
+            .chain(&mut self.names)
+            .chain(&mut self.slowest_name)
+        {
+            *name = mask.into();
+        }
+    }
+
     pub(super) fn asked(&mut self, name: &CompactString) {
         self.queries += 1;
         if self.names.len() < Self::MAX_NAMES && !self.names.contains(name) {
@@ -121,16 +142,45 @@ pub struct DnsTotals {
     pub search_nanos: u64,
     /// The longest time from a query's first sending to its answer.
     pub slowest: Option<Span>,
+    /// The name that took it.
+    pub slowest_name: Option<CompactString>,
+    /// A name that could not be looked up: the first one.
+    pub failure: Option<Failure>,
 }
 
 impl DnsTotals {
+    /// Takes over what is no count of another capture's.
+    pub(crate) fn add_names(&mut self, other: &Self) {
+        if other.slowest > self.slowest {
+            self.slowest = other.slowest;
+            self.slowest_name.clone_from(&other.slowest_name);
+        }
+        if self.failure.is_none() {
+            self.failure.clone_from(&other.failure);
+        }
+    }
+
+    /// Replaces every name.
+    pub fn mask_names(&mut self, mask: &str) {
+        let failure = self.failure.iter_mut().map(|failure| &mut failure.name);
+        for name in failure.chain(&mut self.slowest_name) {
+            *name = mask.into();
+        }
+    }
+
     /// Adds a flow.
     pub fn flow(&mut self, flow: &Dns) {
         self.queries += flow.queries;
         self.repeated += flow.repeated;
         self.unanswered += flow.unanswered;
         self.failed += flow.failed;
-        self.slowest = self.slowest.max(flow.slowest);
+        if flow.slowest > self.slowest {
+            self.slowest = flow.slowest;
+            self.slowest_name.clone_from(&flow.slowest_name);
+        }
+        if self.failure.is_none() {
+            self.failure = flow.failures.first().cloned();
+        }
     }
 
     /// The time that names of search domains took.
@@ -139,7 +189,7 @@ impl DnsTotals {
         Span::from_nanos(self.search_nanos as i64)
     }
 
-    /// All but the slowest.
+    /// All that are counts.
     pub(crate) fn counts_mut(&mut self) -> [&mut u64; 7] {
         [
             &mut self.queries,

@@ -147,13 +147,19 @@ pub fn wait(
         .filter(|one| one.does_not_exist() && !found.contains(&one.name))
         .map(|one| &one.name)
         .collect();
-    let answers = lookup.iter().filter_map(|one| Some(one.answer.as_ref()?.mark));
+    let answers = lookup
+        .iter()
+        .filter_map(|one| Some(one.answer.as_ref()?.mark));
     let frames = lookup.iter().flat_map(|one| one.sent.iter().copied());
     Some(Wait {
         number: last.number,
         total: ended - start,
         repeating: repeating(&lookup),
-        misses: if found.is_empty() { 0 } else { missed.len() as u64 },
+        misses: if found.is_empty() {
+            0
+        } else {
+            missed.len() as u64
+        },
         repeats: in_order(repeats),
         frames: in_order(frames.chain(answers)),
     })

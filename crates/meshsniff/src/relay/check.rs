@@ -10,6 +10,7 @@ use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
 use crate::statistics::{MAX_COUNT, MAX_NANOS};
 use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
 
 /// Sums of bytes: 72 petabytes.
 const MAX_BYTES: u64 = 1 << 56;
@@ -156,8 +157,11 @@ fn queries(dns: &Dns) -> Checked {
     dns.failures.iter().try_for_each(|one| count(one.count))?;
     let names = dns.failures.iter().map(|one| &one.name);
     let mut names = names.chain(&dns.names).chain(&dns.slowest_name);
-    let short = names.all(|name| name.len() <= MAX_NAME);
-    ensure(short, "a name that is too long")
+    names.try_for_each(name)
+}
+
+fn name(name: &CompactString) -> Checked {
+    ensure(name.len() <= MAX_NAME, "a name that is too long")
 }
 
 pub(super) fn source(source: &Source) -> Checked {
@@ -179,6 +183,8 @@ pub(super) fn capture(capture: &Capture) -> Checked {
         first, last, dns, ..
     } = totals;
     spans([dns.slowest])?;
+    let names = dns.failure.iter().map(|failure| &failure.name);
+    names.chain(&dns.slowest_name).try_for_each(name)?;
     [first, last].into_iter().flatten().try_for_each(time)?;
     count(capture.dropped.unwrap_or(0))?;
     let links = &capture.unsupported_frames;

@@ -3,13 +3,14 @@
 //! The sentence says who did what and when, with the figures, and what that makes likely. It judges
 //! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
+use crate::dns::{Dns, code_name};
 use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
-use crate::piece::{At, Bytes, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
+use crate::piece::{At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
 use crate::time::Span;
 
 /// Characters of a request target in a sentence.
@@ -47,6 +48,9 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
 pub fn connection(out: &mut String, connection: &Connection) {
     let syns = connection.syn_retries.saturating_add(1);
     let (client, server) = (At(connection.client), At(connection.server));
+    if let Some(dns) = &connection.dns {
+        lookups(out, connection, dns);
+    }
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
             let again = (syns > 1).then_some((" after ", Grouped(syns), " SYNs"));
@@ -75,6 +79,31 @@ pub fn connection(out: &mut String, connection: &Connection) {
     if let Some(doubt) = connection.doubt {
         doubtful(out, doubt);
     }
+}
+
+/// Pushes what went wrong with the queries of a connection; nothing if all is well.
+fn lookups(out: &mut String, connection: &Connection, dns: &Dns) {
+    if dns.is_fine() {
+        return;
+    }
+    push!(out; "The client (", At(connection.client), ") asked ", At(connection.server), " ",
+        Counted(dns.queries, "DNS query", "DNS queries"));
+    let unanswered = (": ", Grouped(dns.unanswered), " had no answer");
+    push!(out; (dns.unanswered > 0).then_some(unanswered));
+    let repeated = (
+        ", ",
+        Counted(dns.repeated, "was sent again", "were sent again"),
+    );
+    push!(out; (dns.repeated > 0).then_some(repeated));
+    if let Some(failure) = dns.failures.first() {
+        push!(out; ", ", Counted(dns.failed, "was", "were"), " answered with an error (");
+        out.push_str(&code_name(failure.code));
+        push!(out; " for ", Shown(&failure.name, 80), ")");
+    }
+    if let (Some(slowest), Some(name)) = (dns.slowest, &dns.slowest_name) {
+        push!(out; "; the slowest answer came after ", Spoken(slowest), ", for ", Shown(name, 80));
+    }
+    out.push('.');
 }
 
 /// A doubt in words.

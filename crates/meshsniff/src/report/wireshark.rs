@@ -1,5 +1,6 @@
 //! Display filters that show in Wireshark what a report is about.
 
+use crate::dns::Transport;
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{Endpoint, FrameId};
@@ -39,7 +40,8 @@ pub fn exchange(out: &mut String, exchange: &Exchange, numbering: Numbering) {
 pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
     let first = connection.first.frame;
     let ends = (connection.client, connection.server);
-    if connection.id >= Connection::FIRST_UDP {
+    let transport = connection.dns.as_ref().map(|dns| dns.transport);
+    if transport == Some(Transport::Udp) {
         by_ends(out, ends, " && udp.port == ");
     } else {
         push(out, connection.id, ends, first, numbering);
@@ -103,5 +105,10 @@ mod tests {
         let mut out = String::new();
         connection(&mut out, &fixtures::refused(), Numbering::OneFile);
         assert!(out.starts_with("tcp.stream == "), "{out}");
+        out.clear();
+        connection(&mut out, &fixtures::lookups(), Numbering::OneFile);
+        let udp = "ip.addr == 10.0.0.1 && udp.port == 40001 && ip.addr == 10.96.0.10 && \
+            udp.port == 53";
+        assert_eq!(out, udp);
     }
 }

@@ -4,7 +4,7 @@
 //! names and their order are those of the documentation. Exchanges and connections are taken apart
 //! by name, so that a new field is shown or left out on purpose.
 
-use crate::dns::{Dns, code_name, type_name};
+use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
 use crate::number;
@@ -272,6 +272,10 @@ impl Objects {
                     "misses": dns.misses,
                     "search_ms": Millis(dns.search_time()),
                     "slowest_ms": dns.slowest.map(Millis),
+                    "slowest_name": dns.slowest_name.as_deref(),
+                    "failure": dns.failure.as_ref().map(|failure| {
+                        Object(move |out: &mut String| not_found(out, failure))
+                    }),
                 });
             }),
             "connections": totals.connections,
@@ -317,18 +321,20 @@ fn queries(out: &mut String, dns: &Dns) {
         "unanswered": *unanswered,
         "failed": *failed,
         "failures": List(failures.iter().map(|failure| {
-            Object(move |out: &mut String| {
-                fields!(out, {
-                    "name": failure.name.as_str(),
-                    "type": type_name(failure.kind).as_str(),
-                    "code": code_name(failure.code).as_str(),
-                    "count": failure.count,
-                });
-            })
+            Object(move |out: &mut String| not_found(out, failure))
         })),
         "names": List(names.iter().map(|name| name.as_str())),
         "slowest_ms": slowest.map(Millis),
         "slowest_name": slowest_name.as_deref(),
+    });
+}
+
+fn not_found(out: &mut String, failure: &Failure) {
+    fields!(out, {
+        "name": failure.name.as_str(),
+        "type": type_name(failure.kind).as_str(),
+        "code": code_name(failure.code).as_str(),
+        "count": failure.count,
     });
 }
 

@@ -1,6 +1,7 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
+use crate::dns::{Dns, code_name};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
 use crate::exchange::{Gap, Side, Verdict};
@@ -10,7 +11,6 @@ use crate::piece::{
 };
 use crate::statistics::routes::{Route, RouteCounts, Routes};
 use crate::statistics::{SuccessRate, Summary, Timer};
-use crate::time::Span;
 use crate::{escape, number};
 use std::borrow::Cow;
 
@@ -22,8 +22,8 @@ const MAX_TIMERS: usize = 12;
 const TIMER: &str = "  timer  ";
 /// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
-/// An answer of DNS that came this late is worth looking at.
-const SLOW_LOOKUP: Span = Span::from_millis(100);
+/// Characters of a name.
+const MAX_NAME: usize = 80;
 /// Errors shown.
 const MAX_ERRORS: usize = 8;
 
@@ -413,10 +413,20 @@ fn lookups(capture: &Capture) -> Option<(Ink, String)> {
     };
     add(dns.unanswered, "without an answer", "without an answer");
     add(dns.repeated, "sent again", "sent again");
-    add(dns.failed, "answered with an error", "answered with an error");
-    if let Some(slowest) = dns.slowest {
-        bad |= slowest >= SLOW_LOOKUP;
-        push!(&mut text; "; the slowest answer came after ", Spoken(slowest));
+    add(
+        dns.failed,
+        "answered with an error",
+        "answered with an error",
+    );
+    if let Some(failure) = &dns.failure {
+        push!(&mut text; " (such as ");
+        text.push_str(&code_name(failure.code));
+        push!(&mut text; " for ", Shown(&failure.name, MAX_NAME), ")");
+    }
+    if let (Some(slowest), Some(name)) = (dns.slowest, &dns.slowest_name) {
+        bad |= slowest >= Dns::SLOW;
+        push!(&mut text; "; the slowest answer came after ", Spoken(slowest), ", for ",
+            Shown(name, MAX_NAME));
     }
     if dns.searches > 0 {
         push!(&mut text; "; ", Counted(dns.searches, "lookup", "lookups"),
