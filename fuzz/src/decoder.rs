@@ -1,10 +1,11 @@
 //! Frames of any link type through one decoder.
 
 use super::choices::Choices;
+use meshsniff::dns::Message;
 use meshsniff::packet::{Decoded, Decoder, Frame, FrameId, LinkType, Segment};
 use meshsniff::time::Timestamp;
 
-const LINKS: [LinkType; 8] = [
+const LINKS: [LinkType; 16] = [
     LinkType::Ethernet,
     LinkType::Raw,
     LinkType::Ipv4,
@@ -13,6 +14,14 @@ const LINKS: [LinkType; 8] = [
     LinkType::LinuxSll2,
     LinkType::Null,
     LinkType::Loop,
+    LinkType::Ppp,
+    LinkType::PppoeSession,
+    LinkType::Wifi,
+    LinkType::WifiPrism,
+    LinkType::WifiRadiotap,
+    LinkType::WifiAvs,
+    LinkType::Nflog,
+    LinkType::Pktap,
 ];
 
 /// The link type, then frames: a byte for each of its length, its wire length's excess and the
@@ -39,8 +48,10 @@ pub fn check(data: &[u8]) {
             wire_len: data.len() as u32 + excess,
             data,
         };
-        if let Decoded::Tcp(segment) = decoder.decode(&frame) {
-            sound(&segment);
+        match decoder.decode(&frame) {
+            Decoded::Tcp(segment) => sound(&segment),
+            Decoded::Datagram(datagram) => message(datagram.payload),
+            _ => {}
         }
         cut(&frame);
     }
@@ -52,6 +63,20 @@ fn sound(segment: &Segment<'_>) {
         segment.ack.is_some(),
         segment.flags.has(meshsniff::packet::Flags::ACK)
     );
+}
+
+/// Whatever the snap length leaves of a message asks the same, or nothing.
+fn message(bytes: &[u8]) {
+    let Some(whole) = Message::read(bytes) else {
+        return;
+    };
+    for kept in 0..bytes.len() {
+        if let Some(part) = Message::read(&bytes[..kept]) {
+            assert_eq!((part.id, part.is_answer), (whole.id, whole.is_answer));
+            assert_eq!((part.name, part.kind), (whole.name.clone(), whole.kind));
+            assert!(part.addresses.len() <= whole.addresses.len());
+        }
+    }
 }
 
 /// Whatever the snap length leaves of a frame says the same as the frame, or less.

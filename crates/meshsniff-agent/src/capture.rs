@@ -240,7 +240,7 @@ impl<'a> Recorder<'a> {
             bytes_left: args.size.unwrap_or(u64::MAX),
             redactor: redaction.is_asked().then(|| Redactor::new(redaction)),
             losses: None,
-            links: taps.iter().map(Tap::link).collect(),
+            links: taps.iter().map(|tap| tap.link().ok()).collect(),
             batch,
         };
         // A reader that waits for the header sees at once that the capture runs.

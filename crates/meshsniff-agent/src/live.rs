@@ -7,7 +7,7 @@
 use super::ending::{Ending, Reason};
 use super::ignore_outgoing;
 use super::interfaces::Interface;
-use meshsniff::packet::LinkType;
+use meshsniff::packet::{LinkType, UnsupportedLink};
 use meshsniff::pcapng::blocks::Direction;
 use meshsniff::time::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -205,10 +205,12 @@ impl Tap {
         })
     }
 
-    /// The type of its packets; `None` if it is not known here.
-    #[must_use]
-    pub fn link(&self) -> Option<LinkType> {
-        LinkType::from_number(u32::from(self.link_type)).ok()
+    /// The type of its packets.
+    ///
+    /// # Errors
+    /// If it is not known here.
+    pub fn link(&self) -> Result<LinkType, UnsupportedLink> {
+        LinkType::from_number(u32::from(self.link_type))
     }
 
     /// Packets that the kernel had no room for, so far.

@@ -17,7 +17,7 @@ const MAX_FLOWS: usize = 32 * 1024;
 /// Longest field name.
 const MAX_NAME: usize = 64;
 
-/// Bytes kept of a packet that is TCP but cannot be looked into: link, network and transport
+/// Bytes kept of a packet that is or may hold TCP but cannot be looked into: link, network and transport
 /// headers at most.
 const UNREADABLE: usize = 54;
 
@@ -87,8 +87,11 @@ impl Redactor {
         let data = frame.data;
         let segment = match self.decoder.decode(frame) {
             Decoded::Tcp(segment) => segment,
-            Decoded::Other => return data,
-            Decoded::Fragment | Decoded::Malformed => return &data[..data.len().min(UNREADABLE)],
+            Decoded::Datagram(_) => return data,
+            Decoded::NotRead(what) if !what.may_hide() => return data,
+            Decoded::NotRead(_) | Decoded::Fragment | Decoded::Malformed => {
+                return &data[..data.len().min(UNREADABLE)];
+            }
         };
         let payload = segment.payload;
         if payload.is_empty() {

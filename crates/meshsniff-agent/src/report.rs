@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use meshsniff::analyzer::{Analyzer, Options};
 use meshsniff::condition::Filter;
 use meshsniff::event::{Capture, Report, ReportEvent, ReportSink, Source};
-use meshsniff::packet::{Frame, FrameId, LinkType};
+use meshsniff::packet::{Frame, FrameId, LinkType, UnsupportedLink};
 use meshsniff::pcapng::blocks::Statistics;
 use meshsniff::relay::aggregate::{Aggregating, Aggregation, Redacted};
 use meshsniff::relay::{End, Progress, RelayWriter};
@@ -26,6 +26,7 @@ use meshsniff::time::Timestamp;
 use meshsniff_contract::arguments::part;
 use meshsniff_contract::times::SIGN_OF_LIFE_EVERY;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -171,7 +172,7 @@ fn analyse_to<R: Leaving>(
         report,
         links: taps.iter().map(Tap::link).collect(),
         frames: 0,
-        unsupported: 0,
+        unsupported: BTreeMap::new(),
         left: args.live.count.unwrap_or(u64::MAX),
         statistics: Statistics::default(),
         losses: Losses::new(talk),
@@ -223,9 +224,9 @@ impl Due {
 struct Analysis<'a, R> {
     analyzer: Analyzer,
     report: Aggregating<'a, R>,
-    links: Vec<Option<LinkType>>,
+    links: Vec<Result<LinkType, UnsupportedLink>>,
     frames: u64,
-    unsupported: u64,
+    unsupported: BTreeMap<u32, u64>,
     left: u64,
     statistics: Statistics,
     losses: Losses,
@@ -307,9 +308,12 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
     fn packet(&mut self, packet: &Packet<'_>) -> bool {
         self.frames += 1;
         self.left -= 1;
-        let Some(link) = self.links[packet.interface] else {
-            self.unsupported += 1;
-            return self.left > 0;
+        let link = match self.links[packet.interface] {
+            Ok(link) => link,
+            Err(UnsupportedLink(number)) => {
+                *self.unsupported.entry(number).or_default() += 1;
+                return self.left > 0;
+            }
         };
         let frame = Frame {
             id: FrameId::new(0, self.frames),

@@ -8,13 +8,16 @@
 //! Pure: it opens nothing and knows no clock but the capture's. Memory follows what is open, never
 //! what has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
+use crate::dns::{self, Asked, Dns, DnsTotals, Lookups, OverTcp};
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::related::{Answering, Related};
-use crate::exchange::{Connection, Exchange, Protocol};
-use crate::packet::{Decoded, Decoder, Frame, Mark};
-use crate::tcp::{Connections, Counters, Table, TrackedConnection};
-use crate::time::Timestamp;
+use crate::exchange::{Connection, Exchange, Finding, FindingKind, Protocol};
+use crate::packet::{Decoded, Decoder, Frame, Mark, NotRead, NotReadFrames};
+use crate::tcp::{Application, Connections, Counters, Side, StreamEvent, Table, TrackedConnection};
+use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Takes what the analyser settles, as soon as it is settled.
 pub trait Sink {
@@ -49,12 +52,18 @@ pub struct Totals {
     pub duplicate_frames: u64,
     /// Frames that could not be decoded.
     pub malformed_frames: u64,
-    /// TCP connections.
+    /// Frames without a TCP segment that can be read, by what they hold.
+    pub not_read: NotReadFrames,
+    /// Queries of DNS and their answers.
+    pub dns: DnsTotals,
+    /// TCP connections, and flows of DNS in UDP.
     pub connections: u64,
     /// Of them, those that carried TLS.
     pub encrypted_connections: u64,
     /// Of them, those that carried HTTP/2.
     pub http2_connections: u64,
+    /// Of them, those that carried DNS.
+    pub dns_connections: u64,
     /// Of them, those that carried something else or nothing.
     pub other_connections: u64,
     /// Data, SYN and FIN segments without one new sequence number.
@@ -71,18 +80,16 @@ impl Totals {
         let earliest = [self.first, other.first].into_iter().flatten().min();
         self.first = earliest;
         self.last = self.last.max(other.last);
-        for (count, more) in self
-            .counts_mut()
-            .into_iter()
-            .zip(other.clone().counts_mut())
-        {
+        self.dns.add_names(&other.dns);
+        let mut other = other.clone();
+        for (count, more) in self.counts_mut().zip(other.counts_mut()) {
             *count = count.saturating_add(*more);
         }
     }
 
     /// All but the times.
-    pub(crate) fn counts_mut(&mut self) -> [&mut u64; 12] {
-        [
+    pub(crate) fn counts_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        let counts = [
             &mut self.frames,
             &mut self.bytes,
             &mut self.truncated_frames,
@@ -91,11 +98,15 @@ impl Totals {
             &mut self.connections,
             &mut self.encrypted_connections,
             &mut self.http2_connections,
+            &mut self.dns_connections,
             &mut self.other_connections,
             &mut self.retransmissions,
             &mut self.connections_evicted,
             &mut self.bytes_given_up,
-        ]
+        ];
+        let dns = self.dns.counts_mut();
+        let counts = counts.into_iter().chain(dns);
+        counts.chain(self.not_read.counts_mut())
     }
 }
 
@@ -103,7 +114,7 @@ impl Totals {
 #[derive(Default)]
 pub struct Analyzer {
     decoder: Decoder,
-    table: Table<Exchanges>,
+    table: Table<Reader>,
     settled: Settled,
 }
 
@@ -115,6 +126,62 @@ struct Settled {
     next_exchange: u64,
     related: Related,
     answering: Answering,
+    lookups: Lookups,
+    /// Lookups that a connection waited for, by the number of the query that ended each, and when
+    /// that connection was opened: the oldest first.
+    waited: VecDeque<(u64, Timestamp)>,
+}
+
+/// Most lookups that are known to have been waited for.
+const MAX_WAITED: usize = 256;
+
+/// Connections that wait for one lookup are opened together.
+const TOGETHER: Span = Span::from_millis(10);
+
+/// A lookup, without the time until it was repeated, is slow from here on if it took longer than the
+/// exchange that waited for it.
+const SLOW_BESIDE: Span = Span::from_millis(20);
+
+/// A host without its port: `[::1]:80` is `::1`.
+fn without_port(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    authority.split(':').next().unwrap_or_default()
+}
+
+/// Reads the streams of one connection.
+#[derive(Debug)]
+struct Reader {
+    exchanges: Exchanges,
+    /// DNS messages, on its port.
+    dns: Option<Box<OverTcp>>,
+    /// What the client had asked for when it opened the connection.
+    asked: Vec<Arc<Asked>>,
+}
+
+impl Application for Reader {
+    fn speaker(&self, bytes: &[u8]) -> Option<Side> {
+        self.exchanges.speaker(bytes)
+    }
+
+    fn swap_sides(&mut self) {
+        if let Some(dns) = &mut self.dns {
+            dns.swap_sides();
+        }
+        self.exchanges.swap_sides();
+    }
+
+    fn expected(&self, side: Side) -> Option<u64> {
+        self.exchanges.expected(side)
+    }
+
+    fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        if let Some(dns) = &mut self.dns {
+            dns.tell(side, &event);
+        }
+        self.exchanges.tell(side, event);
+    }
 }
 
 impl Analyzer {
@@ -148,13 +215,21 @@ impl Analyzer {
         let (mark, now) = self.settled.count(frame);
         let settled = &mut self.settled;
         self.table.let_go(now, &mut Settling { settled, sink });
+        self.settled.let_go(now, sink);
+        let settled = &mut self.settled;
         match self.decoder.decode(frame) {
             Decoded::Tcp(segment) => {
                 let to = &mut Settling { settled, sink };
                 self.table.segment(&segment, mark, to);
             }
+            Decoded::Datagram(datagram) => {
+                if !settled.lookups.datagram(&datagram, mark) {
+                    settled.totals.not_read.count(NotRead::Dns);
+                }
+            }
             Decoded::Malformed => settled.totals.malformed_frames += 1,
-            Decoded::Other | Decoded::Fragment => {}
+            Decoded::NotRead(what) => settled.totals.not_read.count(what),
+            Decoded::Fragment => {}
         }
         self.count_table();
     }
@@ -164,6 +239,8 @@ impl Analyzer {
     pub fn quiet_until(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         let settled = &mut self.settled;
         self.table.let_go(now, &mut Settling { settled, sink });
+        self.settled.let_go(now, sink);
+        self.count_table();
     }
 
     /// The capture has ended: settles everything left.
@@ -171,19 +248,84 @@ impl Analyzer {
         let now = self.settled.totals.last.unwrap_or_default();
         let settled = &mut self.settled;
         self.table.finish(now, &mut Settling { settled, sink });
+        let over = self.settled.lookups.finish();
+        self.settled.end_flows(over, sink);
+        self.count_table();
     }
 
     /// Takes over what the table counts.
     fn count_table(&mut self) {
         let counters = self.table.counters();
         let totals = &mut self.settled.totals;
-        totals.duplicate_frames = counters.duplicate_frames;
+        let lookups = &self.settled.lookups;
+        totals.duplicate_frames = counters.duplicate_frames + lookups.duplicates();
+        totals.dns.clone_from(lookups.totals());
         totals.bytes_given_up = counters.bytes_given_up;
         totals.connections_evicted = self.table.evicted();
     }
 }
 
 impl Settled {
+    /// Hands out the flows of DNS that are over.
+    #[inline]
+    fn let_go(&mut self, now: Timestamp, sink: &mut dyn Sink) {
+        if let Some(over) = self.lookups.let_go(now) {
+            self.end_flows(over, sink);
+        }
+    }
+
+    #[cold]
+    fn end_flows(&mut self, over: Vec<dns::Ended>, sink: &mut dyn Sink) {
+        for flow in over {
+            let connection = Connection::of_dns(flow);
+            self.count_connection(&connection);
+            sink.connection(&connection);
+        }
+    }
+
+    /// Adds to the first exchange of a connection what its client waited for before.
+    #[cold]
+    fn tell_wait(&mut self, exchange: &mut Exchange, asked: &[Arc<Asked>], syn: Timestamp) {
+        let host = exchange.authority.as_deref().map(without_port);
+        let Some(wait) = dns::wait(asked, host, exchange.server.ip(), syn) else {
+            return;
+        };
+        let before = self
+            .waited
+            .iter()
+            .find(|(number, _)| *number == wait.number);
+        match before {
+            Some((_, opened)) if syn - *opened > TOGETHER => return,
+            Some(_) => {}
+            None => {
+                if self.waited.len() == MAX_WAITED {
+                    self.waited.pop_front();
+                }
+                self.waited.push_back((wait.number, syn));
+            }
+        }
+        if !wait.repeats.is_empty() {
+            exchange.findings.push(Finding {
+                kind: FindingKind::DnsRetry,
+                side: Side::Server,
+                frames: wait.repeats,
+                cost: wait.repeating,
+            });
+        }
+        let rest = wait
+            .total
+            .plus(Span::from_nanos(-wait.repeating.as_nanos()));
+        let longer = exchange.gaps.total.is_none_or(|total| rest >= total);
+        if rest >= Dns::SLOW || rest >= SLOW_BESIDE && longer {
+            exchange.findings.push(Finding {
+                kind: FindingKind::DnsSlow,
+                side: Side::Server,
+                frames: wait.frames,
+                cost: rest,
+            });
+        }
+    }
+
     /// Counts a frame. Returns its mark, and the latest time of any.
     fn count(&mut self, frame: &Frame<'_>) -> (Mark, Timestamp) {
         let totals = &mut self.totals;
@@ -208,6 +350,7 @@ impl Settled {
         match connection.protocol {
             Protocol::Tls => totals.encrypted_connections += 1,
             Protocol::Http2 => totals.http2_connections += 1,
+            Protocol::Dns => totals.dns_connections += 1,
             Protocol::None | Protocol::Unknown => totals.other_connections += 1,
             Protocol::Http1 => {}
         }
@@ -221,7 +364,34 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    fn hand_out(&mut self, exchange: &mut Exchange) {
+    /// Takes the messages of DNS that came on a connection.
+    #[inline]
+    fn take_messages(&mut self, connection: &TrackedConnection, reader: &mut Reader) {
+        let Some(dns) = &mut reader.dns else {
+            return;
+        };
+        let (client, server) = (connection.client(), connection.server());
+        for (_, message, mark) in dns.take() {
+            self.settled
+                .lookups
+                .over_tcp(client, server, &message, mark);
+        }
+    }
+
+    /// Hands an exchange out. `asked` is what the client had asked for before, if it is the first
+    /// one.
+    fn hand_out(
+        &mut self,
+        exchange: &mut Exchange,
+        connection: &TrackedConnection,
+        asked: &mut Vec<Arc<Asked>>,
+    ) {
+        if !asked.is_empty() {
+            let syn = connection.opening().syn;
+            let opened = syn.map_or(connection.first(), |syn| syn.first);
+            let asked = std::mem::take(asked);
+            self.settled.tell_wait(exchange, &asked, opened.time);
+        }
         exchange.id = self.settled.next_exchange;
         self.settled.next_exchange += 1;
         self.settled.related.relate(exchange);
@@ -230,36 +400,60 @@ impl Settling<'_> {
 }
 
 impl Connections for Settling<'_> {
-    type Application = Exchanges;
+    type Application = Reader;
 
-    fn open(&mut self, connection: &TrackedConnection) -> Exchanges {
+    fn open(&mut self, connection: &TrackedConnection) -> Reader {
         let ports = [connection.client().port, connection.server().port];
         let forced = &self.settled.options.ports;
         let forced = ports.iter().any(|port| forced.contains(port));
-        Exchanges::new(connection, forced)
+        let client = connection.client();
+        Reader {
+            exchanges: Exchanges::new(connection, forced),
+            dns: ports.contains(&dns::PORT).then(Box::default),
+            asked: match connection.is_whole() {
+                true => {
+                    let now = connection.first().time;
+                    self.settled.lookups.recent(client.ip(), now)
+                }
+                false => Vec::new(),
+            },
+        }
     }
 
     fn advance(
         &mut self,
         connection: &TrackedConnection,
-        exchanges: &mut Exchanges,
+        reader: &mut Reader,
         counters: &Counters,
     ) {
-        exchanges.settle(connection, counters, &mut |exchange| {
-            self.hand_out(exchange)
-        });
+        self.take_messages(connection, reader);
+        let asked = &mut reader.asked;
+        reader
+            .exchanges
+            .settle(connection, counters, &mut |exchange| {
+                self.hand_out(exchange, connection, asked);
+            });
     }
 
     fn end(
         &mut self,
         connection: TrackedConnection,
-        exchanges: Exchanges,
+        mut reader: Reader,
         counters: &Counters,
         now: Timestamp,
     ) {
+        self.take_messages(&connection, &mut reader);
+        let (exchanges, mut asked) = (reader.exchanges, reader.asked);
         let mut described = exchanges.end(&connection, counters, now, &mut |exchange| {
-            self.hand_out(exchange);
+            self.hand_out(exchange, &connection, &mut asked);
         });
+        if reader.dns.is_some() {
+            let lookups = &mut self.settled.lookups;
+            if let Some(dns) = lookups.end_tcp(described.client, described.server) {
+                described.protocol = Protocol::Dns;
+                described.dns = Some(Box::new(dns));
+            }
+        }
         self.settled.answering.judge(&mut described);
         self.settled.count_connection(&described);
         self.sink.connection(&described);

@@ -2,12 +2,14 @@
 
 use crate::analyzer::{Sink, Totals};
 use crate::exchange::{Connection, Exchange};
-use crate::packet::FrameId;
+use crate::packet::{FrameId, NotRead, UnsupportedLink};
 use crate::statistics::Summary;
 use crate::statistics::routes::Routes;
 use crate::statistics::tally::Tally;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Where packets came from.
@@ -28,8 +30,8 @@ pub struct Capture {
     pub totals: Totals,
     /// Packets that the capturing kernel lost; `None` if the capture does not say.
     pub dropped: Option<u64>,
-    /// Frames of link layers that cannot be read.
-    pub unsupported_frames: u64,
+    /// Frames of link layers that cannot be read, by the number of their link type.
+    pub unsupported_frames: BTreeMap<u32, u64>,
     /// Packet comments that the reader did not keep.
     pub comments_left_out: u64,
     /// One sentence for each part of the input that could not be read. Empty if all of it was.
@@ -37,6 +39,18 @@ pub struct Capture {
 }
 
 impl Capture {
+    /// Frames that were not read, by the name of what they hold, and whether a TCP segment may be
+    /// inside. Link types come first, then what may hide a segment.
+    pub fn not_read(&self) -> impl Iterator<Item = (Cow<'static, str>, u64, bool)> {
+        let links = self.unsupported_frames.iter();
+        let links =
+            links.map(|(link, frames)| (UnsupportedLink(*link).name().into(), *frames, true));
+        let others = self.totals.not_read.iter();
+        let others = others
+            .map(|(what, frames): (NotRead, u64)| (what.name().into(), frames, what.may_hide()));
+        links.chain(others)
+    }
+
     /// Errors kept.
     const MAX_ERRORS: usize = 100;
 
@@ -46,7 +60,9 @@ impl Capture {
         let known = [self.dropped, other.dropped].into_iter().flatten();
         self.dropped = known.reduce(u64::saturating_add);
         let sum = |count: &mut u64, more: u64| *count = count.saturating_add(more);
-        sum(&mut self.unsupported_frames, other.unsupported_frames);
+        for (link, frames) in &other.unsupported_frames {
+            sum(self.unsupported_frames.entry(*link).or_default(), *frames);
+        }
         sum(&mut self.comments_left_out, other.comments_left_out);
         let room = Self::MAX_ERRORS.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.iter().take(room).cloned());

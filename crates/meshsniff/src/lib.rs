@@ -27,6 +27,7 @@
 //! | [`tcp`] | connections, streams, closes, loss; tells an [`tcp::Application`] stream events |
 //! | [`protocol`] | which application speaks, and the readers of its messages |
 //! | [`mesh`] | what service meshes do by convention: Envoy's flags, timeouts, addresses, ports |
+//! | [`dns`] | what is asked for and answered, and who waits for it |
 //! | [`exchange`] | pairing, evidence, verdicts, gaps, findings |
 //! | [`analyzer`] | frames in, exchanges and connections out; no clock but the capture's |
 //! | [`conversation`] | one connection as text, from the same stream events |
@@ -45,6 +46,7 @@ pub mod compare;
 pub mod compression;
 pub mod condition;
 pub mod conversation;
+pub mod dns;
 pub mod escape;
 pub mod event;
 pub mod exchange;

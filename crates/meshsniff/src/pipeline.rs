@@ -167,11 +167,11 @@ impl Pipeline {
     }
 
     fn analysed(self) -> Analysed {
-        let unsupported = self.reader.unsupported_frames();
+        let unsupported = self.reader.unsupported_frames().into_iter();
         let capture = Capture {
             totals: self.analyzer.totals().clone(),
             dropped: self.reader.dropped(),
-            unsupported_frames: unsupported.iter().map(|link| link.frames).sum(),
+            unsupported_frames: unsupported.map(|of| (of.link, of.frames)).collect(),
             comments_left_out: self.reader.comments_left_out(),
             errors: self.errors.iter().map(ToString::to_string).collect(),
         };

@@ -3,6 +3,8 @@
 use super::{
     Run, capture, exchanges, file, folder, good, json, nothing_reported, report, report_stdin,
 };
+use meshsniff::testing::files::{PcapFile, PcapNgFile};
+use meshsniff::testing::{CLIENT, SERVER, TcpSegment, wrap};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -103,6 +105,82 @@ fn an_unknown_link_type() {
         "capture on an Ethernet or loopback interface",
     );
     nothing_reported(&run);
+}
+
+#[test]
+fn a_pcapng_file_of_unknown_link_types_is_as_much_of_an_error() {
+    let folder = folder();
+    let pcapng = PcapNgFile::new(false).interface(147, 0, &[]);
+    let pcapng = pcapng.packet(0, 1, b"closed").packet(0, 2, b"closed");
+    let unknown = file(&folder, "user0.pcapng", &pcapng.bytes);
+    let document = reported_in_part(&unknown, "capture on an Ethernet or loopback interface");
+    let error = document["capture"]["errors"][0].as_str().expect("an error");
+    let what = "holds nothing that can be read, only 2 frames of other kinds: link type 147 (a \
+                user's own) cannot be read";
+    assert!(error.contains(what), "{error}");
+    // With something that can be read beside it, they are counted.
+    let mixed = pcapng
+        .interface(101, 0, &[])
+        .packet(1, 3, &TcpSegment::default().ip());
+    let mixed = file(&folder, "mixed.pcapng", &mixed.bytes);
+    let document = json(&good(report(&mixed, &["-o", "json"])));
+    let expected = serde_json::json!([
+        {"what": "link type 147 (a user's own)", "frames": 2, "may_hide": true},
+    ]);
+    assert_eq!(document["capture"]["not_read"], expected);
+    assert_eq!(document["capture"]["unsupported_frames"], 2);
+    let text = good(report(&mixed, &[]));
+    let note = "2 frames are in an encapsulation that is not read, and what is inside stays unseen: \
+                2 link type 147";
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line.contains(note), "{text}");
+}
+
+#[test]
+fn a_capture_in_another_format_is_named_with_the_command_that_converts_it() {
+    let folder = folder();
+    let hcidump = [&[9, 0, 1, 0][..], &[1; 4], &[2, 0, 0, 0], &[4; 9]].concat();
+    let formats: [(&[u8], &str); 8] = [
+        (b"snoop\0\0\0\0\0\0\x02\0\0\0\x04", "snoop"),
+        (b"btsnoop\0\0\0\0\x01\0\0\x03\xea", "btsnoop"),
+        (b"TRSNIFF data    \x1a", "Sniffer"),
+        (b"XCP\x00002.002\0", "NetXRay"),
+        (b"RTSS\x01\x01", "Network Monitor 1"),
+        (b"GMBU\0\x02", "Network Monitor 2"),
+        (b"\0\0\x02\0\x12\x05\0\x10", "K12"),
+        (&hcidump, "HCIdump"),
+    ];
+    for (bytes, format) in formats {
+        let other = file(&folder, "other.cap", bytes);
+        let run = report(&other, &[]);
+        let sentence = complaint(&run, &other, "`editcap -F pcapng IN OUT`");
+        assert!(sentence.contains(format), "{sentence}");
+        nothing_reported(&run);
+    }
+}
+
+#[test]
+fn what_is_not_read_is_said_by_its_name() {
+    let folder = folder();
+    let [from, to] = [CLIENT, SERVER];
+    let frames = [
+        wrap::in_ethernet(&wrap::ip(from, to, 50, &[1; 40])),
+        wrap::in_ethernet(&wrap::ip(from, to, 50, &[1; 40])),
+        wrap::ethernet(0x0806, &[0; 28]),
+        TcpSegment::default().ethernet(),
+    ];
+    let pcap = frames.iter().fold(PcapFile::micros(), |pcap, frame| {
+        pcap.record(1, 0, frame.len() as u32, frame)
+    });
+    let capture = file(&folder, "closed.pcap", &pcap.bytes);
+    let text = good(report(&capture, &[]));
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for note in [
+        "2 frames are in an encapsulation that is not read, and what is inside stays unseen: 2 ESP",
+        "1 frame is no TCP: 1 ARP",
+    ] {
+        assert!(one_line.contains(note), "{text}");
+    }
 }
 
 /// What came before the bad place is reported all the same, in the report it is said to be

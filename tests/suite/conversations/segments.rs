@@ -2,8 +2,9 @@
 
 use super::{GET, OK, ms, verdict};
 use meshsniff::exchange::{FindingKind, Verdict};
+use meshsniff::packet::Endpoint;
 use meshsniff::testing::End::{Client, Server};
-use meshsniff::testing::{ACK, Talk};
+use meshsniff::testing::{ACK, Packet, Talk, analyse, wrap};
 
 #[test]
 fn retransmission_is_a_finding_until_it_is_acknowledged() {
@@ -52,6 +53,56 @@ fn a_packet_seen_twice_is_no_retransmission() {
     assert!(seen.exchanges[0].findings.is_empty());
     assert_eq!(seen.connections[0].retransmissions, 0);
     assert_eq!(seen.totals.duplicate_frames, 4);
+}
+
+/// The same packets inside of a tunnel, on the wire, a little later.
+fn in_tunnel(packets: &[Packet], first: u64, wrap: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Packet> {
+    let outer = packets.iter().zip(first..).map(|(packet, number)| {
+        let data = wrap(&packet.data);
+        Packet {
+            number,
+            nanos: packet.nanos + 30_000,
+            wire_len: data.len() as u32,
+            data,
+            ..packet.clone()
+        }
+    });
+    outer.collect()
+}
+
+#[test]
+fn a_packet_seen_inside_and_outside_of_a_tunnel_counts_once() {
+    let mut talk = Talk::opened("tunnel");
+    talk.say(Client, GET)
+        .ack(Server)
+        .say(Server, OK)
+        .ack(Client);
+    let inner = talk.packets();
+    let [from, to] = [
+        Endpoint::v4([172, 16, 0, 1], 50_000),
+        Endpoint::v4([172, 16, 0, 2], 4_789),
+    ];
+    let vxlan = |frame: &[u8]| wrap::in_ethernet(&wrap::udp(from, to, &wrap::vxlan(7, frame)));
+    let ipip = |frame: &[u8]| wrap::in_ethernet(&wrap::ip(from, to, 4, &frame[14..]));
+    let plain = analyse(inner);
+    let first = inner.len() as u64 + 1;
+    // On the same tap, too: Linux cooked v1 has no interface.
+    for mut outer in [
+        in_tunnel(inner, first, vxlan),
+        in_tunnel(inner, first, ipip),
+    ] {
+        let alone = analyse(&outer);
+        assert_eq!(alone.connections[0].client, plain.connections[0].client);
+        assert_eq!(alone.exchanges[0].gaps, plain.exchanges[0].gaps);
+        outer.extend_from_slice(inner);
+        outer.sort_by_key(|packet| packet.nanos);
+        let both = analyse(&outer);
+        assert_eq!(both.totals.duplicate_frames, inner.len() as u64);
+        assert_eq!(both.connections.len(), 1);
+        assert_eq!(both.connections[0].retransmissions, 0);
+        assert_eq!(both.exchanges[0].gaps, plain.exchanges[0].gaps);
+        assert!(both.exchanges[0].findings.is_empty());
+    }
 }
 
 #[test]

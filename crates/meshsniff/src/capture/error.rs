@@ -55,6 +55,17 @@ pub enum OpenError {
         /// What it seems to be, if that is easy to tell.
         looks_like: Option<&'static str>,
     },
+    /// A capture in a format that is not read.
+    #[error(
+        "{name} is a capture in the format of {format}, and pcap and pcapng are what is read: \
+             convert it with `editcap -F pcapng IN OUT` first, which comes with Wireshark"
+    )]
+    OtherFormat {
+        /// The source as the user named it.
+        name: String,
+        /// Whose format it is.
+        format: &'static str,
+    },
     /// A pcap file of a link type that is not read.
     #[error("{name}: {link}")]
     Link {
@@ -112,6 +123,19 @@ pub enum ReadError {
         /// What is wrong.
         what: String,
     },
+    /// A pcapng file whose frames are all of link types that are not read.
+    #[error("{name} holds nothing that can be read, {}: {link}", match frames {
+                1 => "only a frame of another kind".to_owned(),
+                frames => format!("only {frames} frames of other kinds"),
+            })]
+    Link {
+        /// The source as the user named it.
+        name: String,
+        /// Frames that were passed over.
+        frames: u64,
+        /// The link type of the first of them.
+        link: UnsupportedLink,
+    },
     /// The system or the decompressor failed.
     #[error("{name} cannot be read after frame {frames}: {error}; {}", kept(*.frames))]
     Io {
@@ -132,6 +156,7 @@ impl ReadError {
             Self::Cut { frames, .. }
             | Self::Unended { frames, .. }
             | Self::Malformed { frames, .. }
+            | Self::Link { frames, .. }
             | Self::Io { frames, .. } => *frames,
         }
     }
@@ -159,6 +184,7 @@ pub(super) enum Fault {
     Cut { in_frame: bool },
     Unended,
     Malformed(String),
+    Link { frames: u64, link: UnsupportedLink },
     Io(io::Error),
 }
 
@@ -177,6 +203,7 @@ impl Fault {
             },
             Self::Unended => ReadError::Unended { name, frames },
             Self::Malformed(what) => ReadError::Malformed { name, frames, what },
+            Self::Link { frames, link } => ReadError::Link { name, frames, link },
             // A decompressor whose input ended.
             Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => ReadError::Cut {
                 name,

@@ -8,7 +8,7 @@ use super::bytes::Bytes;
 use super::error::Fault;
 use super::interface::Interface;
 use super::record::{MAX_RECORD, Notes, Record};
-use crate::packet::FrameId;
+use crate::packet::{FrameId, UnsupportedLink};
 use crate::pcapng::options::{self, Options};
 use crate::pcapng::{
     ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_OPTIONS, INTERFACE_STATISTICS,
@@ -88,6 +88,10 @@ pub(super) struct PcapNg {
     open: bool,
     /// Whether an earlier section lacks that block.
     unended: bool,
+    /// Whether a frame could be read.
+    read_any: bool,
+    /// The link type of the first frame that could not be, and how many there were.
+    passed_over: Option<(UnsupportedLink, u64)>,
 }
 
 impl PcapNg {
@@ -103,6 +107,8 @@ impl PcapNg {
             last: Timestamp::default(),
             open: false,
             unended: false,
+            read_any: false,
+            passed_over: None,
         }
     }
 
@@ -127,10 +133,7 @@ impl PcapNg {
     ) -> Result<Option<Record>, Fault> {
         loop {
             let Some((kind, block)) = block(bytes, &mut self.order)? else {
-                return match self.open || self.unended {
-                    true => Err(Fault::Unended),
-                    false => Ok(None),
-                };
+                return self.end();
             };
             let length = block.len();
             let record = match kind {
@@ -160,6 +163,24 @@ impl PcapNg {
             }
             bytes.skip(length);
         }
+    }
+
+    /// What there is to say at the end.
+    #[cold]
+    fn end(&self) -> Result<Option<Record>, Fault> {
+        match self.passed_over {
+            _ if self.open || self.unended => Err(Fault::Unended),
+            Some((link, frames)) if !self.read_any => Err(Fault::Link { frames, link }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Passes a frame over whose link type is not read.
+    #[cold]
+    fn pass_over(&mut self, link: u32, notes: &mut Notes) {
+        notes.unsupported(link);
+        let (_, frames) = self.passed_over.get_or_insert((UnsupportedLink(link), 0));
+        *frames += 1;
     }
 
     #[inline]
@@ -216,10 +237,11 @@ impl PcapNg {
         let link = match description.link {
             Ok(link) => link,
             Err(link) => {
-                notes.unsupported(link);
+                self.pass_over(link, notes);
                 return Ok(None);
             }
         };
+        self.read_any = true;
         Ok(Some(Record {
             number: self.frames,
             time: self.last,
@@ -246,7 +268,7 @@ impl PcapNg {
         let link = match description.link {
             Ok(link) => link,
             Err(link) => {
-                notes.unsupported(link);
+                self.pass_over(link, notes);
                 return Ok(None);
             }
         };
@@ -255,6 +277,7 @@ impl PcapNg {
         if description.snap_len > 0 {
             captured = captured.min(description.snap_len as usize);
         }
+        self.read_any = true;
         Ok(Some(Record {
             number: self.frames,
             time: self.last,

@@ -269,17 +269,69 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
             return Ok(Format::PcapNg(Box::new(PcapNg::new(index))));
         }
     }
-    Err(OpenError::NotACapture {
-        name: name(),
-        looks_like: looks_like(bytes.available()),
+    Err(match other_format(bytes.available()) {
+        Some(format) => OpenError::OtherFormat {
+            name: name(),
+            format,
+        },
+        None => OpenError::NotACapture {
+            name: name(),
+            looks_like: looks_like(bytes.available()),
+        },
     })
+}
+
+/// Says whose capture it is that begins with `start`, if Wireshark's tools can convert it.
+fn other_format(start: &[u8]) -> Option<&'static str> {
+    let signs: [(&[u8], &str); 20] = [
+        (b"snoop\0\0\0", "snoop"),
+        (b"btsnoop\0", "btsnoop"),
+        (b"TRSNIFF data", "Sniffer"),
+        (b"XCP\0", "Sniffer for Windows (NetXRay)"),
+        (b"VL\0\0", "NetXRay"),
+        (b"RTSS", "Network Monitor 1"),
+        (b"GMBU", "Network Monitor 2"),
+        (b"\0\0\x02\0\x12\x05\0\x10", "K12"),
+        (
+            b"+---------+---------------+----------+",
+            "K12's text files",
+        ),
+        (b"ObserverPktBuffe", "Observer"),
+        (b"\x05VNF", "Visual Networks"),
+        (b"\x7fver", "OmniPeek"),
+        (b"\xaa\xaa\xaa\xaa", "5View"),
+        (b"iptrace 1.0", "iptrace"),
+        (b"iptrace 2.0", "iptrace"),
+        (b"NetScaler V", "NetScaler"),
+        (b"V0208", "Aethra"),
+        (b"\x01\x10\x4c\0\x01\x05", "LANalyzer"),
+        (b"TR\0\x64", "nettl"),
+        (b"#Format=4", "Daintree"),
+    ];
+    let known = signs.iter().find(|(sign, _)| start.starts_with(sign));
+    let hci = || is_hcidump(start).then_some("HCIdump");
+    known.map(|(_, format)| *format).or_else(hci)
+}
+
+/// Whether `start` is the first record of HCIdump, which has no number to know it by: a length, a
+/// direction, a byte of nothing, a time, and then a packet type of Bluetooth.
+fn is_hcidump(start: &[u8]) -> bool {
+    match start {
+        [low, high, 0 | 1, 0, seconds @ ..] if seconds.len() > 8 => {
+            let length = u16::from_le_bytes([*low, *high]);
+            let micros = [seconds[4], seconds[5], seconds[6], seconds[7]];
+            (2..=2_048).contains(&length)
+                && u32::from_le_bytes(micros) < 1_000_000
+                && matches!(seconds[8], 1..=4)
+        }
+        _ => false,
+    }
 }
 
 /// Says what the first bytes of something look like that is not a capture.
 fn looks_like(start: &[u8]) -> Option<&'static str> {
     let start = &start[..start.len().min(512)];
-    let signs: [(&[u8], &str); 8] = [
-        (b"snoop\0", "a snoop capture (`editcap` can convert it)"),
+    let signs: [(&[u8], &str); 7] = [
         (b"\x7fELF", "a program"),
         (b"PK\x03\x04", "a zip archive (unpack it first)"),
         (b"BZh", "a bzip2 archive (unpack it first)"),

@@ -362,7 +362,7 @@ fn what_cannot_be_opened_is_told() {
     assert!(refused(b"hello\n").contains("looks like text"));
     assert!(refused(&[0; 99]).starts_with("it is not a capture: "));
     assert!(refused(&gzip(&gzip(b"x"))).contains("compressed twice"));
-    assert!(refused(&PcapFile::new(0xa1b2_c3d4, false, 127).bytes).contains("link type 127"));
+    assert!(refused(&PcapFile::new(0xa1b2_c3d4, false, 195).bytes).contains("link type 195"));
     let open = |input| match CaptureReader::open(vec![input]) {
         Ok(_) => panic!("was opened"),
         Err(error) => error,

@@ -11,6 +11,7 @@ pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
+use crate::dns::{Dns, Ended};
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -199,6 +200,10 @@ pub enum FindingKind {
     Retry,
     /// The server still knew an older connection on the same ports: it challenged the SYN.
     PortReuse,
+    /// The name's lookup had to be repeated before the connection; costs the time until then.
+    DnsRetry,
+    /// The name's lookup took long, the time until it was repeated aside.
+    DnsSlow,
 }
 
 impl FindingKind {
@@ -460,6 +465,8 @@ pub enum Protocol {
     Http2,
     /// TLS records.
     Tls,
+    /// DNS, in UDP or TCP.
+    Dns,
     /// Anything else.
     Unknown,
 }
@@ -473,6 +480,7 @@ impl Protocol {
             Self::Http1 => "http/1",
             Self::Http2 => "http/2",
             Self::Tls => "tls",
+            Self::Dns => "dns",
             Self::Unknown => "unknown",
         }
     }
@@ -489,10 +497,11 @@ pub struct Close {
     pub mark: Mark,
 }
 
-/// One TCP connection.
+/// One TCP connection, or what one port asked a server of DNS over UDP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connection {
-    /// Number of the connection in the report, from 0, in the order of their first packets.
+    /// Number of the connection in the report, from 0, in the order of their first packets. Flows
+    /// in UDP have numbers of their own, from [`Connection::FIRST_UDP`] on.
     pub id: u64,
     /// The side that opened it.
     pub client: Endpoint,
@@ -544,4 +553,45 @@ pub struct Connection {
     pub hidden_bytes: u64,
     /// Data, SYN or FIN segments without one new sequence number.
     pub retransmissions: u64,
+    /// The queries, of a connection that carried DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Box<Dns>>,
+}
+
+impl Connection {
+    /// The number of the first flow in UDP. Below are TCP connections, which so are numbered as
+    /// Wireshark does.
+    pub const FIRST_UDP: u64 = 1 << 32;
+
+    /// A flow of DNS messages in UDP.
+    #[must_use]
+    pub fn of_dns(flow: Ended) -> Self {
+        Self {
+            id: Self::FIRST_UDP + flow.number,
+            client: flow.client,
+            server: flow.server,
+            protocol: Protocol::Dns,
+            role_guessed: false,
+            first: flow.first,
+            syn: None,
+            handshake: None,
+            syn_to_synack: None,
+            syn_retries: 0,
+            verdict: None,
+            doubt: None,
+            envoy: EnvoyFlags::default(),
+            close: None,
+            idle: None,
+            server_answered_others: false,
+            silence: None,
+            last_byte_by: None,
+            tunnel: false,
+            alert: None,
+            exchanges: 0,
+            orphan_responses: 0,
+            hidden_bytes: 0,
+            retransmissions: 0,
+            dns: Some(Box::new(flow.dns)),
+        }
+    }
 }

@@ -220,6 +220,7 @@ impl Exchanges {
                 _ => 0,
             },
             retransmissions: connection.retransmissions(),
+            dns: None,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! read is
 //! [`Decoded::Malformed`], and the next frame starts afresh.
 
-use super::Seq;
 use super::fragments::{Added, Fragments, Key};
-use super::ip::{Addresses, Packet, Upper};
+use super::ip::{Addresses, Packet, Part, Upper};
+use super::layers::Inner;
 use super::link::{self, Origin, Peeled};
-use super::{Endpoint, Flags, Frame, Segment};
+use super::tunnel::{self, Opened};
+use super::{Datagram, Endpoint, Flags, Frame, NotRead, Segment, Seq};
+use crate::time::Timestamp;
 use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 
 /// What a frame turned out to be.
@@ -16,8 +18,10 @@ use etherparse::{TcpHeaderSlice, TcpOptionElement, ip_number};
 pub enum Decoded<'a> {
     /// A TCP segment; of a fragmented one, with its last fragment.
     Tcp(Segment<'a>),
-    /// Anything else: ARP, UDP, ICMP, tunnels, …
-    Other,
+    /// A UDP datagram from or to port 53.
+    Datagram(Datagram<'a>),
+    /// Anything else: ARP, UDP, ICMP, what is encrypted, …
+    NotRead(NotRead),
     /// Part of a fragmented datagram that is not whole yet.
     Fragment,
     /// A frame that contradicts itself, or was cut short before the end of its TCP header's window
@@ -27,12 +31,26 @@ pub enum Decoded<'a> {
 
 /// Peels frames down to TCP segments.
 ///
+/// What tunnels carry is a packet like any other: the innermost addresses are the segment's, and the
+/// tunnels are part of where it was sighted (`Segment::tap`).
+///
 /// Payload is borrowed from the frame, but for segments that came in IP fragments. Memory is
-/// bounded: at most 64 unfinished datagrams and 4 MiB of fragments are held, each at most 30
-/// seconds of capture time.
+/// bounded: at most 64 unfinished datagrams and 4 MiB of fragments are held outside of tunnels and
+/// in each depth of them, each at most 30 seconds of capture time.
 #[derive(Default)]
 pub struct Decoder {
-    fragments: Fragments,
+    /// One table for each depth: what is whole at one is looked into while it lies there.
+    fragments: [Fragments; MAX_DEPTH],
+}
+
+/// IP packets that are looked through in one another: that of the frame and three tunnels.
+const MAX_DEPTH: usize = 4;
+
+/// An IP packet and where it came from.
+struct Found<'a> {
+    packet: Packet<'a>,
+    /// `Segment::tap`.
+    tap: u32,
 }
 
 impl Decoder {
@@ -54,76 +72,127 @@ impl Decoder {
         };
         let (data, tap) = match link::peel(frame.link, frame.data, origin) {
             Peeled::Ip { data, tap } => (data, tap),
-            Peeled::Other => return Decoded::Other,
+            Peeled::NotRead(what) => return Decoded::NotRead(what),
             Peeled::Malformed => return Decoded::Malformed,
         };
         let link_len = (frame.data.len() - data.len()) as u32;
         let Some(packet) = Packet::read(data, frame.wire_len.saturating_sub(link_len)) else {
             return Decoded::Malformed;
         };
-        if packet.part.is_some() {
-            return self.reassemble(frame, packet, tap);
+        if packet.part.is_none() && packet.upper.protocol == ip_number::TCP {
+            return transport(&packet, tap);
         }
-        transport(packet.addresses, packet.id, packet.upper, tap)
+        look_into(&mut self.fragments, Found { packet, tap }, frame.time)
     }
 
     /// Datagrams whose fragments were given up, because they were too many or the rest never came.
     #[must_use]
     pub fn fragments_lost(&self) -> u64 {
-        self.fragments.lost()
+        self.fragments.iter().map(Fragments::lost).sum()
     }
+}
 
-    #[cold]
-    fn reassemble<'a>(
-        &'a mut self,
-        frame: &Frame<'a>,
-        packet: Packet<'a>,
-        tap: u32,
-    ) -> Decoded<'a> {
-        let Packet {
-            addresses,
-            id,
-            upper,
-            part: Some(part),
-        } = packet
-        else {
-            return Decoded::Malformed;
-        };
-        if upper.data.len() < upper.wire_len as usize {
-            return Decoded::Fragment;
+/// Decodes a packet that is a fragment, or no TCP. `tables` are those of its depth and below.
+#[cold]
+fn look_into<'a>(
+    tables: &'a mut [Fragments],
+    Found { mut packet, tap }: Found<'a>,
+    time: Timestamp,
+) -> Decoded<'a> {
+    let Some((table, deeper)) = tables.split_first_mut() else {
+        return Decoded::NotRead(NotRead::TooDeep);
+    };
+    if let Some(part) = packet.part.take() {
+        match reassemble(table, &packet, part, tap, time) {
+            Ok(upper) => packet.upper = upper,
+            Err(decoded) => return decoded,
         }
-        let key = Key {
-            addresses,
-            protocol: upper.protocol,
-            id: part.id,
-            tap,
-        };
-        match self.fragments.add(key, part, upper.data, frame.time) {
-            Added::Held => Decoded::Fragment,
-            Added::Refused => Decoded::Malformed,
-            Added::Whole(data) => {
-                let whole = Upper {
-                    protocol: upper.protocol,
-                    data,
-                    wire_len: data.len() as u32,
-                };
-                match whole.past_extensions() {
-                    Some((upper, None)) => transport(addresses, id, upper, tap),
-                    // Fragments of fragments: no stack sends them.
-                    _ => Decoded::Malformed,
-                }
+    }
+    if packet.upper.protocol == ip_number::TCP {
+        return transport(&packet, tap);
+    }
+    if let Some(datagram) = Datagram::read(&packet, tap) {
+        return Decoded::Datagram(datagram);
+    }
+    let upper = &packet.upper;
+    let (inner, network) = match tunnel::open(upper) {
+        Opened::Tunnel { inner, network } => (inner, network),
+        Opened::NotRead(what) => return Decoded::NotRead(what),
+        Opened::Malformed => return Decoded::Malformed,
+    };
+    let data = match inner {
+        Inner::Ip(data) => data,
+        Inner::NotRead(what) => return Decoded::NotRead(what),
+        Inner::Malformed => return Decoded::Malformed,
+    };
+    let outer_len = (upper.data.len() - data.len()) as u32;
+    let Some(inside) = Packet::read(data, upper.wire_len.saturating_sub(outer_len)) else {
+        return Decoded::Malformed;
+    };
+    let found = Found {
+        tap: inside_of(&packet, network, tap),
+        packet: inside,
+    };
+    look_into(deeper, found, time)
+}
+
+/// Adds a fragment; returns the whole datagram if it was the last one.
+fn reassemble<'a>(
+    table: &'a mut Fragments,
+    packet: &Packet<'a>,
+    part: Part,
+    tap: u32,
+    time: Timestamp,
+) -> Result<Upper<'a>, Decoded<'a>> {
+    let upper = &packet.upper;
+    if upper.data.len() < upper.wire_len as usize {
+        return Err(Decoded::Fragment);
+    }
+    let key = Key {
+        addresses: packet.addresses,
+        protocol: upper.protocol,
+        id: part.id,
+        tap,
+    };
+    match table.add(key, part, upper.data, time) {
+        Added::Held => Err(Decoded::Fragment),
+        Added::Refused => Err(Decoded::Malformed),
+        Added::Whole(data) => {
+            let whole = Upper {
+                protocol: upper.protocol,
+                data,
+                wire_len: data.len() as u32,
+            };
+            match whole.past_extensions() {
+                Some((upper, None)) => Ok(upper),
+                // Fragments of fragments: no stack sends them.
+                _ => Err(Decoded::Malformed),
             }
         }
     }
 }
 
+/// Where a packet inside of a tunnel was sighted: another place than outside of it, so that both
+/// sightings of it are known for one packet.
+fn inside_of(outer: &Packet<'_>, network: u32, tap: u32) -> u32 {
+    let ends = match outer.addresses {
+        Addresses::V4(from, to) => {
+            u64::from(u32::from_be_bytes(from)) << 32 | u64::from(u32::from_be_bytes(to))
+        }
+        Addresses::V6(from, to) => {
+            let ends = u128::from_be_bytes(from) ^ u128::from_be_bytes(to).rotate_left(1);
+            (ends >> 64) as u64 ^ ends as u64
+        }
+    };
+    let kind = u64::from(outer.upper.protocol.0) << 56;
+    tap.rotate_left(8) ^ link::spread(ends ^ kind ^ u64::from(network).rotate_left(24))
+}
+
 // In its place, as what comes back is large.
 #[inline(always)]
-fn transport(addresses: Addresses, id: Option<u16>, upper: Upper<'_>, tap: u32) -> Decoded<'_> {
-    if upper.protocol != ip_number::TCP {
-        return Decoded::Other;
-    }
-    segment(addresses, id, upper, tap).map_or(Decoded::Malformed, Decoded::Tcp)
+fn transport<'a>(packet: &Packet<'a>, tap: u32) -> Decoded<'a> {
+    let segment = segment(packet.addresses, packet.id, packet.upper, tap);
+    segment.map_or(Decoded::Malformed, Decoded::Tcp)
 }
 
 /// The bytes of a TCP header up to its window field: with fewer of them captured a segment says too

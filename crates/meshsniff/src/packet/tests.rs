@@ -1,5 +1,7 @@
 //! Frames built byte by byte, and what the decoder makes of them.
 
+mod wrapped;
+
 use super::*;
 use crate::testing::TcpSegment;
 use crate::time::Timestamp;
@@ -52,6 +54,13 @@ fn tcp(decoded: Decoded<'_>) -> Segment<'_> {
     match decoded {
         Decoded::Tcp(segment) => segment,
         other => panic!("no segment but {other:?}"),
+    }
+}
+
+fn not_read(link: LinkType, data: &[u8]) -> NotRead {
+    match Decoder::new().decode(&frame(link, data)) {
+        Decoded::NotRead(what) => what,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -185,7 +194,7 @@ fn every_link_layer_gives_the_same_segment() {
 }
 
 #[test]
-fn what_is_not_tcp_is_other() {
+fn what_is_not_tcp_is_named() {
     let mut udp = Vec::new();
     PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
         .udp(1, 2)
@@ -193,16 +202,22 @@ fn what_is_not_tcp_is_other() {
         .unwrap();
     let four_tags = ethernet(&[0x8100, 0x8100, 0x8100, 0x8100, 0x0800], &packet_v4());
     let frames = [
-        (LinkType::Raw, udp),
-        (LinkType::Ethernet, ethernet(&[0x0806], &[0; 28])),
-        (LinkType::Ethernet, ethernet(&[60], &[0; 60])),
-        (LinkType::Ethernet, four_tags),
-        (LinkType::Null, with_prefix([7, 0, 0, 0], &packet_v4())),
+        (LinkType::Raw, udp, NotRead::Udp),
+        (
+            LinkType::Ethernet,
+            ethernet(&[0x0806], &[0; 28]),
+            NotRead::Arp,
+        ),
+        (LinkType::Ethernet, ethernet(&[60], &[0; 60]), NotRead::Llc),
+        (LinkType::Ethernet, four_tags, NotRead::Link),
+        (
+            LinkType::Null,
+            with_prefix([7, 0, 0, 0], &packet_v4()),
+            NotRead::Link,
+        ),
     ];
-    for (link, data) in &frames {
-        let mut decoder = Decoder::new();
-        let decoded = decoder.decode(&frame(*link, data));
-        assert!(matches!(decoded, Decoded::Other), "{decoded:?}");
+    for (link, data, what) in &frames {
+        assert_eq!(not_read(*link, data), *what);
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Aggregation {
     pub assertions: Vec<Assertion>,
 }
 
+/// What stands in the place of what is left out.
+const MASK: &str = "redacted";
+
 /// Parts of an exchange that are masked because they may be secret.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Redacted {
@@ -39,7 +42,7 @@ pub struct Redacted {
     pub query: bool,
     /// The whole target.
     pub path: bool,
-    /// `Host`.
+    /// `Host`, and the names that are asked of DNS.
     pub host: bool,
     /// `x-request-id`.
     pub request_id: bool,
@@ -51,7 +54,6 @@ impl Redacted {
     }
 
     fn apply(self, exchange: &mut Exchange) {
-        const MASK: &str = "redacted";
         let query = exchange.path.as_deref().and_then(|path| path.find('?'));
         if self.path && exchange.path.is_some() {
             exchange.path = Some(MASK.into());
@@ -183,7 +185,23 @@ impl<'a, R: Report> Aggregating<'a, R> {
         if !self.options.filter.connection(connection) {
             return Ok(());
         }
-        let plain = connection.verdict.is_none() && connection.protocol == Protocol::Http1;
+        let fine = match &connection.dns {
+            Some(dns) => dns.is_fine(),
+            None => connection.protocol == Protocol::Http1,
+        };
+        let plain = connection.verdict.is_none() && fine;
+        let mut redacted = None;
+        let connection = match &connection.dns {
+            Some(dns) if self.options.redacted.host => {
+                let mut dns = dns.clone();
+                dns.mask_names(MASK);
+                redacted.insert(Connection {
+                    dns: Some(dns),
+                    ..connection.clone()
+                })
+            }
+            _ => connection,
+        };
         let whole = self.options.all || !plain;
         if whole && (self.room)() {
             return self.told.tell(ReportEvent::Connection(connection));
@@ -208,7 +226,14 @@ impl<R: Report> Report for Aggregating<'_, R> {
         match event {
             ReportEvent::Exchange(exchange) => return self.exchange(exchange),
             ReportEvent::Connection(connection) => return self.connection(connection),
-            ReportEvent::Finish(_) => self.tell_aggregate()?,
+            ReportEvent::Finish(capture) => {
+                self.tell_aggregate()?;
+                if self.options.redacted.host {
+                    let mut capture = capture.clone();
+                    capture.totals.dns.mask_names(MASK);
+                    return self.told.tell(ReportEvent::Finish(&capture));
+                }
+            }
             _ => {}
         }
         self.told.tell(event)
@@ -356,5 +381,42 @@ mod tests {
         let said = told(all);
         assert!(!said.contains("secret"), "{said}");
         assert!(said.contains("/items?redacted"), "{said}");
+    }
+
+    #[test]
+    fn names_of_dns_are_redacted_with_hosts() {
+        let told = |host| {
+            let mut out = Vec::new();
+            let json = JsonReport::new(
+                &mut out,
+                Style::Lines { live: true },
+                Filter::default(),
+                false,
+            );
+            let redacted = Redacted {
+                host,
+                ..Redacted::default()
+            };
+            let folding = Aggregation {
+                redacted,
+                ..Aggregation::default()
+            };
+            let mut report = Aggregating::new(json, folding, || true);
+            let lookups = fixtures::lookups();
+            let mut capture = Capture::default();
+            capture.totals.dns.flow(lookups.dns.as_ref().unwrap());
+            for event in [
+                ReportEvent::Sources(&[]),
+                ReportEvent::Connection(&lookups),
+                ReportEvent::Finish(&capture),
+            ] {
+                report.tell(event).unwrap();
+            }
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(told(false).matches("catalog.").count(), 7);
+        let said = told(true);
+        assert!(!said.contains("catalog."), "{said}");
+        assert!(said.contains("redacted"), "{said}");
     }
 }

@@ -4,11 +4,13 @@
 //! exchange; the checks make sure that it is one.
 
 use crate::analyzer::Totals;
+use crate::dns::Dns;
 use crate::event::{Capture, Source};
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{FrameId, Mark};
 use crate::statistics::{MAX_COUNT, MAX_NANOS};
 use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
 
 /// Sums of bytes: 72 petabytes.
 const MAX_BYTES: u64 = 1 << 56;
@@ -152,6 +154,9 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         connection.silence,
     ])?;
     bytes(connection.hidden_bytes)?;
+    if let Some(dns) = &connection.dns {
+        queries(dns)?;
+    }
     for number in [
         connection.id,
         connection.syn_retries,
@@ -162,6 +167,23 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         count(number)?;
     }
     Ok(())
+}
+
+fn queries(dns: &Dns) -> Checked {
+    for number in [dns.queries, dns.repeated, dns.unanswered, dns.failed] {
+        count(number)?;
+    }
+    spans([dns.slowest])?;
+    let lists = dns.failures.len() <= Dns::MAX_FAILURES && dns.names.len() <= Dns::MAX_NAMES;
+    ensure(lists, "too many names")?;
+    dns.failures.iter().try_for_each(|one| count(one.count))?;
+    let names = dns.failures.iter().map(|one| &one.name);
+    let mut names = names.chain(&dns.names).chain(&dns.slowest_name);
+    names.try_for_each(name)
+}
+
+fn name(name: &CompactString) -> Checked {
+    ensure(name.len() <= MAX_NAME, "a name that is too long")
 }
 
 pub(super) fn source(source: &Source) -> Checked {
@@ -178,14 +200,18 @@ pub(super) fn source(source: &Source) -> Checked {
 
 pub(super) fn capture(capture: &Capture) -> Checked {
     let mut totals = capture.totals.clone();
-    totals
-        .counts_mut()
-        .into_iter()
-        .try_for_each(|count| bytes(*count))?;
-    let Totals { first, last, .. } = totals;
+    totals.counts_mut().try_for_each(|count| bytes(*count))?;
+    let Totals {
+        first, last, dns, ..
+    } = totals;
+    spans([dns.slowest])?;
+    let names = dns.failure.iter().map(|failure| &failure.name);
+    names.chain(&dns.slowest_name).try_for_each(name)?;
     [first, last].into_iter().flatten().try_for_each(time)?;
     count(capture.dropped.unwrap_or(0))?;
-    count(capture.unsupported_frames)?;
+    let links = &capture.unsupported_frames;
+    ensure(links.len() <= MAX_INTERFACES, "too many link types")?;
+    links.values().try_for_each(|frames| count(*frames))?;
     count(capture.comments_left_out)?;
     let short = capture
         .errors

@@ -7,7 +7,7 @@
 //! read lines has `-o jsonl`.
 //!
 //! ```text
-//! {"Format":3}
+//! {"Format":4}
 //! {"Sources":[…]}
 //! {"Begin":[frame, time]}      the frame that settled what follows
 //! {"Exchange":{…}}  {"Connection":{…}}  {"Comment":[frame, text]}

@@ -3,6 +3,7 @@ use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
 use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
+use crate::packet::NotRead;
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
 use crate::report::text::{TextOptions, TextReport};
@@ -11,7 +12,7 @@ use crate::statistics::{Summary, tally};
 use crate::testing::fixtures;
 use crate::time::Span;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 fn capture() -> Capture {
@@ -296,6 +297,21 @@ fn values_that_cannot_be_are_refused() {
         ("Capture", "/Capture/dropped", json!(u64::MAX)),
         ("Capture", "/Capture/errors", json!(vec!["x"; 1_000])),
         ("Capture", "/Capture/totals/first", json!(-1)),
+        (
+            "Capture",
+            "/Capture/unsupported_frames",
+            json!({"195": u64::MAX}),
+        ),
+        (
+            "Capture",
+            "/Capture/totals/not_read",
+            json!({"Esp": u64::MAX}),
+        ),
+        (
+            "Capture",
+            "/Capture/totals/dns/slowest_name",
+            json!("x".repeat(2_000)),
+        ),
     ] {
         let mut item = of(kind);
         *item.pointer_mut(pointer).unwrap() = value;
@@ -309,6 +325,12 @@ fn values_that_cannot_be_are_refused() {
         lines.push(right);
         assert!(text(&[lines]).1[0].is_ok(), "{kind}");
     }
+    let mut dns = *fixtures::lookups().dns.unwrap();
+    dns.names = vec!["x".into(); 1_000];
+    let mut item = of("Connection");
+    item["Connection"]["dns"] = serde_json::to_value(&dns).unwrap();
+    let error = error_of(&item.to_string());
+    assert!(matches!(error, RelayError::Wrong(_)), "{error}");
 }
 
 #[test]
@@ -551,6 +573,7 @@ fn full_lines() -> Vec<Item<'static>> {
         handshake: Some(Span::from_micros(1)),
         syn_to_synack: Some(Span::from_micros(1)),
         idle: Some(Span::from_micros(1)),
+        dns: fixtures::lookups().dns,
         ..fixtures::refused()
     };
     let mut routes = Routes::default();
@@ -567,11 +590,16 @@ fn full_lines() -> Vec<Item<'static>> {
         ..Rules::default()
     });
     judge.exchange(&fixtures::ok());
-    let capture = Capture {
+    let mut capture = Capture {
         dropped: Some(1),
+        unsupported_frames: BTreeMap::from([(195, 2)]),
         errors: vec!["cut".to_owned()],
         ..capture()
     };
+    capture.totals.not_read.count(NotRead::Esp);
+    if let Some(dns) = fixtures::lookups().dns {
+        capture.totals.dns.flow(&dns);
+    }
     let mut lines = vec![
         Item::Format(FORMAT),
         Item::Sources(vec![source].into()),

@@ -3,6 +3,7 @@
 //! The sentence says who did what and when, with the figures, and what that makes likely. It judges
 //! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
+use crate::dns::{Dns, code_name};
 use crate::exchange::{
     Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
 };
@@ -62,6 +63,9 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
 pub fn connection(out: &mut String, connection: &Connection) {
     let syns = connection.syn_retries.saturating_add(1);
     let (client, server) = (At(connection.client), At(connection.server));
+    if let Some(dns) = &connection.dns {
+        lookups(out, connection, dns);
+    }
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
             let again = (syns > 1).then_some((" after ", Grouped(syns), " SYNs"));
@@ -172,6 +176,31 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
             out.push_str(" (a proxy here: UF).");
         }
     }
+}
+
+/// Pushes what went wrong with the queries of a connection; nothing if all is well.
+fn lookups(out: &mut String, connection: &Connection, dns: &Dns) {
+    if dns.is_fine() {
+        return;
+    }
+    push!(out; "The client (", At(connection.client), ") asked ", At(connection.server), " ",
+        Counted(dns.queries, "DNS query", "DNS queries"));
+    let unanswered = (": ", Grouped(dns.unanswered), " had no answer");
+    push!(out; (dns.unanswered > 0).then_some(unanswered));
+    let repeated = (
+        ", ",
+        Counted(dns.repeated, "was sent again", "were sent again"),
+    );
+    push!(out; (dns.repeated > 0).then_some(repeated));
+    if let Some(failure) = dns.failures.first() {
+        push!(out; ", ", Counted(dns.failed, "was", "were"), " answered with an error (");
+        out.push_str(&code_name(failure.code));
+        push!(out; " for ", Shown(&failure.name, 80), ")");
+    }
+    if let (Some(slowest), Some(name)) = (dns.slowest, &dns.slowest_name) {
+        push!(out; "; the slowest answer came after ", Spoken(slowest), ", for ", Shown(name, 80));
+    }
+    out.push('.');
 }
 
 /// A doubt in words.
@@ -633,6 +662,12 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
                     ": the path or the other end is gone.");
             }
         }
+        FindingKind::DnsRetry => {
+            push!(out; " Before the connection a DNS query had no answer and ",
+            "was sent again after ", took, ".")
+        }
+        FindingKind::DnsSlow => push!(out; " Before the connection the lookup of the name in DNS ",
+            "took ", took, "."),
         FindingKind::StrangerReset => push!(out; " The connection had been idle for ", took,
             "; a RST without an ACK comes from somebody who does not know it any more: a restart, ",
             "or a NAT or balancer on the way that forgot it."),

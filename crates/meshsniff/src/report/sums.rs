@@ -128,6 +128,8 @@ const fn did(kind: FindingKind) -> &'static str {
         FindingKind::RequestUnacknowledged => "sent a request that nobody acknowledged",
         FindingKind::ResponseUnacknowledged => "had a response that nobody acknowledged",
         FindingKind::StrangerReset => "met a RST from somebody who did not know the connection",
+        FindingKind::DnsRetry => "waited for a DNS query that had to be sent again",
+        FindingKind::DnsSlow => "waited for a slow lookup in DNS",
         FindingKind::Retry => "tried again what had been asked before",
         FindingKind::PortReuse => "reused ports of a connection that the server still knew",
         FindingKind::ProxyProtocol => "came behind a PROXY header",

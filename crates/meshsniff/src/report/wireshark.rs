@@ -1,5 +1,6 @@
 //! Display filters that show in Wireshark what a report is about.
 
+use crate::dns::Transport;
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{Endpoint, FrameId};
@@ -30,23 +31,31 @@ impl Numbering {
 /// Pushes a filter that shows an exchange and what followed it on its connection.
 pub fn exchange(out: &mut String, exchange: &Exchange, numbering: Numbering) {
     let first = exchange.events.request_start.frame;
-    push(out, (exchange.client, exchange.server), first, numbering);
-}
-
-/// Pushes a filter that shows a connection.
-pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
-    let first = connection.first.frame;
     push(
         out,
-        (connection.client, connection.server),
+        (exchange.client, exchange.server),
+        "tcp",
         first,
         numbering,
     );
 }
 
+/// Pushes a filter that shows a connection.
+pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
+    let first = connection.first.frame;
+    let transport = connection.dns.as_ref().map(|dns| dns.transport);
+    let transport = match transport {
+        Some(Transport::Udp) => "udp",
+        _ => "tcp",
+    };
+    let ends = (connection.client, connection.server);
+    push(out, ends, transport, first, numbering);
+}
+
 fn push(
     out: &mut String,
     (client, server): (Endpoint, Endpoint),
+    transport: &'static str,
     first: FrameId,
     numbering: Numbering,
 ) {
@@ -63,7 +72,8 @@ fn push(
         address(server);
     }
     let ports = (u64::from(client.port), u64::from(server.port));
-    push!(out; "tcp.port == ", Number(ports.0), " && tcp.port == ", Number(ports.1));
+    push!(out; transport, ".port == ", Number(ports.0), " && ", transport, ".port == ",
+        Number(ports.1));
     if numbering == Numbering::OneFile {
         push!(out; " && frame.number >= ", Number(first.number()));
     }
@@ -94,6 +104,15 @@ mod tests {
         assert_eq!(of("stdin", 1), with_frames);
         assert_eq!(of("file", 2), ends);
         assert_eq!(of("live", 1), ends);
+    }
+
+    #[test]
+    fn lookups_go_by_udp() {
+        let mut out = String::new();
+        connection(&mut out, &fixtures::lookups(), Numbering::Ends);
+        let udp = "ip.addr == 10.0.0.1 && ip.addr == 10.96.0.10 && udp.port == 40001 && \
+            udp.port == 53";
+        assert_eq!(out, udp);
     }
 
     #[test]

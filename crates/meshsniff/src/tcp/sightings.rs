@@ -1,6 +1,10 @@
-//! The same packet captured twice: on `-i any` it is seen on every interface it crosses.
+//! The same packet captured twice: on `-i any` it is seen on every interface it crosses, and inside
+//! and outside of a tunnel.
+//!
+//! On its way a packet may be split into several, or several be merged into one: that is what
+//! segmentation offload does between two interfaces. The bytes were sent once all the same.
 
-use crate::packet::{Flags, Segment};
+use crate::packet::{Flags, Segment, Seq};
 use crate::time::{Span, Timestamp};
 use std::collections::VecDeque;
 
@@ -24,6 +28,41 @@ struct Identity {
     flags: Flags,
 }
 
+impl Identity {
+    fn end(&self) -> Seq {
+        Seq::new(self.seq).plus(self.len)
+    }
+
+    /// Bytes from the start of `whole` to the start of this one, if it lies inside and says the
+    /// same beside its bytes. Offload leaves PSH and FIN to the last piece.
+    fn place_in(&self, whole: &Self) -> Option<u32> {
+        let alike = self.ack == whole.ack && self.ip_id.is_some() == whole.ip_id.is_some();
+        let plain = !self.flags.any(Flags::SYN.with(Flags::RST));
+        let ends_alike =
+            !self.flags.has(Flags::FIN) || whole.flags.has(Flags::FIN) && self.end() == whole.end();
+        let place = self.seq.wrapping_sub(whole.seq);
+        let inside = self.len > 0 && place < whole.len && self.len <= whole.len - place;
+        let smaller = self.len < whole.len;
+        (alike && plain && ends_alike && inside && smaller).then_some(place)
+    }
+
+    /// Whether a packet with these bytes at `place` of `whole` is a piece of it, as far as IP's
+    /// identification tells: it rises by one from piece to piece, or stays. A segment that was sent
+    /// again has another one.
+    fn is_piece(&self, place: u32, whole: &Self) -> bool {
+        let (Some(id), Some(first)) = (self.ip_id, whole.ip_id) else {
+            return true;
+        };
+        let is_last = place + self.len == whole.len;
+        match u32::from(id.wrapping_sub(first)) {
+            0 => true,
+            // The last piece may be shorter than the others.
+            number if is_last => place.is_multiple_of(number) && place / number >= self.len,
+            number => u64::from(number) * u64::from(self.len) == u64::from(place),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
     identity: Identity,
@@ -40,6 +79,8 @@ pub struct Sightings {
     /// The tap of the first packet; as long as all came from there, none can be a second sighting.
     first_tap: Option<u32>,
     several_taps: bool,
+    /// The end of the latest bytes seen: what goes beyond was not seen before.
+    high: Option<Seq>,
 }
 
 impl Sightings {
@@ -55,12 +96,17 @@ impl Sightings {
         };
         self.several_taps |= *self.first_tap.get_or_insert(segment.tap) != segment.tap;
         let near = |seen: &Sighting| (time - seen.time).as_nanos().abs() <= APART.as_nanos();
-        let repeat = self.several_taps
-            && self
-                .last
-                .iter()
-                .rev()
-                .any(|seen| seen.identity == identity && seen.tap != segment.tap && near(seen));
+        let repeat = self.several_taps && !self.is_beyond(&identity) && {
+            let elsewhere = |seen: &&Sighting| seen.tap != segment.tap && near(seen);
+            let mut sightings = self.last.iter().rev().filter(elsewhere);
+            sightings.any(|seen| seen.identity == identity)
+                || identity.len > 0 && self.is_resized(&identity, segment.tap, near)
+        };
+        if identity.len > 0 {
+            let end = identity.end();
+            let high = self.high.filter(|high| end.distance_from(*high) <= 0);
+            self.high = high.or(Some(end));
+        }
         let most = if self.several_taps {
             MAX_OF_SEVERAL
         } else {
@@ -78,5 +124,144 @@ impl Sightings {
             time,
         });
         repeat
+    }
+
+    /// Whether a packet brings bytes that no packet has brought.
+    fn is_beyond(&self, packet: &Identity) -> bool {
+        let above = |high| packet.end().distance_from(high) > 0;
+        packet.len > 0 && self.high.is_none_or(above)
+    }
+
+    /// Whether a packet is a piece of one that was seen on another tap, or is put together from
+    /// such.
+    #[cold]
+    fn is_resized(&self, packet: &Identity, tap: u32, near: impl Fn(&Sighting) -> bool) -> bool {
+        let recent = || self.last.iter().filter(|seen| near(seen));
+        let came_here = |seen: &Sighting| {
+            let place = packet.seq.wrapping_sub(seen.identity.seq);
+            seen.tap == tap && place < seen.identity.len
+        };
+        if recent().any(came_here) {
+            return false;
+        }
+        let elsewhere = || recent().filter(|seen| seen.tap != tap);
+        let is_piece_of = |whole: &Identity| {
+            let place = packet.place_in(whole);
+            place.is_some_and(|place| packet.is_piece(place, whole))
+        };
+        if elsewhere().any(|seen| is_piece_of(&seen.identity)) {
+            return true;
+        }
+        // Pieces are seen in order. All must be of one tap, or one may be counted twice.
+        let mut from = None;
+        let mut come = 0;
+        for seen in elsewhere() {
+            let piece = &seen.identity;
+            let next = piece.place_in(packet) == Some(come) && piece.is_piece(come, packet);
+            if next && *from.get_or_insert(seen.tap) == seen.tap {
+                come += piece.len;
+            }
+        }
+        come == packet.len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Endpoint;
+    use crate::time::Span;
+
+    /// A packet of `len` bytes from `seq` on, and where and when it was seen.
+    fn is_repeat(
+        sightings: &mut Sightings,
+        (tap, micros): (u32, i64),
+        (seq, len): (u32, u32),
+        ip_id: Option<u16>,
+        flags: Flags,
+    ) -> bool {
+        let end = Endpoint::v4([10, 0, 0, 1], 80);
+        let segment = Segment {
+            src: end,
+            dst: end,
+            seq: Seq::new(seq),
+            ack: Some(Seq::new(7)),
+            flags,
+            window: 100,
+            payload: &[],
+            wire_payload: len,
+            mss: None,
+            ip_id,
+            tap,
+        };
+        let time = Timestamp::from_nanos(0).plus(Span::from_micros(micros));
+        sightings.is_repeat(&segment, time)
+    }
+
+    const START: u32 = u32::MAX - 100;
+
+    /// Five pieces of 1,000 bytes and one of 200.
+    fn pieces(first: Option<u16>) -> impl Iterator<Item = (u32, u32, Option<u16>)> {
+        (0..6_u16).map(move |number| {
+            let seq = START.wrapping_add(u32::from(number) * 1_000);
+            let len = if number == 5 { 200 } else { 1_000 };
+            (seq, len, first.map(|first| first.wrapping_add(number)))
+        })
+    }
+
+    const ACK: Flags = Flags::ACK;
+    const FIN: Flags = ACK.with(Flags::FIN);
+
+    #[test]
+    fn pieces_of_a_packet_that_was_seen_are_no_new_packets() {
+        for id in [None, Some(u16::MAX - 2)] {
+            let mut sightings = Sightings::default();
+            assert!(!is_repeat(&mut sightings, (1, 0), (START, 5_200), id, FIN));
+            for (seq, len, id) in pieces(id) {
+                let flags = if len == 200 { FIN } else { ACK };
+                assert!(is_repeat(&mut sightings, (2, 50), (seq, len), id, flags));
+                // Once more on the same interface it was sent again.
+                assert!(!is_repeat(&mut sightings, (2, 90), (seq, len), id, flags));
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_put_together_from_those_that_were_seen_is_no_new_packet() {
+        for id in [None, Some(u16::MAX - 2)] {
+            let mut sightings = Sightings::default();
+            for (seq, len, id) in pieces(id) {
+                assert!(!is_repeat(&mut sightings, (1, 0), (seq, len), id, ACK));
+            }
+            assert!(is_repeat(&mut sightings, (2, 50), (START, 5_200), id, ACK));
+            assert!(!is_repeat(&mut sightings, (2, 60), (START, 5_200), id, ACK));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_again_is_no_piece() {
+        let whole = (START, 5_200);
+        let second = (START.wrapping_add(1_000), 1_000);
+        let last = (START.wrapping_add(5_000), 200);
+        for (case, place, packet, id, flags) in [
+            ("another identification", (2, 50), second, Some(16), ACK),
+            ("too late", (2, 1_050), second, Some(11), ACK),
+            ("the same interface", (1, 50), second, Some(11), ACK),
+            ("a FIN that the whole had not", (2, 50), last, Some(15), FIN),
+            ("a FIN before the end", (2, 50), second, Some(11), FIN),
+            ("a reset", (2, 50), second, Some(11), Flags::RST),
+            ("beyond the end", (2, 50), (last.0, 201), Some(15), ACK),
+        ] {
+            let mut sightings = Sightings::default();
+            assert!(!is_repeat(&mut sightings, (1, 0), whole, Some(10), ACK));
+            let repeat = is_repeat(&mut sightings, place, packet, id, flags);
+            assert!(!repeat, "{case}");
+        }
+        // A piece is missing.
+        let mut sightings = Sightings::default();
+        for (seq, len, id) in pieces(Some(10)).filter(|piece| piece.2 != Some(13)) {
+            is_repeat(&mut sightings, (1, 0), (seq, len), id, ACK);
+        }
+        assert!(!is_repeat(&mut sightings, (2, 50), whole, Some(10), ACK));
     }
 }

@@ -1,5 +1,6 @@
 //! Hand-built exchanges and connections for the tests of this folder.
 
+use crate::dns::{Dns, Ended, Failure, Transport};
 use crate::exchange::{
     AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Protocol,
     ResponseShape, Side, Verdict,
@@ -286,6 +287,7 @@ pub fn connection() -> Connection {
         orphan_responses: 0,
         hidden_bytes: 0,
         retransmissions: 0,
+        dns: None,
     }
 }
 
@@ -318,4 +320,31 @@ pub fn connect_timeout() -> Connection {
         close: None,
         ..refused()
     }
+}
+
+/// Queries of DNS in UDP, of which one had no answer and one did not exist.
+#[must_use]
+pub fn lookups() -> Connection {
+    Connection::of_dns(Ended {
+        number: 0,
+        client: Endpoint::v4([10, 0, 0, 1], 40_001),
+        server: Endpoint::v4([10, 96, 0, 10], 53),
+        first: mark(1, 0),
+        dns: Dns {
+            transport: Transport::Udp,
+            queries: 3,
+            repeated: 1,
+            unanswered: 1,
+            failed: 1,
+            failures: vec![Failure {
+                name: "catalog.svc.cluster.local".into(),
+                kind: 28,
+                code: 3,
+                count: 1,
+            }],
+            names: vec!["catalog.shop.svc.cluster.local".into()],
+            slowest: Some(Span::from_micros(5_003_000)),
+            slowest_name: Some("catalog.shop.svc.cluster.local".into()),
+        },
+    })
 }

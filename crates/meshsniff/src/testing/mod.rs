@@ -4,15 +4,21 @@
 //! |---|---|
 //! | [`Talk`] | a conversation of one client and one server, packet by packet |
 //! | [`TcpSegment`] | a single segment, as the bytes of a packet |
+//! | [`dns`] | DNS messages |
+//! | [`wrap`] | tunnels and other layers around a packet |
+//! | [`dns`] | DNS messages |
+//! | [`wrap`] | tunnels and other layers around a packet |
 //! | [`Packet`] | a frame that owns its bytes; [`analyse`] |
 //! | [`files`] | capture files in every variant of their formats; [`write_pcap`] |
 //! | [`fixtures`] | exchanges and connections, as the analyser would settle them |
 
+pub mod dns;
 pub mod files;
 pub mod fixtures;
 mod packet;
 mod segment;
 mod talk;
+pub mod wrap;
 
 pub use files::{pcap, write_pcap};
 pub use packet::{Packet, Seen, analyse, analyse_into};

@@ -4,7 +4,7 @@
 //! the one before it unless [`Talk::wait`] says more. A test that fails leaves its packets as a
 //! capture file to open.
 
-use super::{CLIENT, Packet, SERVER, Seen, TcpSegment, analyse, write_pcap};
+use super::{CLIENT, Packet, SERVER, Seen, TcpSegment, analyse, wrap, write_pcap};
 use crate::exchange::Exchange;
 use crate::packet::{Endpoint, Flags, LinkType};
 
@@ -178,6 +178,12 @@ impl Talk {
         };
         self.ip_id += 1;
         self.push(segment.ethernet());
+        self
+    }
+
+    /// A UDP datagram of anybody.
+    pub fn datagram(&mut self, from: Endpoint, to: Endpoint, payload: &[u8]) -> &mut Self {
+        self.push(wrap::in_ethernet(&wrap::udp(from, to, payload)));
         self
     }
 

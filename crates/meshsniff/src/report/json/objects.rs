@@ -4,6 +4,7 @@
 //! names and their order are those of the documentation. Exchanges and connections are taken apart
 //! by name, so that a new field is shown or left out on purpose.
 
+use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
 use crate::number;
@@ -226,6 +227,7 @@ impl Objects {
             orphan_responses,
             hidden_bytes,
             retransmissions,
+            dns,
         } = connection;
         let is_judged = verdict.is_some() || doubt.is_some();
         fields!(out, {
@@ -262,6 +264,7 @@ impl Objects {
             "orphan_responses": *orphan_responses,
             "hidden_bytes": *hidden_bytes,
             "retransmissions": *retransmissions,
+            "dns": dns.as_deref().map(|dns| Object(|out: &mut String| queries(out, dns))),
             "explanation": self.sentence(|out| explain::connection(out, connection)),
             "display_filter": Quoted(|out: &mut String| {
                 wireshark::connection(out, connection, facts.numbering());
@@ -287,10 +290,37 @@ impl Objects {
             "truncated_frames": totals.truncated_frames,
             "duplicate_frames": totals.duplicate_frames,
             "malformed_frames": totals.malformed_frames,
-            "unsupported_frames": *unsupported_frames,
+            "unsupported_frames": unsupported_frames.values().sum::<u64>(),
+            "not_read": List(capture.not_read().map(|(what, frames, may_hide)| {
+                Object(move |out: &mut String| {
+                    fields!(out, {
+                        "what": what.as_ref(),
+                        "frames": frames,
+                        "may_hide": may_hide,
+                    });
+                })
+            })),
+            "dns": Object(|out: &mut String| {
+                let dns = &totals.dns;
+                fields!(out, {
+                    "queries": dns.queries,
+                    "repeated": dns.repeated,
+                    "unanswered": dns.unanswered,
+                    "failed": dns.failed,
+                    "searches": dns.searches,
+                    "misses": dns.misses,
+                    "search_ms": Millis(dns.search_time()),
+                    "slowest_ms": dns.slowest.map(Millis),
+                    "slowest_name": dns.slowest_name.as_deref(),
+                    "failure": dns.failure.as_ref().map(|failure| {
+                        Object(move |out: &mut String| not_found(out, failure))
+                    }),
+                });
+            }),
             "connections": totals.connections,
             "encrypted_connections": totals.encrypted_connections,
             "http2_connections": totals.http2_connections,
+            "dns_connections": totals.dns_connections,
             "other_connections": totals.other_connections,
             "retransmissions": totals.retransmissions,
             "connections_evicted": totals.connections_evicted,
@@ -308,6 +338,43 @@ impl Objects {
             "comments_left_out": facts.comments.left_out + comments_left_out,
         });
     }
+}
+
+/// The queries of a connection.
+fn queries(out: &mut String, dns: &Dns) {
+    let Dns {
+        transport,
+        queries,
+        repeated,
+        unanswered,
+        failed,
+        failures,
+        names,
+        slowest,
+        slowest_name,
+    } = dns;
+    fields!(out, {
+        "transport": Word(transport.name()),
+        "queries": *queries,
+        "repeated": *repeated,
+        "unanswered": *unanswered,
+        "failed": *failed,
+        "failures": List(failures.iter().map(|failure| {
+            Object(move |out: &mut String| not_found(out, failure))
+        })),
+        "names": List(names.iter().map(|name| name.as_str())),
+        "slowest_ms": slowest.map(Millis),
+        "slowest_name": slowest_name.as_deref(),
+    });
+}
+
+fn not_found(out: &mut String, failure: &Failure) {
+    fields!(out, {
+        "name": failure.name.as_str(),
+        "type": type_name(failure.kind).as_str(),
+        "code": code_name(failure.code).as_str(),
+        "count": failure.count,
+    });
 }
 
 pub(super) fn source(out: &mut String, source: &Source) {

@@ -1,15 +1,17 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
 use super::paint::{Ink, Paint, columns, left, right, wrapped};
+use crate::dns::{Dns, code_name};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
 use crate::exchange::Verdict;
 use crate::packet::Endpoint;
-use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Shown, push, said};
+use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
 use crate::report::sums;
 use crate::statistics::routes::{Route, RouteCounts, Routes};
 use crate::statistics::{SuccessRate, Summary};
 use crate::{escape, number};
+use std::borrow::Cow;
 
 /// Servers in the table, the busiest first.
 const MAX_ROWS: usize = 12;
@@ -17,6 +19,8 @@ const MAX_ROWS: usize = 12;
 const MAX_TIMERS: usize = 12;
 /// The label of a timer.
 const TIMER: &str = "  timer  ";
+/// Characters of a name.
+const MAX_NAME: usize = 80;
 /// Errors shown.
 const MAX_ERRORS: usize = 8;
 
@@ -361,6 +365,57 @@ fn notes(out: &mut String, paint: Paint, width: usize, capture: &Capture, summar
     }
 }
 
+/// What frames hold, and how many: `12 ARP, 3 ICMP`.
+struct Kinds<'a>(&'a [(Cow<'static, str>, u64)]);
+
+impl Piece for Kinds<'_> {
+    fn push(self, out: &mut String) {
+        for (place, (what, frames)) in self.0.iter().enumerate() {
+            push!(out; if place > 0 { ", " } else { "" }, Grouped(*frames), " ");
+            // These are the program's own words.
+            out.push_str(what);
+        }
+    }
+}
+
+/// What was asked of DNS, if anything was.
+fn lookups(capture: &Capture) -> Option<(Ink, String)> {
+    let dns = &capture.totals.dns;
+    if dns.queries == 0 {
+        return None;
+    }
+    let mut text = said!("dns: ", Counted(dns.queries, "query", "queries"));
+    let mut bad = dns.unanswered > 0;
+    let mut add = |count: u64, one, many| {
+        if count > 0 {
+            push!(&mut text; ", ", Counted(count, one, many));
+        }
+    };
+    add(dns.unanswered, "without an answer", "without an answer");
+    add(dns.repeated, "sent again", "sent again");
+    add(
+        dns.failed,
+        "answered with an error",
+        "answered with an error",
+    );
+    if let Some(failure) = &dns.failure {
+        push!(&mut text; " (such as ");
+        text.push_str(&code_name(failure.code));
+        push!(&mut text; " for ", Shown(&failure.name, MAX_NAME), ")");
+    }
+    if let (Some(slowest), Some(name)) = (dns.slowest, &dns.slowest_name) {
+        bad |= slowest >= Dns::SLOW;
+        push!(&mut text; "; the slowest answer came after ", Spoken(slowest), ", for ",
+            Shown(name, MAX_NAME));
+    }
+    if dns.searches > 0 {
+        push!(&mut text; "; ", Counted(dns.searches, "lookup", "lookups"),
+            " went through search domains: ", Counted(dns.misses, "name", "names"),
+            " that did not exist took ", Spoken(dns.search_time()));
+    }
+    Some((if bad { Ink::Doubt } else { Ink::Dim }, text))
+}
+
 /// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
     let totals = &capture.totals;
@@ -422,12 +477,6 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     );
     note(
         Ink::Doubt,
-        capture.unsupported_frames,
-        "frame is of a link layer that this program cannot read",
-        "frames are of a link layer that this program cannot read",
-    );
-    note(
-        Ink::Doubt,
         totals.connections_evicted,
         "connection was given up to stay within memory",
         "connections were given up to stay within memory",
@@ -450,6 +499,23 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "close was one too many to be looked at for timers",
         "closes were too many to be looked at for timers",
     );
+    notes.extend(lookups(capture));
+    for (ink, may_hide, one, many) in [
+        (
+            Ink::Doubt,
+            true,
+            "frame is in an encapsulation that is not read, and what is inside stays unseen",
+            "frames are in an encapsulation that is not read, and what is inside stays unseen",
+        ),
+        (Ink::Dim, false, "frame is no TCP", "frames are no TCP"),
+    ] {
+        let kinds = capture.not_read().filter(|kind| kind.2 == may_hide);
+        let kinds: Vec<_> = kinds.map(|(what, frames, _)| (what, frames)).collect();
+        let frames = kinds.iter().map(|(_, frames)| frames).sum::<u64>();
+        if frames > 0 {
+            notes.push((ink, said!(Counted(frames, one, many), ": ", Kinds(&kinds))));
+        }
+    }
     for error in capture.errors.iter().take(MAX_ERRORS) {
         let mut text = String::from("incomplete: ");
         escape::shown(&mut text, error, 400);

@@ -1,0 +1,74 @@
+//! DNS messages (RFC 1035, 4), as far as a lookup needs them.
+
+use compact_str::{CompactString, format_compact};
+use domain::base::iana::{Rcode, Rtype};
+use domain::rdata::{A, Aaaa};
+use std::net::IpAddr;
+
+/// Addresses of an answer that are kept: more than a name usually has.
+const MAX_ADDRESSES: usize = 16;
+
+/// A query, or an answer to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its number, which an answer repeats.
+    pub id: u16,
+    /// Whether it is an answer.
+    pub is_answer: bool,
+    /// The response code; 0 is success.
+    pub code: u8,
+    /// The name that is asked for, in lower case, without the last dot.
+    pub name: CompactString,
+    /// The type that is asked for, by its number.
+    pub kind: u16,
+    /// Addresses in the answer: the first 16.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Message {
+    /// Reads a message, of which a snap length may have cut the end. `None` if it is not an
+    /// ordinary query or the answer to one, or is cut before the end of its question.
+    ///
+    /// What follows the question is read as far as it can be: a broken record ends the addresses.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let message = domain::base::Message::from_slice(bytes).ok()?;
+        let header = message.header();
+        if header.opcode() != domain::base::iana::Opcode::QUERY {
+            return None;
+        }
+        let question = message.first_question()?;
+        let mut name = format_compact!("{}", question.qname());
+        name.make_ascii_lowercase();
+        let mut addresses = Vec::new();
+        if header.qr()
+            && let Ok(answer) = message.answer()
+        {
+            let v4 = answer.limit_to::<A>().map_while(Result::ok);
+            let v4 = v4.map(|record| IpAddr::from(record.data().addr()));
+            let v6 = answer.limit_to::<Aaaa>().map_while(Result::ok);
+            let v6 = v6.map(|record| IpAddr::from(record.data().addr()));
+            addresses.extend(v4.chain(v6).take(MAX_ADDRESSES));
+        }
+        Some(Self {
+            id: header.id(),
+            is_answer: header.qr(),
+            code: header.rcode().to_int(),
+            name,
+            kind: question.qtype().to_int(),
+            addresses,
+        })
+    }
+}
+
+/// The name of a type: `AAAA`.
+#[must_use]
+pub fn type_name(kind: u16) -> String {
+    Rtype::from_int(kind).to_string()
+}
+
+/// The name of a response code: `NXDOMAIN`.
+#[must_use]
+pub fn code_name(code: u8) -> String {
+    Rcode::checked_from_int(code).map_or_else(|| code.to_string(), |code| code.to_string())
+}

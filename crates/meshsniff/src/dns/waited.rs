@@ -1,0 +1,199 @@
+//! What a connection waited for before it was opened: the lookup of its name.
+
+use crate::packet::{Endpoint, Mark};
+use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A connection that is opened so long after an answer was not waiting for it.
+pub(super) const JUST_BEFORE: Span = Span::from_millis(500);
+
+/// Frames named of a wait.
+const MAX_FRAMES: usize = 32;
+
+/// NXDOMAIN.
+const NO_SUCH_NAME: u8 = 3;
+
+/// A query, with all its sendings and its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its number among all queries.
+    pub number: u64,
+    /// The name.
+    pub name: CompactString,
+    /// The type, by its number.
+    pub kind: u16,
+    /// Who asked whom first.
+    pub ends: (Endpoint, Endpoint),
+    /// The number of its first message.
+    pub id: u16,
+    /// When it was sent: at least once.
+    pub sent: Vec<Mark>,
+    /// The answer.
+    pub answer: Option<Answer>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// When it came.
+    pub mark: Mark,
+    /// The response code.
+    pub code: u8,
+    /// The addresses in it.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Asked {
+    /// The first time it was sent.
+    #[must_use]
+    pub fn first_sent(&self) -> Mark {
+        self.sent.first().copied().unwrap_or_default()
+    }
+
+    /// The last time it was sent.
+    #[must_use]
+    pub fn last_sent(&self) -> Mark {
+        self.sent.last().copied().unwrap_or_default()
+    }
+
+    /// Whether the answer says that there is no such name.
+    #[must_use]
+    pub fn does_not_exist(&self) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| answer.code == NO_SUCH_NAME)
+    }
+
+    fn ended(&self) -> Option<Timestamp> {
+        Some(self.answer.as_ref()?.mark.time)
+    }
+
+    /// Whether it asks for `host`, as it stands or in a search domain.
+    fn asks_for(&self, host: &str) -> bool {
+        let rest = self.name.strip_prefix(host);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    fn leads_to(&self, server: IpAddr) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| answer.addresses.contains(&server))
+    }
+}
+
+/// The wait for a lookup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// The query whose answer came last.
+    pub number: u64,
+    /// From the first query to the last answer.
+    pub total: Span,
+    /// Of that, the time until queries that had no answer were sent again.
+    pub repeating: Span,
+    /// Names that were asked for and do not exist, while another one of the lookup does.
+    pub misses: u64,
+    /// The queries that were sent more than once, each time.
+    pub repeats: Vec<Mark>,
+    /// Every query and answer.
+    pub frames: Vec<Mark>,
+}
+
+/// Finds the lookup that a connection to `server`, opened at `syn`, waited for. `host` is the name
+/// that its first request asks for, without a port; `asked` is what its client asked for before.
+#[must_use]
+pub fn wait(
+    asked: &[Arc<Asked>],
+    host: Option<&str>,
+    server: IpAddr,
+    syn: Timestamp,
+) -> Option<Wait> {
+    let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    let host = host.filter(|host| !host.is_empty() && host.parse::<IpAddr>().is_err());
+    let fits = |one: &Asked| {
+        let by_name = host.as_ref().is_some_and(|host| one.asks_for(host));
+        by_name || one.leads_to(server)
+    };
+    let in_time = asked
+        .iter()
+        .filter(|one| one.ended().is_some_and(|ended| ended <= syn));
+    let last = in_time
+        .clone()
+        .filter(|one| fits(one))
+        .max_by_key(|one| one.ended())?;
+    let ended = last.ended()?;
+    if syn - ended > JUST_BEFORE {
+        return None;
+    }
+    // Backwards from the last answer, as long as one query follows another.
+    let mut related: Vec<&Arc<Asked>> = in_time
+        .filter(|one| fits(one) || first_label(&one.name) == first_label(&last.name))
+        .collect();
+    related.sort_by_key(|one| std::cmp::Reverse(one.ended()));
+    let mut start = last.first_sent().time;
+    let mut lookup = Vec::new();
+    for one in related {
+        if one.ended()?.plus(JUST_BEFORE) >= start {
+            start = start.min(one.first_sent().time);
+            lookup.push(one);
+        }
+    }
+    let repeated = lookup.iter().filter(|one| one.sent.len() > 1);
+    let repeats = repeated.flat_map(|one| one.sent.iter().copied());
+    let found = lookup.iter().filter(|one| !one.does_not_exist());
+    let found: BTreeSet<_> = found.map(|one| &one.name).collect();
+    let missed: BTreeSet<_> = lookup
+        .iter()
+        .filter(|one| one.does_not_exist() && !found.contains(&one.name))
+        .map(|one| &one.name)
+        .collect();
+    let answers = lookup
+        .iter()
+        .filter_map(|one| Some(one.answer.as_ref()?.mark));
+    let frames = lookup.iter().flat_map(|one| one.sent.iter().copied());
+    Some(Wait {
+        number: last.number,
+        total: ended - start,
+        repeating: repeating(&lookup),
+        misses: if found.is_empty() {
+            0
+        } else {
+            missed.len() as u64
+        },
+        repeats: in_order(repeats),
+        frames: in_order(frames.chain(answers)),
+    })
+}
+
+/// The time until queries were sent again. Those that a resolver sends again together waited
+/// together: it is counted once.
+fn repeating(lookup: &[&Arc<Asked>]) -> Span {
+    let start = lookup.iter().map(|one| one.first_sent().time).min();
+    let mut rounds: Vec<_> = lookup
+        .iter()
+        .flat_map(|one| one.sent.windows(2))
+        .map(|pair| (pair[1].time, pair[0].time))
+        .collect();
+    rounds.sort_unstable();
+    let mut counted = start.unwrap_or_default();
+    let mut sum = Span::ZERO;
+    for (again, before) in rounds {
+        if before >= counted {
+            sum = sum.plus(again - before);
+            counted = again;
+        }
+    }
+    sum
+}
+
+/// The part of a name that search domains leave as it is.
+pub(super) fn first_label(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(first, _)| first)
+}
+
+fn in_order(marks: impl Iterator<Item = Mark>) -> Vec<Mark> {
+    let mut marks: Vec<_> = marks.collect();
+    marks.sort_unstable_by_key(|mark| mark.order);
+    marks.truncate(MAX_FRAMES);
+    marks
+}
