@@ -216,7 +216,7 @@ fn check_connections(seen: &Seen, truth: &Truth, differ: &mut Differences<'_>) {
             seen.connections.iter().filter(|c| found(c)).count() as u64
         };
         let said = match name.as_str() {
-            "total" => seen.connections.len() as u64,
+            "total" => seen.connections.iter().filter(|c| !c.is_udp()).count() as u64,
             "orphan_responses" => seen.connections.iter().map(|c| c.orphan_responses).sum(),
             "http/1" | "http/2" | "tls" => of(&|c| c.protocol.name() == name),
             "connect-refused" | "connect-timeout" => {

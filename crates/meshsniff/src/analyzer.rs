@@ -56,13 +56,13 @@ pub struct Totals {
     pub not_read: NotReadFrames,
     /// Queries of DNS and their answers.
     pub dns: DnsTotals,
-    /// TCP connections, and flows of DNS in UDP.
+    /// TCP connections.
     pub connections: u64,
     /// Of them, those that carried TLS.
     pub encrypted_connections: u64,
     /// Of them, those that carried HTTP/2.
     pub http2_connections: u64,
-    /// Of them, those that carried DNS.
+    /// TCP connections that carried DNS, and flows of DNS in UDP.
     pub dns_connections: u64,
     /// Of them, those that carried something else or nothing.
     pub other_connections: u64,
@@ -259,7 +259,6 @@ impl Analyzer {
         let totals = &mut self.settled.totals;
         let lookups = &self.settled.lookups;
         totals.duplicate_frames = counters.duplicate_frames + lookups.duplicates();
-        totals.dns.clone_from(lookups.totals());
         totals.bytes_given_up = counters.bytes_given_up;
         totals.connections_evicted = self.table.evicted();
     }
@@ -281,6 +280,7 @@ impl Settled {
             self.count_connection(&connection);
             sink.connection(&connection);
         }
+        self.totals.dns.clone_from(self.lookups.totals());
     }
 
     /// Adds to the first exchange of a connection what its client waited for before.
@@ -345,7 +345,7 @@ impl Settled {
 
     fn count_connection(&mut self, connection: &Connection) {
         let totals = &mut self.totals;
-        totals.connections += 1;
+        totals.connections += u64::from(!connection.is_udp());
         totals.retransmissions += connection.retransmissions;
         match connection.protocol {
             Protocol::Tls => totals.encrypted_connections += 1,

@@ -106,6 +106,10 @@ impl Judge {
 
     /// Takes a connection in.
     pub fn connection(&mut self, connection: &Connection) {
+        if connection.is_udp() {
+            // It was not opened, and so did not fail to be.
+            return;
+        }
         let probe = is_probed(connection.server.port);
         if probe && !self.rules.probes || !self.rules.filter.connection(connection) {
             return;

@@ -11,7 +11,7 @@ pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
-use crate::dns::{Dns, Ended};
+use crate::dns::{Dns, Ended, Transport};
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -562,6 +562,13 @@ impl Connection {
     /// The number of the first flow in UDP. Below are TCP connections, which so are numbered as
     /// Wireshark does.
     pub const FIRST_UDP: u64 = 1 << 32;
+
+    /// Whether it is a flow of DNS messages in UDP, and no TCP connection.
+    #[must_use]
+    pub fn is_udp(&self) -> bool {
+        let transport = self.dns.as_ref().map(|dns| dns.transport);
+        transport == Some(Transport::Udp)
+    }
 
     /// A flow of DNS messages in UDP.
     #[must_use]

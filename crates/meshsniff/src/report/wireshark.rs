@@ -1,6 +1,5 @@
 //! Display filters that show in Wireshark what a report is about.
 
-use crate::dns::Transport;
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{Endpoint, FrameId};
@@ -43,11 +42,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, numbering: Numbering) {
 /// Pushes a filter that shows a connection.
 pub fn connection(out: &mut String, connection: &Connection, numbering: Numbering) {
     let first = connection.first.frame;
-    let transport = connection.dns.as_ref().map(|dns| dns.transport);
-    let transport = match transport {
-        Some(Transport::Udp) => "udp",
-        _ => "tcp",
-    };
+    let transport = if connection.is_udp() { "udp" } else { "tcp" };
     let ends = (connection.client, connection.server);
     push(out, ends, transport, first, numbering);
 }
