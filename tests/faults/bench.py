@@ -1,0 +1,393 @@
+"""Situations, the truth that a proxy's log tells about each, and how a report is held against it."""
+
+import collections
+import dataclasses
+import json
+import subprocess
+import time
+
+from lab import LISTEN, sockets, wait
+from wire import Client
+
+# Flags that tell of the upstream's side, and so belong to the leg on which the proxy is the client.
+UPSTREAM_FLAGS = {"UT", "UC", "UPE", "SI", "DC", "UF"}
+# A timer of a proxy is seen up to so much late on a busy machine, in milliseconds.
+MAX_LATE_MS = 60
+# What a log says of a duration is whole milliseconds, measured elsewhere than on the wire.
+MAX_OFF_MS = 40
+
+SITUATIONS = []
+
+
+@dataclasses.dataclass
+class Situation:
+    """One row: which proxy, what is asked and answered, and what kind of line the log must have.
+
+    `want` are the log's own words for the kind that is meant: a situation that did not occur fails.
+    `timer` is the configured time in milliseconds after which the proxy closes its upstream side.
+    """
+
+    proxy: str
+    name: str
+    want: dict
+    path: str = "/items"
+    client: object = None
+    options: dict = dataclasses.field(default_factory=dict)
+    upstream: str = "origin"
+    timer: float = None
+    # Instead of holding the log against exchanges: what is wrong, from (situation, report, truth).
+    check: object = None
+    # What the log cannot have: a line for a request that never became one.
+    logged: bool = True
+    number: int = None
+
+    @property
+    def port(self):
+        return 10000 + self.number
+
+    @property
+    def origin_port(self):
+        return 20000 + self.number
+
+    @property
+    def upstream_port(self):
+        """Where the proxy connects to: the origin, or a relay before it."""
+        return 25000 + self.number if self.upstream == "relay" else self.origin_port
+
+    @property
+    def id(self):
+        return f"faults-{self.proxy}-{self.name}"
+
+    @property
+    def target(self):
+        return f"{self.path}{'&' if '?' in self.path else '?'}situation={self.name}"
+
+
+def situation(proxy, name, want, **more):
+    row = Situation(proxy, name, want, number=len(SITUATIONS), **more)
+    if any(one.id == row.id for one in SITUATIONS):
+        raise ValueError(f"there are two situations {row.id}")
+    SITUATIONS.append(row)
+
+
+def block(port, *only):
+    """What comes in for the port is dropped."""
+    rule = ["-A", "INPUT", "-p", "tcp", "--dport", str(port), *only, "-j", "DROP"]
+    subprocess.run(["iptables", "-w", *rule], check=True, capture_output=True)
+
+
+def wait_all_listening(child, errors, rows):
+    """Until a proxy listens for all of its situations."""
+    ports = {row.port for row in rows}
+
+    def listening():
+        if child.poll() is not None:
+            with open(errors) as file:
+                raise RuntimeError(f"the proxy ended: {file.read()[-1000:]}")
+        return ports <= {local for local, _, state in sockets() if state == LISTEN}
+
+    wait("the proxy to listen", listening)
+
+
+# ---- Clients. Each is a function of a Visit.
+
+
+class Visit:
+    """What a client's function is handed: one situation, on the client's side."""
+
+    def __init__(self, row, origin):
+        self.row, self.origin = row, origin
+
+    def connect(self):
+        return Client(port=self.row.port)
+
+    def head(self, client, method="GET", **headers):
+        headers.setdefault("X_Request_Id", self.row.id)
+        return client.head(method, self.row.target, **headers)
+
+    def ask(self, client, method="GET", body=b"", **headers):
+        if body:
+            headers.setdefault("Content_Length", str(len(body)))
+        client.send(self.head(client, method, **headers) + body)
+
+    def vanish(self):
+        """From now on nothing reaches the origin: as if it, or the path to it, were gone."""
+        block(self.row.origin_port)
+
+    def wait_seen(self, count=1):
+        """Until the origin has the request's head."""
+        wait(f"the origin to see {self.row.id}", lambda: self.origin.seen[self.row.target] >= count)
+
+
+def plain(method="GET", body=b"", **headers):
+    """Asks, reads what comes until the answer or the connection is at its end, and closes."""
+    def visit(this):
+        client = this.connect()
+        this.ask(client, method, body, **headers)
+        read_answer(client, method)
+        client.close()
+    return visit
+
+
+def read_answer(client, method="GET"):
+    """The status, or None where the answer did not come whole."""
+    try:
+        return client.response(method)
+    except (EOFError, ConnectionError, ValueError, IndexError, TimeoutError):
+        return None
+
+
+def sends(*parts, pause=0.0):
+    """Raw bytes, then reads until the proxy closes."""
+    def visit(this):
+        client = this.connect()
+        for number, part in enumerate(parts):
+            if number:
+                time.sleep(pause)
+            text = part.format(id=this.row.id, target=this.row.target) if isinstance(part, str) else part
+            client.send(text)
+        try:
+            client.socket.settimeout(5)
+            client.stream.to_end()
+        except (ConnectionError, TimeoutError):
+            pass
+        client.close()
+    return visit
+
+
+PATIENCE = 0.15  # Seconds for which an impatient client waits: its behaviour, no wait for anything.
+
+
+def leaves(how, after="request", method="GET", size=3000):
+    """Hangs up: how is "fin", "rst" or "half"; after its request, inside it, or inside the answer."""
+    def visit(this):
+        client = this.connect()
+        if after == "part of the request":
+            client.send(this.head(client, "POST", Content_Length=str(size)) + b"x" * (size // 3))
+            this.wait_seen()
+        elif after == "part of the head":
+            client.send(this.head(client, method)[:-12])
+        else:
+            this.ask(client, method)
+            this.wait_seen()
+        if after == "part of the answer":
+            client.stream.head()
+            client.stream.exactly(4)
+        time.sleep(PATIENCE)
+        if how == "half":
+            client.half_close()
+            read_answer(client)
+            client.close()
+        elif how == "rst":
+            client.reset()
+        else:
+            client.close()
+    return visit
+
+
+def stalls(method="POST", size=3000, sent=1000):
+    """Sends a part of its body, and waits for what the proxy makes of it."""
+    def visit(this):
+        client = this.connect()
+        client.send(this.head(client, method, Content_Length=str(size)) + b"x" * sent)
+        read_answer(client)
+        try:
+            client.stream.to_end()
+        except (ConnectionError, TimeoutError):
+            pass
+        client.close()
+    return visit
+
+
+def again(between=None, method="GET", **headers):
+    """A good request first, of another id, on the same connection; `between` happens before the
+    second."""
+    def visit(this):
+        client = this.connect()
+        this.ask(client, method, X_Request_Id=this.row.id + "-before", **headers)
+        read_answer(client, method)
+        if between:
+            between(this)
+        this.ask(client, method, **headers)
+        read_answer(client, method)
+        client.close()
+    return visit
+
+
+def idles(count=3):
+    """Several connections, each with one good exchange, left open until the proxy closes them."""
+    def visit(this):
+        clients = [this.connect() for _ in range(count)]
+        for client in clients:
+            this.ask(client)
+            if client.response() != 200:
+                raise AssertionError("no good answer to begin with")
+        for client in clients:
+            client.close_seen()
+            client.close()
+    return visit
+
+
+# ---- Truth
+
+
+@dataclasses.dataclass
+class Leg:
+    """What must be said of an exchange: its status on the wire, who closed inside it, the flags.
+
+    `flags` is None where the log says nothing of them; `closed` is "client", "server" or None, and
+    False where the log does not tell."""
+
+    status: int = None
+    closed: object = None
+    flags: list = None
+    own: object = None  # Whether the proxy made the answer itself; None if that is not known.
+
+
+@dataclasses.dataclass
+class Truth:
+    """What the log says. `up` is None where the proxy asked nobody; "connect" where it did not get
+    through."""
+
+    said: str
+    down: Leg
+    up: object = None
+    ms: float = None  # How long the log says that it took.
+    words: tuple = ()  # The log's codes, as `logs` of an exchange has to name them.
+
+
+# ---- Judging
+
+
+class Report:
+    def __init__(self, document):
+        self.exchanges, self.connections = document["exchanges"], document["connections"]
+        self.summary = document["summary"]
+        self.by_port = collections.defaultdict(list)
+        for one in self.exchanges:
+            self.by_port[port_of(one)].append(one)
+
+    def of(self, port, request_id):
+        """The exchanges of a server's port with this request id; without any id, all of them."""
+        found = self.by_port[port]
+        named = [one for one in found if one["request_id"] == request_id]
+        return named or [one for one in found if one["request_id"] is None]
+
+    def connections_of(self, port):
+        return [one for one in self.connections if port_of(one) == port]
+
+    def timers_of(self, port):
+        return [one for one in self.summary["timers"] if port_of(one) == port]
+
+
+def port_of(one):
+    return int(one["server"].rsplit(":", 1)[1])
+
+
+def closer(exchange):
+    """Who is said to have ended the exchange."""
+    verdict = exchange["verdict"]
+    if verdict in ("ok", "upgraded", "unanswered"):
+        return None
+    # An answer that is no HTTP is the server's, whoever closed upon it.
+    return "client" if verdict.startswith("client-") else "server"
+
+
+def judge(row, report, truth):
+    """What the report says wrongly, a sentence each."""
+    wrong = []
+
+    def hold(what, said, log):
+        if said != log:
+            wrong.append(f"{what}: said {said}, the log says {log}")
+
+    down = report.of(row.port, row.id)
+    if len(down) != 1:
+        return [f"downstream: said {len(down)} exchanges, the log says 1"]
+    exchange = down[0]
+    hold("downstream status", exchange["status"], truth.down.status)
+    if truth.down.closed is not False:
+        hold("downstream closed by", closer(exchange), truth.down.closed)
+    hold("downstream certainty", exchange["certainty"], "certain")
+    flags_of(wrong, "downstream", exchange["envoy"].get("server", []), truth.down)
+    if truth.down.own is not None and "answered_by" in exchange:
+        hold("answered by", exchange["answered_by"], "proxy" if truth.down.own else "server")
+    if truth.ms is not None:
+        took = duration(exchange)
+        if took is None or abs(took - truth.ms) > MAX_OFF_MS:
+            wrong.append(f"downstream took: said {took} ms, the log says {truth.ms}")
+    if truth.words and "logs" in exchange:
+        told = json.dumps(exchange["logs"])
+        for word in truth.words:
+            if word not in told:
+                wrong.append(f"logs: said {told}, the log says {word}")
+    if exchange["good"] and (truth.down.flags or truth.down.closed or (truth.down.status or 0) >= 500):
+        wrong.append("good: said true, the log says it was not")
+    wrong += upstream(row, report, truth)
+    return wrong
+
+
+def flags_of(wrong, where, said, leg):
+    if leg.flags is None:
+        return
+    want = set(leg.flags)
+    if want and leg.closed == "server" and where == "downstream" and not said:
+        return  # The client sees a cut answer, not why: nothing is said, nothing is wrong.
+    if want - set(said) or (said and not want):
+        log = ",".join(leg.flags) or "-"
+        wrong.append(f"{where} flags: said {','.join(said) or '-'}, the log says {log}")
+
+
+def upstream(row, report, truth):
+    wrong = []
+    found = report.of(row.origin_port if row.upstream != "relay" else row.upstream_port, row.id)
+    if truth.up is None:
+        if found:
+            wrong.append(f"upstream: said {len(found)} exchanges, the log says that none was asked")
+        return wrong
+    if truth.up == "connect":
+        failed = [one for one in report.connections_of(row.upstream_port)
+                  if (one["verdict"] or "").startswith(("connect-", "tls-"))]
+        if not failed:
+            wrong.append("upstream: said no failed connect, the log says so")
+        for one in failed:
+            said = one["envoy"].get("client", [])
+            if truth.down.flags is not None and "UF" not in said:
+                wrong.append(f"upstream connect flags: said {said}, the log says {truth.down.flags}")
+        return wrong
+    if not found:
+        return ["upstream: said no exchange, the log says that the origin was asked"]
+    last = found[-1]
+    if truth.up.closed is not False and closer(last) != truth.up.closed:
+        wrong.append(f"upstream closed by: said {closer(last)} ({last['verdict']}), "
+                     f"the log says {truth.up.closed}")
+    if last["certainty"] != "certain":
+        wrong.append(f"upstream certainty: said {last['certainty_reason']}")
+    flags_of(wrong, "upstream", last["envoy"].get("client", []), truth.up)
+    if row.timer is not None:
+        wrong += timer(row, last, truth)
+    return wrong
+
+
+def timer(row, exchange, truth):
+    """The gap that the proxy's timer made, held against what was configured."""
+    gaps = exchange["gaps"]
+    silence = "SI" in (truth.up.flags or []) or row.options.get("silence")
+    name = "response_silence" if silence and exchange["status"] else "request_to_client_close"
+    if name == "response_silence" and name not in gaps:
+        return [f"upstream timer: said no {name}, the log says {row.timer:.0f} ms"]
+    ms = gaps.get(name)
+    if ms is None or not row.timer - max(10, row.timer * 0.05) <= ms <= row.timer + MAX_LATE_MS:
+        return [f"upstream timer: said {name} {ms} ms, configured are {row.timer:.0f}"]
+    return []
+
+
+def duration(exchange):
+    """From the request's first byte to what ended the exchange, in milliseconds."""
+    gaps, at = exchange["gaps"], {}
+    for event in exchange["events"]:
+        at.setdefault(event["kind"], event["t"])
+    if exchange["verdict"] == "ok" and "total" in gaps:
+        return gaps["total"]
+    ends = [at[kind] for kind in ("client_fin", "client_rst", "server_fin", "server_rst") if kind in at]
+    return (min(ends) - at["request_start"]) * 1000 if ends else None
