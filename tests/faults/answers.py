@@ -1,7 +1,9 @@
 """What the origin answers beyond the behaviours of tests/make-captures: raw bytes, and what takes
 several requests to see."""
 
+import collections
 import socket
+import threading
 import time
 
 import origin
@@ -51,6 +53,22 @@ RAW = {
     "gateway-timeout-of-its-own": "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 24\r\n\r\nupstream request timeout",
     "not-found-without-body": "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
 }
+
+
+class PlainOrigin:
+    """Answers whatever comes first with a 400 in plain HTTP, as servers do that are spoken TLS to."""
+
+    def __init__(self, port):
+        self.seen = collections.Counter()
+        self.listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            connection, _ = self.listener.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
 
 
 def behaviour(function):

@@ -3,6 +3,8 @@
 import collections
 import dataclasses
 import json
+import socket
+import ssl
 import subprocess
 import time
 
@@ -11,12 +13,16 @@ from wire import Client
 
 # Flags that tell of the upstream's side, and so belong to the leg on which the proxy is the client.
 UPSTREAM_FLAGS = {"UT", "UC", "UPE", "SI", "DC", "UF"}
+# Nothing on the wire tells that a request was tried before, or that a filter held it back.
+UNTELLABLE = {"URX", "DI"}
 # A timer of a proxy is seen up to so much late on a busy machine, in milliseconds.
 MAX_LATE_MS = 60
 # What a log says of a duration is whole milliseconds, measured elsewhere than on the wire.
 MAX_OFF_MS = 40
 
 SITUATIONS = []
+# A request's head, without the empty line, for clients that write their own bytes.
+RAW_HEAD = "GET {target} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {id}\r\n"
 
 
 @dataclasses.dataclass
@@ -35,11 +41,18 @@ class Situation:
     options: dict = dataclasses.field(default_factory=dict)
     upstream: str = "origin"
     timer: float = None
+    # Findings that the upstream exchange must have: what the proxy cannot log, and the bench has done.
+    findings: tuple = ()
+    # The proxy's close cannot be seen, or is not the other side's fault: why.
+    unseen: str = None
+    # Who closed the upstream exchange, where the proxy's log cannot know and the bench does.
+    closed: object = False
     # Instead of holding the log against exchanges: what is wrong, from (situation, report, truth).
     check: object = None
     # What the log cannot have: a line for a request that never became one.
     logged: bool = True
     number: int = None
+    took: float = 0.0
 
     @property
     def port(self):
@@ -90,6 +103,41 @@ def wait_all_listening(child, errors, rows):
 
 
 # ---- Clients. Each is a function of a Visit.
+
+
+def keeps(kind, *sides, ms=500):
+    """A check: three connections that one side closed for idleness, of which there has to be a timer.
+    `sides` are (leg, who): ("down", "server") is the proxy towards its callers."""
+    def check(row, report, truth):
+        wrong = []
+        for leg, who in sides:
+            port = row.port if leg == "down" else row.origin_port
+            timers = [one for one in report.timers_of(port) if one.get("kind") == kind]
+            said = [(one["closed_by"], one["count"], one["ms_min"], one["ms_max"]) for one in timers]
+            if not any(by == who and count == 3 and ms * 0.95 - 10 <= low and high <= ms + MAX_LATE_MS
+                       for by, count, low, high in said):
+                wrong.append(f"{leg}stream timer: said {said or 'none'}, but the {who} closed 3 of 3 "
+                             f"idle connections after {ms} ms ({kind})")
+        return wrong
+    return check
+
+
+def connection_is(*verdicts):
+    """A check: the downstream connection itself has one of these verdicts."""
+    def check(row, report, truth):
+        said = [one["verdict"] for one in report.connections_of(row.port)]
+        if len(said) == 1 and said[0] in verdicts:
+            return []
+        return [f"downstream connection: said {said}, it is {' or '.join(verdicts)}"]
+    return check
+
+
+def left_unanswered(row, report, truth):
+    """A check: the proxy closed without an answer, and nobody was asked."""
+    said = [(one["verdict"], one["certainty"]) for one in report.by_port[row.port]]
+    if len(said) == 1 and said[0][0].startswith("server-") and "unanswered" in said[0][0] and said[0][1] == "certain":
+        return []
+    return [f"downstream: said {said}, the proxy closed without an answer"]
 
 
 class Visit:
@@ -214,18 +262,46 @@ def again(between=None, method="GET", **headers):
     return visit
 
 
-def idles(count=3):
-    """Several connections, each with one good exchange, left open until the proxy closes them."""
+def waits(count=1, **headers):
+    """Asks on each of several connections, reads the answers, and waits until the proxy closes."""
     def visit(this):
         clients = [this.connect() for _ in range(count)]
         for client in clients:
-            this.ask(client)
-            if client.response() != 200:
-                raise AssertionError("no good answer to begin with")
+            this.ask(client, **headers)
+        for client in clients:
+            read_answer(client)
         for client in clients:
             client.close_seen()
             client.close()
     return visit
+
+
+def stays(seconds, count=3):
+    """Several connections at once, each with one good exchange, that the client would keep."""
+    def visit(this):
+        clients = [this.connect() for _ in range(count)]
+        for client in clients:
+            this.ask(client)
+        for client in clients:
+            read_answer(client)
+        # For as long as this client has patience; it is the other leg's idleness that is looked at.
+        time.sleep(seconds)
+        for client in clients:
+            client.close()
+    return visit
+
+
+def speaks_tls(this):
+    """A TLS handshake with whatever is there."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    plain_socket = socket.create_connection(("127.0.0.1", this.row.port))
+    plain_socket.settimeout(5)
+    try:
+        context.wrap_socket(plain_socket, server_hostname="localhost").close()
+    except (ssl.SSLError, ConnectionError, TimeoutError, OSError):
+        pass
+    plain_socket.close()
 
 
 # ---- Truth
@@ -312,7 +388,8 @@ def judge(row, report, truth):
     flags_of(wrong, "downstream", exchange["envoy"].get("server", []), truth.down)
     if truth.down.own is not None and "answered_by" in exchange:
         hold("answered by", exchange["answered_by"], "proxy" if truth.down.own else "server")
-    if truth.ms is not None:
+    # Having cut an answer a proxy may linger: its log has the decision, not the close.
+    if truth.ms is not None and truth.down.closed != "server" and exchange["verdict"] != "upgraded":
         took = duration(exchange)
         if took is None or abs(took - truth.ms) > MAX_OFF_MS:
             wrong.append(f"downstream took: said {took} ms, the log says {truth.ms}")
@@ -321,7 +398,8 @@ def judge(row, report, truth):
         for word in truth.words:
             if word not in told:
                 wrong.append(f"logs: said {told}, the log says {word}")
-    if exchange["good"] and (truth.down.flags or truth.down.closed or (truth.down.status or 0) >= 500):
+    status = truth.down.status or 0
+    if exchange["good"] and (truth.down.closed or status >= 500 or status == 408):
         wrong.append("good: said true, the log says it was not")
     wrong += upstream(row, report, truth)
     return wrong
@@ -330,7 +408,7 @@ def judge(row, report, truth):
 def flags_of(wrong, where, said, leg):
     if leg.flags is None:
         return
-    want = set(leg.flags)
+    want = set(leg.flags) - UNTELLABLE
     if want and leg.closed == "server" and where == "downstream" and not said:
         return  # The client sees a cut answer, not why: nothing is said, nothing is wrong.
     if want - set(said) or (said and not want):
@@ -357,7 +435,14 @@ def upstream(row, report, truth):
         return wrong
     if not found:
         return ["upstream: said no exchange, the log says that the origin was asked"]
-    last = found[-1]
+    last = max(found, key=lambda one: one["events"][0]["frame"])
+    for kind in row.findings:
+        if kind not in {one["kind"] for one in last["findings"]}:
+            wrong.append(f"upstream findings: said no {kind}, which the bench has made")
+    if row.unseen:
+        return wrong
+    if row.closed is not False:
+        truth.up.closed = row.closed
     if truth.up.closed is not False and closer(last) != truth.up.closed:
         wrong.append(f"upstream closed by: said {closer(last)} ({last['verdict']}), "
                      f"the log says {truth.up.closed}")

@@ -8,6 +8,8 @@ from bench import Leg, Truth, UPSTREAM_FLAGS, wait_all_listening
 from envoy import LOG_KEYS, Tls, address, cluster
 
 TYPE = "type.googleapis.com/envoy.extensions"
+# Envoy's reasons to leave its upstream that no flag tells: on that leg, they look like any other.
+NOT_TOLD = {"max_duration_timeout", "request_overall_timeout"}
 ROUTER = {"name": "router", "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"}}
 
 
@@ -86,7 +88,7 @@ class Envoy:
         """The lines of one situation; those that bear its request id, if any does."""
         found = []
         try:
-            with open(self.log) as file:
+            with open(self.log, errors="replace") as file:
                 for line in file:
                     if line.endswith("\n"):
                         one = json.loads(line)
@@ -112,7 +114,8 @@ class Envoy:
         own = code is not None and code != 0 and not began
         down = Leg(status=code or None, closed=None, flags=flags, own=own if code else None)
         ends = [flag for flag in flags if flag in UPSTREAM_FLAGS]
-        up = Leg(status=code if began else None, closed=None, flags=ends)
+        # Why its upstream request was given up only some of its flags tell.
+        up = Leg(status=code if began else None, closed=None, flags=None if "UMSDR" in flags or details in NOT_TOLD else ends)
         cut = None if own else "server"
         if details.startswith("downstream_remote_disconnect") or "DC" in flags:
             down.closed = up.closed = "client"

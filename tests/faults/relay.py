@@ -1,5 +1,6 @@
 """A TCP relay that delays, goes silent, or cuts: the network between two ends, at a byte's choice."""
 
+import select
 import socket
 import threading
 import time
@@ -40,45 +41,40 @@ class Relay:
             return
         for one in (near, far):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        up = threading.Thread(target=self.pass_on, args=(near, far, "up"), daemon=True)
-        up.start()
-        self.pass_on(far, near, "down")
-        up.join()
-        near.close()
-        far.close()
-
-    def pass_on(self, source, sink, way):
-        passed = 0
+        # One thread for both ways: a socket that another thread reads from cannot be reset.
+        ways = {near: (far, "up"), far: (near, "down")}
+        self.passed = {"up": 0, "down": 0}
         try:
-            while True:
-                data = source.recv(65536)
-                if not data:
-                    sink.shutdown(socket.SHUT_WR)
-                    return
-                if way == self.way and passed + len(data) > self.after:
-                    if self.action == "delay":
-                        time.sleep(self.seconds)
-                    else:
-                        sink.sendall(data[:max(self.after - passed, 0)])
-                        self.end(source, sink)
+            while ways:
+                for source in select.select(list(ways), [], [])[0]:
+                    sink, way = ways[source]
+                    data = source.recv(65536)
+                    if not data:
+                        del ways[source]
+                        sink.shutdown(socket.SHUT_WR)
+                    elif self.pass_on(sink, way, data):
+                        for one in (near, far):
+                            if self.action == "rst":
+                                reset(one)
                         return
-                passed += len(data)
-                sink.sendall(data)
         except OSError:
-            for one in (source, sink):
-                try:
-                    one.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-
-    def end(self, source, sink):
-        if self.action == "silence":
-            while source.recv(65536):
-                pass
-            sink.shutdown(socket.SHUT_WR)
-            return
-        for one in (source, sink):
-            if self.action == "rst":
+            # One side was reset, and so is the other.
+            for one in (near, far):
                 reset(one)
-            else:
-                one.shutdown(socket.SHUT_RDWR)
+        finally:
+            near.close()
+            far.close()
+
+    def pass_on(self, sink, way, data):
+        """Whether the connection is to be cut now."""
+        passed = self.passed[way]
+        self.passed[way] += len(data)
+        if way != self.way or self.passed[way] <= self.after:
+            sink.sendall(data)
+            return False
+        if self.action == "delay":
+            time.sleep(self.seconds)
+            sink.sendall(data)
+            return False
+        sink.sendall(data[:max(self.after - passed, 0)])
+        return self.action != "silence"

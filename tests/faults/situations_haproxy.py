@@ -1,0 +1,61 @@
+"""What can go wrong around a HAProxy."""
+
+from bench import (RAW_HEAD, connection_is, keeps, leaves, left_unanswered, plain, sends, situation, speaks_tls,
+                   stalls, waits)
+
+
+def haproxy(name, status, state, **more):
+    situation("haproxy", name, {"status": status, "state": state}, client=more.pop("client", None) or plain(), **more)
+
+
+def backend(*lines, **more):
+    return {"backend": lines, **more}
+
+
+SERVER = backend("timeout server 500ms")
+
+haproxy("good", 200, "--")
+haproxy("chunked", 200, "--", path="/chunked")
+haproxy("unavailable-of-the-origin", 503, "--", path="/unavailable")
+haproxy("server-timeout", 504, "sH", path="/stall-before-answer", timer=500, options=SERVER)
+haproxy("server-timeout-late-answer", 504, "sH", path="/stall-before-answer?late=1", timer=500, options=SERVER)
+haproxy("server-timeout-in-the-body", 200, "sD", path="/stall-in-body", timer=500, options={**SERVER, "silence": True})
+haproxy("server-fin", 502, "SH", path="/close-before-answer")
+haproxy("server-reset", 502, "SH", path="/reset-before-answer")
+haproxy("server-fin-in-the-head", 502, "PH", path="/close-in-head")
+haproxy("server-fin-in-the-body", 200, "SD", path="/close-in-body")
+haproxy("server-reset-in-the-body", 200, "SD", path="/reset-in-body")
+haproxy("server-fin-in-a-chunk", 200, "SD", path="/chunked-cut")
+haproxy("no-http", 502, "PH", path="/raw?answer=no-http")
+for name in ("transfer-encoding-twice", "two-lengths-differ", "length-negative", "length-with-plus", "length-empty",
+             "status-no-number", "field-without-colon", "field-with-nul", "field-name-with-blank"):
+    haproxy(f"framing-{name}", 502, "PH", path=f"/raw?answer={name}")
+haproxy("framing-chunk-size-no-number", 200, "PD", path="/raw?answer=chunk-size-no-number")
+haproxy("head-too-large", 502, "PH", path="/raw?answer=head-too-large", unseen="a limit of its own")
+haproxy("connect-refused", 503, "SC", upstream="refused")
+haproxy("connect-timeout", 503, "sC", upstream="silent", options=backend("timeout connect 1500ms"))
+haproxy("no-server", 503, "SC", upstream="empty")
+haproxy("client-fin-while-waiting", -1, "CH", path="/stall-before-answer", client=leaves("fin"), options=backend("option abortonclose"))
+haproxy("client-rst-while-waiting", -1, "CH", path="/stall-before-answer", client=leaves("rst"))
+haproxy("client-fin-in-the-answer", 200, "CD", path="/stall-in-body", client=leaves("fin", "part of the answer"))
+haproxy("client-rst-in-the-answer", 200, "CD", path="/stall-in-body", client=leaves("rst", "part of the answer"))
+haproxy("client-fin-in-the-head", 400, "CR", upstream="none", client=leaves("fin", "part of the head"))
+haproxy("client-rst-in-the-head", 400, "CR", upstream="none", client=leaves("rst", "part of the head"))
+haproxy("client-rst-in-the-request", -1, "CH", client=leaves("rst", "part of the request"))
+haproxy("head-timeout", 408, "cR", upstream="none", client=sends("GET {target} HTTP/1.1\r\nHost: x\r\nX-Request"),
+        options={"frontend": ("timeout http-request 500ms",)})
+haproxy("client-timeout-in-the-request", 408, "cH", client=stalls(), options={"frontend": ("timeout client 500ms",)})
+haproxy("bad-request", 400, "PR", upstream="none", client=sends("GET\r\n\r\n"))
+haproxy("request-with-two-lengths", 400, "PR", upstream="none", client=sends(
+    RAW_HEAD.replace("GET", "POST") + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"))
+haproxy("request-with-bad-field", 400, "PR", upstream="none", client=sends(RAW_HEAD + "no colon here\r\n\r\n"))
+haproxy("denied", 403, "PR", upstream="none", options={"frontend": ("http-request deny",)})
+haproxy("too-many", 429, "PR", upstream="none", options={"frontend": ("http-request deny deny_status 429",)})
+haproxy("tarpit", 500, "PT", upstream="none", options={"frontend": ("timeout tarpit 400ms", "http-request tarpit")})
+haproxy("own-answer", 200, "LR", upstream="none", options={"frontend": ("http-request return status 200 content-type text/plain string ok",)})
+haproxy("redirect", 302, "LR", upstream="none", options={"frontend": ("http-request redirect location /there",)})
+haproxy("tls-to-plain", 400, "PR", client=speaks_tls, upstream="none", check=connection_is("tls-refused-plain"))
+haproxy("proxy-protocol-unexpected", 400, "PR", upstream="none", client=sends("PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\n" + RAW_HEAD + "\r\n"))
+haproxy("proxy-protocol-missing", 0, "", logged=False, upstream="none", options={"bind": "accept-proxy"}, check=left_unanswered)
+haproxy("keep-alive-idle", 200, "--", client=waits(3), options={"frontend": ("timeout http-keep-alive 500ms",)},
+        check=keeps("keep-alive", ("down", "server")))
