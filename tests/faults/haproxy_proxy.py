@@ -10,8 +10,8 @@ from bench import Leg, Truth, wait_all_listening
 
 LOG = ('{"status":%ST,"state":"%ts","frontend":"%f","server":"%s","bytes":%B,"request_id":"%[capture.req.hdr(0)]",'
        '"ms":%Ta,"timers":"%TR/%Tw/%Tc/%Tr/%Ta"}')
-DEFAULTS = ("timeout connect 1s", "timeout client 20s", "timeout server 20s", "timeout http-request 20s",
-            "timeout http-keep-alive 20s", "retries 0")
+DEFAULTS = ("timeout connect 1s", "timeout client 20s", "timeout server 5s", "timeout http-request 20s",
+            "timeout http-keep-alive 20s", "retries 0", "option abortonclose")
 
 
 class Haproxy:
@@ -60,10 +60,12 @@ class Haproxy:
 
     def truth(self, row, line):
         status, state = line["status"], line["state"]
-        sent = status if status > 0 and line["bytes"] > 0 else None
+        sent = status if status > 0 else None
         asked = line["server"] not in ("<NOSRV>", "-")
         down, up, who, when = Leg(status=sent), Leg(), state[0], state[1]
         if who == "C":
+            # Whatever it would have said, nobody was there to hear it.
+            down.status = sent if when in "DL" else None
             down.closed = up.closed = "client"
         elif who == "c":
             # It no longer waits for its client: an answer of its own, or the end of both sides.
@@ -71,7 +73,7 @@ class Haproxy:
         elif who in "sS":
             up.closed = "client" if who == "s" else "server"
             down.closed = "server" if when == "D" else None
-            if when == "C":
+            if when == "C" and asked:
                 up = "connect"
         elif who == "P" and when in "HD":
             up.closed = "server"
@@ -81,5 +83,5 @@ class Haproxy:
         if not asked and not isinstance(up, str):
             up = None
         own = None if sent is None else who in "cPRLIsS" and when in "RQCH" or (who == "L")
-        return Truth(said=f"{status} {state}-- {line['timers']}", down=Leg(sent, down.closed, None, own), up=up,
+        return Truth(said=f"{status} {state}-- {line['timers']}", down=Leg(down.status, down.closed, None, own), up=up,
                      ms=line["ms"] if line["ms"] >= 0 else None, words=(state,) if state != "--" else ())

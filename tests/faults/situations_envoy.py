@@ -184,6 +184,6 @@ PROXY_PROTOCOL = {"listener_filters": [{"name": "proxy_protocol", "typed_config"
     "@type": f"{TYPE}.filters.listener.proxy_protocol.v3.ProxyProtocol"}}]}
 envoy("proxy-protocol-missing", logged=False, options=PROXY_PROTOCOL, check=left_unanswered)
 envoy("proxy-protocol", code=200, options=PROXY_PROTOCOL,
-      client=sends("PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\n" + RAW_HEAD + "Connection: close\r\n\r\n"))
+      client=sends("PROXY TCP4 192.0.2.7 127.0.0.1 4711 {port}\r\n" + RAW_HEAD + "Connection: close\r\n\r\n"))
 envoy("tls-to-plain", "DPE", 400, client=speaks_tls, upstream="none", options=DIRECT, check=connection_is("tls-refused-plain"))
 envoy("plain-to-tls", logged=False, options={"tls": True}, check=connection_is("plain-refused-tls"))
