@@ -119,6 +119,24 @@ def stall_in_chunks(talk):
 
 
 @behaviour
+def stall_until_close(talk):
+    """An answer without a length, of which a part comes."""
+    talk.read_body()
+    talk.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nfirst part\n")
+    talk.until_client_closes()
+    return False
+
+
+@behaviour
+def close_when_released(talk):
+    """Answers, and closes its idle connection when the bench says so."""
+    talk.read_body()
+    talk.answer(body=b"ok\n")
+    talk.origin.release.wait(20)
+    return False
+
+
+@behaviour
 def early_close(talk):
     """Answers 413 before the body is there and closes without having read it: an RST."""
     talk.answer("413 Content Too Large", b"too large\n", Connection="close")

@@ -2,9 +2,13 @@
 
 import collections
 import dataclasses
+import fcntl
 import json
+import os
+import signal
 import socket
 import ssl
+import struct
 import subprocess
 import time
 
@@ -15,8 +19,8 @@ from wire import Client
 UPSTREAM_FLAGS = {"UT", "UC", "UPE", "SI", "DC", "UF"}
 # Nothing on the wire tells that a request was tried before, or that a filter held it back.
 UNTELLABLE = {"URX", "DI"}
-# A duration in a log begins when the proxy came to read the request, which on a busy machine is
-# later than on the wire, up to so many milliseconds.
+# A duration in a log begins when the proxy comes to read the request, which on a busy machine is
+# later than on the wire. Beyond so many milliseconds the situation is tried again.
 MAX_OFF_MS = 250
 # And is a whole number of milliseconds of another clock.
 MAX_EARLY_MS = 12
@@ -44,6 +48,12 @@ class Situation:
     timer: float = None
     # Findings that the upstream exchange must have: what the proxy cannot log, and the bench has done.
     findings: tuple = ()
+    # The same of the downstream exchange.
+    down_findings: tuple = ()
+    # The situation whose listener this one's proxy calls: two proxies in a row.
+    behind: str = None
+    # The request id that it shares with that one.
+    known_as: str = None
     # The proxy's close cannot be seen, or is not the other side's fault: why.
     unseen: str = None
     # Who closed the upstream exchange, where the proxy's log cannot know and the bench does.
@@ -65,12 +75,14 @@ class Situation:
 
     @property
     def upstream_port(self):
-        """Where the proxy connects to: the origin, or a relay before it."""
+        """Where the proxy connects to: the origin, a relay before it, or the next proxy."""
+        if self.behind:
+            return next(one.port for one in SITUATIONS if (one.proxy, one.name) == (self.proxy, self.behind))
         return 25000 + self.number if self.upstream == "relay" else self.origin_port
 
     @property
     def id(self):
-        return f"faults-{self.proxy}-{self.name}"
+        return self.known_as or f"faults-{self.proxy}-{self.name}"
 
     @property
     def target(self):
@@ -79,14 +91,14 @@ class Situation:
 
 def situation(proxy, name, want, **more):
     row = Situation(proxy, name, want, number=len(SITUATIONS), **more)
-    if any(one.id == row.id for one in SITUATIONS):
-        raise ValueError(f"there are two situations {row.id}")
+    if any((one.proxy, one.name) == (row.proxy, row.name) for one in SITUATIONS):
+        raise ValueError(f"there are two situations {proxy} {name}")
     SITUATIONS.append(row)
 
 
-def block(port, *only):
-    """What comes in for the port is dropped."""
-    rule = ["-A", "INPUT", "-p", "tcp", "--dport", str(port), *only, "-j", "DROP"]
+def block(port, *only, way="--dport"):
+    """What comes in for the port (or from it) is dropped; all of it, or only some."""
+    rule = ["-A", "INPUT", "-p", "tcp", way, str(port), *only, "-j", "DROP"]
     subprocess.run(["iptables", "-w", *rule], check=True, capture_output=True)
 
 
@@ -133,6 +145,26 @@ def connection_is(*verdicts):
     return check
 
 
+def gateway(row, report, truth):
+    """A check: the leg behind the next proxy names this one's flags as those of the proxy before."""
+    wrong = judge(row, report, truth)
+    behind = next(one for one in SITUATIONS if (one.proxy, one.name) == (row.proxy, row.behind))
+    for one in report.of(behind.origin_port, row.id):
+        said = one["envoy"].get("client_downstream", [])
+        if set(truth.down.flags) - UNTELLABLE - set(said):
+            wrong.append(f"client_downstream: said {said}, the gateway's log says {truth.down.flags}")
+    return wrong
+
+
+def queue_is_full(row, report, truth):
+    """A check: the origin answered one SYN and not the other, and that is said."""
+    wrong = judge(row, report, truth)
+    said = [one["explanation"] for one in report.connections_of(row.origin_port) if one["verdict"]]
+    if not any("accept queue" in (one or "") for one in said):
+        wrong.append(f"upstream connection: said {said}, the bench has filled the accept queue")
+    return wrong
+
+
 def left_unanswered(row, report, truth):
     """A check: the proxy closed without an answer, and nobody was asked."""
     said = [(one["verdict"], one["certainty"]) for one in report.by_port[row.port]]
@@ -144,8 +176,8 @@ def left_unanswered(row, report, truth):
 class Visit:
     """What a client's function is handed: one situation, on the client's side."""
 
-    def __init__(self, row, origin):
-        self.row, self.origin = row, origin
+    def __init__(self, row, origin, proxy):
+        self.row, self.origin, self.proxy = row, origin, proxy
 
     def connect(self):
         return Client(port=self.row.port)
@@ -292,6 +324,104 @@ def stays(seconds, count=3):
     return visit
 
 
+def races(this):
+    """The origin closes an idle connection while the proxy is too busy to see it, with the next
+    request already before it: so it sends that request behind the origin's FIN."""
+    client = this.connect()
+    this.ask(client, X_Request_Id=this.row.id + "-before")
+    read_answer(client)
+    os.kill(this.proxy.child.pid, signal.SIGSTOP)
+    try:
+        this.ask(client)
+        wait_acked(client)
+        this.origin.release.set()
+        wait("the origin's FIN", lambda: any(
+            local == this.row.origin_port and state in (FIN_WAIT1, FIN_WAIT2) for local, _, state in sockets()))
+    finally:
+        os.kill(this.proxy.child.pid, signal.SIGCONT)
+    read_answer(client)
+    client.close()
+
+
+FIN_WAIT1, FIN_WAIT2 = 4, 5
+SIOCOUTQ = 0x5411
+
+
+def wait_acked(client):
+    """Until the other end's kernel has all that was written."""
+    def left():
+        return struct.unpack("i", fcntl.ioctl(client.socket, SIOCOUTQ, b"\0" * 4))[0]
+    wait("the request to be acknowledged", lambda: left() == 0)
+
+
+def sends_after_close(this):
+    """Sends its next request on a connection that the proxy has closed for idleness."""
+    client = this.connect()
+    this.ask(client)
+    read_answer(client)
+    client.close_seen()
+    this.ask(client, X_Request_Id=this.row.id + "-after")
+    client.close_seen()
+    client.close()
+
+
+def raced(row, report, truth):
+    """A check of this: the second request was never answered."""
+    said = [(one["verdict"], [f["kind"] for f in one["findings"]], one["certainty"]) for one in report.by_port[row.port]
+            if one["request_id"] == row.id + "-after"]
+    if said == [("server-closed-unanswered", ["keepalive-race"], "certain")]:
+        return []
+    return [f"downstream: said {said}, the request left after the proxy's FIN"]
+
+
+def reads_late(seconds, size=4096):
+    """Does not read its answer for a while."""
+    def visit(this):
+        client = Client(port=this.row.port, receive_buffer=size)
+        this.ask(client)
+        time.sleep(seconds)
+        read_answer(client)
+        client.close()
+    return visit
+
+
+def never_reads(this):
+    """Reads nothing of its answer, and waits until the proxy has logged its end."""
+    client = Client(port=this.row.port, receive_buffer=4096)
+    this.ask(client)
+    wait("the proxy to give this client up", lambda: this.proxy.lines(this.row))
+    client.close()
+
+
+def expects(patience):
+    """Waits for a 100 that never comes, and sends its body all the same."""
+    def visit(this):
+        client = this.connect()
+        client.send(this.head(client, "POST", Content_Length="500", Expect="100-continue"))
+        time.sleep(patience)
+        client.send(b"x" * 500)
+        read_answer(client)
+        client.close()
+    return visit
+
+
+def fills_queue(this):
+    """Takes the only place in the accept queue of the origin, and asks."""
+    with socket.create_connection(("127.0.0.1", this.row.origin_port)):
+        plain()(this)
+
+
+def queues(this):
+    """Asks while another's request has the only place at the origin."""
+    other, client = this.connect(), this.connect()
+    this.ask(other, X_Request_Id=this.row.id + "-before")
+    this.wait_seen()
+    this.ask(client)
+    read_answer(client)
+    other.close()
+    client.close()
+
+
 def speaks_tls(this):
     """A TLS handshake with whatever is there."""
     context = ssl.create_default_context()
@@ -378,31 +508,41 @@ def judge(row, report, truth):
         if said != log:
             wrong.append(f"{what}: said {said}, the log says {log}")
 
+    late = None
     down = report.of(row.port, row.id)
     if len(down) != 1:
         return [f"downstream: said {len(down)} exchanges, the log says 1"]
     exchange = down[0]
     hold("downstream status", exchange["status"], truth.down.status)
-    if truth.down.closed is not False:
+    if truth.down.closed is not False and not row.options.get("lingers"):
         hold("downstream closed by", closer(exchange), truth.down.closed)
     hold("downstream certainty", exchange["certainty"], "certain")
     flags_of(wrong, "downstream", exchange["envoy"].get("server", []), truth.down)
     if truth.down.own is not None and "answered_by" in exchange:
         hold("answered by", exchange["answered_by"], "proxy" if truth.down.own else "server")
+        if truth.down.own and exchange.get("proxy"):
+            hold("software", exchange["proxy"]["software"].lower(), row.proxy)
     # Having cut an answer a proxy may linger: its log has the decision, not the close.
     if truth.ms is not None and truth.down.closed != "server" and exchange["verdict"] != "upgraded":
         took = duration(exchange)
-        if took is None or not truth.ms - MAX_EARLY_MS <= took <= truth.ms + MAX_OFF_MS:
+        if took is None or took < truth.ms - MAX_EARLY_MS:
             wrong.append(f"downstream took: said {took} ms, the log says {truth.ms}")
+        elif took > truth.ms + MAX_OFF_MS and not row.options.get("lingers"):
+            late = f"it took {took:.0f} ms on the wire, and {truth.ms:.0f} ms in the log"
     if truth.words and "logs" in exchange:
         told = json.dumps(exchange["logs"])
         for word in truth.words:
             if word not in told:
                 wrong.append(f"logs: said {told}, the log says {word}")
     status = truth.down.status or 0
+    for kind in row.down_findings:
+        if kind not in {one["kind"] for one in exchange["findings"]}:
+            wrong.append(f"downstream findings: said no {kind}, which the bench has made")
     if exchange["good"] and (truth.down.closed or status >= 500 or status == 408):
         wrong.append("good: said true, the log says it was not")
     wrong += upstream(row, report, truth)
+    if late and not wrong:
+        raise Late(late)
     return wrong
 
 
@@ -419,7 +559,7 @@ def flags_of(wrong, where, said, leg):
 
 def upstream(row, report, truth):
     wrong = []
-    found = report.of(row.origin_port if row.upstream != "relay" else row.upstream_port, row.id)
+    found = report.of(row.upstream_port, row.id)
     if truth.up is None:
         if found:
             wrong.append(f"upstream: said {len(found)} exchanges, the log says that none was asked")

@@ -14,7 +14,7 @@ ROUTER = {"name": "router", "typed_config": {"@type": f"{TYPE}.filters.http.rout
 
 
 class Envoy:
-    def __init__(self, work, processes, binary, rows, name="envoy"):
+    def __init__(self, work, processes, binary, rows, name):
         self.log = os.path.join(work, f"{name}.log.jsonl")
         self.work = work
         self.tls = None
@@ -41,11 +41,11 @@ class Envoy:
 
     def listener(self, row):
         options = row.options
-        route = {"cluster": row.id, "timeout": "0s", **options.get("route", {})}
+        route = {"cluster": row.name, "timeout": "0s", **options.get("route", {})}
         action = options.get("action") or {"route": route}
         manager = {
             "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": row.id, "codec_type": "HTTP1", "generate_request_id": False,
+            "stat_prefix": row.name, "codec_type": "HTTP1", "generate_request_id": False,
             "preserve_external_request_id": True, "use_remote_address": False,
             "route_config": {"virtual_hosts": [{"name": "all", "domains": options.get("domains", ["*"]), "routes": [
                 {"match": {"prefix": "/"}, **action}]}]},
@@ -64,17 +64,19 @@ class Envoy:
                     "certificate_chain": {"filename": f"{own.work}/gateway.crt"},
                     "private_key": {"filename": f"{own.work}/gateway.key"}}]}}}
         return {
-            "name": row.id, "address": address("127.0.0.1", row.port), "filter_chains": [chain],
+            "name": row.name, "address": address("127.0.0.1", row.port), "filter_chains": [chain],
             "listener_filters": options.get("listener_filters", []),
             **options.get("listener", {}),
         }
 
     def cluster(self, row):
-        made = cluster(row.id, "127.0.0.1", row.upstream_port)
+        made = cluster(row.name, "127.0.0.1", row.upstream_port)
         options = row.options
         if options.get("upstream_tls"):
             made["transport_socket"] = {"name": "tls", "typed_config": {
                 "@type": f"{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"}}
+        if options.get("bind"):
+            made["upstream_bind_config"] = {"source_address": {"address": options["bind"], "port_value": 0}}
         if row.upstream == "empty":
             made["load_assignment"]["endpoints"] = []
         if "upstream_common" in options:

@@ -15,7 +15,7 @@ DEFAULTS = ("timeout connect 1s", "timeout client 20s", "timeout server 5s", "ti
 
 
 class Haproxy:
-    def __init__(self, work, processes, binary, rows):
+    def __init__(self, work, processes, binary, rows, name):
         self.rows = {f"f{row.number}": row for row in rows}
         self.logged = []
         # Its log comes as datagrams, never through the network that is captured.
@@ -82,6 +82,6 @@ class Haproxy:
             down.closed = "server"
         if not asked and not isinstance(up, str):
             up = None
-        own = None if sent is None else who in "cPRLIsS" and when in "RQCH" or (who == "L")
+        own = None if sent is None else who != "-" and when != "D"
         return Truth(said=f"{status} {state}-- {line['timers']}", down=Leg(down.status, down.closed, None, own), up=up,
                      ms=line["ms"] if line["ms"] >= 0 else None, words=(state,) if state != "--" else ())

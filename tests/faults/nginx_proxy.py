@@ -17,8 +17,8 @@ BAD_REQUEST = {494, 495, 496, 497}
 
 
 class Nginx:
-    def __init__(self, work, processes, binary, rows):
-        self.work, self.log = work, os.path.join(work, "nginx.log.jsonl")
+    def __init__(self, work, processes, binary, rows, name):
+        self.work, self.log = work, os.path.join(work, f"{name}.log.jsonl")
         path = os.path.join(work, "nginx.conf")
         with open(path, "w") as file:
             file.write(self.config(rows))
@@ -84,7 +84,9 @@ class Nginx:
         down, up = Leg(status=sent), Leg()
         if sent is None:
             down.closed = "client" if status == 499 else "server"
-        if status == 499 or "client prematurely closed connection" in error or "writev() failed" in error:
+        # A 400 of a request that was passed on is nginx's word for a client that left inside it.
+        left = status == 400 and asked
+        if status == 499 or left or "client prematurely closed connection" in error or "writev() failed" in error:
             down.closed = up.closed = "client"
         elif "while connecting to upstream" in error:
             up = "connect"
@@ -98,7 +100,7 @@ class Nginx:
             up.closed = "server"
         elif "client timed out" in error:
             down.closed = "server"
-            up.closed = "client"
+            up.closed = "client"  # Where one was asked.
         if not asked and not isinstance(up, str):
             up = None
         down.own = None if sent is None else not (began and sent == int(line["upstream_status"].split(", ")[-1]))

@@ -1,8 +1,8 @@
 """What can go wrong around an Envoy."""
 
 from answers import RAW
-from bench import (RAW_HEAD, Visit, again, connection_is, keeps, leaves, left_unanswered, plain, sends, situation, speaks_tls,
-                   stalls, stays, waits)
+from bench import (RAW_HEAD, SITUATIONS, Visit, again, connection_is, fills_queue, gateway, keeps, leaves, left_unanswered, plain, queue_is_full, races, raced, reads_late, sends,
+                   sends_after_close, situation, speaks_tls, stalls, stays, waits)
 from envoy_proxy import TYPE
 
 BAD_GATEWAY = "upstream_reset_before_response_started"
@@ -97,14 +97,28 @@ envoy("keep-alive-race", "UC", 503, BAD_GATEWAY, path="/close-next", client=agai
 envoy("peer-gone-while-idle", "UT", 504, client=again(Visit.vanish),
       options={"route": {"timeout": "0.7s"}}, findings=("request-unacknowledged",),
       unseen="a kernel that repeats itself in vain holds the FIN back")
+envoy("keep-alive-race-seen", "UC", 503, BAD_GATEWAY, path="/close-when-released", client=races,
+      findings=("keepalive-race",), options={"alone": True})
+envoy("client-inside-until-close", "DC", 200, path="/stall-until-close", client=leaves("fin", "part of the answer"))
+envoy("route-timeout-until-close", "UT", 200, path="/stall-until-close", timer=500, options={"route": {"timeout": HALF_SECOND}})
+envoy("lost-segments", code=200, path="/items?size=400000", findings=("retransmission",), options={
+    "loses": ("-m", "length", "--length", "1000:65535", "-m", "statistic", "--mode", "nth", "--every", "3", "--packet", "1"),
+    "way": "--sport"})
+envoy("first-syn-lost", code=200, findings=("syn-retry",), options={
+    "loses": ("--syn", "-m", "statistic", "--mode", "nth", "--every", "1000", "--packet", "0"), "cluster": {"connect_timeout": "5s"}})
+envoy("slow-reader", code=200, path="/items?size=8000000", client=reads_late(1.2), down_findings=("zero-window",),
+      options={"lingers": True})
 RETRY = {"retry_policy": {"retry_on": "reset,connect-failure", "num_retries": 1, "retry_back_off": {"base_interval": "0.02s"}}}
-envoy("retry-that-helps", code=200, path="/first-reset", options={"route": RETRY})
-envoy("retry-that-does-not", "URX,UC", 503, path="/reset-before-answer", options={"route": RETRY})
+envoy("retry-that-helps", code=200, path="/first-reset", options={"route": RETRY}, findings=("retry",))
+envoy("retry-that-does-not", "URX,UC", 503, path="/reset-before-answer", options={"route": RETRY}, findings=("retry",))
 
 # It cannot be reached, or must not be asked.
 envoy("connect-refused", "UF", 503, BAD_GATEWAY, upstream="refused")
 envoy("connect-refused-retried", "URX,UF", 503, upstream="refused", options={"route": RETRY})
 envoy("connect-timeout", "UF", 503, BAD_GATEWAY, upstream="silent", options={"cluster": {"connect_timeout": "1.5s"}})
+envoy("accept-queue-full", "UF", 503, BAD_GATEWAY, upstream="full", client=fills_queue, check=queue_is_full,
+      options={"cluster": {"connect_timeout": "1.5s"}})
+envoy("tls-handshake-stall", "UF", 503, "connection_timeout", upstream="origin", options={"upstream_tls": True})
 envoy("no-route", "NR", 404, "route_not_found", upstream="none", options={"domains": ["elsewhere.example"]})
 envoy("no-healthy-upstream", "UH", 503, "no_healthy_upstream", upstream="empty")
 envoy("no-cluster", "NC", 503, "cluster_not_found", upstream="none", options={
@@ -173,7 +187,10 @@ envoy("websocket-idle", "SI", 101, path="/websocket-silent", options=UPGRADE,
     Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ=="))
 IDLE = {"idle_timeout": HALF_SECOND}
 envoy("downstream-idle", code=200, client=waits(3), options={"manager": {"common_http_protocol_options": IDLE}},
-      check=keeps("keep-alive", ("down", "server")))
+      # On top of the timeout come drain_timeout, 5 s, and delayed_close_timeout, 1 s.
+      check=keeps("keep-alive", ("down", "server"), ms=6500))
+envoy("request-behind-the-proxys-fin", code=200, client=sends_after_close, check=raced,
+      options={"manager": {"common_http_protocol_options": IDLE}})
 envoy("upstream-idle", code=200, client=stays(0.8), path="/items?delay=50", options={"upstream_common": IDLE},
       check=keeps("keep-alive", ("up", "client")))
 envoy("origin-idle", code=200, client=stays(0.8), path="/items?delay=50", options={"origin_idle": 0.5},
@@ -187,3 +204,19 @@ envoy("proxy-protocol", code=200, options=PROXY_PROTOCOL,
       client=sends("PROXY TCP4 192.0.2.7 127.0.0.1 4711 {port}\r\n" + RAW_HEAD + "Connection: close\r\n\r\n"))
 envoy("tls-to-plain", "DPE", 400, client=speaks_tls, upstream="none", options=DIRECT, check=connection_is("tls-refused-plain"))
 envoy("plain-to-tls", logged=False, options={"tls": True}, check=connection_is("plain-refused-tls"))
+
+# Two in a row: a gateway with a timeout before a sidecar that calls its app from 127.0.0.6.
+BEFORE_SIDECAR = {
+    "timeout": ("UT", 504, "/stall-before-answer", plain(), {"route": {"timeout": HALF_SECOND}}, "DC", None),
+    "odd-timeout": ("UT", 504, "/stall-before-answer", plain(), {"route": {"timeout": "0.37s"}}, "DC", None),
+    "idle": ("SI", 504, "/stall-before-answer", plain(), {"manager": {"stream_idle_timeout": HALF_SECOND}}, "DC", None),
+    "client": ("DC", None, "/stall-before-answer", leaves("fin"), {}, "DC", None),
+    "good": ("-", 200, "/items", plain(), {}, "-", 200),
+    "app-gone": ("-", 503, "/close-before-answer", plain(), {}, "UC", 503),
+}
+for name, (flags, code, path, client, options, flags_of_sidecar, code_of_sidecar) in BEFORE_SIDECAR.items():
+    shared = f"faults-envoy-gateway-{name}"
+    envoy(f"sidecar-{name}", flags_of_sidecar, code_of_sidecar, path=path, known_as=shared, options={"bind": "127.0.0.6"})
+    SITUATIONS[-1].client = None
+    envoy(f"gateway-{name}", flags, code, path=path, client=client, known_as=shared, behind=f"sidecar-{name}",
+          options=options, check=gateway)

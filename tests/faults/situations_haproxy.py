@@ -1,7 +1,7 @@
 """What can go wrong around a HAProxy."""
 
-from bench import (RAW_HEAD, connection_is, keeps, leaves, left_unanswered, plain, sends, situation, speaks_tls,
-                   stalls, waits)
+from bench import (RAW_HEAD, connection_is, expects, keeps, leaves, left_unanswered, never_reads, plain, queues, sends,
+                   situation, speaks_tls, stalls, waits)
 
 
 def haproxy(name, status, state, **more):
@@ -42,6 +42,10 @@ haproxy("client-rst-in-the-answer", 200, "CD", path="/segments?n=30&delay=20", c
 haproxy("client-fin-in-the-head", 400, "CR", upstream="none", client=leaves("fin", "part of the head"))
 haproxy("client-rst-in-the-head", 400, "CR", upstream="none", client=leaves("rst", "part of the head"))
 haproxy("client-rst-in-the-request", -1, "CD", client=leaves("rst", "part of the request"))
+haproxy("client-does-not-read", 200, "cD", path="/items?size=20000000", client=never_reads,
+        options={"frontend": ("timeout client 500ms",), "lingers": True}, down_findings=("zero-window",))
+haproxy("queue-timeout", 503, "sQ", path="/stall-before-answer", client=queues, options=backend("timeout queue 500ms", server="maxconn 1"))
+haproxy("expect-unanswered", 200, "--", client=expects(1.0), findings=("expect-unanswered",))
 haproxy("head-timeout", 408, "cR", upstream="none", client=sends("GET {target} HTTP/1.1\r\nHost: x\r\nX-Request"),
         options={"frontend": ("timeout http-request 500ms",)})
 haproxy("client-timeout-in-the-request", 408, "cR", client=stalls(), options={"frontend": ("option http-buffer-request", "timeout http-request 500ms")})

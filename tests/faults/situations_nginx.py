@@ -1,7 +1,7 @@
 """What can go wrong around an nginx."""
 
-from bench import (RAW_HEAD, again, connection_is, keeps, leaves, left_unanswered, plain, sends, situation,
-                   speaks_tls, stalls, waits)
+from bench import (RAW_HEAD, again, connection_is, expects, keeps, leaves, left_unanswered, never_reads, plain,
+                   reads_late, sends, situation, speaks_tls, stalls, waits)
 
 
 def nginx(name, status, error="", **more):
@@ -37,6 +37,11 @@ for how in ("fin", "rst"):
           options={"proxy": "proxy_request_buffering off;"})
     nginx(f"client-{how}-in-the-answer", 200, "client prematurely closed", path="/segments?n=30&delay=20",
           client=leaves(how, "part of the answer"))
+nginx("client-does-not-read", 200, "client timed out", path="/items?size=20000000", client=never_reads,
+      options={"server": "send_timeout 500ms;", "lingers": True}, down_findings=("zero-window",))
+nginx("slow-reader", 200, path="/items?size=8000000", client=reads_late(1.2), down_findings=("zero-window",),
+      options={"lingers": True})
+nginx("expect-unanswered", 200, client=expects(1.0))
 nginx("body-timeout", 408, "", client=stalls(), options={"server": "client_body_timeout 500ms;"})
 nginx("header-timeout", 408, "client timed out", client=sends("GET {target} HTTP/1.1\r\nHost: x\r\nX-Request"), upstream="none",
       options={"server": "client_header_timeout 500ms;", "location": "return 200;"})
