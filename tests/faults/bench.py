@@ -518,16 +518,20 @@ def judge(row, report, truth):
         hold("downstream closed by", closer(exchange), truth.down.closed)
     hold("downstream certainty", exchange["certainty"], "certain")
     flags_of(wrong, "downstream", exchange["envoy"].get("server", []), truth.down)
-    if truth.down.own is not None and "answered_by" in exchange:
+    # What a gateway passes on may be the next proxy's own: either is right.
+    if truth.down.own is not None and not row.behind and "answered_by" in exchange:
         hold("answered by", exchange["answered_by"], "proxy" if truth.down.own else "server")
         if truth.down.own and exchange.get("proxy"):
             hold("software", exchange["proxy"]["software"].lower(), row.proxy)
     # Having cut an answer a proxy may linger: its log has the decision, not the close.
     if truth.ms is not None and truth.down.closed != "server" and exchange["verdict"] != "upgraded":
         took = duration(exchange)
-        if took is None or took < truth.ms - MAX_EARLY_MS:
+        off = None if took is None else took - truth.ms
+        # Of a client's close a proxy learns later than the wire.
+        earliest = -MAX_OFF_MS if truth.down.closed == "client" else -MAX_EARLY_MS
+        if off is None or off < earliest:
             wrong.append(f"downstream took: said {took} ms, the log says {truth.ms}")
-        elif took > truth.ms + MAX_OFF_MS and not row.options.get("lingers"):
+        elif off > MAX_OFF_MS and not row.options.get("lingers"):
             late = f"it took {took:.0f} ms on the wire, and {truth.ms:.0f} ms in the log"
     if truth.words and "logs" in exchange:
         told = json.dumps(exchange["logs"])
