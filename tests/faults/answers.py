@@ -10,10 +10,12 @@ import origin
 from wire import reset
 
 OK = "HTTP/1.1 200 OK\r\n"
+LENGTH = "Content-Length: 3\r\n"
+UPGRADE = "Upgrade: x\r\nConnection: upgrade\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 BODY = "3\r\nok\n\r\n0\r\n\r\n"
 
-# By name: framing and heads that are wrong, or look so. What is made of them is for the proxy to say.
+# By name: framing and heads that are wrong, or look so. The proxy says what is made of them.
 RAW = {
     "transfer-encoding-twice": f"{OK}{CHUNKED}{CHUNKED}\r\n{BODY}",
     "transfer-encoding-and-length": f"{OK}{CHUNKED}Content-Length: 3\r\n\r\n{BODY}",
@@ -21,7 +23,7 @@ RAW = {
     "transfer-encoding-gzip-chunked": f"{OK}Transfer-Encoding: gzip, chunked\r\n\r\n{BODY}",
     "transfer-encoding-chunked-gzip": f"{OK}Transfer-Encoding: chunked, gzip\r\n\r\n{BODY}",
     "transfer-encoding-on-204": f"HTTP/1.1 204 No Content\r\n{CHUNKED}\r\n",
-    "transfer-encoding-on-1xx": f"HTTP/1.1 103 Early Hints\r\n{CHUNKED}\r\n{OK}Content-Length: 3\r\n\r\nok\n",
+    "transfer-encoding-on-1xx": f"HTTP/1.1 103 Early Hints\r\n{CHUNKED}\r\n{OK}{LENGTH}\r\nok\n",
     "two-lengths-differ": f"{OK}Content-Length: 3\r\nContent-Length: 5\r\n\r\nok\n",
     "two-lengths-alike": f"{OK}Content-Length: 3\r\nContent-Length: 3\r\n\r\nok\n",
     "lengths-in-a-list": f"{OK}Content-Length: 3, 3\r\n\r\nok\n",
@@ -47,16 +49,17 @@ RAW = {
     "version-unknown": "HTTP/9.9 200 OK\r\nContent-Length: 3\r\n\r\nok\n",
     "no-http": "SSH-2.0-OpenSSH_9.2p1\r\n\r\n",
     "tls-alert": b"\x15\x03\x01\x00\x02\x02\x46",
-    "switching-unasked": "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "switching-unasked": f"HTTP/1.1 101 Switching Protocols\r\n{UPGRADE}\r\n",
     "answer-longer-than-said": f"{OK}Content-Length: 3\r\n\r\nok\nand more than that",
     "head-too-large": f"{OK}Content-Length: 3\r\nX-Large: {'x' * 90000}\r\n\r\nok\n",
-    "gateway-timeout-of-its-own": "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 24\r\n\r\nupstream request timeout",
+    "gateway-timeout-of-its-own": "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 24\r\n\r\n"
+    "upstream request timeout",
     "not-found-without-body": "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
 }
 
 
 class PlainOrigin:
-    """Answers whatever comes first with a 400 in plain HTTP, as servers do that are spoken TLS to."""
+    """Answers whatever comes first with a 400 in plain HTTP, as servers do to TLS."""
 
     def __init__(self, port):
         self.seen = collections.Counter()
@@ -67,7 +70,29 @@ class PlainOrigin:
         while True:
             connection, _ = self.listener.accept()
             connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            connection.sendall(
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            connection.close()
+
+
+class EndingOrigin:
+    """A process that ends while `count` requests wait: port and connections go at once."""
+
+    def __init__(self, port, count):
+        self.seen, self.count, self.connections = collections.Counter(), count, []
+        self.listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        for _ in range(self.count):
+            connection, _ = self.listener.accept()
+            self.connections.append(connection)
+        for connection in self.connections:
+            target = connection.recv(65536).split(b" ")[1].decode()
+            self.seen[target] += 1
+        self.listener.close()
+        for connection in self.connections:
             connection.close()
 
 
@@ -137,6 +162,16 @@ def close_when_released(talk):
 
 
 @behaviour
+def reset_when_released(talk):
+    """Answers, and forgets its idle connection when the bench says so."""
+    talk.read_body()
+    talk.answer(body=b"ok\n")
+    talk.origin.release.wait(20)
+    reset(talk.socket)
+    return False
+
+
+@behaviour
 def early_close(talk):
     """Answers 413 before the body is there and closes without having read it: an RST."""
     talk.answer("413 Content Too Large", b"too large\n", Connection="close")
@@ -155,7 +190,9 @@ def early_answer(talk):
 @behaviour
 def websocket_silent(talk):
     """Upgrades, and says nothing more."""
-    talk.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    talk.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    )
     talk.until_client_closes()
     return False
 

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 
-from bench import Leg, Truth, UPSTREAM_FLAGS, wait_all_listening
+from bench import Leg, Truth, wait_all_listening
 from envoy import LOG_KEYS, Tls, address, cluster
 
 TYPE = "type.googleapis.com/envoy.extensions"
+# Flags that tell of the upstream's side, and so belong to the leg on which the proxy is the client.
+UPSTREAM_FLAGS = {"UT", "UC", "UPE", "SI", "DC", "UF"}
 # Envoy's reasons to leave its upstream that no flag tells: on that leg, they look like any other.
 NOT_TOLD = {"max_duration_timeout", "request_overall_timeout"}
 ROUTER = {"name": "router", "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"}}
@@ -30,9 +32,22 @@ class Envoy:
             json.dump(config, file)
         with open(os.path.join(work, f"{name}.stderr"), "wb") as errors:
             self.child = processes.start(
-                [binary, "--config-path", path, "--concurrency", "1", "--disable-hot-restart",
-                 "--file-flush-interval-msec", "20", "--log-level", "warn"],
-                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+                [
+                    binary,
+                    "--config-path",
+                    path,
+                    "--concurrency",
+                    "1",
+                    "--disable-hot-restart",
+                    "--file-flush-interval-msec",
+                    "20",
+                    "--log-level",
+                    "warn",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+            )
         wait_all_listening(self.child, os.path.join(work, f"{name}.stderr"), rows)
 
     def own_tls(self):
@@ -45,26 +60,54 @@ class Envoy:
         action = options.get("action") or {"route": route}
         manager = {
             "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": row.name, "codec_type": "HTTP1", "generate_request_id": False,
-            "preserve_external_request_id": True, "use_remote_address": False,
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": options.get("domains", ["*"]), "routes": [
-                {"match": {"prefix": "/"}, **action}]}]},
+            "stat_prefix": row.name,
+            "codec_type": "HTTP1",
+            "generate_request_id": False,
+            "preserve_external_request_id": True,
+            "use_remote_address": False,
+            "route_config": {
+                "virtual_hosts": [
+                    {
+                        "name": "all",
+                        "domains": options.get("domains", ["*"]),
+                        "routes": [{"match": {"prefix": "/"}, **action}],
+                    }
+                ]
+            },
             "http_filters": [*options.get("filters", []), ROUTER],
-            "access_log": [{"name": "file", "typed_config": {
-                "@type": f"{TYPE}.access_loggers.file.v3.FileAccessLog", "path": self.log,
-                "log_format": {"json_format": LOG_KEYS}}}],
+            "access_log": [
+                {
+                    "name": "file",
+                    "typed_config": {
+                        "@type": f"{TYPE}.access_loggers.file.v3.FileAccessLog",
+                        "path": self.log,
+                        "log_format": {"json_format": LOG_KEYS},
+                    },
+                }
+            ],
             **options.get("manager", {}),
         }
         chain = {"filters": [{"name": "http", "typed_config": manager}]}
         if options.get("tls"):
             own = self.own_tls()
-            chain["transport_socket"] = {"name": "tls", "typed_config": {
-                "@type": f"{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext",
-                "common_tls_context": {"tls_certificates": [{
-                    "certificate_chain": {"filename": f"{own.work}/gateway.crt"},
-                    "private_key": {"filename": f"{own.work}/gateway.key"}}]}}}
+            chain["transport_socket"] = {
+                "name": "tls",
+                "typed_config": {
+                    "@type": f"{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext",
+                    "common_tls_context": {
+                        "tls_certificates": [
+                            {
+                                "certificate_chain": {"filename": f"{own.work}/gateway.crt"},
+                                "private_key": {"filename": f"{own.work}/gateway.key"},
+                            }
+                        ]
+                    },
+                },
+            }
         return {
-            "name": row.name, "address": address("127.0.0.1", row.port), "filter_chains": [chain],
+            "name": row.name,
+            "address": address("127.0.0.1", row.port),
+            "filter_chains": [chain],
             "listener_filters": options.get("listener_filters", []),
             **options.get("listener", {}),
         }
@@ -73,10 +116,14 @@ class Envoy:
         made = cluster(row.name, "127.0.0.1", row.upstream_port)
         options = row.options
         if options.get("upstream_tls"):
-            made["transport_socket"] = {"name": "tls", "typed_config": {
-                "@type": f"{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"}}
+            made["transport_socket"] = {
+                "name": "tls",
+                "typed_config": {"@type": f"{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"},
+            }
         if options.get("bind"):
-            made["upstream_bind_config"] = {"source_address": {"address": options["bind"], "port_value": 0}}
+            made["upstream_bind_config"] = {
+                "source_address": {"address": options["bind"], "port_value": 0}
+            }
         if row.upstream == "empty":
             made["load_assignment"]["endpoints"] = []
         if "upstream_common" in options:
@@ -102,9 +149,14 @@ class Envoy:
 
     def is_meant(self, row, line):
         """Whether the line is of the kind that the row announces."""
-        return all(want in (line[key] or "-") if key == "response_code_details"
-                   else (line[key] or "-") == want if key != "response_code" else line[key] == want
-                   for key, want in row.want.items())
+        return all(
+            (
+                want in (line[key] or "-")
+                if key == "response_code_details"
+                else (line[key] or "-") == want if key != "response_code" else line[key] == want
+            )
+            for key, want in row.want.items()
+        )
 
     def truth(self, row, line):
         code, details = line["response_code"], line["response_code_details"] or "-"
@@ -117,13 +169,21 @@ class Envoy:
         down = Leg(status=code or None, closed=None, flags=flags, own=own if code else None)
         ends = [flag for flag in flags if flag in UPSTREAM_FLAGS]
         # Why its upstream request was given up only some of its flags tell.
-        up = Leg(status=code if began else None, closed=None, flags=None if "UMSDR" in flags or details in NOT_TOLD else ends)
+        up = Leg(
+            status=code if began else None,
+            closed=None,
+            flags=None if "UMSDR" in flags or details in NOT_TOLD else ends,
+        )
         cut = None if own else "server"
         if details.startswith("downstream_remote_disconnect") or "DC" in flags:
             down.closed = up.closed = "client"
         elif "upstream_reset_after_response_started" in details:
             down.closed, up.closed = cut, "server"
-        elif "remote_connection_failure" in details or "connection_timeout" in details or "UF" in flags:
+        elif (
+            "remote_connection_failure" in details
+            or "connection_timeout" in details
+            or "UF" in flags
+        ):
             up = "connect"
         elif "upstream_reset_before_response_started" in details and "overflow" not in details:
             up.closed = "server"

@@ -8,10 +8,20 @@ import threading
 
 from bench import Leg, Truth, wait_all_listening
 
-LOG = ('{"status":%ST,"state":"%ts","frontend":"%f","server":"%s","bytes":%B,"request_id":"%[capture.req.hdr(0)]",'
-       '"ms":%Ta,"timers":"%TR/%Tw/%Tc/%Tr/%Ta"}')
-DEFAULTS = ("timeout connect 1s", "timeout client 20s", "timeout server 5s", "timeout http-request 20s",
-            "timeout http-keep-alive 20s", "retries 0", "option abortonclose")
+LOG = (
+    '{"status":%ST,"state":"%ts","frontend":"%f","server":"%s","bytes":%B,'
+    '"request_id":"%[capture.req.hdr(0)]",'
+    '"ms":%Ta,"timers":"%TR/%Tw/%Tc/%Tr/%Ta"}'
+)
+DEFAULTS = (
+    "timeout connect 1s",
+    "timeout client 20s",
+    "timeout server 5s",
+    "timeout http-request 20s",
+    "timeout http-keep-alive 20s",
+    "retries 0",
+    "option abortonclose",
+)
 
 
 class Haproxy:
@@ -27,32 +37,41 @@ class Haproxy:
             file.write(self.config(work, rows))
         errors = os.path.join(work, "haproxy.stderr")
         with open(errors, "wb") as said:
-            self.child = processes.start([binary, "-db", "-f", path], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            self.child = processes.start(
+                [binary, "-db", "-f", path], stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            )
         wait_all_listening(self.child, errors, rows)
 
     def receive(self):
         while True:
             text = self.socket.recv(65536).decode("latin-1")
             if "{" in text:
-                self.logged.append(json.loads(text[text.index("{"):].strip().strip("\0")))
+                self.logged.append(json.loads(text[text.index("{") :].strip().strip("\0")))
 
     def config(self, work, rows):
         text = f"global\n  log {work}/haproxy.log len 8192 local0\n  nbthread 1\n"
-        text += "defaults\n  mode http\n  log global\n" + "".join(f"  {line}\n" for line in DEFAULTS)
+        text += "defaults\n  mode http\n  log global\n" + "".join(
+            f"  {line}\n" for line in DEFAULTS
+        )
         for row in rows:
             options = row.options
             bind = options.get("bind", "")
-            text += f"frontend f{row.number}\n  bind 127.0.0.1:{row.port} {bind}\n  log-format '{LOG}'\n"
-            text += "  declare capture request len 80\n  http-request capture req.hdr(x-request-id) id 0\n"
+            text += f"frontend f{row.number}\n  bind 127.0.0.1:{row.port} {bind}\n"
+            text += f"  log-format '{LOG}'\n  declare capture request len 80\n"
+            text += "  http-request capture req.hdr(x-request-id) id 0\n"
             text += "".join(f"  {line}\n" for line in options.get("frontend", ()))
             text += f"  default_backend b{row.number}\nbackend b{row.number}\n"
             text += "".join(f"  {line}\n" for line in options.get("backend", ()))
             if row.upstream != "empty":
-                text += f"  server origin 127.0.0.1:{row.upstream_port} {options.get('server', '')}\n"
+                text += (
+                    f"  server origin 127.0.0.1:{row.upstream_port} {options.get('server', '')}\n"
+                )
         return text
 
     def lines(self, row):
-        found = [one for one in list(self.logged) if one["frontend"].rstrip("~") == f"f{row.number}"]
+        found = [
+            one for one in list(self.logged) if one["frontend"].rstrip("~") == f"f{row.number}"
+        ]
         return [one for one in found if one["request_id"] == row.id] or found
 
     def is_meant(self, row, line):
@@ -83,5 +102,10 @@ class Haproxy:
         if not asked and not isinstance(up, str):
             up = None
         own = None if sent is None else who != "-" and when != "D"
-        return Truth(said=f"{status} {state}-- {line['timers']}", down=Leg(down.status, down.closed, None, own), up=up,
-                     ms=line["ms"] if line["ms"] >= 0 else None, words=(state,) if state != "--" else ())
+        return Truth(
+            said=f"{status} {state}-- {line['timers']}",
+            down=Leg(down.status, down.closed, None, own),
+            up=up,
+            ms=line["ms"] if line["ms"] >= 0 else None,
+            words=(state,) if state != "--" else (),
+        )

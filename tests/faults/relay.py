@@ -1,4 +1,4 @@
-"""A TCP relay that delays, goes silent, or cuts: the network between two ends, at a byte's choice."""
+"""A TCP relay that delays, goes silent, or cuts: the network between two ends."""
 
 import select
 import socket
@@ -19,8 +19,9 @@ class Relay:
     `seconds`.
     """
 
-    def __init__(self, port, target, way="down", after=0, action="delay", seconds=0.0,
-                 address="127.0.0.1"):
+    def __init__(
+        self, port, target, way="down", after=0, action="delay", seconds=0.0, address="127.0.0.1"
+    ):
         if action not in ACTIONS:
             raise ValueError(f"no action: {action}")
         self.target, self.address = target, address
@@ -76,5 +77,5 @@ class Relay:
             time.sleep(self.seconds)
             sink.sendall(data)
             return False
-        sink.sendall(data[:max(self.after - passed, 0)])
+        sink.sendall(data[: max(self.after - passed, 0)])
         return self.action != "silence"
