@@ -167,6 +167,8 @@ class Envoy:
         # What the caller gets is the origin's answer, as far as it came, or one of Envoy's own.
         own = code is not None and code != 0 and not began
         down = Leg(status=code or None, closed=None, flags=flags, own=own if code else None)
+        if details == "direct_response":
+            down.own = None  # What it was configured to answer looks like anybody's.
         ends = [flag for flag in flags if flag in UPSTREAM_FLAGS]
         # Why its upstream request was given up only some of its flags tell.
         up = Leg(

@@ -101,7 +101,8 @@ class Haproxy:
             down.closed = "server"
         if not asked and not isinstance(up, str):
             up = None
-        own = None if sent is None else who != "-" and when != "D"
+        # What it was configured to answer looks like anybody's.
+        own = None if down.status is None or who == "L" else who != "-" and when != "D"
         return Truth(
             said=f"{status} {state}-- {line['timers']}",
             down=Leg(down.status, down.closed, None, own),

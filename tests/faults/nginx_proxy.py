@@ -10,7 +10,7 @@ from envoy import Tls
 
 LOG = (
     '{"status":$status,"upstream_status":"$upstream_status","request_id":"$http_x_request_id",'
-    '"port":$server_port,"bytes":$bytes_sent,"seconds":$request_time,"upstream":"$upstream_addr"}'
+    '"port":$server_port,"bytes":$bytes_sent,"seconds":$request_time,"upstream":"$upstream_addr","header":"$upstream_header_time"}'
 )
 # Statuses of nginx's own that nobody is sent.
 UNSENT = {499, 444}
@@ -105,7 +105,8 @@ class Nginx:
             if status in UNSENT or line["bytes"] == 0
             else 400 if status in BAD_REQUEST else status
         )
-        began = bool(re.match(r"\d", line["upstream_status"].split(", ")[-1] or "-"))
+        # An upstream that has not sent a head is given nginx's own status in the log.
+        began = re.match(r"\d", line["header"]) and "while reading response header" not in error
         asked = line["upstream"] not in ("", "-")
         down, up = Leg(status=sent), Leg()
         if sent is None:
@@ -138,11 +139,8 @@ class Nginx:
             up.closed = "client"  # Where one was asked.
         if not asked and not isinstance(up, str):
             up = None
-        down.own = (
-            None
-            if sent is None
-            else not (began and sent == int(line["upstream_status"].split(", ")[-1]))
-        )
+        # Below 500 its pages are those of any server that is nginx.
+        down.own = (sent in (502, 504) or None) if not began else False
         words = (str(status),) if not (status < 400 and not error) else ()
         return Truth(
             said=f"{status} {error}", down=down, up=up, ms=line["seconds"] * 1000, words=words
