@@ -10,7 +10,8 @@ from envoy import Tls
 
 LOG = (
     '{"status":$status,"upstream_status":"$upstream_status","request_id":"$http_x_request_id",'
-    '"port":$server_port,"bytes":$bytes_sent,"seconds":$request_time,"upstream":"$upstream_addr","header":"$upstream_header_time"}'
+    '"port":$server_port,"bytes":$bytes_sent,"seconds":$request_time,"upstream":"$upstream_addr",'
+    '"header":"$upstream_header_time"}'
 )
 # Statuses of nginx's own that nobody is sent.
 UNSENT = {499, 444}
