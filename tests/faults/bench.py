@@ -23,6 +23,8 @@ class Situation:
     want: dict
     path: str = "/items"
     client: object = None
+    # For the proxy's configuration and the origin; and "lingers": when and how the downstream
+    # connection ends is not what the log tells.
     options: dict = dataclasses.field(default_factory=dict)
     upstream: str = "origin"
     timer: float = None

@@ -9,6 +9,7 @@ UNTELLABLE = {"URX", "DI"}
 # a timer begins before the connection does. On a busy machine that is not what the wire shows:
 # beyond so many milliseconds the situation is tried again.
 MAX_OFF_MS = 250
+MAY_BE_NEGATIVE = {"request_to_response", "after_previous"}
 
 
 class Report:
@@ -87,6 +88,12 @@ def judge(row, report, truth):
     if exchange["good"] and (truth.down.closed or status >= 500 or status == 408):
         wrong.append("good: said true, the log says it was not")
     wrong += upstream(row, report, truth)
+    for one in down + report.of(row.upstream_port, row.id):
+        wrong += [
+            f"{name}: said {ms} ms, and time does not run backwards"
+            for name, ms in one["gaps"].items()
+            if ms < 0 and name not in MAY_BE_NEGATIVE
+        ]
     if late and not wrong:
         raise Late(late)
     return wrong
