@@ -195,6 +195,7 @@ def races(this):
     read_answer(client)
     os.kill(this.proxy.child.pid, signal.SIGSTOP)
     try:
+        wait("the proxy to stand still", lambda: stands_still(this.proxy.child.pid))
         this.ask(client)
         wait_acked(client)
         this.origin.release.set()
@@ -254,6 +255,15 @@ def process_ends(count):
         plain()(this)
 
     return visit
+
+
+def stands_still(pid):
+    """Whether all threads of a process are stopped."""
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat") as file:
+            states.append(file.read().rsplit(")", 1)[1].split()[0])
+    return set(states) == {"T"}
 
 
 def wait_acked(client):

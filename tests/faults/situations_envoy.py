@@ -280,66 +280,36 @@ envoy(
     check=checks.keeps("keep-alive", ("up", "server")),
 )
 
-# Two in a row: a gateway with a timeout before a sidecar that calls its app from 127.0.0.6.
-BEFORE_SIDECAR = {
-    "timeout": (
-        "UT",
-        504,
-        "/stall-before-answer",
-        clients.plain(),
-        {"route": {"timeout": HALF_SECOND}},
-        "DC",
-        None,
-    ),
-    "odd-timeout": (
-        "UT",
-        504,
-        "/stall-before-answer",
-        clients.plain(),
-        {"route": {"timeout": "0.37s"}},
-        "DC",
-        None,
-    ),
-    "idle": (
-        "SI",
-        504,
-        "/stall-before-answer",
-        clients.plain(),
-        {"manager": {"stream_idle_timeout": HALF_SECOND}},
-        "DC",
-        None,
-    ),
-    "client": ("DC", None, "/stall-before-answer", clients.leaves("fin"), {}, "DC", None),
-    "good": ("-", 200, "/items", clients.plain(), {}, "-", 200),
-    "app-gone": ("-", 503, "/close-before-answer", clients.plain(), {}, "UC", 503),
-}
-for name, (
-    flags,
-    code,
-    path,
-    client,
-    options,
-    flags_of_sidecar,
-    code_of_sidecar,
-) in BEFORE_SIDECAR.items():
+
+def two_in_a_row(name, flags, code=None, sidecar=("DC", None), **more):
+    """A gateway before a sidecar that calls its app from 127.0.0.6."""
     shared = f"faults-envoy-gateway-{name}"
     envoy(
         f"sidecar-{name}",
-        flags_of_sidecar,
-        code_of_sidecar,
-        path=path,
+        *sidecar,
+        path=more["path"],
         known_as=shared,
         options={"bind": "127.0.0.6"},
     )
+    # Nobody calls it but the gateway.
     SITUATIONS[-1].client = None
     envoy(
         f"gateway-{name}",
         flags,
         code,
-        path=path,
-        client=client,
         known_as=shared,
         behind=f"sidecar-{name}",
-        options=options,
         check=checks.gateway,
+        **more,
     )
+
+
+STALL = "/stall-before-answer"
+TIMEOUT, ODD = {"route": {"timeout": HALF_SECOND}}, {"route": {"timeout": "0.37s"}}
+STREAM_IDLE = {"manager": {"stream_idle_timeout": HALF_SECOND}}
+two_in_a_row("timeout", "UT", 504, path=STALL, timer=500, options=TIMEOUT)
+two_in_a_row("odd-timeout", "UT", 504, path=STALL, timer=370, options=ODD)
+two_in_a_row("idle", "SI", 504, path=STALL, timer=500, options=STREAM_IDLE)
+two_in_a_row("client", "DC", path=STALL, client=clients.leaves("fin"))
+two_in_a_row("good", "-", 200, path="/items", sidecar=("-", 200))
+two_in_a_row("app-gone", "-", 503, path="/close-before-answer", sidecar=("UC", 503))
