@@ -17,6 +17,8 @@ pub(super) struct Seen<'a> {
     pub(super) announced: Option<Span>,
     /// `request_to_client_close`.
     pub(super) gave_up_after: Option<Span>,
+    /// Whether the server's kernel acknowledged the request.
+    pub(super) acknowledged: bool,
     /// `response_silence`.
     pub(super) silent_for: Option<Span>,
     pub(super) shape: ResponseShape,
@@ -58,7 +60,10 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
                 (flags, None)
             }
             (_, gap) => {
-                let guess = gap.and_then(timeout::usual_figure);
+                // Whoever got no ACK did not lose patience: nobody was there.
+                let guess = gap
+                    .filter(|_| seen.acknowledged)
+                    .and_then(timeout::usual_figure);
                 let guess = guess.filter(|_| seen.announced.is_none());
                 let downstream: &[&str] = if guess.is_some() {
                     &["UT", "DC"]
@@ -137,6 +142,7 @@ mod tests {
             client: CALLER,
             announced: None,
             gave_up_after: None,
+            acknowledged: true,
             silent_for: None,
             shape: ResponseShape::Length,
             reset: false,
@@ -186,6 +192,15 @@ mod tests {
         let seen = gave_up(None, Some(501));
         assert_eq!(places(&seen), [&["DC"][..], &["UT", "DC"], &["DC"]]);
         assert_eq!(guess(&seen), Some(Span::from_millis(500)));
+    }
+
+    #[test]
+    fn nobody_lost_patience_with_a_server_that_was_not_there() {
+        let seen = Seen {
+            acknowledged: false,
+            ..gave_up(None, Some(15_000))
+        };
+        assert_eq!(guess(&seen), None);
     }
 
     #[test]
@@ -349,6 +364,7 @@ mod tests {
                             client,
                             announced,
                             gave_up_after,
+                            acknowledged: true,
                             silent_for: gave_up_after,
                             shape,
                             reset,

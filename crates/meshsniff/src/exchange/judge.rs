@@ -127,6 +127,7 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         client: exchange.client,
         announced: exchange.expected_timeout,
         gave_up_after: exchange.gaps.request_to_client_close,
+        acknowledged: exchange.events.request_acked.is_some(),
         silent_for: exchange.gaps.response_silence,
         shape: exchange.response_shape,
         reset: decider.is_some_and(|decider| decider.reset),

@@ -12,6 +12,7 @@ pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::dns::{Dns, Ended, Transport};
+use crate::mesh::logs;
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -433,6 +434,31 @@ impl Exchange {
         match close {
             Some((mark, _)) => Some(mark.time),
             None => self.events.response_end.map(|end| end.time),
+        }
+    }
+
+    /// What happened to a proxy that opened this connection (`Client`) or accepted it (`Server`),
+    /// if it went wrong in a way that proxies log.
+    #[must_use]
+    pub fn happened_to(&self, proxy: Side) -> Option<logs::Event> {
+        use logs::Event;
+        match (self.verdict, proxy) {
+            (Verdict::ClientGaveUp, Side::Client) => {
+                let own = self.envoy.client != ["DC"] || self.timeout_guess.is_some();
+                Some(if own {
+                    Event::TimedOut
+                } else {
+                    Event::CallerLeft
+                })
+            }
+            (Verdict::ClientGaveUp, Side::Server) => Some(Event::CallerLeft),
+            (Verdict::ClientGaveUpMidResponse, _) => Some(Event::CallerLeftInside),
+            (_, Side::Server) => None,
+            (Verdict::ServerClosedUnanswered, _) => Some(Event::UpstreamClosed),
+            (Verdict::ServerResetUnanswered, _) => Some(Event::UpstreamReset),
+            (Verdict::ServerTruncatedResponse, _) => Some(Event::UpstreamTruncated),
+            (Verdict::ServerInvalidResponse, _) => Some(Event::InvalidAnswer),
+            _ => None,
         }
     }
 

@@ -174,6 +174,7 @@ impl Exchanges {
             client,
             announced: None,
             gave_up_after: None,
+            acknowledged: true,
             silent_for: None,
             shape: ResponseShape::Unread,
             reset: false,

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod envoy;
+pub mod logs;
 pub mod timeout;
 
 use crate::packet::Endpoint;

@@ -83,6 +83,8 @@ struct Sent {
     encrypts: bool,
     /// Whether it has sent anything encrypted that is more than an alert.
     finished: bool,
+    /// Whether its records cannot be told any more.
+    lost: bool,
 }
 
 /// The handshake of one connection.
@@ -92,8 +94,6 @@ pub struct Handshake {
     alert: Option<Alert>,
     /// The server's first bytes, if they are no TLS.
     plain: Option<Mark>,
-    /// Whether records cannot be told any more.
-    lost: bool,
 }
 
 const fn index(side: Side) -> usize {
@@ -106,7 +106,7 @@ const fn index(side: Side) -> usize {
 impl Handshake {
     /// The next bytes of a side.
     pub fn bytes(&mut self, side: Side, mut bytes: &[u8], mark: Mark) {
-        while !bytes.is_empty() && !self.lost && self.plain.is_none() {
+        while !bytes.is_empty() && !self.sent[index(side)].lost && self.plain.is_none() {
             let record = &mut self.sent[index(side)].record;
             if record.read < HEADER {
                 let take = bytes.len().min(HEADER - record.read);
@@ -127,13 +127,13 @@ impl Handshake {
 
     /// So many bytes of a side are not in the capture.
     pub fn missing(&mut self, side: Side, count: u64) {
-        let record = &mut self.sent[index(side)].record;
-        let left = record.left() as u64;
-        if record.read < HEADER || count > left {
-            self.lost = true;
+        let sent = &mut self.sent[index(side)];
+        let left = sent.record.left() as u64;
+        if sent.record.read < HEADER || count > left {
+            sent.lost = true;
             return;
         }
-        record.read += count as usize;
+        sent.record.read += count as usize;
         self.end_record(side);
     }
 
@@ -148,12 +148,12 @@ impl Handshake {
         sent.hello |= handshake && sent.record.read > HEADER && sent.record.begin[0] == hello;
     }
 
-    /// The other side does not speak TLS, or the records were lost.
+    /// The server does not speak TLS, or a side's records were lost.
     const fn no_tls(&mut self, side: Side, mark: Mark) {
         if matches!(side, Side::Server) && !self.sent[1].hello {
             self.plain = Some(mark);
         } else {
-            self.lost = true;
+            self.sent[index(side)].lost = true;
         }
     }
 
@@ -207,10 +207,12 @@ impl Handshake {
         self.sent[0].finished && self.sent[1].finished
     }
 
-    /// Whether the capture does not show how it went.
+    /// Whether the capture does not show how it went: whether the server answered, or, once it has,
+    /// whether the client went on.
     #[must_use]
     pub const fn is_lost(&self) -> bool {
-        self.lost
+        let [client, server] = &self.sent;
+        server.lost || server.hello && client.lost
     }
 
     /// The first alert.
@@ -331,13 +333,18 @@ mod tests {
             &[(Client, hello(1)), (Server, b"HTTP/1.1 400 Bad".to_vec())],
         );
         assert!(plain.plain_answer().is_some() && !plain.is_lost());
-        let client = said(3, &[(Client, [hello(1), b"GET /".to_vec()].concat())]);
-        assert!(client.is_lost());
+        let client = (Client, [hello(1), b"GET /".to_vec()].concat());
+        assert!(
+            !said(3, &[client.clone()]).is_lost(),
+            "the server has not answered"
+        );
+        assert!(said(3, &[client, (Server, hello(2))]).is_lost());
         let mut cut = Handshake::default();
         cut.bytes(Client, &hello(1)[..9], Mark::default());
         cut.missing(Client, 2);
         assert!(cut.is_begun() && !cut.is_lost());
         cut.missing(Client, 1);
+        cut.bytes(Server, &hello(2), Mark::default());
         assert!(cut.is_lost());
     }
 }

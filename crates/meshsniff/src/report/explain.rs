@@ -208,7 +208,9 @@ fn lookups(out: &mut String, connection: &Connection, dns: &Dns) {
 pub const fn doubt_in_words(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::CaptureDropped => "the kernel lost packets of the capture meanwhile",
-        Doubt::SequenceHole => "packets of this connection are missing from the capture",
+        Doubt::SequenceHole => {
+            "the sequence numbers do not prove that the capture has every packet of this connection"
+        }
         Doubt::OneSided => "the capture holds only one direction",
         Doubt::CaptureStartedLate => "the capture may have started too late to see all of it",
         Doubt::CaptureEnded => "the capture ended before it was settled",
@@ -471,6 +473,13 @@ fn aborted(out: &mut String, exchange: &Exchange) {
 
 fn server_left(out: &mut String, exchange: &Exchange) {
     let server = Party(Side::Server, exchange.server);
+    if let Some(stall) = exchange.finding(FindingKind::RequestStalled) {
+        let reset = exchange.verdict == Verdict::ServerResetUnanswered;
+        push!(out; server, " waited for the rest of ", request(exchange), " for ",
+            Spoken(stall.cost), " and", how(reset),
+            ": not the server, the client is to blame (the client's proxy: UC, and a 503).");
+        return;
+    }
     if exchange.finding(FindingKind::KeepaliveRace).is_some() {
         push!(out; server, " had closed the kept-alive connection already when ",
             request(exchange), " was sent: a keep-alive race, the request was never looked at ",

@@ -9,7 +9,7 @@ use super::text;
 use crate::analyzer::Totals;
 use crate::condition::Filter;
 use crate::event::{Capture, Conclusion, Outcome, Report, ReportEvent};
-use crate::exchange::Verdict;
+use crate::exchange::{Gap, Verdict};
 use crate::piece::{Shown, said};
 use crate::statistics::Summary;
 use quick_xml::Writer;
@@ -178,6 +178,14 @@ fn properties<W: Write>(
             .zip(summary.verdicts)
             .filter(|(_, count)| *count > 0),
     );
+    let findings: Vec<(String, u64)> = summary
+        .findings()
+        .map(|(kind, costs)| (format!("found {}", kind.name()), costs.count))
+        .collect();
+    properties.extend(findings.iter().map(|(name, count)| (name.as_str(), *count)));
+    let wait = summary.gap(Gap::Wait);
+    let wait = wait.map(|wait| wait.p50.as_nanos().unsigned_abs() / 1_000);
+    properties.extend(wait.map(|wait| ("wait median µs", wait)));
     xml.create_element("properties")
         .write_inner_content(|xml| {
             for (name, count) in properties {

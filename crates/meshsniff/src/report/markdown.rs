@@ -143,6 +143,12 @@ impl<W: Write> MarkdownReport<W> {
             sums::timer(&mut line, timer);
             push!(out; "- ⏱ ", Html(&line), "\n\n");
         }
+        let origin = self.facts.origin.unwrap_or_default();
+        for end in self.facts.summary.process_ends().iter().take(MAX_ROWS) {
+            let mut line = String::new();
+            sums::process_end(&mut line, end, origin);
+            push!(out; "- ", Html(&line), "\n");
+        }
         for line in sums::findings(&self.facts.summary) {
             push!(out; "- ", Html(&line), "\n");
         }

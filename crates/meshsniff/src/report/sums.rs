@@ -1,9 +1,9 @@
 //! What all exchanges have in common, in words: timers, what findings cost, what callers waited.
 
 use crate::exchange::{FindingKind, Gap, Side};
-use crate::piece::{At, Grouped, Number, Spoken, Timeout, push};
-use crate::statistics::{GapStats, Summary, Timer, TimerKind};
-use crate::time::Span;
+use crate::piece::{At, Counted, Grouped, Number, Spoken, Timeout, push};
+use crate::statistics::{GapStats, ProcessEnd, Summary, Timer, TimerKind};
+use crate::time::{Span, Timestamp};
 use crate::{escape, number};
 
 /// Routes named for a timer.
@@ -154,6 +154,21 @@ pub(super) fn findings(summary: &Summary) -> Vec<String> {
         line
     });
     lines.collect()
+}
+
+/// Pushes the end of a process. `origin` is the time of the first frame.
+pub(super) fn process_end(out: &mut String, end: &ProcessEnd, origin: Timestamp) {
+    let seconds = |out: &mut String, at: Timestamp| {
+        number::decimal(out, number::micros(at - origin), 6, 3);
+        out.push_str(" s");
+    };
+    push!(out; "the process behind ", At(end.server), " ended at ");
+    seconds(out, end.at);
+    push!(out; ": it closed ", Grouped(end.connections), " connections within ",
+        Spoken(end.within), ", ", Counted(end.unanswered, "request was", "requests were"),
+        " under way, and ", Counted(end.refused, "connect was refused", "connects were refused"),
+        " after that, the last at ");
+    seconds(out, end.last_refused);
 }
 
 /// Pushes what callers waited, and after which time answers began; nothing if nobody waited.

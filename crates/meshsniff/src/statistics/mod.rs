@@ -14,6 +14,7 @@
 //! These modules write nothing and decide nothing: verdicts come from [`crate::exchange`].
 
 mod buckets;
+mod endings;
 pub(crate) mod gap_values;
 pub mod parts;
 pub mod routes;
@@ -22,6 +23,7 @@ pub mod summary;
 pub mod tally;
 pub mod timers;
 
+pub use endings::ProcessEnd;
 pub use gap_values::GapStats;
 pub use summary::{SuccessRate, Summary};
 pub use timers::{Timer, TimerKind};

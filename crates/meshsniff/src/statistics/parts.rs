@@ -4,6 +4,7 @@
 //! refused, and one that is accepted has no more entries, and no larger numbers, than this program
 //! can add up.
 
+use super::endings::Seen;
 use super::gap_values::{GapValues, SignedBuckets};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
 use super::timers::UntoldClose;
@@ -46,6 +47,8 @@ pub enum SummaryPart {
         /// Some of its costs.
         values: ValuesPart,
     },
+    /// Closes and refusals that may show the end of a process.
+    Endings(Vec<Seen>),
     /// Closes that may hold a timer.
     Closes {
         /// The number of closes that were not kept.
@@ -111,6 +114,8 @@ impl Summary {
             let values = values.parts().into_iter();
             parts.extend(values.map(|values| SummaryPart::Finding { finding, values }));
         }
+        let endings = self.endings.seen().chunks(MAX_ENTRIES);
+        parts.extend(endings.map(|seen| SummaryPart::Endings(seen.to_vec())));
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
         let mut chunks = closes.chunks(MAX_CLOSES);
@@ -139,6 +144,15 @@ impl Summary {
                 let costs = self.findings.get_mut(usize::from(finding));
                 let costs = costs.ok_or(WrongPart("a finding that has no name"))?;
                 costs.take_part(values)
+            }
+            SummaryPart::Endings(seen) => {
+                ensure(seen.len() <= MAX_ENTRIES, "too many endings")?;
+                for one in seen {
+                    let of_this_age = (0..=MAX_NANOS).contains(&one.at.as_nanos());
+                    ensure(of_this_age, "a time that is not of this age")?;
+                    self.endings.add_seen(one);
+                }
+                Ok(())
             }
             SummaryPart::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }

@@ -4,6 +4,7 @@
 //! the traffic, and it counts what found no room. Several summaries make one ([`Summary::merge`]),
 //! and one can be sent to another program in parts of bounded size ([`parts`]).
 
+use super::endings::{Endings, ProcessEnd};
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
@@ -63,6 +64,7 @@ pub struct Summary {
     pub(super) gaps: [GapValues; Gaps::COUNT],
     pub(super) findings: [GapValues; FindingKind::ALL.len()],
     pub(super) closes: Closes,
+    pub(super) endings: Endings,
 }
 
 impl Summary {
@@ -110,6 +112,7 @@ impl Summary {
             }
         }
         if good != Some(true) {
+            self.endings.add_exchange(exchange);
             self.closes.add(exchange);
         }
         let mut costs = [None::<Span>; FindingKind::ALL.len()];
@@ -152,6 +155,7 @@ impl Summary {
     pub fn connection(&mut self, connection: &Connection) {
         self.syn_retries = self.syn_retries.saturating_add(connection.syn_retries);
         self.closes.add_connection(connection);
+        self.endings.add_connection(connection);
         let Some(verdict) = connection.verdict else {
             return;
         };
@@ -211,6 +215,7 @@ impl Summary {
             values.merge(more);
         }
         self.closes.merge(&other.closes);
+        self.endings.merge(&other.endings);
     }
 
     const fn left_out_of_rows(&mut self, count: u64) {
@@ -301,6 +306,12 @@ impl Summary {
     #[must_use]
     pub fn timers(&self) -> Vec<Timer> {
         self.closes.timers()
+    }
+
+    /// Processes that ended, by server and time.
+    #[must_use]
+    pub fn process_ends(&self) -> Vec<ProcessEnd> {
+        self.endings.ends()
     }
 
     /// Closes that were too many to be searched for timers.

@@ -3,10 +3,11 @@
 //! Three or more closes of one kind and one side against one server within 5 % + 2 ms of each other
 //! are nobody's impatience. They show that there is a timer, not whose it is.
 
+use super::endings::AT_ONCE;
 use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,8 @@ struct DecidingClose {
     server: Endpoint,
     by: Side,
     gap: Span,
+    /// When it came, of an idle connection.
+    at: Option<Timestamp>,
     /// `None` if the exchange is not told, only counted.
     exchange: Option<u64>,
     /// The place among the routes.
@@ -119,6 +122,7 @@ pub struct UntoldClose {
     pub(super) server: Endpoint,
     pub(super) by: Side,
     pub(super) gap: Span,
+    pub(super) at: Option<Timestamp>,
     pub(super) route: Option<CompactString>,
 }
 
@@ -146,6 +150,7 @@ impl Closes {
             server: exchange.server,
             by,
             gap,
+            at: None,
             exchange: Some(exchange.id),
             route,
         });
@@ -173,6 +178,7 @@ impl Closes {
                 server: connection.server,
                 by: close.by,
                 gap,
+                at: Some(close.mark.time),
                 route: None,
             });
         }
@@ -188,6 +194,7 @@ impl Closes {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
+                at: close.at,
                 route: route.map(CompactString::new),
             });
         }
@@ -204,6 +211,7 @@ impl Closes {
             server: close.server,
             by: close.by,
             gap: close.gap,
+            at: close.at,
             exchange: None,
             route,
         });
@@ -223,6 +231,7 @@ impl Closes {
                 server: close.server,
                 by: close.by,
                 gap: close.gap,
+                at: close.at,
                 route: route.map(CompactString::new),
             }
         })
@@ -362,15 +371,27 @@ fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]
         while let Some(first) = closes.first() {
             let longest = longest_of_group(first.gap);
             let length = closes.partition_point(|close| close.gap.as_nanos() <= longest);
-            if length >= MIN_MEMBERS {
-                let (group, rest) = closes.split_at(length);
-                closes = rest;
+            if length < MIN_MEMBERS {
+                closes = &closes[1..];
+                continue;
+            }
+            let (group, rest) = closes.split_at(length);
+            closes = rest;
+            if !are_at_once(group) {
                 return Some(group);
             }
-            closes = &closes[1..];
         }
         None
     })
+}
+
+/// Whether idle connections were all closed at once: that was one event, not a timer of each.
+fn are_at_once(group: &[DecidingClose]) -> bool {
+    let times = group.iter().map(|close| close.at);
+    let (Some(Some(first)), Some(Some(last))) = (times.clone().min(), times.max()) else {
+        return false;
+    };
+    last - first <= AT_ONCE
 }
 
 fn timer(group: &[DecidingClose], of: u64, names: &[&str]) -> Timer {
@@ -466,8 +487,11 @@ mod tests {
 
     fn closed(close: impl Fn(&mut Connection)) -> Vec<Timer> {
         let mut closes = Closes::default();
-        for _ in 0..3 {
+        for number in 0..3 {
             let mut connection = fixtures::connection();
+            if let Some(one) = &mut connection.close {
+                one.mark.time = one.mark.time.plus(Span::from_secs(number));
+            }
             close(&mut connection);
             closes.add_connection(&connection);
         }
@@ -502,6 +526,12 @@ mod tests {
             one.silence = one.idle;
         });
         assert_eq!(at_once, None);
+        let together = kind(|one| {
+            one.idle = Some(Span::from_secs(5));
+            one.silence = one.idle;
+            one.close = fixtures::connection().close;
+        });
+        assert_eq!(together, None, "one event, not three timers");
     }
 
     #[test]

@@ -307,6 +307,11 @@ impl Page<'_> {
             "<section aria-labelledby=waits><h2 id=waits>What callers waited</h2>\n\
              <ul class=timers>",
         );
+        for end in self.facts.summary.process_ends().iter().take(MAX_ROWS) {
+            let mut line = String::new();
+            sums::process_end(&mut line, end, self.facts.origin.unwrap_or_default());
+            push!(out; "<li>", Html(&line));
+        }
         let found = sums::findings(&self.facts.summary);
         for line in waits.lines().chain(found.iter().map(String::as_str)) {
             push!(out; "<li>", Html(line));

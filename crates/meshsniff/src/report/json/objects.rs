@@ -6,7 +6,8 @@
 
 use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Verdict};
+use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Side, Verdict};
+use crate::mesh::logs;
 use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
@@ -155,6 +156,13 @@ impl Objects {
             "certainty": Word(certainty(*doubt)),
             "certainty_reason": reason(*doubt),
             "envoy": places(envoy),
+            "logs": List(
+                [Side::Client, Side::Server]
+                    .into_iter()
+                    .filter(|place| *place == Side::Client || !envoy.server.is_empty())
+                    .filter_map(|place| Some((place, logs::of(exchange.happened_to(place)?))))
+                    .flat_map(|(place, logs)| logs.known().map(move |line| log(place, line))),
+            ),
             "findings": List(findings.iter().map(finding)),
             "explanation": self.sentence(|out| explain::exchange(out, exchange)),
             "display_filter": Quoted(|out: &mut String| {
@@ -338,6 +346,53 @@ impl Objects {
             "comments_left_out": facts.comments.left_out + comments_left_out,
         });
     }
+
+    pub(super) fn summary(&mut self, out: &mut String, summary: &Summary) {
+        let clock = &mut self.clock;
+        let ends = summary.process_ends();
+        let classes = CLASSES
+            .into_iter()
+            .zip(summary.statuses[1..].iter().copied());
+        let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
+        let verdicts = verdicts.filter(|(_, count)| *count > 0);
+        let rates = summary.success_rates();
+        let timers = summary.timers();
+        fields!(out, {
+            "exchanges": summary.exchanges,
+            "probes": summary.probes,
+            "uncertain": summary.uncertain,
+            "filtered_out": summary.filtered_out,
+            "verdicts": Map(verdicts.map(|(verdict, count)| (verdict.name(), count))),
+            "statuses": Map(classes.filter(|(_, count)| *count > 0)),
+            "connects_failed": summary.connects_failed(),
+            "handshakes_failed": summary.handshakes_failed(),
+            "findings": Map(summary.findings().map(|(kind, costs)| (kind.name(), gap_stats(costs)))),
+            "success_rates": List(rates.into_iter().map(|(server, rate)| {
+                Object(move |out: &mut String| success_rate(out, server, rate))
+            })),
+            "success_rates_left_out": summary.servers_left_out,
+            "process_ends": Raw(|out: &mut String| {
+                out.push('[');
+                for (index, end) in ends.iter().enumerate() {
+                    out.push_str(if index > 0 { ",{" } else { "{" });
+                    fields!(out, {
+                        "server": end.server,
+                        "at": Time(clock, end.at),
+                        "connections": end.connections,
+                        "within_ms": Millis(end.within),
+                        "unanswered": end.unanswered,
+                        "refused": end.refused,
+                        "last_refused": Time(clock, end.last_refused),
+                    });
+                    out.push('}');
+                }
+                out.push(']');
+            }),
+            "timers": List(timers.iter().map(timer)),
+            "timers_left_out": summary.closes_left_out(),
+            "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
+        });
+    }
 }
 
 /// The queries of a connection.
@@ -397,34 +452,6 @@ pub(super) fn assertion(out: &mut String, outcome: &Outcome) {
 
 /// Names of the hundreds of statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-pub(super) fn summary(out: &mut String, summary: &Summary) {
-    let classes = CLASSES
-        .into_iter()
-        .zip(summary.statuses[1..].iter().copied());
-    let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
-    let verdicts = verdicts.filter(|(_, count)| *count > 0);
-    let rates = summary.success_rates();
-    let timers = summary.timers();
-    fields!(out, {
-        "exchanges": summary.exchanges,
-        "probes": summary.probes,
-        "uncertain": summary.uncertain,
-        "filtered_out": summary.filtered_out,
-        "verdicts": Map(verdicts.map(|(verdict, count)| (verdict.name(), count))),
-        "statuses": Map(classes.filter(|(_, count)| *count > 0)),
-        "connects_failed": summary.connects_failed(),
-        "handshakes_failed": summary.handshakes_failed(),
-        "findings": Map(summary.findings().map(|(kind, costs)| (kind.name(), gap_stats(costs)))),
-        "success_rates": List(rates.into_iter().map(|(server, rate)| {
-            Object(move |out: &mut String| success_rate(out, server, rate))
-        })),
-        "success_rates_left_out": summary.servers_left_out,
-        "timers": List(timers.iter().map(timer)),
-        "timers_left_out": summary.closes_left_out(),
-        "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
-    });
-}
 
 /// Pushes an aggregated route. Its name is null if it is the shared one of those that were too
 /// many.
@@ -501,6 +528,16 @@ fn places(flags: &EnvoyFlags) -> impl Encode {
             "client": words(flags.client),
             "client_downstream": words(flags.client_downstream),
             "server": words(flags.server),
+        });
+    })
+}
+
+fn log(place: Side, (software, line): (&'static str, &'static str)) -> impl Encode {
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "place": Word(place.name()),
+            "software": Word(software),
+            "line": Word(line),
         });
     })
 }

@@ -37,6 +37,7 @@ pub(super) fn push(
     head(out, paint, sources, capture);
     exchanges(out, paint, width, summary);
     rates(out, paint, summary);
+    ends(out, paint, width, capture, summary);
     timers(out, paint, width, summary);
     answers(out, summary);
     findings(out, width, summary);
@@ -230,6 +231,20 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         push!(out; "  … and ",
             Counted( (rates.len() - MAX_ROWS) as u64, "server more", "servers more" ),
             " (-o json lists them)\n");
+    }
+}
+
+fn ends(out: &mut String, paint: Paint, width: usize, capture: &Capture, summary: &Summary) {
+    let origin = capture.totals.first.unwrap_or_default();
+    for (index, end) in summary.process_ends().iter().take(MAX_TIMERS).enumerate() {
+        out.push_str(if index == 0 { "\n" } else { "" });
+        let (mut text, mut lines) = (String::new(), String::new());
+        sums::process_end(&mut text, end, origin);
+        wrapped(&mut lines, &text, 2, width);
+        for line in lines.lines() {
+            paint.push(out, Ink::Bad, line);
+            out.push('\n');
+        }
     }
 }
 
