@@ -93,7 +93,7 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 3] = [
+const EXCEPTIONS: [Exception; 2] = [
     Exception {
         capture: "tutorial-envoy.pcap",
         place: Place::Client,
@@ -110,15 +110,6 @@ const EXCEPTIONS: [Exception; 3] = [
         expected: &[],
         logged: "UT",
         why: "the same: the timeout was the gateway's",
-    },
-    Exception {
-        capture: "envoy-verdicts.pcap",
-        place: Place::Client,
-        paths: &["/chunked-reset", "/reset-in-body"],
-        expected: &["UC"],
-        logged: "UPE",
-        why: "the documented table has UC for a RST inside a response; this Envoy takes any end inside a response, FIN \
-              or RST, for a protocol error",
     },
 ];
 

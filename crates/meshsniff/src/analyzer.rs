@@ -427,6 +427,9 @@ impl Connections for Settling<'_> {
         counters: &Counters,
     ) {
         self.take_messages(connection, reader);
+        if let Some(asked) = reader.exchanges.newly_asked() {
+            self.settled.related.asked(asked);
+        }
         let asked = &mut reader.asked;
         reader
             .exchanges

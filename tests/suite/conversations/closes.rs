@@ -130,7 +130,7 @@ fn closes_by_the_server_at_each_phase() {
         verdict(&exchange),
         (Verdict::ServerTruncatedResponse, Some(200), None)
     );
-    assert_eq!(exchange.envoy.client, ["UC"]);
+    assert_eq!(exchange.envoy.client, ["UC", "UPE"]);
 
     let mut talk = Talk::opened("until_close_by_rst");
     talk.say(Client, GET)

@@ -1,6 +1,6 @@
 //! Which flags of Envoy's go with which verdict.
 
-use super::model::{ProxyAnswer, ResponseShape, Verdict};
+use super::model::{Defect, ProxyAnswer, ResponseShape, Verdict};
 use crate::mesh;
 use crate::mesh::answer::Software;
 use crate::mesh::envoy::{self, EnvoyFlags};
@@ -19,11 +19,13 @@ pub(super) struct Seen<'a> {
     pub(super) gave_up_after: Option<Span>,
     /// Whether the server's kernel acknowledged the request.
     pub(super) acknowledged: bool,
-    /// `response_silence`.
+    /// `response_silence`, or `request_silence`.
     pub(super) silent_for: Option<Span>,
     pub(super) shape: ResponseShape,
     /// Whether the close that decided was a RST.
     pub(super) reset: bool,
+    /// Why the response is one that a proxy must refuse.
+    pub(super) defect: Option<Defect>,
     /// The proxy that made the answer itself.
     pub(super) answered_by: Option<&'a ProxyAnswer>,
 }
@@ -83,10 +85,10 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
             let timed_out = seen.announced.zip(seen.gave_up_after);
             let timed_out = timed_out.is_some_and(|(after, gap)| timeout::matches(after, gap));
             let idle = seen.silent_for.and_then(timeout::usual_figure).is_some();
-            let client: &[&str] = match mid_response {
-                true if timed_out => &["UT"],
-                true if idle => &["SI", "DC"],
-                _ => &["DC"],
+            let client: &[&str] = match mid_response && timed_out {
+                true => &["UT"],
+                false if idle => &["SI", "DC"],
+                false => &["DC"],
             };
             let flags = EnvoyFlags {
                 client,
@@ -100,12 +102,17 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
             let client: &[&str] = match (seen.shape, seen.reset) {
                 // A FIN inside a head is, to Envoy's codec, as bad as bytes that are none.
                 (ResponseShape::Chunked | ResponseShape::Unread, false) => &["UPE"],
-                (ResponseShape::Length, false) => &["UC", "UPE"],
+                (ResponseShape::UntilClose, true) => &["UC"],
+                // Envoy's codec calls a RST inside a message a protocol error, its connection pool
+                // a termination: which is logged depends on which of them comes to know first.
+                (ResponseShape::Length, false) | (_, true) => &["UC", "UPE"],
                 _ => &["UC"],
             };
             (plain(client), None)
         }
         Verdict::ServerResetEarlyAnswer => (plain(&["UC"]), None),
+        // Of a bare CR Envoy makes a blank, as RFC 9112, 2.2, permits.
+        Verdict::ServerInvalidResponse if seen.defect == Some(Defect::BareCr) => (plain(&[]), None),
         Verdict::ServerInvalidResponse => (plain(&["UPE"]), None),
         // To Envoy a handshake that fails is a connection that never opened.
         Verdict::ConnectRefused
@@ -146,6 +153,7 @@ mod tests {
             silent_for: None,
             shape: ResponseShape::Length,
             reset: false,
+            defect: None,
             answered_by: None,
         }
     }
@@ -276,9 +284,10 @@ mod tests {
         assert_eq!(by_fin(Unread), ["UPE"]);
         assert_eq!(by_fin(Length), ["UC", "UPE"]);
         let by_rst = |shape| client(shape, true);
-        for shape in [Chunked, Unread, Length, UntilClose] {
-            assert_eq!(by_rst(shape), ["UC"], "{shape:?}");
+        for shape in [Chunked, Unread, Length] {
+            assert_eq!(by_rst(shape), ["UC", "UPE"], "{shape:?}");
         }
+        assert_eq!(by_rst(UntilClose), ["UC"]);
     }
 
     #[test]
@@ -368,6 +377,7 @@ mod tests {
                             silent_for: gave_up_after,
                             shape,
                             reset,
+                            defect: None,
                             answered_by: None,
                         };
                         let flags = flags(&seen).0;

@@ -106,6 +106,10 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         _ => 0,
     };
     let events = &mut exchange.events;
+    // Bytes that came after the client had closed ended no silence of its.
+    let by_client = decider.is_some_and(|decider| decider.side == Side::Client);
+    let heard = open.response_before_close.flatten().filter(|_| by_client);
+    let heard = heard.map(|(mark, _)| mark);
     if request_cut {
         let announced = open.request.announced;
         exchange.request_announced = announced.map(|end| end.since(open.request_from));
@@ -114,23 +118,28 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         events.request_last = open.request.last.map(|(mark, _)| mark);
     }
     if events.response_end.is_none() && events.response_start.is_some() {
-        // Bytes that came after the client had closed ended no silence of its.
-        let by_client = decider.is_some_and(|decider| decider.side == Side::Client);
-        let before = open.response_before_close.flatten().filter(|_| by_client);
-        let last = before.or(open.response.last);
-        events.response_last = last.map(|(mark, _)| mark);
+        let last = heard.or(open.response.last.map(|(mark, _)| mark));
+        events.response_last = last;
     }
     let idle_since = open.previous_end;
     exchange.gaps = gaps(exchange, idle_since, at, decider, raced.is_some());
+    if let (Some(heard), Some(decider)) = (heard, decider) {
+        let silence = decider.close.mark.time - heard.time;
+        exchange.gaps.response_silence = Some(silence).filter(|gap| *gap >= Span::ZERO);
+    }
     let (envoy, guess) = envoy::flags(&Seen {
         verdict,
         client: exchange.client,
         announced: exchange.expected_timeout,
         gave_up_after: exchange.gaps.request_to_client_close,
         acknowledged: exchange.events.request_acked.is_some(),
-        silent_for: exchange.gaps.response_silence,
+        silent_for: exchange
+            .gaps
+            .response_silence
+            .or(exchange.gaps.request_silence),
         shape: exchange.response_shape,
         reset: decider.is_some_and(|decider| decider.reset),
+        defect: exchange.defect,
         answered_by: exchange.answered_by.as_deref(),
     });
     exchange.envoy = envoy;
@@ -630,7 +639,7 @@ fn gaps(
         request_to_client_close: not_negative(between(request_end, client_close)),
         ack_to_client_close: not_negative(between(acked, client_close)),
         request_to_server_close: not_negative(between(request_end, server_close)),
-        client_close_to_late_response: between(client_close, events.late_response),
+        client_close_to_late_response: not_negative(between(client_close, events.late_response)),
         idle_before: not_negative(previous_end.map(|end| events.request_start.time - end)),
     }
 }

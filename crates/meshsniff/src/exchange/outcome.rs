@@ -38,6 +38,11 @@ impl Exchanges {
         }
     }
 
+    /// A request with an id, once after its head was read.
+    pub(crate) fn newly_asked(&mut self) -> Option<&Exchange> {
+        self.pairing.newly_asked()
+    }
+
     /// Hands out every exchange that nothing can change any more.
     pub(crate) fn settle(
         &mut self,
@@ -178,6 +183,7 @@ impl Exchanges {
             silent_for: None,
             shape: ResponseShape::Unread,
             reset: false,
+            defect: None,
             answered_by: None,
         });
         let protocol = match self.pairing.protocol() {

@@ -85,9 +85,21 @@ impl Answering {
     }
 }
 
+/// A request that was asked, answered or not.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    client: Endpoint,
+    server: Endpoint,
+    start: Mark,
+}
+
 /// The exchanges settled last.
 #[derive(Debug, Default)]
 pub(crate) struct Related {
+    /// The first request with each id, of each caller and port: a try before it may be settled
+    /// after it.
+    asked: HashMap<u64, Asked>,
+    order: VecDeque<u64>,
     told: VecDeque<Told>,
     /// The number of the first of them, since the beginning.
     first: u64,
@@ -102,8 +114,9 @@ impl Related {
         let Some(this) = self.told(exchange) else {
             return;
         };
+        let first_try = self.first_try(exchange);
         let relations = &mut exchange.relations;
-        let mut first_try = None;
+        let mut first_try = first_try;
         let mut next = this.before;
         for _ in 0..MAX_LOOKED_AT {
             let Some(other) = next.and_then(|number| self.get(number)) else {
@@ -124,10 +137,50 @@ impl Related {
                 relations.front = Some(other.id);
             }
         }
-        if relations.retry_of.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
+        if first_try.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
             note_retry(exchange, first_try);
         }
         self.remember(this);
+    }
+
+    /// A request with an id was read, whatever becomes of it.
+    pub(crate) fn asked(&mut self, exchange: &Exchange) {
+        let Some(id) = exchange.request_id.as_deref() else {
+            return;
+        };
+        let key = self.try_key(exchange, id);
+        if self.asked.contains_key(&key) {
+            return;
+        }
+        if self.order.len() >= MAX_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.asked.remove(&oldest);
+        }
+        self.order.push_back(key);
+        self.asked.insert(
+            key,
+            Asked {
+                client: exchange.client,
+                server: exchange.server,
+                start: exchange.events.request_start,
+            },
+        );
+    }
+
+    fn try_key(&self, exchange: &Exchange, id: &str) -> u64 {
+        let caller = exchange.client.ip();
+        self.hasher.hash_one((id, caller, exchange.server.port))
+    }
+
+    /// The first try of what `exchange` asks, if it is a later one.
+    fn first_try(&self, exchange: &Exchange) -> Option<Mark> {
+        let id = exchange.request_id.as_deref()?;
+        let first = self.asked.get(&self.try_key(exchange, id))?;
+        let start = exchange.events.request_start;
+        let same =
+            first.client.ip() == exchange.client.ip() && first.server.port == exchange.server.port;
+        (same && first.start.order < start.order).then_some(first.start)
     }
 
     fn told(&self, exchange: &Exchange) -> Option<Told> {

@@ -85,7 +85,7 @@ const RESET_REASONS: [(&str, &str); 11] = [
 ];
 
 /// Other bodies of Envoy's, whole, with status and flag. The flag is empty where Envoy logs none.
-const ENVOY_BODIES: [(u16, &str, &str); 9] = [
+const ENVOY_BODIES: [(u16, &str, &str); 14] = [
     (504, "upstream request timeout", "UT"),
     (503, "no healthy upstream", "UH"),
     (403, "RBAC: access denied", ""),
@@ -93,13 +93,18 @@ const ENVOY_BODIES: [(u16, &str, &str); 9] = [
     (408, "stream timeout", "SI"),
     (504, "stream timeout", "SI"),
     (408, "request timeout", ""),
+    (408, "request header timeout", ""),
+    (504, "downstream duration timeout", ""),
+    (504, "upstream max stream duration reached", "UMSDR"),
+    (400, "Bad Request", "DPE"),
+    (431, "Request Header Fields Too Large", "DPE"),
     (413, "Payload Too Large", ""),
     (413, "payload too large", ""),
 ];
 
 /// Sentences of HAProxy's pages, with its termination state where the page tells (configuration
 /// manual, 8.5).
-const HAPROXY_PAGES: [(u16, &str, &str); 6] = [
+const HAPROXY_PAGES: [(u16, &str, &str); 13] = [
     (400, "Your browser sent an invalid request.", "PR"),
     (403, "Request forbidden by administrative rules.", "PR"),
     (
@@ -108,11 +113,32 @@ const HAPROXY_PAGES: [(u16, &str, &str); 6] = [
         "cR",
     ),
     (
+        410,
+        "The resource is no longer available and will not be available again.",
+        "",
+    ),
+    (413, "The request entity exceeds the maximum allowed.", ""),
+    (421, "Request sent to a non-authoritative server", ""),
+    (425, "Your browser sent early data.", ""),
+    (
+        429,
+        "You have sent too many requests in a given amount of time.",
+        "",
+    ),
+    (500, "An internal server error occurred.", ""),
+    (
+        501,
+        "The server does not support the functionality required to fulfill the request.",
+        "",
+    ),
+    // A server that left, or one whose answer cannot be read: the page does not tell.
+    (
         502,
         "The server returned an invalid or incomplete response.",
-        "SH",
+        "",
     ),
-    (503, "No server is available to handle this request.", "SC"),
+    // No server, one that refused, or none that had room in time.
+    (503, "No server is available to handle this request.", ""),
     (504, "The server didn't respond in time.", "sH"),
 ];
 
@@ -132,8 +158,11 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
     }
     let server = headers.server.as_str();
     if matches!(server, "envoy" | "istio-envoy") {
-        return envoy(status, headers, body)
-            .and_then(|(flag, text)| told(Software::Envoy, flag, &text));
+        // Envoy says so where an upstream made the answer, whatever that looks like.
+        if headers.from_upstream {
+            return None;
+        }
+        return envoy(status, body).and_then(|(flag, text)| told(Software::Envoy, flag, &text));
     }
     let is_gateway_error = matches!(status, 502..=504);
     if is_gateway_error && server.starts_with("awselb/") {
@@ -166,7 +195,7 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
 }
 
 /// The flag and the text of an answer of Envoy's.
-fn envoy(status: u16, headers: &Maker, body: &[u8]) -> Option<(&'static str, CompactString)> {
+fn envoy(status: u16, body: &[u8]) -> Option<(&'static str, CompactString)> {
     let body = body.trim_ascii();
     let begins = |text: &str| body.starts_with(text.as_bytes());
     if begins("upstream connect error or disconnect/reset before headers") {
@@ -191,10 +220,9 @@ fn envoy(status: u16, headers: &Maker, body: &[u8]) -> Option<(&'static str, Com
         return Some(("", CompactString::from_utf8_lossy(body)));
     }
     match status {
-        404 | 503 if body.is_empty() && !headers.from_upstream => {
-            let flag = if status == 404 { "NR" } else { "NC" };
-            Some((flag, "".into()))
-        }
+        400 if body.is_empty() => Some(("", "".into())),
+        404 if body.is_empty() => Some(("NR", "".into())),
+        503 if body.is_empty() => Some(("NC", "".into())),
         _ => None,
     }
 }
@@ -268,6 +296,7 @@ mod tests {
             ..by("istio-envoy")
         };
         assert_eq!(flag(404, &headers, ""), None);
+        assert_eq!(flag(504, &headers, "upstream request timeout"), None);
         assert_eq!(flag(404, &by("istio-envoy"), "not here"), None);
         assert_eq!(flag(500, &by("istio-envoy"), ""), None);
     }

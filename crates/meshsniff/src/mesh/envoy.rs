@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
 /// Every list of flags that a place can have.
-const LISTS: [&[&str]; 21] = [
+const LISTS: [&[&str]; 23] = [
     &[],
     &["DC"],
     &["UT"],
@@ -30,6 +30,8 @@ const LISTS: [&[&str]; 21] = [
     &["RL"],
     &["FI"],
     &["SI"],
+    &["DPE"],
+    &["UMSDR"],
 ];
 
 /// The list with the flag of an answer that Envoy made itself; empty if that has none.
@@ -67,8 +69,9 @@ pub struct EnvoyFlags {
 
 impl EnvoyFlags {
     /// Every flag that any place can have.
-    pub const KNOWN: [&'static str; 15] = [
-        "DC", "FI", "LR", "NC", "NR", "RL", "SI", "UC", "UF", "UH", "UO", "UPE", "UR", "URX", "UT",
+    pub const KNOWN: [&'static str; 17] = [
+        "DC", "DPE", "FI", "LR", "NC", "NR", "RL", "SI", "UC", "UF", "UH", "UMSDR", "UO", "UPE",
+        "UR", "URX", "UT",
     ];
 
     /// Whether any of the places might log this flag.

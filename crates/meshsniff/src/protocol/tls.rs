@@ -335,7 +335,7 @@ mod tests {
         assert!(plain.plain_answer().is_some() && !plain.is_lost());
         let client = (Client, [hello(1), b"GET /".to_vec()].concat());
         assert!(
-            !said(3, &[client.clone()]).is_lost(),
+            !said(3, std::slice::from_ref(&client)).is_lost(),
             "the server has not answered"
         );
         assert!(said(3, &[client, (Server, hello(2))]).is_lost());

@@ -354,16 +354,15 @@ fn gave_up(out: &mut String, exchange: &Exchange) {
         Some(gap) => push!(out; "the server's kernel had the request after ", Spoken(gap)),
         None => out.push_str("the server's kernel was not seen to acknowledge the request"),
     }
-    match (gaps.client_close_to_late_response, exchange.server_close()) {
-        (Some(gap), _) => {
+    match (exchange.events.late_response, exchange.server_close()) {
+        (Some(_), _) => {
             let late = exchange.late_status;
             let late = late.map_or_else(|| "an answer".to_owned(), |late| format!("the {late}"));
             out.push_str("; ");
             out.push_str(&late);
-            if gap < Span::ZERO {
-                out.push_str(" crossed the close. ");
-            } else {
-                push!(out; " came ", Spoken(gap), " too late. ");
+            match gaps.client_close_to_late_response {
+                None => out.push_str(" crossed the close. "),
+                Some(gap) => push!(out; " came ", Spoken(gap), " too late. "),
             }
         }
         (None, _) if exchange.doubt == Some(Doubt::CaptureEnded) => {
@@ -548,8 +547,12 @@ fn invalid(out: &mut String, exchange: &Exchange) {
     let defect = exchange
         .defect
         .map_or("bytes that are no HTTP response", Defect::in_words);
-    push!(out; defect, ": a proxy must refuse that (the client's proxy: UPE, and a 502 to its ",
-        "caller).");
+    push!(out; defect, ": a proxy must refuse that");
+    out.push_str(if exchange.envoy.client.is_empty() {
+        " or mend it (Envoy mends it)."
+    } else {
+        " (the client's proxy: UPE, and a 502 to its caller)."
+    });
 }
 
 fn unanswered(out: &mut String, exchange: &Exchange) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Closes and refusals kept.
 const MAX_SEEN: usize = 8_192;
 /// Closes this close to each other happened at once.
-pub(super) const AT_ONCE: Span = Span::from_millis(5);
+const AT_ONCE: Span = Span::from_millis(5);
 /// Closes that make an end.
 const MIN_CLOSES: usize = 3;
 /// A refusal later than this has to do with another end.
@@ -40,7 +40,7 @@ pub struct ProcessEnd {
 /// What happened to a connection of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Happened {
+enum Happened {
     /// The server closed it.
     Closed,
     /// The server closed it with a request under way.
@@ -52,7 +52,7 @@ pub(super) enum Happened {
 /// That, with where and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seen {
-    pub(super) server: Endpoint,
+    server: Endpoint,
     pub(super) at: Timestamp,
     happened: Happened,
 }

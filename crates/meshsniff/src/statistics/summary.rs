@@ -305,7 +305,7 @@ impl Summary {
     /// The timers, by server, closing side and length.
     #[must_use]
     pub fn timers(&self) -> Vec<Timer> {
-        self.closes.timers()
+        self.closes.timers(&self.endings.ends())
     }
 
     /// Processes that ended, by server and time.

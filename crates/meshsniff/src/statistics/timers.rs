@@ -3,7 +3,7 @@
 //! Three or more closes of one kind and one side against one server within 5 % + 2 ms of each other
 //! are nobody's impatience. They show that there is a timer, not whose it is.
 
-use super::endings::AT_ONCE;
+use super::endings::ProcessEnd;
 use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::mesh::timeout;
 use crate::packet::Endpoint;
@@ -113,6 +113,16 @@ struct DecidingClose {
     exchange: Option<u64>,
     /// The place among the routes.
     route: Option<u16>,
+}
+
+impl DecidingClose {
+    /// Whether it was one of the closes of a process that ended.
+    fn is_of(&self, end: &ProcessEnd) -> bool {
+        let during = self
+            .at
+            .is_some_and(|at| at >= end.at && at - end.at <= end.within);
+        self.server == end.server && self.by == Side::Server && during
+    }
 }
 
 /// A close whose exchange is not told.
@@ -264,8 +274,10 @@ impl Closes {
     }
 
     /// The timers by server, kind, closing side and gap.
-    pub(super) fn timers(&self) -> Vec<Timer> {
+    pub(super) fn timers(&self, ends: &[ProcessEnd]) -> Vec<Timer> {
         let mut closes = self.closes.clone();
+        // What a process does when it ends it does not do by a timer.
+        closes.retain(|close| !ends.iter().any(|end| close.is_of(end)));
         closes.sort_by_key(|close| {
             (
                 close.server,
@@ -377,21 +389,10 @@ fn groups(mut closes: &[DecidingClose]) -> impl Iterator<Item = &[DecidingClose]
             }
             let (group, rest) = closes.split_at(length);
             closes = rest;
-            if !are_at_once(group) {
-                return Some(group);
-            }
+            return Some(group);
         }
         None
     })
-}
-
-/// Whether idle connections were all closed at once: that was one event, not a timer of each.
-fn are_at_once(group: &[DecidingClose]) -> bool {
-    let times = group.iter().map(|close| close.at);
-    let (Some(Some(first)), Some(Some(last))) = (times.clone().min(), times.max()) else {
-        return false;
-    };
-    last - first <= AT_ONCE
 }
 
 fn timer(group: &[DecidingClose], of: u64, names: &[&str]) -> Timer {
@@ -446,7 +447,7 @@ mod tests {
     #[test]
     fn seventeen_give_ups_are_a_timer() {
         let gaps: Vec<f64> = (0..17).map(|n| 493.6 + f64::from(n) * 0.36875).collect();
-        let timers = closes(&gaps).timers();
+        let timers = closes(&gaps).timers(&[]);
         assert_eq!(timers.len(), 1);
         let timer = &timers[0];
         assert_eq!((timer.count, timer.closed_by), (17, Side::Client));
@@ -459,15 +460,15 @@ mod tests {
 
     #[test]
     fn two_are_none_and_nobody_is_counted_twice() {
-        assert!(closes(&[500.0, 501.0]).timers().is_empty());
+        assert!(closes(&[500.0, 501.0]).timers(&[]).is_empty());
         // 100 and 101 are two; 110..112 are three; 200 stands alone.
-        let timers = closes(&[100.0, 110.0, 111.0, 112.0, 200.0, 107.0]).timers();
+        let timers = closes(&[100.0, 110.0, 111.0, 112.0, 200.0, 107.0]).timers(&[]);
         assert_eq!(timers.len(), 1);
         assert_eq!(timers[0].count, 4);
         assert_eq!(timers[0].min.as_millis(), 107.0);
         assert_eq!(timers[0].guess, None);
         // The run from 100 takes 105; what is left begins a new one.
-        let timers = closes(&[100.0, 105.0, 106.9, 107.1, 108.0, 109.0]).timers();
+        let timers = closes(&[100.0, 105.0, 106.9, 107.1, 108.0, 109.0]).timers(&[]);
         assert_eq!(
             timers.iter().map(|timer| timer.count).collect::<Vec<_>>(),
             [3, 3]
@@ -479,10 +480,10 @@ mod tests {
     fn a_guess_needs_both_ends() {
         // 485 to 510: within 5 % + 2 ms of each other, both fit 500.
         assert_eq!(
-            closes(&[485.0, 500.0, 510.0]).timers()[0].guess,
+            closes(&[485.0, 500.0, 510.0]).timers(&[])[0].guess,
             Some(Span::from_millis(500))
         );
-        assert_eq!(closes(&[500.0, 505.0, 520.0]).timers()[0].guess, None);
+        assert_eq!(closes(&[500.0, 505.0, 520.0]).timers(&[])[0].guess, None);
     }
 
     fn closed(close: impl Fn(&mut Connection)) -> Vec<Timer> {
@@ -495,7 +496,7 @@ mod tests {
             close(&mut connection);
             closes.add_connection(&connection);
         }
-        closes.timers()
+        closes.timers(&[])
     }
 
     #[test]
@@ -526,18 +527,12 @@ mod tests {
             one.silence = one.idle;
         });
         assert_eq!(at_once, None);
-        let together = kind(|one| {
-            one.idle = Some(Span::from_secs(5));
-            one.silence = one.idle;
-            one.close = fixtures::connection().close;
-        });
-        assert_eq!(together, None, "one event, not three timers");
     }
 
     #[test]
     fn what_took_less_than_2_ms_is_no_timer() {
-        assert!(closes(&[1.9, 1.9, 1.9]).timers().is_empty());
-        assert_eq!(closes(&[2.0, 2.0, 2.0]).timers().len(), 1);
+        assert!(closes(&[1.9, 1.9, 1.9]).timers(&[]).is_empty());
+        assert_eq!(closes(&[2.0, 2.0, 2.0]).timers(&[]).len(), 1);
     }
 
     #[test]
@@ -553,7 +548,7 @@ mod tests {
                 }
                 closes.add(&exchange);
             }
-            let timer = closes.timers().remove(0);
+            let timer = closes.timers(&[]).remove(0);
             (timer.kind, timer.min.as_millis())
         };
         assert_eq!(of(2_000, false), (TimerKind::ResponseIdle, 2_000.0));
@@ -569,9 +564,9 @@ mod tests {
             closes.add(&fixtures::server_closed());
             closes.add(&fixtures::ok());
         }
-        assert!(closes.timers().is_empty());
+        assert!(closes.timers(&[]).is_empty());
         closes.add(&fixtures::server_closed());
-        let timers = closes.timers();
+        let timers = closes.timers(&[]);
         assert_eq!(timers.len(), 1);
         assert_eq!(timers[0].closed_by, Side::Server);
     }

@@ -172,6 +172,7 @@ impl Pairing {
             return;
         };
         let usual = detect::is_usual_method(&head.method);
+        let named = head.request_id.is_some();
         open.read_head(head);
         let pairing = open.confidence.pairing;
         let joined = joined_late && pairing == Some(Doubt::CaptureStartedLate);
@@ -187,6 +188,7 @@ impl Pairing {
         open.request.last = Some((mark, upto));
         open.expecting = expect.then_some(mark);
         let tunnel = open.method == MethodKind::Connect;
+        self.newly_asked |= named;
         self.count_exchange();
         let done = self.client.reader.body(framing);
         if tunnel || done {

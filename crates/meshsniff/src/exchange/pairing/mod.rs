@@ -9,7 +9,7 @@
 mod client;
 mod server;
 
-use super::model::{Doubt, Finding, FindingKind, Protocol, ResponseShape};
+use super::model::{Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape};
 use super::pending::{Confidence, PendingExchange};
 use super::queue::Queue;
 use crate::packet::{Endpoint, Mark};
@@ -117,6 +117,8 @@ pub(crate) struct Pairing {
     tls: Option<Box<Handshake>>,
     /// Whether the server answered a request with TLS.
     answered_with_tls: bool,
+    /// Whether the head of a request with an id was read, and nobody has asked for it.
+    newly_asked: bool,
     counts: Counts,
     client: Client,
     server: Server,
@@ -144,6 +146,7 @@ impl Pairing {
             proxied: None,
             tls: None,
             answered_with_tls: false,
+            newly_asked: false,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -174,6 +177,14 @@ impl Pairing {
     /// Protocol of the connection, as far as it is known.
     pub(super) const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// A request with an id, once after its head was read.
+    pub(super) fn newly_asked(&mut self) -> Option<&Exchange> {
+        if !std::mem::take(&mut self.newly_asked) {
+            return None;
+        }
+        self.queue.latest().map(|open| &open.exchange)
     }
 
     /// Whether a 101 or a CONNECT opened a tunnel.

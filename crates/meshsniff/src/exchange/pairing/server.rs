@@ -123,6 +123,7 @@ impl Pairing {
         };
         if (100..200).contains(&head.status) && !switches {
             open.interim(start, head.status);
+            open.exchange.defect = open.exchange.defect.or(head.defect);
             self.server.reader.body(Framing::None);
             return;
         }
@@ -132,7 +133,7 @@ impl Pairing {
             open.confidence.pairing = open.confidence.pairing.or(self.doubts.hole);
         }
         open.exchange.status = Some(head.status);
-        open.exchange.defect = head.defect;
+        open.exchange.defect = open.exchange.defect.or(head.defect);
         open.maker = head.maker.map(|maker| (maker, Vec::new()));
         open.exchange.events.response_start = Some(start);
         open.answer.possible = Some(from);

@@ -119,7 +119,7 @@ fn what_two_readers_may_read_differently_a_proxy_must_refuse() {
         ("no colon\r\nContent-Length: 0", FieldWithoutColon),
         ("a b: c\r\nContent-Length: 0", FieldName),
         ("a: b\0c\r\nContent-Length: 0", ControlByte),
-        ("a: b\rc\r\nContent-Length: 0", ControlByte),
+        ("a: b\rc\r\nContent-Length: 0", BareCr),
     ] {
         assert_eq!(defect(fields), Some(known), "{fields:?}");
     }

@@ -70,8 +70,10 @@ pub enum Defect {
     FieldWithoutColon,
     /// A field name that is no token.
     FieldName,
-    /// A bare CR, a NUL or another control byte in a field.
+    /// A NUL or another control byte in a field.
     ControlByte,
+    /// A CR in a field that no LF follows: some take it for a blank, others for the line's end.
+    BareCr,
 }
 
 impl Defect {
@@ -99,6 +101,7 @@ impl Defect {
             Self::FieldWithoutColon => "a header line without a colon",
             Self::FieldName => "a header name that is no token",
             Self::ControlByte => "a control byte in a header",
+            Self::BareCr => "a bare CR in a header",
         }
     }
 }
@@ -214,6 +217,15 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
     let mut request = httparse::Request::new(&mut []);
     match config.parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
         Ok(status) => finish_request(&request, status),
+        Err(httparse::Error::Version) => {
+            let blank = bytes.len() - crate::protocol::detect::skip_blank_lines(bytes).len();
+            let line = memchr::memchr(b'\n', &bytes[blank..]).map(|end| &bytes[..blank + end]);
+            let version = line.and_then(|line| memchr::memrchr(b' ', line));
+            match version.and_then(|at| known_version(bytes, at + 1)) {
+                Some(mended) => self::request(&mended),
+                None => odd_target(bytes),
+            }
+        }
         Err(httparse::Error::TooManyHeaders) => {
             let mut fields = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut request = httparse::Request::new(&mut fields);
@@ -336,12 +348,16 @@ fn finish_request(
 #[must_use]
 pub fn response(bytes: &[u8]) -> Parsed<ResponseHead> {
     let mut config = httparse::ParserConfig::default();
-    config.allow_spaces_after_header_name_in_responses(true);
     config.allow_obsolete_multiline_headers_in_responses(true);
     match parse_response(&config, bytes) {
+        Err(httparse::Error::Version) => match known_version(bytes, 0) {
+            Some(mended) => response(&mended),
+            None => Parsed::Invalid,
+        },
         // A field that no client takes is passed over: the answer came all the same.
         Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
             config.ignore_invalid_headers_in_responses(true);
+            config.allow_spaces_after_header_name_in_responses(true);
             match parse_response(&config, bytes) {
                 Ok(Parsed::Whole(mut head, used)) => {
                     head.defect = Some(defective_field(&bytes[..used]));
@@ -354,6 +370,21 @@ pub fn response(bytes: &[u8]) -> Parsed<ResponseHead> {
         Ok(parsed) => parsed,
         Err(_) => Parsed::Invalid,
     }
+}
+
+/// The control byte in a header line that no reader takes, if there is one.
+fn control_byte(line: &[u8]) -> Option<Defect> {
+    let mut control = line
+        .iter()
+        .filter(|&&b| b.is_ascii_control() && b != b'\t')
+        .peekable();
+    control.peek()?;
+    let only_cr = control.all(|&b| b == b'\r');
+    Some(if only_cr {
+        Defect::BareCr
+    } else {
+        Defect::ControlByte
+    })
 }
 
 /// Reads a response head with control bytes in its fields that no reader takes.
@@ -370,11 +401,23 @@ fn controlled(config: &httparse::ParserConfig, bytes: &[u8]) -> Parsed<ResponseH
     }
     match parse_response(config, &mended) {
         Ok(Parsed::Whole(mut head, used)) => {
-            head.defect = Some(Defect::ControlByte);
+            head.defect = Some(defective_field(&bytes[..used]));
             Parsed::Whole(head, used)
         }
         _ => Parsed::Invalid,
     }
+}
+
+/// A head whose version, at `at`, is an unknown `HTTP/1.x`, as one of HTTP/1.1: that is how it is to
+/// be read (RFC 9110, 2.5). `None` if it is no such version.
+fn known_version(bytes: &[u8], at: usize) -> Option<Vec<u8>> {
+    let minor = bytes.get(at..)?.strip_prefix(b"HTTP/1.")?.first()?;
+    if !matches!(minor, b'2'..=b'9') {
+        return None;
+    }
+    let mut mended = bytes.to_vec();
+    mended[at + b"HTTP/1.".len()] = b'1';
+    Some(mended)
 }
 
 fn parse_response(
@@ -399,8 +442,8 @@ fn parse_response(
 fn defective_field(head: &[u8]) -> Defect {
     for line in head.split(|&b| b == b'\n').skip(1) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f) {
-            return Defect::ControlByte;
+        if let Some(control) = control_byte(line) {
+            return control;
         }
         let goes_on = line.first().is_none_or(|b| b" \t".contains(b));
         if !goes_on && !line.contains(&b':') {

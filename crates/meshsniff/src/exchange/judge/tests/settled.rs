@@ -286,7 +286,7 @@ mod late_answers {
         let settled = case.settle();
         assert_eq!(case.verdict().0, ClientGaveUp);
         assert_eq!(settled.event("late_response"), Some(20));
-        assert_eq!(settled.gap("client_close_to_late_response"), Some(-5));
+        assert_eq!(settled.gap("client_close_to_late_response"), None);
         assert_eq!(settled.findings(), [(LateResponse, vec![20], 0)]);
     }
 
@@ -471,9 +471,9 @@ mod envoy {
         let client = |case: Case| case.settle().envoy()[0];
         let chunks = Case::asked().response_begins(1000..1100, 20).chunked();
         assert_eq!(client(chunks.clone().server(fin(30))), ["UPE"]);
-        assert_eq!(client(chunks.server(rst(30))), ["UC"]);
+        assert_eq!(client(chunks.server(rst(30))), ["UC", "UPE"]);
         assert_eq!(client(half_answered().server(fin(30))), ["UC", "UPE"]);
-        assert_eq!(client(half_answered().server(rst(30))), ["UC"]);
+        assert_eq!(client(half_answered().server(rst(30))), ["UC", "UPE"]);
     }
 
     #[test]
