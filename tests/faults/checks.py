@@ -7,13 +7,13 @@ from bench import SITUATIONS
 from judging import UNTELLABLE, fires, judge
 
 
-def keeps(kind, *sides, ms=500):
+def keeps(kind, *sides):
     """A check: one side closed three connections for idleness, and there has to be a timer.
-    `sides` are (leg, who): ("down", "server") is the proxy towards its callers."""
+    `sides` are (leg, who, ms): ("down", "server") is the proxy towards its callers."""
 
     def check(row, report, truth):
         wrong = []
-        for leg, who in sides:
+        for leg, who, ms in sides:
             port = row.port if leg == "down" else row.origin_port
             timers = [one for one in report.timers_of(port) if one.get("kind") == kind]
             said = [

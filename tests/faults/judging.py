@@ -1,7 +1,6 @@
 """How a report is held against the truth of a log."""
 
 import collections
-import json
 
 # Nothing on the wire tells that a request was tried before, or that a filter held it back.
 UNTELLABLE = {"URX", "DI"}
@@ -76,11 +75,7 @@ def judge(row, report, truth):
             wrong.append(f"downstream took: said nothing, the log says {truth.ms} ms")
         elif abs(took - truth.ms) > MAX_OFF_MS and not row.options.get("lingers"):
             late = f"it took {took:.0f} ms on the wire, and {truth.ms:.0f} ms in the log"
-    if truth.words and "logs" in exchange:
-        told = json.dumps(exchange["logs"])
-        for word in truth.words:
-            if word not in told:
-                wrong.append(f"logs: said {told}, the log says {word}")
+    wrong += logged(row, exchange, report, truth)
     status = truth.down.status or 0
     for kind in row.down_findings:
         if kind not in {one["kind"] for one in exchange["findings"]}:
@@ -97,6 +92,30 @@ def judge(row, report, truth):
     if late and not wrong:
         raise Late(late)
     return wrong
+
+
+def logged(row, exchange, report, truth):
+    """What is said of this proxy's log: where its answer tells, where its caller left it, and where
+    its upstream did. Nothing need be said; what is said must stand in the log."""
+    if not truth.words:
+        return []
+    said = []
+    proxy = exchange.get("proxy") or {}
+    if proxy.get("flag") and proxy["software"] == row.proxy:
+        said.append(proxy["flag"])
+    legs = [("server", [exchange]), ("client", report.of(row.upstream_port, row.id)[-1:])]
+    for place, exchanges in legs:
+        said += [
+            line["line"]
+            for one in exchanges
+            for line in one["logs"]
+            if line["place"] == place and line["software"] == row.proxy
+        ]
+    return [
+        f"logs: said {', '.join(said)}, the log says {word}"
+        for word in truth.words
+        if said and not any(word in line for line in said)
+    ]
 
 
 def flags_of(wrong, where, said, leg):

@@ -238,7 +238,7 @@ envoy(
     101,
     path="/websocket-silent",
     options=UPGRADE,
-    check=checks.keeps("tunnel-idle", ("down", "server"), ("up", "client")),
+    check=checks.keeps("tunnel-idle", ("down", "server", 1500), ("up", "client", 500)),
     client=clients.waits(
         3,
         Connection="Upgrade",
@@ -254,7 +254,7 @@ envoy(
     client=clients.waits(3),
     options={"manager": {"common_http_protocol_options": IDLE}},
     # On top of the timeout come drain_timeout, 5 s, and delayed_close_timeout, 1 s.
-    check=checks.keeps("keep-alive", ("down", "server"), ms=6500),
+    check=checks.keeps("keep-alive", ("down", "server", 6500)),
 )
 envoy(
     "request-behind-the-proxys-fin",
@@ -269,7 +269,7 @@ envoy(
     client=clients.stays(0.8),
     path="/items?delay=50",
     options={"upstream_common": IDLE},
-    check=checks.keeps("keep-alive", ("up", "client")),
+    check=checks.keeps("keep-alive", ("up", "client", 500)),
 )
 envoy(
     "origin-idle",
@@ -277,7 +277,7 @@ envoy(
     client=clients.stays(0.8),
     path="/items?delay=50",
     options={"origin_idle": 0.5},
-    check=checks.keeps("keep-alive", ("up", "server")),
+    check=checks.keeps("keep-alive", ("up", "server", 500)),
 )
 
 

@@ -216,5 +216,5 @@ haproxy(
     "--",
     client=clients.waits(3),
     options={"frontend": ("timeout http-keep-alive 500ms",)},
-    check=checks.keeps("keep-alive", ("down", "server")),
+    check=checks.keeps("keep-alive", ("down", "server", 500)),
 )

@@ -230,5 +230,5 @@ nginx(
     200,
     client=clients.waits(3),
     options={"server": "keepalive_timeout 1s;"},
-    check=checks.keeps("keep-alive", ("down", "server"), ms=1000),
+    check=checks.keeps("keep-alive", ("down", "server", 1000)),
 )
