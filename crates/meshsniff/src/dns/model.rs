@@ -26,6 +26,9 @@ impl Transport {
     }
 }
 
+/// NXDOMAIN.
+pub(super) const NO_SUCH_NAME: u8 = 3;
+
 /// The queries of one client's port to one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,11 +76,19 @@ impl Dns {
     /// An answer that comes this late makes somebody wait.
     pub const SLOW: Span = Span::from_millis(100);
 
+    /// Whether somebody waited, or a server failed. A name that does not exist is none of that: a
+    /// search through domains asks for many.
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        let slow = self.slowest.is_some_and(|slowest| slowest >= Self::SLOW);
+        let mut codes = self.failures.iter().map(|failure| failure.code);
+        self.unanswered > 0 || slow || codes.any(|code| code != NO_SUCH_NAME)
+    }
+
     /// Whether every query had an answer in time, and a good one.
     #[must_use]
     pub fn is_fine(&self) -> bool {
-        let slow = self.slowest.is_some_and(|slowest| slowest >= Self::SLOW);
-        self.unanswered == 0 && self.failed == 0 && !slow
+        self.failed == 0 && !self.is_notable()
     }
 
     /// Replaces every name.

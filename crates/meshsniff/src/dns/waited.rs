@@ -1,5 +1,6 @@
 //! What a connection waited for before it was opened: the lookup of its name.
 
+use super::model::NO_SUCH_NAME;
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -12,9 +13,6 @@ pub(super) const JUST_BEFORE: Span = Span::from_millis(500);
 
 /// Frames named of a wait.
 const MAX_FRAMES: usize = 32;
-
-/// NXDOMAIN.
-const NO_SUCH_NAME: u8 = 3;
 
 /// A query, with all its sendings and its answer.
 #[derive(Clone, Debug)]

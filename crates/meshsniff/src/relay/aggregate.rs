@@ -186,7 +186,7 @@ impl<'a, R: Report> Aggregating<'a, R> {
             return Ok(());
         }
         let fine = match &connection.dns {
-            Some(dns) => dns.is_fine(),
+            Some(dns) => !dns.is_notable(),
             None => connection.protocol == Protocol::Http1,
         };
         let plain = connection.verdict.is_none() && fine;

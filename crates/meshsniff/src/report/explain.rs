@@ -85,7 +85,9 @@ pub fn connection(out: &mut String, connection: &Connection) {
         }
         Some(verdict) if verdict.is_of_connection() => of_tls(out, connection, verdict),
         _ => match connection.close {
-            Some(close) if is_notable(connection) => idle_tunnel(out, connection, close),
+            Some(close) if connection.tunnel && is_notable(connection) => {
+                idle_tunnel(out, connection, close)
+            }
             _ => return,
         },
     }
@@ -101,14 +103,16 @@ pub fn is_refused_header(exchange: &Exchange) -> bool {
     behind && exchange.status == Some(400)
 }
 
-/// Whether a connection without a verdict of its own is worth a word: a tunnel that somebody closed
-/// after a silence.
+/// Whether a connection is worth a word: it has a verdict of its own, or is a tunnel that somebody
+/// closed after a silence, or carried queries of DNS that did not go well.
 #[must_use]
 pub fn is_notable(connection: &Connection) -> bool {
     let long = connection
         .silence
         .is_some_and(|silence| silence >= Span::from_secs(1));
-    connection.verdict.is_some() || connection.tunnel && long && connection.close.is_some()
+    let lookups = connection.dns.as_ref().is_some_and(|dns| dns.is_notable());
+    let tunnel = connection.tunnel && long && connection.close.is_some();
+    connection.verdict.is_some() || tunnel || lookups
 }
 
 /// A close in words: `closed`, with who.

@@ -100,6 +100,7 @@ impl Canvas<'_> {
                 ("✗ ", "no connection", Ink::Bad)
             }
             Some(_) => ("✗ ", "no conversation", Ink::Bad),
+            None if connection.dns.is_some() => ("? ", "lookups in DNS", Ink::Doubt),
             None => ("? ", "a tunnel that was closed", Ink::Doubt),
         };
         self.paint.push(out, ink, sign);
@@ -117,7 +118,7 @@ impl Canvas<'_> {
         self.frame_column(out, connection.first.frame.number());
         self.seconds(out, connection.first.time);
         self.arrow(out, Side::Client, None);
-        out.push_str("SYN");
+        out.push_str(if connection.is_udp() { "query" } else { "SYN" });
         if connection.syn_retries > 0 {
             push!(out; ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
         }
