@@ -38,6 +38,8 @@ class Situation:
     known_as: str = None
     # The proxy's close cannot be seen, or is not the other side's fault: why.
     unseen: str = None
+    # Whether the request is of another version, so that it makes no exchange of HTTP/1.
+    other: bool = False
     # Who closed the upstream exchange, where the proxy's log cannot know and the bench does.
     closed: object = False
     # Instead of holding the log against exchanges: what is wrong, from (situation, report, truth).

@@ -54,13 +54,19 @@ STRICT = {
     "length-on-204": "RFC 9110 8.6 tells senders only",
     "head-too-large": "a limit of its own",
 }
+# Envoy takes them, which RFC 9112 does not want of a proxy (2.2, 2.3, 7.1).
+LENIENT = {
+    "field-with-bare-cr": "a bare CR is no blank",
+    "chunk-longer-than-said": "a chunk ends where its size says",
+    "version-unknown": "a message of HTTP/9.9 is none of HTTP/1",
+}
 for name in RAW:
     if name not in ("not-found-without-body", "gateway-timeout-of-its-own"):
         envoy(
             f"framing-{name}",
             "-" if name in TAKEN else "UPE",
             path=f"/raw?answer={name}",
-            unseen=STRICT.get(name),
+            unseen=STRICT.get(name) or LENIENT.get(name),
         )
 envoy(
     "upstream-plain-for-tls",
@@ -97,9 +103,5 @@ envoy(
     options=DIRECT,
     check=checks.connection_is("tls-refused-plain"),
 )
-envoy(
-    "plain-to-tls",
-    logged=False,
-    options={"tls": True},
-    check=checks.connection_is("plain-refused-tls"),
-)
+# Envoy closes without an alert: nothing on the wire tells that it wanted TLS.
+envoy("plain-to-tls", logged=False, options={"tls": True}, check=checks.left_unanswered)

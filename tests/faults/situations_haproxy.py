@@ -138,6 +138,7 @@ haproxy(
     "request-of-an-unknown-version",
     400,
     "PR",
+    other=True,
     upstream="none",
     client=clients.sends("GET {target} HTTP/x\r\nHost: x\r\n\r\n"),
 )

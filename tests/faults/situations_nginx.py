@@ -147,6 +147,7 @@ nginx(
     "request-of-an-unknown-version",
     505,
     "client sent invalid version",
+    other=True,
     client=clients.sends("GET {target} HTTP/7.7\r\nHost: x\r\n\r\n"),
     upstream="none",
     options={"location": "return 200;"},

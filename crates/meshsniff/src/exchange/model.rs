@@ -442,6 +442,10 @@ impl Exchange {
     #[must_use]
     pub fn happened_to(&self, proxy: Side) -> Option<logs::Event> {
         use logs::Event;
+        let reset = self.client_close().is_some_and(|(_, reset)| reset);
+        let reset_by_server = self.server_close().is_some_and(|(_, reset)| reset);
+        let stuck = self.finding(FindingKind::ZeroWindow).is_some();
+        let unread = self.response_shape == ResponseShape::Unread;
         match (self.verdict, proxy) {
             (Verdict::ClientGaveUp, Side::Client) => {
                 let own = self.envoy.client != ["DC"] || self.timeout_guess.is_some();
@@ -451,11 +455,23 @@ impl Exchange {
                     Event::CallerLeft
                 })
             }
+            (Verdict::ClientGaveUp, Side::Server) if reset => Some(Event::CallerReset),
             (Verdict::ClientGaveUp, Side::Server) => Some(Event::CallerLeft),
-            (Verdict::ClientGaveUpMidResponse, _) => Some(Event::CallerLeftInside),
+            // Whether it was a timer of the proxy's or its caller is told by a silence alone.
+            (Verdict::ClientGaveUpMidResponse, Side::Client) => {
+                (self.envoy.client != ["DC"] && !stuck).then_some(Event::TimedOutInside)
+            }
+            (Verdict::ClientGaveUpMidResponse, Side::Server) => {
+                (!stuck).then_some(Event::CallerLeftInside)
+            }
             (_, Side::Server) => None,
             (Verdict::ServerClosedUnanswered, _) => Some(Event::UpstreamClosed),
             (Verdict::ServerResetUnanswered, _) => Some(Event::UpstreamReset),
+            // Inside the head nothing was passed on yet.
+            (Verdict::ServerTruncatedResponse, _) if unread => Some(Event::UpstreamClosed),
+            (Verdict::ServerTruncatedResponse, _) if reset_by_server => {
+                Some(Event::UpstreamResetInside)
+            }
             (Verdict::ServerTruncatedResponse, _) => Some(Event::UpstreamTruncated),
             (Verdict::ServerInvalidResponse, _) => Some(Event::InvalidAnswer),
             _ => None,

@@ -105,7 +105,8 @@ const ENVOY_BODIES: [(u16, &str, &str); 14] = [
 /// Sentences of HAProxy's pages, with its termination state where the page tells (configuration
 /// manual, 8.5).
 const HAPROXY_PAGES: [(u16, &str, &str); 13] = [
-    (400, "Your browser sent an invalid request.", "PR"),
+    // A request that cannot be read, or a client that left inside it: the page does not tell.
+    (400, "Your browser sent an invalid request.", ""),
     (403, "Request forbidden by administrative rules.", "PR"),
     (
         408,

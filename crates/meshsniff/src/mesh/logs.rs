@@ -32,16 +32,22 @@ impl Logs {
 pub enum Event {
     /// The proxy's own timer ended the wait for an answer.
     TimedOut,
-    /// The proxy's caller left before an answer.
+    /// The proxy's own timer ended the wait inside an answer.
+    TimedOutInside,
+    /// The proxy's caller left before an answer, by FIN.
     CallerLeft,
+    /// The proxy's caller left before an answer, by RST.
+    CallerReset,
     /// The proxy's caller left inside the answer.
     CallerLeftInside,
     /// The upstream closed before an answer.
     UpstreamClosed,
     /// The upstream reset before an answer.
     UpstreamReset,
-    /// The upstream closed or reset inside the answer.
+    /// The upstream closed inside the answer.
     UpstreamTruncated,
+    /// The upstream reset inside the answer.
+    UpstreamResetInside,
     /// The upstream's answer cannot be passed on.
     InvalidAnswer,
     /// The upstream refused the connection.
@@ -55,11 +61,14 @@ pub enum Event {
 pub const fn of(event: Event) -> Logs {
     let (nginx, haproxy, alb) = match event {
         Event::TimedOut => ("504, upstream timed out", "sH", "504"),
+        Event::TimedOutInside => ("upstream timed out", "sD", ""),
         Event::CallerLeft => ("499", "CH", "460"),
+        Event::CallerReset => ("499", "CD", "460"),
         Event::CallerLeftInside => ("", "CD", ""),
         Event::UpstreamClosed => ("502, upstream prematurely closed connection", "SH", "502"),
         Event::UpstreamReset => ("502, Connection reset by peer", "SH", "502"),
         Event::UpstreamTruncated => ("upstream prematurely closed connection", "SD", ""),
+        Event::UpstreamResetInside => ("Connection reset by peer", "SD", ""),
         Event::InvalidAnswer => ("502, upstream sent invalid header", "PH", "502"),
         Event::Refused => ("502, Connection refused", "SC", "502"),
         Event::Unreachable => ("504, upstream timed out", "sC", "504"),
