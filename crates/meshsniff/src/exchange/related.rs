@@ -13,6 +13,11 @@ use std::hash::BuildHasher as _;
 
 /// Settled exchanges that are remembered.
 const MAX_REMEMBERED: usize = 4_096;
+/// Places of a request's keys.
+const ID: usize = 0;
+const LINE: usize = 1;
+/// A proxy that has nothing else to do asks, and answers, within this time.
+const AT_ONCE: Span = Span::from_millis(50);
 /// Those of one request that are looked at.
 const MAX_LOOKED_AT: usize = 16;
 
@@ -21,21 +26,21 @@ const MAX_LOOKED_AT: usize = 16;
 struct Told {
     id: u64,
     connection: u64,
-    /// Hash of the request id, or else of the request line.
-    key: u64,
-    has_id: bool,
+    /// Hashes of the request id, if there is one, and of the request line.
+    keys: [Option<u64>; 2],
     client: Endpoint,
     server: Endpoint,
     start: Mark,
     end: Timestamp,
-    /// The one before it with the same key.
-    before: Option<u64>,
+    /// The ones before it with the same keys.
+    before: [Option<u64>; 2],
 }
 
 impl Told {
     /// Whether this is a later try of what `other` asked: of the same caller, to the same port.
     fn repeats(&self, other: &Self) -> bool {
-        self.has_id
+        self.keys[ID].is_some()
+            && self.keys[ID] == other.keys[ID]
             && self.client.ip() == other.client.ip()
             && self.server.port == other.server.port
             && self.start.time >= other.end
@@ -46,7 +51,14 @@ impl Told {
     fn is_behind(&self, front: &Self) -> bool {
         let (caller, proxy) = (self.client, front.server);
         let sidecar = mesh::is_istio_inbound(caller) && self.server.ip() == proxy.ip();
-        self.server != front.server
+        let (at_first, at_last) = (self.start.time - front.start.time, front.end - self.end);
+        let at_once = |span: Span| (Span::ZERO..=AT_ONCE).contains(&span);
+        let same = match front.keys[ID] {
+            // The first proxy gives an id to a request that has none: time joins them.
+            None => at_once(at_first) && at_once(at_last),
+            id => id == self.keys[ID],
+        };
+        same && self.server != front.server
             && (caller.ip() == proxy.ip() || sidecar)
             && self.connection != front.connection
             && self.start.order > front.start.order
@@ -85,6 +97,33 @@ impl Answering {
     }
 }
 
+/// The one that was found, if there was only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Only {
+    #[default]
+    None,
+    One(u64),
+    Several,
+}
+
+impl Only {
+    /// Adds one that was found.
+    fn add(&mut self, id: u64) {
+        *self = match *self {
+            Self::None => Self::One(id),
+            Self::One(known) if known == id => Self::One(id),
+            _ => Self::Several,
+        };
+    }
+
+    const fn get(self) -> Option<u64> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::None | Self::Several => None,
+        }
+    }
+}
+
 /// A request that was asked, answered or not.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -114,29 +153,37 @@ impl Related {
         let Some(this) = self.told(exchange) else {
             return;
         };
-        let first_try = self.first_try(exchange);
+        let mut first_try = self.first_try(exchange);
         let relations = &mut exchange.relations;
-        let mut first_try = first_try;
-        let mut next = this.before;
-        for _ in 0..MAX_LOOKED_AT {
-            let Some(other) = next.and_then(|number| self.get(number)) else {
-                break;
+        let (mut behind, mut front) = (Only::None, Only::None);
+        for (by, number) in self.candidates(&this) {
+            let Some(other) = self
+                .get(number)
+                .filter(|other| other.keys[by] == this.keys[by])
+            else {
+                continue;
             };
-            next = other.before;
-            if other.key != this.key {
-                break;
-            }
             if relations.retry_of.is_none() && this.repeats(other) {
                 relations.retry_of = Some(other.id);
                 first_try = Some(other.start);
             } else if relations.retried_as.is_none() && other.repeats(&this) {
                 relations.retried_as = Some(other.id);
-            } else if relations.behind.is_none() && other.is_behind(&this) {
-                relations.behind = Some(other.id);
-            } else if relations.front.is_none() && this.is_behind(other) {
-                relations.front = Some(other.id);
+            } else if other.is_behind(&this) {
+                match by {
+                    ID => _ = relations.behind.get_or_insert(other.id),
+                    _ => behind.add(other.id),
+                }
+            } else if this.is_behind(other) {
+                match by {
+                    ID => _ = relations.front.get_or_insert(other.id),
+                    _ => front.add(other.id),
+                }
             }
         }
+        // Of several tries with an id the latest came first. Without one, several cannot be told
+        // apart, and none is named.
+        relations.behind = relations.behind.or(behind.get());
+        relations.front = relations.front.or(front.get());
         if first_try.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
             note_retry(exchange, first_try);
         }
@@ -185,20 +232,30 @@ impl Related {
 
     fn told(&self, exchange: &Exchange) -> Option<Told> {
         let path = exchange.path.as_deref()?;
-        let key = match exchange.request_id.as_deref() {
-            Some(id) => self.hasher.hash_one(id),
-            None => self.hasher.hash_one((exchange.method.as_deref(), path)),
-        };
+        let id = exchange.request_id.as_deref();
+        let line = (exchange.method.as_deref(), path);
+        let keys = [
+            id.map(|id| self.hasher.hash_one(id)),
+            Some(self.hasher.hash_one(line)),
+        ];
         Some(Told {
             id: exchange.id,
             connection: exchange.connection,
-            key,
-            has_id: exchange.request_id.is_some(),
+            keys,
             client: exchange.client,
             server: exchange.server,
             start: exchange.events.request_start,
             end: exchange.decided_at()?,
-            before: self.latest.get(&key).copied(),
+            before: keys.map(|key| self.latest.get(&key?).copied()),
+        })
+    }
+
+    /// Numbers of the latest with the same id, and of the latest with the same request line.
+    fn candidates(&self, this: &Told) -> impl Iterator<Item = (usize, u64)> {
+        [ID, LINE].into_iter().flat_map(move |by| {
+            let older = move |number: &u64| self.get(*number)?.before[by];
+            let chain = std::iter::successors(this.before[by], older);
+            chain.take(MAX_LOOKED_AT).map(move |number| (by, number))
         })
     }
 
@@ -211,13 +268,17 @@ impl Related {
         if self.told.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.told.pop_front()
         {
-            if self.latest.get(&oldest.key) == Some(&self.first) {
-                self.latest.remove(&oldest.key);
+            for key in oldest.keys.into_iter().flatten() {
+                if self.latest.get(&key) == Some(&self.first) {
+                    self.latest.remove(&key);
+                }
             }
             self.first += 1;
         }
         let number = self.first + self.told.len() as u64;
-        self.latest.insert(this.key, number);
+        for key in this.keys.into_iter().flatten() {
+            self.latest.insert(key, number);
+        }
         self.told.push_back(this);
     }
 }
@@ -270,18 +331,18 @@ mod tests {
 
     #[test]
     fn the_two_sides_of_a_proxy_are_joined_in_either_order() {
-        for without_ids in [false, true] {
-            let strip = |mut exchange: Exchange| {
-                exchange.request_id = exchange.request_id.filter(|_| !without_ids);
+        for (front_id, back_id) in [(true, true), (false, true), (false, false)] {
+            let strip = |mut exchange: Exchange, keep: bool| {
+                exchange.request_id = exchange.request_id.filter(|_| keep);
                 exchange
             };
             let mut related = Related::default();
-            let (mut first, mut last) = (strip(back(0)), strip(front(1)));
+            let (mut first, mut last) = (strip(back(0), back_id), strip(front(1), front_id));
             related.relate(&mut first);
             related.relate(&mut last);
             assert_eq!(last.relations.behind, Some(0));
             let mut related = Related::default();
-            let (mut first, mut last) = (strip(front(0)), strip(back(1)));
+            let (mut first, mut last) = (strip(front(0), front_id), strip(back(1), back_id));
             related.relate(&mut first);
             related.relate(&mut last);
             assert_eq!(last.relations.front, Some(0));
@@ -305,6 +366,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_that_cannot_be_told_apart_none_is_named() {
+        let mut related = Related::default();
+        for id in 0..2 {
+            let mut exchange = back(id);
+            exchange.request_id = None;
+            related.relate(&mut exchange);
+        }
+        let mut last = front(2);
+        last.request_id = None;
+        related.relate(&mut last);
+        assert_eq!(last.relations.behind, None);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut related = Related::default();
         for id in 0..3 * MAX_REMEMBERED as u64 {
@@ -313,6 +388,6 @@ mod tests {
             related.relate(&mut exchange);
         }
         assert_eq!(related.told.len(), MAX_REMEMBERED);
-        assert_eq!(related.latest.len(), MAX_REMEMBERED);
+        assert!(related.latest.len() <= 2 * MAX_REMEMBERED);
     }
 }

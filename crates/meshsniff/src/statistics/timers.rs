@@ -5,7 +5,7 @@
 
 use super::endings::ProcessEnd;
 use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
-use crate::mesh::timeout;
+use crate::mesh::{self, timeout};
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -171,6 +171,9 @@ impl Closes {
         let (Some(close), Some(silence)) = (connection.close, connection.silence) else {
             return;
         };
+        if mesh::is_probed(connection.server.port) {
+            return;
+        }
         let (kind, gap, least) = match connection.verdict {
             Some(Verdict::TlsUnanswered | Verdict::TlsFailed) => {
                 (TimerKind::Handshake, silence, SHORTEST_IDLE)
