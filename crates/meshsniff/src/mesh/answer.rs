@@ -102,6 +102,16 @@ const ENVOY_BODIES: [(u16, &str, &str); 14] = [
     (413, "payload too large", ""),
 ];
 
+/// How answers of Envoy's to a token that it does not take begin.
+const JWT_BODIES: [&str; 6] = [
+    "Jwt is missing",
+    "Jwt is expired",
+    "Jwt is not in the form",
+    "Jwt issuer is not configured",
+    "Jwt verification fails",
+    "Audiences in Jwt are not allowed",
+];
+
 /// Sentences of HAProxy's pages, with its termination state where the page tells (configuration
 /// manual, 8.5).
 const HAPROXY_PAGES: [(u16, &str, &str); 13] = [
@@ -200,14 +210,14 @@ fn envoy(status: u16, body: &[u8]) -> Option<(&'static str, CompactString)> {
     let body = body.trim_ascii();
     let begins = |text: &str| body.starts_with(text.as_bytes());
     if begins("upstream connect error or disconnect/reset before headers") {
-        let text =
-            |at: usize, reason: &str| CompactString::from_utf8_lossy(&body[..at + reason.len()]);
-        let reason = RESET_REASONS.into_iter().find_map(|(reason, flag)| {
+        // The text is made anew: what else stands in the body is whoever's.
+        let reason = RESET_REASONS.into_iter().find(|(reason, _)| {
             let reason = format!("reset reason: {reason}");
-            let at = memmem::find(body, reason.as_bytes())?;
-            Some((flag, text(at, &reason)))
+            memmem::find(body, reason.as_bytes()).is_some()
         });
-        return Some(reason.unwrap_or(("", "upstream connect error".into())));
+        let (reason, flag) = reason.unwrap_or(("unknown", ""));
+        let text = format!("upstream connect error, reset reason: {reason}");
+        return Some((flag, text.into()));
     }
     let known = ENVOY_BODIES.into_iter();
     let mut known = known.filter(|&(of, text, _)| of == status && body == text.as_bytes());
@@ -217,8 +227,8 @@ fn envoy(status: u16, body: &[u8]) -> Option<(&'static str, CompactString)> {
     if begins("fault filter abort") {
         return Some(("FI", "fault filter abort".into()));
     }
-    if status == 401 && begins("Jwt ") || begins("Audiences in Jwt are not allowed") {
-        return Some(("", CompactString::from_utf8_lossy(body)));
+    if let Some(text) = JWT_BODIES.into_iter().find(|text| begins(text)) {
+        return Some(("", text.into()));
     }
     match status {
         400 if body.is_empty() => Some(("", "".into())),
@@ -279,15 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_all_up_to_the_reason() {
+    fn the_text_is_of_the_reason_alone() {
         let body = b"upstream connect error or disconnect/reset before headers. reset reason: \
             remote connection failure, transport failure reason: delayed connect error: 111";
         let answer = recognise(503, &by("envoy"), body).unwrap();
-        assert!(
-            answer
-                .text
-                .ends_with("reset reason: remote connection failure")
-        );
+        let text = "upstream connect error, reset reason: remote connection failure";
+        assert_eq!(answer.text, text);
     }
 
     #[test]

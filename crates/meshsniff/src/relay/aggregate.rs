@@ -42,7 +42,7 @@ pub struct Redacted {
     pub query: bool,
     /// The whole target.
     pub path: bool,
-    /// `Host`, and the names that are asked of DNS.
+    /// `Host`, the names that are asked of DNS, and the words of a proxy that answered.
     pub host: bool,
     /// `x-request-id`.
     pub request_id: bool,
@@ -63,6 +63,10 @@ impl Redacted {
         }
         if self.host && exchange.authority.is_some() {
             exchange.authority = Some(MASK.into());
+        }
+        // Linkerd's errors are its own words, and name services.
+        if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {
+            by.text = MASK.into();
         }
         if self.request_id && exchange.request_id.is_some() {
             exchange.request_id = Some(MASK.into());
