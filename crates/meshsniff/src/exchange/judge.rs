@@ -541,7 +541,10 @@ impl<'a> Facts<'a> {
             && self
                 .response_end
                 .is_none_or(|end| self.at.evidence.server.data_acked < Some(end));
-        let hole = open.response.tail_lost || never_taken && self.at.evidence.client.lacks_fin;
+        // An answer that ends with the connection is whole only if the client had not left before.
+        let may_have_left = open.exchange.response_shape == ResponseShape::UntilClose;
+        let lacks_fin = self.at.evidence.client.lacks_fin;
+        let hole = open.response.tail_lost || lacks_fin && (never_taken || may_have_left);
         // A client that took nothing of it may still have left.
         let unsettled = never_taken && !self.at.at_boundary;
         // A server that answered before the request was whole may still reset the rest of it.

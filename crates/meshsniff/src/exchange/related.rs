@@ -19,7 +19,7 @@ const LINE: usize = 1;
 /// A proxy that has nothing else to do asks, and answers, within this time.
 const AT_ONCE: Span = Span::from_millis(50);
 /// Those of one request that are looked at.
-const MAX_LOOKED_AT: usize = 16;
+const MAX_LOOKED_AT: usize = 8;
 
 /// Of an exchange that was handed out.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +140,9 @@ pub(crate) struct Related {
     asked: HashMap<u64, Asked>,
     order: VecDeque<u64>,
     told: VecDeque<Told>,
+    /// The server of the first, and whether there is another: without one there is no proxy.
+    server: Option<Endpoint>,
+    several: bool,
     /// The number of the first of them, since the beginning.
     first: u64,
     /// The number of the latest with each key.
@@ -150,6 +153,15 @@ pub(crate) struct Related {
 impl Related {
     /// Relates `exchange` to those before it, and remembers it.
     pub(crate) fn relate(&mut self, exchange: &mut Exchange) {
+        if !self.several {
+            self.several = *self.server.get_or_insert(exchange.server) != exchange.server;
+        }
+        if !self.several && exchange.request_id.is_none() {
+            if exchange.attempt.is_some_and(|attempt| attempt > 1) {
+                note_retry(exchange, None);
+            }
+            return;
+        }
         let Some(this) = self.told(exchange) else {
             return;
         };

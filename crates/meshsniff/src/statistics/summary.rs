@@ -9,7 +9,7 @@ use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
 use super::timers::{Closes, Timer};
-use crate::exchange::{Connection, Exchange, FindingKind, Gap, Gaps, Verdict};
+use crate::exchange::{Connection, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::time::Span;
 use hashbrown::HashMap;
@@ -115,8 +115,16 @@ impl Summary {
             self.endings.add_exchange(exchange);
             self.closes.add(exchange);
         }
+        if !exchange.findings.is_empty() {
+            self.found(&exchange.findings);
+        }
+        self.rate(exchange, good);
+    }
+
+    /// Takes in what findings cost one exchange, a value for each kind.
+    fn found(&mut self, findings: &[Finding]) {
         let mut costs = [None::<Span>; FindingKind::ALL.len()];
-        for finding in &exchange.findings {
+        for finding in findings {
             let cost = &mut costs[finding.kind as usize];
             *cost = Some(cost.map_or(finding.cost, |sum| sum.plus(finding.cost)));
         }
@@ -125,7 +133,6 @@ impl Summary {
                 values.add(cost.as_nanos());
             }
         }
-        self.rate(exchange, good);
     }
 
     fn rate(&mut self, exchange: &Exchange, good: Option<bool>) {

@@ -180,6 +180,9 @@ fn an_answer_that_ends_with_the_connection_ends_with_the_servers_fin() {
     let exchange = left.exchange();
     assert_eq!(exchange.verdict(), (ClientGaveUpMidResponse, CERTAIN));
     assert_eq!(exchange.gap("response_silence"), Some(5001));
+    let lost = begun().after(5000.0).missing().fin(Client).ack(Server);
+    let lost = lost.fin(Server).ack(Client).exchange();
+    assert_eq!(lost.verdict(), doubtful(Ok, SequenceHole));
     let half = begun()
         .fin(Client)
         .ack(Server)
