@@ -13,6 +13,8 @@ use std::hash::BuildHasher as _;
 
 /// Settled exchanges that are remembered.
 const MAX_REMEMBERED: usize = 4_096;
+/// Exchanges of a single server that are remembered: a proxy's other side may come.
+const MAX_OF_ONE: usize = 64;
 /// Places of a request's keys.
 const ID: usize = 0;
 const LINE: usize = 1;
@@ -156,7 +158,8 @@ impl Related {
         if !self.several {
             self.several = *self.server.get_or_insert(exchange.server) != exchange.server;
         }
-        if !self.several && exchange.request_id.is_none() {
+        let many = self.told.len() >= MAX_OF_ONE;
+        if many && !self.several && exchange.request_id.is_none() {
             if exchange.attempt.is_some_and(|attempt| attempt > 1) {
                 note_retry(exchange, None);
             }
