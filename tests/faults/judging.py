@@ -66,7 +66,8 @@ def judge(row, report, truth):
     hold("downstream certainty", exchange["certainty"], "certain")
     flags_of(wrong, "downstream", exchange["envoy"].get("server", []), truth.down)
     # What a gateway passes on may be the next proxy's own: either is right.
-    if truth.down.own is not None and not row.behind and "answered_by" in exchange:
+    passes_on = row.behind or row.options.get("forged")
+    if truth.down.own is not None and not passes_on:
         hold("answered by", exchange["answered_by"], "proxy" if truth.down.own else "server")
         if truth.down.own and exchange.get("proxy"):
             hold("software", exchange["proxy"]["software"].lower(), row.proxy)

@@ -43,6 +43,8 @@ envoy(
     code=504,
     details="via_upstream",
     path="/raw?answer=gateway-timeout-of-its-own",
+    # The origin plays a proxy, word for word.
+    options={"forged": True},
 )
 envoy("slow-answer", code=200, path="/items?delay=400")
 envoy("slow-answer-by-the-network", code=200, upstream="relay", options={"relay": {"seconds": 0.3}})

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Flows at a time.
 const MAX_FLOWS: usize = 4 * 1024;
+/// Flows in UDP that are kept however many there are in TCP.
+const MIN_FLOWS: usize = MAX_FLOWS / 8;
 /// Clients at a time.
 const MAX_CLIENTS: usize = 1024;
 /// Queries of one client that wait for an answer, and those that have one and are remembered.
@@ -113,6 +115,8 @@ pub struct Lookups {
     next_flow: u64,
     next_query: u64,
     next_look: Option<Timestamp>,
+    /// The latest time that is known.
+    now: Timestamp,
     duplicates: u64,
 }
 
@@ -176,6 +180,7 @@ impl Lookups {
 
     #[cold]
     fn look(&mut self, now: Timestamp) -> Option<Vec<Ended>> {
+        self.now = self.now.max(now);
         if self.next_look.is_none_or(|next| now >= next) {
             self.next_look = Some(now.plus(LOOK));
             self.end_flows(|flow| now - flow.last >= IDLE);
@@ -226,7 +231,7 @@ impl Lookups {
         let is_repeat = |one: &Pending| {
             let asked = &one.asked;
             let same = asked.name == message.name && asked.kind == message.kind;
-            let from_here = one.tries.iter().any(|(tried, _)| *tried == ends);
+            let from_here = one.tries.contains(&(ends, message.id));
             same && (from_here || mark.time - asked.last_sent().time >= PATIENCE)
         };
         let before = client.pending.iter_mut().find(|one| is_repeat(one));
@@ -300,10 +305,17 @@ impl Lookups {
 
     fn flow(&mut self, ends: Ends, mark: Mark) -> &mut Flow {
         if self.flows.len() >= MAX_FLOWS && !self.flows.contains_key(&ends) {
-            let mut times: Vec<_> = self.flows.values().map(|flow| flow.last).collect();
-            let (_, bound, _) = times.select_nth_unstable(MAX_FLOWS / 8);
-            let bound = *bound;
-            self.end_flows(|flow| flow.last <= bound);
+            let flows = self.flows.iter();
+            let of_udp = flows.filter(|(ends, _)| ends.2 == Transport::Udp);
+            let mut times: Vec<_> = of_udp.map(|(_, flow)| flow.last).collect();
+            // TCP's end with their connections, of which there is a ceiling. Beside them UDP keeps
+            // room for some, and never fewer than that go at once.
+            let some = (times.len() / 8).max(1);
+            if times.len() >= MIN_FLOWS {
+                let (_, bound, _) = times.select_nth_unstable(some);
+                let bound = *bound;
+                self.end_flows(|flow| flow.last <= bound);
+            }
         }
         let next = &mut self.next_flow;
         let flow = self.flows.entry(ends).or_insert_with(|| {
@@ -337,9 +349,14 @@ impl Lookups {
     }
 
     fn end(&mut self, ends: &Ends, mut flow: Flow) -> Ended {
+        let now = self.now;
         if let Some(client) = self.clients.get_mut(&ends.0.ip()) {
             let here = |one: &Pending| one.tries.last().is_some_and(|(last, _)| last == ends);
-            let waiting = client.pending.iter().filter(|one| here(one)).count();
+            // What was asked just before the end may still be answered.
+            let is_over = ends.2 == Transport::Tcp;
+            let waited = |one: &&Pending| is_over || now - one.asked.last_sent().time >= PATIENCE;
+            let waiting = client.pending.iter().filter(|one| here(one)).filter(waited);
+            let waiting = waiting.count();
             client.pending.retain(|one| !here(one));
             flow.dns.unanswered += waiting as u64;
         }

@@ -67,9 +67,12 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         other => other,
     });
     let exchange = &mut open.exchange;
+    let mut passed_on = false;
     exchange.answered_by = open.maker.take().and_then(|maker| {
         let (headers, body) = maker;
-        let answer = answer::recognise(exchange.status?, &headers, &unchunked(exchange, body));
+        passed_on = headers.from_upstream;
+        let body = unchunked(exchange, body);
+        let answer = answer::recognise(exchange.status?, &headers, &body, open.no_body);
         answer.map(Box::new)
     });
     exchange.verdict = verdict;
@@ -140,7 +143,7 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         shape: exchange.response_shape,
         reset: decider.is_some_and(|decider| decider.reset),
         defect: exchange.defect,
-        answered_by: exchange.answered_by.as_deref(),
+        answered_by: exchange.answered_by.as_deref().filter(|_| !passed_on),
     });
     exchange.envoy = envoy;
     exchange.timeout_guess = guess;
@@ -291,12 +294,16 @@ impl<'a> Facts<'a> {
         let open = self.open;
         let events = &open.exchange.events;
         let answered = events.response_start.filter(|_| open.is_answered())?;
-        let early = match events.request_end {
-            Some(end) => end.order > answered.order,
-            None => self.request_is_cut(),
-        };
         let Evidence { client, server, .. } = &self.at.evidence;
         let close = server.rst.filter(|rst| rst.mark.order > answered.order)?;
+        // A server that has taken all of the request resets for another reason.
+        let taken = events
+            .request_acked
+            .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
+        let early = match events.request_end {
+            Some(end) => end.order > answered.order && !taken,
+            None => self.request_is_cut(),
+        };
         let client_left = [client.fin, client.rst].into_iter().flatten();
         let client_left = client_left.map(|left| left.mark.order).min();
         let first = client_left.is_none_or(|left| left > close.mark.order);
@@ -512,8 +519,7 @@ impl<'a> Facts<'a> {
             .events
             .request_acked
             .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
-        let from_somebody = close.has_ack || alive || self.is_stranger(&decider);
-        let proven = close.is_next && from_somebody && !open.request.tail_lost;
+        let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
         let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }
@@ -544,7 +550,10 @@ impl<'a> Facts<'a> {
         // An answer that ends with the connection is whole only if the client had not left before.
         let may_have_left = open.exchange.response_shape == ResponseShape::UntilClose;
         let lacks_fin = self.at.evidence.client.lacks_fin;
-        let hole = open.response.tail_lost || lacks_fin && (never_taken || may_have_left);
+        // Of a RST's ACK the kernel is sure, not the program: it may have left before.
+        let hole = open.response.tail_lost
+            || lacks_fin && (never_taken || may_have_left)
+            || open.taken_by_rst;
         // A client that took nothing of it may still have left.
         let unsettled = never_taken && !self.at.at_boundary;
         // A server that answered before the request was whole may still reset the rest of it.

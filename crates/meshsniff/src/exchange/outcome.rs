@@ -3,13 +3,13 @@
 use super::envoy::{self, Seen};
 use super::judge::{self, Circumstances};
 use super::model::{
-    Close, Connection, Exchange, Finding, FindingKind, Protocol, ResponseShape, Verdict,
+    Close, Connection, Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape, Verdict,
 };
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
 use crate::packet::Mark;
 use crate::protocol::tls::Handshake;
-use crate::tcp::{self, CloseEvidence, Counters, Side, StreamEvent, TrackedConnection};
+use crate::tcp::{self, CloseEvidence, Counters, Offset, Side, StreamEvent, TrackedConnection};
 use crate::time::{Span, Timestamp};
 
 /// A SYN unanswered for this long, and repeated, is a connect that timed out.
@@ -208,7 +208,7 @@ impl Exchanges {
             syn_to_synack: not_negative(since(syn, opening.synack)),
             syn_retries: opening.syn.map_or(0, |syn| syn.retries),
             verdict,
-            doubt: None,
+            doubt: verdict.and_then(|verdict| tls_doubt(connection, verdict, close)),
             envoy,
             close,
             idle: close
@@ -248,6 +248,32 @@ impl tcp::Application for Exchanges {
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         self.pairing.tell(side, event);
     }
+}
+
+/// Why the verdict on a TLS handshake is not certain.
+fn tls_doubt(
+    connection: &TrackedConnection,
+    verdict: Verdict,
+    close: Option<Close>,
+) -> Option<Doubt> {
+    if !matches!(verdict, Verdict::TlsUnanswered | Verdict::TlsFailed) {
+        return None;
+    }
+    let evidence = connection.evidence();
+    if evidence.one_sided {
+        return Some(Doubt::OneSided);
+    }
+    // A RST without an ACK comes from a socket that is gone: what closed it was not seen. Without
+    // an ACK of the hello the path may be gone, not the server.
+    let bare = [evidence.client.rst, evidence.server.rst];
+    let bare = bare.into_iter().flatten().any(|rst| !rst.has_ack);
+    let heard = evidence
+        .client
+        .data_acked
+        .is_some_and(|acked| acked > Offset::ORIGIN);
+    let lost = evidence.client.lacks_fin || evidence.server.lacks_fin;
+    let proven = heard && !lost && !(bare && close.is_some_and(|close| close.reset));
+    (!proven).then_some(Doubt::SequenceHole)
 }
 
 /// The verdict on a connection that never opened.

@@ -1,8 +1,8 @@
 //! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
 
 use super::model::{
-    Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations, ResponseShape,
-    Verdict,
+    AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations,
+    ResponseShape, Verdict,
 };
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
@@ -98,6 +98,10 @@ pub(super) struct PendingExchange {
     pub(super) request_from: Offset,
     pub(super) request: MessageEnd,
     pub(super) response: MessageEnd,
+    /// Whether the response has no body for sure.
+    pub(super) no_body: bool,
+    /// Whether only the ACK on a RST covers the response.
+    pub(super) taken_by_rst: bool,
     /// What of an answer's head and body may tell who made it.
     pub(super) maker: Option<(Box<Maker>, Vec<u8>)>,
     /// The end of what had been seen of the response when the client closed.
@@ -188,6 +192,8 @@ impl PendingExchange {
             request_from: from,
             request: MessageEnd::default(),
             response: MessageEnd::default(),
+            no_body: false,
+            taken_by_rst: false,
             maker: None,
             response_before_close: None,
             answer: AnswerStart::default(),
@@ -327,7 +333,10 @@ impl PendingExchange {
                 events.request_acked.get_or_insert((ack.mark, ack.with));
             }
             Side::Server if covers(self.response.upto) => {
-                events.response_acked.get_or_insert(ack.mark);
+                if events.response_acked.is_none() {
+                    events.response_acked = Some(ack.mark);
+                    self.taken_by_rst = ack.with == AckWith::Rst;
+                }
             }
             Side::Client | Side::Server => {}
         }
@@ -357,8 +366,12 @@ impl PendingExchange {
                     FindingKind::RequestUnacknowledged | FindingKind::ResponseUnacknowledged
                 ) =>
             {
+                // Of several stretches the one that was sent most often.
                 known.cost = known.cost.max(finding.cost);
-                return known.add_frames(finding.frames);
+                if finding.frames.len() > known.frames.len() {
+                    known.frames = finding.frames;
+                }
+                return;
             }
             _ => {}
         }

@@ -34,6 +34,7 @@ struct Told {
     server: Endpoint,
     start: Mark,
     end: Timestamp,
+    good: bool,
     /// The ones before it with the same keys.
     before: [Option<u64>; 2],
 }
@@ -41,8 +42,10 @@ struct Told {
 impl Told {
     /// Whether this is a later try of what `other` asked: of the same caller, to the same port.
     fn repeats(&self, other: &Self) -> bool {
-        self.keys[ID].is_some()
-            && self.keys[ID] == other.keys[ID]
+        // Nobody asks again what was answered well: an id that comes again is then a trace's.
+        !other.good
+            && self.keys[ID].is_some()
+            && self.keys == other.keys
             && self.client.ip() == other.client.ip()
             && self.server.port == other.server.port
             && self.start.time >= other.end
@@ -87,6 +90,9 @@ impl Answering {
             return;
         };
         if connection.syn_to_synack.is_some() {
+            if self.ports.len() >= MAX_PORTS {
+                self.ports.retain(|_, at| syn.time - *at <= ALIVE);
+            }
             if self.ports.len() < MAX_PORTS || self.ports.contains_key(&connection.server) {
                 let last = self.ports.entry(connection.server).or_insert(syn.time);
                 *last = (*last).max(syn.time);
@@ -199,6 +205,11 @@ impl Related {
         // apart, and none is named.
         relations.behind = relations.behind.or(behind.get());
         relations.front = relations.front.or(front.get());
+        if this.good
+            && let Some(id) = exchange.request_id.as_deref()
+        {
+            self.asked.remove(&self.try_key(exchange, id));
+        }
         if first_try.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
             note_retry(exchange, first_try);
         }
@@ -214,6 +225,7 @@ impl Related {
         if self.asked.contains_key(&key) {
             return;
         }
+        // Those that were taken out stay in the order until they are its oldest.
         if self.order.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
@@ -230,9 +242,15 @@ impl Related {
         );
     }
 
+    /// What the tries of one request have in common.
     fn try_key(&self, exchange: &Exchange, id: &str) -> u64 {
-        let caller = exchange.client.ip();
-        self.hasher.hash_one((id, caller, exchange.server.port))
+        let what = (
+            exchange.method.as_deref(),
+            exchange.path.as_deref(),
+            exchange.authority.as_deref(),
+        );
+        let ends = (exchange.client.ip(), exchange.server.port);
+        self.hasher.hash_one((id, what, ends))
     }
 
     /// The first try of what `exchange` asks, if it is a later one.
@@ -261,6 +279,7 @@ impl Related {
             server: exchange.server,
             start: exchange.events.request_start,
             end: exchange.decided_at()?,
+            good: exchange.good() == Some(true),
             before: keys.map(|key| self.latest.get(&key?).copied()),
         })
     }

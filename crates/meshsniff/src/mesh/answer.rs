@@ -154,8 +154,9 @@ const HAPROXY_PAGES: [(u16, &str, &str); 13] = [
 ];
 
 /// Tells whether a proxy made an answer of this status, by its head and the beginning of its body.
+/// `is_empty`: it has no body for sure.
 #[must_use]
-pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswer> {
+pub fn recognise(status: u16, headers: &Maker, body: &[u8], is_empty: bool) -> Option<ProxyAnswer> {
     let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
     let told = |software, flag: &str, text: &str| {
         Some(ProxyAnswer {
@@ -169,11 +170,11 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
     }
     let server = headers.server.as_str();
     if matches!(server, "envoy" | "istio-envoy") {
-        // Envoy says so where an upstream made the answer, whatever that looks like.
-        if headers.from_upstream {
-            return None;
-        }
-        return envoy(status, body).and_then(|(flag, text)| told(Software::Envoy, flag, &text));
+        // Envoy says so where an upstream made the answer: that was another proxy, and what that
+        // one logged is not this one's.
+        let passed_on = headers.from_upstream;
+        return envoy(status, body, is_empty && !passed_on)
+            .and_then(|(flag, text)| told(Software::Envoy, flag, &text));
     }
     let is_gateway_error = matches!(status, 502..=504);
     if is_gateway_error && server.starts_with("awselb/") {
@@ -183,7 +184,7 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
         return told(Software::Nginx, "", reason(status));
     }
     let google = memmem::find(headers.via.as_bytes(), b"google").is_some();
-    if is_gateway_error && google && (has("Error: Server Error") || has("upstream")) {
+    if is_gateway_error && google && has("Error: Server Error") {
         return told(Software::Google, "", reason(status));
     }
     if server.is_empty() {
@@ -192,13 +193,9 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
         if let Some((_, text, flag)) = page.next() {
             return told(Software::Haproxy, flag, text);
         }
-        let traefik = match status {
-            502 => "Bad Gateway",
-            503 => "no available server",
-            504 => "Gateway Timeout",
-            _ => return None,
-        };
-        if body.trim_ascii() == traefik.as_bytes() {
+        // Its other answers are those of any server in Go or Node.
+        let traefik = "no available server";
+        if status == 503 && body.trim_ascii() == traefik.as_bytes() {
             return told(Software::Traefik, "", traefik);
         }
     }
@@ -206,7 +203,7 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8]) -> Option<ProxyAnswe
 }
 
 /// The flag and the text of an answer of Envoy's.
-fn envoy(status: u16, body: &[u8]) -> Option<(&'static str, CompactString)> {
+fn envoy(status: u16, body: &[u8], is_empty: bool) -> Option<(&'static str, CompactString)> {
     let body = body.trim_ascii();
     let begins = |text: &str| body.starts_with(text.as_bytes());
     if begins("upstream connect error or disconnect/reset before headers") {
@@ -231,9 +228,9 @@ fn envoy(status: u16, body: &[u8]) -> Option<(&'static str, CompactString)> {
         return Some(("", text.into()));
     }
     match status {
-        400 if body.is_empty() => Some(("", "".into())),
-        404 if body.is_empty() => Some(("NR", "".into())),
-        503 if body.is_empty() => Some(("NC", "".into())),
+        400 if is_empty => Some(("", "".into())),
+        404 if is_empty => Some(("NR", "".into())),
+        503 if is_empty => Some(("NC", "".into())),
         _ => None,
     }
 }
@@ -258,7 +255,7 @@ mod tests {
     }
 
     fn flag(status: u16, headers: &Maker, body: &str) -> Option<(Software, String)> {
-        let answer = recognise(status, headers, body.as_bytes())?;
+        let answer = recognise(status, headers, body.as_bytes(), body.is_empty())?;
         Some((answer.software, answer.flag.to_string()))
     }
 
@@ -292,7 +289,7 @@ mod tests {
     fn the_text_is_of_the_reason_alone() {
         let body = b"upstream connect error or disconnect/reset before headers. reset reason: \
             remote connection failure, transport failure reason: delayed connect error: 111";
-        let answer = recognise(503, &by("envoy"), body).unwrap();
+        let answer = recognise(503, &by("envoy"), body, false).unwrap();
         let text = "upstream connect error, reset reason: remote connection failure";
         assert_eq!(answer.text, text);
     }
@@ -304,7 +301,8 @@ mod tests {
             ..by("istio-envoy")
         };
         assert_eq!(flag(404, &headers, ""), None);
-        assert_eq!(flag(504, &headers, "upstream request timeout"), None);
+        let passed_on = flag(504, &headers, "upstream request timeout");
+        assert_eq!(passed_on, Some((Software::Envoy, "UT".to_owned())));
         assert_eq!(flag(404, &by("istio-envoy"), "not here"), None);
         assert_eq!(flag(500, &by("istio-envoy"), ""), None);
     }
@@ -322,8 +320,9 @@ mod tests {
         let haproxy = flag(504, &by(""), haproxy);
         assert_eq!(haproxy, Some((Software::Haproxy, "sH".to_owned())));
         assert_eq!(flag(504, &by("awselb/2.0"), ""), told(Software::AwsAlb));
-        assert_eq!(flag(502, &by(""), "Bad Gateway"), told(Software::Traefik));
-        assert_eq!(flag(502, &by(""), "Bad Gateway, I think"), None);
+        let traefik = flag(503, &by(""), "no available server\n");
+        assert_eq!(traefik, told(Software::Traefik));
+        assert_eq!(flag(502, &by(""), "Bad Gateway"), None, "any server in Go");
         let linkerd = Maker {
             linkerd_error: "HTTP Balancer service in fail-fast".into(),
             ..Maker::default()

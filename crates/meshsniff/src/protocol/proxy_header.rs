@@ -24,7 +24,8 @@ pub struct ProxyHeader {
 /// Reads a header from the beginning of `bytes`. Returns it with its length.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<(ProxyHeader, usize)> {
-    if bytes.starts_with(b"PROXY ") {
+    let kinds: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
+    if kinds.iter().any(|kind| bytes.starts_with(kind)) {
         let line = &bytes[..bytes.len().min(MAX_V1)];
         let end = memchr::memchr(b'\n', line)?;
         let header = ProxyHeader {
@@ -90,16 +91,13 @@ mod tests {
         let (header, length) = read(line).unwrap();
         assert_eq!(length, line.len() - 16);
         assert_eq!(header.client, Some(Endpoint::v4([192, 0, 2, 1], 56_324)));
-        for none in [
-            &b"PROXY UNKNOWN\r\n"[..],
-            b"PROXY TCP4 x y 1 2\r\n",
-            b"PROXY \r\n",
-        ] {
+        for none in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY TCP4 x y 1 2\r\n"] {
             let (header, length) = read(none).unwrap();
             assert_eq!((header.client, length), (None, none.len()));
         }
         assert_eq!(read(b"PROXY TCP4 192.0.2.1 192"), None);
         assert_eq!(read(b"GET / HTTP/1.1\r\n"), None);
+        assert_eq!(read(b"PROXY /x HTTP/1.1\r\n"), None, "a method");
     }
 
     #[test]

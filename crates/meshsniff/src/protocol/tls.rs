@@ -165,7 +165,14 @@ impl Handshake {
         }
         sent.record = Record::default();
         let length = record.length();
+        // After a HelloRetryRequest a hello comes again, behind a change of ciphers that means nothing.
+        let hello = match side {
+            Side::Client => 1,
+            Side::Server => 2,
+        };
+        let again = record.header[0] == 22 && record.begin == [hello, 0] && !sent.finished;
         match record.header[0] {
+            22 if again => sent.encrypts = false,
             20 => sent.encrypts = true,
             21 if !sent.encrypts && length == 2 => {
                 self.alert.get_or_insert(Alert {

@@ -77,7 +77,8 @@ pub fn connection(out: &mut String, connection: &Connection) {
             push!(out; "The server (", server, ") did not answer ", Grouped(syns), " SYNs from ",
                 client, ": ");
             out.push_str(if connection.server_answered_others {
-                "it answered others within a minute, so its accept queue is full"
+                "it answered others within a minute, so its accept queue is full, unless it has gone \
+                 since"
             } else {
                 "the address is gone, or packets are dropped on the way"
             });
@@ -115,7 +116,7 @@ pub fn is_notable(connection: &Connection) -> bool {
     connection.verdict.is_some() || tunnel || lookups
 }
 
-/// A close in words: `closed`, with who.
+/// A close in words, with who, at the begin of a sentence.
 fn closer(connection: &Connection, close: Close) -> impl Piece {
     let end = match close.by {
         Side::Client => connection.client,
@@ -129,11 +130,16 @@ fn idle_tunnel(out: &mut String, connection: &Connection, close: Close) {
     push!(out; closer(connection, close), " the tunnel ", Spoken(silence),
         " after its last byte, which was the ");
     let last = connection.last_byte_by.unwrap_or(Side::Client);
-    push!(out; if last == Side::Client { "client's" } else { "server's" }, ": an idle timeout");
-    if let Some(figure) = timeout::usual_figure(silence) {
-        push!(out; ", probably ", Timeout(figure));
+    out.push_str(if last == Side::Client {
+        "client's"
+    } else {
+        "server's"
+    });
+    match timeout::usual_figure(silence) {
+        Some(figure) => push!(out; ": an idle timeout, probably ", Timeout(figure),
+            ". Let one side send pings more often than that."),
+        None => out.push_str("; it fits no usual idle timeout."),
     }
-    out.push_str(". Let one side send pings more often than that.");
 }
 
 fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
@@ -150,9 +156,23 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
             "to speak, is wrong."),
         Verdict::TlsUnanswered => {
             push!(out; "The server (", server, ") did not answer the TLS hello of ", client);
+            let long = connection
+                .silence
+                .is_some_and(|gap| gap >= Span::from_secs(1));
             match connection.close {
-                Some(close) => push!(out; "; ", closer(connection, close), after, ". It accepts ",
-                    "connections and does not serve them"),
+                Some(close) => {
+                    let who = match close.by {
+                        Side::Client => "the client",
+                        Side::Server => "the server",
+                    };
+                    push!(out; "; ", who, how(close.reset), after);
+                    let serves = long && connection.doubt.is_none();
+                    out.push_str(if serves {
+                        ". It accepts connections and does not serve them"
+                    } else {
+                        ""
+                    });
+                }
                 None => out.push_str(" until the capture ended"),
             }
             out.push_str(" (a proxy here: UF).");
@@ -686,7 +706,7 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
             "took ", took, "."),
         FindingKind::StrangerReset => push!(out; " The connection had been idle for ", took,
             "; a RST without an ACK comes from somebody who does not know it any more: a restart, ",
-            "or a NAT or balancer on the way that forgot it."),
+            "a NAT or balancer on the way that forgot it, or a server that had closed it."),
         FindingKind::Retry => {
             out.push_str(" It is a later try");
             if let Some(id) = exchange.relations.retry_of {

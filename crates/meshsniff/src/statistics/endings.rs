@@ -7,8 +7,9 @@ use crate::exchange::{Connection, Exchange, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
-/// Closes and refusals kept.
+/// Closes, refusals and connects kept: the latest.
 const MAX_SEEN: usize = 8_192;
 /// Closes this close to each other happened at once.
 const AT_ONCE: Span = Span::from_millis(5);
@@ -47,6 +48,8 @@ enum Happened {
     Unanswered,
     /// The server refused it.
     Refused,
+    /// The server accepted it.
+    Opened,
 }
 
 /// That, with where and when.
@@ -60,7 +63,7 @@ pub struct Seen {
 /// The closes and refusals kept so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endings {
-    seen: Vec<Seen>,
+    seen: VecDeque<Seen>,
 }
 
 impl Endings {
@@ -75,6 +78,12 @@ impl Endings {
     }
 
     pub(super) fn add_connection(&mut self, connection: &Connection) {
+        if let Some(syn) = connection
+            .syn
+            .filter(|_| connection.syn_to_synack.is_some())
+        {
+            self.add(connection.server, syn.time, Happened::Opened);
+        }
         if connection.verdict == Some(Verdict::ConnectRefused) {
             self.add(connection.server, connection.first.time, Happened::Refused);
         } else if let Some(close) = connection.close.filter(|close| close.by == Side::Server) {
@@ -91,9 +100,10 @@ impl Endings {
     }
 
     pub(super) fn add_seen(&mut self, seen: Seen) {
-        if self.seen.len() < MAX_SEEN {
-            self.seen.push(seen);
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.pop_front();
         }
+        self.seen.push_back(seen);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -103,17 +113,29 @@ impl Endings {
     }
 
     /// All of it, for another program.
-    pub(super) fn seen(&self) -> &[Seen] {
-        &self.seen
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.iter().copied().collect()
     }
 
     /// The ends, by server and time.
     pub(super) fn ends(&self) -> Vec<ProcessEnd> {
-        let mut seen = self.seen.clone();
+        let mut seen = self.seen();
         seen.sort_unstable();
         let by_server = seen.chunk_by(|a, b| a.server == b.server);
         by_server.flat_map(ends_of).collect()
     }
+}
+
+/// Splits times into groups, none longer than what happens at once.
+fn runs(times: &[Timestamp]) -> Vec<&[Timestamp]> {
+    let (mut runs, mut rest) = (Vec::new(), times);
+    while let Some(&first) = rest.first() {
+        let length = rest.partition_point(|&at| at - first <= AT_ONCE);
+        let (run, after) = rest.split_at(length);
+        runs.push(run);
+        rest = after;
+    }
+    runs
 }
 
 /// The ends of one server, of what happened to it in order.
@@ -123,16 +145,18 @@ fn ends_of(seen: &[Seen]) -> Vec<ProcessEnd> {
         of_kind.map(|one| one.at).collect()
     };
     let (closed, unanswered) = (of(Happened::Closed), of(Happened::Unanswered));
-    let refused = of(Happened::Refused);
-    let runs = closed.chunk_by(|a, b| *b - *a <= AT_ONCE);
+    let (refused, opened) = (of(Happened::Refused), of(Happened::Opened));
+    let runs = runs(&closed).into_iter();
     let ends = runs
         .filter(|run| run.len() >= MIN_CLOSES)
         .filter_map(|run| {
             let (first, last) = (run[0], run[run.len() - 1]);
             let within = |at: &&Timestamp| **at >= first && **at <= last;
-            let after = refused
-                .iter()
-                .filter(|&&at| at > last && at - last <= AFTERWARDS);
+            // Whatever listens again is another process.
+            let again = opened.iter().copied().find(|&at| at > last);
+            let after = refused.iter().filter(|&&at| {
+                at > last && at - last <= AFTERWARDS && again.is_none_or(|again| at < again)
+            });
             Some(ProcessEnd {
                 server: seen[0].server,
                 at: first,
@@ -167,21 +191,35 @@ mod tests {
 
     #[test]
     fn three_closes_at_once_and_a_refusal_are_an_end() {
-        let ends = seen(&[1000, 1004, 1009], &[900, 1100, 2000]);
+        let ends = seen(&[1000, 1004, 1005], &[900, 1100, 2000]);
         assert_eq!(ends.len(), 1);
         let end = ends[0];
         assert_eq!((end.connections, end.refused), (3, 2));
-        assert_eq!(end.within, Span::from_millis(9));
+        assert_eq!(end.within, Span::from_millis(5));
         assert_eq!(end.last_refused, Timestamp::from_nanos(2_000_000_000));
     }
 
     #[test]
     fn less_is_none() {
         assert_eq!(seen(&[1000, 1004], &[1100]), []);
-        assert_eq!(seen(&[1000, 1004, 1010], &[1100]), []);
+        assert_eq!(seen(&[1000, 1004, 1006], &[1100]), []);
         assert_eq!(seen(&[1000, 1001, 1002], &[]), []);
         assert_eq!(seen(&[1000, 1001, 1002], &[900]), []);
         assert_eq!(seen(&[1000, 1001, 1002], &[70_000]), []);
+    }
+
+    #[test]
+    fn whatever_listens_again_is_another_process() {
+        let mut endings = Endings::default();
+        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
+        for millis in [1000, 1001, 1002] {
+            endings.add(SERVER, at(millis), Happened::Closed);
+        }
+        endings.add(SERVER, at(20_000), Happened::Opened);
+        endings.add(SERVER, at(40_000), Happened::Refused);
+        assert_eq!(endings.ends(), []);
+        endings.add(SERVER, at(1100), Happened::Refused);
+        assert_eq!(endings.ends()[0].refused, 1);
     }
 
     #[test]

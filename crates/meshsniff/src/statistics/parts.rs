@@ -114,7 +114,8 @@ impl Summary {
             let values = values.parts().into_iter();
             parts.extend(values.map(|values| SummaryPart::Finding { finding, values }));
         }
-        let endings = self.endings.seen().chunks(MAX_ENTRIES);
+        let endings = self.endings.seen();
+        let endings = endings.chunks(MAX_ENTRIES);
         parts.extend(endings.map(|seen| SummaryPart::Endings(seen.to_vec())));
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();

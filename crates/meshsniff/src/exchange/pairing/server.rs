@@ -157,6 +157,8 @@ impl Pairing {
         };
         open.response.last = Some((mark, upto));
         open.upgraded = tunnel;
+        let no_body = open.method != MethodKind::Head && framing == Framing::Length(0);
+        open.no_body = no_body;
         if self.server.reader.body(framing) {
             self.end_response(upto, Some(mark), at);
         }

@@ -25,6 +25,9 @@ const FAR: u32 = 1 << 24;
 /// More than a server can acknowledge before its SYN-ACK was seen: what a client sends at first.
 const FIRST_FLIGHT: i32 = 1 << 20;
 
+/// SYN-ACKs beside the first that are remembered until the client's ACK.
+const MAX_RIVALS: usize = 4;
+
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MAX_OPTIONS: u32 = 40;
 
@@ -86,8 +89,8 @@ pub struct TrackedConnection {
     first: Mark,
     last: Mark,
     opening: Opening,
-    /// A SYN-ACK with another initial number than the one before it: where its stream begins.
-    rival: Option<(Seq, Mark)>,
+    /// SYN-ACKs with other initial numbers than the first: where their streams begin.
+    rivals: Vec<(Seq, Mark)>,
     /// The first ACK of what was never sent.
     challenged: Option<Mark>,
     retransmissions: u64,
@@ -115,7 +118,7 @@ impl TrackedConnection {
             first: mark,
             last: mark,
             opening: Opening::default(),
-            rival: None,
+            rivals: Vec::new(),
             challenged: None,
             retransmissions: 0,
             server_finished: false,

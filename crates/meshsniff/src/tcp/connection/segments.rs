@@ -1,7 +1,10 @@
 //! What each segment changes: acknowledgments, windows, payload, closes, and the bytes they set
 //! free.
 
-use super::{AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, Role, TrackedConnection};
+use super::{
+    AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, MAX_RIVALS, Role,
+    TrackedConnection,
+};
 use crate::packet::{Flags, Mark, Segment, Seq};
 use crate::tcp::evidence::{CloseEvidence, Doubt, Scope, Side, Syn};
 use crate::tcp::{
@@ -9,6 +12,10 @@ use crate::tcp::{
     Run, Stream, StreamEvent,
 };
 use crate::time::Span;
+
+/// Bytes that were sent so often, or for so long, and were not acknowledged, will not be.
+const MANY: usize = 3;
+const LONG: Span = Span::from_secs(1);
 
 /// Whether an ACK that came after `waited` is later than one round trip explains: by half at least.
 const fn is_late(waited: Span, round_trip: Span) -> bool {
@@ -25,8 +32,9 @@ impl TrackedConnection {
         if segment.ack.is_some() {
             if direction.stream.origin() != Some(origin) {
                 // Whether it is the one that opens the connection, the client's ACK tells.
-                if self.opening.opened.is_none() {
-                    self.rival.get_or_insert((origin, mark));
+                let known = self.rivals.iter().any(|&(known, _)| known == origin);
+                if self.opening.opened.is_none() && !known && self.rivals.len() < MAX_RIVALS {
+                    self.rivals.push((origin, mark));
                 }
                 return true;
             }
@@ -59,8 +67,8 @@ impl TrackedConnection {
     /// The client's first ACK: which of two SYN-ACKs it takes is the connection's.
     pub(super) fn choose_syn_ack(&mut self, ack: Seq) {
         let server = &mut self.directions[1 - self.client];
-        if let Some((origin, mark)) = self.rival.take()
-            && ack == origin
+        let rivals = std::mem::take(&mut self.rivals);
+        if let Some((origin, mark)) = rivals.into_iter().find(|&(origin, _)| origin == ack)
             && !server.spoke
         {
             server.stream = Stream::default();
@@ -216,7 +224,8 @@ impl TrackedConnection {
     /// reject them either.
     pub(super) fn note_never_taken<A: Application>(&mut self, application: &mut A) {
         for d in 0..2 {
-            if self.directions[1 - d].rst.is_some() {
+            let peer = &self.directions[1 - d];
+            if peer.rst.is_some() || !peer.seen {
                 continue;
             }
             let passed = self.directions[d].flights.largest_acked();
@@ -225,6 +234,10 @@ impl TrackedConnection {
                 let [first, .., last] = *resent.frames else {
                     continue;
                 };
+                // One that was sent twice just before the end may still be acknowledged.
+                if resent.frames.len() < MANY && last.time - first.time < LONG {
+                    continue;
+                }
                 let delayed = Delayed {
                     extent: resent.extent,
                     by: Delay::NeverTaken,
