@@ -289,6 +289,12 @@ impl<'a> Facts<'a> {
         open.request.upto.is_none() && open.confidence.request.is_none() && !waits
     }
 
+    /// Whether the server's kernel acknowledged the request before a close, not with it.
+    fn was_acknowledged_before(&self, close: &CloseEvidence) -> bool {
+        let acked = self.open.exchange.events.request_acked;
+        acked.is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order)
+    }
+
     /// The RST that met the rest of a request which the server had answered before it was whole.
     fn early_answer_reset(&self) -> Option<Decider> {
         let open = self.open;
@@ -297,9 +303,7 @@ impl<'a> Facts<'a> {
         let Evidence { client, server, .. } = &self.at.evidence;
         let close = server.rst.filter(|rst| rst.mark.order > answered.order)?;
         // A server that has taken all of the request resets for another reason.
-        let taken = events
-            .request_acked
-            .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
+        let taken = self.was_acknowledged_before(&close);
         let early = match events.request_end {
             Some(end) => end.order > answered.order && !taken,
             None => self.request_is_cut(),
@@ -514,11 +518,7 @@ impl<'a> Facts<'a> {
         }
         // A bare RST comes from a socket that is gone. It proves nothing of how it went, unless the
         // server was there to acknowledge the request.
-        let alive = open
-            .exchange
-            .events
-            .request_acked
-            .is_some_and(|(mark, with)| with != AckWith::Rst && mark.order < close.mark.order);
+        let alive = self.was_acknowledged_before(close);
         let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
         let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))

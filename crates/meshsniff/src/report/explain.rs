@@ -504,7 +504,9 @@ fn server_left(out: &mut String, exchange: &Exchange) {
         return;
     }
     if exchange.finding(FindingKind::KeepaliveRace).is_some() {
-        push!(out; server, " had closed the kept-alive connection already when ",
+        let idle = exchange.gaps.idle_before;
+        let idle = idle.map(|idle| (", idle for ", Spoken(idle), ","));
+        push!(out; server, " had closed the kept-alive connection", idle, " already when ",
             request(exchange), " was sent: a keep-alive race, the request was never looked at ",
             "(the client's proxy: UC; it may be sent again safely).");
         return;
