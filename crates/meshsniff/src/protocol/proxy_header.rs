@@ -5,6 +5,8 @@ use crate::packet::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+/// What version 1 begins with.
+const KINDS: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
 /// The longest header of version 1, line end included.
 const MAX_V1: usize = 107;
 /// The signature of version 2.
@@ -21,11 +23,23 @@ pub struct ProxyHeader {
     pub client: Option<Endpoint>,
 }
 
+/// Whether `bytes` are the beginning of a header, and of nothing else, which is not whole yet.
+#[must_use]
+pub fn is_begun(bytes: &[u8]) -> bool {
+    let version_1 = KINDS.iter().any(|kind| match bytes.len() {
+        ..6 => false,
+        6..MAX_V1 => kind.starts_with(bytes) || bytes.starts_with(kind),
+        _ => false,
+    });
+    // Blank lines may stand before a request, a zero may not.
+    let version_2 = bytes.len() >= 5 && (V2.starts_with(bytes) || bytes.starts_with(V2));
+    (version_1 || version_2) && read(bytes).is_none()
+}
+
 /// Reads a header from the beginning of `bytes`. Returns it with its length.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<(ProxyHeader, usize)> {
-    let kinds: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
-    if kinds.iter().any(|kind| bytes.starts_with(kind)) {
+    if KINDS.iter().any(|kind| bytes.starts_with(kind)) {
         let line = &bytes[..bytes.len().min(MAX_V1)];
         let end = memchr::memchr(b'\n', line)?;
         let header = ProxyHeader {
@@ -95,7 +109,13 @@ mod tests {
             let (header, length) = read(none).unwrap();
             assert_eq!((header.client, length), (None, none.len()));
         }
-        assert_eq!(read(b"PROXY TCP4 192.0.2.1 192"), None);
+        for begun in [&b"PROXY TCP4 192.0.2.1 192"[..], b"PROXY T", b"PROXY "] {
+            assert_eq!((read(begun), is_begun(begun)), (None, true));
+        }
+        for other in [&b"PROXY"[..], b"PROXY /x", b"POST /", b"\r\n\r\n"] {
+            assert!(!is_begun(other), "{other:?}");
+        }
+        assert!(!is_begun(line) && !is_begun(&[b"PROXY UNKNOWN", &[b'x'; 99][..]].concat()));
         assert_eq!(read(b"GET / HTTP/1.1\r\n"), None);
         assert_eq!(read(b"PROXY /x HTTP/1.1\r\n"), None, "a method");
     }
@@ -125,6 +145,7 @@ mod tests {
         );
         let mut cut = V2.to_vec();
         cut.extend([0x21, 0x11, 0, 12, 1, 2]);
-        assert_eq!(read(&cut), None);
+        assert_eq!((read(&cut), is_begun(&cut)), (None, true));
+        assert!(is_begun(&cut[..5]) && !is_begun(&cut[..4]));
     }
 }

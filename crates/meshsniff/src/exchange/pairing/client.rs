@@ -1,6 +1,6 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
-use super::{Mode, Pairing, Successor};
+use super::{Mode, Pairing, Proxied, Successor};
 use crate::exchange::model::{Doubt, Finding, FindingKind, Protocol};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::packet::Mark;
@@ -12,6 +12,7 @@ use crate::protocol::proxy_header;
 use crate::protocol::tls::Handshake;
 use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
 use crate::time::Span;
+use std::borrow::Cow;
 
 impl Pairing {
     pub(super) fn client_bytes(&mut self, run: Run<'_>, at: &Progress) {
@@ -76,10 +77,9 @@ impl Pairing {
         at: &Progress,
     ) -> Option<usize> {
         if self.is_fresh()
-            && let Some((header, length)) = proxy_header::read(rest)
+            && let Some(taken) = self.read_proxy_header(rest, mark)
         {
-            self.proxied = Some(Box::new((mark, header)));
-            return Some(length);
+            return Some(taken);
         }
         let blank = rest.len() - detect::skip_blank_lines(rest).len();
         if blank > 0 {
@@ -98,6 +98,29 @@ impl Pairing {
             _ => self.lose_client(None, at),
         }
         None
+    }
+
+    /// Takes what of `rest` belongs to a PROXY header, whatever segments it is cut into.
+    fn read_proxy_header(&mut self, rest: &[u8], mark: Mark) -> Option<usize> {
+        let (mark, mut bytes) = match self.proxied.as_deref_mut() {
+            Some(Proxied::Header(..)) => return None,
+            Some(Proxied::Begun(first, bytes)) => (*first, std::mem::take(bytes)),
+            None => (mark, Vec::new()),
+        };
+        let held = bytes.len();
+        let bytes = if held == 0 {
+            Cow::Borrowed(rest)
+        } else {
+            bytes.extend(rest);
+            Cow::Owned(bytes)
+        };
+        if let Some((header, length)) = proxy_header::read(&bytes) {
+            self.proxied = Some(Box::new(Proxied::Header(mark, header)));
+            return Some(length - held);
+        }
+        let begun = proxy_header::is_begun(&bytes);
+        self.proxied = begun.then(|| Box::new(Proxied::Begun(mark, bytes.into_owned())));
+        begun.then_some(rest.len())
     }
 
     /// The connection begins with the client's TLS records: `rest` is the beginning of them.
@@ -126,14 +149,16 @@ impl Pairing {
         confidence.response = confidence.response.filter(|_| lost);
         let (connection, ends) = (self.connection, self.ends);
         let mut open = PendingExchange::new(connection, ends, offset, mark, confidence);
-        open.exchange.proxied = self.proxied.as_ref().map(|told| told.1);
-        if let Some(told) = self.proxied.as_ref().filter(|_| self.is_fresh()) {
-            open.note(Finding {
-                kind: FindingKind::ProxyProtocol,
-                side: Side::Client,
-                frames: vec![told.0],
-                cost: Span::ZERO,
-            });
+        if let Some(&Proxied::Header(told, header)) = self.proxied.as_deref() {
+            open.exchange.proxied = Some(header);
+            if self.is_fresh() {
+                open.note(Finding {
+                    kind: FindingKind::ProxyProtocol,
+                    side: Side::Client,
+                    frames: vec![told],
+                    cost: Span::ZERO,
+                });
+            }
         }
         open.server_at_start = at.server_high.unwrap_or(Offset::ORIGIN);
         open.answer.possible = lost.then_some(at.server_next);
@@ -313,6 +338,8 @@ impl Pairing {
 
     fn lose_client(&mut self, why: Option<Doubt>, at: &Progress) {
         self.set_client(Mode::Lost);
+        let begun = |proxied: &mut Box<Proxied>| matches!(**proxied, Proxied::Begun(..));
+        self.proxied.take_if(begun);
         let next = &mut self.doubts.next;
         next.pairing = why.or(next.pairing);
         self.doubts.hole = self.doubts.hole.or(why);

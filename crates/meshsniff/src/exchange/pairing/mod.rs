@@ -49,6 +49,14 @@ enum Successor {
     Tunnel,
 }
 
+/// The PROXY header that a connection begins with, and its first frame.
+#[derive(Clone, Debug)]
+enum Proxied {
+    Header(Mark, ProxyHeader),
+    /// As many bytes of it as have come.
+    Begun(Mark, Vec<u8>),
+}
+
 /// State of the client's stream.
 #[derive(Clone, Debug)]
 struct Client {
@@ -111,8 +119,8 @@ pub(crate) struct Pairing {
     forced: bool,
     protocol: Protocol,
     successor: Option<Successor>,
-    /// The PROXY header that the connection began with, and its frame.
-    proxied: Option<Box<(Mark, ProxyHeader)>>,
+    /// The PROXY header that the connection began with.
+    proxied: Option<Box<Proxied>>,
     /// The TLS handshake, of a connection that begins with one.
     tls: Option<Box<Handshake>>,
     /// Whether the server answered a request with TLS.

@@ -424,6 +424,20 @@ fn a_proxy_header_names_the_client_and_is_no_request() {
 }
 
 #[test]
+fn a_proxy_header_may_be_cut_anywhere() {
+    let sent = [&b"PROXY TCP4 192.0.2.7 10.0.0.2 5000 80\r\n"[..], GET].concat();
+    // Five letters of it could as well be a method's.
+    for cut in 6..sent.len() {
+        let (begin, rest) = sent.split_at(cut);
+        let talk = Talk::opened().say(Client, begin).say(Client, rest);
+        let exchange = talk.say(Server, EMPTY).ack(Client).exchange();
+        assert_eq!(exchange.findings(), [(ProxyProtocol, vec![4], 0)], "{cut}");
+        let client = exchange.0.proxied.and_then(|header| header.client);
+        assert_eq!(client, Some(Endpoint::v4([192, 0, 2, 7], 5000)), "{cut}");
+    }
+}
+
+#[test]
 fn a_target_with_blanks_is_told_as_it_was_sent_however_it_was_cut() {
     let request = b"GET /files/a b.txt HTTP/1.1\r\nHost: catalog\r\n\r\n";
     for cut in [request.len(), 12, 13, 14, 20, 30] {
