@@ -3,6 +3,7 @@
 
 use super::messages::Messages;
 use super::tshark::Segment;
+use meshsniff::dns::Transport;
 use meshsniff::exchange::{Connection, Exchange, Protocol};
 use meshsniff::testing::Seen;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -100,7 +101,11 @@ impl Comparison {
         for segment in segments {
             streams.entry(segment.stream).or_default().push(segment);
         }
-        let mut connections: Vec<_> = seen.connections.iter().collect();
+        let in_tcp = |connection: &&Connection| {
+            let dns = connection.dns.as_deref();
+            dns.is_none_or(|dns| dns.transport == Transport::Tcp)
+        };
+        let mut connections: Vec<_> = seen.connections.iter().filter(in_tcp).collect();
         connections.sort_unstable_by_key(|connection| connection.id);
         if let Some(first) = segments.first() {
             self.place = place_of(first.src);

@@ -269,6 +269,10 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
             return Ok(Format::PcapNg(Box::new(PcapNg::new(index))));
         }
     }
+    let start = bytes.available();
+    if other_format(start).is_none() && may_be_other_format(start) {
+        peek(bytes, LONGEST_SIGN, label)?;
+    }
     Err(match other_format(bytes.available()) {
         Some(format) => OpenError::OtherFormat {
             name: name(),
@@ -281,34 +285,44 @@ pub(super) fn recognise(bytes: &mut Bytes, index: u16, label: &str) -> Result<Fo
     })
 }
 
+/// What the captures begin with that are not read.
+const SIGNS: [(&[u8], &str); 20] = [
+    (b"snoop\0\0\0", "snoop"),
+    (b"btsnoop\0", "btsnoop"),
+    (b"TRSNIFF data", "Sniffer"),
+    (b"XCP\0", "Sniffer for Windows (NetXRay)"),
+    (b"VL\0\0", "NetXRay"),
+    (b"RTSS", "Network Monitor 1"),
+    (b"GMBU", "Network Monitor 2"),
+    (b"\0\0\x02\0\x12\x05\0\x10", "K12"),
+    (
+        b"+---------+---------------+----------+",
+        "K12's text files",
+    ),
+    (b"ObserverPktBuffe", "Observer"),
+    (b"\x05VNF", "Visual Networks"),
+    (b"\x7fver", "OmniPeek"),
+    (b"\xaa\xaa\xaa\xaa", "5View"),
+    (b"iptrace 1.0", "iptrace"),
+    (b"iptrace 2.0", "iptrace"),
+    (b"NetScaler V", "NetScaler"),
+    (b"V0208", "Aethra"),
+    (b"\x01\x10\x4c\0\x01\x05", "LANalyzer"),
+    (b"TR\0\x64", "nettl"),
+    (b"#Format=4", "Daintree"),
+];
+/// Bytes that are enough to tell any of them.
+const LONGEST_SIGN: usize = 40;
+
+/// Whether more than `start` may show one of them.
+fn may_be_other_format(start: &[u8]) -> bool {
+    let begun = |(sign, _): &(&[u8], _)| sign.starts_with(&start[..start.len().min(sign.len())]);
+    SIGNS.iter().any(begun) || matches!(start, [_, _, 0 | 1, 0, ..])
+}
+
 /// Says whose capture it is that begins with `start`, if Wireshark's tools can convert it.
 fn other_format(start: &[u8]) -> Option<&'static str> {
-    let signs: [(&[u8], &str); 20] = [
-        (b"snoop\0\0\0", "snoop"),
-        (b"btsnoop\0", "btsnoop"),
-        (b"TRSNIFF data", "Sniffer"),
-        (b"XCP\0", "Sniffer for Windows (NetXRay)"),
-        (b"VL\0\0", "NetXRay"),
-        (b"RTSS", "Network Monitor 1"),
-        (b"GMBU", "Network Monitor 2"),
-        (b"\0\0\x02\0\x12\x05\0\x10", "K12"),
-        (
-            b"+---------+---------------+----------+",
-            "K12's text files",
-        ),
-        (b"ObserverPktBuffe", "Observer"),
-        (b"\x05VNF", "Visual Networks"),
-        (b"\x7fver", "OmniPeek"),
-        (b"\xaa\xaa\xaa\xaa", "5View"),
-        (b"iptrace 1.0", "iptrace"),
-        (b"iptrace 2.0", "iptrace"),
-        (b"NetScaler V", "NetScaler"),
-        (b"V0208", "Aethra"),
-        (b"\x01\x10\x4c\0\x01\x05", "LANalyzer"),
-        (b"TR\0\x64", "nettl"),
-        (b"#Format=4", "Daintree"),
-    ];
-    let known = signs.iter().find(|(sign, _)| start.starts_with(sign));
+    let known = SIGNS.iter().find(|(sign, _)| start.starts_with(sign));
     let hci = || is_hcidump(start).then_some("HCIdump");
     known.map(|(_, format)| *format).or_else(hci)
 }

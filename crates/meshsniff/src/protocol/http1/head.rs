@@ -242,16 +242,14 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
 /// asked for all the same, and is told as it was sent.
 fn odd_target(bytes: &[u8]) -> Parsed<RequestHead> {
     let skipped = bytes.len() - crate::protocol::detect::skip_blank_lines(bytes).len();
-    let line = memchr::memchr(b'\n', &bytes[skipped..]).map(|end| &bytes[skipped..skipped + end]);
-    let Some(line) = line else {
-        // The line goes on.
-        let begins = crate::protocol::detect::begins_request(&bytes[skipped..]);
-        return if begins {
-            Parsed::Partial
-        } else {
-            Parsed::Invalid
-        };
+    // The same of its beginning and of the whole line: it must not matter how it is cut.
+    if !crate::protocol::detect::begins_request(&bytes[skipped..]) {
+        return Parsed::Invalid;
+    }
+    let Some(end) = memchr::memchr(b'\n', &bytes[skipped..]) else {
+        return Parsed::Partial;
     };
+    let line = &bytes[skipped..skipped + end];
     let words = memchr::memchr(b' ', line).zip(memchr::memrchr(b' ', line));
     let Some((first, last)) = words.filter(|(first, last)| last > first) else {
         return Parsed::Invalid;
