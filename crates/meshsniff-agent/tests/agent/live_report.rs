@@ -200,7 +200,7 @@ fn what_went_well_is_folded_into_routes() {
     assert_eq!(named, expected, "most first");
     for route in &routes {
         assert_eq!(route["server"], reported.server.to_string());
-        for gap in ["request_to_response", "total"] {
+        for gap in ["request_to_response", "wait", "total"] {
             assert_eq!(route["gaps"][gap]["count"], route["exchanges"], "{gap}");
         }
     }
@@ -239,7 +239,7 @@ fn as_many_of_the_slowest_as_asked_for() {
         );
         let exchanges = reported.exchanges();
         let good = exchanges.iter().filter(|one| one["good"] == true);
-        let millis = |one: &&Value| one["gaps"]["request_to_response"].as_f64().expect("a gap");
+        let millis = |one: &&Value| one["gaps"]["wait"].as_f64().expect("a gap");
         let good: Vec<f64> = good.copied().map(|one| millis(&one)).collect();
         assert_eq!(good.len(), slowest);
         assert!(
@@ -247,8 +247,7 @@ fn as_many_of_the_slowest_as_asked_for() {
             "the slowest first: {good:?}"
         );
         let longest = of_type(&reported.lines, "route").into_iter();
-        let longest =
-            longest.filter_map(|route| route["gaps"]["request_to_response"]["max"].as_f64());
+        let longest = longest.filter_map(|route| route["gaps"]["wait"]["max"].as_f64());
         let longest = longest.fold(0.0, f64::max);
         // Routes have two digits.
         assert!(

@@ -1,6 +1,7 @@
 //! Heads: the request line or status line and the header fields, read with `httparse`.
 
 use super::body::Framing;
+use crate::protocol::detect::{self, Opening};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -167,7 +168,7 @@ pub struct PartialRequest {
 /// Reads the request line, as far as it goes, from the beginning of `bytes`.
 #[must_use]
 pub fn partial_request(bytes: &[u8]) -> PartialRequest {
-    let bytes = crate::protocol::detect::skip_blank_lines(bytes);
+    let bytes = detect::skip_blank_lines(bytes);
     let line_end = memchr::memchr(b'\n', bytes);
     let line = &bytes[..line_end.unwrap_or(bytes.len())];
     let Some(space) = memchr::memchr(b' ', line) else {
@@ -218,7 +219,7 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
     match config.parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
         Ok(status) => finish_request(&request, status),
         Err(httparse::Error::Version) => {
-            let blank = bytes.len() - crate::protocol::detect::skip_blank_lines(bytes).len();
+            let blank = bytes.len() - detect::skip_blank_lines(bytes).len();
             let line = memchr::memchr(b'\n', &bytes[blank..]).map(|end| &bytes[..blank + end]);
             let version = line.and_then(|line| memchr::memrchr(b' ', line));
             match version.and_then(|at| known_version(bytes, at + 1)) {
@@ -241,14 +242,18 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
 /// Reads a request head whose target has blanks or other bytes in it that no server takes. It was
 /// asked for all the same, and is told as it was sent.
 fn odd_target(bytes: &[u8]) -> Parsed<RequestHead> {
-    let skipped = bytes.len() - crate::protocol::detect::skip_blank_lines(bytes).len();
-    // The same of its beginning and of the whole line: it must not matter how it is cut.
-    if !crate::protocol::detect::begins_request(&bytes[skipped..]) {
+    let skipped = bytes.len() - detect::skip_blank_lines(bytes).len();
+    let rest = &bytes[skipped..];
+    // The same of the line's beginning and of all of it: it must not matter how it is cut.
+    let Some(end) = memchr::memchr(b'\n', rest) else {
+        return match detect::client_opening(rest, false) {
+            Opening::Other => Parsed::Invalid,
+            _ => Parsed::Partial,
+        };
+    };
+    if !detect::begins_request(rest) {
         return Parsed::Invalid;
     }
-    let Some(end) = memchr::memchr(b'\n', &bytes[skipped..]) else {
-        return Parsed::Partial;
-    };
     let line = &bytes[skipped..skipped + end];
     let words = memchr::memchr(b' ', line).zip(memchr::memrchr(b' ', line));
     let Some((first, last)) = words.filter(|(first, last)| last > first) else {
