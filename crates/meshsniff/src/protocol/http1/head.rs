@@ -220,9 +220,9 @@ pub fn request(bytes: &[u8]) -> Parsed<RequestHead> {
         Ok(status) => finish_request(&request, status),
         Err(httparse::Error::Version) => {
             let blank = bytes.len() - detect::skip_blank_lines(bytes).len();
-            let line = memchr::memchr(b'\n', &bytes[blank..]).map(|end| &bytes[..blank + end]);
-            let version = line.and_then(|line| memchr::memrchr(b' ', line));
-            match version.and_then(|at| known_version(bytes, at + 1)) {
+            let end = memchr::memchr(b'\n', &bytes[blank..]).map(|end| blank + end);
+            let line = &bytes[..end.unwrap_or(bytes.len())];
+            match memchr::memrchr(b' ', line).and_then(|at| known_version(bytes, at + 1)) {
                 Some(mended) => self::request(&mended),
                 None => odd_target(bytes),
             }
