@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`cli`] | what can be typed, and what is then done |
 //! | [`cluster`] | the way into a cluster, and out of it again |
+//! | [`signals`] | signals that end a run |
 //! | [`watch`] | a report that is watched while it is made |
 //!
 //! What turns packets into reports is the library's, `meshsniff`.
 
 pub mod cli;
 pub mod cluster;
+pub mod signals;
 pub mod watch;

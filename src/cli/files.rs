@@ -1,6 +1,7 @@
 //! Files that are written: reports as a whole, packets as they come.
 
 use super::held::{Begun, Held};
+use crate::signals;
 use anyhow::{Context as _, bail};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
@@ -104,7 +105,7 @@ pub(super) fn open_whole(
         0o666
     }));
     // Where something else waits for signals, it lets the program come to its own end.
-    let _ = ctrlc::try_set_handler(|| exit_on_signal());
+    signals::on_each_if_alone(|| exit_on_signal()).map_err(io::Error::other)?;
     // A signal waits until the file is known.
     let mut unfinished = unfinished();
     let file = builder.tempfile_in(folder)?;

@@ -5,6 +5,7 @@
 //! what was captured is still reported.
 
 use super::packets::PacketArgs;
+use crate::signals;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use meshsniff_contract::arguments::{self, Capture, Request, Target, Task, option};
@@ -118,8 +119,7 @@ impl Agent {
         };
         let to_keep = Arc::new(Mutex::new(stdin));
         let (on_signal, to_stop) = (Arc::clone(&to_keep), Arc::clone(&to_keep));
-        ctrlc::set_handler(move || tell(&on_signal, stdin::STOP))
-            .context("Ctrl-C cannot be waited for")?;
+        signals::on_each(move || tell(&on_signal, stdin::STOP))?;
         let (alive, ended) = channel();
         thread::spawn(move || {
             while ended.recv_timeout(HEARTBEAT_EVERY) == Err(RecvTimeoutError::Timeout) {

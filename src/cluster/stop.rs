@@ -1,6 +1,6 @@
 //! The end of a run, by a signal, by whoever reads the output, or by a limit.
 
-use std::io;
+use crate::signals::{NoSignals, Signals};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,11 +27,6 @@ pub enum Why {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("ended before anything was captured")]
 pub struct EndedEarly;
-
-/// The system does not allow to wait for signals.
-#[derive(Debug, thiserror::Error)]
-#[error("signals cannot be waited for")]
-pub struct NoSignals(#[source] io::Error);
 
 /// A stop that anybody can ask for and everybody can wait for; clones share it.
 #[derive(Clone, Debug)]
@@ -108,39 +103,13 @@ impl Stop {
     /// # Errors
     /// If they cannot be listened to.
     pub fn listen_to_signals(&self) -> Result<(), NoSignals> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            for (kind, name) in [
-                (SignalKind::interrupt(), "SIGINT"),
-                (SignalKind::terminate(), "SIGTERM"),
-                (SignalKind::hangup(), "SIGHUP"),
-            ] {
-                let mut signals = signal(kind).map_err(NoSignals)?;
-                let stop = self.clone();
-                tokio::spawn(async move {
-                    while signals.recv().await.is_some() {
-                        stop.signal(name);
-                    }
-                });
+        let mut signals = Signals::listen()?;
+        let stop = self.clone();
+        tokio::spawn(async move {
+            loop {
+                stop.signal(signals.next().await);
             }
-        }
-        #[cfg(windows)]
-        {
-            use tokio::signal::windows;
-            let mut interrupt = windows::ctrl_c().map_err(NoSignals)?;
-            let mut closed = windows::ctrl_close().map_err(NoSignals)?;
-            let stop = self.clone();
-            tokio::spawn(async move {
-                loop {
-                    tokio::select! {
-                        Some(()) = interrupt.recv() => stop.signal("Ctrl-C"),
-                        Some(()) = closed.recv() => stop.signal("Ctrl-Close"),
-                        else => return,
-                    }
-                }
-            });
-        }
+        });
         Ok(())
     }
 }

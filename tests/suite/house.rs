@@ -33,9 +33,9 @@ const ROOMS: [(&str, &str); 4] = [
     ),
     (
         "crates/meshsniff-contract/src",
-        "times arguments ending environment stderr stdin",
+        "times signals arguments ending environment stderr stdin",
     ),
-    ("src", "cluster watch cli"),
+    ("src", "signals cluster watch cli"),
 ];
 
 #[test]

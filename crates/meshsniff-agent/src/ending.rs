@@ -8,6 +8,7 @@
 
 use super::clock;
 use super::namespace::NameWatch;
+use meshsniff_contract::signals::hangup_is_ignored;
 use meshsniff_contract::times::TRAILER_WITHIN;
 use meshsniff_contract::{ending, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -310,9 +311,10 @@ impl Ending {
 }
 
 fn ending_signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
-        .into_iter()
-        .collect()
+    // The one that is ignored would come all the same once it is blocked.
+    let hangup = (!hangup_is_ignored()).then_some(Signal::SIGHUP);
+    let ending = [Signal::SIGTERM, Signal::SIGINT];
+    ending.into_iter().chain(hangup).collect()
 }
 
 /// Keeps the signals that end a capture from this thread and from those it starts. Waiting for them

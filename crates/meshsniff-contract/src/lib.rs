@@ -8,6 +8,7 @@
 //! | [`stdin`] | the lines that keep the agent alive, or end it | plugin |
 //! | [`stderr`] | the agent's JSON lines | agent |
 //! | [`ending`] | names of the reasons to end | agent |
+//! | [`signals`] | which of them end it | nobody: the system |
 //! | [`times`] | how long each waits for the other | both |
 //!
 //! The form of the streams themselves is the library's: pcapng blocks in `meshsniff::stream`,
@@ -16,6 +17,7 @@
 pub mod arguments;
 pub mod ending;
 pub mod environment;
+pub mod signals;
 pub mod stderr;
 pub mod stdin;
 pub mod times;

@@ -17,7 +17,7 @@ use crate::cli::done::Done;
 use crate::cli::files::exit_on_signal;
 use crate::cli::local::Agent;
 use crate::cli::watch::{self, Endable, Watch};
-use anyhow::Context as _;
+use crate::signals;
 use args::Packets;
 use making::{Making, buffered, write};
 use meshsniff::capture::Input;
@@ -74,7 +74,7 @@ fn captures(mut inputs: Vec<Input>, making: Making) -> anyhow::Result<Done> {
             }
             on_signal();
         };
-        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
+        signals::on_each(handler)?;
         onlookers.watch = Watch::of(&making.look.watched, move || end())?;
     }
     write(inputs, making, onlookers, buffered(io::stdout()))

@@ -183,34 +183,72 @@ fn hidden(folder: &std::path::Path) -> usize {
         .count()
 }
 
+/// A report into a file, which waits for packets, and was started with signals as `env` has them by
+/// these options.
 #[cfg(unix)]
-#[test]
-fn a_signal_leaves_no_temporary_file() {
-    let folder = folder();
-    let pipe = folder.path().join("slow.pcap");
+fn begun(folder: &std::path::Path, signals: &[&str]) -> (Running, fs::File) {
+    let pipe = folder.join("slow.pcap");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo").success());
-    let mut command = program();
+    let mut command = std::process::Command::new("env");
+    command.args(signals).arg(program().get_program());
     command
-        .current_dir(folder.path())
+        .current_dir(folder)
         .args(["report", "slow.pcap", "-o", "html=page.html"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut running = Running(child.expect("the program"));
+    let running = Running(child.expect("the program"));
     let mut writer = fs::OpenOptions::new().write(true).open(&pipe).expect("it");
     let bytes = fs::read(capture("closes.pcap")).expect("a capture");
     writer.write_all(&bytes[..24]).expect("a reader");
     let look = Duration::from_millis(5);
     let mut looks = 0..FOR_EVER.as_millis() / look.as_millis();
-    while hidden(folder.path()) == 0 {
+    while hidden(folder) == 0 {
         assert!(looks.next().is_some(), "no report was begun");
         std::thread::sleep(look);
     }
-    let id = running.0.id().to_string();
-    let killed = std::process::Command::new("kill")
-        .args(["-TERM", &id])
-        .status();
-    assert!(killed.expect("kill").success());
-    assert_eq!(running.0.wait().expect("its end").code(), Some(130));
-    assert_eq!(hidden(folder.path()), 0);
-    assert!(!folder.path().join("page.html").exists());
+    (running, writer)
+}
+
+#[cfg(unix)]
+fn kill(running: &Running, signal: &str) {
+    let mut kill = std::process::Command::new("kill");
+    kill.args([signal, &running.0.id().to_string()]);
+    assert!(kill.status().expect("kill").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_temporary_file() {
+    let all = "--default-signal=INT,TERM,HUP";
+    // A shell without job control has its background jobs ignore SIGINT.
+    for (signals, sent) in [
+        (&[all][..], "-TERM"),
+        (&[all], "-INT"),
+        (&[all], "-HUP"),
+        (&[all, "--ignore-signal=INT"], "-TERM"),
+        (&[all, "--ignore-signal=INT"], "-INT"),
+        (&[all, "--ignore-signal=INT,HUP"], "-TERM"),
+    ] {
+        let folder = folder();
+        let (mut running, _writer) = begun(folder.path(), signals);
+        kill(&running, sent);
+        let status = running.0.wait().expect("its end").code();
+        assert_eq!(status, Some(130), "{signals:?} {sent}");
+        assert_eq!(hidden(folder.path()), 0);
+        assert!(!folder.path().join("page.html").exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn under_nohup_the_end_of_a_terminal_is_none() {
+    let folder = folder();
+    let (mut running, mut writer) = begun(folder.path(), &["--ignore-signal=HUP"]);
+    kill(&running, "-HUP");
+    let bytes = fs::read(capture("closes.pcap")).expect("a capture");
+    writer.write_all(&bytes[24..]).expect("a reader");
+    drop(writer);
+    let status = running.0.wait().expect("its end").code();
+    assert_ne!(status, Some(130));
+    assert!(folder.path().join("page.html").exists());
 }

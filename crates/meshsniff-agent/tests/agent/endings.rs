@@ -48,6 +48,15 @@ fn standard_input_is_closed() {
     program.ends_by("stdin-closed", stream);
 }
 
+/// A capture that was started with SIGHUP as `env` has it by this option, whatever it is here.
+fn capture_with(netns: &Netns, hangup: &str) -> (Program, Stream) {
+    let started = netns.agent("capture", &[]);
+    let mut command = Command::new("env");
+    command.arg(hangup).arg(started.get_program());
+    command.args(started.get_args());
+    with_header(Program::ready(command))
+}
+
 #[test]
 fn signals() {
     if !can(&[IP]) {
@@ -55,11 +64,24 @@ fn signals() {
     }
     let netns = Netns::new();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        let (program, stream) = capture(&netns, &[]);
+        let (program, stream) = capture_with(&netns, "--default-signal=HUP");
         program.signal(signal);
         let (_, capture) = program.ends_by("signal", stream);
         assert_eq!(capture.end(), format!("signal: {signal} came"));
     }
+}
+
+#[test]
+fn under_nohup_the_end_of_a_terminal_is_none() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let (program, stream) = capture_with(&netns, "--ignore-signal=HUP");
+    program.signal(Signal::SIGHUP);
+    program.signal(Signal::SIGTERM);
+    let (_, capture) = program.ends_by("signal", stream);
+    assert_eq!(capture.end(), "signal: SIGTERM came");
 }
 
 #[test]

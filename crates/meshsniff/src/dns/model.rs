@@ -26,6 +26,8 @@ impl Transport {
     }
 }
 
+/// NOERROR.
+pub(super) const NO_ERROR: u8 = 0;
 /// NXDOMAIN.
 pub(super) const NO_SUCH_NAME: u8 = 3;
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::exchange::{Exchange, Finding, FindingKind, Protocol};
 use crate::packet::Endpoint;
 use crate::testing::End::{Client, Server};
-use crate::testing::dns::{A, AAAA, NXDOMAIN, answer, over_tcp, query};
+use crate::testing::dns::{A, AAAA, NXDOMAIN, SERVFAIL, answer, over_tcp, query};
 use crate::testing::{Seen, Talk};
 use crate::time::Span;
 use std::net::IpAddr;
@@ -172,6 +172,44 @@ fn names_of_search_domains_are_one_lookup() {
     assert_eq!(failures.len(), 2);
     assert_eq!(code_name(failures[0].code), "NXDOMAIN");
     assert_eq!(type_name(failures[1].kind), "AAAA");
+}
+
+#[test]
+fn who_looks_a_name_up_for_every_connection_waited_for_its_own_lookup() {
+    let mut talk = Talk::new("dns_each");
+    for connection in 0..10 {
+        talk.client_addr([10, 0, 0, 1], 40_000 + connection);
+        for (id, kind) in [(1, A), (2, AAAA)] {
+            asks(&mut talk, 5_000 + connection, id, NAME, kind);
+        }
+        talk.wait(25.0);
+        for (id, kind) in [(1, A), (2, AAAA)] {
+            is_told(&mut talk, 5_000 + connection, id, NAME, kind);
+        }
+        gets(&mut talk, "catalog");
+    }
+    let seen = talk.seen();
+    assert_eq!(seen.exchanges.len(), 10);
+    for exchange in &seen.exchanges {
+        let (frames, cost) = finding(exchange, FindingKind::DnsSlow).expect("a finding");
+        assert_eq!(frames.len(), 4);
+        assert!((25.0..25.5).contains(&cost), "{cost}");
+    }
+}
+
+#[test]
+fn the_next_server_is_asked_after_a_failure_in_the_same_lookup() {
+    let mut talk = Talk::new("dns_servfail");
+    asks(&mut talk, 5_000, 1, NAME, A);
+    talk.wait(2_000.0);
+    let failed = answer(1, NAME, A, SERVFAIL, &[]);
+    talk.datagram(RESOLVER, from(5_000), &failed);
+    asks(&mut talk, 5_001, 2, NAME, A);
+    is_told(&mut talk, 5_001, 2, NAME, A);
+    gets(&mut talk, "catalog");
+    let (frames, cost) = finding(&talk.exchange(), FindingKind::DnsSlow).expect("a finding");
+    assert_eq!(frames.len(), 4);
+    assert!((2_000.0..2_000.5).contains(&cost), "{cost}");
 }
 
 #[test]

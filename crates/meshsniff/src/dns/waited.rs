@@ -1,6 +1,6 @@
 //! What a connection waited for before it was opened: the lookup of its name.
 
-use super::model::NO_SUCH_NAME;
+use super::model::{NO_ERROR, NO_SUCH_NAME};
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -10,6 +10,10 @@ use std::sync::Arc;
 
 /// A connection that is opened so long after an answer was not waiting for it.
 pub(super) const JUST_BEFORE: Span = Span::from_millis(500);
+
+/// A resolver that is not done asks its next question so soon after an answer: at once, or when its
+/// container, held back for its share of the processor, may go on.
+const NEXT_AT_ONCE: Span = Span::from_millis(100);
 
 /// Frames named of a wait.
 const MAX_FRAMES: usize = 32;
@@ -74,6 +78,13 @@ impl Asked {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
+    /// Whether who asked this had what there is to know, and did not ask it again in one lookup. A
+    /// server that failed or refused leaves it open: the next one is asked.
+    fn is_settled(&self) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| matches!(answer.code, NO_ERROR | NO_SUCH_NAME))
+    }
+
     fn leads_to(&self, server: IpAddr) -> bool {
         let answer = self.answer.as_ref();
         answer.is_some_and(|answer| answer.addresses.contains(&server))
@@ -123,18 +134,29 @@ pub fn wait(
     if syn - ended > JUST_BEFORE {
         return None;
     }
-    // Backwards from the last answer, as long as one query follows another.
+    // Backwards from the last answer, as long as one query follows another and none was asked
+    // before: who opens connections one after another looks the same name up for each.
     let mut related: Vec<&Arc<Asked>> = in_time
         .filter(|one| fits(one) || first_label(&one.name) == first_label(&last.name))
         .collect();
     related.sort_by_key(|one| std::cmp::Reverse(one.ended()));
     let mut start = last.first_sent().time;
-    let mut lookup = Vec::new();
+    let mut lookup: Vec<&Arc<Asked>> = Vec::new();
     for one in related {
-        if one.ended()?.plus(JUST_BEFORE) >= start {
-            start = start.min(one.first_sent().time);
-            lookup.push(one);
+        let ended = one.ended()?;
+        if ended.plus(NEXT_AT_ONCE) < start {
+            break;
         }
+        let again = |later: &&Arc<Asked>| (later.kind, &later.name) == (one.kind, &one.name);
+        if one.is_settled() && lookup.iter().any(again) {
+            if ended <= start {
+                break;
+            }
+            // Another thread's, at the same time.
+            continue;
+        }
+        start = start.min(one.first_sent().time);
+        lookup.push(one);
     }
     let repeated = lookup.iter().filter(|one| one.sent.len() > 1);
     let repeats = repeated.flat_map(|one| one.sent.iter().copied());

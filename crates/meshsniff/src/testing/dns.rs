@@ -8,6 +8,8 @@ pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
 /// The response code of a name that does not exist.
 pub const NXDOMAIN: u8 = 3;
+/// The response code of a server that failed.
+pub const SERVFAIL: u8 = 2;
 
 fn message(flags: u16, id: u16, name: &str, kind: u16, answers: &[IpAddr]) -> Vec<u8> {
     let mut out = Vec::new();
