@@ -220,6 +220,20 @@ pub(crate) fn percent(out: &mut String, part: u64, whole: u64) -> bool {
 /// Pushes `10.0.0.1:80` or `[::1]:80`.
 pub(crate) fn endpoint(out: &mut String, endpoint: Endpoint) {
     match endpoint.ip() {
+        ip @ IpAddr::V4(_) => {
+            address(out, ip);
+            out.push(':');
+            unsigned(out, u64::from(endpoint.port));
+        }
+        IpAddr::V6(_) => {
+            let _ = write!(out, "{endpoint}");
+        }
+    }
+}
+
+/// Pushes `10.0.0.1` or `::1`.
+pub(crate) fn address(out: &mut String, address: IpAddr) {
+    match address {
         IpAddr::V4(ip) => {
             for (index, octet) in ip.octets().into_iter().enumerate() {
                 if index > 0 {
@@ -227,11 +241,9 @@ pub(crate) fn endpoint(out: &mut String, endpoint: Endpoint) {
                 }
                 unsigned(out, u64::from(octet));
             }
-            out.push(':');
-            unsigned(out, u64::from(endpoint.port));
         }
-        IpAddr::V6(_) => {
-            let _ = write!(out, "{endpoint}");
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! DNS messages (RFC 1035, 4), as far as a lookup needs them.
 
 use compact_str::{CompactString, format_compact};
+use domain::base::ParsedName;
 use domain::base::iana::{Rcode, Rtype};
+use domain::base::name::ToLabelIter as _;
 use domain::rdata::{A, Aaaa};
 use std::net::IpAddr;
 
@@ -38,8 +40,6 @@ impl Message {
             return None;
         }
         let question = message.first_question()?;
-        let mut name = format_compact!("{}", question.qname());
-        name.make_ascii_lowercase();
         let mut addresses = Vec::new();
         if header.qr()
             && let Ok(answer) = message.answer()
@@ -54,11 +54,37 @@ impl Message {
             id: header.id(),
             is_answer: header.qr(),
             code: header.rcode().to_int(),
-            name,
+            name: in_lower_case(question.qname()),
             kind: question.qtype().to_int(),
             addresses,
         })
     }
+}
+
+/// A name without its last dot. Bytes that names of hosts do not have are escaped (RFC 1035, 5.1).
+fn in_lower_case(name: &ParsedName<&[u8]>) -> CompactString {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
+    let mut text = CompactString::with_capacity(usize::from(name.compose_len()));
+    for label in name.iter_labels().take_while(|label| !label.is_root()) {
+        let label = label.as_slice();
+        let plain = str::from_utf8(label)
+            .ok()
+            .filter(|_| label.iter().all(is_plain));
+        let Some(plain) = plain else {
+            text.clear();
+            break;
+        };
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(plain);
+    }
+    if text.is_empty() {
+        // The root, too, which has no label at all.
+        text = format_compact!("{name}");
+    }
+    text.make_ascii_lowercase();
+    text
 }
 
 /// The name of a type: `AAAA`.

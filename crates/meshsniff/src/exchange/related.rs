@@ -132,6 +132,15 @@ impl Only {
     }
 }
 
+/// Hashes by which exchanges find each other.
+#[derive(Clone, Copy, Debug)]
+struct Keys {
+    id: Option<u64>,
+    line: u64,
+    /// What the tries of one request have in common, if it has an id.
+    of_tries: Option<u64>,
+}
+
 /// A request that was asked, answered or not.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -148,6 +157,8 @@ pub(crate) struct Related {
     asked: HashMap<u64, Asked>,
     order: VecDeque<u64>,
     told: VecDeque<Told>,
+    /// How many of them have no id.
+    without_id: usize,
     /// The server of the first, and whether there is another: without one there is no proxy.
     server: Option<Endpoint>,
     several: bool,
@@ -171,10 +182,11 @@ impl Related {
             }
             return;
         }
-        let Some(this) = self.told(exchange) else {
+        let keys = self.keys(exchange);
+        let Some(this) = self.told(exchange, &keys) else {
             return;
         };
-        let mut first_try = self.first_try(exchange);
+        let mut first_try = self.first_try(exchange, &keys);
         let relations = &mut exchange.relations;
         let (mut behind, mut front) = (Only::None, Only::None);
         for (by, number) in self.candidates(&this) {
@@ -206,9 +218,9 @@ impl Related {
         relations.behind = relations.behind.or(behind.get());
         relations.front = relations.front.or(front.get());
         if this.good
-            && let Some(id) = exchange.request_id.as_deref()
+            && let Some(key) = keys.of_tries
         {
-            self.asked.remove(&self.try_key(exchange, id));
+            self.asked.remove(&key);
         }
         if first_try.is_some() || exchange.attempt.is_some_and(|attempt| attempt > 1) {
             note_retry(exchange, first_try);
@@ -218,10 +230,9 @@ impl Related {
 
     /// A request with an id was read, whatever becomes of it.
     pub(crate) fn asked(&mut self, exchange: &Exchange) {
-        let Some(id) = exchange.request_id.as_deref() else {
+        let Some(key) = self.keys(exchange).of_tries else {
             return;
         };
-        let key = self.try_key(exchange, id);
         if self.asked.contains_key(&key) {
             return;
         }
@@ -242,35 +253,29 @@ impl Related {
         );
     }
 
-    /// What the tries of one request have in common.
-    fn try_key(&self, exchange: &Exchange, id: &str) -> u64 {
-        let what = (
-            exchange.method.as_deref(),
-            exchange.path.as_deref(),
-            exchange.authority.as_deref(),
-        );
+    fn keys(&self, exchange: &Exchange) -> Keys {
+        let id = exchange.request_id.as_deref();
+        let id = id.map(|id| self.hasher.hash_one(id));
+        let line = (exchange.method.as_deref(), exchange.path.as_deref());
+        let line = self.hasher.hash_one(line);
         let ends = (exchange.client.ip(), exchange.server.port);
-        self.hasher.hash_one((id, what, ends))
+        let authority = exchange.authority.as_deref();
+        let of_tries = id.map(|id| self.hasher.hash_one((id, line, authority, ends)));
+        Keys { id, line, of_tries }
     }
 
     /// The first try of what `exchange` asks, if it is a later one.
-    fn first_try(&self, exchange: &Exchange) -> Option<Mark> {
-        let id = exchange.request_id.as_deref()?;
-        let first = self.asked.get(&self.try_key(exchange, id))?;
+    fn first_try(&self, exchange: &Exchange, keys: &Keys) -> Option<Mark> {
+        let first = self.asked.get(&keys.of_tries?)?;
         let start = exchange.events.request_start;
         let same =
             first.client.ip() == exchange.client.ip() && first.server.port == exchange.server.port;
         (same && first.start.order < start.order).then_some(first.start)
     }
 
-    fn told(&self, exchange: &Exchange) -> Option<Told> {
-        let path = exchange.path.as_deref()?;
-        let id = exchange.request_id.as_deref();
-        let line = (exchange.method.as_deref(), path);
-        let keys = [
-            id.map(|id| self.hasher.hash_one(id)),
-            Some(self.hasher.hash_one(line)),
-        ];
+    fn told(&self, exchange: &Exchange, keys: &Keys) -> Option<Told> {
+        exchange.path.as_ref()?;
+        let keys = [keys.id, Some(keys.line)];
         Some(Told {
             id: exchange.id,
             connection: exchange.connection,
@@ -286,7 +291,10 @@ impl Related {
 
     /// Numbers of the latest with the same id, and of the latest with the same request line.
     fn candidates(&self, this: &Told) -> impl Iterator<Item = (usize, u64)> {
-        [ID, LINE].into_iter().flat_map(move |by| {
+        // What has an id is found by it, but for a proxy that gave it to what had none.
+        let by_line = this.keys[ID].is_none() || self.without_id > 0;
+        let ways = [Some(ID), by_line.then_some(LINE)];
+        ways.into_iter().flatten().flat_map(move |by| {
             let older = move |number: &u64| self.get(*number)?.before[by];
             let chain = std::iter::successors(this.before[by], older);
             chain.take(MAX_LOOKED_AT).map(move |number| (by, number))
@@ -307,12 +315,14 @@ impl Related {
                     self.latest.remove(&key);
                 }
             }
+            self.without_id -= usize::from(oldest.keys[ID].is_none());
             self.first += 1;
         }
         let number = self.first + self.told.len() as u64;
         for key in this.keys.into_iter().flatten() {
             self.latest.insert(key, number);
         }
+        self.without_id += usize::from(this.keys[ID].is_none());
         self.told.push_back(this);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event::Source;
 use crate::exchange::{Connection, Exchange};
+use crate::number;
 use crate::packet::{Endpoint, FrameId};
 use crate::piece::{Number, push};
 use std::net::IpAddr;
@@ -59,7 +60,7 @@ fn push(
             IpAddr::V4(_) => "ip.addr == ",
             IpAddr::V6(_) => "ipv6.addr == ",
         });
-        out.push_str(&end.ip().to_string());
+        number::address(out, end.ip());
         out.push_str(" && ");
     };
     address(client);

@@ -14,6 +14,11 @@ use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
 use crate::time::Span;
 use std::borrow::Cow;
 
+/// The shortest request: `GET / HTTP/1.0` and a blank line.
+const SHORTEST_REQUEST: u64 = 18;
+/// A client that has sent so many requests in turn, each behind a whole answer, waits for answers.
+const IN_TURN: u8 = 8;
+
 impl Pairing {
     pub(super) fn client_bytes(&mut self, run: Run<'_>, at: &Progress) {
         let mut used = 0;
@@ -141,9 +146,12 @@ impl Pairing {
             && at.server_high > self.client.server_high
             && at.server_acked >= at.server_high;
         let joined_late = self.doubts.next.pairing == Some(Doubt::CaptureStartedLate);
-        if sure && !self.client.pipelines && !(joined_late && self.counts.exchanges == 0) {
+        let waits = !self.client.pipelines && self.client.to_come_in_turn == 0;
+        if sure && waits && !(joined_late && self.counts.exchanges == 0) {
             self.doubts.next.pairing = None;
         }
+        let to_come = &mut self.client.to_come_in_turn;
+        *to_come = to_come.saturating_sub(u8::from(sure));
         let mut confidence = self.doubts.next;
         let lost = self.server.mode == Mode::Lost;
         confidence.response = confidence.response.filter(|_| lost);
@@ -337,6 +345,7 @@ impl Pairing {
     }
 
     fn lose_client(&mut self, why: Option<Doubt>, at: &Progress) {
+        self.client.stretch = (self.counts.hidden_bytes, self.counts.orphan_responses);
         self.set_client(Mode::Lost);
         let begun = |proxied: &mut Box<Proxied>| matches!(**proxied, Proxied::Begun(..));
         self.proxied.take_if(begun);
@@ -386,6 +395,12 @@ impl Pairing {
     /// Begins anew at a boundary of the client's.
     fn resume(&mut self, offset: Offset, mark: Mark, at: &Progress) {
         self.end_stretch(at);
+        let (hidden, orphans) = self.client.stretch;
+        let requests = (self.counts.hidden_bytes - hidden) / SHORTEST_REQUEST;
+        let answers = self.counts.orphan_responses - orphans;
+        if !self.client.untouched && requests > answers.max(1) {
+            self.client.to_come_in_turn = IN_TURN;
+        }
         self.client.just_resumed = true;
         self.begin_request(offset, mark, at);
     }

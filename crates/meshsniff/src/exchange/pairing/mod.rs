@@ -66,6 +66,11 @@ struct Client {
     untouched: bool,
     /// Whether the client was ever seen, or must be supposed, not to wait for answers.
     pipelines: bool,
+    /// Hidden bytes and orphans at the beginning of the stretch that cannot be read.
+    stretch: (u64, u64),
+    /// Requests that must still come in turn before it is supposed that the client waits: a stretch
+    /// that could not be read may have held several at once.
+    to_come_in_turn: u8,
     /// Whether the request being read is the first after a stretch that could not be read.
     just_resumed: bool,
     /// How far the server had come when the client last sent something.
@@ -161,6 +166,8 @@ impl Pairing {
                 reader: Reader::default(),
                 untouched: !whole,
                 pipelines: false,
+                stretch: (0, 0),
+                to_come_in_turn: 0,
                 just_resumed: false,
                 server_high: None,
             },

@@ -194,6 +194,20 @@ fn after_a_lost_request_the_next_that_begins_a_segment_is_sure() {
 }
 
 #[test]
+fn what_was_lost_may_have_been_two_requests_until_the_client_has_waited_for_a_while() {
+    let talk = asked().say(Server, EMPTY).ack(Client);
+    let two = [GET, GET].concat();
+    let mut talk = talk.missing().say(Client, &two).say(Server, EMPTY);
+    for _ in 0..10 {
+        talk = talk.ack(Client).say(Client, GET).say(Server, EMPTY);
+    }
+    let verdicts = talk.ack(Client).verdicts();
+    let certain: Vec<bool> = verdicts.iter().map(|verdict| verdict.1.is_none()).collect();
+    assert_eq!(certain[..2], [true, false], "the answer to the second one");
+    assert_eq!(certain[9..], [true; 2], "{certain:?}");
+}
+
+#[test]
 fn an_ack_that_comes_again_does_not_make_what_it_acknowledged_younger() {
     // The lost request was acknowledged before its answer, whatever says so once more behind it.
     let talk = asked().say(Server, EMPTY).ack(Client);
