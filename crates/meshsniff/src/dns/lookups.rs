@@ -441,8 +441,8 @@ impl Client {
         });
     }
 
-    /// Follows names through search domains. Returns how many were asked for in vain, and for how
-    /// long, when one of them is found.
+    /// Follows names through search domains. Returns, when one of them is found, how many were asked
+    /// for in vain before, and the time until it was asked for itself.
     fn search(&mut self, asked: &Asked, now: Timestamp) -> Option<(u64, Span)> {
         self.searches.retain(|search| now - search.last < NEXT_NAME);
         let begins_alike = |search: &Search| {
@@ -475,6 +475,7 @@ impl Client {
             found && !self.searches[place].names.contains(&asked.name)
         })?;
         let search = self.searches.swap_remove(place);
-        Some((search.names.len() as u64, now - search.first))
+        let asked_first = asked.first_sent().time.max(search.first);
+        Some((search.names.len() as u64, asked_first - search.first))
     }
 }
