@@ -188,7 +188,8 @@ impl Pairing {
         if !(untouched || taken && progressed) {
             return;
         }
-        let sure = at.client_acked >= Some(offset) && progressed;
+        // A client that does not wait for answers may still be owed several.
+        let sure = at.client_acked >= Some(offset) && progressed && !self.client.pipelines;
         let next = &mut self.doubts.next;
         if !sure && !untouched {
             next.pairing = next.pairing.or(next.response);
