@@ -304,11 +304,11 @@ impl Settled {
                 self.waited.push_back((wait.number, syn));
             }
         }
-        if !wait.repeats.is_empty() {
+        if wait.has_repeats() {
             exchange.findings.push(Finding {
                 kind: FindingKind::DnsRetry,
                 side: Side::Server,
-                frames: wait.repeats,
+                frames: wait.repeats(),
                 cost: wait.repeating,
             });
         }
@@ -320,7 +320,7 @@ impl Settled {
             exchange.findings.push(Finding {
                 kind: FindingKind::DnsSlow,
                 side: Side::Server,
-                frames: wait.frames,
+                frames: wait.frames(),
                 cost: rest,
             });
         }

@@ -4,7 +4,6 @@ use super::model::{NO_ERROR, NO_SUCH_NAME};
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -92,31 +91,50 @@ impl Asked {
 }
 
 /// The wait for a lookup.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wait {
+#[derive(Clone, Debug)]
+pub struct Wait<'a> {
     /// The query whose answer came last.
     pub number: u64,
     /// From the first query to the last answer.
     pub total: Span,
     /// Of that, the time until queries that had no answer were sent again.
     pub repeating: Span,
-    /// Names that were asked for and do not exist, while another one of the lookup does.
-    pub misses: u64,
+    lookup: Vec<&'a Arc<Asked>>,
+}
+
+impl Wait<'_> {
+    /// Whether queries were sent more than once.
+    #[must_use]
+    pub fn has_repeats(&self) -> bool {
+        self.lookup.iter().any(|one| one.sent.len() > 1)
+    }
+
     /// The queries that were sent more than once, each time.
-    pub repeats: Vec<Mark>,
+    #[must_use]
+    pub fn repeats(&self) -> Vec<Mark> {
+        let repeated = self.lookup.iter().filter(|one| one.sent.len() > 1);
+        in_order(repeated.flat_map(|one| one.sent.iter().copied()))
+    }
+
     /// Every query and answer.
-    pub frames: Vec<Mark>,
+    #[must_use]
+    pub fn frames(&self) -> Vec<Mark> {
+        let lookup = self.lookup.iter();
+        let answers = lookup.filter_map(|one| Some(one.answer.as_ref()?.mark));
+        let sent = self.lookup.iter().flat_map(|one| one.sent.iter().copied());
+        in_order(sent.chain(answers))
+    }
 }
 
 /// Finds the lookup that a connection to `server`, opened at `syn`, waited for. `host` is the name
 /// that its first request asks for, without a port; `asked` is what its client asked for before.
 #[must_use]
-pub fn wait(
-    asked: &[Arc<Asked>],
+pub fn wait<'a>(
+    asked: &'a [Arc<Asked>],
     host: Option<&str>,
     server: IpAddr,
     syn: Timestamp,
-) -> Option<Wait> {
+) -> Option<Wait<'a>> {
     let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
     let host = host.filter(|host| !host.is_empty() && host.parse::<IpAddr>().is_err());
     let fits = |one: &Asked| {
@@ -158,30 +176,11 @@ pub fn wait(
         start = start.min(one.first_sent().time);
         lookup.push(one);
     }
-    let repeated = lookup.iter().filter(|one| one.sent.len() > 1);
-    let repeats = repeated.flat_map(|one| one.sent.iter().copied());
-    let found = lookup.iter().filter(|one| !one.does_not_exist());
-    let found: BTreeSet<_> = found.map(|one| &one.name).collect();
-    let missed: BTreeSet<_> = lookup
-        .iter()
-        .filter(|one| one.does_not_exist() && !found.contains(&one.name))
-        .map(|one| &one.name)
-        .collect();
-    let answers = lookup
-        .iter()
-        .filter_map(|one| Some(one.answer.as_ref()?.mark));
-    let frames = lookup.iter().flat_map(|one| one.sent.iter().copied());
     Some(Wait {
         number: last.number,
         total: ended - start,
         repeating: repeating(&lookup),
-        misses: if found.is_empty() {
-            0
-        } else {
-            missed.len() as u64
-        },
-        repeats: in_order(repeats),
-        frames: in_order(frames.chain(answers)),
+        lookup,
     })
 }
 
