@@ -209,6 +209,8 @@ impl Pairing {
         }
         if let Some(open) = self.queue.due() {
             open.end_response(upto, mark, at.mark.order);
+            // The method says whether there is a body: where it is in doubt, so is the end.
+            self.doubts.resumed = self.doubts.resumed.or(open.confidence.head);
             self.queue.count_answered();
         }
     }
