@@ -68,6 +68,11 @@ fn an_early_answer_to_a_client_that_leaves_is_an_answer() {
     let had_all = answered_early().say(Client, [b'x'; 200]).ack(Server);
     let later = had_all.after(5000.0).bare_rst(Server);
     assert_eq!(later.verdict().0, Ok, "it had all of the request");
+    let begun = b"HTTP/1.1 401 No\r\nContent-Length: 9\r\n\r\n";
+    let cut = Talk::opened().say(Client, POST_OF_300).say(Client, BODY);
+    let cut = cut.ack(Server).say(Server, begun).ack(Client);
+    let cut = cut.say(Client, [b'x'; 200]).ack(Server).rst(Server);
+    assert_eq!(cut.verdict(), (ServerTruncatedResponse, CERTAIN));
     let left = answered_early().fin(Client).ack(Server).rst(Server);
     assert_eq!(left.verdict().0, Ok);
     let whole = taken().rst(Server);
@@ -298,7 +303,9 @@ fn a_fin_that_covers_no_byte_of_the_request_crossed_it() {
         .say(Client, GET)
         .fin(Server)
         .ack(Client);
-    assert_eq!(last!(took_it).findings(), []);
+    assert_eq!(last!(took_it.clone()).findings(), []);
+    let reset_then = took_it.ack(Client).bare_rst(Server);
+    assert_eq!(last!(reset_then).findings(), [], "it had the request");
 }
 
 #[test]

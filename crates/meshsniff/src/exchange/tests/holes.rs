@@ -208,6 +208,19 @@ fn what_was_lost_may_have_been_two_requests_until_the_client_has_waited_for_a_wh
 }
 
 #[test]
+fn behind_a_lost_answer_a_client_that_pipelines_may_be_owed_several() {
+    let (lost, rest) = EMPTY.split_at(9);
+    let next = |talk: Talk| {
+        let answered = talk.missing().say(Server, lost).say(Server, rest);
+        let next = answered.ack(Client).say(Client, GET).say(Server, EMPTY);
+        next.ack(Client).verdicts().pop().expect("the last one's")
+    };
+    let two = Talk::opened().say(Client, [GET, GET].concat()).ack(Server);
+    assert!(next(two).1.is_some(), "the answer to the second one");
+    assert_eq!(next(asked()), (Ok, CERTAIN));
+}
+
+#[test]
 fn an_ack_that_comes_again_does_not_make_what_it_acknowledged_younger() {
     // The lost request was acknowledged before its answer, whatever says so once more behind it.
     let talk = asked().say(Server, EMPTY).ack(Client);
