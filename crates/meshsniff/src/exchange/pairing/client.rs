@@ -1,6 +1,6 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
-use super::{Mode, Pairing, Proxied, Successor};
+use super::{Mode, Pairing, Proxied, Stretch, Successor};
 use crate::exchange::model::{Doubt, Finding, FindingKind, Protocol};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::packet::Mark;
@@ -306,13 +306,13 @@ impl Pairing {
                 // Bytes were lost although an answer was still due: the client may not wait for
                 // answers.
                 self.client.pipelines |= self.queue.is_answer_due();
-                self.lose_client(Some(why), at);
+                self.lose_requests(extent.from, true, why, at);
                 self.hidden_gap(extent, cut_in, at);
             }
             Mode::Messages if !self.client.reader.is_in_body() => {
                 let partial = self.client.reader.leave();
                 self.break_request(partial, why);
-                self.lose_client(Some(why), at);
+                self.lose_requests(extent.from, false, why, at);
                 self.cut_request(extent.upto, cut_in);
                 self.counts.hidden_bytes += extent.len();
             }
@@ -328,7 +328,7 @@ impl Pairing {
                 }
                 Stepped::Lost => {
                     self.break_request(None, why);
-                    self.lose_client(Some(why), at);
+                    self.lose_requests(extent.from, false, why, at);
                     self.cut_request(extent.upto, cut_in);
                 }
             },
@@ -345,8 +345,18 @@ impl Pairing {
         }
     }
 
+    /// Bytes from `from` on are missing, of a request's beginning if it is `whole`.
+    fn lose_requests(&mut self, from: Offset, whole: bool, why: Doubt, at: &Progress) {
+        let orphans = self.counts.orphan_responses;
+        self.client.stretch = Some(Stretch {
+            from,
+            whole,
+            orphans,
+        });
+        self.lose_client(Some(why), at);
+    }
+
     fn lose_client(&mut self, why: Option<Doubt>, at: &Progress) {
-        self.client.stretch = (self.counts.hidden_bytes, self.counts.orphan_responses);
         self.set_client(Mode::Lost);
         let begun = |proxied: &mut Box<Proxied>| matches!(**proxied, Proxied::Begun(..));
         self.proxied.take_if(begun);
@@ -396,14 +406,22 @@ impl Pairing {
     /// Begins anew at a boundary of the client's.
     fn resume(&mut self, offset: Offset, mark: Mark, at: &Progress) {
         self.end_stretch(at);
-        let (hidden, orphans) = self.client.stretch;
-        let requests = (self.counts.hidden_bytes - hidden) / SHORTEST_REQUEST;
-        let answers = self.counts.orphan_responses - orphans;
-        if !self.client.untouched && requests > answers.max(1) {
-            self.client.to_come_in_turn = IN_TURN;
-        }
+        self.doubt_turns(offset);
         self.client.just_resumed = true;
         self.begin_request(offset, mark, at);
+    }
+
+    /// What is missing before `offset` may have held several requests whose answers are to come.
+    fn doubt_turns(&mut self, offset: Offset) {
+        let Some(stretch) = self.client.stretch.take() else {
+            return;
+        };
+        let requests = (offset.max(stretch.from) - stretch.from) / SHORTEST_REQUEST;
+        let answers = self.counts.orphan_responses - stretch.orphans;
+        let most = answers.max(u64::from(stretch.whole));
+        if requests > most {
+            self.client.to_come_in_turn = IN_TURN;
+        }
     }
 
     /// Everything open ends here; the next answer is looked for after the server's last byte.

@@ -57,6 +57,16 @@ enum Proxied {
     Begun(Mark, Vec<u8>),
 }
 
+/// Client bytes that are missing, up to the next request.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    from: Offset,
+    /// Whether it begins between requests; else with the rest of one, whose answer is no orphan.
+    whole: bool,
+    /// Orphans before it.
+    orphans: u64,
+}
+
 /// State of the client's stream.
 #[derive(Clone, Debug)]
 struct Client {
@@ -66,8 +76,8 @@ struct Client {
     untouched: bool,
     /// Whether the client was ever seen, or must be supposed, not to wait for answers.
     pipelines: bool,
-    /// Hidden bytes and orphans at the beginning of the stretch that cannot be read.
-    stretch: (u64, u64),
+    /// Bytes that are missing.
+    stretch: Option<Stretch>,
     /// Requests that must still come in turn before it is supposed that the client waits: a stretch
     /// that could not be read may have held several at once.
     to_come_in_turn: u8,
@@ -166,7 +176,7 @@ impl Pairing {
                 reader: Reader::default(),
                 untouched: !whole,
                 pipelines: false,
-                stretch: (0, 0),
+                stretch: None,
                 to_come_in_turn: 0,
                 just_resumed: false,
                 server_high: None,

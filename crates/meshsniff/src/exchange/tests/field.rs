@@ -73,6 +73,10 @@ fn an_early_answer_to_a_client_that_leaves_is_an_answer() {
     let cut = cut.ack(Server).say(Server, begun).ack(Client);
     let cut = cut.say(Client, [b'x'; 200]).ack(Server).rst(Server);
     assert_eq!(cut.verdict(), (ServerTruncatedResponse, CERTAIN));
+    let unread = Talk::opened().say(Client, POST_OF_300).say(Client, BODY);
+    let unread = unread.ack(Server).say(Server, REFUSED);
+    let had_all = unread.unaware().say(Client, [b'x'; 200]).ack(Server);
+    assert_eq!(had_all.rst(Server).verdict().0, Ok);
     let left = answered_early().fin(Client).ack(Server).rst(Server);
     assert_eq!(left.verdict().0, Ok);
     let whole = taken().rst(Server);
