@@ -421,7 +421,7 @@ impl<'a> Facts<'a> {
             let doubt = first([
                 request,
                 doubts.response.filter(|_| server_was_first),
-                unless_proven(is_first && close.has_ack),
+                unless_proven(is_first && close.has_ack && !self.may_have_been_taken(&decider)),
                 self.misread(close.acked),
                 unsettled,
             ]);
@@ -478,6 +478,17 @@ impl<'a> Facts<'a> {
             || self.at.evidence.server.fin.is_some()
             || self.at.evidence.server.rst.is_some();
         data_left || !reacted
+    }
+
+    /// Whether the answer crossed a FIN of the client's that a RST followed: an ACK of the answer
+    /// between the two would make the FIN a half-close, and what a RST acknowledges proves none.
+    fn may_have_been_taken(&self, decider: &Decider) -> bool {
+        let fin = decider.close.mark.order;
+        let answer = self.open.exchange.events.response_start;
+        let crossed = answer.is_some_and(|answer| answer.order < fin);
+        // A socket that is gone says so without an ACK.
+        let reset = self.at.evidence.client.rst.is_some_and(|rst| rst.has_ack);
+        !decider.reset && crossed && reset
     }
 
     /// Whether the whole request had been sent when the client closed.

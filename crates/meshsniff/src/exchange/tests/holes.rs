@@ -221,6 +221,17 @@ fn behind_a_lost_answer_a_client_that_pipelines_may_be_owed_several() {
 }
 
 #[test]
+fn between_a_fin_that_crossed_the_answer_and_a_rst_may_have_been_an_ack() {
+    let talk = asked().say(Server, EMPTY).unaware().fin(Client);
+    assert_eq!(
+        talk.clone().ack(Client).rst(Client).verdict(),
+        (Ok, CERTAIN)
+    );
+    let verdict = talk.rst(Client).verdict();
+    assert_eq!(verdict, (ClientGaveUp, Some(SequenceHole)));
+}
+
+#[test]
 fn an_ack_that_comes_again_does_not_make_what_it_acknowledged_younger() {
     // The lost request was acknowledged before its answer, whatever says so once more behind it.
     let talk = asked().say(Server, EMPTY).ack(Client);
