@@ -32,7 +32,9 @@ pub(crate) struct Ended {
 impl Plugin {
     /// The command, not yet started.
     pub(crate) fn command(lab: &Lab, args: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        // Whatever started the tests may ignore signals, as `nohup` does: not these.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM,HUP", PROGRAM]);
         Self::set_up(&mut command, lab, args);
         command
     }
