@@ -54,6 +54,11 @@ fn capture_with(netns: &Netns, hangup: &str) -> (Program, Stream) {
     let mut command = Command::new("env");
     command.arg(hangup).arg(started.get_program());
     command.args(started.get_args());
+    command.envs(
+        started
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     with_header(Program::ready(command))
 }
 

@@ -213,6 +213,13 @@ fn the_next_server_is_asked_after_a_failure_in_the_same_lookup() {
 }
 
 #[test]
+fn names_are_read_in_lower_case_and_odd_bytes_escaped() {
+    let read = |name| Message::read(&query(1, name, A)).expect("a query").name;
+    assert_eq!(read("Catalog.Shop_1.svc"), "catalog.shop_1.svc");
+    assert_eq!(read("A b.svc"), "a\\ b.svc");
+}
+
+#[test]
 fn a_quick_lookup_is_no_finding() {
     let mut talk = Talk::new("dns_quick");
     asks(&mut talk, 5_000, 1, NAME, A);
