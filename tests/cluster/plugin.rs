@@ -32,8 +32,9 @@ pub(crate) struct Ended {
 impl Plugin {
     /// The command, not yet started.
     pub(crate) fn command(lab: &Lab, args: &[&str]) -> Command {
-        // Whatever started the tests may ignore signals, as `nohup` does: not these.
-        let mut command = Command::new("env");
+        // Whatever started the tests may ignore signals, as `nohup` does: not these. By its full
+        // path, for a case that takes PATH away.
+        let mut command = Command::new("/usr/bin/env");
         command.args(["--default-signal=INT,TERM,HUP", PROGRAM]);
         Self::set_up(&mut command, lab, args);
         command

@@ -190,7 +190,7 @@ fn begun(folder: &std::path::Path, signals: &[&str]) -> (Running, fs::File) {
     let pipe = folder.join("slow.pcap");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo").success());
-    let mut command = std::process::Command::new("env");
+    let mut command = std::process::Command::new("/usr/bin/env");
     command.args(signals).arg(program().get_program());
     command
         .current_dir(folder)

@@ -51,7 +51,7 @@ fn standard_input_is_closed() {
 /// A capture that was started with SIGHUP as `env` has it by this option, whatever it is here.
 fn capture_with(netns: &Netns, hangup: &str) -> (Program, Stream) {
     let started = netns.agent("capture", &[]);
-    let mut command = Command::new("env");
+    let mut command = Command::new("/usr/bin/env");
     command.arg(hangup).arg(started.get_program());
     command.args(started.get_args());
     command.envs(
