@@ -372,9 +372,7 @@ impl Settling<'_> {
         };
         let (client, server) = (connection.client(), connection.server());
         for (_, message, mark) in dns.take() {
-            self.settled
-                .lookups
-                .over_tcp(client, server, &message, mark);
+            self.settled.lookups.over_tcp(client, server, message, mark);
         }
     }
 

@@ -147,13 +147,13 @@ impl Lookups {
             false => (datagram.src, datagram.dst),
         };
         if server.port == PORT {
-            self.message((client, server, Transport::Udp), &message, mark);
+            self.message((client, server, Transport::Udp), message, mark);
         }
         true
     }
 
     /// Takes a message from a connection of `client` and `server`.
-    pub fn over_tcp(&mut self, client: Endpoint, server: Endpoint, message: &Message, mark: Mark) {
+    pub fn over_tcp(&mut self, client: Endpoint, server: Endpoint, message: Message, mark: Mark) {
         self.message((client, server, Transport::Tcp), message, mark);
     }
 
@@ -196,8 +196,8 @@ impl Lookups {
         std::mem::take(&mut self.over)
     }
 
-    /// What the client at `address` asked for and has been answered, the latest last. Empty if no
-    /// answer came just before `now`.
+    /// What the client at `address` asked for and has been answered, the latest answer last. Empty
+    /// if none came just before `now`.
     #[must_use]
     pub fn recent(&self, address: IpAddr, now: Timestamp) -> Vec<Arc<Asked>> {
         let client = self.clients.get(&address);
@@ -215,7 +215,7 @@ impl Lookups {
         self.clients.len()
     }
 
-    fn message(&mut self, ends: Ends, message: &Message, mark: Mark) {
+    fn message(&mut self, ends: Ends, message: Message, mark: Mark) {
         if message.is_answer {
             self.answer(ends, message, mark);
         } else {
@@ -223,7 +223,7 @@ impl Lookups {
         }
     }
 
-    fn query(&mut self, ends: Ends, message: &Message, mark: Mark) {
+    fn query(&mut self, ends: Ends, message: Message, mark: Mark) {
         let address = ends.0.ip();
         self.make_room(address);
         let client = self.clients.entry(address).or_default();
@@ -235,6 +235,7 @@ impl Lookups {
             same && (from_here || mark.time - asked.last_sent().time >= PATIENCE)
         };
         let before = client.pending.iter_mut().find(|one| is_repeat(one));
+        let name = message.name.clone();
         let mut lost = None;
         let mut again = before.is_some();
         if let Some(before) = before {
@@ -244,31 +245,32 @@ impl Lookups {
                 before.asked.sent.push(mark);
             }
         } else {
-            let asked_before = client.asked_again(ends, message, mark.time);
+            let asked_before = client.asked_again(ends, &message, mark.time);
             again = asked_before.is_some();
+            let id = message.id;
             let asked = asked_before.unwrap_or_else(|| {
                 self.next_query += 1;
                 Asked {
                     number: self.next_query,
-                    name: message.name.clone(),
+                    name: message.name,
                     kind: message.kind,
                     ends: (ends.0, ends.1),
-                    id: message.id,
+                    id,
                     sent: Vec::new(),
                     answer: None,
                 }
             });
-            client.ask(asked, ends, message.id, mark);
+            client.ask(asked, ends, id, mark);
         }
         if let Some(flow) = lost.and_then(|lost| self.flows.get_mut(&lost)) {
             flow.dns.unanswered += 1;
         }
         let flow = self.flow(ends, mark);
-        flow.dns.asked(&message.name);
+        flow.dns.asked(name);
         flow.dns.repeated += u64::from(again);
     }
 
-    fn answer(&mut self, ends: Ends, message: &Message, mark: Mark) {
+    fn answer(&mut self, ends: Ends, message: Message, mark: Mark) {
         let Some(client) = self.clients.get_mut(&ends.0.ip()) else {
             return;
         };
@@ -286,13 +288,10 @@ impl Lookups {
         asked.answer = Some(Answer {
             mark,
             code: message.code,
-            addresses: message.addresses.clone(),
+            addresses: message.addresses,
         });
         let found = client.search(&asked, mark.time);
-        if client.recent.len() == MAX_RECENT {
-            client.recent.pop_front();
-        }
-        client.recent.push_back(Arc::new(asked));
+        client.remember(asked);
         if let Some((misses, time)) = found {
             self.totals.searches += 1;
             self.totals.misses += misses;
@@ -399,7 +398,8 @@ impl Lookups {
                 && (time - seen.time).as_nanos().abs() <= APART.as_nanos()
         };
         let seen = self.sightings.iter().any(same);
-        if self.sightings.len() == MAX_SIGHTINGS {
+        let is_old = |seen: &Sighting| time - seen.time > APART;
+        while self.sightings.len() == MAX_SIGHTINGS || self.sightings.front().is_some_and(is_old) {
             self.sightings.pop_front();
         }
         self.sightings.push_back(this);
@@ -427,6 +427,17 @@ impl Client {
         let place = self.recent.iter().rposition(same)?;
         let before = self.recent.remove(place)?;
         (before.sent.len() < MAX_TRIES).then(|| Arc::unwrap_or_clone(before))
+    }
+
+    /// Remembers a query that was answered, in the order of the answers.
+    fn remember(&mut self, asked: Asked) {
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        let later = |one: &&Arc<Asked>| one.answered() > asked.answered();
+        let later = self.recent.iter().rev().take_while(later).count();
+        let place = self.recent.len() - later;
+        self.recent.insert(place, Arc::new(asked));
     }
 
     fn ask(&mut self, mut asked: Asked, ends: Ends, id: u16, mark: Mark) {

@@ -1,9 +1,10 @@
 //! DNS messages (RFC 1035, 4), as far as a lookup needs them.
 
 use compact_str::{CompactString, format_compact};
-use domain::base::ParsedName;
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::name::ToLabelIter as _;
+use domain::base::wire::ParseError;
+use domain::base::{Name, ParsedName, ParsedRecord};
 use domain::rdata::{A, Aaaa};
 use std::net::IpAddr;
 
@@ -42,13 +43,11 @@ impl Message {
         let question = message.first_question()?;
         let mut addresses = Vec::new();
         if header.qr()
+            && message.header_counts().ancount() > 0
             && let Ok(answer) = message.answer()
         {
-            let v4 = answer.limit_to::<A>().map_while(Result::ok);
-            let v4 = v4.map(|record| IpAddr::from(record.data().addr()));
-            let v6 = answer.limit_to::<Aaaa>().map_while(Result::ok);
-            let v6 = v6.map(|record| IpAddr::from(record.data().addr()));
-            addresses.extend(v4.chain(v6).take(MAX_ADDRESSES));
+            let records = answer.map_while(|record| address_in(&record.ok()?).ok());
+            addresses.extend(records.flatten().take(MAX_ADDRESSES));
         }
         Some(Self {
             id: header.id(),
@@ -61,30 +60,48 @@ impl Message {
     }
 }
 
+/// The address that a record holds, if it is of a type that holds one.
+fn address_in(record: &ParsedRecord<'_, [u8]>) -> Result<Option<IpAddr>, ParseError> {
+    Ok(match record.rtype() {
+        Rtype::A => {
+            let record = record.to_record::<A>()?;
+            record.map(|record| record.data().addr().into())
+        }
+        Rtype::AAAA => {
+            let record = record.to_record::<Aaaa>()?;
+            record.map(|record| record.data().addr().into())
+        }
+        _ => None,
+    })
+}
+
 /// A name without its last dot. Bytes that names of hosts do not have are escaped (RFC 1035, 5.1).
 fn in_lower_case(name: &ParsedName<&[u8]>) -> CompactString {
-    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
-    let mut text = CompactString::with_capacity(usize::from(name.compose_len()));
+    plain_in_lower_case(name).unwrap_or_else(|| {
+        let mut text = format_compact!("{name}");
+        text.make_ascii_lowercase();
+        text
+    })
+}
+
+/// A name all of whose bytes are such as names of hosts have. `None` of the root, too.
+fn plain_in_lower_case(name: &ParsedName<&[u8]>) -> Option<CompactString> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
+    // Each label with a dot is as long as with its length, which it has on the wire.
+    let mut text = [0; Name::MAX_LEN];
+    let mut length = 0;
     for label in name.iter_labels().take_while(|label| !label.is_root()) {
-        let label = label.as_slice();
-        let plain = str::from_utf8(label)
-            .ok()
-            .filter(|_| label.iter().all(is_plain));
-        let Some(plain) = plain else {
-            text.clear();
-            break;
-        };
-        if !text.is_empty() {
-            text.push('.');
+        if !label.iter().all(is_plain) {
+            return None;
         }
-        text.push_str(plain);
+        let end = length + label.len();
+        text.get_mut(length..end)?.copy_from_slice(label.as_slice());
+        *text.get_mut(end)? = b'.';
+        length = end + 1;
     }
-    if text.is_empty() {
-        // The root, too, which has no label at all.
-        text = format_compact!("{name}");
-    }
+    let text = text.get_mut(..length.checked_sub(1)?)?;
     text.make_ascii_lowercase();
-    text
+    str::from_utf8(text).ok().map(CompactString::from)
 }
 
 /// The name of a type: `AAAA`.

@@ -104,10 +104,10 @@ impl Dns {
         }
     }
 
-    pub(super) fn asked(&mut self, name: &CompactString) {
+    pub(super) fn asked(&mut self, name: CompactString) {
         self.queries += 1;
-        if self.names.len() < Self::MAX_NAMES && !self.names.contains(name) {
-            self.names.push(name.clone());
+        if self.names.len() < Self::MAX_NAMES && !self.names.contains(&name) {
+            self.names.push(name);
         }
     }
 

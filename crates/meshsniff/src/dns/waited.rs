@@ -67,14 +67,17 @@ impl Asked {
         answer.is_some_and(|answer| answer.code == NO_SUCH_NAME)
     }
 
-    fn ended(&self) -> Option<Timestamp> {
+    /// When the answer came.
+    pub(super) fn answered(&self) -> Option<Timestamp> {
         Some(self.answer.as_ref()?.mark.time)
     }
 
     /// Whether it asks for `host`, as it stands or in a search domain.
     fn asks_for(&self, host: &str) -> bool {
-        let rest = self.name.strip_prefix(host);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let name = self.name.split_at_checked(host.len());
+        name.is_some_and(|(name, rest)| {
+            (rest.is_empty() || rest.starts_with('.')) && name.eq_ignore_ascii_case(host)
+        })
     }
 
     /// Whether who asked this had what there is to know, and did not ask it again in one lookup. A
@@ -127,7 +130,8 @@ impl Wait<'_> {
 }
 
 /// Finds the lookup that a connection to `server`, opened at `syn`, waited for. `host` is the name
-/// that its first request asks for, without a port; `asked` is what its client asked for before.
+/// that its first request asks for, without a port; `asked` is what its client asked for before, in
+/// the order of the answers.
 #[must_use]
 pub fn wait<'a>(
     asked: &'a [Arc<Asked>],
@@ -135,39 +139,30 @@ pub fn wait<'a>(
     server: IpAddr,
     syn: Timestamp,
 ) -> Option<Wait<'a>> {
-    let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    let latest_first = asked.iter().rev();
+    let in_time = latest_first.filter_map(|one| Some((one, one.answered()?)));
+    let in_time = in_time.skip_while(|(_, answered)| *answered > syn);
+    let just_before = |(_, answered): &(_, Timestamp)| syn - *answered <= JUST_BEFORE;
+    let host = host.map(|host| host.trim_end_matches('.'));
     let host = host.filter(|host| !host.is_empty() && host.parse::<IpAddr>().is_err());
-    let fits = |one: &Asked| {
-        let by_name = host.as_ref().is_some_and(|host| one.asks_for(host));
-        by_name || one.leads_to(server)
-    };
-    let in_time = asked
-        .iter()
-        .filter(|one| one.ended().is_some_and(|ended| ended <= syn));
-    let last = in_time
-        .clone()
-        .filter(|one| fits(one))
-        .max_by_key(|one| one.ended())?;
-    let ended = last.ended()?;
-    if syn - ended > JUST_BEFORE {
-        return None;
-    }
+    let fits = |one: &Asked| one.leads_to(server) || host.is_some_and(|host| one.asks_for(host));
+    let mut until_now = in_time.clone().take_while(just_before);
+    let (last, ended) = until_now.find(|(one, _)| fits(one))?;
     // Backwards from the last answer, as long as one query follows another and none was asked
     // before: who opens connections one after another looks the same name up for each.
-    let mut related: Vec<&Arc<Asked>> = in_time
-        .filter(|one| fits(one) || first_label(&one.name) == first_label(&last.name))
-        .collect();
-    related.sort_by_key(|one| std::cmp::Reverse(one.ended()));
+    let label = first_label(&last.name);
     let mut start = last.first_sent().time;
     let mut lookup: Vec<&Arc<Asked>> = Vec::new();
-    for one in related {
-        let ended = one.ended()?;
-        if ended.plus(NEXT_AT_ONCE) < start {
+    for (one, answered) in in_time {
+        if answered.plus(NEXT_AT_ONCE) < start {
             break;
+        }
+        if first_label(&one.name) != label && !fits(one) {
+            continue;
         }
         let again = |later: &&Arc<Asked>| (later.kind, &later.name) == (one.kind, &one.name);
         if one.is_settled() && lookup.iter().any(again) {
-            if ended <= start {
+            if answered <= start {
                 break;
             }
             // Another thread's, at the same time.

@@ -254,13 +254,16 @@ impl Related {
     }
 
     fn keys(&self, exchange: &Exchange) -> Keys {
+        let hash = |text: Option<&str>| self.hasher.hash_one(text.unwrap_or_default());
         let id = exchange.request_id.as_deref();
-        let id = id.map(|id| self.hasher.hash_one(id));
-        let line = (exchange.method.as_deref(), exchange.path.as_deref());
-        let line = self.hasher.hash_one(line);
-        let ends = (exchange.client.ip(), exchange.server.port);
-        let authority = exchange.authority.as_deref();
-        let of_tries = id.map(|id| self.hasher.hash_one((id, line, authority, ends)));
+        let id = id.map(|id| hash(Some(id)));
+        let method = hash(exchange.method.as_deref());
+        let line = method.rotate_left(1) ^ hash(exchange.path.as_deref());
+        let of_tries = id.map(|id| {
+            let authority = hash(exchange.authority.as_deref());
+            let (caller, port) = (exchange.client.ip(), exchange.server.port);
+            self.hasher.hash_one((id, line, authority, caller, port))
+        });
         Keys { id, line, of_tries }
     }
 

@@ -30,6 +30,6 @@ pub use connection::{Counters, TrackedConnection};
 pub use evidence::{CloseEvidence, Doubt, Evidence, Opening, Scope, Side, SideEvidence, Syn};
 pub use extent::{Extent, Offset};
 pub use flight::{Flights, Resent};
-pub use sightings::Sightings;
+pub use sightings::{LatestSightings, Sightings};
 pub use stream::{Arrival, Held, Stream};
 pub use table::{Connections, Table};

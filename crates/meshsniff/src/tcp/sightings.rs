@@ -8,13 +8,9 @@ use crate::packet::{Flags, Segment, Seq};
 use crate::time::{Span, Timestamp};
 use std::collections::VecDeque;
 
-/// How many packets of one direction are remembered while all come from one tap: what the first
-/// from another may repeat.
-const MAX_OF_ONE_TAP: usize = 8;
-
-/// How many once there are several taps: more than cross an interface in the time that two
-/// sightings may be apart.
-const MAX_OF_SEVERAL: usize = 256;
+/// Packets that are remembered, of one direction and of all together: more than cross an interface
+/// in the time that two sightings may be apart.
+const MAX_REMEMBERED: usize = 256;
 
 /// How far apart two sightings of one packet may be.
 const APART: Span = Span::from_millis(1);
@@ -29,6 +25,16 @@ struct Identity {
 }
 
 impl Identity {
+    fn of(segment: &Segment<'_>) -> Self {
+        Self {
+            seq: segment.seq.get(),
+            ack: segment.ack.map_or(0, |ack| ack.get()),
+            len: segment.wire_payload,
+            ip_id: segment.ip_id,
+            flags: segment.flags,
+        }
+    }
+
     fn end(&self) -> Seq {
         Seq::new(self.seq).plus(self.len)
     }
@@ -70,15 +76,44 @@ struct Sighting {
     time: Timestamp,
 }
 
+impl Sighting {
+    fn is_near(&self, time: Timestamp) -> bool {
+        (time - self.time).as_nanos().abs() <= APART.as_nanos()
+    }
+}
+
+/// A direction of a connection: the connection's number, and which end sends.
+pub(super) type Of = (u64, usize);
+
+/// The latest packets of all directions that came from one tap each: what the first from another
+/// tap may repeat.
+#[derive(Debug, Default)]
+pub struct LatestSightings(VecDeque<(Of, Sighting)>);
+
+impl LatestSightings {
+    fn add(&mut self, of: Of, sighting: Sighting) {
+        let is_old = |(_, seen): &(Of, Sighting)| !seen.is_near(sighting.time);
+        while self.0.len() >= MAX_REMEMBERED || self.0.front().is_some_and(is_old) {
+            self.0.pop_front();
+        }
+        self.0.push_back((of, sighting));
+    }
+
+    /// Those of one direction, the oldest first.
+    fn of(&self, of: Of) -> impl Iterator<Item = Sighting> {
+        let own = self.0.iter().filter(move |(other, _)| *other == of);
+        own.map(|(_, sighting)| *sighting)
+    }
+}
+
 /// The last packets of one direction.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    /// Oldest first. Few as long as all came from one tap; then all that are recent enough to
-    /// matter.
-    last: VecDeque<Sighting>,
     /// The tap of the first packet; as long as all came from there, none can be a second sighting.
     first_tap: Option<u32>,
     several_taps: bool,
+    /// Once there are several taps, all packets that are recent enough to matter, oldest first.
+    last: VecDeque<Sighting>,
     /// The end of the latest bytes seen: what goes beyond was not seen before.
     high: Option<Seq>,
 }
@@ -86,44 +121,59 @@ pub struct Sightings {
 impl Sightings {
     /// Remembers `segment`; true if it is a packet seen before on another interface or in the other
     /// direction. A packet seen twice on the same tap is a retransmission, not a second sighting.
-    pub fn is_repeat(&mut self, segment: &Segment<'_>, time: Timestamp) -> bool {
-        let identity = Identity {
-            seq: segment.seq.get(),
-            ack: segment.ack.map_or(0, |ack| ack.get()),
-            len: segment.wire_payload,
-            ip_id: segment.ip_id,
-            flags: segment.flags,
+    ///
+    /// `of` is the direction that these are the sightings of.
+    #[inline]
+    pub fn is_repeat(
+        &mut self,
+        segment: &Segment<'_>,
+        time: Timestamp,
+        of: Of,
+        latest: &mut LatestSightings,
+    ) -> bool {
+        let sighting = Sighting {
+            identity: Identity::of(segment),
+            tap: segment.tap,
+            time,
         };
-        self.several_taps |= *self.first_tap.get_or_insert(segment.tap) != segment.tap;
-        let near = |seen: &Sighting| (time - seen.time).as_nanos().abs() <= APART.as_nanos();
-        let repeat = self.several_taps && !self.is_beyond(&identity) && {
-            let elsewhere = |seen: &&Sighting| seen.tap != segment.tap && near(seen);
-            let mut sightings = self.last.iter().rev().filter(elsewhere);
-            sightings.any(|seen| seen.identity == identity)
-                || identity.len > 0 && self.is_resized(&identity, segment.tap, near)
-        };
+        if *self.first_tap.get_or_insert(segment.tap) != segment.tap && !self.several_taps {
+            self.several_taps = true;
+            self.last = latest.of(of).collect();
+        }
+        let repeat = self.several_taps && self.is_seen(&sighting);
+        let identity = &sighting.identity;
         if identity.len > 0 {
             let end = identity.end();
             let high = self.high.filter(|high| end.distance_from(*high) <= 0);
             self.high = high.or(Some(end));
         }
-        let most = if self.several_taps {
-            MAX_OF_SEVERAL
+        // A second sighting too: a third one may come from the first one's tap.
+        if self.several_taps {
+            self.remember(sighting);
         } else {
-            MAX_OF_ONE_TAP
-        };
-        while self.last.len() >= most
-            || self.several_taps && self.last.front().is_some_and(|seen| !near(seen))
-        {
+            latest.add(of, sighting);
+        }
+        repeat
+    }
+
+    fn is_seen(&self, packet: &Sighting) -> bool {
+        let identity = &packet.identity;
+        if self.is_beyond(identity) {
+            return false;
+        }
+        let near = |seen: &Sighting| seen.is_near(packet.time);
+        let elsewhere = |seen: &&Sighting| seen.tap != packet.tap && near(seen);
+        let mut sightings = self.last.iter().rev().filter(elsewhere);
+        sightings.any(|seen| seen.identity == *identity)
+            || identity.len > 0 && self.is_resized(identity, packet.tap, near)
+    }
+
+    fn remember(&mut self, packet: Sighting) {
+        let is_old = |seen: &Sighting| !seen.is_near(packet.time);
+        while self.last.len() >= MAX_REMEMBERED || self.last.front().is_some_and(is_old) {
             self.last.pop_front();
         }
-        // A second sighting too: a third one may come from the first one's tap.
-        self.last.push_back(Sighting {
-            identity,
-            tap: segment.tap,
-            time,
-        });
-        repeat
+        self.last.push_back(packet);
     }
 
     /// Whether a packet brings bytes that no packet has brought.
@@ -172,9 +222,12 @@ mod tests {
     use crate::packet::Endpoint;
     use crate::time::Span;
 
+    /// The sightings of a direction, and those of all.
+    type Seen = (Sightings, LatestSightings);
+
     /// A packet of `len` bytes from `seq` on, and where and when it was seen.
     fn is_repeat(
-        sightings: &mut Sightings,
+        (sightings, latest): &mut Seen,
         (tap, micros): (u32, i64),
         (seq, len): (u32, u32),
         ip_id: Option<u16>,
@@ -195,7 +248,7 @@ mod tests {
             tap,
         };
         let time = Timestamp::from_nanos(0).plus(Span::from_micros(micros));
-        sightings.is_repeat(&segment, time)
+        sightings.is_repeat(&segment, time, (0, 1), latest)
     }
 
     const START: u32 = u32::MAX - 100;
@@ -215,7 +268,7 @@ mod tests {
     #[test]
     fn pieces_of_a_packet_that_was_seen_are_no_new_packets() {
         for id in [None, Some(u16::MAX - 2)] {
-            let mut sightings = Sightings::default();
+            let mut sightings = Seen::default();
             assert!(!is_repeat(&mut sightings, (1, 0), (START, 5_200), id, FIN));
             for (seq, len, id) in pieces(id) {
                 let flags = if len == 200 { FIN } else { ACK };
@@ -229,7 +282,7 @@ mod tests {
     #[test]
     fn a_packet_put_together_from_those_that_were_seen_is_no_new_packet() {
         for id in [None, Some(u16::MAX - 2)] {
-            let mut sightings = Sightings::default();
+            let mut sightings = Seen::default();
             for (seq, len, id) in pieces(id) {
                 assert!(!is_repeat(&mut sightings, (1, 0), (seq, len), id, ACK));
             }
@@ -252,13 +305,13 @@ mod tests {
             ("a reset", (2, 50), second, Some(11), Flags::RST),
             ("beyond the end", (2, 50), (last.0, 201), Some(15), ACK),
         ] {
-            let mut sightings = Sightings::default();
+            let mut sightings = Seen::default();
             assert!(!is_repeat(&mut sightings, (1, 0), whole, Some(10), ACK));
             let repeat = is_repeat(&mut sightings, place, packet, id, flags);
             assert!(!repeat, "{case}");
         }
         // A piece is missing.
-        let mut sightings = Sightings::default();
+        let mut sightings = Seen::default();
         for (seq, len, id) in pieces(Some(10)).filter(|piece| piece.2 != Some(13)) {
             is_repeat(&mut sightings, (1, 0), (seq, len), id, ACK);
         }

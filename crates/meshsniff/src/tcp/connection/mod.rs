@@ -5,7 +5,7 @@
 mod segments;
 
 use super::evidence::{CloseEvidence, Evidence, Opening, Side, SideEvidence};
-use super::{Application, Flights, Offset, Sightings, Stream, StreamEvent};
+use super::{Application, Flights, LatestSightings, Offset, Sightings, Stream, StreamEvent};
 use crate::packet::{Endpoint, Flags, Mark, Segment, Seq};
 use crate::time::Span;
 
@@ -32,7 +32,7 @@ const MAX_RIVALS: usize = 4;
 const MAX_OPTIONS: u32 = 40;
 
 /// State and counts that all connections share.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Counters {
     /// Whether the capture says that the kernel dropped packets.
     pub dropped: bool,
@@ -40,6 +40,8 @@ pub struct Counters {
     pub duplicate_frames: u64,
     /// Bytes given up behind holes for want of room.
     pub bytes_given_up: u64,
+    /// The latest packets, for what is captured a second time.
+    pub latest: LatestSightings,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -242,19 +244,26 @@ impl TrackedConnection {
     /// Whether `segment` opens another connection between the same two ends.
     #[must_use]
     pub fn is_superseded_by(&self, segment: &Segment<'_>) -> bool {
-        let stream = &self.directions[self.sender(segment)].stream;
-        let peer = &self.directions[1 - self.sender(segment)].stream;
-        let other_origin = match stream.origin() {
-            // An answer to this connection's SYN is its own, whatever number it brings.
-            Some(_) if segment.ack.is_some() && segment.ack == peer.origin() => false,
-            Some(origin) => origin != segment.seq.plus(1),
-            None => !self.whole,
-        };
-        let far = stream
-            .next_seq()
-            .is_some_and(|next| segment.seq.distance_from(next).unsigned_abs() >= FAR);
+        let opens = segment.flags.has(Flags::SYN);
         let data = segment.wire_payload > 0 && !segment.flags.has(Flags::RST);
-        segment.flags.has(Flags::SYN) && other_origin || self.is_over() && data && far
+        (opens || data && self.is_over()) && self.is_anothers(segment)
+    }
+
+    /// Whether the sequence number of a SYN, or of data after the end, is not this connection's.
+    #[cold]
+    fn is_anothers(&self, segment: &Segment<'_>) -> bool {
+        let d = self.sender(segment);
+        let (stream, peer) = (&self.directions[d].stream, &self.directions[1 - d].stream);
+        if segment.flags.has(Flags::SYN) {
+            return match stream.origin() {
+                // An answer to this connection's SYN is its own, whatever number it brings.
+                Some(_) if segment.ack.is_some() && segment.ack == peer.origin() => false,
+                Some(origin) => origin != segment.seq.plus(1),
+                None => !self.whole,
+            };
+        }
+        let next = stream.next_seq();
+        next.is_some_and(|next| segment.seq.distance_from(next).unsigned_abs() >= FAR)
     }
 
     /// The next sequence number of the end `src`, as far as known.
@@ -273,7 +282,9 @@ impl TrackedConnection {
         application: &mut A,
     ) {
         let d = self.sender(segment);
-        if self.directions[d].sightings.is_repeat(segment, mark.time) {
+        let of = (self.id, d);
+        let sightings = &mut self.directions[d].sightings;
+        if sightings.is_repeat(segment, mark.time, of, &mut counters.latest) {
             counters.duplicate_frames += 1;
             return;
         }
