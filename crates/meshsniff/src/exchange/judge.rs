@@ -214,7 +214,7 @@ impl<'a> Facts<'a> {
             let client = &self.at.evidence.client;
             // Bytes of the client's beyond what can be read say that it had sent more.
             let last = self.open.request.last.map(|(_, upto)| upto);
-            let read = self.open.request.upto.or(last) >= Some(client.high);
+            let read = self.open.request.upto.or(last) >= Some(client.sent);
             let proven = read && !client.lacks_fin && self.response_is_final();
             let doubt = first([self.open.confidence.pairing, unless_proven(proven)]);
             return (Verdict::ServerResetEarlyAnswer, doubt, Some(reset));

@@ -121,6 +121,8 @@ pub struct SideEvidence {
     pub lacks_fin: bool,
     /// One past the highest byte seen.
     pub high: Offset,
+    /// One past the highest byte that it sent, seen or not.
+    pub sent: Offset,
 }
 
 /// Evidence of a connection's packets so far.

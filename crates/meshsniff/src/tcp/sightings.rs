@@ -88,20 +88,26 @@ pub(super) type Of = (u64, usize);
 /// The latest packets of all directions that came from one tap each: what the first from another
 /// tap may repeat.
 #[derive(Debug, Default)]
-pub struct LatestSightings(VecDeque<(Of, Sighting)>);
+pub struct LatestSightings {
+    /// A ring: where the next one goes the oldest is, once it is full.
+    ring: Vec<(Of, Sighting)>,
+    next: usize,
+}
 
 impl LatestSightings {
+    #[inline]
     fn add(&mut self, of: Of, sighting: Sighting) {
-        let is_old = |(_, seen): &(Of, Sighting)| !seen.is_near(sighting.time);
-        while self.0.len() >= MAX_REMEMBERED || self.0.front().is_some_and(is_old) {
-            self.0.pop_front();
+        match self.ring.get_mut(self.next) {
+            Some(oldest) => *oldest = (of, sighting),
+            None => self.ring.push((of, sighting)),
         }
-        self.0.push_back((of, sighting));
+        self.next = (self.next + 1) % MAX_REMEMBERED;
     }
 
     /// Those of one direction, the oldest first.
     fn of(&self, of: Of) -> impl Iterator<Item = Sighting> {
-        let own = self.0.iter().filter(move |(other, _)| *other == of);
+        let (latest, oldest) = self.ring.split_at(self.next);
+        let own = oldest.iter().chain(latest).filter(move |one| one.0 == of);
         own.map(|(_, sighting)| *sighting)
     }
 }

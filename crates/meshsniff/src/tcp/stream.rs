@@ -185,6 +185,16 @@ impl Stream {
         Some(self.fin.map_or(high, |fin| high.min(fin.max(seen))))
     }
 
+    /// One past the highest byte that the sender sent, as what was seen, what was acknowledged and
+    /// the numbers of its own packets say; FINs, seen or not, aside.
+    #[must_use]
+    pub fn sent(&self) -> Offset {
+        let high = self.data_high().unwrap_or(Offset::ORIGIN);
+        let stood_at = self.stood_at.filter(|_| !self.lacks_fin());
+        let stood_at = stood_at.map(|at| self.fin.map_or(at, |fin| at.min(fin)));
+        stood_at.map_or(high, |at| high.max(at))
+    }
+
     /// Takes a segment: `payload` at `start`, and `wire` bytes of it on the wire.
     pub fn receive(&mut self, start: Offset, payload: &[u8], wire: u64, mark: Mark) -> Arrival {
         let end = start + wire;
@@ -440,6 +450,24 @@ mod tests {
         assert_eq!(stream.data_high(), Some(Offset::ORIGIN + 3));
         stream.finish(Offset::ORIGIN + 3);
         assert!(!stream.lacks_fin());
+    }
+
+    #[test]
+    fn a_sender_that_stands_further_on_has_sent_what_lies_between() {
+        let mut stream = started();
+        let at = Offset::ORIGIN;
+        stream.receive(at, b"abc", 3, mark(1));
+        assert_eq!(stream.sent(), at + 3);
+        stream.stand_at(at + 9);
+        assert_eq!((stream.high(), stream.sent()), (at + 3, at + 9));
+        // Its FIN is no byte of data.
+        stream.finish(at + 8);
+        assert_eq!(stream.sent(), at + 8);
+
+        let mut stream = started();
+        stream.receive(at, b"abc", 3, mark(1));
+        stream.acknowledge(at + 7);
+        assert_eq!(stream.sent(), at + 7);
     }
 
     #[test]

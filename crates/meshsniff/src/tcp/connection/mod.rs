@@ -400,6 +400,7 @@ impl Direction {
             data_acked: acked.map(|acked| data_end.map_or(acked, |end| acked.min(end))),
             lacks_fin,
             high: stream.high(),
+            sent: stream.sent(),
         }
     }
 }
