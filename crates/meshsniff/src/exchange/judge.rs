@@ -473,7 +473,7 @@ impl<'a> Facts<'a> {
         if self.at.evidence.client.rst.is_some() {
             return false;
         }
-        let data_left = Some(self.at.evidence.server.high) > decider.close.acked;
+        let data_left = Some(self.at.evidence.server.sent) > decider.close.acked;
         let reacted = self.at.evidence.client.fin_acked
             || self.at.evidence.server.fin.is_some()
             || self.at.evidence.server.rst.is_some();

@@ -308,6 +308,19 @@ fn of_a_connection_seen_from_its_handshake_they_are_a_hole() {
     assert_eq!(exchange.verdict(), doubtful(Ok, SequenceHole));
 }
 
+#[test]
+fn the_end_of_a_request_may_be_known_by_the_number_of_the_clients_next_packet_alone() {
+    let begun = Talk::opened().say(Client, &GET[..10]);
+    let answered = |talk: Talk| talk.unaware().say(Server, EMPTY).ack(Client).unaware();
+    let early = answered(begun.clone()).rst(Server);
+    assert_eq!(early.verdict(), (ServerResetEarlyAnswer, CERTAIN));
+    let unseen = answered(begun.missing().say(Client, &GET[10..])).rst(Server);
+    assert_eq!(
+        unseen.verdict(),
+        doubtful(ServerResetEarlyAnswer, SequenceHole)
+    );
+}
+
 // Room.
 
 #[test]

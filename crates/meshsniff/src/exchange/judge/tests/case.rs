@@ -122,6 +122,12 @@ pub(super) struct Case {
 }
 
 /// How a case begins.
+/// Bytes before `upto` are seen.
+fn see(side: &mut SideEvidence, upto: u64) {
+    side.high = side.high.max(place(upto));
+    side.sent = side.sent.max(side.high);
+}
+
 impl Case {
     /// A request of which bytes 100 to `upto` were seen, and whose head has not said where it ends.
     pub(super) fn asking(upto: u64) -> Self {
@@ -140,6 +146,7 @@ impl Case {
             fin_acked: false,
             lacks_fin: false,
             high: place(high),
+            sent: place(high),
         };
         Self {
             open: Box::new(open),
@@ -188,7 +195,7 @@ impl Case {
     /// Its last byte is the one before `upto`, in this frame.
     pub(super) fn request_ends(mut self, upto: u64, in_frame: u64) -> Self {
         self.open.end_request(place(upto), Some(frame(in_frame)));
-        self.at.evidence.client.high = self.at.evidence.client.high.max(place(upto));
+        see(&mut self.at.evidence.client, upto);
         self
     }
 
@@ -359,7 +366,7 @@ impl Case {
 
     /// The server's stream was seen up to here, whatever its bytes belong to.
     pub(super) fn server_sends(mut self, upto: u64) -> Self {
-        self.at.evidence.server.high = self.at.evidence.server.high.max(place(upto));
+        see(&mut self.at.evidence.server, upto);
         self
     }
 
