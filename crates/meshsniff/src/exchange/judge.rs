@@ -480,15 +480,18 @@ impl<'a> Facts<'a> {
         data_left || !reacted
     }
 
-    /// Whether the answer crossed a FIN of the client's that a RST followed: an ACK of the answer
-    /// between the two would make the FIN a half-close, and what a RST acknowledges proves none.
+    /// Whether a RST from a socket that still existed followed the client's FIN, and the answer had
+    /// begun by then: an ACK of the answer between the two would make the FIN a half-close. The
+    /// capture may lack it, and what a RST acknowledges proves none.
     fn may_have_been_taken(&self, decider: &Decider) -> bool {
-        let fin = decider.close.mark.order;
         let answer = self.open.exchange.events.response_start;
-        let crossed = answer.is_some_and(|answer| answer.order < fin);
-        // A socket that is gone says so without an ACK.
-        let reset = self.at.evidence.client.rst.is_some_and(|rst| rst.has_ack);
-        !decider.reset && crossed && reset
+        let late = self.open.exchange.events.late_response;
+        let reset = self.at.evidence.client.rst.is_some_and(|rst| {
+            // A socket that is gone says so without an ACK.
+            let begun = |mark: Mark| mark.order < rst.mark.order;
+            rst.has_ack && answer.or(late).is_some_and(begun)
+        });
+        !decider.reset && reset
     }
 
     /// Whether the whole request had been sent when the client closed.

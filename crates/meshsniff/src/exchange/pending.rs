@@ -86,6 +86,8 @@ pub(super) struct PendingExchange {
     pub(super) exchange: Exchange,
     /// Whether it is surely a request: its head was read, or it is cut but answered like one.
     pub(super) confirmed: bool,
+    /// Whether bytes of the client's right before it are missing.
+    pub(super) behind_missing: bool,
     /// HEAD and CONNECT change what the response looks like.
     pub(super) method: MethodKind,
     /// Whether the request asked for an upgrade.
@@ -185,6 +187,7 @@ impl PendingExchange {
                 findings: Vec::new(),
             },
             confirmed: false,
+            behind_missing: false,
             method: MethodKind::Plain,
             wants_upgrade: false,
             expecting: None,

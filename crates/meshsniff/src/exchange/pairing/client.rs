@@ -157,6 +157,8 @@ impl Pairing {
         confidence.response = confidence.response.filter(|_| lost);
         let (connection, ends) = (self.connection, self.ends);
         let mut open = PendingExchange::new(connection, ends, offset, mark, confidence);
+        open.behind_missing =
+            self.counts.exchanges == 0 && confidence.pairing == Some(Doubt::CaptureStartedLate);
         if let Some(&Proxied::Header(told, header)) = self.proxied.as_deref() {
             open.exchange.proxied = Some(header);
             if self.is_fresh() {
@@ -200,21 +202,13 @@ impl Pairing {
     fn request_head(&mut self, head: RequestHead, upto: Offset) {
         let mark = self.client.reader.latest();
         let (framing, expect) = (head.framing, head.expect);
-        let joined_late = self.counts.exchanges == 0;
-        let resumed = std::mem::take(&mut self.client.just_resumed);
+        let named = head.request_id.is_some();
+        if let Some(open) = self.queue.latest() {
+            open.read_head(head);
+        }
+        self.doubt_method();
         let Some(open) = self.queue.latest() else {
             return;
-        };
-        let usual = detect::is_usual_method(&head.method);
-        let named = head.request_id.is_some();
-        open.read_head(head);
-        let pairing = open.confidence.pairing;
-        let joined = joined_late && pairing == Some(Doubt::CaptureStartedLate);
-        open.confidence.head = if (joined || resumed) && !usual {
-            // What is missing may end inside the method.
-            pairing.or(self.doubts.hole)
-        } else {
-            self.doubts.next.head
         };
         if let Framing::Length(length) = framing {
             open.request.announced = Some(upto.saturating_add(length));
@@ -231,6 +225,30 @@ impl Pairing {
         if tunnel {
             self.set_client(Mode::Waiting);
         }
+    }
+
+    /// What was read of a head that stopped short makes it a request.
+    pub(super) fn confirm_request(&mut self, head: &[u8]) {
+        if let Some(open) = self.queue.latest() {
+            open.read_partial_head(head);
+            self.doubt_method();
+            self.count_exchange();
+        }
+    }
+
+    /// Says of the latest request what is in doubt about its head: the first behind missing bytes
+    /// may have begun in them, unless its method is a usual one.
+    fn doubt_method(&mut self) {
+        let Some(open) = self.queue.latest() else {
+            return;
+        };
+        let method = open.exchange.method.as_deref();
+        let usual = method.is_some_and(detect::is_usual_method);
+        open.confidence.head = if open.behind_missing && !usual {
+            open.confidence.pairing.or(self.doubts.hole)
+        } else {
+            self.doubts.next.head
+        };
     }
 
     /// More of the request came, the last byte before `upto`.
@@ -407,8 +425,10 @@ impl Pairing {
     fn resume(&mut self, offset: Offset, mark: Mark, at: &Progress) {
         self.end_stretch(at);
         self.doubt_turns(offset);
-        self.client.just_resumed = true;
         self.begin_request(offset, mark, at);
+        if let Some(open) = self.queue.latest() {
+            open.behind_missing = true;
+        }
     }
 
     /// What is missing before `offset` may have held several requests whose answers are to come.

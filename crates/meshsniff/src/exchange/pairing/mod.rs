@@ -81,8 +81,6 @@ struct Client {
     /// Requests that must still come in turn before it is supposed that the client waits: a stretch
     /// that could not be read may have held several at once.
     to_come_in_turn: u8,
-    /// Whether the request being read is the first after a stretch that could not be read.
-    just_resumed: bool,
     /// How far the server had come when the client last sent something.
     server_high: Option<Offset>,
 }
@@ -178,7 +176,6 @@ impl Pairing {
                 pipelines: false,
                 stretch: None,
                 to_come_in_turn: 0,
-                just_resumed: false,
                 server_high: None,
             },
             server: Server {
@@ -249,12 +246,9 @@ impl Pairing {
             let partial = self.client.reader.leave().filter(|partial| {
                 self.counts.exchanges > 0 || detect::begins_request_on(&partial.bytes, self.forced)
             });
-            match (partial, self.queue.latest()) {
-                (Some(partial), Some(open)) => {
-                    open.read_partial_head(&partial.bytes);
-                    self.count_exchange();
-                }
-                _ => self.queue.withdraw(),
+            match partial {
+                Some(partial) => self.confirm_request(&partial.bytes),
+                None => self.queue.withdraw(),
             }
         }
         if let Some((from, mark)) = self.server.reader.head_start()

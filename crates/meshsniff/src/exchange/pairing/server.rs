@@ -172,17 +172,20 @@ impl Pairing {
 
     /// An answer came before the request's head was whole.
     fn confirm_partial_request(&mut self) {
-        let Some(open) = self.queue.due().filter(|open| !open.confirmed) else {
+        if self.queue.due().is_none_or(|open| open.confirmed) {
+            return;
+        }
+        let Some(partial) = self.client.reader.partial() else {
             return;
         };
-        if let Some(partial) = self.client.reader.partial() {
-            open.read_partial_head(&partial.bytes);
-            if open.exchange.method.is_none() {
-                // More of the head may have been sent than was captured, and the method decides how
-                // to read the answer.
-                open.confidence.head = Some(Doubt::SequenceHole);
-            }
-            self.count_exchange();
+        let begun = partial.bytes.clone();
+        self.confirm_request(&begun);
+        if let Some(open) = self.queue.due()
+            && open.exchange.method.is_none()
+        {
+            // More of the head may have been sent than was captured, and the method decides how to
+            // read the answer.
+            open.confidence.head = Some(Doubt::SequenceHole);
         }
     }
 
