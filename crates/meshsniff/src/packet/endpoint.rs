@@ -23,10 +23,9 @@ impl Endpoint {
     /// An IPv4 endpoint.
     #[must_use]
     pub const fn v4(addr: [u8; 4], port: u16) -> Self {
-        Self {
-            addr: Ipv4Addr::from_octets(addr).to_ipv6_mapped().octets(),
-            port,
-        }
+        let [a, b, c, d] = addr;
+        let addr = Ipv4Addr::new(a, b, c, d).to_ipv6_mapped().octets();
+        Self { addr, port }
     }
 
     /// An IPv6 endpoint.
@@ -38,7 +37,7 @@ impl Endpoint {
     /// The IP address.
     #[must_use]
     pub const fn ip(self) -> IpAddr {
-        Ipv6Addr::from_octets(self.addr).to_canonical()
+        Ipv6Addr::from_bits(u128::from_be_bytes(self.addr)).to_canonical()
     }
 }
 
