@@ -233,6 +233,7 @@ impl<'a> ReportSink<'a> {
     ///
     /// # Errors
     /// The first error of the report.
+    #[inline]
     pub fn done(mut self) -> io::Result<()> {
         if self.began {
             self.tell(ReportEvent::AfterFrame);

@@ -72,6 +72,16 @@ impl CaptureReader {
     /// Goes to the next frame, as [`CaptureReader::next`] does, without lending it.
     #[inline]
     pub(crate) fn step(&mut self) -> Option<Result<(), ReadError>> {
+        let ([source], [info]) = (&mut self.sources[..], &mut self.infos[..]) else {
+            return self.step_of_several();
+        };
+        // A single source keeps its own order: nothing is compared.
+        let next = source.advance(info, &mut self.notes);
+        self.current = matches!(next, Ok(Some(_))).then_some(0);
+        next.map(|time| time.map(|_| ())).transpose()
+    }
+
+    fn step_of_several(&mut self) -> Option<Result<(), ReadError>> {
         if let Some(index) = self.current.take() {
             self.advance(index);
         } else if !self.started {

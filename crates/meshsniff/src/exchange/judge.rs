@@ -485,13 +485,11 @@ impl<'a> Facts<'a> {
     /// capture may lack it, and what a RST acknowledges proves none.
     fn may_have_been_taken(&self, decider: &Decider) -> bool {
         let answer = self.open.exchange.events.response_start;
-        let late = self.open.exchange.events.late_response;
-        let reset = self.at.evidence.client.rst.is_some_and(|rst| {
+        let behind_answer = |rst: CloseEvidence| {
             // A socket that is gone says so without an ACK.
-            let begun = |mark: Mark| mark.order < rst.mark.order;
-            rst.has_ack && answer.or(late).is_some_and(begun)
-        });
-        !decider.reset && reset
+            rst.has_ack && answer.is_some_and(|answer| answer.order < rst.mark.order)
+        };
+        !decider.reset && self.at.evidence.client.rst.is_some_and(behind_answer)
     }
 
     /// Whether the whole request had been sent when the client closed.
