@@ -567,8 +567,11 @@ impl<'a> Facts<'a> {
         let may_have_left = open.exchange.response_shape == ResponseShape::UntilClose;
         let lacks_fin = self.at.evidence.client.lacks_fin;
         // Of a RST's ACK the kernel is sure, not the program: it may have left before.
+        // Who asks again without having taken the answer does not wait for answers, and may leave
+        // before this one.
         let hole = open.response.tail_lost
-            || lacks_fin && (never_taken || may_have_left)
+            || never_taken && (lacks_fin || self.at.at_boundary)
+            || lacks_fin && may_have_left
             || open.taken_by_rst;
         // A client that took nothing of it may still have left.
         let unsettled = never_taken && !self.at.at_boundary;

@@ -349,7 +349,7 @@ fn a_close_that_is_not_inside_leaves_the_decision_to_the_next() {
 
 #[test]
 fn what_was_ended_by_a_boundary_is_decided_by_no_close() {
-    let case = Case::answered()
+    let case = Case::taken()
         .at_boundary()
         .client(rst(30).acked(1000))
         .server(fin(21).at(1100));

@@ -556,8 +556,9 @@ mod not_closed {
     }
 
     #[test]
-    fn whatever_took_a_response_that_ended_before_a_boundary_needs_no_waiting_for() {
-        tells(Case::answered().at_boundary(), Ok, None);
+    fn a_response_that_nobody_took_before_a_boundary_may_still_be_given_up() {
+        tells(Case::answered().at_boundary(), Ok, HOLE);
+        tells(Case::taken().at_boundary(), Ok, None);
     }
 
     #[test]
