@@ -480,16 +480,13 @@ impl<'a> Facts<'a> {
         data_left || !reacted
     }
 
-    /// Whether a RST from a socket that still existed followed the client's FIN, and the answer had
-    /// begun by then: an ACK of the answer between the two would make the FIN a half-close. The
-    /// capture may lack it, and what a RST acknowledges proves none.
+    /// Whether a RST followed the client's FIN that says to acknowledge more than the FIN did. An ACK
+    /// between the two would make the FIN a half-close: the capture may lack it, and what a RST says
+    /// proves none.
     fn may_have_been_taken(&self, decider: &Decider) -> bool {
-        let answer = self.open.exchange.events.response_start;
-        let behind_answer = |rst: CloseEvidence| {
-            // A socket that is gone says so without an ACK.
-            rst.has_ack && answer.is_some_and(|answer| answer.order < rst.mark.order)
-        };
-        !decider.reset && self.at.evidence.client.rst.is_some_and(behind_answer)
+        let reset = self.at.evidence.client.rst;
+        let claimed = reset.and_then(|reset| reset.claimed);
+        !decider.reset && claimed > decider.close.acked
     }
 
     /// Whether the whole request had been sent when the client closed.

@@ -382,7 +382,7 @@ fn a_rst_that_answers_late_data_acknowledges_none_of_it() {
     assert!(!exchange.half_closed());
     assert_eq!(exchange.event("late_response"), Some(7));
     let two = asked().fin(Client).unaware().say(Server, HEAD_OF_300);
-    let two = two.unaware().say(Server, BODY).all_but(300).rst(Client);
+    let two = two.unaware().say(Server, BODY).all_but(100).rst(Client);
     assert_eq!(two.verdict(), doubtful(ClientGaveUp, SequenceHole));
     assert_eq!(gone.bare_rst(Client).verdict(), (ClientGaveUp, CERTAIN));
 }

@@ -227,8 +227,15 @@ fn between_a_fin_that_crossed_the_answer_and_a_rst_may_have_been_an_ack() {
         talk.clone().ack(Client).rst(Client).verdict(),
         (Ok, CERTAIN)
     );
-    let verdict = talk.rst(Client).verdict();
-    assert_eq!(verdict, (ClientGaveUp, Some(SequenceHole)));
+    let verdict = talk.clone().rst(Client).verdict();
+    assert_eq!(verdict, doubtful(ClientGaveUp, SequenceHole));
+    // One that says to have taken no more than the FIN did leaves no room for it.
+    let verdict = talk.unaware().rst(Client).verdict();
+    assert_eq!(verdict, (ClientGaveUp, CERTAIN));
+    let of_two = Talk::opened().say(Client, [GET, GET].concat()).ack(Server);
+    let of_two = of_two.say(Server, EMPTY).unaware().fin(Client).fin(Server);
+    let verdict = of_two.missing().ack(Client).rst(Client).verdicts().pop();
+    assert_eq!(verdict, Some(doubtful(ClientGaveUp, SequenceHole)));
 }
 
 #[test]

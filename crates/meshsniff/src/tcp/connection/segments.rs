@@ -390,7 +390,9 @@ impl TrackedConnection {
 
     /// A FIN. True if it is the first.
     pub(super) fn finish(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
-        let acked = self.directions[1 - d].stream.acked();
+        let peer = &self.directions[1 - d].stream;
+        let claimed = segment.ack.and_then(|ack| peer.offset(ack));
+        let acked = peer.acked();
         let direction = &mut self.directions[d];
         let syn = u32::from(segment.flags.has(Flags::SYN));
         let seq = segment.seq.plus(syn);
@@ -407,6 +409,7 @@ impl TrackedConnection {
                 at,
                 acked,
                 has_ack: segment.ack.is_some(),
+                claimed,
                 is_next: false,
             });
         }
@@ -416,7 +419,9 @@ impl TrackedConnection {
     /// A RST. One whose number no receiver would take is none (RFC 9293, 3.5.3). True if it is the
     /// first.
     pub(super) fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
-        let acked = self.directions[1 - d].stream.acked();
+        let peer = &self.directions[1 - d].stream;
+        let claimed = segment.ack.and_then(|ack| peer.offset(ack));
+        let acked = peer.acked();
         let direction = &mut self.directions[d];
         let next = direction.stream.next_seq();
         let near = next.is_none_or(|next| segment.seq.distance_from(next).unsigned_abs() < FAR);
@@ -431,6 +436,7 @@ impl TrackedConnection {
             at,
             acked,
             has_ack: segment.ack.is_some(),
+            claimed,
             is_next: direction.stream.is_started()
                 && at == direction.stream.next()
                 && at == direction.stream.high(),

@@ -109,6 +109,7 @@ impl Close {
             at: self.at.map_or(own.high, place),
             acked: Some(self.acked.map_or(other.high, place)),
             has_ack: self.has_ack,
+            claimed: self.acked.filter(|_| self.has_ack).map(place),
             is_next: self.is_next,
         }
     }
