@@ -397,8 +397,9 @@ impl<'a> Facts<'a> {
         }
         let is_first = self.client_close_is_first(&decider);
         let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
+        let surely_left = is_first && close.has_ack && !self.may_have_been_taken(&decider);
         let (verdict, doubt) = if took_some {
-            let proven = is_first && close.has_ack && self.response_is_final();
+            let proven = surely_left && self.response_is_final();
             let doubt = first([doubts.pairing, unless_proven(proven), unsettled]);
             (Verdict::ClientGaveUpMidResponse, doubt)
         } else if !self.request_is_whole(close) {
@@ -421,7 +422,7 @@ impl<'a> Facts<'a> {
             let doubt = first([
                 request,
                 doubts.response.filter(|_| server_was_first),
-                unless_proven(is_first && close.has_ack && !self.may_have_been_taken(&decider)),
+                unless_proven(surely_left),
                 self.misread(close.acked),
                 unsettled,
             ]);
@@ -570,11 +571,12 @@ impl<'a> Facts<'a> {
             || never_taken && (lacks_fin || self.at.at_boundary)
             || lacks_fin && may_have_left
             || open.taken_by_rst;
-        // A client that took nothing of it may still have left.
-        let unsettled = never_taken && !self.at.at_boundary;
-        // A server that answered before the request was whole may still reset the rest of it.
+        // A client that took nothing of it, or not its end, may still have left.
         let client = &self.at.evidence.client;
         let client_stays = client.fin.is_none() && client.rst.is_none();
+        let end_never_taken = may_have_left && client_stays && !self.at.evidence.server.fin_acked;
+        let unsettled = (never_taken || end_never_taken) && !self.at.at_boundary;
+        // A server that answered before the request was whole may still reset the rest of it.
         let early = self.request_is_cut() && client_stays && !self.at.at_boundary;
         let doubt = first([
             open.confidence.pairing,

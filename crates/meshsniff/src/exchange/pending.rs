@@ -104,6 +104,9 @@ pub(super) struct PendingExchange {
     pub(super) no_body: bool,
     /// Whether only the ACK on a RST covers the response.
     pub(super) taken_by_rst: bool,
+    /// Whether the client acknowledged more than the response: of one that ends with the connection,
+    /// the FIN.
+    pub(super) end_taken: bool,
     /// What of an answer's head and body may tell who made it.
     pub(super) maker: Option<(Box<Maker>, Vec<u8>)>,
     /// The end of what had been seen of the response when the client closed.
@@ -197,6 +200,7 @@ impl PendingExchange {
             response: MessageEnd::default(),
             no_body: false,
             taken_by_rst: false,
+            end_taken: false,
             maker: None,
             response_before_close: None,
             answer: AnswerStart::default(),
@@ -322,8 +326,10 @@ impl PendingExchange {
 
     /// Whether nothing that may still come can change it.
     pub(super) const fn is_settled(&self) -> bool {
+        let until_close = matches!(self.exchange.response_shape, ResponseShape::UntilClose);
         self.is_answered()
             && self.exchange.events.response_acked.is_some()
+            && (!until_close || self.end_taken)
             && (self.exchange.events.request_acked.is_some() || self.confidence.request.is_some())
     }
 
@@ -336,6 +342,7 @@ impl PendingExchange {
                 events.request_acked.get_or_insert((ack.mark, ack.with));
             }
             Side::Server if covers(self.response.upto) => {
+                self.end_taken |= Some(ack.upto) > self.response.upto;
                 if events.response_acked.is_none() {
                     events.response_acked = Some(ack.mark);
                     self.taken_by_rst = ack.with == AckWith::Rst;

@@ -232,6 +232,12 @@ fn between_a_fin_that_crossed_the_answer_and_a_rst_may_have_been_an_ack() {
     // One that says to have taken no more than the FIN did leaves no room for it.
     let verdict = talk.unaware().rst(Client).verdict();
     assert_eq!(verdict, (ClientGaveUp, CERTAIN));
+    let some = asked().say(Server, HEAD_OF_300).ack(Client).fin(Client);
+    let rest = some.unaware().say(Server, [b'x'; 300]).rst(Client);
+    assert_eq!(
+        rest.verdict(),
+        doubtful(ClientGaveUpMidResponse, SequenceHole)
+    );
     let of_two = Talk::opened().say(Client, [GET, GET].concat()).ack(Server);
     let of_two = of_two.say(Server, EMPTY).unaware().fin(Client).fin(Server);
     let verdict = of_two.missing().ack(Client).rst(Client).verdicts().pop();
@@ -326,6 +332,16 @@ fn the_end_of_a_request_may_be_known_by_the_number_of_the_clients_next_packet_al
         unseen.verdict(),
         doubtful(ServerResetEarlyAnswer, SequenceHole)
     );
+}
+
+#[test]
+fn of_an_answer_that_ends_with_the_connection_its_fin_is_waited_for() {
+    let taken = || asked().say(Server, UNTIL_CLOSE).ack(Client);
+    let ended = taken().fin(Server);
+    assert_eq!(ended.verdict(), doubtful(Ok, CaptureEnded));
+    assert_eq!(ended.ack(Client).verdict(), (Ok, CERTAIN));
+    let left = taken().missing().fin(Client).unaware().fin(Server);
+    assert_eq!(left.ack(Client).verdict(), doubtful(Ok, SequenceHole));
 }
 
 // Room.
