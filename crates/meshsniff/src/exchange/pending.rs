@@ -141,6 +141,7 @@ impl From<Option<&str>> for MethodKind {
 
 impl PendingExchange {
     /// A request that begins at `from`, in the frame `start`.
+    #[inline(always)]
     pub(super) fn new(
         connection: u64,
         (client, server): (Endpoint, Endpoint),

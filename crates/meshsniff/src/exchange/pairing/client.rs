@@ -156,7 +156,8 @@ impl Pairing {
         let lost = self.server.mode == Mode::Lost;
         confidence.response = confidence.response.filter(|_| lost);
         let (connection, ends) = (self.connection, self.ends);
-        let mut open = PendingExchange::new(connection, ends, offset, mark, confidence);
+        let open = PendingExchange::new(connection, ends, offset, mark, confidence);
+        let mut open = Box::new(open);
         open.behind_missing =
             self.counts.exchanges == 0 && confidence.pairing == Some(Doubt::CaptureStartedLate);
         if let Some(&Proxied::Header(told, header)) = self.proxied.as_deref() {
@@ -172,7 +173,7 @@ impl Pairing {
         }
         open.server_at_start = at.server_high.unwrap_or(Offset::ORIGIN);
         open.answer.possible = lost.then_some(at.server_next);
-        self.queue.push(Box::new(open));
+        self.queue.push(open);
         self.client.untouched = false;
         self.client.mode = Mode::Messages;
         self.client.reader.begin(offset, mark);
@@ -243,8 +244,8 @@ impl Pairing {
             return;
         };
         let method = open.exchange.method.as_deref();
-        let usual = method.is_some_and(detect::is_usual_method);
-        open.confidence.head = if open.behind_missing && !usual {
+        let usual = || method.is_some_and(detect::is_usual_method);
+        open.confidence.head = if open.behind_missing && !usual() {
             open.confidence.pairing.or(self.doubts.hole)
         } else {
             self.doubts.next.head
