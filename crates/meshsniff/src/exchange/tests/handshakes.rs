@@ -349,6 +349,24 @@ fn the_syn_ack_that_the_clients_ack_takes_is_the_connections() {
 }
 
 #[test]
+fn a_syn_ack_that_the_clients_ack_does_not_take_is_none_of_the_connections() {
+    let other = |by| {
+        let talk = Talk::new().syn(Client).ahead(by);
+        let talk = talk.send(Server, SYN.with(ACK), b"").missing().syn_ack();
+        asked_and_answered(talk.ack(Client)).fin(Server).ack(Client)
+    };
+    // Far away, either way round the circle of numbers, and just beyond the ACK.
+    for by in [1 << 22, 1 << 31, u32::MAX - (1 << 22), 1000] {
+        let seen = other(by).seen();
+        assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN), "{by}");
+        assert_eq!(seen.connections[0].syn_to_synack, None);
+    }
+    // Behind it may as well be bytes that the capture lacks.
+    let near = other(u32::MAX - 1000).verdict();
+    assert_eq!(near, doubtful(Ok, SequenceHole));
+}
+
+#[test]
 fn an_ack_of_what_was_never_sent_opens_nothing() {
     let challenged = Talk::new().syn(Client).ahead(1 << 27).too_much(1 << 28);
     let challenged = challenged.ack(Server).ahead(1 << 28).bare_rst(Client);

@@ -64,16 +64,23 @@ impl TrackedConnection {
         }
     }
 
-    /// The client's first ACK: which of two SYN-ACKs it takes is the connection's.
+    /// The client's first ACK: the SYN-ACK that it takes is the connection's. If it takes none that
+    /// was seen, nor bytes that may have followed one, the right one is missing.
     pub(super) fn choose_syn_ack(&mut self, ack: Seq) {
         let server = &mut self.directions[1 - self.client];
         let rivals = std::mem::take(&mut self.rivals);
-        if let Some((origin, mark)) = rivals.into_iter().find(|&(origin, _)| origin == ack)
-            && !server.spoke
-        {
+        if server.spoke {
+            return;
+        }
+        let taken = rivals.into_iter().find(|&(origin, _)| origin == ack);
+        let ahead = server
+            .stream
+            .origin()
+            .map(|origin| ack.distance_from(origin));
+        if taken.is_some() || ahead.is_some_and(|ahead| !(0..FIRST_FLIGHT).contains(&ahead)) {
             server.stream = Stream::default();
-            server.stream.start(origin);
-            self.opening.synack = Some(mark);
+            server.stream.start(ack);
+            self.opening.synack = taken.map(|(_, mark)| mark);
         }
     }
 
