@@ -346,12 +346,17 @@ impl Pairing {
 
     fn lost_server_bytes(&mut self, bytes: &[u8], from: Offset, mark: Mark) {
         let upto = from + bytes.len() as u64;
+        let begins = detect::begins_response(bytes);
         match self.queue.due() {
-            Some(open) => open.response.last = Some((mark, upto)),
-            None => {
-                self.counts.orphan_responses +=
-                    u64::from(detect::begins_response(bytes) == Some(true));
+            Some(open) => {
+                open.response.last = Some((mark, upto));
+                // What the server had not said when a request was sent, and begins no answer,
+                // belongs to one that the client did not wait for. Of what it had said the last
+                // number may be a FIN's.
+                let next = open.server_at_start..=open.server_at_start + 1;
+                self.client.pipelines |= next.contains(&from) && begins == Some(false);
             }
+            None => self.counts.orphan_responses += u64::from(begins == Some(true)),
         }
     }
 

@@ -344,6 +344,19 @@ fn of_an_answer_that_ends_with_the_connection_its_fin_is_waited_for() {
     assert_eq!(left.ack(Client).verdict(), doubtful(Ok, SequenceHole));
 }
 
+#[test]
+fn what_goes_on_behind_a_request_shows_that_it_did_not_wait() {
+    // The capture lacks the beginning of an answer, all that had come when the client asked again.
+    let asked_early = asked().missing().say(Server, &HEAD_OF_300[..30]);
+    let asked_early = asked_early.say(Client, GET);
+    let rest = [&HEAD_OF_300[30..], &[b'x'; 300]].concat();
+    let both = asked_early.say(Server, rest).ack(Client);
+    let third = both.say(Server, EMPTY).ack(Client).say(Client, GET);
+    let verdicts = third.say(Server, EMPTY).ack(Client).verdicts();
+    assert_eq!(verdicts.len(), 3);
+    assert!(verdicts.iter().all(|(_, doubt)| doubt.is_some()));
+}
+
 // Room.
 
 #[test]
