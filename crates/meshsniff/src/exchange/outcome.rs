@@ -44,7 +44,20 @@ impl Exchanges {
     }
 
     /// Hands out every exchange that nothing can change any more.
+    #[inline]
     pub(crate) fn settle(
+        &mut self,
+        connection: &TrackedConnection,
+        counters: &Counters,
+        hand_out: &mut dyn FnMut(&mut Exchange),
+    ) {
+        // Asked after every segment.
+        if self.pairing.has_settled() {
+            self.hand_out_settled(connection, counters, hand_out);
+        }
+    }
+
+    fn hand_out_settled(
         &mut self,
         connection: &TrackedConnection,
         counters: &Counters,

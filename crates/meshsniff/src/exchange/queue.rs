@@ -168,12 +168,18 @@ impl Queue {
         open.end_unreadable_response(&self.server_acked);
     }
 
+    /// Whether there is an exchange that nothing can change any more.
+    #[inline]
+    pub(super) fn has_settled(&self) -> bool {
+        !self.ended.is_empty() || self.waiting.front().is_some_and(|open| open.is_settled())
+    }
+
     /// The next exchange that nothing can change any more, and whether a boundary ended it.
     pub(super) fn take_settled(&mut self) -> Option<(Box<PendingExchange>, bool)> {
         if let Some(open) = self.ended.pop_front() {
             return Some((open, true));
         }
-        if !self.waiting.front()?.is_settled() {
+        if !self.has_settled() {
             return None;
         }
         let open = self.waiting.pop_front();

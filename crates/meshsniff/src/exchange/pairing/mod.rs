@@ -234,6 +234,12 @@ impl Pairing {
         self.queue.last_response_end()
     }
 
+    /// Whether there is an exchange that nothing can change any more.
+    #[inline]
+    pub(super) fn has_settled(&self) -> bool {
+        self.queue.has_settled()
+    }
+
     /// The next exchange that nothing can change any more, and whether a boundary ended it.
     pub(super) fn take_settled(&mut self) -> Option<(Box<PendingExchange>, bool)> {
         self.queue.take_settled()
