@@ -228,7 +228,7 @@ impl<'a> Facts<'a> {
 
     /// The first close inside the exchange.
     fn decider(&self) -> Option<Decider> {
-        if self.at.at_boundary {
+        if self.at.at_boundary || self.at.evidence.is_open() {
             return None;
         }
         let close = |side, reset, close: Option<CloseEvidence>| {
@@ -596,7 +596,7 @@ fn list_closes(
     decider: Option<Decider>,
     response_upto: Option<Offset>,
 ) {
-    if at.at_boundary || exchange.verdict == Verdict::Upgraded {
+    if at.at_boundary || at.evidence.is_open() || exchange.verdict == Verdict::Upgraded {
         return;
     }
     let start = exchange.events.request_start.order;

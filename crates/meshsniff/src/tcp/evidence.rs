@@ -138,6 +138,18 @@ pub struct Evidence {
     pub one_sided: bool,
 }
 
+impl Evidence {
+    /// Whether neither side was seen to close.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        let Self { client, server, .. } = self;
+        client.fin.is_none()
+            && client.rst.is_none()
+            && server.fin.is_none()
+            && server.rst.is_none()
+    }
+}
+
 /// How a connection was opened, as far as it was seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opening {
