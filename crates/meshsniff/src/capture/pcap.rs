@@ -77,7 +77,8 @@ impl Pcap {
         if head.is_empty() {
             return Ok(None);
         }
-        if head.len() < header_len {
+        let there = head.len();
+        if there < header_len {
             return Err(Fault::Cut { in_frame: true });
         }
         let [seconds, fraction, captured, wire_len] =
@@ -90,7 +91,7 @@ impl Pcap {
             )));
         }
         let len = header_len + captured_len;
-        if bytes.peek(len)?.len() < len {
+        if there < len && bytes.peek(len)?.len() < len {
             return Err(Fault::Cut { in_frame: true });
         }
         self.frames += 1;

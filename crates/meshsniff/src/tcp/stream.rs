@@ -270,6 +270,13 @@ impl Stream {
         })
     }
 
+    /// Whether there may be anything for [`Stream::pop`] or [`Stream::take_missing`] to give.
+    #[inline]
+    #[must_use]
+    pub fn may_give(&self) -> bool {
+        self.has_held() || self.acked > Some(self.next())
+    }
+
     /// The next held bytes, if they continue the stream now.
     pub fn pop(&mut self) -> Option<Held> {
         while self

@@ -460,7 +460,7 @@ impl TrackedConnection {
         counters: &Counters,
         application: &mut A,
     ) {
-        loop {
+        while self.directions[d].stream.may_give() {
             while let Some(held) = self.directions[d].stream.pop() {
                 let run = Run {
                     from: held.start,
