@@ -220,7 +220,8 @@ impl Talk {
             .asked
             .front()
             .is_some_and(|&(_, method)| method == b'H');
-        let status = 200 + self.responses;
+        // Each its own, and none that has no body, as 204 has not.
+        let status = 210 + self.responses;
         if choice & 0x80 != 0 {
             self.ends[1]
                 .pending
