@@ -418,6 +418,7 @@ impl Connections for Settling<'_> {
         }
     }
 
+    #[inline]
     fn advance(
         &mut self,
         connection: &TrackedConnection,

@@ -50,7 +50,7 @@ pub(super) struct Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// Reads the packet at the start of `data`, of which the wire had `wire_len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(data: &'a [u8], wire_len: u32) -> Option<Self> {
         let wire_len = wire_len.max(u32::try_from(data.len()).ok()?);
         match data.first()? >> 4 {

@@ -143,10 +143,7 @@ impl Evidence {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         let Self { client, server, .. } = self;
-        client.fin.is_none()
-            && client.rst.is_none()
-            && server.fin.is_none()
-            && server.rst.is_none()
+        client.fin.is_none() && client.rst.is_none() && server.fin.is_none() && server.rst.is_none()
     }
 }
 

@@ -453,6 +453,7 @@ impl TrackedConnection {
 
     /// Passes on what the stream can give now: bytes that were held, and holes that were
     /// acknowledged.
+    #[inline]
     pub(super) fn fill<A: Application>(
         &mut self,
         d: usize,
@@ -460,7 +461,25 @@ impl TrackedConnection {
         counters: &Counters,
         application: &mut A,
     ) {
-        while self.directions[d].stream.may_give() {
+        if self.directions[d].stream.may_give() {
+            self.give(d, mark, counters, application);
+        }
+        let server = &self.directions[1 - self.client].stream;
+        if !self.server_finished && server.is_started() && server.fin() == Some(server.next()) {
+            self.server_finished = true;
+            let event = StreamEvent::Finished(server.next(), self.progress(mark));
+            application.tell(Side::Server, event);
+        }
+    }
+
+    fn give<A: Application>(
+        &mut self,
+        d: usize,
+        mark: Mark,
+        counters: &Counters,
+        application: &mut A,
+    ) {
+        loop {
             while let Some(held) = self.directions[d].stream.pop() {
                 let run = Run {
                     from: held.start,
@@ -475,12 +494,6 @@ impl TrackedConnection {
                 break;
             };
             self.miss(d, extent, mark, counters, application);
-        }
-        let server = &self.directions[1 - self.client].stream;
-        if !self.server_finished && server.is_started() && server.fin() == Some(server.next()) {
-            self.server_finished = true;
-            let event = StreamEvent::Finished(server.next(), self.progress(mark));
-            application.tell(Side::Server, event);
         }
     }
 
