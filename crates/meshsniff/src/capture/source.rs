@@ -115,7 +115,7 @@ impl Source {
     }
 
     /// Goes to the next frame and returns its time; `None` at the end, and after an error.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(
         &mut self,
         info: &mut SourceInfo,
