@@ -450,8 +450,11 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether no FIN of the client's own can have come before this close.
+    /// Whether no FIN of the client's own, nor of the server's, can have come before this close.
     fn client_close_is_first(&self, decider: &Decider) -> bool {
+        if self.at.evidence.server.may_lack_fin {
+            return false;
+        }
         if !decider.reset {
             return true;
         }
@@ -534,6 +537,7 @@ impl<'a> Facts<'a> {
         // server was there to acknowledge the request.
         let alive = self.was_acknowledged_before(close);
         let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
+        let proven = proven && !self.at.evidence.server.may_lack_fin;
         let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }

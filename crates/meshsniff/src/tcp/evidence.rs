@@ -121,6 +121,8 @@ pub struct SideEvidence {
     pub fin_acked: bool,
     /// Whether the other side acknowledged a number that may be a FIN the capture lacks.
     pub lacks_fin: bool,
+    /// Whether that number was taken for a byte, because one was due there.
+    pub may_lack_fin: bool,
     /// One past the highest byte seen.
     pub high: Offset,
     /// One past the highest byte that it sent, seen or not.

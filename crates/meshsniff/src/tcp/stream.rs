@@ -78,6 +78,8 @@ pub struct Stream {
     fin: Option<Offset>,
     /// The highest number at which the sender itself stood, as its packets say.
     stood_at: Option<Offset>,
+    /// One past the last number that was acknowledged, not seen, and taken for a byte.
+    taken_for_a_byte: Option<Offset>,
     held: Vec<Held>,
     held_bytes: usize,
 }
@@ -241,8 +243,12 @@ impl Stream {
             return None;
         }
         let all_seen_lies_before = self.high() <= from;
-        if all_seen_lies_before && self.fin.is_none() && message_left != Some(upto - from) {
-            upto = upto - 1;
+        if all_seen_lies_before && self.fin.is_none() {
+            if message_left == Some(upto - from) {
+                self.taken_for_a_byte = Some(upto);
+            } else {
+                upto = upto - 1;
+            }
         }
         if let Some(held) = self.held.first() {
             upto = upto.min(held.start);
@@ -304,6 +310,13 @@ impl Stream {
         self.is_started()
             && (self.acked == beyond || self.stood_at == beyond)
             && self.fin.is_none_or(|fin| fin != high)
+    }
+
+    /// Whether the last number, which was taken for a byte because one was due, was not seen: it may
+    /// be a FIN's all the same.
+    #[must_use]
+    pub fn may_lack_fin(&self) -> bool {
+        self.fin.is_none() && self.taken_for_a_byte == Some(self.high())
     }
 
     fn advance(&mut self, to: Offset) {

@@ -357,6 +357,18 @@ fn what_goes_on_behind_a_request_shows_that_it_did_not_wait() {
     assert!(verdicts.iter().all(|(_, doubt)| doubt.is_some()));
 }
 
+#[test]
+fn a_number_taken_for_the_byte_that_is_due_may_be_a_fins() {
+    let short = [HEAD_OF_300, &[b'x'; 299]].concat();
+    let two = Talk::opened().say(Client, [GET, GET].concat()).ack(Server);
+    let left = two.say(Server, short).missing().fin(Server).ack(Client);
+    let last = |talk: Talk| talk.verdicts().pop();
+    let reset = last(left.clone().bare_rst(Server));
+    assert_eq!(reset, Some(doubtful(ServerResetUnanswered, SequenceHole)));
+    let gone = last(left.fin(Client).ack(Server));
+    assert_eq!(gone, Some(doubtful(ClientGaveUp, SequenceHole)));
+}
+
 // Room.
 
 #[test]

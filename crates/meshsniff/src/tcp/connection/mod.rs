@@ -399,6 +399,7 @@ impl Direction {
             fin_acked: self.fin.is_some_and(|fin| acked > Some(fin.at)),
             data_acked: acked.map(|acked| data_end.map_or(acked, |end| acked.min(end))),
             lacks_fin,
+            may_lack_fin: stream.may_lack_fin(),
             high: stream.high(),
             sent: stream.sent(),
         }

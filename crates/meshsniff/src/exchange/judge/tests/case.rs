@@ -146,6 +146,7 @@ impl Case {
             data_acked: Some(place(high)),
             fin_acked: false,
             lacks_fin: false,
+            may_lack_fin: false,
             high: place(high),
             sent: place(high),
         };
