@@ -453,7 +453,7 @@ impl Connections for Settling<'_> {
             let lookups = &mut self.settled.lookups;
             if let Some(dns) = lookups.end_tcp(described.client, described.server) {
                 described.protocol = Protocol::Dns;
-                described.dns = Some(Box::new(dns));
+                described.dns = Some(dns);
             }
         }
         self.settled.answering.judge(&mut described);

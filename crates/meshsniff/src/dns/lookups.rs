@@ -58,7 +58,7 @@ pub struct Ended {
     /// Its first packet.
     pub first: Mark,
     /// Its figures.
-    pub dns: Dns,
+    pub dns: Box<Dns>,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ struct Flow {
     number: u64,
     first: Mark,
     last: Timestamp,
-    dns: Dns,
+    dns: Box<Dns>,
 }
 
 /// A query that waits for its answer.
@@ -158,7 +158,7 @@ impl Lookups {
     }
 
     /// The connection of `client` and `server` has ended: what it carried, if it carried messages.
-    pub fn end_tcp(&mut self, client: Endpoint, server: Endpoint) -> Option<Dns> {
+    pub fn end_tcp(&mut self, client: Endpoint, server: Endpoint) -> Option<Box<Dns>> {
         // Until the sides were known they may have been taken for each other.
         let ends = [(client, server), (server, client)];
         let ends = ends.map(|(client, server)| (client, server, Transport::Tcp));
@@ -324,10 +324,10 @@ impl Lookups {
                 number,
                 first: mark,
                 last: mark.time,
-                dns: Dns {
+                dns: Box::new(Dns {
                     transport: ends.2,
                     ..Dns::default()
-                },
+                }),
             }
         });
         flow.last = flow.last.max(mark.time);

@@ -640,7 +640,7 @@ impl Connection {
             orphan_responses: 0,
             hidden_bytes: 0,
             retransmissions: 0,
-            dns: Some(Box::new(flow.dns)),
+            dns: Some(flow.dns),
         }
     }
 }

@@ -34,6 +34,9 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 /// A response without a body, of 38 bytes.
 const EMPTY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
+/// A request head that announces a body of 300 bytes.
+const POST_OF_300: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 300\r\n\r\n";
+
 /// A response head of 40 bytes that announces a body of 300.
 const HEAD_OF_300: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n";
 

@@ -330,7 +330,7 @@ pub fn lookups() -> Connection {
         client: Endpoint::v4([10, 0, 0, 1], 40_001),
         server: Endpoint::v4([10, 96, 0, 10], 53),
         first: mark(1, 0),
-        dns: Dns {
+        dns: Box::new(Dns {
             transport: Transport::Udp,
             queries: 3,
             repeated: 1,
@@ -345,6 +345,6 @@ pub fn lookups() -> Connection {
             names: vec!["catalog.shop.svc.cluster.local".into()],
             slowest: Some(Span::from_micros(5_003_000)),
             slowest_name: Some("catalog.shop.svc.cluster.local".into()),
-        },
+        }),
     })
 }

@@ -152,6 +152,14 @@ impl Pairing {
         }
         let to_come = &mut self.client.to_come_in_turn;
         *to_come = to_come.saturating_sub(u8::from(sure));
+        // A request that stood behind missing bytes when an answer to none came may be what that
+        // answered.
+        let orphan = self.server.last_orphan;
+        let answered = orphan.filter(|(orphan, _)| orphan.order > mark.order);
+        if answered.is_some() {
+            let next = &mut self.doubts.next.pairing;
+            *next = next.or(Some(Doubt::SequenceHole));
+        }
         let mut confidence = self.doubts.next;
         let lost = self.server.mode == Mode::Lost;
         confidence.response = confidence.response.filter(|_| lost);
@@ -171,7 +179,8 @@ impl Pairing {
                 });
             }
         }
-        open.server_at_start = at.server_high.unwrap_or(Offset::ORIGIN);
+        let high = at.server_high.unwrap_or(Offset::ORIGIN);
+        open.server_at_start = answered.map_or(high, |(_, from)| from.min(high));
         open.answer.possible = lost.then_some(at.server_next);
         self.queue.push(open);
         self.client.untouched = false;

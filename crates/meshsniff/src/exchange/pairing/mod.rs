@@ -94,6 +94,8 @@ struct Server {
     from: Option<Offset>,
     /// Whether the response being read has no request in the capture.
     orphan: bool,
+    /// Where the last response began that had none.
+    last_orphan: Option<(Mark, Offset)>,
 }
 
 /// Doubts about the next exchange, each with its reason.
@@ -183,6 +185,7 @@ impl Pairing {
                 reader: Reader::default(),
                 from: None,
                 orphan: false,
+                last_orphan: None,
             },
             doubts: Doubts {
                 next: Confidence {

@@ -112,7 +112,7 @@ impl Pairing {
                 self.server.reader.body(Framing::None);
                 return;
             }
-            self.counts.orphan_responses += 1;
+            self.count_orphan(start, from);
             self.protocol = Protocol::Http1;
             if switches {
                 self.hand_over(Successor::Tunnel);
@@ -324,8 +324,9 @@ impl Pairing {
     ) {
         self.confirm_partial_request();
         if self.server.orphan {
-            self.counts.orphan_responses +=
-                u64::from(detect::begins_response(&partial.bytes) == Some(true));
+            if detect::begins_response(&partial.bytes) == Some(true) {
+                self.count_orphan(start, from);
+            }
             return;
         }
         let Some(open) = self.queue.due() else {
@@ -356,8 +357,15 @@ impl Pairing {
                 let next = open.server_at_start..=open.server_at_start + 1;
                 self.client.pipelines |= next.contains(&from) && begins == Some(false);
             }
-            None => self.counts.orphan_responses += u64::from(begins == Some(true)),
+            None if begins == Some(true) => self.count_orphan(mark, from),
+            None => {}
         }
+    }
+
+    /// An answer, which began in `mark` at `from`, to no request that is known.
+    const fn count_orphan(&mut self, mark: Mark, from: Offset) {
+        self.counts.orphan_responses += 1;
+        self.server.last_orphan = Some((mark, from));
     }
 
     fn lost_server_gap(&mut self, upto: Offset, cut_in: Option<Mark>) {

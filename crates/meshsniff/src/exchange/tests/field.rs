@@ -6,7 +6,7 @@ use super::talk::{
     End::{Client, Server},
     FIN, Talk,
 };
-use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, UNTIL_CLOSE, doubtful};
+use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, POST_OF_300, UNTIL_CLOSE, doubtful};
 use crate::exchange::model::{
     Defect::{self, *},
     Doubt::{CaptureEnded, SequenceHole},
@@ -15,8 +15,6 @@ use crate::exchange::model::{
     Verdict::*,
 };
 use crate::packet::Endpoint;
-
-const POST_OF_300: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 300\r\n\r\n";
 
 const REFUSED: &[u8] = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
 

@@ -5,7 +5,7 @@ use super::talk::{
     End::{Client, Server},
     Talk,
 };
-use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, UNTIL_CLOSE, doubtful};
+use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, POST_OF_300, UNTIL_CLOSE, doubtful};
 use crate::exchange::model::{
     Doubt::{CaptureDropped, CaptureEnded, CaptureStartedLate, OneSided, SequenceHole, Snaplen},
     Verdict::*,
@@ -367,6 +367,17 @@ fn a_number_taken_for_the_byte_that_is_due_may_be_a_fins() {
     assert_eq!(reset, Some(doubtful(ServerResetUnanswered, SequenceHole)));
     let gone = last(left.fin(Client).ack(Server));
     assert_eq!(gone, Some(doubtful(ClientGaveUp, SequenceHole)));
+}
+
+#[test]
+fn what_stood_behind_a_missing_byte_may_have_been_answered_before() {
+    let upload = Talk::opened().say(Client, POST_OF_300);
+    let upload = upload.say(Client, [b'x'; 299]).missing().say(Client, b"x");
+    let both = upload.say(Client, GET).unaware().say(Server, EMPTY);
+    let both = both.unaware().say(Server, EMPTY).ack(Client);
+    let verdicts = both.fin(Server).ack(Client).verdicts();
+    assert_eq!(verdicts.len(), 2);
+    assert_eq!(verdicts[1], doubtful(ServerClosedUnanswered, SequenceHole));
 }
 
 // Room.
