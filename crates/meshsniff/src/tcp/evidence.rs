@@ -102,7 +102,8 @@ pub struct CloseEvidence {
     pub acked: Option<Offset>,
     /// Whether the packet itself acknowledges anything: a RST from a socket that is gone does not.
     pub has_ack: bool,
-    /// The end of what it says to acknowledge, which on a RST behind a FIN proves nothing.
+    /// The end of what it says to have received, if its socket was still there. On a RST behind a FIN
+    /// that proves nothing.
     pub claimed: Option<Offset>,
     /// Whether its sequence number is the closing side's next unseen byte.
     pub is_next: bool,

@@ -384,7 +384,13 @@ fn a_rst_that_answers_late_data_acknowledges_none_of_it() {
     let two = asked().fin(Client).unaware().say(Server, HEAD_OF_300);
     let two = two.unaware().say(Server, BODY).all_but(100).rst(Client);
     assert_eq!(two.verdict(), doubtful(ClientGaveUp, SequenceHole));
-    assert_eq!(gone.bare_rst(Client).verdict(), (ClientGaveUp, CERTAIN));
+    assert_eq!(
+        gone.clone().bare_rst(Client).verdict(),
+        (ClientGaveUp, CERTAIN)
+    );
+    // A socket that is gone has no window.
+    let rejected = gone.window(Client, 0).rst(Client);
+    assert_eq!(rejected.verdict(), (ClientGaveUp, CERTAIN));
 }
 
 #[test]

@@ -427,7 +427,9 @@ impl TrackedConnection {
     /// first.
     pub(super) fn reset(&mut self, d: usize, segment: &Segment<'_>, mark: Mark) -> bool {
         let peer = &self.directions[1 - d].stream;
-        let claimed = segment.ack.and_then(|ack| peer.offset(ack));
+        // A RST that rejects what came, Linux's and Windows' alike, announces no window.
+        let received = segment.ack.filter(|_| segment.window > 0);
+        let claimed = received.and_then(|ack| peer.offset(ack));
         let acked = peer.acked();
         let direction = &mut self.directions[d];
         let next = direction.stream.next_seq();
