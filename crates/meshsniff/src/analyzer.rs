@@ -426,6 +426,10 @@ impl Connections for Settling<'_> {
         counters: &Counters,
     ) {
         self.take_messages(connection, reader);
+        if !reader.asked.is_empty() && reader.exchanges.are_none() {
+            // Nobody will ask what it waited for.
+            reader.asked = Vec::new();
+        }
         if let Some(asked) = reader.exchanges.newly_asked() {
             self.settled.related.asked(asked);
         }

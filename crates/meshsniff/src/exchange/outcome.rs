@@ -43,6 +43,12 @@ impl Exchanges {
         self.pairing.newly_asked()
     }
 
+    /// Whether another protocol began the connection: there will be no exchanges.
+    #[inline]
+    pub(crate) const fn are_none(&self) -> bool {
+        self.pairing.is_anothers()
+    }
+
     /// Hands out every exchange that nothing can change any more.
     #[inline]
     pub(crate) fn settle(

@@ -212,6 +212,11 @@ impl Pairing {
         self.queue.latest().map(|open| &open.exchange)
     }
 
+    /// Whether another protocol took over before there was a request.
+    pub(super) const fn is_anothers(&self) -> bool {
+        self.successor.is_some() && self.counts.exchanges == 0
+    }
+
     /// Whether a 101 or a CONNECT opened a tunnel.
     pub(super) fn is_tunnel(&self) -> bool {
         self.successor == Some(Successor::Tunnel)
