@@ -397,6 +397,14 @@ impl<'a> Facts<'a> {
         }
         let is_first = self.client_close_is_first(&decider);
         let unsettled = self.is_unsettled(&decider).then_some(Doubt::CaptureEnded);
+        // Of an answer that cannot be read, closes of the server's decide nothing: it may have been
+        // first all the same.
+        let server_was_first = self.is_unreadable()
+            && [server.fin, server.rst]
+                .into_iter()
+                .flatten()
+                .any(|other| other.mark.order < close.mark.order);
+        let perhaps_second = doubts.response.filter(|_| server_was_first);
         let surely_left = is_first && close.has_ack && !self.may_have_been_taken(&decider);
         let (verdict, doubt) = if took_some {
             let proven = surely_left && self.response_is_final();
@@ -405,23 +413,17 @@ impl<'a> Facts<'a> {
         } else if !self.request_is_whole(close) {
             let proven = is_first && close.is_next;
             let misread = self.misread(close.acked);
-            let doubt = first([doubts.request, unless_proven(proven), misread]);
+            let doubts = [doubts.request, perhaps_second, unless_proven(proven)];
+            let doubt = first(doubts).or(misread);
             (Verdict::ClientAbortedRequest, doubt)
         } else {
             let request = match self.open.request.tail_lost {
                 true => Some(Doubt::SequenceHole),
                 false => doubts.request,
             };
-            // Of an answer that cannot be read, closes of the server's decide nothing: it may have
-            // been first all the same.
-            let server_was_first = self.is_unreadable()
-                && [server.fin, server.rst]
-                    .into_iter()
-                    .flatten()
-                    .any(|other| other.mark.order < close.mark.order);
             let doubt = first([
                 request,
-                doubts.response.filter(|_| server_was_first),
+                perhaps_second,
                 unless_proven(surely_left),
                 self.misread(close.acked),
                 unsettled,

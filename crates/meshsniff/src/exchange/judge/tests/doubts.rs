@@ -241,6 +241,11 @@ mod client_closed {
             let case = lost.clone().server(close).client(rst(30));
             tells(case, ClientGaveUp, None);
         }
+        let lost = Case::asking(150).response_unreadable(UNREADABLE);
+        let second = lost.clone().server(fin(29)).client(fin(30));
+        tells(second, ClientAbortedRequest, UNREADABLE);
+        let first = lost.server(fin(31)).client(fin(30));
+        tells(first, ClientAbortedRequest, None);
     }
 
     #[test]
