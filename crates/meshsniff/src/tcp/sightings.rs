@@ -239,22 +239,34 @@ mod tests {
         ip_id: Option<u16>,
         flags: Flags,
     ) -> bool {
-        let end = Endpoint::v4([10, 0, 0, 1], 80);
         let segment = Segment {
+            flags,
+            ip_id,
+            ..segment(tap, (seq, len))
+        };
+        sightings.is_repeat(&segment, at(micros), (0, 1), latest)
+    }
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_nanos(0).plus(Span::from_micros(micros))
+    }
+
+    /// A packet of `len` bytes from `seq` on.
+    fn segment(tap: u32, (seq, len): (u32, u32)) -> Segment<'static> {
+        let end = Endpoint::v4([10, 0, 0, 1], 80);
+        Segment {
             src: end,
             dst: end,
             seq: Seq::new(seq),
             ack: Some(Seq::new(7)),
-            flags,
+            flags: ACK,
             window: 100,
             payload: &[],
             wire_payload: len,
             mss: None,
-            ip_id,
+            ip_id: None,
             tap,
-        };
-        let time = Timestamp::from_nanos(0).plus(Span::from_micros(micros));
-        sightings.is_repeat(&segment, time, (0, 1), latest)
+        }
     }
 
     const START: u32 = u32::MAX - 100;
@@ -295,6 +307,31 @@ mod tests {
             assert!(is_repeat(&mut sightings, (2, 50), (START, 5_200), id, ACK));
             assert!(!is_repeat(&mut sightings, (2, 60), (START, 5_200), id, ACK));
         }
+    }
+
+    #[test]
+    fn what_others_sent_in_between_is_not_mistaken_for_it() {
+        let of = |(mine, latest): &mut Seen, others: u32| {
+            assert!(!mine.is_repeat(&segment(1, (7, 10)), at(0), (0, 1), latest));
+            for other in 0..others {
+                // The same numbers, in another direction.
+                let of = (u64::from(other), 0);
+                Sightings::default().is_repeat(&segment(1, (7, 10)), at(0), of, latest);
+            }
+            mine.is_repeat(&segment(2, (7, 10)), at(50), (0, 1), latest)
+        };
+        assert!(of(&mut Seen::default(), 200));
+        // What others sent is none of its own.
+        let (mut own, mut seen) = (Sightings::default(), Seen::default());
+        of(&mut seen, 5);
+        let mut is_repeat = |tap, seq| {
+            let segment = segment(tap, (seq, 10));
+            own.is_repeat(&segment, at(60), (9, 0), &mut seen.1)
+        };
+        assert!(!is_repeat(1, 99));
+        assert!(!is_repeat(3, 7));
+        // Past its size the ring has forgotten.
+        assert!(!of(&mut Seen::default(), MAX_REMEMBERED as u32));
     }
 
     #[test]
