@@ -6,7 +6,7 @@ use crate::packet::Endpoint;
 use crate::testing::End::{Client, Server};
 use crate::testing::dns::{A, AAAA, NXDOMAIN, SERVFAIL, answer, over_tcp, query};
 use crate::testing::{Seen, Talk};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use std::net::IpAddr;
 
 const RESOLVER: Endpoint = Endpoint::v4([10, 96, 0, 10], 53);
@@ -380,4 +380,33 @@ fn tables_are_bounded() {
         most = (most.0.max(lookups.flows()), most.1.max(lookups.clients()));
     }
     assert!(most <= (4 * 1024, 1024), "{most:?}");
+}
+
+#[test]
+fn what_was_asked_is_remembered_in_the_order_of_the_answers() {
+    // The capture has the later answer first.
+    let mut lookups = Lookups::default();
+    let mut take = |src, dst, bytes: &[u8], micros: i64| {
+        let datagram = crate::packet::Datagram {
+            src,
+            dst,
+            payload: bytes,
+            ip_id: None,
+            tap: 0,
+        };
+        let time = Timestamp::from_nanos(micros * 1_000);
+        let mark = crate::packet::Mark {
+            time,
+            ..Default::default()
+        };
+        assert!(lookups.datagram(&datagram, mark));
+    };
+    let (one, two) = (from(5_001), from(5_002));
+    take(one, RESOLVER, &query(1, "one.shop", A), 0);
+    take(two, RESOLVER, &query(2, "two.shop", A), 1);
+    take(RESOLVER, two, &answer(2, "two.shop", A, 0, &[]), 90);
+    take(RESOLVER, one, &answer(1, "one.shop", A, 0, &[]), 80);
+    let recent = lookups.recent(one.ip(), Timestamp::from_nanos(90_000));
+    let names: Vec<_> = recent.iter().map(|asked| asked.name.as_str()).collect();
+    assert_eq!(names, ["one.shop", "two.shop"]);
 }
