@@ -20,7 +20,7 @@ use clap::Args;
 use meshsniff_contract::arguments::{Capture, Request, Task};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// Capture a target's packets: into Wireshark, or with -w to a file, a pipe or a folder
 ///
@@ -209,15 +209,16 @@ async fn cluster(
     let names: Vec<String> = found.targets.iter().map(Target::full_name).collect();
     let several = names.len() > 1 || args.cluster.target.follow;
     let begun = Begun::default();
+    let (became, window) = mpsc::channel();
     let sink = match &destination {
         Destination::Folder(folder) => Sink::folder(folder),
         Destination::One(path) => Sink::one(open(path, &begun)?, &names, several, begun)?,
         Destination::Wireshark(program) => {
-            let (mut child, pipe) = wireshark::start(program, &title(&names))?;
-            let closed = stop.clone();
+            let (window, pipe) = wireshark::start(program, &title(&names))?;
+            let (closed, became) = (stop.clone(), became.clone());
             std::thread::spawn(move || {
+                let _ = became.send(window.closed());
                 // Whatever became of it: nobody looks at packets any more.
-                let _ = child.wait();
                 closed.ask(Why::OutputClosed);
             });
             Sink::one(Box::new(pipe), &names, several, begun)?
@@ -246,11 +247,13 @@ async fn cluster(
     )
     .await;
     talk.end_live();
+    let shown = window.try_recv().unwrap_or(Ok(()));
     let finished = match done {
         Ok(finished) => finished,
-        Err(RunError::EndedEarly(_)) => return Ok(Vec::new()),
+        Err(RunError::EndedEarly(_)) => return shown.map(|()| Vec::new()),
         Err(error) => return Err(error.into()),
     };
+    shown?;
     sink.finish(&finished)
 }
 

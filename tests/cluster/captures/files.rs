@@ -3,8 +3,10 @@
 use crate::file::{File, folder, packets, shown, whole};
 use crate::lab::{Checked, Lab, SOON, wait_until};
 use crate::plugin::{Plugin, signal};
+use libtest_mimic::Failed;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 pub(super) fn to_a_file(lab: &Lab) -> Checked {
@@ -26,8 +28,30 @@ pub(super) fn to_a_file(lab: &Lab) -> Checked {
     whole(&file)
 }
 
-/// A display that nobody sees.
-struct Display(Child, &'static str);
+/// A display that nobody sees, and its name.
+struct Display(Child, String);
+
+impl Display {
+    /// Starts one with a number that nobody has; it says the number once it can be used.
+    fn start() -> Result<Self, Failed> {
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "1280x800x24"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let said = server.stdout.take();
+        let mut display = Self(server, String::new());
+        let mut number = String::new();
+        if let Some(said) = said {
+            BufReader::new(said).read_line(&mut number)?;
+        }
+        if number.trim().is_empty() {
+            return Err("Xvfb did not start".into());
+        }
+        display.1 = format!(":{}", number.trim());
+        Ok(display)
+    }
+}
 
 impl Drop for Display {
     fn drop(&mut self) {
@@ -51,30 +75,30 @@ pub(super) fn into_wireshark(lab: &Lab) -> Checked {
             return Ok(());
         }
     }
-    let name = ":78";
-    let server = Command::new("Xvfb")
-        .args([name, "-screen", "0", "1280x800x24"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let display = Display(server, name);
+    let display = Display::start()?;
     let namespace = lab.namespace()?;
     namespace.traffic()?;
     // A profile of nobody's: no dialog, no rules of one's own.
     let home = folder()?;
+    let mut without = namespace.command(&["app"]);
+    without.env_remove("DISPLAY").env("HOME", home.path());
+    Plugin::spawn(without)?
+        .ended(SOON)?
+        .is(1, &["Wireshark found no display", "with -w FILE"])?;
+    namespace.nothing_left(&[])?;
     let mut command = namespace.command(&["app"]);
-    command.env("DISPLAY", display.1).env("HOME", home.path());
+    command.env("DISPLAY", &display.1).env("HOME", home.path());
     let mut plugin = Plugin::spawn(command)?;
     plugin.captures()?;
     let title = format!("{}/app", namespace.name);
-    let windows = ["-display", display.1, "-root", "-tree"];
+    let windows = ["-display", &display.1, "-root", "-tree"];
     wait_until("a window that is titled by the target", SOON, || {
         let shown = Command::new("xwininfo").args(windows).output()?;
         Ok(String::from_utf8_lossy(&shown.stdout).contains(&title))
     })?;
     let picture = home.path().join("shot.png");
     wait_until("rows of HTTP in the window", SOON, || {
-        let shot = ["-display", display.1, "-window", "root"];
+        let shot = ["-display", &display.1, "-window", "root"];
         Command::new("import").args(shot).arg(&picture).status()?;
         let colours = Command::new("convert")
             .arg(&picture)

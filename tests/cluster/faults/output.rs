@@ -27,6 +27,7 @@ pub(super) fn wireshark_closed(lab: &Lab) -> Checked {
     let mut plugin = Plugin::spawn(command)?;
     plugin.captures()?;
     let runs = namespace.runs()?;
+    wait_until("a program that shows packets", SOON, || Ok(noted.exists()))?;
     let id: u32 = fs::read_to_string(&noted)?.trim().parse()?;
     signal(id, "TERM")?;
     plugin.ended(SOON)?.is(0, &[])?;
