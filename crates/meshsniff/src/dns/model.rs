@@ -69,6 +69,15 @@ pub struct Failure {
     pub count: u64,
 }
 
+impl Failure {
+    /// Whether the server failed. A name that does not exist is no failure: a search through domains
+    /// asks for many.
+    #[must_use]
+    pub const fn is_of_server(&self) -> bool {
+        self.code != NO_SUCH_NAME
+    }
+}
+
 impl Dns {
     /// Failures kept of a flow.
     pub const MAX_FAILURES: usize = 16;
@@ -78,13 +87,11 @@ impl Dns {
     /// An answer that comes this late makes somebody wait.
     pub const SLOW: Span = Span::from_millis(100);
 
-    /// Whether somebody waited, or a server failed. A name that does not exist is none of that: a
-    /// search through domains asks for many.
+    /// Whether somebody waited, or a server failed.
     #[must_use]
     pub fn is_notable(&self) -> bool {
         let slow = self.slowest.is_some_and(|slowest| slowest >= Self::SLOW);
-        let mut codes = self.failures.iter().map(|failure| failure.code);
-        self.unanswered > 0 || slow || codes.any(|code| code != NO_SUCH_NAME)
+        self.unanswered > 0 || slow || self.failures.iter().any(Failure::is_of_server)
     }
 
     /// Whether every query had an answer in time, and a good one.

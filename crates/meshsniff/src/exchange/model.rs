@@ -612,6 +612,13 @@ impl Connection {
         transport == Some(Transport::Udp)
     }
 
+    /// Whether it is a tunnel that somebody closed after a second of silence or more.
+    #[must_use]
+    pub fn is_tunnel_closed_idle(&self) -> bool {
+        let long = |silence: Span| silence >= Span::from_secs(1);
+        self.tunnel && self.close.is_some() && self.silence.is_some_and(long)
+    }
+
     /// A flow of DNS messages in UDP.
     #[must_use]
     pub fn of_dns(flow: Ended) -> Self {

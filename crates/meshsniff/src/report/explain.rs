@@ -108,12 +108,8 @@ pub fn is_refused_header(exchange: &Exchange) -> bool {
 /// closed after a silence, or carried queries of DNS that did not go well.
 #[must_use]
 pub fn is_notable(connection: &Connection) -> bool {
-    let long = connection
-        .silence
-        .is_some_and(|silence| silence >= Span::from_secs(1));
     let lookups = connection.dns.as_ref().is_some_and(|dns| dns.is_notable());
-    let tunnel = connection.tunnel && long && connection.close.is_some();
-    connection.verdict.is_some() || tunnel || lookups
+    connection.verdict.is_some() || connection.is_tunnel_closed_idle() || lookups
 }
 
 /// A close in words, with who, at the begin of a sentence.

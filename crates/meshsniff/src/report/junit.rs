@@ -5,13 +5,13 @@
 //! 1.0 does not allow stand as escape sequences.
 
 use super::facts::Facts;
+use super::problems::Told;
 use super::text;
 use crate::analyzer::Totals;
 use crate::condition::Filter;
 use crate::event::{Capture, Conclusion, Outcome, Report, ReportEvent};
 use crate::exchange::{Gap, Verdict};
 use crate::piece::{Shown, said};
-use crate::statistics::Summary;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io::{self, Write};
@@ -93,7 +93,7 @@ impl<W: Write> JunitReport<W> {
             .write_inner_content(|xml| {
                 let suite = xml.create_element("testsuite").with_attributes(suite);
                 suite.write_inner_content(|xml| {
-                    properties(xml, &self.facts.summary, capture)?;
+                    properties(xml, &self.facts, capture)?;
                     cases.iter().try_for_each(|case| case.write(xml))
                 })?;
                 Ok(())
@@ -165,9 +165,15 @@ impl Case {
 
 fn properties<W: Write>(
     xml: &mut Writer<W>,
-    summary: &Summary,
+    facts: &Facts,
     capture: &Capture,
 ) -> io::Result<()> {
+    let summary = &facts.summary;
+    let told = Told::of(facts);
+    let told = told
+        .problems
+        .iter()
+        .map(|problem| (format!("problem {}", problem.id + 1), told.paragraph(problem)));
     let mut properties = vec![
         ("exchanges", summary.exchanges),
         ("frames", capture.totals.frames),
@@ -188,8 +194,11 @@ fn properties<W: Write>(
     properties.extend(wait.map(|wait| ("wait median µs", wait)));
     xml.create_element("properties")
         .write_inner_content(|xml| {
-            for (name, count) in properties {
-                let attributes = [("name", name), ("value", &count.to_string())];
+            let counts = properties
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count.to_string()));
+            for (name, value) in told.chain(counts) {
+                let attributes = [("name", &*name), ("value", &*value)];
                 let property = xml.create_element("property");
                 property.with_attributes(attributes).write_empty()?;
             }

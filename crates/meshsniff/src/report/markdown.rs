@@ -3,20 +3,24 @@
 //! The text is GitHub Flavored Markdown. Text from the wire stands in code blocks and code spans,
 //! fenced by more backticks than it has, so that nothing in it is markup.
 
-use super::facts::{Facts, Standing};
+use super::facts::Facts;
+use super::problems::Told;
 use super::spans::{cell, code, longest_run, more};
 use super::sums;
 use super::text;
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
-use crate::exchange::{Connection, Exchange, Verdict};
-use crate::piece::{At, Counted, Grouped, Html, Percent, push, said};
+use crate::exchange::Verdict;
+use crate::piece::{At, Counted, Grouped, Html, Number, Percent, push};
+use crate::statistics::problems::Example;
+use crate::statistics::{Problem, Timer};
 use std::io::{self, Write};
 
-/// Timelines shown: GitHub takes 1 MiB for a step, and nobody reads more.
-const MAX_TIMELINES: usize = 20;
-/// Rows of a table.
+/// Problems with their timelines, and rows of a table: GitHub takes 1 MiB for a step, and nobody
+/// reads more.
 const MAX_ROWS: usize = 20;
+/// Characters of a command.
+const MAX_NEXT: usize = 400;
 /// Characters of a path in a table.
 const MAX_PATH: usize = 80;
 
@@ -24,10 +28,6 @@ const MAX_PATH: usize = 80;
 pub struct MarkdownReport<W: Write> {
     out: W,
     facts: Facts,
-    /// The first exchanges that did not go well.
-    exchanges: Vec<Exchange>,
-    connections: Vec<Connection>,
-    left_out: u64,
 }
 
 impl<W: Write> MarkdownReport<W> {
@@ -37,16 +37,7 @@ impl<W: Write> MarkdownReport<W> {
         Self {
             out,
             facts: Facts::new(filter, with_probes),
-            exchanges: Vec::new(),
-            connections: Vec::new(),
-            left_out: 0,
         }
-    }
-
-    fn has_room(&mut self) -> bool {
-        let room = self.exchanges.len() + self.connections.len() < MAX_TIMELINES;
-        self.left_out += u64::from(!room);
-        room
     }
 
     fn head(&self, out: &mut String, capture: &Capture) {
@@ -137,19 +128,40 @@ impl<W: Write> MarkdownReport<W> {
         out.push('\n');
     }
 
-    fn timers(&self, out: &mut String) {
-        for timer in self.facts.summary.timers().iter().take(MAX_ROWS) {
+    /// The problems, the worst first.
+    fn problems(out: &mut String, told: &Told) {
+        for problem in told.problems.iter().take(MAX_ROWS) {
+            push!(out; Number(problem.id + 1), ". **", Html(&told.sentence(problem)), "**");
+            for more in [told.facts(problem), Told::envoy(problem), Told::members(problem)] {
+                if !more.is_empty() {
+                    push!(out; "<br>", Html(&more));
+                }
+            }
+            let next = told.next(problem);
+            if !next.is_empty() {
+                out.push_str("<br>next: ");
+                code(out, &next, MAX_NEXT);
+            }
+            out.push('\n');
+        }
+        let beyond = told.problems.len().saturating_sub(MAX_ROWS) as u64 + told.beyond;
+        if beyond > 0 {
+            push!(out; "\n… and ", Counted(beyond, "problem more", "problems more"), "\n");
+        }
+        if !told.problems.is_empty() {
+            out.push('\n');
+        }
+    }
+
+    fn timers(&self, out: &mut String, told: &Told) {
+        let timers = self.facts.summary.timers();
+        let untold = |timer: &&Timer| !told.problems.iter().any(|problem| problem.is_of(timer));
+        for timer in timers.iter().filter(untold).take(MAX_ROWS) {
             let mut line = String::new();
             sums::timer(&mut line, timer);
             push!(out; "- ⏱ ", Html(&line), "\n\n");
         }
-        let origin = self.facts.origin.unwrap_or_default();
-        for end in self.facts.summary.process_ends().iter().take(MAX_ROWS) {
-            let mut line = String::new();
-            sums::process_end(&mut line, end, origin);
-            push!(out; "- ", Html(&line), "\n");
-        }
-        for line in sums::findings(&self.facts.summary) {
+        for line in sums::findings(&self.facts.summary, &told.problems) {
             push!(out; "- ", Html(&line), "\n");
         }
         let mut waits = String::new();
@@ -160,32 +172,30 @@ impl<W: Write> MarkdownReport<W> {
         out.push('\n');
     }
 
-    fn timelines(&self, out: &mut String) {
-        for exchange in &self.exchanges {
-            let mut title = String::new();
-            text::request(&mut title, exchange, MAX_PATH);
-            let mut timeline = String::new();
-            text::plain_timeline(&mut timeline, &self.facts, exchange);
-            details(out, exchange.verdict, &title, &timeline);
-        }
-        for connection in &self.connections {
-            let Some(verdict) = connection.verdict else {
-                continue;
-            };
-            let title = said!(At(connection.server));
-            let mut timeline = String::new();
-            text::plain_connection(&mut timeline, &self.facts, connection);
-            details(out, verdict, &title, &timeline);
-        }
-        if self.left_out > 0 {
-            push!(out; "… and ", Grouped(self.left_out), " more that did not go well.\n");
+    /// An example of each problem.
+    fn timelines(&self, out: &mut String, told: &Told) {
+        for problem in told.problems.iter().take(MAX_ROWS) {
+            let (mut title, mut timeline) = (String::new(), String::new());
+            match &problem.example {
+                Some(Example::Exchange(exchange)) => {
+                    text::request(&mut title, exchange, MAX_PATH);
+                    text::plain_timeline(&mut timeline, &self.facts, exchange);
+                }
+                Some(Example::Connection(connection)) => {
+                    push!(&mut title; At(connection.server));
+                    text::plain_connection(&mut timeline, &self.facts, connection);
+                }
+                None => continue,
+            }
+            details(out, problem, &title, &timeline);
         }
     }
 }
 
 /// Pushes a timeline that opens when its title is clicked.
-fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
-    push!(out; "<details><summary><code>", Html(verdict.name()), "</code> <code>", Html(title),
+fn details(out: &mut String, problem: &Problem, title: &str, timeline: &str) {
+    push!(out; "<details><summary>", Number(problem.id + 1), ". <code>",
+        Html(problem.kind.name()), "</code> <code>", Html(title),
         "</code></summary>\n\n");
     let fence = "`".repeat(longest_run(timeline).max(2) + 1);
     out.push_str(&fence);
@@ -198,25 +208,17 @@ fn details(out: &mut String, verdict: Verdict, title: &str, timeline: &str) {
 
 impl<W: Write> Report for MarkdownReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        let listed = self.facts.tell(event) == Standing::Listed;
+        self.facts.tell(event);
         match event {
-            ReportEvent::Exchange(exchange)
-                if listed && exchange.good() == Some(false) && self.has_room() =>
-            {
-                self.exchanges.push(exchange.clone());
-            }
-            ReportEvent::Connection(connection)
-                if listed && connection.verdict.is_some() && self.has_room() =>
-            {
-                self.connections.push(connection.clone());
-            }
             ReportEvent::Finish(capture) => {
                 let mut out = String::new();
+                let told = Told::of(&self.facts);
                 self.head(&mut out, capture);
+                Self::problems(&mut out, &told);
                 self.outcomes(&mut out);
                 self.rates(&mut out);
-                self.timers(&mut out);
-                self.timelines(&mut out);
+                self.timers(&mut out, &told);
+                self.timelines(&mut out, &told);
                 self.out.write_all(out.as_bytes())?;
                 self.out.flush()?;
             }

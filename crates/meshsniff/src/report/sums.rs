@@ -2,7 +2,7 @@
 
 use crate::exchange::{FindingKind, Gap, Side};
 use crate::piece::{At, Counted, Grouped, Number, Spoken, Timeout, push};
-use crate::statistics::{GapStats, ProcessEnd, Summary, Timer, TimerKind};
+use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
 
@@ -82,9 +82,15 @@ pub(super) fn timer(out: &mut String, timer: &Timer) {
 
 /// Pushes the ends of a timer's gaps, or the one that both are: `5.00 s`, `493.6–499.5 ms`.
 fn range(out: &mut String, timer: &Timer) {
+    ends(out, timer.min, timer.max);
+}
+
+/// Pushes the ends of spans, or the one that both are, the shorter with one decimal of a millisecond
+/// or two of a second.
+pub(super) fn ends(out: &mut String, min: Span, max: Span) {
     const SECOND: i64 = 1_000_000_000;
-    let (least, most) = (timer.min.as_nanos(), timer.max.as_nanos());
-    let ends = [timer.min, timer.max].map(|span| {
+    let (least, most) = (min.as_nanos(), max.as_nanos());
+    let ends = [min, max].map(|span| {
         let mut text = String::new();
         match least {
             ..SECOND => tenths(&mut text, span),
@@ -136,11 +142,15 @@ const fn did(kind: FindingKind) -> &'static str {
     }
 }
 
-/// The lines on what findings cost, the most frequent first.
-pub(super) fn findings(summary: &Summary) -> Vec<String> {
+/// The lines on what findings cost, the most frequent first, but those that `told` says of all.
+pub(super) fn findings(summary: &Summary, told: &[Problem]) -> Vec<String> {
     let [good, not_good, unknown] = summary.goodness;
     let all = good.saturating_add(not_good).saturating_add(unknown);
     let mut found: Vec<(FindingKind, GapStats)> = summary.findings().collect();
+    found.retain(|(kind, costs)| {
+        let said = told.iter().map(|problem| problem.tells_of(*kind));
+        said.fold(0, u64::saturating_add) < costs.count
+    });
     found.sort_by_key(|(_, costs)| std::cmp::Reverse(costs.count));
     let lines = found.into_iter().map(|(kind, costs)| {
         let mut line = String::new();

@@ -6,6 +6,7 @@
 //! | [`parts`] | a summary in parts of bounded size, to be sent to another program |
 //! | [`routes`] | good exchanges counted by server, method and path |
 //! | [`timers`] | closes that recur after the same time |
+//! | [`problems`] | what exchanges and connections that went wrong have in common |
 //! | [`tally`] | the counts of one assertion |
 //! | `slowest` | the slowest exchanges |
 //! | `gap_values` | the values of one gap, for its percentiles |
@@ -17,6 +18,7 @@ mod buckets;
 mod endings;
 pub(crate) mod gap_values;
 pub mod parts;
+pub mod problems;
 pub mod routes;
 pub(crate) mod slowest;
 pub mod summary;
@@ -25,6 +27,7 @@ pub mod timers;
 
 pub use endings::ProcessEnd;
 pub use gap_values::GapStats;
+pub use problems::{Problem, ProblemKind, Severity};
 pub use summary::{SuccessRate, Summary};
 pub use timers::{Timer, TimerKind};
 

@@ -6,6 +6,7 @@
 
 use super::endings::Seen;
 use super::gap_values::{GapValues, SignedBuckets};
+use super::problems::{CellRow, Totals};
 use super::summary::{MAX_SERVERS, SuccessRate, Summary};
 use super::timers::UntoldClose;
 use super::{MAX_COUNT, MAX_NANOS};
@@ -49,6 +50,15 @@ pub enum SummaryPart {
     },
     /// Closes and refusals that may show the end of a process.
     Endings(Vec<Seen>),
+    /// What went wrong alike.
+    Problems {
+        /// The number of exchanges and connections for which there was no room.
+        left_out: u64,
+        /// Some of the cells.
+        cells: Vec<CellRow>,
+    },
+    /// All exchanges of some routes, and connections to some servers.
+    Totals(Totals),
     /// Closes that may hold a timer.
     Closes {
         /// The number of closes that were not kept.
@@ -117,6 +127,16 @@ impl Summary {
         let endings = self.endings.seen();
         let endings = endings.chunks(MAX_ENTRIES);
         parts.extend(endings.map(|seen| SummaryPart::Endings(seen.to_vec())));
+        let cells = self.problems.rows();
+        let mut left_out = self.problems.left_out();
+        for cells in cells.chunks(MAX_CLOSES) {
+            let cells = cells.to_vec();
+            parts.push(SummaryPart::Problems { left_out, cells });
+            left_out = 0;
+        }
+        let totals = self.problems.totals();
+        let totals = totals.chunks(MAX_ENTRIES);
+        parts.extend(totals.map(|totals| SummaryPart::Totals(totals.to_vec())));
         let closes: Vec<_> = self.closes.untold().collect();
         let mut left_out = self.closes.left_out();
         let mut chunks = closes.chunks(MAX_CLOSES);
@@ -155,6 +175,14 @@ impl Summary {
                 }
                 Ok(())
             }
+            SummaryPart::Problems { left_out, cells } => self.take_cells(left_out, cells),
+            SummaryPart::Totals(totals) => {
+                ensure(totals.len() <= MAX_ENTRIES, "too many totals")?;
+                let right = totals.iter().all(|(_, count)| *count <= MAX_COUNT);
+                ensure(right, "a count that cannot be")?;
+                self.problems.add_totals(&totals);
+                Ok(())
+            }
             SummaryPart::Closes { left_out, closes } => self.take_closes(left_out, closes),
         }
     }
@@ -175,7 +203,8 @@ impl Summary {
     fn take_served(&mut self, rows: &[(Endpoint, SuccessRate)]) -> Result<(), WrongPart> {
         for (server, rate) in rows {
             let good = rate.good.checked_add(rate.ended_by_client);
-            let right = rate.counted <= MAX_COUNT
+            let right = rate.exchanges <= MAX_COUNT
+                && rate.counted <= rate.exchanges
                 && good.is_some_and(|good| good <= rate.counted)
                 && rate.connects_failed == 0;
             ensure(right, "a success rate that cannot be")?;
@@ -191,6 +220,17 @@ impl Summary {
             ensure(self.unreachable.len() < MAX_SERVERS, "too many servers")?;
             self.unreachable.insert(*server, *failed);
         }
+        Ok(())
+    }
+
+    fn take_cells(&mut self, left_out: u64, cells: Vec<CellRow>) -> Result<(), WrongPart> {
+        ensure(left_out <= MAX_COUNT, "a count that cannot be")?;
+        ensure(cells.len() <= MAX_CLOSES, "too many cells")?;
+        for cell in cells {
+            ensure(cell.can_be(MAX_COUNT, MAX_NANOS), "a cell that cannot be")?;
+            self.problems.add_row(cell);
+        }
+        self.problems.add_left_out(left_out);
         Ok(())
     }
 

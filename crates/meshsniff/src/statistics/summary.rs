@@ -8,6 +8,7 @@ use super::endings::{Endings, ProcessEnd};
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
+use super::problems::{Context, Problem, Problems};
 use super::timers::{Closes, Timer};
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
@@ -22,6 +23,8 @@ pub(super) const MAX_SERVERS: usize = 1_024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SuccessRate {
+    /// Exchanges, those included that do not count.
+    pub exchanges: u64,
     /// Exchanges that count. Probes, unanswered and uncertain ones do not.
     pub counted: u64,
     /// Good exchanges among them.
@@ -65,6 +68,7 @@ pub struct Summary {
     pub(super) findings: [GapValues; FindingKind::ALL.len()],
     pub(super) closes: Closes,
     pub(super) endings: Endings,
+    pub(super) problems: Problems,
 }
 
 impl Summary {
@@ -118,6 +122,7 @@ impl Summary {
         if !exchange.findings.is_empty() {
             self.found(&exchange.findings);
         }
+        self.problems.exchange(exchange);
         self.rate(exchange, good);
     }
 
@@ -147,6 +152,7 @@ impl Summary {
                 return;
             }
         };
+        rate.exchanges += 1;
         if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() {
             return;
         }
@@ -163,6 +169,7 @@ impl Summary {
         self.syn_retries = self.syn_retries.saturating_add(connection.syn_retries);
         self.closes.add_connection(connection);
         self.endings.add_connection(connection);
+        self.problems.connection(connection);
         let Some(verdict) = connection.verdict else {
             return;
         };
@@ -223,6 +230,7 @@ impl Summary {
         }
         self.closes.merge(&other.closes);
         self.endings.merge(&other.endings);
+        self.problems.merge(&other.problems);
     }
 
     const fn left_out_of_rows(&mut self, count: u64) {
@@ -321,6 +329,23 @@ impl Summary {
         self.endings.ends()
     }
 
+    /// The problems, the worst first, and how many there are beyond those that are told.
+    #[must_use]
+    pub fn problems(&self) -> (Vec<Problem>, u64) {
+        let (rates, ends) = (self.success_rates(), self.process_ends());
+        self.problems.told(&Context {
+            timers: &self.closes.timers(&ends),
+            ends: &ends,
+            rates: &rates,
+        })
+    }
+
+    /// Exchanges and connections with a problem that found no room among the others.
+    #[must_use]
+    pub const fn problems_left_out(&self) -> u64 {
+        self.problems.left_out()
+    }
+
     /// Closes that were too many to be searched for timers.
     #[must_use]
     pub const fn closes_left_out(&self) -> u64 {
@@ -356,6 +381,7 @@ impl SuccessRate {
     }
 
     const fn merge(&mut self, other: &Self) {
+        self.exchanges = self.exchanges.saturating_add(other.exchanges);
         self.counted = self.counted.saturating_add(other.counted);
         self.good = self.good.saturating_add(other.good);
         self.ended_by_client = self.ended_by_client.saturating_add(other.ended_by_client);

@@ -306,7 +306,7 @@ impl Closes {
 }
 
 /// Method and path without query, cut to the limit.
-fn route(exchange: &Exchange) -> Option<CompactString> {
+pub(super) fn route(exchange: &Exchange) -> Option<CompactString> {
     let method = exchange.method.as_deref()?;
     let path = exchange.path.as_deref()?;
     let path = path.split('?').next().unwrap_or(path);
@@ -324,7 +324,7 @@ fn route(exchange: &Exchange) -> Option<CompactString> {
 
 /// What ended an exchange that did not go well: which timer it may have been, whose, and how long
 /// that had run.
-fn deciding_gap(exchange: &Exchange) -> Option<(TimerKind, Side, Span)> {
+pub(super) fn deciding_gap(exchange: &Exchange) -> Option<(TimerKind, Side, Span)> {
     let gaps = &exchange.gaps;
     let (kind, by, gap) = match exchange.verdict {
         // Whatever ended a request that had stopped.

@@ -22,6 +22,7 @@ mod tests;
 mod words;
 
 use super::facts::{Facts, Standing};
+use super::problems::Told;
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
 use crate::statistics::routes::Routes;
@@ -81,6 +82,7 @@ impl<W: Write> Report for HtmlReport<W> {
                     capture,
                     routes: &self.routes,
                     block: &block,
+                    told: &Told::of(&self.facts),
                 };
                 self.out.write_all(page.html().as_bytes())?;
                 self.out.flush()?;

@@ -9,8 +9,10 @@ use crate::event::{Conclusion, Outcome};
 use crate::exchange::Verdict;
 use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
 use crate::report::facts::Facts;
+use crate::report::problems::Told;
 use crate::report::sums;
 use crate::report::text::{self, Ink};
+use crate::statistics::Severity;
 use crate::statistics::routes::Routes;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -33,6 +35,7 @@ pub(super) struct Page<'a> {
     pub(super) capture: &'a Capture,
     pub(super) routes: &'a Routes,
     pub(super) block: &'a PageData,
+    pub(super) told: &'a Told,
 }
 
 impl Page<'_> {
@@ -66,6 +69,7 @@ impl Page<'_> {
                 escape::html(out, &read);
             }
             "summary" => self.summary(out),
+            "problems" => self.problems(out),
             "warnings" => self.warnings(out),
             "assertions" => self.assertions(out),
             "rates" => self.rates(out),
@@ -277,8 +281,51 @@ impl Page<'_> {
         );
     }
 
+    /// The problems, the worst first.
+    fn problems(&self, out: &mut String) {
+        let problems = &self.told.problems;
+        if problems.is_empty() {
+            return;
+        }
+        out.push_str(
+            "<section aria-labelledby=problems><h2 id=problems>Problems</h2>\n<ol class=problems>",
+        );
+        for problem in problems.iter().take(MAX_ROWS) {
+            push!(out; "<li id=problem-", Number(problem.id + 1), "><strong class=");
+            out.push_str(match problem.severity {
+                Severity::Error => "bad",
+                Severity::Warning => "doubt",
+                Severity::Note => "note",
+            });
+            push!(out; ">", Html(&self.told.sentence(problem)), "</strong>");
+            for more in [self.told.facts(problem), Told::envoy(problem)] {
+                if !more.is_empty() {
+                    push!(out; "<br>", Html(&more));
+                }
+            }
+            if !problem.exchanges.is_empty() {
+                out.push_str("<br>exchanges");
+                for id in &problem.exchanges {
+                    push!(out; " <a href=#exchange-", Number(*id), ">", Number(*id), "</a>");
+                }
+                if problem.count > problem.exchanges.len() as u64 {
+                    out.push_str(" …");
+                }
+            }
+            let next = self.told.next(problem);
+            if !next.is_empty() {
+                push!(out; "<br>next: <code>", Html(&next), "</code>");
+            }
+        }
+        out.push_str("</ol>");
+        let all = problems.len() + usize::try_from(self.told.beyond).unwrap_or(usize::MAX);
+        more(out, all, "problem", "problems");
+        out.push_str("</section>");
+    }
+
     fn timers(&self, out: &mut String) {
-        let timers = self.facts.summary.timers();
+        let mut timers = self.facts.summary.timers();
+        timers.retain(|timer| !self.told.problems.iter().any(|problem| problem.is_of(timer)));
         if timers.is_empty() {
             return;
         }
@@ -307,12 +354,7 @@ impl Page<'_> {
             "<section aria-labelledby=waits><h2 id=waits>What callers waited</h2>\n\
              <ul class=timers>",
         );
-        for end in self.facts.summary.process_ends().iter().take(MAX_ROWS) {
-            let mut line = String::new();
-            sums::process_end(&mut line, end, self.facts.origin.unwrap_or_default());
-            push!(out; "<li>", Html(&line));
-        }
-        let found = sums::findings(&self.facts.summary);
+        let found = sums::findings(&self.facts.summary, &self.told.problems);
         for line in waits.lines().chain(found.iter().map(String::as_str)) {
             push!(out; "<li>", Html(line));
         }

@@ -16,10 +16,12 @@ use crate::report::encode::{
     fields, more_fields,
 };
 use crate::report::facts::Facts;
+use crate::report::problems::Told;
 use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::{explain, wireshark};
+use crate::statistics::problems::Example;
 use crate::statistics::routes::{Route, RouteCounts};
-use crate::statistics::{GapStats, SuccessRate, Summary, Timer};
+use crate::statistics::{GapStats, Problem, SuccessRate, Timer};
 
 /// The encoder of objects, with its state between them.
 #[derive(Debug, Default)]
@@ -347,7 +349,16 @@ impl Objects {
         });
     }
 
-    pub(super) fn summary(&mut self, out: &mut String, summary: &Summary) {
+    pub(super) fn summary(&mut self, out: &mut String, facts: &Facts) {
+        let summary = &facts.summary;
+        let told = Told::of(facts);
+        let mut problems = String::from("[");
+        for (index, problem) in told.problems.iter().enumerate() {
+            problems.push_str(if index > 0 { ",\n{" } else { "\n{" });
+            self.problem(&mut problems, &told, problem);
+            problems.push('}');
+        }
+        problems.push(']');
         let clock = &mut self.clock;
         let ends = summary.process_ends();
         let classes = CLASSES
@@ -362,6 +373,8 @@ impl Objects {
             "probes": summary.probes,
             "uncertain": summary.uncertain,
             "filtered_out": summary.filtered_out,
+            "problems": Raw(|out: &mut String| out.push_str(&problems)),
+            "problems_left_out": told.beyond.saturating_add(summary.problems_left_out()),
             "verdicts": Map(verdicts.map(|(verdict, count)| (verdict.name(), count))),
             "statuses": Map(classes.filter(|(_, count)| *count > 0)),
             "connects_failed": summary.connects_failed(),
@@ -391,6 +404,53 @@ impl Objects {
             "timers": List(timers.iter().map(timer)),
             "timers_left_out": summary.closes_left_out(),
             "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
+        });
+    }
+}
+
+impl Objects {
+    fn problem(&mut self, out: &mut String, told: &Told, problem: &Problem) {
+        let clock = &mut self.clock;
+        let (mut first, mut last) = (String::new(), String::new());
+        for (out, at) in [(&mut first, problem.first), (&mut last, problem.last)] {
+            match at {
+                Some(at) => Time(clock, at).push(out),
+                None => out.push_str("null"),
+            }
+        }
+        let text = |text: String| Some(text).filter(|text| !text.is_empty());
+        let example = match &problem.example {
+            Some(Example::Exchange(exchange)) => (Some(exchange.id), None),
+            Some(Example::Connection(connection)) => (None, Some(connection.id)),
+            None => (None, None),
+        };
+        fields!(out, {
+            "id": problem.id,
+            "kind": Word(problem.kind.name()),
+            "severity": Word(problem.severity.name()),
+            "server": problem.server,
+            "side": Word(problem.side.name()),
+            "detail": Some(problem.detail.as_str()).filter(|detail| !detail.is_empty()),
+            "routes": List(problem.routes.iter().map(|route| route.as_str())),
+            "routes_left_out": problem.routes_left_out,
+            "count": problem.count,
+            "of": problem.of,
+            "uncertain": problem.uncertain,
+            "ms_min": problem.min.map(Millis),
+            "ms_max": problem.max.map(Millis),
+            "timer": problem.timer.is_some(),
+            "guess_ms": problem.timer.and_then(|timer| timer.guess).map(PlainMillis),
+            "first": Raw(|out: &mut String| out.push_str(&first)),
+            "last": Raw(|out: &mut String| out.push_str(&last)),
+            "example": example.0,
+            "example_connection": example.1,
+            "exchanges": List(problem.exchanges.iter().copied()),
+            "connections": List(problem.connections.iter().copied()),
+            "evidence": List(problem.evidence.iter().map(|mark| mark.frame.number())),
+            "sentence": told.paragraph(problem).as_str(),
+            "envoy": text(Told::envoy(problem)).as_deref(),
+            "next": text(told.next(problem)).as_deref(),
+            "display_filter": text(told.display_filter(problem)).as_deref(),
         });
     }
 }

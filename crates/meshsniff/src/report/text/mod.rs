@@ -12,11 +12,13 @@ mod timeline;
 
 use super::explain;
 use super::facts::{Facts, Standing};
+use super::problems::Told;
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Exchange;
 use crate::packet::Mark;
-use crate::statistics::Summary;
+use crate::statistics::problems::Example;
+use crate::statistics::{Problem, Summary};
 use crate::statistics::slowest::Slowest;
 use crate::time::Timestamp;
 use paint::Paint;
@@ -182,8 +184,7 @@ impl<W: Write> TextReport<W> {
             self.ranked += u64::from(exchange.slowness().is_some());
             self.rank(exchange);
         }
-        let wrong = good == Some(false) || explain::is_refused_header(exchange);
-        if (self.options.all || wrong) && self.has_room() {
+        if self.options.all && self.has_room() {
             self.fresh.push(exchange.clone());
             // At the end of a capture any number may come at once.
             if self.fresh.len() > 1_000 {
@@ -195,6 +196,10 @@ impl<W: Write> TextReport<W> {
 
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
         self.render_fresh()?;
+        let told = Told::of(&self.facts);
+        if !self.options.all {
+            self.examples(&told.problems)?;
+        }
         let mut head = String::new();
         overview::push(
             &mut head,
@@ -204,6 +209,7 @@ impl<W: Write> TextReport<W> {
             capture,
             &self.facts.summary,
             &self.facts.routes,
+            &told,
         );
         overview::assertions(
             &mut head,
@@ -212,9 +218,30 @@ impl<W: Write> TextReport<W> {
             &self.facts.outcomes,
         );
         self.out.write_all(head.as_bytes())?;
+        let untroubled = told.problems.is_empty() && self.facts.summary.findings().next().is_none();
         self.write_blocks()?;
-        self.write_slowest()?;
+        self.write_slowest(untroubled)?;
         self.out.flush()
+    }
+
+    /// Renders an example of each problem that is told.
+    fn examples(&mut self, problems: &[Problem]) -> io::Result<()> {
+        for problem in problems.iter().take(overview::MAX_PROBLEMS) {
+            let Some(example) = &problem.example else {
+                continue;
+            };
+            if !self.has_room() {
+                break;
+            }
+            let (mut block, first) = (String::new(), example.first());
+            let canvas = self.canvas(first.time);
+            match example {
+                Example::Exchange(exchange) => canvas.exchange(&mut block, exchange),
+                Example::Connection(connection) => canvas.connection(&mut block, connection),
+            }
+            self.add(first, block)?;
+        }
+        Ok(())
     }
 
     fn write_blocks(&mut self) -> io::Result<()> {
@@ -224,7 +251,7 @@ impl<W: Write> TextReport<W> {
             let title = if self.options.all {
                 "Every exchange"
             } else {
-                "Did not go well"
+                "For example"
             };
             let paint = Paint {
                 colour: self.options.colour,
@@ -235,9 +262,11 @@ impl<W: Write> TextReport<W> {
         self.out.write_all(head.as_bytes())?;
         // Frames of several live targets have no common order but time.
         let several = self.facts.sources.len() > 1;
-        blocks
-            .sorted
-            .sort_by_key(|(first, _)| (several.then_some(first.time), first.order));
+        if self.options.all {
+            blocks
+                .sorted
+                .sort_by_key(|(first, _)| (several.then_some(first.time), first.order));
+        }
         for (_, block) in blocks.sorted.drain(..) {
             self.out.write_all(block.as_bytes())?;
         }
@@ -257,11 +286,10 @@ impl<W: Write> TextReport<W> {
         Ok(())
     }
 
-    fn write_slowest(&mut self) -> io::Result<()> {
+    fn write_slowest(&mut self, untroubled: bool) -> io::Result<()> {
         let mut text = String::new();
         let [good, not_good, unknown] = self.facts.summary.goodness;
-        if good > 0 && not_good + unknown + self.facts.summary.connections.iter().sum::<u64>() == 0
-        {
+        if good > 0 && not_good + unknown == 0 && untroubled {
             self.paint()
                 .push(&mut text, Ink::Good, "Every exchange went well.");
             text.push_str("\n\n");
@@ -303,7 +331,9 @@ impl<W: Write> Report for TextReport<W> {
         let listed = self.facts.tell(event) == Standing::Listed;
         match event {
             ReportEvent::Exchange(exchange) if listed => self.exchange(exchange),
-            ReportEvent::Connection(connection) if listed && explain::is_notable(connection) => {
+            ReportEvent::Connection(connection)
+                if listed && self.options.all && explain::is_notable(connection) =>
+            {
                 if !self.has_room() {
                     return Ok(());
                 }

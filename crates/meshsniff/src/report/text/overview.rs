@@ -1,20 +1,23 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
-use super::paint::{Ink, Paint, columns, left, right, wrapped};
+use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::dns::{Dns, code_name};
 use crate::event::Outcome;
 use crate::event::{Capture, Source};
 use crate::exchange::Verdict;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
+use crate::report::problems::Told;
 use crate::report::sums;
 use crate::statistics::routes::{Route, RouteCounts, Routes};
-use crate::statistics::{SuccessRate, Summary};
+use crate::statistics::{Problem, Severity, SuccessRate, Summary};
 use crate::{escape, number};
 use std::borrow::Cow;
 
 /// Servers in the table, the busiest first.
 const MAX_ROWS: usize = 12;
+/// Problems shown.
+pub(super) const MAX_PROBLEMS: usize = 20;
 /// Timers shown.
 const MAX_TIMERS: usize = 12;
 /// The label of a timer.
@@ -33,14 +36,15 @@ pub(super) fn push(
     capture: &Capture,
     summary: &Summary,
     folded: &Routes,
+    told: &Told,
 ) {
     head(out, paint, sources, capture);
     exchanges(out, paint, width, summary);
+    problems(out, paint, width, told);
     rates(out, paint, summary);
-    ends(out, paint, width, capture, summary);
-    timers(out, paint, width, summary);
+    timers(out, paint, width, summary, &told.problems);
     answers(out, summary);
-    findings(out, width, summary);
+    findings(out, width, summary, &told.problems);
     routes(out, paint, folded);
     notes(out, paint, width, capture, summary);
     out.push('\n');
@@ -234,22 +238,53 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     }
 }
 
-fn ends(out: &mut String, paint: Paint, width: usize, capture: &Capture, summary: &Summary) {
-    let origin = capture.totals.first.unwrap_or_default();
-    for (index, end) in summary.process_ends().iter().take(MAX_TIMERS).enumerate() {
+/// Pushes the problems, the worst first.
+fn problems(out: &mut String, paint: Paint, width: usize, told: &Told) {
+    for (index, problem) in told.problems.iter().take(MAX_PROBLEMS).enumerate() {
         out.push_str(if index == 0 { "\n" } else { "" });
-        let (mut text, mut lines) = (String::new(), String::new());
-        sums::process_end(&mut text, end, origin);
-        wrapped(&mut lines, &text, 2, width);
+        let number = said!(Number(problem.id + 1), ". ");
+        let mut lines = String::new();
+        wrapped(&mut lines, &told.sentence(problem), number.len(), width);
+        lines.replace_range(..number.len(), &number);
+        let ink = match problem.severity {
+            Severity::Error => Ink::Bad,
+            Severity::Warning => Ink::Doubt,
+            Severity::Note => Ink::Accent,
+        };
         for line in lines.lines() {
-            paint.push(out, Ink::Bad, line);
+            paint.push(out, ink, line);
+            out.push('\n');
+        }
+        let more = [told.facts(problem), Told::envoy(problem)];
+        let more: Vec<String> = more.into_iter().filter(|text| !text.is_empty()).collect();
+        if !more.is_empty() {
+            wrapped(out, &more.join(" "), number.len(), width);
+        }
+        // A command that is broken over lines cannot be copied.
+        let mut last = Told::members(problem);
+        let next = told.next(problem);
+        if !next.is_empty() {
+            last.push_str(if last.is_empty() { "" } else { " · " });
+            last.push_str("next: ");
+            last.push_str(&next);
+        }
+        if !last.is_empty() {
+            blanks(out, number.len());
+            paint.push(out, Ink::Dim, &last);
             out.push('\n');
         }
     }
+    let more = told.problems.len().saturating_sub(MAX_PROBLEMS) as u64 + told.beyond;
+    if more > 0 {
+        push!(out; "\n… and ", Counted(more, "problem more", "problems more"),
+            " (-o json lists them)\n");
+    }
 }
 
-fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
-    let timers = summary.timers();
+/// Pushes the timers that are in no problem.
+fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary, told: &[Problem]) {
+    let mut timers = summary.timers();
+    timers.retain(|timer| !told.iter().any(|problem| problem.is_of(timer)));
     if timers.is_empty() {
         return;
     }
@@ -271,8 +306,9 @@ fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     }
 }
 
-fn findings(out: &mut String, width: usize, summary: &Summary) {
-    let lines = sums::findings(summary);
+/// Pushes what findings cost, but those that problems tell.
+fn findings(out: &mut String, width: usize, summary: &Summary, told: &[Problem]) {
+    let lines = sums::findings(summary, told);
     if lines.is_empty() {
         return;
     }
