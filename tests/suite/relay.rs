@@ -186,6 +186,20 @@ fn figures(document: &Value) -> Value {
     for timer in summary["timers"].as_array_mut().expect("timers") {
         timer.as_object_mut().expect("a timer").remove("exchanges");
     }
+    for problem in summary["problems"].as_array_mut().expect("problems") {
+        let problem = problem.as_object_mut().expect("a problem");
+        for of_those_told in [
+            "exchanges",
+            "connections",
+            "evidence",
+            "example",
+            "example_connection",
+            "display_filter",
+            "next",
+        ] {
+            problem.remove(of_those_told);
+        }
+    }
     summary
 }
 
@@ -194,14 +208,16 @@ fn head(text: &str) -> String {
     let mut head = Vec::new();
     let mut routes = false;
     for line in text.lines() {
-        if ["Did not go well", "Slowest of", "Every exchange went"]
+        if ["For example", "Slowest of", "Every exchange went"]
             .iter()
             .any(|end| line.starts_with(end))
         {
             break;
         }
         routes = line.ends_with("status   request") || routes && !line.is_empty();
-        if !routes {
+        // Numbers are those of exchanges that are told.
+        let numbers = line.contains("next: ") || line.trim_start().starts_with("exchange");
+        if !routes && !numbers {
             head.push(line);
         }
     }

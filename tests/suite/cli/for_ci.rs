@@ -258,7 +258,7 @@ fn markdown_is_no_html_whatever_was_on_the_wire() {
             .collect();
         let known = [
             "h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "pre",
-            "details", "summary",
+            "details", "summary", "ol", "br",
         ];
         assert!(known.contains(&name.as_str()), "<{tag}\n{html}");
         assert!(
@@ -267,7 +267,8 @@ fn markdown_is_no_html_whatever_was_on_the_wire() {
         );
     }
     assert!(html.contains("&lt;script&gt;alert(1)"), "{html}");
-    assert_eq!(html.matches("<details>").count(), HOSTILE.len(), "{html}");
+    // One problem, with one example.
+    assert_eq!(html.matches("<details>").count(), 1, "{html}");
 }
 
 #[test]
@@ -411,7 +412,9 @@ fn told(file: &Path) -> Vec<String> {
     let lines = good(report(file, &["-o", "jsonl"]));
     let lines = lines.lines();
     let told = lines.filter(|line| !line.starts_with("{\"type\":\"source\""));
-    told.map(str::to_owned).collect()
+    // Commands name the file.
+    let name = file.to_string_lossy();
+    told.map(|line| line.replace(&*name, "FILE")).collect()
 }
 
 #[test]

@@ -128,6 +128,17 @@ fn packed_captures_give_the_same_report() {
         let mut document = json(&good(report(&path, &["-o", "json"])));
         assert_eq!(document["sources"][0]["name"], *path.to_string_lossy());
         document["sources"].take();
+        for problem in document["summary"]["problems"]
+            .as_array_mut()
+            .expect("problems")
+        {
+            let next = problem["next"].take();
+            assert!(
+                next.as_str()
+                    .expect("a command")
+                    .contains(&*path.to_string_lossy())
+            );
+        }
         document
     };
     assert_eq!(document(".gz"), document(""));

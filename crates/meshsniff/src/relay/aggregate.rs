@@ -7,10 +7,13 @@
 use crate::assertion::{Assertion, Judge, Rules};
 use crate::condition::Filter;
 use crate::event::{Aggregate, Report, ReportEvent};
-use crate::exchange::{Connection, Exchange, Protocol};
-use crate::statistics::Summary;
+use crate::exchange::{Connection, Exchange, Protocol, Side};
+use crate::packet::Endpoint;
+use crate::statistics::problems::shown_by;
 use crate::statistics::routes::Routes;
 use crate::statistics::slowest::Slowest;
+use crate::statistics::{ProblemKind, Summary};
+use hashbrown::HashSet;
 use std::io;
 
 /// Which exchanges are sent in full.
@@ -31,6 +34,9 @@ pub struct Aggregation {
     /// The assertions. Filter and probes are those of the aggregation.
     pub assertions: Vec<Assertion>,
 }
+
+/// Problems of good exchanges that are sent with an example.
+const MAX_SHOWN: usize = 256;
 
 /// What stands in the place of what is left out.
 const MASK: &str = "redacted";
@@ -92,6 +98,8 @@ pub struct Aggregating<'a, R> {
     aggregate: Aggregate,
     slowest: Slowest,
     judge: Judge,
+    /// Problems of good exchanges of which one was sent in full.
+    shown: HashSet<(ProblemKind, Endpoint, Side)>,
     /// Exchanges that were aggregated since [`Aggregating::take_recent`].
     recent: Routes,
     so_far: SoFar,
@@ -114,6 +122,7 @@ impl<'a, R: Report> Aggregating<'a, R> {
                 ..Rules::default()
             }),
             options,
+            shown: HashSet::new(),
             recent: Routes::default(),
             slowest: Slowest::default(),
             so_far: SoFar::default(),
@@ -160,7 +169,11 @@ impl<'a, R: Report> Aggregating<'a, R> {
         self.so_far.exchanges += 1;
         self.so_far.not_ok += u64::from(counts && good == Some(false));
         let wanted = self.judge.wants(unredacted);
-        let whole = self.options.all || good != Some(true) || exchange.doubt.is_some() || wanted;
+        let whole = self.options.all
+            || good != Some(true)
+            || exchange.doubt.is_some()
+            || wanted
+            || counts && self.is_example(exchange);
         if whole && (self.room)() {
             if wanted {
                 self.judge.example(unredacted);
@@ -183,6 +196,14 @@ impl<'a, R: Report> Aggregating<'a, R> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a good exchange is the first to show a problem.
+    fn is_example(&mut self, exchange: &Exchange) -> bool {
+        if exchange.findings.is_empty() || self.shown.len() >= MAX_SHOWN {
+            return false;
+        }
+        shown_by(exchange).is_some_and(|problem| self.shown.insert(problem))
     }
 
     fn connection(&mut self, connection: &Connection) -> io::Result<()> {

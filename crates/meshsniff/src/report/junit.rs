@@ -163,17 +163,15 @@ impl Case {
     }
 }
 
-fn properties<W: Write>(
-    xml: &mut Writer<W>,
-    facts: &Facts,
-    capture: &Capture,
-) -> io::Result<()> {
+fn properties<W: Write>(xml: &mut Writer<W>, facts: &Facts, capture: &Capture) -> io::Result<()> {
     let summary = &facts.summary;
-    let told = Told::of(facts);
-    let told = told
-        .problems
-        .iter()
-        .map(|problem| (format!("problem {}", problem.id + 1), told.paragraph(problem)));
+    let told = Told::of(facts, capture);
+    let told = told.problems.iter().map(|problem| {
+        (
+            format!("problem {}", problem.id + 1),
+            told.paragraph(problem),
+        )
+    });
     let mut properties = vec![
         ("exchanges", summary.exchanges),
         ("frames", capture.totals.frames),

@@ -131,8 +131,13 @@ impl<W: Write> MarkdownReport<W> {
     /// The problems, the worst first.
     fn problems(out: &mut String, told: &Told) {
         for problem in told.problems.iter().take(MAX_ROWS) {
-            push!(out; Number(problem.id + 1), ". **", Html(&told.sentence(problem)), "**");
-            for more in [told.facts(problem), Told::envoy(problem), Told::members(problem)] {
+            push!(out; Number(problem.id + 1), ". ");
+            out.push_str(&told.sentence_with(problem, code));
+            for more in [
+                told.facts(problem),
+                Told::envoy(problem),
+                Told::members(problem),
+            ] {
                 if !more.is_empty() {
                     push!(out; "<br>", Html(&more));
                 }
@@ -212,7 +217,7 @@ impl<W: Write> Report for MarkdownReport<W> {
         match event {
             ReportEvent::Finish(capture) => {
                 let mut out = String::new();
-                let told = Told::of(&self.facts);
+                let told = Told::of(&self.facts, capture);
                 self.head(&mut out, capture);
                 Self::problems(&mut out, &told);
                 self.outcomes(&mut out);

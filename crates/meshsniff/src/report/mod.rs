@@ -12,6 +12,7 @@
 //! | `problems` | what several have in common, in words |
 //! | [`wireshark`] | display filters for what is reported |
 //! | `encode` | JSON, pushed straight into a `String` |
+//! | `flags` | Envoy's flags, in words |
 //! | `facts` | state that the formats share |
 //! | `timeline` | the events of an exchange in capture order |
 //! | `comments` | packet comments |
@@ -27,6 +28,7 @@ pub mod comparison;
 mod encode;
 pub mod explain;
 mod facts;
+mod flags;
 pub mod html;
 pub mod json;
 pub mod junit;

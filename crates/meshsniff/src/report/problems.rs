@@ -4,14 +4,15 @@
 
 use super::explain::doubt_in_words;
 use super::facts::Facts;
+use super::flags::places;
 use super::sums;
-use super::text::places;
 use super::wireshark::{self, Numbering};
+use crate::event::Capture;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
 use crate::statistics::problems::{Example, Problem, ProblemKind, SLOW, UNANSWERED};
 use crate::time::{Span, Timestamp};
-use crate::number;
+use crate::{escape, number};
 
 /// Characters of a route in a sentence.
 const MAX_ROUTE: usize = 48;
@@ -21,8 +22,12 @@ const MAX_ROUTES: usize = 2;
 const MAX_RUNS: usize = 6;
 /// Problems that are told with their times.
 const SEVERAL: u64 = 3;
-/// A caller that gave up this early was not waiting for a slow server.
+/// What is shorter is no time to speak of.
 const PROMPT: Span = Span::from_millis(1);
+
+/// How a format shows text from the wire, cut to a number of characters. Everything else in a
+/// sentence is the program's own.
+pub(super) type Wire = fn(&mut String, &str, usize);
 
 /// The problems of a report, and what their words need beside them.
 pub(super) struct Told {
@@ -37,8 +42,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// All problems of a report so far.
-    pub(super) fn of(facts: &Facts) -> Self {
+    /// All problems of a report at its end.
+    pub(super) fn of(facts: &Facts, capture: &Capture) -> Self {
         let (problems, beyond) = facts.summary.problems();
         let file = match facts.sources.as_slice() {
             [source] if source.kind == "file" => Some(source.name.clone()),
@@ -47,7 +52,7 @@ impl Told {
         Self {
             problems,
             beyond,
-            origin: facts.origin.unwrap_or_default(),
+            origin: capture.totals.first.unwrap_or_default(),
             file,
             numbering: facts.numbering(),
         }
@@ -55,8 +60,13 @@ impl Told {
 
     /// What happened.
     pub(super) fn sentence(&self, problem: &Problem) -> String {
+        self.sentence_with(problem, escape::shown)
+    }
+
+    /// The same, with text from the wire as the format shows it.
+    pub(super) fn sentence_with(&self, problem: &Problem, wire: Wire) -> String {
         let mut out = String::new();
-        sentence(&mut out, problem, self.origin);
+        sentence(&mut out, problem, self.origin, wire);
         out
     }
 
@@ -115,15 +125,15 @@ impl Told {
 }
 
 /// Pushes what happened.
-fn sentence(out: &mut String, problem: &Problem, origin: Timestamp) {
-    happened(out, problem, origin);
+fn sentence(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) {
+    happened(out, problem, origin, wire);
     if out.starts_with("the ") {
         out.replace_range(..1, "T");
     }
     out.push('.');
 }
 
-fn happened(out: &mut String, problem: &Problem, origin: Timestamp) {
+fn happened(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) {
     match problem.kind {
         ProblemKind::ProcessEnd => match &problem.end {
             Some(end) => sums::process_end(out, end, origin),
@@ -132,17 +142,17 @@ fn happened(out: &mut String, problem: &Problem, origin: Timestamp) {
         ProblemKind::Verdict(verdict) if verdict.is_of_connection() => {
             of_connections(out, problem, verdict);
         }
-        ProblemKind::Verdict(verdict) => of_verdict(out, problem, verdict),
+        ProblemKind::Verdict(verdict) => of_verdict(out, problem, verdict, wire),
         ProblemKind::FailingAnswer => {
-            push!(out; Where(problem), "the server itself answered ", Of(problem, "request"),
+            push!(out; Where(problem, wire), "the server itself answered ", Of(problem, "request"),
                 " with ", Shown(&problem.detail, MAX_ROUTE), After(problem));
         }
         ProblemKind::ProxyAnswer => {
-            push!(out; Where(problem), "a proxy answered ", Of(problem, "request"),
+            push!(out; Where(problem, wire), "a proxy answered ", Of(problem, "request"),
                 " in the server's place (", Shown(&problem.detail, MAX_ROUTE), ")",
                 After(problem), ": the fault is one hop on");
         }
-        ProblemKind::Finding(finding) => of_finding(out, problem, finding),
+        ProblemKind::Finding(finding) => of_finding(out, problem, finding, wire),
         ProblemKind::Lookups => lookups(out, problem),
         ProblemKind::TunnelIdle => {
             push!(out; "the ", side(problem.side), " closed ", Of(problem, "tunnel"), " to ",
@@ -156,8 +166,8 @@ fn happened(out: &mut String, problem: &Problem, origin: Timestamp) {
     }
 }
 
-fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict) {
-    push!(out; Where(problem));
+fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, wire: Wire) {
+    push!(out; Where(problem, wire));
     match verdict {
         Verdict::ClientGaveUp => {
             push!(out; "the caller gave up on ", Of(problem, "request"), After(problem),
@@ -245,12 +255,12 @@ fn of_connections(out: &mut String, problem: &Problem, verdict: Verdict) {
     }
 }
 
-fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind) {
+fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, wire: Wire) {
     let whose = match problem.side {
         Side::Client => "the client's",
         Side::Server => "the server's",
     };
-    push!(out; Where(problem), Of(problem, "request"));
+    push!(out; Where(problem, wire), Of(problem, "request"));
     match finding {
         FindingKind::KeepaliveRace => {
             push!(out; " met a connection that the server was closing");
@@ -356,7 +366,9 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
             (false, false) => push!(out; " ", Counted(problem.late, "answer came", "answers came"),
                 " after all, ", Spoken(by), " too late on average"),
         }
-        let timed = problem.timer.is_some() || problem.announced().is_some() || usual_timeout(problem).is_some();
+        let timed = problem.timer.is_some()
+            || problem.announced().is_some()
+            || usual_timeout(problem).is_some();
         push!(out; if timed {
             ": the server is too slow for that timeout, and its own metrics call it a success."
         } else {
@@ -395,6 +407,7 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
     }
     if let (Some(first), Some(last)) = (problem.first, problem.last)
         && problem.count >= SEVERAL
+        && last - first >= PROMPT
         && problem.end.is_none()
     {
         push!(out; " The first at ", Seconds(first - origin), ", the last at ",
@@ -474,8 +487,10 @@ fn next(out: &mut String, problem: &Problem, file: Option<&str>) {
     let server = problem.server;
     match problem.kind {
         ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
-        ProblemKind::Verdict(Verdict::ConnectRefused) => push!(out; "on the server: ss -lnt 'sport = :",
-            Number(u64::from(server.port)), "'"),
+        ProblemKind::Verdict(Verdict::ConnectRefused) => {
+            push!(out; "on the server: ss -lnt 'sport = :",
+            Number(u64::from(server.port)), "'")
+        }
         ProblemKind::Verdict(Verdict::ConnectTimeout)
         | ProblemKind::Finding(
             FindingKind::RequestUnacknowledged
@@ -491,7 +506,8 @@ fn next(out: &mut String, problem: &Problem, file: Option<&str>) {
         ProblemKind::Verdict(Verdict::TlsFailed | Verdict::TlsUnanswered) => {
             push!(out; "openssl s_client -connect ", At(server));
         }
-        ProblemKind::Lookups | ProblemKind::Finding(FindingKind::DnsRetry | FindingKind::DnsSlow) => {
+        ProblemKind::Lookups
+        | ProblemKind::Finding(FindingKind::DnsRetry | FindingKind::DnsSlow) => {
             out.push_str("in the client's container: cat /etc/resolv.conf");
         }
         ProblemKind::Finding(FindingKind::KeepaliveRace) | ProblemKind::KeepAlive => {
@@ -518,7 +534,7 @@ fn shell_word(out: &mut String, word: &str) {
     }
     out.push('\'');
     let mut quoted = String::new();
-    crate::escape::push_shown(&mut quoted, word);
+    escape::push_shown(&mut quoted, word);
     out.push_str(&quoted.replace('\'', r"'\''"));
     out.push('\'');
 }
@@ -539,7 +555,11 @@ impl Piece for Client<'_> {
 }
 
 const fn were(problem: &Problem) -> &'static str {
-    if problem.count == 1 { " was " } else { " were " }
+    if problem.count == 1 {
+        " was "
+    } else {
+        " were "
+    }
 }
 
 const fn side(side: Side) -> &'static str {
@@ -550,11 +570,11 @@ const fn side(side: Side) -> &'static str {
 }
 
 /// `GET /items and POST /orders on 10.0.0.1:80: `.
-struct Where<'a>(&'a Problem);
+struct Where<'a>(&'a Problem, Wire);
 
 impl Piece for Where<'_> {
     fn push(self, out: &mut String) {
-        let problem = self.0;
+        let Self(problem, wire) = self;
         let named = problem.routes.len().min(MAX_ROUTES);
         let more = problem.routes.len() as u64 - named as u64 + problem.routes_left_out;
         for (index, route) in problem.routes.iter().take(named).enumerate() {
@@ -564,7 +584,7 @@ impl Piece for Where<'_> {
                 _ if last => " and ",
                 _ => ", ",
             });
-            push!(out; Shown(route, MAX_ROUTE));
+            wire(out, route, MAX_ROUTE);
         }
         if more > 0 {
             push!(out; " and ", Counted(more, "other route", "other routes"));

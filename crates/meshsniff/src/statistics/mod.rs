@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`summary`] | counts, success rates, timers and gap statistics of a whole report |
+//! | `rate` | the success rate of one server |
 //! | [`parts`] | a summary in parts of bounded size, to be sent to another program |
 //! | [`routes`] | good exchanges counted by server, method and path |
 //! | [`timers`] | closes that recur after the same time |
@@ -19,6 +20,7 @@ mod endings;
 pub(crate) mod gap_values;
 pub mod parts;
 pub mod problems;
+mod rate;
 pub mod routes;
 pub(crate) mod slowest;
 pub mod summary;
@@ -28,7 +30,8 @@ pub mod timers;
 pub use endings::ProcessEnd;
 pub use gap_values::GapStats;
 pub use problems::{Problem, ProblemKind, Severity};
-pub use summary::{SuccessRate, Summary};
+pub use rate::SuccessRate;
+pub use summary::Summary;
 pub use timers::{Timer, TimerKind};
 
 /// The largest count believed of another program, so that no sum can overflow: half a year at a

@@ -7,7 +7,8 @@
 use super::endings::Seen;
 use super::gap_values::{GapValues, SignedBuckets};
 use super::problems::{CellRow, Totals};
-use super::summary::{MAX_SERVERS, SuccessRate, Summary};
+use super::rate::SuccessRate;
+use super::summary::{MAX_SERVERS, Summary};
 use super::timers::UntoldClose;
 use super::{MAX_COUNT, MAX_NANOS};
 #[cfg(doc)]
@@ -420,6 +421,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let rate = |counted, good, ended_by_client, connects_failed| {
             let rate = SuccessRate {
+                exchanges: counted,
                 counted,
                 good,
                 ended_by_client,

@@ -9,31 +9,15 @@ use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
 use super::problems::{Context, Problem, Problems};
+use super::rate::SuccessRate;
 use super::timers::{Closes, Timer};
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::time::Span;
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
 /// Servers with a row of their own.
 pub(super) const MAX_SERVERS: usize = 1_024;
-
-/// The success rate of one server, as clients see it and as the server sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SuccessRate {
-    /// Exchanges, those included that do not count.
-    pub exchanges: u64,
-    /// Exchanges that count. Probes, unanswered and uncertain ones do not.
-    pub counted: u64,
-    /// Good exchanges among them.
-    pub good: u64,
-    /// Exchanges among them that were not good because the client ended them.
-    pub ended_by_client: u64,
-    /// Connections to the server that were refused or timed out.
-    pub connects_failed: u64,
-}
 
 /// All figures of a report.
 #[derive(Clone, Debug, Default)]
@@ -369,23 +353,6 @@ impl Summary {
     #[must_use]
     pub fn gap(&self, gap: Gap) -> Option<GapStats> {
         self.gaps[gap as usize].stats()
-    }
-}
-
-impl SuccessRate {
-    /// The number of counted exchanges that the server would call a success: good, or ended by the
-    /// client.
-    #[must_use]
-    pub const fn server_good(&self) -> u64 {
-        self.good + self.ended_by_client
-    }
-
-    const fn merge(&mut self, other: &Self) {
-        self.exchanges = self.exchanges.saturating_add(other.exchanges);
-        self.counted = self.counted.saturating_add(other.counted);
-        self.good = self.good.saturating_add(other.good);
-        self.ended_by_client = self.ended_by_client.saturating_add(other.ended_by_client);
-        self.connects_failed = self.connects_failed.saturating_add(other.connects_failed);
     }
 }
 

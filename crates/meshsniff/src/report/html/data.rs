@@ -12,6 +12,7 @@ use crate::piece::{Exact, Grouped, Shown, push, said};
 use crate::report::encode::{Encode, List, Map, Object, Quoted, Raw, Word, fields, more_fields};
 use crate::report::explain;
 use crate::report::facts::Facts;
+use crate::report::flags::places;
 use crate::report::text::{self, Ink, Line, MAX_FINDINGS, MAX_FRAMES};
 use crate::report::wireshark;
 use crate::time::{Span, Timestamp};
@@ -302,7 +303,7 @@ fn doubt(out: &mut String, doubt: Option<Doubt>) {
 }
 
 fn flags(flags: &EnvoyFlags, client: Endpoint, guessed: bool) -> impl Encode {
-    List(text::places(flags, client).map(move |(place, flags)| {
+    List(places(flags, client).map(move |(place, flags)| {
         Object(move |out: &mut String| {
             fields!(out, { "flags": Text(&flags.join(" or ")), "place": Text(place) });
             if guessed && flags.len() > 1 {

@@ -82,7 +82,7 @@ impl<W: Write> Report for HtmlReport<W> {
                     capture,
                     routes: &self.routes,
                     block: &block,
-                    told: &Told::of(&self.facts),
+                    told: &Told::of(&self.facts, capture),
                 };
                 self.out.write_all(page.html().as_bytes())?;
                 self.out.flush()?;

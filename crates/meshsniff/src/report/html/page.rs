@@ -7,7 +7,7 @@ use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::Verdict;
-use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, push, said};
+use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
 use crate::report::sums;
@@ -297,7 +297,13 @@ impl Page<'_> {
                 Severity::Warning => "doubt",
                 Severity::Note => "note",
             });
-            push!(out; ">", Html(&self.told.sentence(problem)), "</strong>");
+            out.push('>');
+            let code = |out: &mut String, text: &str, most| {
+                let shown = said!(Shown(text, most));
+                push!(out; "<code>", Html(&shown), "</code>");
+            };
+            out.push_str(&self.told.sentence_with(problem, code));
+            out.push_str("</strong>");
             for more in [self.told.facts(problem), Told::envoy(problem)] {
                 if !more.is_empty() {
                     push!(out; "<br>", Html(&more));
@@ -325,7 +331,13 @@ impl Page<'_> {
 
     fn timers(&self, out: &mut String) {
         let mut timers = self.facts.summary.timers();
-        timers.retain(|timer| !self.told.problems.iter().any(|problem| problem.is_of(timer)));
+        timers.retain(|timer| {
+            !self
+                .told
+                .problems
+                .iter()
+                .any(|problem| problem.is_of(timer))
+        });
         if timers.is_empty() {
             return;
         }

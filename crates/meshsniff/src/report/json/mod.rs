@@ -228,7 +228,7 @@ impl<W: Write> JsonReport<W> {
         self.buffer.push_str("],\n\"capture\":{");
         self.objects.capture(&mut self.buffer, &self.facts, capture);
         self.buffer.push_str("},\n\"summary\":{");
-        self.objects.summary(&mut self.buffer, &self.facts);
+        self.objects.summary(&mut self.buffer, &self.facts, capture);
         self.buffer.push_str("}}\n");
         Ok(())
     }
@@ -247,7 +247,7 @@ impl<W: Write> JsonReport<W> {
         self.buffer.push_str("{\"type\":\"capture\",");
         self.objects.capture(&mut self.buffer, &self.facts, capture);
         self.buffer.push_str("}\n{\"type\":\"summary\",");
-        self.objects.summary(&mut self.buffer, &self.facts);
+        self.objects.summary(&mut self.buffer, &self.facts, capture);
         self.buffer.push_str("}\n");
     }
 }

@@ -349,12 +349,12 @@ impl Objects {
         });
     }
 
-    pub(super) fn summary(&mut self, out: &mut String, facts: &Facts) {
+    pub(super) fn summary(&mut self, out: &mut String, facts: &Facts, capture: &Capture) {
         let summary = &facts.summary;
-        let told = Told::of(facts);
+        let told = Told::of(facts, capture);
         let mut problems = String::from("[");
         for (index, problem) in told.problems.iter().enumerate() {
-            problems.push_str(if index > 0 { ",\n{" } else { "\n{" });
+            problems.push_str(if index > 0 { ",{" } else { "{" });
             self.problem(&mut problems, &told, problem);
             problems.push('}');
         }
@@ -414,7 +414,11 @@ impl Objects {
         let (mut first, mut last) = (String::new(), String::new());
         for (out, at) in [(&mut first, problem.first), (&mut last, problem.last)] {
             match at {
-                Some(at) => Time(clock, at).push(out),
+                Some(at) => {
+                    out.push('"');
+                    Time(clock, at).push(out);
+                    out.push('"');
+                }
                 None => out.push_str("null"),
             }
         }

@@ -18,8 +18,8 @@ use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Exchange;
 use crate::packet::Mark;
 use crate::statistics::problems::Example;
-use crate::statistics::{Problem, Summary};
 use crate::statistics::slowest::Slowest;
+use crate::statistics::{Problem, Summary};
 use crate::time::Timestamp;
 use paint::Paint;
 use std::io::{self, Seek as _, SeekFrom, Write};
@@ -65,7 +65,7 @@ pub use conversation::{
 pub(super) use overview::{noted, read};
 pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
-pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines, places};
+pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines};
 
 /// Bytes of timelines that are sorted in memory.
 const SORTED: usize = 8 << 20;
@@ -196,7 +196,7 @@ impl<W: Write> TextReport<W> {
 
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
         self.render_fresh()?;
-        let told = Told::of(&self.facts);
+        let told = Told::of(&self.facts, capture);
         if !self.options.all {
             self.examples(&told.problems)?;
         }
@@ -231,7 +231,7 @@ impl<W: Write> TextReport<W> {
                 continue;
             };
             if !self.has_room() {
-                break;
+                continue;
             }
             let (mut block, first) = (String::new(), example.first());
             let canvas = self.canvas(first.time);
@@ -424,7 +424,7 @@ mod tests {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
         let head = text.find("4 exchanges").unwrap();
-        let bad = text.find("Did not go well").unwrap();
+        let bad = text.find("For example").unwrap();
         let slow = text.find("Slowest").unwrap();
         assert!(head < bad && bad < slow);
     }
@@ -465,11 +465,15 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_counted() {
         let many = vec![fixtures::gave_up(); 60];
-        let text = report_of(TextOptions::default(), &many, &[]);
+        let options = TextOptions {
+            all: true,
+            ..TextOptions::default()
+        };
+        let text = report_of(options.clone(), &many, &[]);
         assert_eq!(text.matches("✗ GET /items").count(), 50);
         assert!(text.contains("there are 10 more"), "{text}");
-        assert!(text.contains("60 give-ups at 501.7 ms: a timer, probably 500 ms"));
         let options = TextOptions {
+            all: true,
             limit: 0,
             ..TextOptions::default()
         };
@@ -478,9 +482,32 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_is_told_once_with_one_timeline() {
+        let mut exchanges = vec![fixtures::ok(), fixtures::ok()];
+        exchanges.extend(vec![fixtures::gave_up(); 60]);
+        let text = report_of(TextOptions::default(), &exchanges, &[]);
+        assert!(
+            text.contains(
+                "1. GET /items on 10.244.0.5:3000: the caller gave up on 60 of 62 requests after \
+                 501.7 ms, a timer,\n   probably 500 ms."
+            ),
+            "{text}"
+        );
+        assert_eq!(text.matches("✗ GET /items").count(), 1, "{text}");
+        assert_eq!(
+            text.matches("a timer").count() + text.matches("a\n   timer").count(),
+            1
+        );
+        let problem = text.find("1. GET /items").unwrap();
+        let rates = text.find("client saw").unwrap();
+        assert!(problem < rates && rates < text.find("For example").unwrap());
+    }
+
+    #[test]
     fn without_limit_memory_has_one() {
         let many = vec![fixtures::gave_up(); 12_000];
         let options = TextOptions {
+            all: true,
             limit: 0,
             ..TextOptions::default()
         };
@@ -521,7 +548,7 @@ mod tests {
             ..fixtures::gave_up()
         };
         let text = report_of(TextOptions::default(), std::slice::from_ref(&probe), &[]);
-        assert!(text.contains("1 is a probe") && !text.contains("Did not go well"));
+        assert!(text.contains("1 is a probe") && !text.contains("For example"));
         let asked = TextOptions {
             probes: true,
             ..TextOptions::default()

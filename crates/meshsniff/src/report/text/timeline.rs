@@ -19,6 +19,7 @@ use crate::packet::Endpoint;
 use crate::piece::{At, Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
+use crate::report::flags::places;
 use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::wireshark::{self, Numbering};
 use crate::time::{Span, Timestamp};
@@ -309,31 +310,6 @@ impl Canvas<'_> {
         }
         out.push('\n');
     }
-}
-
-/// The places where proxies log flags, in words, with the flags.
-pub(in super::super) fn places(
-    flags: &EnvoyFlags,
-    client: Endpoint,
-) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    let (proxy, caller) = if mesh::is_istio_inbound(client) && flags.client == ["UT"] {
-        // An announced timeout may be passed on. The sidecar then only saw its caller hang up.
-        (
-            "at the proxy that announced the timeout, DC at the sidecar if that was its caller",
-            "",
-        )
-    } else if mesh::is_istio_inbound(client) {
-        ("at the sidecar", "at the gateway or whoever called it")
-    } else {
-        ("at the client's proxy", "at the proxy that called it")
-    };
-    [
-        (proxy, flags.client),
-        (caller, flags.client_downstream),
-        ("at the server's proxy", flags.server),
-    ]
-    .into_iter()
-    .filter(|(_, flags)| !flags.is_empty())
 }
 
 /// Columns of the frame number, the time and the arrow.

@@ -4,8 +4,8 @@
 //! some 3 % of each other where a timer may have made them. Timers are only known at the end: then
 //! the cells of one are put together, and so are those of none.
 
+use super::model::{Example, Problem, ProblemKind};
 use super::sorting::{self, Sorted};
-use super::{Example, Problem, ProblemKind};
 use crate::exchange::{Connection, Exchange, FindingKind, Side};
 use crate::packet::{Endpoint, Mark};
 use crate::statistics::timers;
@@ -212,8 +212,8 @@ impl Problems {
         if self.is_told_by_its_other_side(exchange) {
             return;
         }
-        let retries = exchange.finding(FindingKind::Retry).is_some()
-            || exchange.relations.retry_of.is_some();
+        let retries =
+            exchange.finding(FindingKind::Retry).is_some() || exchange.relations.retry_of.is_some();
         let gaps = &exchange.gaps;
         let late = gaps.client_close_to_late_response;
         let counts = Counts {

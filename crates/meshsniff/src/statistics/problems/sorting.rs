@@ -1,11 +1,11 @@
 //! Which problem an exchange or a connection shows.
 
-use super::ProblemKind;
+use super::model::ProblemKind;
 use crate::dns::code_name;
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Side, Verdict};
 use crate::mesh;
 use crate::number;
-use crate::packet::Mark;
+use crate::packet::{Endpoint, Mark};
 use crate::statistics::timers::deciding_gap;
 use crate::time::Span;
 use compact_str::{CompactString, ToCompactString as _};
@@ -68,13 +68,17 @@ pub(super) fn exchange(exchange: &Exchange) -> Option<Sorted> {
     }
 }
 
+/// Which problem an exchange shows: its kind, server and side.
+pub(crate) fn shown_by(exchange: &Exchange) -> Option<(ProblemKind, Endpoint, Side)> {
+    let sorted = self::exchange(exchange)?;
+    Some((sorted.kind, exchange.server, sorted.side))
+}
+
 /// What decided an exchange that failed: findings that name a cause before the verdict.
 fn failed(exchange: &Exchange) -> Sorted {
     let shown_by = decided_by(exchange);
     let timed = deciding_gap(exchange);
-    let mut causes = CAUSES
-        .into_iter()
-        .filter_map(|kind| exchange.finding(kind));
+    let mut causes = CAUSES.into_iter().filter_map(|kind| exchange.finding(kind));
     if let Some(cause) = causes.next() {
         let (figure, timed) = match cause.kind {
             FindingKind::KeepaliveRace => (exchange.gaps.idle_before, None),

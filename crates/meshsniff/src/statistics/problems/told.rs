@@ -1,8 +1,8 @@
 //! The cells put together to problems.
 
-use super::cells::{Cell, Key};
+use super::cells::{Cell, Key, Problems};
+use super::model::{MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
 use super::sorting::DECIDE;
-use super::{MAX_PROBLEMS, Problem, ProblemKind, Problems, Recurring, Severity};
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{ProcessEnd, SuccessRate, Timer, TimerKind};
@@ -47,7 +47,8 @@ impl Problems {
         problems.extend(context.timers.iter().filter_map(keep_alive));
         problems.sort_by(|a, b| {
             let worst = |problem: &Problem| (problem.severity, !problem.count, problem.first);
-            let same = |problem: &Problem| (problem.server, problem.kind, problem.side, problem.min);
+            let same =
+                |problem: &Problem| (problem.server, problem.kind, problem.side, problem.min);
             (worst(a), same(a), &a.detail).cmp(&(worst(b), same(b), &b.detail))
         });
         let beyond = problems.len().saturating_sub(MAX_PROBLEMS) as u64;
@@ -77,7 +78,9 @@ impl Problems {
             self.of_connections(server)
         } else {
             let totals = routes.keys().map(|route| self.of_route(server, route));
-            totals.sum::<Option<u64>>().or_else(|| served(context, server))
+            totals
+                .sum::<Option<u64>>()
+                .or_else(|| served(context, server))
         };
         routes.retain(|route, _| !route.is_empty());
         let mut routes: Vec<_> = routes.into_iter().collect();

@@ -1,0 +1,243 @@
+//! What a problem is.
+
+use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
+use crate::packet::{Endpoint, Mark};
+use crate::statistics::{ProcessEnd, Timer};
+use crate::time::{Span, Timestamp};
+use compact_str::CompactString;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// Problems told of one report; the others are counted.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// What a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// A process ended: many closes at once, refusals after them.
+    ProcessEnd,
+    /// Exchanges or connections with this verdict.
+    Verdict(Verdict),
+    /// The server itself answered with a 5xx.
+    FailingAnswer,
+    /// A proxy answered in the place of the server.
+    ProxyAnswer,
+    /// Exchanges that this finding decided or slowed down.
+    Finding(FindingKind),
+    /// Lookups in DNS that failed, were repeated or took long.
+    Lookups,
+    /// A tunnel that was closed for its silence.
+    TunnelIdle,
+    /// A side that closes idle connections after the same time.
+    KeepAlive,
+}
+
+impl ProblemKind {
+    /// Every kind that a problem can have.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let verdicts = Verdict::ALL.into_iter();
+        let verdicts =
+            verdicts.filter(|verdict| !matches!(verdict, Verdict::Ok | Verdict::Upgraded));
+        [
+            Self::ProcessEnd,
+            Self::FailingAnswer,
+            Self::ProxyAnswer,
+            Self::Lookups,
+            Self::TunnelIdle,
+            Self::KeepAlive,
+        ]
+        .into_iter()
+        .chain(verdicts.map(Self::Verdict))
+        .chain(FindingKind::ALL.into_iter().map(Self::Finding))
+    }
+
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ProcessEnd => "process-end",
+            Self::Verdict(verdict) => verdict.name(),
+            Self::FailingAnswer => "failing-answer",
+            Self::ProxyAnswer => "proxy-answer",
+            Self::Finding(finding) => finding.name(),
+            Self::Lookups => "dns",
+            Self::TunnelIdle => "tunnel-idle",
+            Self::KeepAlive => "keep-alive",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.name() == name)
+    }
+}
+
+/// Its name.
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for ProblemKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = CompactString::deserialize(deserializer)?;
+        Self::of_name(&name).ok_or_else(|| de::Error::custom("no kind of problem"))
+    }
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Requests or connections failed.
+    Error,
+    /// Somebody waited, and got what was asked for.
+    Warning,
+    /// Nothing failed yet, or it is not known: worth a look.
+    Note,
+}
+
+impl Severity {
+    /// The name used in every report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// What shows a problem.
+#[derive(Clone, Debug)]
+pub enum Example {
+    /// One of its exchanges.
+    Exchange(Box<Exchange>),
+    /// One of its connections.
+    Connection(Box<Connection>),
+}
+
+impl Example {
+    /// Its first frame.
+    #[must_use]
+    pub fn first(&self) -> Mark {
+        match self {
+            Self::Exchange(exchange) => exchange.events.request_start,
+            Self::Connection(connection) => connection.first,
+        }
+    }
+}
+
+/// The time after which the closes of a problem came, if it was the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recurring {
+    /// The usual figure that all fit.
+    pub guess: Option<Span>,
+}
+
+/// What exchanges or connections have in common that went wrong.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Its number in the report, from 0, the worst first.
+    pub id: u64,
+    /// What it is.
+    pub kind: ProblemKind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The server.
+    pub server: Endpoint,
+    /// The side that closed, stopped, or whose bytes or window it is about.
+    pub side: Side,
+    /// What it was exactly, where the kind has several: a status, a proxy's flag, an alert.
+    pub detail: CompactString,
+    /// Methods and paths, the most frequent first; no more than [`Problem::MAX_ROUTES`].
+    pub routes: Vec<CompactString>,
+    /// Routes beyond them.
+    pub routes_left_out: u64,
+    /// Exchanges or connections.
+    pub count: u64,
+    /// Of how many that could have it; `None` if that is not known.
+    pub of: Option<u64>,
+    /// How many of them are uncertain.
+    pub uncertain: u64,
+    /// Of how many the request was acknowledged.
+    pub acknowledged: u64,
+    /// The longest time until that.
+    pub slowest_ack: Option<Span>,
+    /// How many had an answer after all, too late.
+    pub late: u64,
+    /// How much too late, on average.
+    pub late_by: Option<Span>,
+    /// How many were tries of a request that had been asked before.
+    pub retries: u64,
+    /// How many answers of a proxy in front of them failed for it.
+    pub fronts: u64,
+    /// Other servers on the same port that had exchanges, all of them good.
+    pub unaffected_servers: u64,
+    /// The shortest of the figures of its kind.
+    pub min: Option<Span>,
+    /// The longest.
+    pub max: Option<Span>,
+    /// The timer, if all came after the same time.
+    pub timer: Option<Recurring>,
+    /// When the first began; `None` if that is not kept.
+    pub first: Option<Timestamp>,
+    /// When the last began.
+    pub last: Option<Timestamp>,
+    /// The first exchanges by their ids, no more than [`Problem::MAX_LISTED`].
+    pub exchanges: Vec<u64>,
+    /// The first connections likewise.
+    pub connections: Vec<u64>,
+    /// The first frames that show it.
+    pub evidence: Vec<Mark>,
+    /// The end of the process, if that is what it is.
+    pub end: Option<ProcessEnd>,
+    /// One of them in full. None is known of those that were only counted.
+    pub example: Option<Example>,
+}
+
+impl Problem {
+    /// Routes named.
+    pub const MAX_ROUTES: usize = 5;
+    /// Exchanges, connections and frames listed.
+    pub const MAX_LISTED: usize = 20;
+
+    /// The timeout that was announced and that the caller kept, as it is configured.
+    #[must_use]
+    pub fn announced(&self) -> Option<&str> {
+        let left = matches!(self.kind, ProblemKind::Verdict(verdict) if verdict.ended_by_client());
+        (left && !self.detail.is_empty()).then_some(self.detail.as_str())
+    }
+
+    /// Whether it tells of this timer.
+    #[must_use]
+    pub fn is_of(&self, timer: &Timer) -> bool {
+        let within = self.min.is_some_and(|min| min >= timer.min)
+            && self.max.is_some_and(|max| max <= timer.max);
+        self.timer.is_some()
+            && within
+            && (self.server, self.side) == (timer.server, timer.closed_by)
+    }
+
+    /// Of how many exchanges with this finding it tells.
+    #[must_use]
+    pub fn tells_of(&self, finding: FindingKind) -> u64 {
+        match (finding, self.kind) {
+            (finding, ProblemKind::Finding(kind)) if finding == kind => self.count,
+            (FindingKind::LateResponse, _) => self.late,
+            (FindingKind::Retry, _) => self.retries,
+            _ => 0,
+        }
+    }
+}
