@@ -19,7 +19,7 @@ use std::hash::BuildHasher as _;
 
 /// Cells kept. What finds no room is counted with its kind and server alone, and at last only
 /// counted.
-const MAX_CELLS: usize = 2_048;
+pub(super) const MAX_CELLS: usize = 2_048;
 /// Of them, without the cells for which there is no room otherwise.
 const MAX_DISTINCT: usize = 1_536;
 /// Examples kept, some 2 kB each.

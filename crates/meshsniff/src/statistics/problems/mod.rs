@@ -24,3 +24,6 @@ pub use cells::{CellRow, Totals};
 pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
 pub(crate) use sorting::{SLOW, UNANSWERED, shown_by};
 pub(super) use told::Context;
+
+#[cfg(test)]
+mod tests;
