@@ -116,6 +116,9 @@ fn say(shared: &Mutex<Watched>, ended: &mpsc::Receiver<()>) {
         let new = {
             let mut watched = lock(shared);
             watched.at(since);
+            if last {
+                watched.look();
+            }
             lines.next(&watched, since, last)
         };
         let mut stderr = io::stderr().lock();

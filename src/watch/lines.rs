@@ -1,19 +1,27 @@
-//! The live view without a terminal: a line for each problem, and one with the figures now and
-//! then.
+//! The live view without a terminal: a line for each problem when it is first seen and when it has
+//! grown, and one with the figures now and then.
 
-use super::{Problem, Sorting, Watched, route_name};
+use super::{Sorting, Watched, route_name};
+use hashbrown::HashMap;
+use meshsniff::exchange::Side;
+use meshsniff::packet::Endpoint;
+use meshsniff::statistics::{Problem, ProblemKind};
 use std::time::Duration;
 
 /// Time between two lines of figures.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// Most problems printed at once; the others are only counted.
-const MAX_AT_ONCE: u64 = 20;
+/// Most problems printed at once.
+const MAX_AT_ONCE: usize = 20;
+
+/// By what a problem is known again.
+type Key = (ProblemKind, Endpoint, Side, String);
 
 /// State of what was printed already.
 #[derive(Debug, Default)]
 pub struct Lines {
-    problems: u64,
+    /// The problems, with the counts that were printed.
+    problems: HashMap<Key, u64>,
     exchanges: u64,
     said: Option<Duration>,
 }
@@ -23,19 +31,15 @@ impl Lines {
     /// after.
     pub fn next(&mut self, watched: &Watched, since: Duration, last: bool) -> Vec<String> {
         let mut lines = Vec::new();
-        let new = watched.not_ok.saturating_sub(self.problems);
-        self.problems = watched.not_ok;
-        let kept = watched.problems().len() as u64;
-        let shown = new.min(MAX_AT_ONCE).min(kept) as usize;
-        if new > shown as u64 {
-            lines.push(format!(
-                "✗ {} more that did not go well",
-                new - shown as u64
-            ));
-        }
-        let latest: Vec<&Problem> = watched.problems().take(shown).collect();
-        lines.extend(latest.into_iter().rev().map(problem));
         let due = self.said.is_none_or(|said| since >= said + EVERY);
+        for described in watched.problems().iter().take(MAX_AT_ONCE) {
+            let problem = &described.problem;
+            let known = self.problems.entry(key(problem)).or_default();
+            if *known == 0 || problem.count > *known && (due || last) {
+                *known = problem.count;
+                lines.push(format!("✗ {}", described.sentence));
+            }
+        }
         let sum = watched.sum();
         if (due || last) && sum.exchanges != self.exchanges {
             self.exchanges = sum.exchanges;
@@ -46,18 +50,10 @@ impl Lines {
     }
 }
 
-fn problem(problem: &Problem) -> String {
-    let mut line = format!(
-        "✗ {} {} {}",
-        problem.time,
-        problem.request,
-        problem.verdict.name()
-    );
-    if !problem.figure.is_empty() {
-        line.push_str(", ");
-        line.push_str(&problem.figure);
-    }
-    line
+fn key(problem: &Problem) -> Key {
+    let route = problem.routes.first().map_or("", |route| route.as_str());
+    let what = format!("{} {route}", problem.detail);
+    (problem.kind, problem.server, problem.side, what)
 }
 
 fn figures(watched: &Watched, since: Duration) -> String {
@@ -102,10 +98,11 @@ mod tests {
         let mut lines = Lines::default();
         watched.exchange(&fixtures::ok());
         watched.exchange(&fixtures::gave_up());
+        watched.look();
         let said = lines.next(&watched, Duration::from_secs(1), false);
         assert_eq!(said.len(), 2, "{said:#?}");
         assert!(
-            said[0].contains("GET /items client-gave-up, 501.7 ms"),
+            said[0].contains("the caller gave up on 1 of 2 requests after 501.7 ms"),
             "{said:#?}"
         );
         assert!(
@@ -124,11 +121,21 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(lines.next(&watched, Duration::from_secs(2), true).len(), 1);
+        // The same again is no news at once, and one line then.
         for _ in 0..500 {
             watched.exchange(&fixtures::gave_up());
         }
+        watched.look();
+        assert!(
+            lines
+                .next(&watched, Duration::from_secs(3), false)
+                .is_empty()
+        );
         let said = lines.next(&watched, Duration::from_secs(9), false);
-        assert_eq!(said.len(), 22);
-        assert_eq!(said[0], "✗ 480 more that did not go well");
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert!(
+            said[0].contains("gave up on 501 of 503 requests"),
+            "{said:#?}"
+        );
     }
 }

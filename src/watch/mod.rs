@@ -1,4 +1,4 @@
-//! State of `report --live`: figures by route, and the latest exchanges that did not go well.
+//! State of `report --live`: figures by route, and what those that did not go well have in common.
 //!
 //! [`screen`] draws it on a terminal, [`lines`] prints it without one. Nothing in [`Watched`] grows
 //! with the number of exchanges.
@@ -8,20 +8,20 @@ pub mod screen;
 
 use hashbrown::HashMap;
 use meshsniff::escape::push_shown;
-use meshsniff::exchange::{Connection, Exchange, Verdict};
+use meshsniff::exchange::{Connection, Exchange};
 use meshsniff::packet::Endpoint;
-use meshsniff::report::wireshark;
+use meshsniff::report::problems::{Described, described};
+use meshsniff::statistics::Summary;
 use meshsniff::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use meshsniff::time::{Span, Timestamp};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Most routes with a row of their own; the others of a server share one.
 const MAX_ROUTES: usize = 500;
 /// Most rows, those of servers included.
 const MAX_ROWS: usize = 1_000;
-/// Most problems that are kept.
-const MAX_PROBLEMS: usize = 200;
+/// How often problems are looked for.
+const LOOK: Duration = Duration::from_millis(500);
 /// Seconds for which a message is shown.
 const MESSAGE: u64 = 10;
 /// Seconds over which a rate is taken.
@@ -113,23 +113,6 @@ impl Row {
     }
 }
 
-/// An exchange or connection that did not go well.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// Begin.
-    pub time: Timestamp,
-    /// Verdict.
-    pub verdict: Verdict,
-    /// Request line, without control characters.
-    pub request: String,
-    /// Most telling figure: the gap to the close, or the status.
-    pub figure: String,
-    /// Explanation, a sentence.
-    pub explanation: String,
-    /// Display filter for Wireshark.
-    pub filter: String,
-}
-
 /// Order of the routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sorting {
@@ -173,8 +156,15 @@ impl Sorting {
 pub struct Watched {
     rows: HashMap<Route, Row>,
     sum: Row,
-    problems: VecDeque<Problem>,
-    /// Number of problems, also of those that are no longer kept.
+    /// Everything that problems are found in.
+    summary: Summary,
+    /// When the first of it began.
+    origin: Option<Timestamp>,
+    problems: Vec<Described>,
+    /// When they were looked for, and whether anything came after that.
+    looked: Duration,
+    stale: bool,
+    /// Number of exchanges and connections that did not go well.
     pub not_ok: u64,
     /// Last message, and its second.
     message: Option<(u64, String)>,
@@ -196,6 +186,7 @@ impl Watched {
         Self {
             title: shown,
             probes,
+            summary: Summary::new(probes),
             ..Self::default()
         }
     }
@@ -207,28 +198,18 @@ impl Watched {
         }
         self.sum.add(exchange);
         self.row(Route::of(exchange)).add(exchange);
-        if exchange.good() == Some(false) {
-            self.problem(problem_of(exchange));
-        }
+        self.origin.get_or_insert(exchange.start());
+        self.summary.exchange(exchange);
+        self.stale = true;
+        self.not_ok += u64::from(exchange.good() == Some(false));
     }
 
     /// Adds a connection.
     pub fn connection(&mut self, connection: &Connection) {
-        let Some(verdict) = connection.verdict else {
-            return;
-        };
-        let mut explanation = String::new();
-        meshsniff::report::explain::connection(&mut explanation, connection);
-        let mut filter = String::new();
-        wireshark::connection(&mut filter, connection, wireshark::Numbering::Ends);
-        self.problem(Problem {
-            time: connection.first.time,
-            verdict,
-            request: format!("connection to {}", connection.server),
-            figure: String::new(),
-            explanation,
-            filter,
-        });
+        self.origin.get_or_insert(connection.first.time);
+        self.summary.connection(connection);
+        self.stale = true;
+        self.not_ok += u64::from(connection.verdict.is_some());
     }
 
     /// Adds good exchanges that are only counted.
@@ -237,6 +218,8 @@ impl Watched {
             self.sum.merge(counted);
             self.row(route.clone()).merge(counted);
         }
+        self.summary.good_by_route(routes);
+        self.stale = true;
     }
 
     /// Shows a message.
@@ -257,12 +240,24 @@ impl Watched {
             }
         }
         self.seconds = since.as_secs();
+        if since >= self.looked + LOOK || self.looked.is_zero() {
+            self.look();
+            self.looked = since;
+        }
+    }
+
+    /// Looks for problems, if anything is new.
+    pub fn look(&mut self) {
+        if std::mem::take(&mut self.stale) {
+            self.problems = described(&self.summary, self.origin.unwrap_or_default());
+        }
     }
 
     /// Resets all counts.
     pub fn clear(&mut self) {
         self.rows.clear();
         self.sum = Row::default();
+        self.summary = Summary::new(self.probes);
         self.problems.clear();
         self.not_ok = 0;
     }
@@ -292,9 +287,10 @@ impl Watched {
         rows
     }
 
-    /// The problems, the latest first.
-    pub fn problems(&self) -> impl ExactSizeIterator<Item = &Problem> {
-        self.problems.iter().rev()
+    /// The problems when they were looked for last, the worst first.
+    #[must_use]
+    pub fn problems(&self) -> &[Described] {
+        &self.problems
     }
 
     /// Last message, if it is not too old.
@@ -302,14 +298,6 @@ impl Watched {
     pub fn last_message(&self) -> Option<&str> {
         let (said, message) = self.message.as_ref()?;
         (self.seconds < said + MESSAGE).then_some(message.as_str())
-    }
-
-    fn problem(&mut self, problem: Problem) {
-        self.not_ok += 1;
-        if self.problems.len() >= MAX_PROBLEMS {
-            self.problems.pop_front();
-        }
-        self.problems.push_back(problem);
     }
 
     fn row(&mut self, mut route: Route) -> &mut Row {
@@ -343,35 +331,10 @@ pub fn route_name(route: &Route) -> String {
     name
 }
 
-fn problem_of(exchange: &Exchange) -> Problem {
-    let mut request = String::new();
-    let method = exchange.method.as_deref().unwrap_or("(request line cut)");
-    let path = exchange.path.as_deref().unwrap_or_default();
-    push_shown(&mut request, &format!("{method} {path}"));
-    let close = exchange.gaps.request_to_client_close;
-    let close = close.or(exchange.gaps.request_to_server_close);
-    let figure = match (close, exchange.status) {
-        (Some(gap), _) => format!("{:.1} ms", gap.as_millis()),
-        (None, Some(status)) => status.to_string(),
-        (None, None) => String::new(),
-    };
-    let mut explanation = String::new();
-    meshsniff::report::explain::exchange(&mut explanation, exchange);
-    let mut filter = String::new();
-    wireshark::exchange(&mut filter, exchange, wireshark::Numbering::Ends);
-    Problem {
-        time: exchange.start(),
-        verdict: exchange.verdict,
-        request,
-        figure,
-        explanation,
-        filter,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meshsniff::statistics::problems::MAX_PROBLEMS;
     use meshsniff::testing::fixtures;
 
     #[test]
@@ -406,8 +369,9 @@ mod tests {
         assert_eq!(sum.gave_up + sum.failed, bad.count() as u64);
         assert!(sum.gave_up >= 3 && sum.failed >= 3);
         assert_eq!(watched.not_ok, sum.gave_up + sum.failed + 1);
-        let latest = watched.problems().next().unwrap();
-        assert_eq!(latest.verdict, Verdict::ConnectRefused);
+        watched.look();
+        let counts = watched.problems().iter().map(|one| one.problem.count);
+        assert_eq!(counts.sum::<u64>(), watched.not_ok);
     }
 
     #[test]
@@ -424,6 +388,7 @@ mod tests {
         watched.at(Duration::from_secs(MESSAGE));
         assert_eq!(watched.last_message(), None);
         assert_eq!(watched.rows.len(), MAX_ROWS + 1);
+        watched.look();
         assert_eq!(watched.problems().len(), MAX_PROBLEMS);
         assert_eq!(watched.not_ok, 3_000);
         let rows = watched.rows.values();
@@ -448,5 +413,7 @@ mod tests {
             (8, 7, 1)
         );
         assert_eq!(route_name(rows[0].0), "GET /items");
+        watched.look();
+        assert_eq!(watched.problems()[0].problem.of, Some(8));
     }
 }

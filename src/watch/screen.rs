@@ -3,8 +3,9 @@
 //! Drawing is a function of the state and of the user's place in it, so that it can be tested
 //! without a terminal; `cli::watch` has the terminal and the keys.
 
-use super::{Problem, Row, Sorting, Watched, route_name};
-use meshsniff::exchange::Verdict;
+use super::{Row, Sorting, Watched, route_name};
+use meshsniff::report::problems::Described;
+use meshsniff::statistics::Severity;
 use meshsniff::statistics::routes::Micros;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -149,7 +150,7 @@ impl View {
             Open::Nothing => {}
             Open::Problem => {
                 let chosen = self.problems.selected().unwrap_or(0);
-                if let Some(problem) = watched.problems().nth(chosen) {
+                if let Some(problem) = watched.problems().get(chosen) {
                     draw_problem(frame, problem);
                 }
             }
@@ -243,30 +244,37 @@ impl View {
 
     fn draw_problems(&mut self, frame: &mut Frame<'_>, area: Rect, watched: &Watched) {
         clamp(&mut self.problems, watched.problems().len());
-        let rows = watched.problems().map(|problem| {
+        let rows = watched.problems().iter().map(|described| {
+            let problem = &described.problem;
             // The time of day is what a log beside it has, too.
-            let time = problem.time.to_string();
-            let time = time.get(11..23).unwrap_or_default().to_owned();
+            let last = problem
+                .last
+                .map(|last| last.to_string())
+                .unwrap_or_default();
+            let last = last.get(11..23).unwrap_or_default().to_owned();
+            let count = match problem.of {
+                Some(of) => format!("{} of {of}", problem.count),
+                None => problem.count.to_string(),
+            };
             TableRow::new([
-                Cell::from(time),
-                Cell::from(Span::styled(
-                    problem.verdict.name(),
-                    Style::new().fg(Color::Red),
-                )),
-                Cell::from(Line::raw(problem.figure.clone()).right_aligned()),
-                Cell::from(problem.request.clone()),
+                Cell::from(last),
+                Cell::from(Line::raw(count).right_aligned()),
+                Cell::from(Span::styled(problem.kind.name(), ink(problem.severity))),
+                Cell::from(Line::raw(described.figures.clone()).right_aligned()),
+                Cell::from(described.sentence.clone()),
             ])
         });
         let widths = [
             Constraint::Length(12),
-            Constraint::Length(27),
             Constraint::Length(12),
+            Constraint::Length(25),
+            Constraint::Length(16),
             Constraint::Fill(1),
         ];
-        let title = match watched.not_ok {
+        let title = match watched.problems().len() {
             0 => " nothing went wrong so far ".to_owned(),
-            1 => " the one that did not go well (Tab, Enter) ".to_owned(),
-            count => format!(" the latest of {count} that did not go well (Tab, Enter) "),
+            1 => " one problem (Tab, Enter) ".to_owned(),
+            count => format!(" {count} problems, the worst first (Tab, Enter) "),
         };
         let table = Table::new(rows, widths)
             .row_highlight_style(highlight(self.in_problems))
@@ -365,26 +373,37 @@ fn middle(area: Rect, width: u16, height: u16) -> Rect {
     }
 }
 
-fn draw_problem(frame: &mut Frame<'_>, problem: &Problem) {
-    let area = middle(frame.area(), 100, 14);
+fn draw_problem(frame: &mut Frame<'_>, described: &Described) {
+    let area = middle(frame.area(), 100, 16);
+    let problem = &described.problem;
     let mut lines = vec![
-        Line::styled(problem.request.clone(), bold()),
-        Line::from(vec![
-            Span::styled(problem.verdict.name(), Style::new().fg(Color::Red)),
-            Span::raw(format!("   {}   {}", problem.figure, problem.time)),
-        ]),
+        Line::styled(problem.kind.name(), ink(problem.severity)),
         Line::default(),
-        Line::raw(problem.explanation.clone()),
+        Line::raw(described.sentence.clone()),
     ];
-    if !matches!(problem.verdict, Verdict::Ok | Verdict::Upgraded) {
+    if !described.more.is_empty() {
+        lines.push(Line::raw(described.more.clone()));
+    }
+    if !described.display_filter.is_empty() {
         lines.push(Line::default());
-        lines.push(Line::raw(format!("Wireshark: {}", problem.filter)));
+        lines.push(Line::raw(format!(
+            "Wireshark: {}",
+            described.display_filter
+        )));
     }
     let text = Paragraph::new(lines)
         .wrap(Wrap { trim: false })
         .block(Block::bordered().title(" what happened (Esc closes) "));
     frame.render_widget(Clear, area);
     frame.render_widget(text, area);
+}
+
+const fn ink(severity: Severity) -> Style {
+    Style::new().fg(match severity {
+        Severity::Error => Color::Red,
+        Severity::Warning => Color::Yellow,
+        Severity::Note => Color::Cyan,
+    })
 }
 
 fn draw_help(frame: &mut Frame<'_>) {
@@ -421,6 +440,7 @@ mod tests {
             watched.exchange(&fixtures::ok());
         }
         watched.exchange(&fixtures::gave_up());
+        watched.look();
         watched
     }
 
@@ -450,7 +470,10 @@ mod tests {
             shown(&mut view, &watched, 120, 24);
         }
         let text = shown(&mut view, &watched, 120, 24);
-        assert!(text.contains("closed 501.7 ms after sending"), "{text}");
+        assert!(
+            text.contains("gave up on 1 of 4 requests after 501.7 ms"),
+            "{text}"
+        );
         assert!(text.contains("ip.addr == 127.0.0.6"), "{text}");
         view.key(Key::Back);
         assert!(!shown(&mut view, &watched, 120, 24).contains("what happened (Esc"));
@@ -485,6 +508,7 @@ mod tests {
         exchange.path = Some("/\u{1b}[2J\u{9b}31m\u{202e}x\n".into());
         let mut watched = Watched::new("a\u{1b}[31m", false);
         watched.exchange(&exchange);
+        watched.look();
         watched.message("b\u{1b}c");
         let mut view = View::default();
         view.key(Key::Other);

@@ -9,7 +9,7 @@
 //! | [`annotations`] | comments on single frames, for Wireshark |
 //! | [`comparison`] | two captures or reports side by side |
 //! | [`explain`] | the sentence that says what happened |
-//! | `problems` | what several have in common, in words |
+//! | [`problems`] | what several have in common, in words |
 //! | [`wireshark`] | display filters for what is reported |
 //! | `encode` | JSON, pushed straight into a `String` |
 //! | `flags` | Envoy's flags, in words |
@@ -33,7 +33,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
-mod problems;
+pub mod problems;
 mod spans;
 mod sums;
 pub mod text;

@@ -9,7 +9,8 @@ use super::sums;
 use super::wireshark::{self, Numbering};
 use crate::event::Capture;
 use crate::exchange::{FindingKind, Side, Verdict};
-use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
+use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said};
+use crate::statistics::Summary;
 use crate::statistics::problems::{Example, Problem, ProblemKind, SLOW, UNANSWERED};
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
@@ -28,6 +29,48 @@ const PROMPT: Span = Span::from_millis(1);
 /// How a format shows text from the wire, cut to a number of characters. Everything else in a
 /// sentence is the program's own.
 pub(super) type Wire = fn(&mut String, &str, usize);
+
+/// A problem in words.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Described {
+    /// The problem.
+    pub problem: Problem,
+    /// What happened.
+    pub sentence: String,
+    /// The figures of its kind: `493.6–499.5 ms`; empty if there are none.
+    pub figures: String,
+    /// What makes the cause likely, and what proxies log; empty if there is nothing to say.
+    pub more: String,
+    /// The display filter that shows the example in Wireshark; empty if there is none.
+    pub display_filter: String,
+}
+
+/// The problems of a report so far, the worst first. `origin` is the time of the first frame.
+#[must_use]
+pub fn described(summary: &Summary, origin: Timestamp) -> Vec<Described> {
+    let (problems, beyond) = summary.problems();
+    let told = Told {
+        problems,
+        beyond,
+        origin,
+        file: None,
+        numbering: Numbering::Ends,
+    };
+    let described = told.problems.iter().map(|problem| Described {
+        sentence: told.sentence(problem),
+        figures: said!(
+            problem
+                .min
+                .zip(problem.max)
+                .map(|(min, max)| Ends(min, max))
+        ),
+        more: told.more(problem),
+        display_filter: told.display_filter(problem),
+        problem: problem.clone(),
+    });
+    described.collect()
+}
 
 /// The problems of a report, and what their words need beside them.
 pub(super) struct Told {
@@ -77,7 +120,14 @@ impl Told {
         out
     }
 
-    /// Both, as one paragraph.
+    /// That, and the flags that proxies log.
+    pub(super) fn more(&self, problem: &Problem) -> String {
+        let texts = [self.facts(problem), Self::envoy(problem)];
+        let texts = texts.into_iter().filter(|text| !text.is_empty());
+        texts.collect::<Vec<String>>().join(" ")
+    }
+
+    /// What happened and what stands beside it, as one paragraph.
     pub(super) fn paragraph(&self, problem: &Problem) -> String {
         let (mut out, facts) = (self.sentence(problem), self.facts(problem));
         if !facts.is_empty() {

@@ -10,6 +10,7 @@ use super::gap_values::{GapStats, GapValues};
 use super::parts;
 use super::problems::{Context, Problem, Problems};
 use super::rate::SuccessRate;
+use super::routes::Routes;
 use super::timers::{Closes, Timer};
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
@@ -124,17 +125,34 @@ impl Summary {
         }
     }
 
-    fn rate(&mut self, exchange: &Exchange, good: Option<bool>) {
+    /// Counts good exchanges of which only the routes are known, for what others are a share of.
+    pub fn good_by_route(&mut self, routes: &Routes) {
+        for (route, counted) in routes.sorted() {
+            self.problems.good(route, counted.exchanges);
+            if let Some(rate) = self.rate_of(route.server) {
+                for count in [&mut rate.exchanges, &mut rate.counted, &mut rate.good] {
+                    *count = count.saturating_add(counted.exchanges);
+                }
+            }
+        }
+    }
+
+    /// The row of a server; `None` if there is no room for another.
+    fn rate_of(&mut self, server: Endpoint) -> Option<&mut SuccessRate> {
         let room = self.served.len() < MAX_SERVERS;
-        let rate = match self.served.entry(exchange.server) {
-            hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+        match self.served.entry(server) {
+            hashbrown::hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
             hashbrown::hash_map::Entry::Vacant(entry) if room => {
-                entry.insert(SuccessRate::default())
+                Some(entry.insert(SuccessRate::default()))
             }
-            hashbrown::hash_map::Entry::Vacant(_) => {
-                self.servers_left_out += 1;
-                return;
-            }
+            hashbrown::hash_map::Entry::Vacant(_) => None,
+        }
+    }
+
+    fn rate(&mut self, exchange: &Exchange, good: Option<bool>) {
+        let Some(rate) = self.rate_of(exchange.server) else {
+            self.servers_left_out += 1;
+            return;
         };
         rate.exchanges += 1;
         if exchange.verdict == Verdict::Unanswered || exchange.doubt.is_some() {

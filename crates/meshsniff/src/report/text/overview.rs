@@ -255,10 +255,9 @@ fn problems(out: &mut String, paint: Paint, width: usize, told: &Told) {
             paint.push(out, ink, line);
             out.push('\n');
         }
-        let more = [told.facts(problem), Told::envoy(problem)];
-        let more: Vec<String> = more.into_iter().filter(|text| !text.is_empty()).collect();
+        let more = told.more(problem);
         if !more.is_empty() {
-            wrapped(out, &more.join(" "), number.len(), width);
+            wrapped(out, &more, number.len(), width);
         }
         // A command that is broken over lines cannot be copied.
         let mut last = Told::members(problem);

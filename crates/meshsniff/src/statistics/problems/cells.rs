@@ -8,6 +8,7 @@ use super::model::{Example, Problem, ProblemKind};
 use super::sorting::{self, Sorted};
 use crate::exchange::{Connection, Exchange, FindingKind, Side};
 use crate::packet::{Endpoint, Mark};
+use crate::statistics::routes::Route;
 use crate::statistics::timers;
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
@@ -278,6 +279,12 @@ impl Problems {
             self.examples += 1;
             cell.example = Some(Example::Connection(Box::new(connection.clone())));
         }
+    }
+
+    /// Counts good exchanges of a route.
+    pub(in super::super) fn good(&mut self, route: &Route, exchanges: u64) {
+        let total = Total::Route(route.server, &route.method, &route.path);
+        self.count(total.hash(), exchanges);
     }
 
     fn count(&mut self, hash: u64, more: u64) {
