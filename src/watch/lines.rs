@@ -37,7 +37,7 @@ impl Lines {
             let known = self.problems.entry(key(problem)).or_default();
             if *known == 0 || problem.count > *known && (due || last) {
                 *known = problem.count;
-                lines.push(format!("✗ {}", described.sentence));
+                lines.push(format!("✗ {}: {}", problem.kind, described.sentence));
             }
         }
         let sum = watched.sum();

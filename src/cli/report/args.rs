@@ -54,14 +54,18 @@ pub(in crate::cli) struct ReportArgs {
     /// Fail, with exit status 3, if this holds, such as client-gave-up or 'not-ok>1%'; repeatable
     ///
     /// What may not be at all: a verdict (client-gave-up), not-ok, not-good, findings,
-    /// findings.KIND, connects_failed, dropped, a term of --filter-http (certainty=uncertain). With
-    /// an operator and a number or share, what may not be more: not-ok>1%.
+    /// findings.KIND, problems, problem.KIND, connects_failed, dropped, a status (5xx), a term of
+    /// --filter-http (certainty=uncertain). With an operator and a number or share, what may not be
+    /// more: not-ok>1%.
     ///
     /// What may not be so few, slow or bad: exchanges<N; a gap and a time
     /// (ack_to_client_close>400ms), or a percentile of the gap (request_to_response.p99>200ms); the
     /// success rates client_side<99% and server_side<99%.
     ///
-    /// Behind all but dropped, "where" and terms of --filter-http say which exchanges are meant:
+    /// Verdicts and gaps are those that a report names; docs/verdicts-and-fields.md lists them, and
+    /// the kinds of findings and problems.
+    ///
+    /// Behind all but dropped and problems, "where" and terms of --filter-http say which exchanges are meant:
     /// total>1s where path=/items. An assertion also fails if there was nothing to judge.
     #[arg(
         help_heading = "Assertions",
@@ -70,6 +74,18 @@ pub(in crate::cli) struct ReportArgs {
         value_parser = Assertion::parse
     )]
     fail_on: Vec<Assertion>,
+
+    /// Fail, with exit status 3, unless this is so: the opposite of --fail-on
+    ///
+    /// --require 'request_to_response.p99<=250ms', --require 'server_side>=99%'. In a file of
+    /// assertions a line that begins with "require" says the same.
+    #[arg(
+        help_heading = "Assertions",
+        long,
+        value_name = "CONDITION",
+        value_parser = Assertion::require
+    )]
+    require: Vec<Assertion>,
 
     /// Read assertions from a file, one on each line; # begins a comment
     #[arg(help_heading = "Assertions", long, value_name = "FILE")]
@@ -344,6 +360,7 @@ impl ReportArgs {
     /// Returns every assertion, if they and the outputs make sense together.
     fn assertions(&self) -> Result<Vec<Assertion>, Misuse> {
         let mut assertions = self.fail_on.clone();
+        assertions.extend(self.require.iter().cloned());
         for path in &self.assert_file {
             let shown = path.display();
             let text = std::fs::read_to_string(path)
@@ -365,7 +382,8 @@ impl ReportArgs {
         }
         if self.allow_no_traffic && assertions.is_empty() {
             return Err(Misuse(
-                "--allow-no-traffic is for assertions: add --fail-on or --assert-file".to_owned(),
+                "--allow-no-traffic is for assertions: add --fail-on, --require or --assert-file"
+                    .to_owned(),
             ));
         }
         let junit = self

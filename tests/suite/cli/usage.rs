@@ -46,7 +46,7 @@ fn help_and_version_are_data() {
 #[test]
 fn a_bad_filter_says_what_is_allowed() {
     for (filter, expected) in [
-        ("status=many", "404, 5xx, 500-504 and none"),
+        ("status=many", "404, 1xx to 5xx, 500-504 and none"),
         ("colour=blue", "method=, path=, status="),
         ("verdict=gave-up", "client-gave-up"),
         ("client=nowhere", "“nowhere” is not "),

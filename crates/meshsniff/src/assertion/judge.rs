@@ -7,7 +7,9 @@ use crate::exchange::{Connection, Exchange, Verdict};
 use crate::mesh::is_probed;
 use crate::piece::{Counted, Exact, Grouped, Percent, push, said};
 use crate::statistics::gap_values::Percentile;
+use crate::statistics::problems::Example;
 use crate::statistics::tally::Tally;
+use crate::statistics::{Problem, Severity, Summary};
 use crate::time::Span;
 
 /// Examples kept of an assertion.
@@ -33,6 +35,8 @@ pub struct Rules {
 pub struct Judge {
     rules: Rules,
     checks: Vec<AssertionState>,
+    /// What problems are found in, if an assertion is about them.
+    summary: Option<Box<Summary>>,
 }
 
 /// The state of one assertion.
@@ -49,6 +53,11 @@ impl Judge {
     pub fn new(rules: Rules) -> Self {
         Self {
             checks: vec![AssertionState::default(); rules.assertions.len()],
+            summary: rules
+                .assertions
+                .iter()
+                .any(Assertion::is_about_problems)
+                .then(|| Box::new(Summary::new(rules.probes))),
             rules,
         }
     }
@@ -63,6 +72,9 @@ impl Judge {
     pub fn exchange(&mut self, exchange: &Exchange) {
         if self.is_idle() || !self.concerns(exchange) {
             return;
+        }
+        if let Some(summary) = &mut self.summary {
+            summary.exchange(exchange);
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
             let of_exchanges = !matches!(assertion.what, Measure::Connects(_) | Measure::Dropped);
@@ -114,6 +126,9 @@ impl Judge {
         if probe && !self.rules.probes || !self.rules.filter.connection(connection) {
             return;
         }
+        if let Some(summary) = &mut self.summary {
+            summary.connection(connection);
+        }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
             let Measure::Connects(verdicts) = &assertion.what else {
                 continue;
@@ -140,13 +155,23 @@ impl Judge {
         }
     }
 
+    /// Adds the figures of exchanges and connections that are told nowhere.
+    pub fn merge_summary(&mut self, other: &Summary) {
+        if let Some(summary) = &mut self.summary {
+            summary.merge(other);
+        }
+    }
+
     /// The results of all assertions. `dropped`: packets that the capturing kernel lost, if that is
     /// known.
     #[must_use]
     pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
         let checks = self.rules.assertions.iter().zip(&self.checks);
+        let problems = self.summary.as_ref().map(|summary| summary.problems().0);
+        let problems = problems.unwrap_or_default();
         let judged = checks.map(|(assertion, check)| {
-            let (mut verdict, observed) = assertion.judge(&check.tally, dropped);
+            let of_it: Vec<&Problem> = assertion.problems(&problems).collect();
+            let (mut verdict, observed) = assertion.judge(&check.tally, dropped, &of_it);
             if verdict == Conclusion::NoTraffic && self.rules.allow_no_traffic {
                 verdict = Conclusion::Passed;
             }
@@ -160,6 +185,13 @@ impl Judge {
             if verdict == Conclusion::Failed {
                 outcome.exchanges.clone_from(&check.exchanges);
                 outcome.connections.clone_from(&check.connections);
+                for problem in of_it.into_iter().take(MAX_SHOWN) {
+                    match &problem.example {
+                        Some(Example::Exchange(one)) => outcome.exchanges.push((**one).clone()),
+                        Some(Example::Connection(one)) => outcome.connections.push((**one).clone()),
+                        None => {}
+                    }
+                }
             }
             outcome
         });
@@ -261,11 +293,30 @@ impl Assertion {
             Measure::Exchanges
             | Measure::Connects(_)
             | Measure::Percentile(..)
+            | Measure::Problems(_)
             | Measure::Dropped => None,
         }
     }
 
-    fn judge(&self, tally: &Tally, dropped: Option<u64>) -> (Conclusion, String) {
+    /// The problems that it is about.
+    fn problems<'a>(&self, all: &'a [Problem]) -> impl Iterator<Item = &'a Problem> {
+        let asked = match self.what {
+            Measure::Problems(kind) => Some(kind),
+            _ => None,
+        };
+        all.iter().filter(move |problem| match asked {
+            Some(Some(kind)) => problem.kind == kind,
+            Some(None) => problem.severity != Severity::Note,
+            None => false,
+        })
+    }
+
+    fn judge(
+        &self,
+        tally: &Tally,
+        dropped: Option<u64>,
+        problems: &[&Problem],
+    ) -> (Conclusion, String) {
         let &Bound { operator, value } = &self.bound;
         let count = tally.looked_at();
         let hits = tally.hits();
@@ -291,6 +342,22 @@ impl Assertion {
                     "the capture does not say how many packets were lost".to_owned(),
                 ),
             },
+            Measure::Problems(_) if count == 0 && problems.is_empty() => (
+                Conclusion::NoTraffic,
+                "nothing to judge: there was no exchange".to_owned(),
+            ),
+            Measure::Problems(_) => {
+                let found = problems.len() as u64;
+                let mut observed = said!(Counted(found, "problem", "problems"));
+                for (index, problem) in problems.iter().take(MAX_SHOWN).enumerate() {
+                    observed.push_str(if index == 0 { ": " } else { ", " });
+                    push!(&mut observed; problem.kind.name());
+                    if let Some(of) = problem.of {
+                        push!(&mut observed; " ", Grouped(problem.count), " of ", Grouped(of));
+                    }
+                }
+                (judged(counts(operator, found, value)), observed)
+            }
             Measure::Connects(_) if count == 0 => (
                 Conclusion::NoTraffic,
                 "nothing to judge: there was no connection".to_owned(),
@@ -410,6 +477,46 @@ mod tests {
                 .collect(),
             ..Rules::default()
         })
+    }
+
+    #[test]
+    fn problems_are_those_of_the_report() {
+        let mut slow = fixtures::ok();
+        slow.gaps.wait = Some(Span::from_millis(50));
+        slow.findings.push(crate::exchange::Finding {
+            kind: crate::exchange::FindingKind::SynRetry,
+            side: crate::exchange::Side::Client,
+            frames: Vec::new(),
+            cost: Span::from_millis(45),
+        });
+        let exchanges = [fixtures::gave_up(), fixtures::unanswered(), slow];
+        let outcomes = |assertions: &[&str], exchanges: &[Exchange]| {
+            let mut judge = judge(assertions);
+            for exchange in exchanges {
+                judge.exchange(exchange);
+            }
+            let outcomes = judge.outcomes(None).into_iter();
+            let told = outcomes.map(|one| (one.verdict, one.observed, one.exchanges.len()));
+            told.collect::<Vec<_>>()
+        };
+        // A note is no problem unless it is asked for.
+        let assertions = [
+            "problems",
+            "problem.unanswered",
+            "problem.dns",
+            "problems>2",
+        ];
+        let seen = outcomes(&assertions, &exchanges);
+        let both = "2 problems: client-gave-up 1 of 3, syn-retry 1 of 3";
+        assert_eq!(seen[0], (Conclusion::Failed, both.to_owned(), 2));
+        assert_eq!(seen[1].0, Conclusion::Failed);
+        assert_eq!(seen[2], (Conclusion::Passed, "0 problems".to_owned(), 0));
+        assert_eq!(seen[3].0, Conclusion::Passed);
+        assert_eq!(outcomes(&["problems"], &[])[0].0, Conclusion::NoTraffic);
+        assert_eq!(
+            outcomes(&["problems"], &[fixtures::ok()])[0].0,
+            Conclusion::Passed
+        );
     }
 
     fn outcome(assertion: &str, exchanges: &[Exchange]) -> Outcome {

@@ -1,7 +1,9 @@
 //! The language of assertions.
 //!
 //! ```text
-//! assertion = condition [ "where" terms ]       terms as of --filter-http
+//! assertion = [ "require" ] condition [ "where" terms ]
+//!                                               terms as of --filter-http; require: what must be,
+//!                                               otherwise it says what must not be
 //! condition = what [ operator value ]           what alone means what>0
 //! operator  = > >= < <= == !=                   = is ==
 //! what      = exchanges                         how many there are
@@ -11,14 +13,19 @@
 //!           | connects_failed                   connections refused or timed out
 //!           | connect-refused | connect-timeout
 //!           | GAP                               any exchange's gap: ack_to_client_close>400ms
-//!           | GAP.min .p50 .p90 .p95 .p99 .max  a percentile (nearest rank) of a gap
+//!           | GAP.min .p50 .p90 .p95 .p99 .max  a percentile (nearest rank) of a gap; p99(GAP) is
+//!                                               the same
+//!           | problems | problem.KIND           problems; only those of a kind include notes
+//!           | 5xx | 503                         status=5xx, status=503
 //!           | client_side | server_side         a success rate: client_side<99%
 //!           | dropped                           packets that the kernel lost
 //! value     = 3 | 1.5% | 400ms | 1.5s
 //! ```
 
+use super::near;
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
 use crate::exchange::{FindingKind, Gap, Verdict};
+use crate::statistics::ProblemKind;
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
 
@@ -49,6 +56,8 @@ pub(super) enum Measure {
     Percentile(Gap, Percentile),
     /// The share of exchanges that went well, as the client or as the server sees it.
     SuccessRate { of_server: bool },
+    /// The number of problems, of one kind or of all but notes.
+    Problems(Option<ProblemKind>),
     /// The number of packets that the kernel lost.
     Dropped,
 }
@@ -88,20 +97,44 @@ const CONNECTS: [(&str, &[Verdict]); 7] = [
     ("plain-refused-tls", &[Verdict::PlainRefusedTls]),
 ];
 
+/// What an assertion begins with that says what must be.
+pub(super) const REQUIRE: &str = "require";
+
 impl Assertion {
+    /// Reads what must be: the opposite of what [`Assertion::parse`] reads.
+    ///
+    /// # Errors
+    /// Those of [`Assertion::parse`].
+    pub fn require(text: &str) -> Result<Self, AssertionError> {
+        Self::parse(&format!("{REQUIRE} {}", text.trim()))
+    }
+
     /// Reads an assertion.
     ///
     /// # Errors
     /// If `text` is not an assertion, or could never fail or never pass.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let typed = text.trim();
-        let condition = Condition::parse(typed)?;
+        let required = typed
+            .strip_prefix(REQUIRE)
+            .filter(|rest| rest.starts_with(char::is_whitespace))
+            .map(str::trim);
+        let condition = Condition::parse(required.unwrap_or(typed))?;
         let condition = condition.ok_or_else(|| AssertionError::Empty(typed.to_owned()))?;
         let sense = |wrong: String| AssertionError::Sense {
             assertion: typed.to_owned(),
             wrong,
         };
-        let (what, bound) = read(&condition, &sense)?;
+        let (what, mut bound) = read(&condition, &sense)?;
+        if required.is_some() {
+            bound.operator = bound.operator.opposite();
+        } else if let Some(opposite) = wish(&condition, &what, &bound) {
+            return Err(sense(format!(
+                "an assertion says what must not be, and that reads like what should be: write \
+                 {opposite}, or --require '{}'",
+                condition.text
+            )));
+        }
         let only = condition.only;
         check(&what, &bound, &only).map_err(sense)?;
         Ok(Self {
@@ -141,6 +174,12 @@ impl Assertion {
         matches!(self.what, Measure::Connects(_))
     }
 
+    /// Whether the assertion is about problems, which are found in the whole report.
+    #[must_use]
+    pub(super) const fn is_about_problems(&self) -> bool {
+        matches!(self.what, Measure::Problems(_))
+    }
+
     /// Whether the assertion needs what a redacted report lacks.
     #[must_use]
     pub fn asks_for_redacted(&self) -> bool {
@@ -170,8 +209,11 @@ fn read(
     match (&condition.order, what(name)) {
         (&Order::Of(operator, value), Some(what)) => Ok((what, bound(operator, value)?)),
         (&Order::Of(operator, value), None) if text.contains(['<', '>']) => {
+            if let Some(statuses) = statuses(name, operator, value) {
+                return Ok((Measure::Fitting(Filter::parse(&statuses)?), Bound::ANY));
+            }
             if !name.contains('=') {
-                return Err(AssertionError::Name(name.to_owned()));
+                return Err(unknown(name, text));
             }
             let fitting = Measure::Fitting(Filter::parse(name)?);
             Ok((fitting, bound(operator, value)?))
@@ -183,9 +225,11 @@ fn read(
             Ok((verdict.map_or_else(fitting, Ok)?, Bound::ANY))
         }
         (Order::None, Some(what)) => match what {
-            Measure::Fitting(_) | Measure::NotGood | Measure::Connects(_) | Measure::Dropped => {
-                Ok((what, Bound::ANY))
-            }
+            Measure::Fitting(_)
+            | Measure::NotGood
+            | Measure::Connects(_)
+            | Measure::Problems(_)
+            | Measure::Dropped => Ok((what, Bound::ANY)),
             Measure::Exchanges => Err(sense(
                 "say how many: exchanges<1 fails where there was none".to_owned(),
             )),
@@ -194,8 +238,91 @@ fn read(
                 Err(sense(format!("say how long: {text}>400ms")))
             }
         },
-        (Order::None, None) => Err(AssertionError::Name(text.to_owned())),
+        (Order::None, None) => Err(unknown(text, text)),
     }
+}
+
+fn unknown(name: &str, text: &str) -> AssertionError {
+    let rest = text.strip_prefix(name).unwrap_or_default();
+    // A percentile is one of something.
+    if Percentile::parse(name).is_some() {
+        let of = [Gap::RequestToResponse, Gap::Wait];
+        return AssertionError::Name {
+            name: name.to_owned(),
+            near: of.map(|gap| format!("{}.{name}{rest}", gap.name())).into(),
+        };
+    }
+    AssertionError::Name {
+        near: near::names(name),
+        name: name.to_owned(),
+    }
+}
+
+/// The terms for a comparison of the status, such as `status>=500`.
+fn statuses(name: &str, operator: Operator, value: &str) -> Option<String> {
+    if name != "status" {
+        return None;
+    }
+    let status: u16 = value.parse().ok()?;
+    let (lowest, highest) = match operator {
+        Operator::More => (status.checked_add(1)?, 999),
+        Operator::AtLeast => (status, 999),
+        Operator::Less => (100, status.checked_sub(1)?),
+        Operator::AtMost => (100, status),
+        Operator::Equal | Operator::Unequal => return None,
+    };
+    Some(format!("status={lowest}-{highest}"))
+}
+
+/// What the opposite would be of a condition that would fail where all is well; `None` if it would
+/// not.
+fn wish(condition: &Condition<'_>, what: &Measure, bound: &Bound) -> Option<String> {
+    let Order::Of(_, value) = condition.order else {
+        return None;
+    };
+    // Of a term, such as verdict=ok, the sign belongs to the term.
+    let (name, operator) = (condition.name, bound.operator);
+    let to_be_few = match what {
+        Measure::SuccessRate { .. } => {
+            let up = matches!(
+                operator,
+                Operator::More | Operator::AtLeast | Operator::Equal
+            );
+            let fails_below = if operator == Operator::More {
+                "<="
+            } else {
+                "<"
+            };
+            return up.then(|| format!("{name}{fails_below}{value}"));
+        }
+        Measure::NotGood | Measure::Connects(_) | Measure::Problems(_) | Measure::Dropped => true,
+        Measure::Fitting(_) => {
+            let good = [Verdict::Ok, Verdict::Upgraded].map(Verdict::name);
+            // Of terms nobody knows how many there should be.
+            what_is_bad(name) && !good.iter().any(|good| same(good, name))
+        }
+        Measure::Exchanges | Measure::EachGap(_) | Measure::Percentile(..) => false,
+    };
+    let few = match operator {
+        Operator::Less | Operator::AtMost => true,
+        Operator::Equal => matches!(bound.value, BoundValue::Count(0) | BoundValue::Share(0)),
+        _ => false,
+    };
+    let none = matches!(bound.value, BoundValue::Count(0) | BoundValue::Share(0));
+    (to_be_few && few).then(|| match none {
+        true => name.to_owned(),
+        false => format!("{name}{}{value}", operator.opposite().sign()),
+    })
+}
+
+/// Whether these exchanges should not be.
+fn what_is_bad(name: &str) -> bool {
+    let failing = ["4", "5"].iter().any(|class| {
+        let status = name.strip_prefix("status=").unwrap_or(name);
+        status.len() == 3 && status.starts_with(class)
+    });
+    let verdict = condition::verdict(name.strip_prefix("verdict=").unwrap_or(name)).is_some();
+    failing || verdict || same(name, "not-ok") || name.starts_with("findings")
 }
 
 /// The measure with this name; `-` and `_` are the same in it.
@@ -206,6 +333,7 @@ fn what(name: &str) -> Option<Measure> {
     let plain = match name {
         "exchanges" => Some(Measure::Exchanges),
         "dropped" => Some(Measure::Dropped),
+        "problems" => Some(Measure::Problems(None)),
         _ if same(name, "not-good") => Some(Measure::NotGood),
         _ if same(name, "client_side") => Some(Measure::SuccessRate { of_server: false }),
         _ if same(name, "server_side") => Some(Measure::SuccessRate { of_server: true }),
@@ -214,10 +342,21 @@ fn what(name: &str) -> Option<Measure> {
     if plain.is_some() {
         return plain;
     }
-    if let Some((name, percentile)) = name.rsplit_once('.')
+    let called = name.strip_suffix(')').and_then(|name| name.split_once('('));
+    let called = called.map(|(percentile, gap)| (gap, percentile));
+    if let Some((name, percentile)) = called.or_else(|| name.rsplit_once('.'))
         && let Some(gap) = condition::gap(name)
     {
         return Some(Measure::Percentile(gap, Percentile::parse(percentile)?));
+    }
+    if let Some(kind) = name.strip_prefix("problem.") {
+        let mut kinds = ProblemKind::all();
+        let kind = kinds.find(|one| same(one.name(), kind))?;
+        return Some(Measure::Problems(Some(kind)));
+    }
+    if is_status(name) {
+        let status = format!("status={}", name.to_ascii_lowercase());
+        return Filter::parse(&status).ok().map(Measure::Fitting);
     }
     let term = if name == "findings" {
         "finding=any".to_owned()
@@ -232,6 +371,15 @@ fn what(name: &str) -> Option<Measure> {
         format!("verdict={}", condition::verdict(name)?.name())
     };
     Filter::parse(&term).ok().map(Measure::Fitting)
+}
+
+/// Whether it can only be a status or a class of them.
+fn is_status(name: &str) -> bool {
+    match name.as_bytes() {
+        [b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => true,
+        [b'1'..=b'5', rest @ ..] => rest.len() == 2 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 fn read_value(text: &str) -> Result<BoundValue, String> {
@@ -277,7 +425,7 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
                 return Err("a success rate is a share, such as 99% or 0.99".to_owned());
             }
         }
-        Measure::Exchanges | Measure::Connects(_) | Measure::Dropped => {
+        Measure::Exchanges | Measure::Connects(_) | Measure::Problems(_) | Measure::Dropped => {
             if !matches!(value, BoundValue::Count(_)) {
                 return Err("that is a number: compare it with one, such as 3".to_owned());
             }
@@ -303,6 +451,13 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     if matches!(what, Measure::Dropped) && !only.selects_all() {
         return Err(
             "packets that the kernel lost belong to no exchange: leave the where out".to_owned(),
+        );
+    }
+    if matches!(what, Measure::Problems(_)) && !only.selects_all() {
+        return Err(
+            "problems are those of the whole report: leave the where out, or select exchanges with \
+             --filter-http"
+                .to_owned(),
         );
     }
     if matches!(what, Measure::Connects(_)) && !only.is_about_ends() {
@@ -460,7 +615,28 @@ mod tests {
             ("exchanges<0", "never"),
             ("exchanges>=0", "always"),
             ("exchanges>1%", "number"),
-            ("client_side>100%", "never"),
+            ("client_side>100%", "write client_side<=100%"),
+            ("client-gave-up==0", "write client-gave-up, or --require"),
+            ("client-gave-up<5", "write client-gave-up>=5, or"),
+            ("5xx==0", "write 5xx, or"),
+            ("findings.zero-window=0", "write findings.zero-window, or"),
+            ("connects_failed<=0", "write connects_failed, or"),
+            ("dropped==0", "--require 'dropped==0'"),
+            ("server_side>=99%", "write server_side<99%, or"),
+            ("status=6xx", "1xx to 5xx"),
+            (
+                "p99>250ms",
+                "request_to_response.p99>250ms or wait.p99>250ms",
+            ),
+            (
+                "request_to_response.p999>1s",
+                "did you mean request_to_response.p99",
+            ),
+            (
+                "problem.clientgaveup",
+                "did you mean problem.client-gave-up",
+            ),
+            ("problems where path=/", "leave the where out"),
             ("client_side<5", "share"),
             ("client_side", "client_side<99%"),
             ("not-ok>200%", "0% to 100%"),
@@ -471,7 +647,7 @@ mod tests {
             ("total==400ms", "< or >"),
             ("total.p100>4ms", "nothing that can be asserted"),
             ("total.p0>4ms", "nothing that can be asserted"),
-            ("findings.bad-luck", "findings.KIND"),
+            ("findings.bad-luck", "nothing that can be asserted"),
             ("certainty=maybe", "capture-ended"),
             ("status=many", "500-504"),
             ("envoy=XX", "UT"),
@@ -484,6 +660,48 @@ mod tests {
             assert!(message.contains(said), "{text}: {message}");
         }
         assert!(Assertion::parse("connect-refused where server=:80").is_ok());
+    }
+
+    #[test]
+    fn what_can_mean_one_thing_is_taken_for_it() {
+        for (short, long) in [
+            ("5xx", "status=5xx"),
+            ("503>2", "status=503>2"),
+            ("status>=500", "status=500-999"),
+            (
+                "p99(request_to_response)>1ms",
+                "request_to_response.p99>1ms",
+            ),
+            (
+                "client-gave-up WHERE path=/a",
+                "client-gave-up where path=/a",
+            ),
+        ] {
+            let (short, long) = (read(short), read(long));
+            let parts = |one: &Assertion| (one.what.clone(), one.bound, one.only.clone());
+            assert_eq!(parts(&short), parts(&long));
+        }
+    }
+
+    #[test]
+    fn what_is_required_is_the_opposite_of_what_must_not_be() {
+        for (required, forbidden) in [
+            ("client-gave-up==0", "client-gave-up!=0"),
+            ("server_side>=99%", "server_side<99%"),
+            ("p99(wait)<=250ms", "wait.p99>250ms"),
+            ("problems==0", "problems!=0"),
+            ("exchanges>=10 where path=/a", "exchanges<10 where path=/a"),
+        ] {
+            let (required, forbidden) = (Assertion::require(required).unwrap(), read(forbidden));
+            assert_eq!(
+                (required.what, required.bound),
+                (forbidden.what, forbidden.bound)
+            );
+            assert!(required.typed.starts_with("require "));
+        }
+        assert!(Assertion::require("server_side<0%").is_err());
+        let read = Assertion::parse_lines("require server_side>=99%\n").unwrap();
+        assert_eq!(read, [Assertion::require("server_side>=99%").unwrap()]);
     }
 
     #[test]

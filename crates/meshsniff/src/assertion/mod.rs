@@ -8,6 +8,7 @@
 
 mod judge;
 mod language;
+mod near;
 mod with_assertions;
 
 pub use judge::{Judge, Rules};

@@ -40,6 +40,7 @@ impl<R: Report> Report for WithAssertions<R> {
             ReportEvent::Connection(connection) => self.judge.connection(connection),
             ReportEvent::Aggregate(aggregate) => {
                 self.judge.merge(&aggregate.tallies);
+                self.judge.merge_summary(&aggregate.summary);
                 for exchange in &aggregate.slowest {
                     self.judge.example(exchange);
                 }

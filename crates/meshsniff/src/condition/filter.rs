@@ -268,7 +268,7 @@ fn status(value: &str) -> Result<Test, FilterError> {
         (100..=999).contains(&number).then_some(number)
     };
     let range = || match value.as_bytes() {
-        [class @ b'1'..=b'9', b'x' | b'X', b'x' | b'X'] => {
+        [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => {
             let lowest = u16::from(class - b'0') * 100;
             Some(Test::Status(lowest, lowest + 99))
         }
@@ -281,7 +281,7 @@ fn status(value: &str) -> Result<Test, FilterError> {
     };
     range().ok_or_else(|| FilterError::Value {
         value: value.to_owned(),
-        expected: "a status: 404, 5xx, 500-504 and none are".to_owned(),
+        expected: "a status: 404, 1xx to 5xx, 500-504 and none are".to_owned(),
     })
 }
 

@@ -16,7 +16,7 @@ pub mod filter;
 
 pub use filter::{Filter, FilterError};
 
-use crate::exchange::{Gap, Gaps, Verdict};
+use crate::exchange::{Gap, Verdict};
 use crate::time::{Span, parse_duration};
 
 /// Why an assertion cannot be read or makes no sense.
@@ -31,13 +31,16 @@ pub enum AssertionError {
     Empty(String),
     /// An unknown name.
     #[error(
-        "“{0}” is nothing that can be asserted: verdicts ({verdicts}, not-ok, not-good), \
-         exchanges, findings, findings.KIND, certainty=uncertain and other terms of \
-         --filter-http, connects_failed, client_side, server_side, dropped and gaps ({gaps}) are",
-        verdicts = Verdict::ALL.map(Verdict::name).join(", "),
-        gaps = Gaps::NAMES.join(", ")
+        "“{name}” is nothing that can be asserted{} What can be stands at --fail-on in kubectl \
+         meshsniff report --help",
+        did_you_mean(near)
     )]
-    Name(String),
+    Name {
+        /// The name.
+        name: String,
+        /// Those that come near, the nearest first.
+        near: Vec<String>,
+    },
     /// A filter that cannot be read.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -49,6 +52,14 @@ pub enum AssertionError {
         /// What is wrong, and what would be right.
         wrong: String,
     },
+}
+
+fn did_you_mean(near: &[String]) -> String {
+    match near {
+        [] => ".".to_owned(),
+        [one] => format!(": did you mean {one}?"),
+        [some @ .., last] => format!(": did you mean {} or {last}?", some.join(", ")),
+    }
 }
 
 /// A comparison of two values.
@@ -82,6 +93,30 @@ impl Operator {
             Self::AtMost => found <= bound,
             Self::Equal => found == bound,
             Self::Unequal => found != bound,
+        }
+    }
+
+    /// The operator that holds where this one does not.
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::More => Self::AtMost,
+            Self::AtLeast => Self::Less,
+            Self::Less => Self::AtLeast,
+            Self::AtMost => Self::More,
+            Self::Equal => Self::Unequal,
+            Self::Unequal => Self::Equal,
+        }
+    }
+
+    /// The sign, as it is typed.
+    pub(crate) const fn sign(self) -> &'static str {
+        match self {
+            Self::More => ">",
+            Self::AtLeast => ">=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Equal => "==",
+            Self::Unequal => "!=",
         }
     }
 
@@ -143,9 +178,10 @@ impl<'a> Condition<'a> {
 }
 
 fn split_where(typed: &str) -> (&str, Option<&str>) {
-    // `where` may stand among blanks of any kind and number.
+    // `where` may stand among blanks of any kind and number, in letters of any case.
+    let lower = typed.to_ascii_lowercase();
     let mut from = 0;
-    while let Some(at) = typed[from..].find("where") {
+    while let Some(at) = lower[from..].find("where") {
         let (begin, end) = (from + at, from + at + "where".len());
         let (before, after) = (&typed[..begin], &typed[end..]);
         let alone = (before.is_empty() || before.ends_with(char::is_whitespace))

@@ -214,20 +214,17 @@ fn details(out: &mut String, problem: &Problem, title: &str, timeline: &str) {
 impl<W: Write> Report for MarkdownReport<W> {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
         self.facts.tell(event);
-        match event {
-            ReportEvent::Finish(capture) => {
-                let mut out = String::new();
-                let told = Told::of(&self.facts, capture);
-                self.head(&mut out, capture);
-                Self::problems(&mut out, &told);
-                self.outcomes(&mut out);
-                self.rates(&mut out);
-                self.timers(&mut out, &told);
-                self.timelines(&mut out, &told);
-                self.out.write_all(out.as_bytes())?;
-                self.out.flush()?;
-            }
-            _ => {}
+        if let ReportEvent::Finish(capture) = event {
+            let mut out = String::new();
+            let told = Told::of(&self.facts, capture);
+            self.head(&mut out, capture);
+            Self::problems(&mut out, &told);
+            self.outcomes(&mut out);
+            self.rates(&mut out);
+            self.timers(&mut out, &told);
+            self.timelines(&mut out, &told);
+            self.out.write_all(out.as_bytes())?;
+            self.out.flush()?;
         }
         Ok(())
     }

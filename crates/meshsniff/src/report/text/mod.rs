@@ -205,10 +205,8 @@ impl<W: Write> TextReport<W> {
             &mut head,
             self.paint(),
             self.options.width,
-            &self.facts.sources,
+            &self.facts,
             capture,
-            &self.facts.summary,
-            &self.facts.routes,
             &told,
         );
         overview::assertions(

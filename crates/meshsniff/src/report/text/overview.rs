@@ -7,6 +7,7 @@ use crate::event::{Capture, Source};
 use crate::exchange::Verdict;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
+use crate::report::facts::Facts;
 use crate::report::problems::Told;
 use crate::report::sums;
 use crate::statistics::routes::{Route, RouteCounts, Routes};
@@ -32,20 +33,19 @@ pub(super) fn push(
     out: &mut String,
     paint: Paint,
     width: usize,
-    sources: &[Source],
+    facts: &Facts,
     capture: &Capture,
-    summary: &Summary,
-    folded: &Routes,
     told: &Told,
 ) {
-    head(out, paint, sources, capture);
+    let summary = &facts.summary;
+    head(out, paint, &facts.sources, capture);
     exchanges(out, paint, width, summary);
     problems(out, paint, width, told);
     rates(out, paint, summary);
     timers(out, paint, width, summary, &told.problems);
     answers(out, summary);
     findings(out, width, summary, &told.problems);
-    routes(out, paint, folded);
+    routes(out, paint, &facts.routes);
     notes(out, paint, width, capture, summary);
     out.push('\n');
 }
