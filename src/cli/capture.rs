@@ -72,6 +72,13 @@ pub(super) struct CaptureArgs {
     local: LocalArgs,
 }
 
+impl CaptureArgs {
+    /// The targets as they were typed.
+    pub(super) fn targets(&self) -> &[String] {
+        &self.targets
+    }
+}
+
 /// Parts of the packets that leave the node.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]

@@ -13,6 +13,7 @@
 //! | `rbac` | the rights that a capture takes, as YAML |
 //! | `completion` | what a shell and kubectl complete |
 //! | `help` | short help that fits what packets come from |
+//! | `meant` | the next step for what was typed wrong |
 //! | `typed` | words told apart without checking them |
 //! | `dry_run` | what a capture would make, printed |
 //! | `options`, `packets`, `cluster`, `output` | options that several commands share |
@@ -49,6 +50,7 @@ mod formats;
 mod held;
 mod help;
 mod local;
+mod meant;
 mod names;
 mod options;
 mod output;

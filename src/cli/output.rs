@@ -19,6 +19,7 @@ pub(super) enum Format {
     /// Test cases for CI, one for each --fail-on
     Junit,
     /// For a pull request or a GitHub step summary
+    #[value(alias = "md")]
     Markdown,
     /// A page for a colleague: one file, no network
     Html,

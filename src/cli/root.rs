@@ -10,6 +10,7 @@ use super::doctor::{self, DoctorArgs};
 use super::done::{Done, say};
 use super::follow::{self, FollowArgs};
 use super::help;
+use super::meant;
 use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
 use super::report::{self, ReportArgs};
@@ -70,9 +71,20 @@ pub fn main() -> ExitCode {
     let matches = help::fitted(Cli::command).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            let meant = meant::by_option(&error);
+            let meant =
+                meant.map(|sentence| Cli::command().error(ErrorKind::UnknownArgument, sentence));
+            return usage(&meant.unwrap_or(error));
+        }
     };
-    let command = cli.command.unwrap_or(Command::Capture(cli.capture));
+    let command = match cli.command {
+        Some(command) => command,
+        None => match meant::by_targets(&Cli::command(), cli.capture.targets()) {
+            Some(sentence) => return usage(&misused("", &sentence)),
+            None => Command::Capture(cli.capture),
+        },
+    };
     let name = command.name();
     let error = match command.run() {
         Ok(done) => return done.exit(),

@@ -1,5 +1,6 @@
 //! Options of `report`, as they are typed and as they are checked.
 
+use super::folder;
 use super::making::Making;
 use crate::cli::cluster::ClusterArgs;
 use crate::cli::dry_run::{DryRun, DryRunArgs};
@@ -42,7 +43,7 @@ use std::sync::{Arc, Mutex};
                        too: in a pod, /dev/termination-log."
 )]
 pub(in crate::cli) struct ReportArgs {
-    /// Pod, TYPE/NAME or capture files; - or nothing: standard input
+    /// Pod, TYPE/NAME, or capture files and folders of them; - or nothing: standard input
     #[arg(help_heading = None, value_name = "TARGET|FILE")]
     inputs: Vec<PathBuf>,
 
@@ -216,6 +217,7 @@ impl ReportArgs {
     /// # Errors
     /// If they make no sense together.
     pub(super) fn check(mut self) -> Result<(Packets, Making), Misuse> {
+        self.inputs = folder::opened(self.inputs)?;
         let files: Vec<bool> = self.inputs.iter().map(|input| is_file(input)).collect();
         let named = files.contains(&false) || self.cluster.target.selector.is_some();
         if !named {

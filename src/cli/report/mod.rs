@@ -3,10 +3,12 @@
 //! | here | holds |
 //! |---|---|
 //! | `args` | what can be typed, checked |
+//! | `folder` | the captures below a folder |
 //! | `live` | targets in a cluster |
 //! | `making` | a report of captures, written |
 
 mod args;
+mod folder;
 mod live;
 mod making;
 
