@@ -24,9 +24,13 @@ pub(super) fn opened(inputs: Vec<PathBuf>) -> Result<Vec<PathBuf>, Misuse> {
         let mut below = Vec::new();
         walk(&input, DEEPEST, &mut below)?;
         if below.is_empty() {
+            let name = input.display().to_string();
+            let pod = match name.contains('/') {
+                true => String::new(),
+                false => format!("; a pod of that name is pod/{name}"),
+            };
             return Err(Misuse(format!(
-                "there is no capture below {0}: name a file; a pod of that name is pod/{0}",
-                input.display()
+                "there is no capture below {name}: name a file{pod}"
             )));
         }
         below.sort();

@@ -52,11 +52,25 @@ fn an_empty_file_holds_nothing() {
 }
 
 #[test]
-fn a_folder_is_no_file() {
+fn a_folder_is_the_captures_below_it() {
     let folder = folder();
     let run = report(folder.path(), &[]);
-    complaint(&run, folder.path(), "name the capture files in it, such as");
+    assert_eq!(run.status, Some(2));
+    assert!(run.err.contains("there is no capture below"), "{}", run.err);
     nothing_reported(&run);
+    let below = folder.path().join("b/c");
+    fs::create_dir_all(&below).expect("folders");
+    fs::write(folder.path().join("notes.txt"), "no capture").expect("a file");
+    for name in ["resets.pcap", "closes.pcap"] {
+        fs::copy(capture(name), below.join(name)).expect("a copy");
+    }
+    let document = json(&good(report(folder.path(), &["-o", "json"])));
+    let sources = document["sources"].as_array().expect("sources");
+    assert_eq!(sources.len(), 2);
+    // Names in a text are as short as they can be.
+    let text = good(report(folder.path(), &[]));
+    assert!(text.starts_with("closes.pcap, resets.pcap   "), "{text}");
+    assert!(text.contains("  closes.pcap   "), "a row for each: {text}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use crate::time::Span;
 
 /// The figures people write into a timeout field, smallest first.
-pub const USUAL_FIGURES: [Span; 11] = [
+pub const USUAL_FIGURES: [Span; 12] = [
     Span::from_millis(100),
+    Span::from_millis(200),
     Span::from_millis(250),
     Span::from_millis(500),
     Span::from_secs(1),

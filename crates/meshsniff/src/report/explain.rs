@@ -326,7 +326,13 @@ fn answered(out: &mut String, exchange: &Exchange) {
         half_closed.then_some("; the client had closed its sending side only (a half-close)");
     let own = exchange.good() == Some(false) && !exchange.request_cut;
     let own = own && exchange.answered_by.is_none();
-    let own = own.then_some(" The answer is the server's own: nobody hung up.");
+    let own = own.then_some(match exchange.status {
+        Some(502..=504) => {
+            " Nothing says whose answer that is. If the server is a proxy, the fault may be one hop \
+             on."
+        }
+        _ => " The answer is the server's own: nobody hung up.",
+    });
     push!(out; pipelined, known("; the response took another ", duration), half_closed, ".", own);
     if let Some(by) = exchange.answered_by.as_deref() {
         push!(out; " A proxy made this answer itself: ", by.software.in_words());
@@ -447,7 +453,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             } else {
                 "(the client's proxy: DC)."
             };
-            push!(out; "It fits no usual timeout: a caller that went away, or a timeout of its ",
+            push!(out; "That is no usual timeout: a caller that went away, or a timer of its ",
                 "own making ", proxies);
         }
     }

@@ -32,8 +32,10 @@ pub(super) struct Facts {
     /// Good exchanges that were aggregated.
     pub(super) routes: Routes,
     pub(super) sources: Vec<Source>,
-    /// Names of the sources, made safe; empty if there is only one.
+    /// The shortest names that tell the sources apart, made safe; empty if there is only one.
     pub(super) names: Vec<String>,
+    /// Exchanges of each source, and those among them that did not go well.
+    pub(super) per_source: Vec<[u64; 2]>,
     pub(super) comments: Comments,
     /// The time of the first frame.
     pub(super) origin: Option<Timestamp>,
@@ -49,6 +51,7 @@ impl Facts {
             routes: Routes::default(),
             sources: Vec::new(),
             names: Vec::new(),
+            per_source: Vec::new(),
             comments: Comments::default(),
             origin: None,
             outcomes: Vec::new(),
@@ -90,6 +93,13 @@ impl Facts {
         }
         self.summary.exchange(exchange);
         if self.summary.counts(exchange) {
+            let source = usize::from(exchange.events.request_start.frame.source());
+            if self.per_source.len() <= source {
+                self.per_source.resize(source + 1, [0; 2]);
+            }
+            let [all, bad] = &mut self.per_source[source];
+            *all += 1;
+            *bad += u64::from(exchange.good() == Some(false));
             Standing::Listed
         } else {
             Standing::Counted
@@ -100,9 +110,39 @@ impl Facts {
         self.sources = sources.to_vec();
         self.names.clear();
         if sources.len() > 1 {
-            let names = sources.iter();
-            self.names
-                .extend(names.map(|source| said!(Shown(&source.name, MAX_NAME))));
+            let names = short(sources.iter().map(|source| source.name.as_str()).collect());
+            self.names = names
+                .iter()
+                .map(|name| said!(Shown(name, MAX_NAME)))
+                .collect();
         }
+    }
+}
+
+/// What is left of paths without the folders that all have in common.
+fn short(names: Vec<&str>) -> Vec<&str> {
+    let first = names.first().copied().unwrap_or_default();
+    let common = first.match_indices('/').map(|(at, _)| at + 1);
+    let common = common.take_while(|&end| names.iter().all(|name| name.starts_with(&first[..end])));
+    let common = common.last().unwrap_or(0);
+    names.into_iter().map(|name| &name[common..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_where_they_begin_to_tell_apart() {
+        assert_eq!(
+            short(vec!["/a/b/x.pcap", "/a/b/y.pcap"]),
+            ["x.pcap", "y.pcap"]
+        );
+        assert_eq!(
+            short(vec!["/a/b/x.pcap", "/a/c/x.pcap"]),
+            ["b/x.pcap", "c/x.pcap"]
+        );
+        assert_eq!(short(vec!["x.pcap", "/a/x.pcap"]), ["x.pcap", "/a/x.pcap"]);
+        assert_eq!(short(vec!["shop/a", "shop/ab"]), ["a", "ab"]);
     }
 }

@@ -11,7 +11,7 @@ use crate::event::Capture;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said};
 use crate::statistics::Summary;
-use crate::statistics::problems::{Example, Problem, ProblemKind, SLOW, UNANSWERED};
+use crate::statistics::problems::{Example, Problem, ProblemKind, RESET, SLOW, UNANSWERED};
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
 
@@ -194,8 +194,10 @@ fn happened(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) 
         }
         ProblemKind::Verdict(verdict) => of_verdict(out, problem, verdict, wire),
         ProblemKind::FailingAnswer => {
-            push!(out; Where(problem, wire), "the server itself answered ", Of(problem, "request"),
-                " with ", Shown(&problem.detail, MAX_ROUTE), After(problem));
+            let itself = (!may_be_a_proxys(problem)).then_some("itself ");
+            push!(out; Where(problem, wire), "the server ", itself, "answered ",
+                Of(problem, "request"), " with ", Shown(&problem.detail, MAX_ROUTE),
+                After(problem));
         }
         ProblemKind::ProxyAnswer => {
             push!(out; Where(problem, wire), "a proxy answered ", Of(problem, "request"),
@@ -240,8 +242,11 @@ fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, wire: Wire)
                 Of(problem, "request"), After(problem), Timer(problem));
         }
         Verdict::ServerTruncatedResponse => {
-            push!(out; "the server cut off ", Of(problem, "response"), After(problem),
-                Timer(problem));
+            let how = match problem.detail.as_str() {
+                RESET => "the server reset the connection inside ",
+                _ => "the server closed inside ",
+            };
+            push!(out; how, Of(problem, "response"), After(problem), Timer(problem));
         }
         Verdict::ServerResetEarlyAnswer => {
             push!(out; "the server answered ", Of(problem, "request"),
@@ -429,6 +434,9 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
     if problem.kind == ProblemKind::Verdict(Verdict::ClientGaveUp) && prompt {
         out.push_str(" It did not wait for an answer.");
     }
+    if may_be_a_proxys(problem) {
+        out.push_str(" If it is a proxy, the fault may be one hop on.");
+    }
     if problem.retries > 0 {
         push!(out; " ", Counted(problem.retries, "is a later try", "are later tries"),
             " of what had been asked before.");
@@ -602,6 +610,12 @@ impl Piece for Client<'_> {
             None => out.push_str("the client's address"),
         }
     }
+}
+
+/// Whether it is an answer that proxies make, and none is known to have made.
+fn may_be_a_proxys(problem: &Problem) -> bool {
+    problem.kind == ProblemKind::FailingAnswer
+        && ["502", "503", "504"].contains(&problem.detail.as_str())
 }
 
 const fn were(problem: &Problem) -> &'static str {

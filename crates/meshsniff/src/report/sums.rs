@@ -1,6 +1,6 @@
 //! What all exchanges have in common, in words: timers, what findings cost, what callers waited.
 
-use crate::exchange::{FindingKind, Gap, Side};
+use crate::exchange::{FindingKind, Gap, Side, Verdict};
 use crate::piece::{At, Counted, Grouped, Number, Spoken, Timeout, push};
 use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
@@ -185,6 +185,13 @@ pub(super) fn process_end(out: &mut String, end: &ProcessEnd, origin: Timestamp)
 pub(super) fn waits(out: &mut String, summary: &Summary) {
     if let Some(wait) = summary.gap(Gap::Wait) {
         percentiles(out, "the caller waited", "callers waited", wait);
+        // Whoever gave up waited, and has no answer.
+        let left = Verdict::ALL.into_iter().zip(summary.verdicts);
+        let left = left.filter(|(verdict, _)| verdict.ended_by_client());
+        let left = left.map(|(_, count)| count).fold(0, u64::saturating_add);
+        if left > 0 && wait.count > 1 {
+            push!(out; ", with ", Grouped(left), " who gave up");
+        }
     }
     if let Some(response) = summary.gap(Gap::RequestToResponse) {
         out.push_str(if out.is_empty() { "" } else { "\n" });

@@ -2,8 +2,8 @@
 
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::dns::{Dns, code_name};
+use crate::event::Capture;
 use crate::event::Outcome;
-use crate::event::{Capture, Source};
 use crate::exchange::Verdict;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
@@ -38,12 +38,13 @@ pub(super) fn push(
     told: &Told,
 ) {
     let summary = &facts.summary;
-    head(out, paint, &facts.sources, capture);
+    head(out, paint, width, facts, capture);
     exchanges(out, paint, width, summary);
     problems(out, paint, width, told);
+    files(out, paint, facts);
     rates(out, paint, summary);
     timers(out, paint, width, summary, &told.problems);
-    answers(out, summary);
+    answers(out, width, summary);
     findings(out, width, summary, &told.problems);
     routes(out, paint, &facts.routes);
     notes(out, paint, width, capture, summary);
@@ -75,25 +76,75 @@ pub(super) fn assertions(out: &mut String, paint: Paint, width: usize, outcomes:
     out.push('\n');
 }
 
-fn head(out: &mut String, paint: Paint, sources: &[Source], capture: &Capture) {
+fn head(out: &mut String, paint: Paint, width: usize, facts: &Facts, capture: &Capture) {
+    const NAMED: usize = 4;
+    let sources = &facts.sources;
     let mut names = String::new();
-    for (index, source) in sources.iter().enumerate() {
-        if index > 0 {
-            names.push_str(", ");
+    match sources.as_slice() {
+        [] => names.push_str("nothing"),
+        [source] => escape::shown(&mut names, &source.name, 80),
+        _ => {
+            for (index, name) in facts.names.iter().take(NAMED).enumerate() {
+                names.push_str(if index > 0 { ", " } else { "" });
+                names.push_str(name);
+            }
+            if facts.names.len() > NAMED {
+                push!(&mut names; ", and ", Grouped((facts.names.len() - NAMED) as u64), " more");
+            }
         }
-        if index >= 4 {
-            push!(&mut names; "and ", Grouped((sources.len() - index) as u64), " more");
-            break;
-        }
-        escape::shown(&mut names, &source.name, 80);
-    }
-    if names.is_empty() {
-        names.push_str("nothing");
     }
     paint.push(out, Ink::Bold, &names);
-    out.push_str("   ");
-    read(out, capture);
+    let mut size = String::new();
+    read(&mut size, capture);
+    // A size that does not fit stands below.
+    if columns(&names) + 3 + columns(&size) > width && sources.len() > 1 {
+        out.push('\n');
+    } else {
+        out.push_str("   ");
+    }
+    out.push_str(&size);
     out.push('\n');
+}
+
+/// Pushes how the exchanges of each of several files went.
+fn files(out: &mut String, paint: Paint, facts: &Facts) {
+    let of_files = facts.sources.iter().all(|source| source.kind != "live");
+    if facts.names.is_empty() || !of_files {
+        return;
+    }
+    let rows = facts.names.iter().zip(
+        facts
+            .per_source
+            .iter()
+            .copied()
+            .chain(std::iter::repeat([0; 2])),
+    );
+    // Those with failures first.
+    let mut rows: Vec<(&String, [u64; 2])> = rows.collect();
+    rows.sort_by_key(|(_, [_, bad])| std::cmp::Reverse(*bad));
+    let widest = rows.iter().take(MAX_ROWS).map(|(name, _)| columns(name));
+    let widest = widest.max().unwrap_or(0).max("file".len());
+    out.push('\n');
+    let mut head = String::from("  ");
+    left(&mut head, "file", widest);
+    right(&mut head, "exchanges", 12);
+    right(&mut head, "did not go well", 18);
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+    for (name, [all, bad]) in rows.iter().take(MAX_ROWS) {
+        out.push_str("  ");
+        left(out, name, widest);
+        right(out, &said!(Grouped(*all)), 12);
+        let mut padded = String::new();
+        right(&mut padded, &said!(Grouped(*bad)), 18);
+        let ink = if *bad > 0 { Ink::Bad } else { Ink::Dim };
+        paint.push(out, ink, &padded);
+        out.push('\n');
+    }
+    if rows.len() > MAX_ROWS {
+        push!(out; "  … and ",
+            Counted((rows.len() - MAX_ROWS) as u64, "file more", "files more"), "\n");
+    }
 }
 
 /// Pushes the size of the capture.
@@ -318,7 +369,7 @@ fn findings(out: &mut String, width: usize, summary: &Summary, told: &[Problem])
 }
 
 /// Pushes what callers waited, and when the answers began.
-fn answers(out: &mut String, summary: &Summary) {
+fn answers(out: &mut String, width: usize, summary: &Summary) {
     let mut lines = String::new();
     sums::waits(&mut lines, summary);
     if lines.is_empty() {
@@ -326,9 +377,7 @@ fn answers(out: &mut String, summary: &Summary) {
     }
     out.push('\n');
     for line in lines.lines() {
-        push!(out; "  ");
-        out.push_str(line);
-        out.push('\n');
+        wrapped(out, line, 2, width);
     }
 }
 

@@ -13,6 +13,8 @@ use compact_str::{CompactString, ToCompactString as _};
 /// A finding that cost less is not what anybody waited for.
 const WORTH_TELLING: Span = Span::from_millis(5);
 
+/// How a response was cut off, if by a RST.
+pub(crate) const RESET: &str = "RST";
 /// What went wrong with lookups, beside the names of response codes.
 pub(crate) const UNANSWERED: &str = "unanswered";
 /// The same.
@@ -107,6 +109,11 @@ fn failed(exchange: &Exchange) -> Sorted {
             if exchange.envoy.client == ["UT"] =>
         {
             exchange.expected_timeout.map(configured)
+        }
+        Verdict::ServerTruncatedResponse
+            if exchange.server_close().is_some_and(|(_, reset)| reset) =>
+        {
+            Some(CompactString::const_new(RESET))
         }
         _ => None,
     };
