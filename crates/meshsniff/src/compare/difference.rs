@@ -1,34 +1,14 @@
 //! The differences between two sides, route by route.
 
+use super::problems::{self, ProblemChange};
 use super::side::{ComparedSide, Digest, RouteName, Selection};
 use super::statistics::{self, Share, fisher, holm, mann_whitney};
+use super::thresholds::{MIN_POINTS, Thresholds};
 use crate::exchange::{Gap, Verdict};
 use crate::statistics::GapStats;
 use crate::time::Span;
 use std::collections::BTreeSet;
 use strum::{IntoStaticStr, VariantArray};
-
-/// The least change of a share that gets a name, in percentage points over 100: of millions of
-/// exchanges any change is significant.
-pub(crate) const MIN_POINTS: f64 = 0.001;
-
-/// When a change counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
-    /// The corrected p below which a change is significant.
-    pub alpha: f64,
-    /// The least relative change that gets a name.
-    pub min_change: f64,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            alpha: 0.05,
-            min_change: 0.05,
-        }
-    }
-}
 
 /// Two sides and the differences between them.
 #[derive(Debug)]
@@ -41,6 +21,8 @@ pub struct Comparison {
     pub(crate) tests: usize,
     /// The routes, those with the gravest change first.
     pub(crate) routes: Vec<Difference>,
+    /// The problems; `None` if a side does not say.
+    pub(crate) problems: Option<Vec<ProblemChange>>,
 }
 
 /// The sides that have a route.
@@ -427,6 +409,7 @@ impl Comparison {
             )
         });
         Self {
+            problems: problems::compared(&before.problems, &after.problems, thresholds),
             before,
             after,
             thresholds,

@@ -5,6 +5,8 @@
 //! | [`side`] | the figures of one side by route |
 //! | `statistics` | the tests that tell a change from noise |
 //! | [`difference`] | the differences between the sides |
+//! | `problems` | problems that are new, gone, grown |
+//! | `thresholds` | when a change counts |
 //! | [`language`] | `--fail-on`: which change is a failure |
 //!
 //! These modules open nothing and write nothing: [`crate::report::comparison`] does. **What the
@@ -15,5 +17,9 @@
 
 pub mod difference;
 pub mod language;
+pub(crate) mod problems;
 pub mod side;
 pub(crate) mod statistics;
+mod thresholds;
+
+pub use thresholds::Thresholds;

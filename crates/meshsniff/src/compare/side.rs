@@ -6,6 +6,7 @@
 //! at worst, mostly a tenth of that). With three gaps that is at worst 90 MB before and 180 MB
 //! after.
 
+use super::problems::{self, Sided};
 use super::statistics::Share;
 use crate::condition::Filter;
 use crate::condition::filter::fits;
@@ -13,9 +14,9 @@ use crate::escape::cut;
 use crate::event::{Report, ReportEvent};
 use crate::exchange::{EnvoyFlags, Events, Exchange, Gap, Gaps, Relations, ResponseShape, Verdict};
 use crate::packet::Endpoint;
-use crate::statistics::MAX_COUNT;
 use crate::statistics::gap_values::{GapStats, Values};
 use crate::statistics::routes::{MAX_METHOD, MAX_PATH};
+use crate::statistics::{MAX_COUNT, Summary};
 use compact_str::CompactString;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -95,6 +96,8 @@ pub struct ComparedSide {
     pub(crate) connects_failed: Option<u64>,
     pub(crate) dropped: Option<u64>,
     pub(crate) complete: bool,
+    #[serde(skip)]
+    pub(crate) problems: Sided,
 }
 
 /// The source of a side.
@@ -351,6 +354,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
 pub struct Gatherer<'a> {
     selection: &'a Selection,
     rows: Rows,
+    summary: Summary,
     side: ComparedSide,
 }
 
@@ -361,6 +365,7 @@ impl<'a> Gatherer<'a> {
         Self {
             selection,
             rows: Rows::new(other),
+            summary: Summary::new(selection.probes),
             side: ComparedSide {
                 name: name.to_owned(),
                 connects_failed: Some(0),
@@ -374,6 +379,7 @@ impl<'a> Gatherer<'a> {
     pub fn done(self) -> ComparedSide {
         ComparedSide {
             routes: self.rows.into_routes(),
+            problems: problems::of_summary(&self.summary),
             ..self.side
         }
     }
@@ -384,10 +390,13 @@ impl Report for Gatherer<'_> {
         match event {
             ReportEvent::Exchange(exchange) if self.selection.wants(&mut self.side, exchange) => {
                 self.selection.add(&mut self.rows, exchange);
+                self.summary.exchange(exchange);
             }
-            ReportEvent::Connection(connection)
-                if connection.verdict.is_some() && self.selection.filter.connection(connection) =>
-            {
+            ReportEvent::Connection(connection) if self.selection.filter.connection(connection) => {
+                self.summary.connection(connection);
+                if connection.verdict.is_none() {
+                    return Ok(());
+                }
                 self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
             }
             ReportEvent::Finish(capture) => {

@@ -3,6 +3,7 @@
 use crate::compare::difference::{
     ChangeOutcome, Comparison, Difference, GapChange, Presence, ShareChange, TestResult, relative,
 };
+use crate::compare::problems::{self, ProblemChange};
 use crate::compare::side::{ComparedSide, RouteName};
 use crate::compare::statistics::Share;
 use crate::escape;
@@ -25,8 +26,28 @@ struct Document<'a> {
     alpha: f64,
     min_change: f64,
     tests: Tests,
+    /// `null` if a side does not say.
+    problems: Option<Vec<ProblemObject<'a>>>,
     routes: Vec<RouteObject<'a>>,
     assertions: Vec<AssertionObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProblemObject<'a> {
+    kind: &'static str,
+    side: &'static str,
+    port: u16,
+    detail: Option<&'a str>,
+    route: Option<&'a str>,
+    became: &'static str,
+    before: Option<ProblemFigures>,
+    after: Option<ProblemFigures>,
+}
+
+#[derive(Serialize)]
+struct ProblemFigures {
+    count: u64,
+    of: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +159,10 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> serde_js
             gaps: "mann-whitney-u",
             shares: "fisher-exact",
         },
+        problems: comparison
+            .problems
+            .as_ref()
+            .map(|changes| changes.iter().map(problem).collect()),
         routes: comparison
             .routes
             .iter()
@@ -238,5 +263,23 @@ fn judged(outcome: ChangeOutcome, test: Option<TestResult>) -> JudgedRow {
         },
         p: test.map(|test| test.p),
         p_corrected: test.map(|test| test.corrected),
+    }
+}
+
+fn problem(change: &ProblemChange) -> ProblemObject<'_> {
+    let text = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    let figures = |figures: &Option<problems::Figures>| {
+        let &problems::Figures { count, of, .. } = figures.as_ref()?;
+        Some(ProblemFigures { count, of })
+    };
+    ProblemObject {
+        kind: change.name.kind.name(),
+        side: change.name.side.name(),
+        port: change.name.port,
+        detail: text(&change.name.detail),
+        route: text(change.route()),
+        became: change.became.name(),
+        before: figures(&change.before),
+        after: figures(&change.after),
     }
 }

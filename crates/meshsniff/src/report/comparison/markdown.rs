@@ -3,6 +3,7 @@
 use super::rows;
 use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence};
 use crate::compare::language::route_name;
+use crate::compare::problems::Became;
 use crate::event;
 use crate::piece::{Grouped, push};
 use crate::report::spans::{cell, code, more};
@@ -41,6 +42,15 @@ pub fn write(comparison: &Comparison, assertions: &[event::Outcome]) -> String {
     }
     out.push('\n');
     outcomes(&mut out, assertions);
+    let changes = comparison.problems.iter().flatten();
+    let changes = changes.filter(|change| change.became != Became::Same);
+    for change in changes.take(MAX_ROWS) {
+        let sign = if change.became.is_bad() { "❌" } else { "✅" };
+        push!(&mut out; "- ", sign, " problem ");
+        out.push_str(&rows::problem(change, code));
+        out.push('\n');
+    }
+    out.push('\n');
     // The changed ones come first.
     let (both, one_sided): (Vec<_>, Vec<_>) = comparison
         .routes

@@ -2,15 +2,17 @@
 //!
 //! Nothing in them comes from the wire.
 
+use crate::compare::Thresholds;
 use crate::compare::difference::{
-    ChangeOutcome, Comparison, Difference, GapChange, ShareChange, ShareOf, TestResult, Thresholds,
-    percent, relative,
+    ChangeOutcome, Comparison, Difference, GapChange, ShareChange, ShareOf, TestResult, percent,
+    relative,
 };
+use crate::compare::problems::{Name, ProblemChange};
 use crate::compare::side::{ComparedSide, SideKind};
 use crate::compare::statistics::Share;
 use crate::exchange::Verdict;
 use crate::number;
-use crate::piece::{Grouped, Percent, push, said};
+use crate::piece::{Grouped, Number, Percent, push, said};
 use crate::statistics::GapStats;
 use crate::time::Span;
 
@@ -30,6 +32,8 @@ pub(super) struct Row {
 }
 
 const NONE: &str = "–";
+/// Characters of a route or a detail.
+const MAX_TEXT: usize = 60;
 
 /// The rows of a route.
 pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> {
@@ -45,6 +49,37 @@ pub(super) fn rows(difference: &Difference, thresholds: Thresholds) -> Vec<Row> 
             .flat_map(|row| gap_rows(row, thresholds)),
     );
     rows
+}
+
+/// A problem: `grown: client-gave-up of GET /items on port 3000: 2 of 100 → 40 of 100`. `wire` shows
+/// text from the wire.
+pub(super) fn problem(change: &ProblemChange, wire: fn(&mut String, &str, usize)) -> String {
+    let Name {
+        kind,
+        side: _,
+        port,
+        detail,
+    } = &change.name;
+    let route = change.route();
+    let mut out = said!(change.became.name(), ": ", kind.name());
+    if !detail.is_empty() {
+        out.push_str(" (");
+        wire(&mut out, detail, MAX_TEXT);
+        out.push(')');
+    }
+    if !route.is_empty() {
+        out.push_str(" of ");
+        wire(&mut out, route, MAX_TEXT);
+    }
+    push!(&mut out; " on port ", Number(u64::from(*port)), ": ");
+    for (index, figures) in [&change.before, &change.after].into_iter().enumerate() {
+        let (count, of) = figures
+            .as_ref()
+            .map_or((0, None), |one| (one.count, one.of));
+        let arrow = (index > 0).then_some(" → ");
+        push!(&mut out; arrow, Grouped(count), of.map(|of| (" of ", Grouped(of))));
+    }
+    out
 }
 
 fn share_row(row: &ShareChange, thresholds: Thresholds) -> Row {
@@ -103,7 +138,7 @@ fn gap_rows(row: &GapChange, thresholds: Thresholds) -> Vec<Row> {
     rows
 }
 
-/// `+12.1 ms, +35 %`.
+/// `+12.1 ms, +35 %`; from ten times on `+501.2 ms, 1,114 ×`.
 fn moved(before: Span, after: Span) -> String {
     let grown = Span::from_nanos(after.as_nanos().saturating_sub(before.as_nanos()));
     if number::micros(grown) == 0 {
@@ -115,7 +150,11 @@ fn moved(before: Span, after: Span) -> String {
     }
     number::spoken(&mut text, grown);
     match relative(before, after).map(|change| change * 100.0) {
-        Some(change) if change.abs() >= 1e6 => text.push_str(", beyond all measure"),
+        Some(change) if change.abs() >= 1e9 => text.push_str(", beyond all measure"),
+        Some(change) if change >= 900.0 => {
+            let times = (change / 100.0 + 1.0).round() as u64;
+            push!(&mut text; ", ", Grouped(times), " ×");
+        }
         Some(change) if change.abs() >= 10.0 => text.push_str(&format!(", {change:+.0} %")),
         Some(change) => text.push_str(&format!(", {change:+.1} %")),
         None => {}
@@ -223,4 +262,24 @@ pub(super) fn method(comparison: &Comparison) -> String {
         thresholds.alpha,
         percent(thresholds.min_change)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_many_times_as_long_is_no_percentage() {
+        let millis = Span::from_millis;
+        for (before, after, said) in [
+            (100, 150, "+50.0 ms, +50 %"),
+            (100, 950, "+850.0 ms, +850 %"),
+            (2, 20, "+18.0 ms, 10 ×"),
+            (1, 1_114, "+1113.0 ms, 1,114 ×"),
+            (100, 50, "-50.0 ms, -50 %"),
+            (5, 5, "0"),
+        ] {
+            assert_eq!(moved(millis(before), millis(after)), said);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Sides made of exchanges built by hand, and compared.
 
-use crate::compare::difference::{Comparison, Presence, Thresholds};
+use crate::compare::Thresholds;
+use crate::compare::difference::{Comparison, Presence};
 use crate::compare::language::ChangeAssertion;
 use crate::compare::side::{ComparedSide, Gatherer, MAX_ROUTES, RouteName, Selection};
 use crate::event::{Report as _, ReportEvent};

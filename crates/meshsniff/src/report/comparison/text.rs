@@ -3,6 +3,8 @@
 use super::rows::{self, Row};
 use crate::compare::difference::{ChangeOutcome, Comparison, Difference, Presence, Trend};
 use crate::compare::language::route_name;
+use crate::compare::problems::Became;
+use crate::escape;
 use crate::event;
 use crate::piece::{Grouped, Shown, push, said};
 use crate::report::text::paint::{Ink, Paint, columns, left, right, wrapped};
@@ -10,6 +12,8 @@ use crate::report::text::paint::{Ink, Paint, columns, left, right, wrapped};
 /// Characters of a file's name, and of a path.
 const MAX_NAME: usize = 200;
 const MAX_PATH: usize = 80;
+/// Problems shown.
+const MAX_PROBLEMS: usize = 20;
 
 /// How the text looks.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,7 @@ pub fn write(
     out.push('\n');
     wrapped(&mut out, &rows::overview(comparison), 0, options.width);
     outcomes(&mut out, paint, assertions);
+    problems(&mut out, paint, comparison, options.width);
     let limit = match options.limit {
         0 => usize::MAX,
         limit => limit,
@@ -69,6 +74,35 @@ pub fn write(
         out.push('\n');
     }
     out
+}
+
+/// Pushes what became of problems, those that did not change aside.
+fn problems(out: &mut String, paint: Paint, comparison: &Comparison, width: usize) {
+    let changes = comparison.problems.iter().flatten();
+    let mut changes = changes
+        .filter(|change| change.became != Became::Same)
+        .peekable();
+    if changes.peek().is_none() {
+        return;
+    }
+    out.push_str("\nproblems\n");
+    for change in changes.by_ref().take(MAX_PROBLEMS) {
+        let ink = if change.became.is_bad() {
+            Ink::Bad
+        } else {
+            Ink::Good
+        };
+        let mut lines = String::new();
+        wrapped(&mut lines, &rows::problem(change, escape::shown), 2, width);
+        for line in lines.lines() {
+            paint.push(out, ink, line);
+            out.push('\n');
+        }
+    }
+    let more = changes.count();
+    if more > 0 {
+        out.push_str(&format!("  … and {more} more (-o json lists them)\n"));
+    }
 }
 
 fn outcomes(out: &mut String, paint: Paint, assertions: &[event::Outcome]) {

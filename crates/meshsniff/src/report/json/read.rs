@@ -5,6 +5,7 @@
 //! can be read.
 
 use super::FORMAT;
+use crate::compare::problems;
 use crate::compare::side::{
     ComparedSide, Digest, NOBODY, RouteName, Rows, Selection, SideKind, Told, named,
 };
@@ -255,6 +256,8 @@ impl<'a> Hearing<'a> {
             self.rows.merge(&self.counted, gaps);
         }
         if !self.selection.filter.selects_all() {
+            // They are of all exchanges.
+            self.side.problems = None;
             self.side.connects_failed = None;
         }
         let mut missing = Vec::new();
@@ -344,6 +347,7 @@ impl<'a> Hearing<'a> {
         let sum = self.side.connects_failed.unwrap_or_default();
         self.side.connects_failed = Some(sum.saturating_add(failed));
         self.probes_in_figures = number("probes").unwrap_or_default();
+        self.side.problems = problems::of_report(fields);
     }
 
     fn capture(&mut self, fields: &Map<String, Value>) {
