@@ -5,9 +5,10 @@
 //! that `frame.comment contains "client-gave-up"` finds all frames of all such exchanges.
 
 use super::facts::{Facts, Standing};
+use super::problems::Told;
 use super::{explain, text};
 use crate::condition::Filter;
-use crate::event::{Report, ReportEvent};
+use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Verdict};
 use crate::packet::FrameId;
 use crate::pcapng::OWN_COMMENT;
@@ -121,6 +122,33 @@ impl Annotations {
         }
     }
 
+    /// Comments on problems: all of it where the example begins, its number where others show it.
+    fn annotate_problems(&self, capture: &Capture) {
+        let told = Told::of(&self.facts, capture);
+        for problem in &told.problems {
+            let mut begin = String::from(OWN_COMMENT);
+            push!(&mut begin; "problem ", Number(problem.id + 1), ": ", problem.kind.name());
+            let first = problem
+                .example
+                .as_ref()
+                .map(|example| example.first().frame);
+            if let Some(first) = first {
+                self.add(first, format!("{begin}: {}", told.paragraph(problem)));
+            }
+            for mark in problem
+                .evidence
+                .iter()
+                .filter(|mark| Some(mark.frame) != first)
+            {
+                let mut comment = begin.clone();
+                if let Some(first) = first {
+                    push!(&mut comment; ", as told at frame ", Number(first.number()));
+                }
+                self.add(mark.frame, comment);
+            }
+        }
+    }
+
     fn annotate_connection(&self, connection: &Connection, verdict: Verdict) {
         let mut comment = String::from(OWN_COMMENT);
         push!(&mut comment; "connection ", Number(connection.id), ": ");
@@ -177,6 +205,7 @@ impl Report for Annotations {
                     self.annotate_connection(connection, verdict);
                 }
             }
+            ReportEvent::Finish(capture) => self.annotate_problems(capture),
             _ => {}
         }
         Ok(())
@@ -187,6 +216,28 @@ impl Report for Annotations {
 mod tests {
     use super::*;
     use crate::testing::fixtures;
+
+    #[test]
+    fn problems_are_told_where_their_example_begins() {
+        let (mut annotations, comments) = Annotations::new(Filter::default(), false, false);
+        for id in 0..3 {
+            let mut exchange = fixtures::gave_up();
+            exchange.id = id;
+            if let Some(close) = &mut exchange.events.client_fin {
+                close.frame = FrameId::new(0, 5_000 + id);
+            }
+            annotations.tell(ReportEvent::Exchange(&exchange)).unwrap();
+        }
+        let capture = Capture::default();
+        annotations.tell(ReportEvent::Finish(&capture)).unwrap();
+        let comments = comments.lock().unwrap();
+        let of = |frame: u64| comments.of(frame).join("\n");
+        let told = "meshsniff: problem 1: client-gave-up: GET /items on 10.244.0.5:3000: the caller \
+                    gave up on 3 of 3 requests after 501.7 ms";
+        assert!(of(4_185).contains(told), "{}", of(4_185));
+        let shown = "meshsniff: problem 1: client-gave-up, as told at frame 4185";
+        assert!(of(5_002).contains(shown), "{}", of(5_002));
+    }
 
     #[test]
     fn frames_say_what_they_did() {

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::flags::places;
 use super::sums;
 use super::wireshark::{self, Numbering};
-use crate::event::Capture;
+use crate::event::{Capture, Source};
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said};
 use crate::statistics::Summary;
@@ -54,7 +54,7 @@ pub fn described(summary: &Summary, origin: Timestamp) -> Vec<Described> {
         problems,
         beyond,
         origin,
-        file: None,
+        source: None,
         numbering: Numbering::Ends,
     };
     let described = told.problems.iter().map(|problem| Described {
@@ -79,8 +79,8 @@ pub(super) struct Told {
     pub(super) beyond: u64,
     /// The time of the first frame.
     origin: Timestamp,
-    /// The capture, if it is one file.
-    file: Option<String>,
+    /// What was captured, if it is one file or one target.
+    source: Option<Source>,
     numbering: Numbering,
 }
 
@@ -88,15 +88,15 @@ impl Told {
     /// All problems of a report at its end.
     pub(super) fn of(facts: &Facts, capture: &Capture) -> Self {
         let (problems, beyond) = facts.summary.problems();
-        let file = match facts.sources.as_slice() {
-            [source] if source.kind == "file" => Some(source.name.clone()),
+        let source = match facts.sources.as_slice() {
+            [source] => Some(source.clone()),
             _ => None,
         };
         Self {
             problems,
             beyond,
             origin: capture.totals.first.unwrap_or_default(),
-            file,
+            source,
             numbering: facts.numbering(),
         }
     }
@@ -154,7 +154,7 @@ impl Told {
     /// The command, or the question, that finds out more; empty if there is none.
     pub(super) fn next(&self, problem: &Problem) -> String {
         let mut out = String::new();
-        next(&mut out, problem, self.file.as_deref());
+        next(&mut out, problem, self.source.as_ref());
         out
     }
 
@@ -539,9 +539,9 @@ fn envoy(out: &mut String, problem: &Problem) {
     }
 }
 
-/// Pushes the command, or the question, that finds out more. `file` is the capture, if it is the
-/// only one.
-fn next(out: &mut String, problem: &Problem, file: Option<&str>) {
+/// Pushes the command, or the question, that finds out more. `source` is what was captured, if it
+/// is the only one.
+fn next(out: &mut String, problem: &Problem, source: Option<&Source>) {
     let server = problem.server;
     match problem.kind {
         ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
@@ -575,10 +575,26 @@ fn next(out: &mut String, problem: &Problem, file: Option<&str>) {
         }
         _ => {
             let exchange = problem.exchanges.first();
-            if let (Some(file), Some(exchange)) = (file, exchange) {
+            let (Some(source), Some(exchange)) = (source, exchange) else {
+                return;
+            };
+            if source.kind == "file" {
                 push!(out; "kubectl meshsniff follow ");
-                shell_word(out, file);
+                shell_word(out, &source.name);
                 push!(out; " --exchange ", Number(*exchange));
+            } else if let Some((namespace, pod)) = source.name.split_once('/')
+                && source.kind == "live"
+            {
+                push!(out; "kubectl meshsniff report ");
+                // A node is in no namespace.
+                if namespace == "node" {
+                    shell_word(out, &source.name);
+                } else {
+                    shell_word(out, pod);
+                    push!(out; " -n ");
+                    shell_word(out, namespace);
+                }
+                push!(out; " -w capture.pcapng, then follow one in it");
             }
         }
     }
@@ -738,3 +754,6 @@ impl Piece for Seconds {
         out.push_str(" s");
     }
 }
+
+#[cfg(test)]
+mod tests;
