@@ -115,6 +115,29 @@ fn two_timers_are_two_problems_and_the_rest_is_one() {
 }
 
 #[test]
+fn a_timer_is_none_of_few() {
+    let cut = |id: u64, reset: bool| {
+        let mut exchange = Exchange {
+            id,
+            ..fixtures::truncated()
+        };
+        let close = exchange.events.server_fin.or(exchange.events.server_rst);
+        (exchange.events.server_fin, exchange.events.server_rst) =
+            if reset { (None, close) } else { (close, None) };
+        exchange.gaps.request_to_server_close = Some(Span::from_millis(20));
+        exchange
+    };
+    let mut one = cut(3, true);
+    one.gaps.request_to_server_close = Some(Span::from_secs(9));
+    let problems = told([cut(0, false), cut(1, false), cut(2, true), one]);
+    let found: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem.detail.as_str(), problem.count, problem.timer))
+        .collect();
+    assert_eq!(found, [("", 2, None), ("RST", 2, None)]);
+}
+
+#[test]
 fn many_routes_of_one_cause_are_one_problem() {
     let problems = told((0..60).map(|id| on(&format!("/items/{id}"), left_after(id, 499))));
     assert_eq!(kinds(&problems), [("client-gave-up", 60)]);

@@ -20,11 +20,16 @@ pub(in super::super) struct Context<'a> {
 
 /// What is put together: server, kind, side, detail, and the place of the timer.
 type Group<'a> = (Endpoint, ProblemKind, Side, &'a str, Option<usize>);
+/// The cells of each.
+type Groups<'a> = HashMap<Group<'a>, Vec<(&'a Key, &'a Cell)>>;
+
+/// Fewer closes of a kind are no timer, though they are those of another kind's.
+const MIN_TIMED: u64 = 3;
 
 impl Problems {
     /// The problems, the worst first, and how many there are beyond those that are told.
     pub(in super::super) fn told(&self, context: &Context<'_>) -> (Vec<Problem>, u64) {
-        let mut groups: HashMap<Group<'_>, Vec<(&Key, &Cell)>> = HashMap::new();
+        let mut groups = Groups::new();
         let mut ended: Vec<Cell> = vec![Cell::default(); context.ends.len()];
         for (key, cell) in self.cells() {
             if let Some(end) = context.ends.iter().position(|end| is_of(end, key, cell)) {
@@ -38,7 +43,7 @@ impl Problems {
             let group = (key.server, key.kind, key.side, key.detail.as_str(), timer);
             groups.entry(group).or_default().push((key, cell));
         }
-        let mut problems: Vec<Problem> = groups
+        let mut problems: Vec<Problem> = without_small_timers(groups)
             .into_iter()
             .map(|(group, cells)| self.problem(group, cells, context))
             .collect();
@@ -112,6 +117,18 @@ impl Problems {
             ..with(problem, all)
         }
     }
+}
+
+/// Puts cells of a timer that are few among those of none.
+fn without_small_timers(groups: Groups<'_>) -> Groups<'_> {
+    let mut kept = Groups::new();
+    for ((server, kind, side, detail, timer), cells) in groups {
+        let counts = cells.iter().map(|(_, cell)| cell.counts.count);
+        let timer = timer.filter(|_| counts.sum::<u64>() >= MIN_TIMED);
+        let group = (server, kind, side, detail, timer);
+        kept.entry(group).or_default().extend(cells);
+    }
+    kept
 }
 
 /// The number of exchanges of a server.
