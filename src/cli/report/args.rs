@@ -101,7 +101,7 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(help_heading = "Assertions", long)]
     allow_no_traffic: bool,
 
-    /// Show a timeline of every exchange, not only of those that did not go well (text)
+    /// Show a timeline of every exchange, not only an example of each problem (text)
     #[arg(long)]
     all: bool,
 

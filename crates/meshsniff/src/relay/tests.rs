@@ -7,6 +7,7 @@ use crate::packet::NotRead;
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
 use crate::report::text::{TextOptions, TextReport};
+use crate::statistics::ProblemKind;
 use crate::statistics::routes::Routes;
 use crate::statistics::{Summary, tally};
 use crate::testing::fixtures;
@@ -654,7 +655,8 @@ fn the_format_rises_with_any_change_to_a_line() {
         now.push('\n');
     }
     // Words that stand in lines, but not in those above.
-    let words = json!([Verdict::ALL, Doubt::ALL, FindingKind::ALL]);
+    let problems: Vec<ProblemKind> = ProblemKind::all().collect();
+    let words = json!([Verdict::ALL, Doubt::ALL, FindingKind::ALL, problems]);
     now.push_str(&format!("{words}\n"));
     let known = include_str!("lines.jsonl");
     assert!(

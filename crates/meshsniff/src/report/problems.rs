@@ -9,7 +9,9 @@ use super::sums;
 use super::wireshark::{self, Numbering};
 use crate::event::{Capture, Source};
 use crate::exchange::{FindingKind, Side, Verdict};
-use crate::piece::{At, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said};
+use crate::piece::{
+    At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said,
+};
 use crate::statistics::Summary;
 use crate::statistics::problems::{Example, Problem, ProblemKind, RESET, SLOW, UNANSWERED};
 use crate::time::{Span, Timestamp};
@@ -337,8 +339,15 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, wire: W
             }
         }
         FindingKind::RequestStalled => {
-            push!(out; " stopped before the end, and", were(problem), "ended", After(problem),
-                " of silence", Timer(problem));
+            push!(out; " stopped before the end");
+            if let Some(Example::Exchange(one)) = &problem.example
+                && problem.count == 1
+                && let Some(all) = one.request_announced
+            {
+                push!(out; ", after ", Bytes(one.request_bytes), " of ", Bytes(all));
+            }
+            push!(out; ", and", were(problem), "ended", After(problem), " of silence",
+                Timer(problem));
         }
         FindingKind::ProxyProtocol => {
             push!(out; " came behind a PROXY header, which the server answers with 400");

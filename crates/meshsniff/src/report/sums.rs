@@ -1,6 +1,6 @@
 //! What all exchanges have in common, in words: timers, what findings cost, what callers waited.
 
-use crate::exchange::{FindingKind, Gap, Side, Verdict};
+use crate::exchange::{Doubt, FindingKind, Gap, Side, Verdict};
 use crate::piece::{At, Counted, Grouped, Number, Spoken, Timeout, push};
 use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
@@ -164,6 +164,22 @@ pub(super) fn findings(summary: &Summary, told: &[Problem]) -> Vec<String> {
         line
     });
     lines.collect()
+}
+
+/// `4 uncertain (3 capture-ended, 1 sequence-hole)`; empty if none is.
+pub(super) fn uncertain(summary: &Summary) -> String {
+    let mut out = String::new();
+    if summary.uncertain == 0 {
+        return out;
+    }
+    push!(&mut out; Grouped(summary.uncertain), " uncertain");
+    let doubts = Doubt::ALL.into_iter().zip(summary.doubts);
+    for (index, (doubt, count)) in doubts.filter(|(_, count)| *count > 0).enumerate() {
+        out.push_str(if index == 0 { " (" } else { ", " });
+        push!(&mut out; Grouped(count), " ", doubt.name());
+    }
+    out.push(')');
+    out
 }
 
 /// Pushes the end of a process. `origin` is the time of the first frame.

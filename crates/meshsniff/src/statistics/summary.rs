@@ -12,7 +12,7 @@ use super::problems::{Context, Problem, Problems};
 use super::rate::SuccessRate;
 use super::routes::Routes;
 use super::timers::{Closes, Timer};
-use crate::exchange::{Connection, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
+use crate::exchange::{Connection, Doubt, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
 use crate::time::Span;
 use hashbrown::HashMap;
@@ -30,6 +30,8 @@ pub struct Summary {
     pub probes: u64,
     /// Exchanges among them whose verdict is uncertain.
     pub uncertain: u64,
+    /// Uncertain exchanges by why they are, in the order of [`Doubt::ALL`].
+    pub doubts: [u64; Doubt::ALL.len()],
     /// Exchanges that the filter left out.
     pub filtered_out: u64,
     /// Exchanges by verdict, in the order of [`Verdict::ALL`].
@@ -77,7 +79,10 @@ impl Summary {
         self.exchanges += 1;
         self.verdicts[exchange.verdict as usize] += 1;
         self.probes += u64::from(exchange.probe);
-        self.uncertain += u64::from(exchange.doubt.is_some());
+        if let Some(doubt) = exchange.doubt {
+            self.uncertain += 1;
+            self.doubts[doubt as usize] += 1;
+        }
         if !self.counts(exchange) {
             return;
         }
@@ -254,6 +259,7 @@ impl Summary {
         .into_iter()
         .chain(&mut self.verdicts)
         .chain(&mut self.connections)
+        .chain(&mut self.doubts)
         .chain(&mut self.statuses)
         .chain(&mut self.goodness)
     }
@@ -272,6 +278,7 @@ impl Summary {
         .into_iter()
         .chain(self.verdicts)
         .chain(self.connections)
+        .chain(self.doubts)
         .chain(self.statuses)
         .chain(self.goodness)
     }

@@ -25,6 +25,8 @@
     return element;
   };
 
+  // A whole answer that says that it failed is not “ok” to a reader.
+  const named = (row) => (row.verdict === 'ok' && row.good === false ? 'answered' : row.verdict);
   const SIGNS = new Map([[true, ['✓', 'good', 'went well']], [false, ['✗', 'bad', 'did not go well']], [null, ['?', 'doubt', 'not known']]]);
   const took = (name) => (row) => row.took[name] === undefined ? null : Number(row.took[name]);
   // Those that did not go well come first, each group in the order of time.
@@ -154,7 +156,7 @@
       title: row.request, 'data-key': row.key });
     const cell = (id, text, kind = '') => make('td', { class: `${id} ${kind}`, text: text ?? '–', title: text });
     const figure = (id, name) => cell(id, row.took[name], row.took[name] === undefined ? 'n none' : 'n');
-    const verdict = make('td', { class: `verdict ${ink}`, text: row.verdict, title: data.verdicts[row.verdict] });
+    const verdict = make('td', { class: `verdict ${ink}`, text: named(row), title: data.verdicts[row.verdict] });
     if (row.doubt) verdict.append(make('span', { class: 'doubt', text: ' uncertain', title: row.doubt.words }));
     if (row.probe) verdict.append(make('span', { class: 'dim', text: ' probe' }));
     return make('tr', { class: open ? 'row open' : 'row', id: row.key },
@@ -281,7 +283,7 @@
     const cut = make('span', { hidden: true, text: ' Where a bar is broken, time is left out.' });
     const drawing = make('div', { class: 'paper', 'data-key': row.key });
     const [sign, ink] = SIGNS.get(row.good);
-    const came = `${row.verdict}${row.status === undefined ? '' : ` ${row.status}`}`;
+    const came = `${named(row)}${row.status === undefined ? '' : ` ${row.status}`}`;
     return make('div', { class: 'card' },
       make('div', { class: 'head' }, make('span', { class: 'full', text: row.request }),
         make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),

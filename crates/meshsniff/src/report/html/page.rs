@@ -6,8 +6,9 @@ use super::words::{gap_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
-use crate::exchange::Verdict;
+use crate::exchange::{Doubt, Verdict};
 use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
+use crate::report::explain;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
 use crate::report::sums;
@@ -22,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-w/Dgw0JjJF4BamrmwL719+mYbmGSwOpSt6aWCZFXYUk=";
-pub(super) const SCRIPT_HASH: &str = "sha256-7Qbh4DSdRXMmV3tD+SfaeCP5XJCKcYOjIV/otJ6LA10=";
+pub(super) const SCRIPT_HASH: &str = "sha256-dYnCoPd1t7DjYpiMSopNpbe2bRfJMkXvFGXQKMYKu3Q=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
@@ -63,6 +64,7 @@ impl Page<'_> {
             "style_hash" => out.push_str(STYLE_HASH),
             "script_hash" => out.push_str(SCRIPT_HASH),
             "sources" => self.sources(out),
+            "names" => self.names(out),
             "read" => {
                 let mut read = String::new();
                 text::read(&mut read, self.capture);
@@ -94,17 +96,31 @@ impl Page<'_> {
         }
     }
 
+    /// The only source, or how many there are.
     fn sources(&self, out: &mut String) {
-        let sources = &self.facts.sources;
-        if sources.is_empty() {
-            out.push_str("Nothing was read");
+        match self.facts.sources.as_slice() {
+            [] => out.push_str("Nothing was read"),
+            [source] => escape::html(out, &source.name),
+            all => {
+                let live = all.iter().all(|source| source.kind == "live");
+                let what = if live { "targets" } else { "captures" };
+                push!(out; Grouped(all.len() as u64), " ", what);
+            }
         }
-        for (index, source) in sources.iter().take(MAX_SOURCES).enumerate() {
-            out.push_str(if index > 0 { "<br>" } else { "" });
-            escape::html(out, &source.name);
+    }
+
+    /// The names of several sources.
+    fn names(&self, out: &mut String) {
+        for (index, name) in self.facts.names.iter().take(MAX_SOURCES).enumerate() {
+            out.push_str(if index > 0 { ", " } else { "" });
+            escape::html(out, name);
         }
-        if sources.len() > MAX_SOURCES {
-            push!(out; "<br>and ", Grouped((sources.len() - MAX_SOURCES) as u64), " more");
+        if self.facts.names.len() > MAX_SOURCES {
+            let more = (self.facts.names.len() - MAX_SOURCES) as u64;
+            push!(out; " and ", Grouped(more), " more");
+        }
+        if !self.facts.names.is_empty() {
+            out.push_str("<br>");
         }
     }
 
@@ -152,7 +168,13 @@ impl Page<'_> {
             out.push_str("\n<p class=dim>");
             if summary.uncertain > 0 {
                 push!(out; "Of ", Counted(summary.uncertain, "exchange", "exchanges"),
-                    " the verdict is uncertain: the capture lacks what would prove it. ");
+                    " the verdict is uncertain:");
+                let doubts = Doubt::ALL.into_iter().zip(summary.doubts);
+                for (index, (doubt, count)) in doubts.filter(|(_, n)| *n > 0).enumerate() {
+                    out.push_str(if index == 0 { " of " } else { "; of " });
+                    push!(out; Grouped(count), " ", explain::doubt_in_words(doubt));
+                }
+                out.push_str(". ");
             }
             if summary.probes > 0 {
                 push!(out; Counted( summary.probes, "exchange is a probe", "exchanges are probes" ),

@@ -366,12 +366,15 @@ impl Objects {
             .zip(summary.statuses[1..].iter().copied());
         let verdicts = Verdict::ALL.into_iter().zip(summary.verdicts);
         let verdicts = verdicts.filter(|(_, count)| *count > 0);
+        let doubts = Doubt::ALL.into_iter().zip(summary.doubts);
+        let doubts = doubts.filter(|(_, count)| *count > 0);
         let rates = summary.success_rates();
         let timers = summary.timers();
         fields!(out, {
             "exchanges": summary.exchanges,
             "probes": summary.probes,
             "uncertain": summary.uncertain,
+            "uncertain_because": Map(doubts.map(|(doubt, count)| (doubt.name(), count))),
             "filtered_out": summary.filtered_out,
             "problems": Raw(|out: &mut String| out.push_str(&problems)),
             "problems_left_out": told.beyond.saturating_add(summary.problems_left_out()),

@@ -200,7 +200,13 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         }
     }
     if summary.uncertain > 0 {
-        let text = said!("; ", Grouped(summary.uncertain), " uncertain");
+        let text = sums::uncertain(summary);
+        // A line of its own if it does not fit.
+        out.push_str(if used + columns(&text) + 2 > width {
+            ";\n    "
+        } else {
+            "; "
+        });
         paint.push(out, Ink::Doubt, &text);
     }
     if summary.probes > 0 {

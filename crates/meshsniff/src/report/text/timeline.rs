@@ -156,7 +156,14 @@ impl Canvas<'_> {
         request(&mut title, exchange, MAX_HEADLINE);
         self.paint.push(out, Ink::Bold, &title);
         out.push_str("   ");
-        let mut verdict = exchange.verdict.name().to_owned();
+        // A whole answer that says that it failed is not "ok" to a reader.
+        let failing = exchange.verdict == Verdict::Ok && exchange.good() == Some(false);
+        let verdict = if failing {
+            "answered"
+        } else {
+            exchange.verdict.name()
+        };
+        let mut verdict = verdict.to_owned();
         if let Some(status) = exchange.status {
             push!(&mut verdict; " ", Number(u64::from(status)));
         }
