@@ -326,6 +326,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         request_id: None,
         proxied: None,
         attempt: None,
+        caller: None,
         answered_by: None,
         relations: Relations::default(),
         probe: false,

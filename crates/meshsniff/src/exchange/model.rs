@@ -328,6 +328,9 @@ pub struct Exchange {
     /// `x-envoy-attempt-count`, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// Who asked the proxy that asks: the identity in its certificate, or its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<CompactString>,
     /// The proxy that made the answer itself; `None` if the server did, as far as can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<Box<ProxyAnswer>>,

@@ -165,6 +165,7 @@ impl PendingExchange {
                 request_id: None,
                 proxied: None,
                 attempt: None,
+                caller: None,
                 answered_by: None,
                 relations: Relations::default(),
                 probe: mesh::is_probed(server.port),
@@ -225,6 +226,7 @@ impl PendingExchange {
                 .or_else(|| announced(head.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
         self.wants_upgrade = head.upgrade;
         exchange.attempt = head.attempt;
+        exchange.caller = head.caller;
         exchange.probe |= head.kube_probe;
         exchange.minor_version = Some(head.minor_version);
         exchange.method = Some(head.method);

@@ -48,7 +48,7 @@ pub struct Redacted {
     pub query: bool,
     /// The whole target.
     pub path: bool,
-    /// `Host`, the names that are asked of DNS, and the words of a proxy that answered.
+    /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
     pub host: bool,
     /// `x-request-id`.
     pub request_id: bool,
@@ -69,6 +69,9 @@ impl Redacted {
         }
         if self.host && exchange.authority.is_some() {
             exchange.authority = Some(MASK.into());
+        }
+        if self.host && exchange.caller.is_some() {
+            exchange.caller = Some(MASK.into());
         }
         // Linkerd's errors are its own words, and name services.
         if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {

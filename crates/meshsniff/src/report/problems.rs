@@ -19,6 +19,8 @@ use crate::{escape, number};
 
 /// Characters of a route in a sentence.
 const MAX_ROUTE: usize = 48;
+/// Characters of a caller's identity.
+const MAX_CALLER: usize = 100;
 /// Routes in a sentence.
 const MAX_ROUTES: usize = 2;
 /// Runs of numbers in a line.
@@ -442,6 +444,13 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
     let prompt = problem.max.is_some_and(|max| max < PROMPT);
     if problem.kind == ProblemKind::Verdict(Verdict::ClientGaveUp) && prompt {
         out.push_str(" It did not wait for an answer.");
+    }
+    if !problem.callers.is_empty() {
+        out.push_str(" Asked by ");
+        for (index, caller) in problem.callers.iter().enumerate() {
+            push!(out; (index > 0).then_some(", "), Shown(caller, MAX_CALLER));
+        }
+        push!(out; problem.other_callers.then_some(" and others"), ".");
     }
     if may_be_a_proxys(problem) {
         out.push_str(" If it is a proxy, the fault may be one hop on.");

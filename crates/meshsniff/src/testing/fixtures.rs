@@ -76,6 +76,7 @@ fn asked() -> Exchange {
         request_id: Some("d3bf0c3e-0000-4000-8000-000000000001".into()),
         proxied: None,
         attempt: None,
+        caller: None,
         answered_by: None,
         relations: crate::exchange::Relations::default(),
         probe: false,

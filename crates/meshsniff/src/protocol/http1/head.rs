@@ -1,6 +1,7 @@
 //! Heads: the request line or status line and the header fields, read with `httparse`.
 
 use super::body::Framing;
+use super::caller;
 use crate::protocol::detect::{self, Opening};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct RequestHead {
     pub expect: bool,
     /// `x-envoy-attempt-count`.
     pub attempt: Option<u32>,
+    /// The caller, by `x-forwarded-client-cert`, else `x-envoy-peer-metadata-id`.
+    pub caller: Option<CompactString>,
     /// Whether `user-agent` is the kubelet's.
     pub kube_probe: bool,
     /// How the request's end is told.
@@ -302,6 +305,7 @@ fn finish_request(
         upgrade: false,
         expect: false,
         attempt: None,
+        caller: None,
         kube_probe: false,
         framing: Framing::None,
     };
@@ -330,6 +334,12 @@ fn finish_request(
             21 if name.eq_ignore_ascii_case("x-envoy-attempt-count") => {
                 let digits = std::str::from_utf8(field.value.trim_ascii());
                 head.attempt = digits.ok().and_then(|digits| digits.parse().ok());
+            }
+            23 if name.eq_ignore_ascii_case("x-forwarded-client-cert") => {
+                head.caller = caller::by_certificate(field.value).or(head.caller);
+            }
+            24 if name.eq_ignore_ascii_case("x-envoy-peer-metadata-id") => {
+                head.caller = head.caller.or_else(|| caller::by_metadata(field.value));
             }
             30 if name.eq_ignore_ascii_case("x-envoy-expected-rq-timeout-ms") => {
                 head.envoy_timeout = Some(text(field.value));

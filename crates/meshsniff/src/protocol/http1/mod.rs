@@ -7,5 +7,6 @@
 //! | [`reader`] | one side's messages, from bytes that come in any pieces |
 
 pub mod body;
+mod caller;
 pub mod head;
 pub mod reader;

@@ -27,6 +27,8 @@ use crate::time::{Span, Timestamp};
 /// Characters of a request target in a headline and in a line.
 const MAX_HEADLINE: usize = 72;
 const MAX_LINE: usize = 40;
+/// Characters of a caller's identity.
+const MAX_CALLER: usize = 100;
 /// Columns of what a frame did, before the gap beside it.
 const WHAT: usize = 34;
 /// Events shown: a server may send any number of interim responses.
@@ -67,6 +69,9 @@ impl Canvas<'_> {
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
             push!(&mut ends; ", host ", Shown(host, MAX_LINE));
+        }
+        if let Some(caller) = exchange.caller.as_deref() {
+            push!(&mut ends; ", asked by ", Shown(caller, MAX_CALLER));
         }
         if let Some(id) = exchange.request_id.as_deref() {
             push!(&mut ends; ", request id ", Shown(id, MAX_LINE));

@@ -55,6 +55,8 @@ pub(super) struct Counts {
     pub(super) late: u64,
     /// The sum of all.
     pub(super) late_by: Span,
+    pub(super) callers: Vec<CompactString>,
+    pub(super) other_callers: bool,
     pub(super) retries: u64,
     pub(super) fronts: u64,
     pub(super) min: Option<Span>,
@@ -77,6 +79,17 @@ impl Counts {
         more(&mut self.uncertain, other.uncertain);
         more(&mut self.acknowledged, other.acknowledged);
         more(&mut self.late, other.late);
+        for caller in &other.callers {
+            if self.callers.contains(caller) {
+                continue;
+            }
+            if self.callers.len() < Problem::MAX_CALLERS {
+                self.callers.push(caller.clone());
+            } else {
+                self.other_callers = true;
+            }
+        }
+        self.other_callers |= other.other_callers;
         more(&mut self.retries, other.retries);
         more(&mut self.fronts, other.fronts);
         self.late_by = self.late_by.plus(other.late_by);
@@ -132,6 +145,8 @@ impl CellRow {
             slowest_ack,
             late,
             late_by,
+            ref callers,
+            other_callers: _,
             retries,
             fronts,
             min,
@@ -146,6 +161,8 @@ impl CellRow {
             && fronts <= most
             && of_some.into_iter().all(|some| some <= count)
             && [min, max, slowest_ack].into_iter().flatten().all(span)
+            && callers.len() <= Problem::MAX_CALLERS
+            && callers.iter().all(|caller| caller.len() <= Self::MAX_TEXT)
             && late_by >= Span::ZERO
             && time(first)
             && time(last)
@@ -224,6 +241,8 @@ impl Problems {
             slowest_ack: gaps.request_to_ack,
             late: u64::from(late.is_some()),
             late_by: late.unwrap_or_default(),
+            callers: exchange.caller.clone().into_iter().collect(),
+            other_callers: exchange.caller.is_none(),
             retries: u64::from(retries),
             fronts: 0,
             min: sorted.figure,

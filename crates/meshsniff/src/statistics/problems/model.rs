@@ -179,6 +179,10 @@ pub struct Problem {
     pub late: u64,
     /// How much too late, on average.
     pub late_by: Option<Span>,
+    /// Who asked, as proxies say it: the first few.
+    pub callers: Vec<CompactString>,
+    /// Whether there were more callers, or some of which nothing is said.
+    pub other_callers: bool,
     /// How many were tries of a request that had been asked before.
     pub retries: u64,
     /// How many answers of a proxy in front of them failed for it.
@@ -210,6 +214,8 @@ pub struct Problem {
 impl Problem {
     /// Routes named.
     pub const MAX_ROUTES: usize = 5;
+    /// Callers named.
+    pub const MAX_CALLERS: usize = 3;
     /// Exchanges, connections and frames listed.
     pub const MAX_LISTED: usize = 20;
 
