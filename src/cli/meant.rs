@@ -1,19 +1,21 @@
 //! What somebody meant who typed something else: the next step instead of a refusal.
 
-use super::report::is_file;
+use super::report::{folder, is_file};
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::path::Path;
 
-/// How alike a word and a command are at least, of 1.
+/// How alike a word and a command are at least, of 1, where a capture file follows.
 const ALIKE: f64 = 0.7;
 
 /// A sentence for targets of a capture that are none: a file, or a command that was misspelt.
 pub(super) fn by_targets(root: &Command, targets: &[String]) -> Option<String> {
     let (first, others) = targets.split_first()?;
-    // A folder may have the name of a pod.
-    let folder = Path::new(first).is_dir();
-    if is_file(Path::new(first)) && (!folder || first.contains('/')) {
+    // Files and folders may have the names of pods.
+    let path = Path::new(first);
+    let folder = path.is_dir();
+    let told = first.contains(['/', '.']) || folder::is_capture(path);
+    if is_file(path) && told {
         let what = if folder { "a folder" } else { "a capture file" };
         return Some(format!(
             "{first} is {what}: kubectl meshsniff report {first} reports on it"
@@ -29,7 +31,12 @@ pub(super) fn by_targets(root: &Command, targets: &[String]) -> Option<String> {
     let alike = names.map(|name| (strsim::normalized_damerau_levenshtein(first, name), name));
     let (how, name) = alike.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     let file = others.iter().any(|other| is_file(Path::new(other)));
-    if how < ALIKE || first.contains('/') {
+    let likely = if file {
+        how >= ALIKE
+    } else {
+        is_slip(first, name)
+    };
+    if !likely || first.contains('/') {
         return None;
     }
     let command = [&[name.to_owned()], others].concat().join(" ");
@@ -41,6 +48,18 @@ pub(super) fn by_targets(root: &Command, targets: &[String]) -> Option<String> {
              name is pod/{first}"
         )
     })
+}
+
+/// Whether a word is a command with two letters changed over, or one left out: no pod is called so by
+/// chance.
+fn is_slip(word: &str, command: &str) -> bool {
+    let letters = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let once = strsim::damerau_levenshtein(word, command) == 1;
+    once && (word.len() < command.len() || letters(word) == letters(command))
 }
 
 /// A sentence for an option that other tools have and this one calls something else.
@@ -78,8 +97,8 @@ mod tests {
             said.contains("kubectl meshsniff report ./a/ut.pcap.gz"),
             "{said}"
         );
-        let said = meant(&["src/"]).expect("a sentence");
-        assert!(said.starts_with("src/ is a folder"), "{said}");
+        let said = meant(&["./src"]).expect("a sentence");
+        assert!(said.starts_with("./src is a folder"), "{said}");
     }
 
     #[test]
@@ -93,13 +112,15 @@ mod tests {
                 &["anotate", "ut.pcap"],
                 "kubectl meshsniff annotate ut.pcap?",
             ),
+            (&["docter", "ut.pcap"], "kubectl meshsniff doctor ut.pcap?"),
             (
-                &["docter"],
-                "kubectl meshsniff doctor? A pod of that name is pod/docter",
+                &["reprot"],
+                "kubectl meshsniff report? A pod of that name is pod/reprot",
             ),
+            (&["compar"], "kubectl meshsniff compare? A pod"),
             (&["version"], "--version"),
         ] {
-            let said = meant(typed).expect("a sentence");
+            let said = meant(typed).unwrap_or_else(|| panic!("nothing is said of {typed:?}"));
             assert!(said.contains(right), "{said}");
         }
     }

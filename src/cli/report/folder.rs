@@ -69,7 +69,7 @@ fn walk(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> Result<(), Mi
 }
 
 /// Whether a file is a capture by its first bytes, or by its name if it is compressed.
-fn is_capture(path: &Path) -> bool {
+pub(in crate::cli) fn is_capture(path: &Path) -> bool {
     const CAPTURES: [[u8; 4]; 5] = [
         [0xd4, 0xc3, 0xb2, 0xa1],
         [0xa1, 0xb2, 0xc3, 0xd4],

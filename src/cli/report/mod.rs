@@ -8,7 +8,7 @@
 //! | `making` | a report of captures, written |
 
 mod args;
-mod folder;
+pub(super) mod folder;
 mod live;
 mod making;
 

@@ -118,6 +118,12 @@ impl Judge {
 
     /// Takes a connection in.
     pub fn connection(&mut self, connection: &Connection) {
+        // Problems are those of the report, which takes in every connection.
+        if let Some(summary) = &mut self.summary
+            && self.rules.filter.connection(connection)
+        {
+            summary.connection(connection);
+        }
         if connection.is_udp() {
             // It was not opened, and so did not fail to be.
             return;
@@ -125,9 +131,6 @@ impl Judge {
         let probe = is_probed(connection.server.port);
         if probe && !self.rules.probes || !self.rules.filter.connection(connection) {
             return;
-        }
-        if let Some(summary) = &mut self.summary {
-            summary.connection(connection);
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
             let Measure::Connects(verdicts) = &assertion.what else {
@@ -167,7 +170,7 @@ impl Judge {
     #[must_use]
     pub fn outcomes(&self, dropped: Option<u64>) -> Vec<Outcome> {
         let checks = self.rules.assertions.iter().zip(&self.checks);
-        let problems = self.summary.as_ref().map(|summary| summary.problems().0);
+        let problems = self.summary.as_ref().map(|summary| summary.all_problems());
         let problems = problems.unwrap_or_default();
         let judged = checks.map(|(assertion, check)| {
             let of_it: Vec<&Problem> = assertion.problems(&problems).collect();
@@ -512,6 +515,28 @@ mod tests {
         assert_eq!(seen[1].0, Conclusion::Failed);
         assert_eq!(seen[2], (Conclusion::Passed, "0 problems".to_owned(), 0));
         assert_eq!(seen[3].0, Conclusion::Passed);
+        // Lookups in UDP are no connections that failed, and a problem all the same.
+        let mut judge = judge(&["problem.dns"]);
+        let mut lookups = fixtures::lookups();
+        if let Some(dns) = &mut lookups.dns {
+            dns.unanswered = 1;
+        }
+        judge.connection(&lookups);
+        assert_eq!(judge.outcomes(None)[0].verdict, Conclusion::Failed);
+        // However many worse ones there are.
+        let many: Vec<Exchange> = (0..150)
+            .map(|port| {
+                let mut exchange = fixtures::gave_up();
+                exchange.server.port = port + 1;
+                exchange
+            })
+            .chain([fixtures::unanswered()])
+            .collect();
+        let seen = outcomes(&["problems>149", "problem.unanswered"], &many);
+        assert!(
+            seen.iter()
+                .all(|(conclusion, ..)| *conclusion == Conclusion::Failed)
+        );
         assert_eq!(outcomes(&["problems"], &[])[0].0, Conclusion::NoTraffic);
         assert_eq!(
             outcomes(&["problems"], &[fixtures::ok()])[0].0,

@@ -82,6 +82,29 @@ impl Bound {
         operator: Operator::More,
         value: BoundValue::Count(0),
     };
+
+    /// What must not be, if this must be.
+    ///
+    /// # Errors
+    /// If it is not said how many there must be of what should not be at all.
+    fn required(self, what: &Measure, name: &str) -> Result<Self, String> {
+        if self != Self::ANY {
+            return Ok(Self {
+                operator: self.operator.opposite(),
+                ..self
+            });
+        }
+        match what {
+            // Terms are required of all.
+            Measure::Fitting(_) if !what_is_bad(name) || name.contains('=') || is_good(name) => {
+                Ok(Self {
+                    operator: Operator::Less,
+                    value: BoundValue::Share(1_000_000),
+                })
+            }
+            _ => Err(format!("say how many there must be, such as {name}==0")),
+        }
+    }
 }
 
 const CONNECTS: [(&str, &[Verdict]); 7] = [
@@ -127,7 +150,7 @@ impl Assertion {
         };
         let (what, mut bound) = read(&condition, &sense)?;
         if required.is_some() {
-            bound.operator = bound.operator.opposite();
+            bound = bound.required(&what, condition.name).map_err(&sense)?;
         } else if let Some(opposite) = wish(&condition, &what, &bound) {
             return Err(sense(format!(
                 "an assertion says what must not be, and that reads like what should be: write \
@@ -297,9 +320,8 @@ fn wish(condition: &Condition<'_>, what: &Measure, bound: &Bound) -> Option<Stri
         }
         Measure::NotGood | Measure::Connects(_) | Measure::Problems(_) | Measure::Dropped => true,
         Measure::Fitting(_) => {
-            let good = [Verdict::Ok, Verdict::Upgraded].map(Verdict::name);
             // Of terms nobody knows how many there should be.
-            what_is_bad(name) && !good.iter().any(|good| same(good, name))
+            what_is_bad(name) && !is_good(name)
         }
         Measure::Exchanges | Measure::EachGap(_) | Measure::Percentile(..) => false,
     };
@@ -313,6 +335,13 @@ fn wish(condition: &Condition<'_>, what: &Measure, bound: &Bound) -> Option<Stri
         true => name.to_owned(),
         false => format!("{name}{}{value}", operator.opposite().sign()),
     })
+}
+
+/// Whether it is a verdict of exchanges that should be.
+fn is_good(name: &str) -> bool {
+    let name = name.strip_prefix("verdict=").unwrap_or(name);
+    let good = [Verdict::Ok, Verdict::Upgraded].map(Verdict::name);
+    good.iter().any(|good| same(good, name))
 }
 
 /// Whether these exchanges should not be.
@@ -699,6 +728,29 @@ mod tests {
             );
             assert!(required.typed.starts_with("require "));
         }
+        // Terms are required of all, and of what should not be it is said how many.
+        for all in [
+            "status<500",
+            "verdict=ok",
+            "ok",
+            "!status=5xx",
+            "verdict!=client-gave-up",
+        ] {
+            let bound = Assertion::require(all).unwrap().bound;
+            let (operator, value) = (Operator::Less, BoundValue::Share(1_000_000));
+            assert_eq!(bound, Bound { operator, value }, "{all}");
+        }
+        for vague in [
+            "client-gave-up",
+            "not-ok",
+            "problems",
+            "dropped",
+            "connects_failed",
+        ] {
+            let error = Assertion::require(vague).expect_err(vague).to_string();
+            assert!(error.contains(&format!("such as {vague}==0")), "{error}");
+        }
+        assert!(Assertion::parse("verdict=ok<5").is_ok());
         assert!(Assertion::require("server_side<0%").is_err());
         let read = Assertion::parse_lines("require server_side>=99%\n").unwrap();
         assert_eq!(read, [Assertion::require("server_side>=99%").unwrap()]);

@@ -76,7 +76,7 @@ impl ProblemChange {
 /// The problems of a capture.
 pub(crate) fn of_summary(summary: &Summary) -> Sided {
     let mut all = BTreeMap::new();
-    for problem in summary.problems().0 {
+    for problem in summary.all_problems() {
         let figures = Figures {
             count: problem.count,
             of: problem.of,

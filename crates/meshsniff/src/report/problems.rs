@@ -13,7 +13,9 @@ use crate::piece::{
     At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said,
 };
 use crate::statistics::Summary;
-use crate::statistics::problems::{Example, Problem, ProblemKind, RESET, SLOW, UNANSWERED};
+use crate::statistics::problems::{
+    Example, FULL, LARGE, Problem, ProblemKind, RESET, SLOW, UNANSWERED,
+};
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
 
@@ -208,6 +210,13 @@ fn happened(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) 
                 " in the server's place (", Shown(&problem.detail, MAX_ROUTE), ")",
                 After(problem), ": the fault is one hop on");
         }
+        ProblemKind::EarlyAnswer => {
+            push!(out; Where(problem, wire), "the server answered ", Of(problem, "request"),
+                " before the end of it came");
+            if !problem.detail.is_empty() {
+                push!(out; ", with ", Shown(&problem.detail, MAX_ROUTE));
+            }
+        }
         ProblemKind::Finding(finding) => of_finding(out, problem, finding, wire),
         ProblemKind::Lookups => lookups(out, problem),
         ProblemKind::TunnelIdle => {
@@ -279,11 +288,7 @@ fn of_connections(out: &mut String, problem: &Problem, verdict: Verdict) {
         }
         Verdict::ConnectTimeout => {
             push!(out; server, " did not answer the SYNs of ", connections);
-            let others = match &problem.example {
-                Some(Example::Connection(example)) => example.server_answered_others,
-                _ => false,
-            };
-            out.push_str(if others {
+            out.push_str(if problem.detail == FULL {
                 ", but others meanwhile: its accept queue is full, unless it has gone since"
             } else {
                 ": the address is gone, or packets are dropped on the way"
@@ -331,14 +336,12 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, wire: W
             push!(out; " met a RST from somebody who does not know the connection any more");
         }
         FindingKind::RequestUnacknowledged => {
-            push!(out; were(problem), "sent again and again, and never acknowledged");
+            push!(out; were(problem), "sent again and again, and never acknowledged",
+                Large(problem));
         }
         FindingKind::ResponseUnacknowledged => {
             push!(out; " had an answer that was sent again and again, and never acknowledged");
-            if matches!(&problem.example, Some(Example::Exchange(one)) if one.only_large_lost) {
-                push!(out; ": only large segments were lost, as where the path's MTU is smaller ",
-                    "than its ends believe");
-            }
+            push!(out; Large(problem));
         }
         FindingKind::RequestStalled => {
             push!(out; " stopped before the end");
@@ -726,6 +729,20 @@ impl Piece for Cost<'_> {
     fn push(self, out: &mut String) {
         if let (Some(min), Some(max)) = (self.0.min, self.0.max) {
             push!(out; " ", Ends(min, max));
+        }
+    }
+}
+
+/// That large segments alone were lost, or nothing.
+struct Large<'a>(&'a Problem);
+
+impl Piece for Large<'_> {
+    fn push(self, out: &mut String) {
+        if self.0.detail == LARGE {
+            out.push_str(
+                ": only large segments were lost, as where the path's MTU is smaller than its ends \
+                 believe",
+            );
         }
     }
 }

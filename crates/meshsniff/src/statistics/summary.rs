@@ -8,7 +8,7 @@ use super::endings::{Endings, ProcessEnd};
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
-use super::problems::{Context, Problem, Problems};
+use super::problems::{Context, MAX_PROBLEMS, Problem, Problems};
 use super::rate::SuccessRate;
 use super::routes::Routes;
 use super::timers::{Closes, Timer};
@@ -341,6 +341,14 @@ impl Summary {
     /// The problems, the worst first, and how many there are beyond those that are told.
     #[must_use]
     pub fn problems(&self) -> (Vec<Problem>, u64) {
+        let mut problems = self.all_problems();
+        let beyond = problems.len().saturating_sub(MAX_PROBLEMS) as u64;
+        problems.truncate(MAX_PROBLEMS);
+        (problems, beyond)
+    }
+
+    /// The same, however many there are.
+    pub(crate) fn all_problems(&self) -> Vec<Problem> {
         let (rates, ends) = (self.success_rates(), self.process_ends());
         self.problems.told(&Context {
             timers: &self.closes.timers(&ends),

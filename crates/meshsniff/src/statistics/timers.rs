@@ -107,7 +107,7 @@ struct DecidingClose {
     server: Endpoint,
     by: Side,
     gap: Span,
-    /// When it came, of an idle connection.
+    /// When it came, of an idle connection, or by the server.
     at: Option<Timestamp>,
     /// `None` if the exchange is not told, only counted.
     exchange: Option<u64>,
@@ -155,12 +155,13 @@ impl Closes {
             return;
         }
         let route = route(exchange).and_then(|route| self.index(route));
+        let close = exchange.server_close().filter(|_| by == Side::Server);
         self.closes.push(DecidingClose {
             kind,
             server: exchange.server,
             by,
             gap,
-            at: None,
+            at: close.map(|(mark, _)| mark.time),
             exchange: Some(exchange.id),
             route,
         });
@@ -306,7 +307,7 @@ impl Closes {
 }
 
 /// Method and path without query, cut to the limit.
-pub(super) fn route(exchange: &Exchange) -> Option<CompactString> {
+fn route(exchange: &Exchange) -> Option<CompactString> {
     let method = exchange.method.as_deref()?;
     let path = exchange.path.as_deref()?;
     let path = path.split('?').next().unwrap_or(path);

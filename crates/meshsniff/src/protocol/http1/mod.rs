@@ -2,6 +2,7 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | `caller` | who asked, as proxies pass it on |
 //! | [`head`] | request and response heads |
 //! | [`body`] | where a message ends |
 //! | [`reader`] | one side's messages, from bytes that come in any pieces |

@@ -445,6 +445,8 @@ impl Objects {
             "count": problem.count,
             "of": problem.of,
             "uncertain": problem.uncertain,
+            "callers": List(problem.callers.iter().map(|caller| caller.as_str())),
+            "other_callers": problem.other_callers,
             "ms_min": problem.min.map(Millis),
             "ms_max": problem.max.map(Millis),
             "timer": problem.timer.is_some(),

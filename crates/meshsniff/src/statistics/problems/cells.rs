@@ -6,10 +6,10 @@
 
 use super::model::{Example, Problem, ProblemKind};
 use super::sorting::{self, Sorted};
-use crate::exchange::{Connection, Exchange, FindingKind, Side};
+use crate::escape::cut;
+use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::packet::{Endpoint, Mark};
-use crate::statistics::routes::Route;
-use crate::statistics::timers;
+use crate::statistics::routes::{MAX_METHOD, MAX_PATH, Route};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use foldhash::quality::FixedState;
@@ -27,8 +27,8 @@ const MAX_DISTINCT: usize = 1_536;
 const MAX_EXAMPLES: usize = 256;
 /// Routes of which all exchanges are counted.
 const MAX_TOTALS: usize = 4_096;
-/// Failed exchanges whose cells are remembered, for the other side of a proxy.
-const MAX_MEMBERS: usize = 4_096;
+/// Exchanges and connections that can be taken out of their cells, 140 bytes each.
+const MAX_RECORDS: usize = 4_096;
 
 /// In what they agree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -110,6 +110,63 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Lists one that was taken out of its own cell.
+    pub(super) fn list(&mut self, record: &Record, example: Option<&Example>) {
+        let (list, id) = match record.exchange {
+            Some(id) => (&mut self.exchanges, id),
+            None => (&mut self.connections, record.connection),
+        };
+        if list.len() < Problem::MAX_LISTED {
+            list.push(id);
+            self.evidence.push(record.shown_by);
+        }
+        // A request under way says more than a refusal.
+        let has_exchange = matches!(self.example, Some(Example::Exchange(_)));
+        if let Some(example) = example
+            && !has_exchange
+        {
+            self.example = Some(example.clone());
+        }
+    }
+
+    /// Takes members out of its lists, and unless its counts are found anew, out of these as well.
+    fn without(&mut self, out: &[Record], anew: bool) {
+        let ids: Vec<u64> = out.iter().filter_map(|record| record.exchange).collect();
+        let connections: Vec<u64> = out
+            .iter()
+            .filter(|record| record.exchange.is_none())
+            .map(|record| record.connection)
+            .collect();
+        for record in out {
+            // One frame may show several.
+            let mut evidence = self.evidence.iter();
+            if let Some(at) = evidence.position(|mark| mark.order == record.shown_by.order) {
+                self.evidence.remove(at);
+            }
+        }
+        self.exchanges.retain(|id| !ids.contains(id));
+        self.connections.retain(|id| !connections.contains(id));
+        if let Some(example) = &self.example
+            && out.iter().any(|record| record.is(example))
+        {
+            self.example = None;
+        }
+        if anew {
+            return;
+        }
+        let counts = &mut self.counts;
+        for record in out {
+            let less = record.counts();
+            counts.count = counts.count.saturating_sub(1);
+            counts.uncertain = counts.uncertain.saturating_sub(less.uncertain);
+            counts.acknowledged = counts.acknowledged.saturating_sub(less.acknowledged);
+            counts.late = counts.late.saturating_sub(less.late);
+            counts.retries = counts.retries.saturating_sub(less.retries);
+            let late_by = counts.late_by.as_nanos() - less.late_by.as_nanos();
+            counts.late_by = Span::from_nanos(late_by.max(0));
+        }
+    }
+
     /// Adds another, of what came later.
     pub(super) fn add(&mut self, other: Self) {
         fn fill<T>(list: &mut Vec<T>, more: Vec<T>) {
@@ -157,7 +214,20 @@ impl CellRow {
         let span = |span: Span| (-latest..=latest).contains(&span.as_nanos());
         let time = |time: Timestamp| (0..=latest).contains(&time.as_nanos());
         let of_some = [uncertain, acknowledged, late, retries];
-        count <= most
+        let ends = match (min, max) {
+            (None, None) => true,
+            (Some(min), Some(max)) => min <= max,
+            _ => false,
+        };
+        let kind = !matches!(
+            self.key.kind,
+            ProblemKind::ProcessEnd | ProblemKind::KeepAlive
+        );
+        (1..=most).contains(&count)
+            && kind
+            && ends
+            && (late > 0 || late_by == Span::ZERO)
+            && sorting::is_plain(&self.key.detail)
             && fronts <= most
             && of_some.into_iter().all(|some| some <= count)
             && [min, max, slowest_ack].into_iter().flatten().all(span)
@@ -176,13 +246,65 @@ impl CellRow {
 /// common.
 pub type Totals = Vec<(u64, u64)>;
 
-/// A failed exchange whose cell is known.
+/// What one exchange or connection added to its cell, for when it has to be taken out.
 #[derive(Clone, Copy, Debug)]
-struct Member {
-    cell: u32,
+pub(super) struct Record {
+    pub(super) place: u32,
+    /// `None` of a connection.
+    exchange: Option<u64>,
+    connection: u64,
+    figure: Option<Span>,
+    began: Timestamp,
+    /// When it was decided.
+    decided: Option<Timestamp>,
+    /// The server's close or refusal that decided it.
+    closed: Option<Timestamp>,
+    shown_by: Mark,
+    uncertain: bool,
+    acknowledged: Option<Span>,
+    is_acknowledged: bool,
+    late: Option<Span>,
+    retry: bool,
     client_left: bool,
-    at: Option<Timestamp>,
+    /// Whether it is told elsewhere.
+    pub(super) gone: bool,
 }
+
+impl Record {
+    fn is(&self, example: &Example) -> bool {
+        match example {
+            Example::Exchange(exchange) => self.exchange == Some(exchange.id),
+            Example::Connection(connection) => {
+                self.exchange.is_none() && self.connection == connection.id
+            }
+        }
+    }
+
+    /// Whether a server closed or refused it between two moments.
+    pub(super) fn closed_within(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.closed.is_some_and(|at| at >= from && at <= until)
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            count: 1,
+            uncertain: u64::from(self.uncertain),
+            acknowledged: u64::from(self.is_acknowledged),
+            slowest_ack: self.acknowledged,
+            late: u64::from(self.late.is_some()),
+            late_by: self.late.unwrap_or_default(),
+            retries: u64::from(self.retry),
+            min: self.figure,
+            max: self.figure,
+            first: self.began,
+            last: self.began,
+            ..Counts::default()
+        }
+    }
+}
+
+/// Members that are told elsewhere than in their cells, in the order in which they came.
+pub(super) type Taken = Vec<(Key, Record)>;
 
 /// What went wrong so far.
 #[derive(Clone, Debug, Default)]
@@ -191,9 +313,12 @@ pub(in super::super) struct Problems {
     cells: Vec<Cell>,
     examples: usize,
     totals: HashMap<u64, u64>,
-    members: HashMap<u64, Member>,
-    /// The members, the oldest first.
-    order: VecDeque<u64>,
+    /// The latest that were counted, the oldest first.
+    records: VecDeque<Record>,
+    /// The number of the first of them, since the beginning.
+    first: u64,
+    /// The numbers of exchanges among them, by id.
+    members: HashMap<u64, u64>,
     /// Exchanges and connections that no cell has.
     left_out: u64,
 }
@@ -219,36 +344,46 @@ impl Total<'_> {
 impl Problems {
     /// Takes an exchange in that counts.
     pub(in super::super) fn exchange(&mut self, exchange: &Exchange) {
-        let method = exchange.method.as_deref().unwrap_or_default();
-        let path = exchange.path.as_deref().unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
+        let (method, path) = parts(exchange);
         self.count(Total::Route(exchange.server, method, path).hash(), 1);
         let Some(sorted) = sorting::exchange(exchange) else {
             return;
         };
-        let route = timers::route(exchange).unwrap_or_default();
-        if self.is_told_by_its_other_side(exchange) {
+        let Some(fronts) = self.told_by_its_other_side(exchange) else {
             return;
+        };
+        let mut route = CompactString::new(method);
+        if !method.is_empty() {
+            route.push(' ');
+            route.push_str(path);
         }
-        let retries =
-            exchange.finding(FindingKind::Retry).is_some() || exchange.relations.retry_of.is_some();
         let gaps = &exchange.gaps;
-        let late = gaps.client_close_to_late_response;
+        let failed = exchange.good() == Some(false);
+        let record = Record {
+            place: 0,
+            exchange: Some(exchange.id),
+            connection: exchange.connection,
+            figure: sorted.figure,
+            began: exchange.start(),
+            decided: exchange.decided_at(),
+            closed: exchange
+                .decided_at()
+                .filter(|_| sorted.side == Side::Server),
+            shown_by: sorted.shown_by,
+            uncertain: exchange.doubt.is_some(),
+            acknowledged: gaps.request_to_ack,
+            is_acknowledged: exchange.events.request_acked.is_some(),
+            late: gaps.client_close_to_late_response,
+            retry: exchange.finding(FindingKind::Retry).is_some()
+                || exchange.relations.retry_of.is_some(),
+            client_left: exchange.verdict.ended_by_client(),
+            gone: false,
+        };
         let counts = Counts {
-            count: 1,
-            uncertain: u64::from(exchange.doubt.is_some()),
-            acknowledged: u64::from(exchange.events.request_acked.is_some()),
-            slowest_ack: gaps.request_to_ack,
-            late: u64::from(late.is_some()),
-            late_by: late.unwrap_or_default(),
+            fronts,
             callers: exchange.caller.clone().into_iter().collect(),
             other_callers: exchange.caller.is_none(),
-            retries: u64::from(retries),
-            fronts: 0,
-            min: sorted.figure,
-            max: sorted.figure,
-            first: exchange.start(),
-            last: exchange.start(),
+            ..record.counts()
         };
         let Some(place) = self.add(exchange.server, route, &sorted, counts) else {
             return;
@@ -263,8 +398,8 @@ impl Problems {
             self.examples += 1;
             cell.example = Some(Example::Exchange(Box::new(exchange.clone())));
         }
-        if exchange.good() == Some(false) {
-            self.remember(exchange, place);
+        if failed {
+            self.remember(Record { place, ..record });
         }
     }
 
@@ -274,17 +409,26 @@ impl Problems {
         let Some(sorted) = sorting::connection(connection) else {
             return;
         };
-        let at = connection.first.time;
-        let counts = Counts {
-            count: 1,
-            uncertain: u64::from(connection.doubt.is_some()),
-            min: sorted.figure,
-            max: sorted.figure,
-            first: at,
-            last: at,
-            ..Counts::default()
+        let began = connection.first.time;
+        let record = Record {
+            place: 0,
+            exchange: None,
+            connection: connection.id,
+            figure: sorted.figure,
+            began,
+            decided: None,
+            closed: (connection.verdict == Some(Verdict::ConnectRefused)).then_some(began),
+            shown_by: sorted.shown_by,
+            uncertain: connection.doubt.is_some(),
+            acknowledged: None,
+            is_acknowledged: false,
+            late: None,
+            retry: false,
+            client_left: false,
+            gone: false,
         };
         let server = connection.server;
+        let counts = record.counts();
         let Some(place) = self.add(server, CompactString::default(), &sorted, counts) else {
             return;
         };
@@ -298,12 +442,18 @@ impl Problems {
             self.examples += 1;
             cell.example = Some(Example::Connection(Box::new(connection.clone())));
         }
+        if record.closed.is_some() {
+            self.remember(Record { place, ..record });
+        }
     }
 
     /// Counts good exchanges of a route.
     pub(in super::super) fn good(&mut self, route: &Route, exchanges: u64) {
-        let total = Total::Route(route.server, &route.method, &route.path);
-        self.count(total.hash(), exchanges);
+        // Those that were too many have no name.
+        if !route.method.is_empty() {
+            let total = Total::Route(route.server, &route.method, &route.path);
+            self.count(total.hash(), exchanges);
+        }
     }
 
     fn count(&mut self, hash: u64, more: u64) {
@@ -359,72 +509,72 @@ impl Problems {
         Some(place)
     }
 
-    /// Whether it failed because of what its proxy asked, or because its proxy's caller left. If
-    /// the other one failed because of this one, that is told here from now on.
-    fn is_told_by_its_other_side(&mut self, exchange: &Exchange) -> bool {
+    /// How many answers of a proxy in front failed because of it; `None` if it failed itself because
+    /// of what its proxy asked, or because its proxy's caller left, and so is told there.
+    fn told_by_its_other_side(&mut self, exchange: &Exchange) -> Option<u64> {
         if exchange.good() != Some(false) {
-            return false;
+            return Some(0);
         }
-        let this = Member {
-            cell: 0,
-            client_left: exchange.verdict.ended_by_client(),
-            at: exchange.decided_at(),
-        };
         // Whoever left first left the other one no choice.
-        let left_first = |front: Member, back: Member| {
-            front.client_left && back.client_left && front.at <= back.at
-        };
+        let this = (exchange.verdict.ended_by_client(), exchange.decided_at());
+        let left_first =
+            |(front_left, front_at): (bool, Option<Timestamp>),
+             (back_left, back_at): (bool, Option<Timestamp>)| {
+                front_left && back_left && front_at <= back_at
+            };
         let relations = &exchange.relations;
-        if let Some(back) = relations.behind.and_then(|id| self.member(id)) {
-            if !left_first(this, back) {
-                self.cells[back.cell as usize].counts.fronts += 1;
-                return true;
+        if let Some((number, back)) = relations.behind.and_then(|id| self.member(id)) {
+            if left_first(this, (back.client_left, back.decided)) {
+                self.forget(number);
+                return Some(0);
             }
-            self.forget(relations.behind, back);
-        } else if let Some(front) = relations.front.and_then(|id| self.member(id)) {
-            if left_first(front, this) {
-                return true;
+            let fronts = &mut self.cells[back.place as usize].counts.fronts;
+            *fronts = fronts.saturating_add(1);
+            return None;
+        }
+        if let Some((number, front)) = relations.front.and_then(|id| self.member(id)) {
+            if left_first((front.client_left, front.decided), this) {
+                return None;
             }
-            self.forget(relations.front, front);
+            self.forget(number);
+            return Some(1);
         }
-        false
+        Some(0)
     }
 
-    fn member(&self, id: u64) -> Option<Member> {
-        self.members.get(&id).copied()
+    /// What an exchange added, and the place of that.
+    fn member(&self, id: u64) -> Option<(usize, Record)> {
+        let number = self.members.get(&id)?.checked_sub(self.first)?;
+        let place = usize::try_from(number).ok()?;
+        let record = self.records.get(place).filter(|record| !record.gone)?;
+        Some((place, *record))
     }
 
-    /// Takes an exchange out of its cell.
-    fn forget(&mut self, id: Option<u64>, member: Member) {
-        let Some(id) = id else { return };
-        let cell = &mut self.cells[member.cell as usize];
-        cell.counts.count = cell.counts.count.saturating_sub(1);
-        cell.exchanges.retain(|listed| *listed != id);
-        if matches!(&cell.example, Some(Example::Exchange(example)) if example.id == id) {
-            cell.example = None;
-            self.examples -= 1;
+    fn forget(&mut self, number: usize) {
+        if let Some(record) = self.records.get_mut(number) {
+            record.gone = true;
         }
-        self.members.remove(&id);
     }
 
-    fn remember(&mut self, exchange: &Exchange, cell: u32) {
-        let related = exchange.relations.behind.is_some() || exchange.request_id.is_some();
-        // Of a server that is no proxy nobody asks.
-        if !related && exchange.relations.front.is_none() && self.order.len() >= MAX_MEMBERS {
-            return;
-        }
-        if self.order.len() >= MAX_MEMBERS
-            && let Some(oldest) = self.order.pop_front()
+    fn remember(&mut self, record: Record) {
+        if self.records.len() >= MAX_RECORDS
+            && let Some(oldest) = self.records.pop_front()
         {
-            self.members.remove(&oldest);
+            self.first += 1;
+            if let Some(id) = oldest.exchange {
+                self.members.remove(&id);
+            }
+            // What was taken out stays so.
+            if oldest.gone {
+                let cell = &mut self.cells[oldest.place as usize];
+                cell.without(&[oldest], false);
+            }
         }
-        self.order.push_back(exchange.id);
-        let member = Member {
-            cell,
-            client_left: exchange.verdict.ended_by_client(),
-            at: exchange.decided_at(),
-        };
-        self.members.insert(exchange.id, member);
+        if let Some(id) = record.exchange {
+            let number = self.first + self.records.len() as u64;
+            self.members.insert(id, number);
+        }
+        self.records.push_back(record);
     }
 
     /// Adds what another has, whose exchanges are told nowhere.
@@ -453,13 +603,12 @@ impl Problems {
 
     /// The cells for another program, in an order of their own.
     pub(in super::super) fn rows(&self) -> Vec<CellRow> {
-        let rows = self.places.iter().map(|(key, &place)| CellRow {
-            key: key.clone(),
-            counts: self.cells[place as usize].counts.clone(),
-        });
-        let mut rows: Vec<CellRow> = rows.filter(|row| row.counts.count > 0).collect();
-        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        rows
+        let rows = self.cells(|_, _| false).0.into_iter();
+        rows.map(|(key, cell)| CellRow {
+            key,
+            counts: cell.counts,
+        })
+        .collect()
     }
 
     /// The totals for another program.
@@ -477,18 +626,61 @@ impl Problems {
         self.left_out = self.left_out.saturating_add(more);
     }
 
-    /// The cells with what they agree in, in the order of that.
-    pub(super) fn cells(&self) -> Vec<(&Key, &Cell)> {
-        let cells = self.places.iter();
-        let cells = cells.map(|(key, &place)| (key, &self.cells[place as usize]));
-        let mut cells: Vec<_> = cells.filter(|(_, cell)| cell.counts.count > 0).collect();
-        cells.sort_unstable_by_key(|(key, _)| *key);
-        cells
+    /// The cells with what they agree in, in the order of that, without those of their members that
+    /// are told elsewhere or that `taken` takes; and what it took.
+    pub(super) fn cells(&self, taken: impl Fn(&Key, &Record) -> bool) -> (Vec<(Key, Cell)>, Taken) {
+        let mut members: HashMap<u32, Vec<Record>> = HashMap::new();
+        for record in &self.records {
+            members.entry(record.place).or_default().push(*record);
+        }
+        let (mut cells, mut all_taken) = (Vec::new(), Vec::new());
+        for (key, &place) in &self.places {
+            let mut cell = self.cells[place as usize].clone();
+            let mut out = Vec::new();
+            let of_cell = members.remove(&place).unwrap_or_default();
+            let whole = of_cell.len() as u64 == cell.counts.count;
+            let mut kept = Counts::default();
+            for record in of_cell {
+                let taken = !record.gone && taken(key, &record);
+                if taken {
+                    all_taken.push((key.clone(), record));
+                }
+                if taken || record.gone {
+                    out.push(record);
+                } else {
+                    kept.add(&record.counts());
+                }
+            }
+            if !out.is_empty() {
+                cell.without(&out, whole);
+                if whole {
+                    // Ends cannot be taken away from: they are found anew.
+                    cell.counts = Counts {
+                        fronts: cell.counts.fronts,
+                        callers: cell.counts.callers,
+                        other_callers: cell.counts.other_callers,
+                        ..kept
+                    };
+                }
+            }
+            if cell.counts.count > 0 {
+                cells.push((key.clone(), cell));
+            }
+        }
+        cells.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all_taken.sort_unstable_by_key(|(_, record)| record.shown_by.order);
+        (cells, all_taken)
+    }
+
+    /// The example of a cell that a record is, or was.
+    pub(super) fn example_of(&self, record: &Record) -> Option<&Example> {
+        let example = self.cells[record.place as usize].example.as_ref()?;
+        record.is(example).then_some(example)
     }
 
     /// All exchanges of a route of a server; `None` if there was no room to count them.
     pub(super) fn of_route(&self, server: Endpoint, route: &str) -> Option<u64> {
-        let (method, path) = route.split_once(' ').unwrap_or_default();
+        let (method, path) = route.split_once(' ')?;
         let total = Total::Route(server, method, path);
         self.totals.get(&total.hash()).copied()
     }
@@ -497,6 +689,14 @@ impl Problems {
     pub(super) fn of_connections(&self, server: Endpoint) -> Option<u64> {
         self.totals.get(&Total::Connections(server).hash()).copied()
     }
+}
+
+/// Method and path without query, as routes are counted: in [`Route`], too.
+fn parts(exchange: &Exchange) -> (&str, &str) {
+    let method = exchange.method.as_deref().unwrap_or_default();
+    let path = exchange.path.as_deref().unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
+    (cut(method, MAX_METHOD), cut(path, MAX_PATH))
 }
 
 /// The place of a figure among powers of two, in 32nds, from 1.

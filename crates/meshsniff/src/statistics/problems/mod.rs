@@ -22,7 +22,7 @@ mod told;
 pub(super) use cells::Problems;
 pub use cells::{CellRow, Totals};
 pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
-pub(crate) use sorting::{RESET, SLOW, UNANSWERED, shown_by};
+pub(crate) use sorting::{FULL, LARGE, RESET, SLOW, UNANSWERED, shown_by};
 pub(super) use told::Context;
 
 #[cfg(test)]

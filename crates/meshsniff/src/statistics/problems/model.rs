@@ -23,6 +23,8 @@ pub enum ProblemKind {
     FailingAnswer,
     /// A proxy answered in the place of the server.
     ProxyAnswer,
+    /// The server answered a request that never became whole.
+    EarlyAnswer,
     /// Exchanges that this finding decided or slowed down.
     Finding(FindingKind),
     /// Lookups in DNS that failed, were repeated or took long.
@@ -43,6 +45,7 @@ impl ProblemKind {
             Self::ProcessEnd,
             Self::FailingAnswer,
             Self::ProxyAnswer,
+            Self::EarlyAnswer,
             Self::Lookups,
             Self::TunnelIdle,
             Self::KeepAlive,
@@ -60,6 +63,7 @@ impl ProblemKind {
             Self::Verdict(verdict) => verdict.name(),
             Self::FailingAnswer => "failing-answer",
             Self::ProxyAnswer => "proxy-answer",
+            Self::EarlyAnswer => "early-answer",
             Self::Finding(finding) => finding.name(),
             Self::Lookups => "dns",
             Self::TunnelIdle => "tunnel-idle",

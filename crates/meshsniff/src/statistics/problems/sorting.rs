@@ -13,6 +13,10 @@ use compact_str::{CompactString, ToCompactString as _};
 /// A finding that cost less is not what anybody waited for.
 const WORTH_TELLING: Span = Span::from_millis(5);
 
+/// Bytes that nobody acknowledged, if they were large segments and smaller ones came through.
+pub(crate) const LARGE: &str = "large segments";
+/// A connect that timed out while the port answered others.
+pub(crate) const FULL: &str = "others answered";
 /// How a response was cut off, if by a RST.
 pub(crate) const RESET: &str = "RST";
 /// What went wrong with lookups, beside the names of response codes.
@@ -33,6 +37,13 @@ pub(super) const DECIDE: [FindingKind; 6] = {
     let [a, b, c, d, e] = CAUSES;
     [a, b, c, d, e, FindingKind::ProxyProtocol]
 };
+
+/// Whether a detail has only what details are made of: nothing that is markup anywhere.
+pub(super) fn is_plain(detail: &str) -> bool {
+    detail
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || " -_.,'".contains(c))
+}
 
 /// What one of them shows.
 #[derive(Clone, Debug)]
@@ -82,19 +93,30 @@ fn failed(exchange: &Exchange) -> Sorted {
     let timed = deciding_gap(exchange);
     let mut causes = CAUSES.into_iter().filter_map(|kind| exchange.finding(kind));
     if let Some(cause) = causes.next() {
+        let large = exchange.only_large_lost && cause.kind != FindingKind::StrangerReset;
         let (figure, timed) = match cause.kind {
             FindingKind::KeepaliveRace => (exchange.gaps.idle_before, None),
             FindingKind::RequestStalled => (exchange.gaps.request_silence, timed),
             _ => (exchange.gaps.wait, None),
         };
         return Sorted {
+            detail: CompactString::const_new(if large { LARGE } else { "" }),
             figure,
             timed: timed.is_some(),
             ..Sorted::new(ProblemKind::Finding(cause.kind), cause.side, shown_by)
         };
     }
     if matches!(exchange.verdict, Verdict::Ok | Verdict::Upgraded) {
-        return failing_answer(exchange, shown_by);
+        // Of one that was cut any answer is a failure.
+        return match exchange.status {
+            Some(500..) => failing_answer(exchange, shown_by),
+            status => Sorted {
+                detail: status
+                    .map(|status| status.to_compact_string())
+                    .unwrap_or_default(),
+                ..Sorted::new(ProblemKind::EarlyAnswer, Side::Server, shown_by)
+            },
+        };
     }
     let side = if exchange.verdict.ended_by_client() {
         Side::Client
@@ -139,7 +161,7 @@ fn failing_answer(exchange: &Exchange, shown_by: Mark) -> Sorted {
         Some(by) => {
             let mut detail = status;
             for word in [by.software.in_words(), &by.flag] {
-                if !word.is_empty() {
+                if !word.is_empty() && is_plain(word) {
                     detail.push(' ');
                     detail.push_str(word);
                 }
@@ -216,7 +238,11 @@ pub(super) fn connection(connection: &Connection) -> Option<Sorted> {
             (None, Some(close)) => close.by,
             (None, None) => Side::Server,
         };
-        let detail = connection.alert.map(|alert| alert.name().into());
+        let detail = match connection.alert {
+            Some(alert) => Some(alert.name().into()),
+            None if connection.server_answered_others => Some(CompactString::const_new(FULL)),
+            None => None,
+        };
         return Some(Sorted {
             detail: detail.unwrap_or_default(),
             figure: connection.silence,

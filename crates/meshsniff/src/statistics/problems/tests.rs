@@ -156,15 +156,23 @@ fn servers_of_the_same_port_without_a_failure_are_counted() {
     };
     let problems = told([elsewhere(0), elsewhere(1), left_after(2, 100)]);
     assert_eq!(problems[0].unaffected_servers, 1);
-    let problems = told([
-        elsewhere(0),
-        Exchange {
-            server: OTHER,
-            ..left_after(1, 90)
-        },
-        left_after(2, 100),
-    ]);
-    assert_eq!(problems[0].unaffected_servers, 0);
+    let uncertain = Exchange {
+        doubt: Some(crate::exchange::Doubt::SequenceHole),
+        ..elsewhere(1)
+    };
+    let left = Exchange {
+        server: OTHER,
+        ..left_after(1, 90)
+    };
+    // Of what is uncertain nobody knows.
+    for other in [left, uncertain] {
+        let problems = told([elsewhere(0), other, left_after(2, 100)]);
+        assert!(
+            problems
+                .iter()
+                .all(|problem| problem.unaffected_servers == 0)
+        );
+    }
 }
 
 #[test]
@@ -272,6 +280,65 @@ fn of_a_proxys_two_legs_the_one_behind_is_the_cause() {
     first.relations.behind = None;
     let problems = told([first, back]);
     assert_eq!(kinds(&problems), [("server-reset-unanswered", 1)]);
+    assert_eq!(problems[0].fronts, 1);
+}
+
+#[test]
+fn what_is_told_elsewhere_leaves_nothing_behind() {
+    let answered = |id, millis| {
+        let mut front = fixtures::ok();
+        (front.id, front.status) = (id, Some(504));
+        front.gaps.request_to_response = Some(Span::from_millis(millis));
+        front
+    };
+    let mut summary = Summary::new(false);
+    // A gateway says 504 and resets what it had asked, four times; one 504 is the server's own.
+    for id in 0..4 {
+        summary.exchange(&answered(id, 500));
+        let mut back = fixtures::gave_up();
+        (back.id, back.server) = (10 + id, OTHER);
+        back.relations.front = Some(id);
+        summary.exchange(&back);
+    }
+    summary.exchange(&answered(9, 1));
+    let (problems, _) = summary.problems();
+    assert_eq!(
+        kinds(&problems),
+        [("client-gave-up", 4), ("failing-answer", 1)]
+    );
+    assert_eq!(problems[0].fronts, 4);
+    let own = &problems[1];
+    assert_eq!(
+        (own.min, own.max),
+        (Some(Span::from_millis(1)), Some(Span::from_millis(1)))
+    );
+    assert_eq!(
+        (own.exchanges.as_slice(), own.evidence.len()),
+        (&[9][..], 1)
+    );
+    assert_eq!(own.acknowledged, 1);
+    // Another program believes it.
+    for part in summary.parts() {
+        assert!(Summary::default().take_part(part).is_ok());
+    }
+}
+
+#[test]
+fn an_answer_to_what_never_became_whole_is_an_early_one() {
+    let early = Exchange {
+        request_cut: true,
+        ..ok(0)
+    };
+    let problems = told([early]);
+    assert_eq!(kinds(&problems), [("early-answer", 1)]);
+    assert_eq!(problems[0].detail, "200");
+}
+
+#[test]
+fn long_paths_are_counted_as_they_are_named() {
+    let long = format!("/{}", "a".repeat(400));
+    let exchanges = [on(&long, ok(0)), on(&long, left_after(1, 30)), ok(2), ok(3)];
+    assert_eq!(told(exchanges)[0].of, Some(2));
 }
 
 #[test]
@@ -321,6 +388,72 @@ fn the_end_of_a_process_takes_what_it_did_with_it() {
     assert_eq!(kinds(&problems), [("process-end", 3)]);
     assert_eq!(problems[0].exchanges, [0, 1, 2]);
     assert_eq!(problems[0].end.expect("an end").refused, 1);
+}
+
+#[test]
+fn however_many_a_process_took_with_it_they_are_told_once() {
+    use crate::packet::Mark;
+    let at = |seconds: i64, n: u64| Mark {
+        time: fixtures::ORIGIN.plus(Span::from_millis(1_000 * seconds)),
+        order: 1_000 * seconds as u64 + n,
+        ..fixtures::mark(1_000 * seconds as u64 + n, 0)
+    };
+    let mut summary = Summary::new(false);
+    let mut id = 0;
+    let mut closed = |summary: &mut Summary, seconds: i64, n: u64| {
+        id += 1;
+        let mut exchange = fixtures::server_closed();
+        exchange.id = id;
+        exchange.gaps.request_to_server_close = Some(Span::from_millis(500));
+        let close = at(seconds, n);
+        if exchange.events.server_fin.is_some() {
+            exchange.events.server_fin = Some(close);
+        } else {
+            exchange.events.server_rst = Some(close);
+        }
+        summary.exchange(&exchange);
+        let mut connection = fixtures::connection();
+        (connection.id, connection.server, connection.syn) = (id, exchange.server, None);
+        connection.close = Some(Close {
+            by: Side::Server,
+            reset: false,
+            mark: close,
+        });
+        summary.connection(&connection);
+    };
+    let refused = |summary: &mut Summary, seconds: i64| {
+        let mut refused = fixtures::refused();
+        refused.server = fixtures::server_closed().server;
+        refused.first = at(seconds, 0);
+        refused.id = 10_000 + seconds as u64;
+        summary.connection(&refused);
+    };
+    // One that has nothing to do with it, thirty of one end, five of another.
+    closed(&mut summary, 100, 1);
+    for n in 0..30 {
+        closed(&mut summary, 200, n);
+    }
+    refused(&mut summary, 201);
+    refused(&mut summary, 202);
+    for n in 0..5 {
+        closed(&mut summary, 300, n);
+    }
+    refused(&mut summary, 301);
+    let (problems, _) = summary.problems();
+    assert_eq!(
+        kinds(&problems),
+        [
+            ("process-end", 30),
+            ("process-end", 5),
+            ("server-closed-unanswered", 1)
+        ]
+    );
+    assert!(problems.iter().all(|problem| problem.timer.is_none()));
+    assert_eq!(problems[2].exchanges, [1]);
+    assert!(
+        summary.timers().is_empty(),
+        "what a process does at its end is no timer"
+    );
 }
 
 #[test]
@@ -378,13 +511,9 @@ fn however_many_there_are_they_are_counted() {
         exchange.server = Endpoint::v4((0x0a00_0000 + number / 4).to_be_bytes(), 80);
         summary.exchange(&exchange);
     }
-    assert!(summary.problems.cells().len() <= super::cells::MAX_CELLS);
-    let counted: u64 = summary
-        .problems
-        .cells()
-        .iter()
-        .map(|(_, cell)| cell.counts.count)
-        .sum();
+    let (cells, _) = summary.problems.cells(|_, _| false);
+    assert!(cells.len() <= super::cells::MAX_CELLS);
+    let counted: u64 = cells.iter().map(|(_, cell)| cell.counts.count).sum();
     assert_eq!(counted + summary.problems_left_out(), 20_000);
 }
 
@@ -445,6 +574,47 @@ fn what_is_sent_and_merged_makes_the_same_problems() {
     };
     assert_eq!(figures(&first), figures(&whole));
     assert!(whole.problems().0.len() >= 3);
+}
+
+#[test]
+fn cells_that_no_exchange_makes_are_refused() {
+    use crate::statistics::parts::SummaryPart;
+    let mut summary = Summary::new(false);
+    summary.exchange(&left_after(0, 500));
+    let parts = summary.parts();
+    let cells = parts
+        .iter()
+        .find(|part| matches!(part, SummaryPart::Problems { .. }));
+    let right = serde_json::to_value(cells.expect("cells")).expect("JSON");
+    let taken = |part: serde_json::Value| {
+        let part = serde_json::from_value(part).map_err(|error| error.to_string())?;
+        Summary::default()
+            .take_part(part)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(taken(right.clone()), Ok(()));
+    for (at, wrong) in [
+        ("/key/kind", serde_json::json!("process-end")),
+        ("/key/kind", serde_json::json!("ok")),
+        ("/key/detail", serde_json::json!("<a href=//evil>")),
+        ("/key/detail", serde_json::json!("[a](//evil)")),
+        ("/key/route", serde_json::json!("a".repeat(301))),
+        ("/counts/count", serde_json::json!(0)),
+        ("/counts/count", serde_json::json!(u64::MAX)),
+        ("/counts/uncertain", serde_json::json!(2)),
+        ("/counts/min", serde_json::json!(null)),
+        ("/counts/min", serde_json::json!(900_000_000)),
+        ("/counts/late", serde_json::json!(0)),
+        ("/counts/last", serde_json::json!(1)),
+        ("/counts/callers", serde_json::json!(["a", "b", "c", "d"])),
+    ] {
+        let mut part = right.clone();
+        let place = part
+            .pointer_mut(&format!("/problems/cells/0{at}"))
+            .expect("a field");
+        *place = wrong.clone();
+        assert!(taken(part).is_err(), "{at}: {wrong}");
+    }
 }
 
 #[test]

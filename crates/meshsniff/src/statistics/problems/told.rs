@@ -1,14 +1,14 @@
 //! The cells put together to problems.
 
-use super::cells::{Cell, Key, Problems};
-use super::model::{MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
+use super::cells::{Cell, Key, Problems, Record};
+use super::model::{Problem, ProblemKind, Recurring, Severity};
 use super::sorting::DECIDE;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{ProcessEnd, SuccessRate, Timer, TimerKind};
 use crate::time::Span;
 use compact_str::CompactString;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// What problems are told by, beside the cells.
 pub(in super::super) struct Context<'a> {
@@ -27,15 +27,21 @@ type Groups<'a> = HashMap<Group<'a>, Vec<(&'a Key, &'a Cell)>>;
 const MIN_TIMED: u64 = 3;
 
 impl Problems {
-    /// The problems, the worst first, and how many there are beyond those that are told.
-    pub(in super::super) fn told(&self, context: &Context<'_>) -> (Vec<Problem>, u64) {
-        let mut groups = Groups::new();
+    /// The problems, the worst first.
+    pub(in super::super) fn told(&self, context: &Context<'_>) -> Vec<Problem> {
+        let end_of = |key: &Key, record: &Record| {
+            let mut ends = context.ends.iter();
+            ends.position(|end| is_of(end, key, record))
+        };
+        let (cells, taken) = self.cells(|key, record| end_of(key, record).is_some());
         let mut ended: Vec<Cell> = vec![Cell::default(); context.ends.len()];
-        for (key, cell) in self.cells() {
-            if let Some(end) = context.ends.iter().position(|end| is_of(end, key, cell)) {
-                ended[end].add(cell.clone());
-                continue;
+        for (key, record) in &taken {
+            if let Some(end) = end_of(key, record) {
+                ended[end].list(record, self.example_of(record));
             }
+        }
+        let mut groups = Groups::new();
+        for (key, cell) in &cells {
             let timer = context
                 .timers
                 .iter()
@@ -56,12 +62,18 @@ impl Problems {
                 |problem: &Problem| (problem.server, problem.kind, problem.side, problem.min);
             (worst(a), same(a), &a.detail).cmp(&(worst(b), same(b), &b.detail))
         });
-        let beyond = problems.len().saturating_sub(MAX_PROBLEMS) as u64;
-        problems.truncate(MAX_PROBLEMS);
+        let troubled: HashSet<Endpoint> = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .map(|problem| problem.server)
+            .collect();
         for (id, problem) in (0..).zip(&mut problems) {
             problem.id = id;
+            if problem.severity == Severity::Error {
+                problem.unaffected_servers = unaffected(context.rates, problem.server, &troubled);
+            }
         }
-        (problems, beyond)
+        problems
     }
 
     fn problem(
@@ -74,7 +86,8 @@ impl Problems {
         let mut routes: HashMap<&CompactString, u64> = HashMap::new();
         let mut all = Cell::default();
         for (key, cell) in cells {
-            *routes.entry(&key.route).or_default() += cell.counts.count;
+            let count = routes.entry(&key.route).or_default();
+            *count = count.saturating_add(cell.counts.count);
             all.add(cell.clone());
         }
         let of = if kind == ProblemKind::TunnelIdle {
@@ -82,25 +95,15 @@ impl Problems {
         } else if of_connections(kind) {
             self.of_connections(server)
         } else {
-            let totals = routes.keys().map(|route| self.of_route(server, route));
-            totals
-                .sum::<Option<u64>>()
-                .or_else(|| served(context, server))
+            // Of routes that are not all known nobody knows how many there were.
+            let mut totals = routes.keys().map(|route| self.of_route(server, route));
+            totals.try_fold(0_u64, |sum, total| Some(sum.saturating_add(total?)))
         };
         routes.retain(|route, _| !route.is_empty());
         let mut routes: Vec<_> = routes.into_iter().collect();
         routes.sort_unstable_by_key(|(route, count)| (!*count, *route));
         let named = routes.iter().take(Problem::MAX_ROUTES);
         let timer = timer.map(|timer| &context.timers[timer]);
-        let rate = |rates: &[(Endpoint, SuccessRate)], is: &dyn Fn(&Endpoint) -> bool| {
-            let others = rates.iter().filter(|(other, _)| is(other));
-            let good = others.filter(|(_, rate)| {
-                rate.counted > 0 && rate.good == rate.counted && rate.connects_failed == 0
-            });
-            good.count() as u64
-        };
-        let brothers = |other: &Endpoint| *other != server && other.port == server.port;
-        let unaffected = rate(context.rates, &brothers);
         let problem = empty(kind, server, side);
         Problem {
             severity: severity(kind),
@@ -109,10 +112,6 @@ impl Problems {
             routes_left_out: routes.len().saturating_sub(Problem::MAX_ROUTES) as u64,
             // Totals are counted where there is room: never fewer than what went wrong.
             of: of.map(|of| of.max(all.counts.count)),
-            unaffected_servers: match severity(kind) {
-                Severity::Error => unaffected,
-                Severity::Warning | Severity::Note => 0,
-            },
             timer: timer.map(|timer| Recurring { guess: timer.guess }),
             ..with(problem, all)
         }
@@ -124,18 +123,29 @@ fn without_small_timers(groups: Groups<'_>) -> Groups<'_> {
     let mut kept = Groups::new();
     for ((server, kind, side, detail, timer), cells) in groups {
         let counts = cells.iter().map(|(_, cell)| cell.counts.count);
-        let timer = timer.filter(|_| counts.sum::<u64>() >= MIN_TIMED);
+        let count = counts.fold(0, u64::saturating_add);
+        let timer = timer.filter(|_| count >= MIN_TIMED);
         let group = (server, kind, side, detail, timer);
         kept.entry(group).or_default().extend(cells);
     }
     kept
 }
 
-/// The number of exchanges of a server.
-fn served(context: &Context<'_>, server: Endpoint) -> Option<u64> {
-    let rates = context.rates;
-    let place = rates.binary_search_by_key(&server, |(other, _)| *other);
-    place.ok().map(|place| rates[place].1.exchanges)
+/// How many other servers on the same port had exchanges, and nothing but good ones.
+fn unaffected(
+    rates: &[(Endpoint, SuccessRate)],
+    server: Endpoint,
+    troubled: &HashSet<Endpoint>,
+) -> u64 {
+    let others = rates.iter().filter(|(other, rate)| {
+        other.port == server.port
+            && *other != server
+            && rate.exchanges > 0
+            && rate.good == rate.exchanges
+            && rate.connects_failed == 0
+            && !troubled.contains(other)
+    });
+    others.count() as u64
 }
 
 fn of_connections(kind: ProblemKind) -> bool {
@@ -147,21 +157,15 @@ fn of_connections(kind: ProblemKind) -> bool {
 }
 
 /// Whether it is one of the closes and refusals of a process that ended.
-fn is_of(end: &ProcessEnd, key: &Key, cell: &Cell) -> bool {
-    let (first, last) = (cell.counts.first, cell.counts.last);
+fn is_of(end: &ProcessEnd, key: &Key, record: &Record) -> bool {
+    let last_close = end.at.plus(end.within);
     key.server == end.server
         && match key.kind {
-            // Requests began before the end, and the closes are counted by their time.
             ProblemKind::Verdict(
                 Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered,
-            ) => {
-                let mut closes = cell.evidence.iter().map(|mark| mark.time);
-                let until = end.at.plus(end.within);
-                let all = cell.evidence.len() as u64 == cell.counts.count;
-                all && closes.all(|at| at >= end.at && at <= until)
-            }
+            ) => record.closed_within(end.at, last_close),
             ProblemKind::Verdict(Verdict::ConnectRefused) => {
-                first >= end.at && last <= end.last_refused
+                record.closed_within(last_close, end.last_refused)
             }
             _ => false,
         }
@@ -198,7 +202,7 @@ fn severity(kind: ProblemKind) -> Severity {
         ProblemKind::Verdict(Verdict::Unanswered)
         | ProblemKind::TunnelIdle
         | ProblemKind::KeepAlive => Severity::Note,
-        ProblemKind::Lookups => Severity::Warning,
+        ProblemKind::Lookups | ProblemKind::EarlyAnswer => Severity::Warning,
         ProblemKind::Finding(finding) if !DECIDE.contains(&finding) => Severity::Warning,
         _ => Severity::Error,
     }
