@@ -256,6 +256,13 @@ fn folding_changes_no_figure() {
                 let bad = exchanges.filter(|one| one["good"] != true).cloned();
                 let nameless = bad.map(|mut one| {
                     one["id"] = Value::Null;
+                    // Those it belongs together with have other numbers, too.
+                    for relation in ["behind", "front", "retry_of", "retried_as"] {
+                        if !one[relation].is_null() {
+                            one[relation] = Value::Bool(true);
+                            one["explanation"] = Value::Null;
+                        }
+                    }
                     one
                 });
                 nameless.collect::<Vec<Value>>()

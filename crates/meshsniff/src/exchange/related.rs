@@ -57,10 +57,17 @@ impl Told {
         let (caller, proxy) = (self.client, front.server);
         let sidecar = mesh::is_istio_inbound(caller) && self.server.ip() == proxy.ip();
         let (at_first, at_last) = (self.start.time - front.start.time, front.end - self.end);
-        let at_once = |span: Span| (Span::ZERO..=AT_ONCE).contains(&span);
+        // A proxy that gives up answers its caller and hangs up on the server, in either order.
+        let soonest = if self.good {
+            Span::ZERO
+        } else {
+            Span::from_nanos(-AT_ONCE.as_nanos())
+        };
         let same = match front.keys[ID] {
             // The first proxy gives an id to a request that has none: time joins them.
-            None => at_once(at_first) && at_once(at_last),
+            None => {
+                (Span::ZERO..=AT_ONCE).contains(&at_first) && (soonest..=AT_ONCE).contains(&at_last)
+            }
             id => id == self.keys[ID],
         };
         same && self.server != front.server
@@ -394,6 +401,31 @@ mod tests {
             related.relate(&mut last);
             assert_eq!(last.relations.front, Some(0));
         }
+    }
+
+    #[test]
+    fn a_proxy_that_gives_up_may_answer_before_it_hangs_up() {
+        let mut first = front(0);
+        (first.request_id, first.status) = (None, Some(504));
+        let mut last = back(1);
+        last.verdict = Verdict::ClientGaveUp;
+        last.events.response_end = None;
+        let close = Mark {
+            time: Timestamp::from_nanos(100_300_000),
+            ..Mark::default()
+        };
+        last.events.client_fin = Some(close);
+        let mut related = Related::default();
+        related.relate(&mut first);
+        related.relate(&mut last);
+        assert_eq!(last.relations.front, Some(0));
+        // One that was answered well was so before.
+        let mut late = back(2);
+        late.events.response_end = Some(close);
+        let mut related = Related::default();
+        related.relate(&mut first);
+        related.relate(&mut late);
+        assert_eq!(late.relations.front, None);
     }
 
     #[test]
