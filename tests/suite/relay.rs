@@ -256,13 +256,15 @@ fn folding_changes_no_figure() {
                 let bad = exchanges.filter(|one| one["good"] != true).cloned();
                 let nameless = bad.map(|mut one| {
                     one["id"] = Value::Null;
-                    // Those it belongs together with have other numbers, too.
+                    // Those it belongs together with have other numbers, or are not told.
                     for relation in ["behind", "front", "retry_of", "retried_as"] {
-                        if !one[relation].is_null() {
-                            one[relation] = Value::Bool(true);
-                            one["explanation"] = Value::Null;
-                        }
+                        one[relation] = Value::Null;
                     }
+                    let words = one["explanation"].as_str().expect("words").to_owned();
+                    let (words, _) = words
+                        .split_once(" Its caller is a proxy")
+                        .unwrap_or((&words, ""));
+                    one["explanation"] = words.into();
                     one
                 });
                 nameless.collect::<Vec<Value>>()
