@@ -13,7 +13,7 @@ const BYTES: RangeInclusive<i64> = *SNAPLEN.start() as i64..=*SNAPLEN.end() as i
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct PacketArgs {
-    /// Interface to capture on; repeatable [default: lo where a mesh's proxy is seen, else all]
+    /// Interface to capture on; repeatable [default: lo beside a mesh's proxy, else all]
     #[arg(short, long, value_name = "NAME")]
     pub(super) interface: Vec<String>,
 

@@ -28,7 +28,7 @@ const ROOMS: [(&str, &str); 4] = [
     ),
     (
         "crates/meshsniff-agent/src",
-        "clock ignore_outgoing sockets interfaces compressed queue redact rights talk oom target namespace \
+        "clock ignore_outgoing sockets compressed queue redact rights talk oom target interfaces namespace \
          own_stream ending live args hold setup capture report",
     ),
     (

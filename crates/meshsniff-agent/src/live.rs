@@ -6,7 +6,7 @@
 
 use super::ending::{Ending, Reason};
 use super::ignore_outgoing;
-use super::interfaces::Interface;
+use super::interfaces::{Interface, Role};
 use meshsniff::packet::{LinkType, UnsupportedLink};
 use meshsniff::pcapng::blocks::Direction;
 use meshsniff::time::Timestamp;
@@ -116,11 +116,11 @@ pub trait Receiver {
 pub fn open(
     names: &[String],
     there: &[Interface],
-    sidecar: bool,
+    role: Role,
     options: &Options,
 ) -> Result<Vec<Tap>, OpenError> {
     let names = match names {
-        [] => super::interfaces::usual(there, sidecar),
+        [] => super::interfaces::usual(there, role),
         names => names.to_vec(),
     };
     if names.is_empty() {

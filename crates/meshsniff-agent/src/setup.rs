@@ -4,14 +4,14 @@
 use super::args::{LiveArgs, TargetArgs};
 use super::ending::{self, Ending};
 use super::hold;
-use super::interfaces;
+use super::interfaces::{self, Role};
 use super::live::{self, Tap};
 use super::namespace::{NameWatch, Namespace};
 use super::oom;
 use super::own_stream::{self, OwnStream};
 use super::rights;
 use super::talk::Talk;
-use super::target::{self, Target};
+use super::target::{self, Proxies, Target};
 use anyhow::{Context as _, bail};
 use meshsniff_contract::VERSION;
 use meshsniff_contract::environment::{self, TARGETS};
@@ -91,8 +91,8 @@ struct There {
     namespace: Namespace,
     description: String,
     watch: Watch,
-    /// Whether a mesh's proxy runs there.
-    sidecar: bool,
+    /// Proxies of a mesh that run there.
+    proxies: Proxies,
     /// The ports by which the stream itself crosses it.
     own: Option<OwnStream>,
 }
@@ -103,7 +103,7 @@ impl There {
             namespace,
             description,
             watch,
-            sidecar: false,
+            proxies: Proxies::None,
             own: None,
         }
     }
@@ -159,7 +159,7 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     let watch = Watch::Process(Namespace::of_found(&found)?);
     let namespace = Namespace::of_found(&found)?;
     let mut there = There::new(namespace, target.describe(), watch);
-    there.sidecar = found.sidecar;
+    there.proxies = found.proxies;
     there.own = args
         .node
         .then(|| OwnStream::find(Path::new("/proc"), found.namespace));
@@ -194,7 +194,7 @@ pub fn set_up<T>(
         namespace,
         description,
         watch,
-        sidecar,
+        proxies,
         own,
     } = find(&args.target, talk)?;
     let options = live::Options {
@@ -204,15 +204,17 @@ pub fn set_up<T>(
         left_out: own.as_ref().map(OwnStream::expression).unwrap_or_default(),
     };
     let mut wanted = args.interface.clone();
-    if own.is_some() && !sidecar && wanted.is_empty() {
+    if own.is_some() && proxies != Proxies::Beside && wanted.is_empty() {
         // A node's interfaces come and go with its pods, and are many: one ring for all of them, in
         // the order of time.
         wanted.push(live::ANY.to_owned());
     }
-    let taps = namespace.inside(|| {
+    let (taps, role) = namespace.inside(|| {
         let there = interfaces::list().context("the interfaces cannot be listed")?;
-        let sidecar = sidecar || interfaces::has_sidecar();
-        live::open(&wanted, &there, sidecar, &options).map_err(anyhow::Error::from)
+        let role = Role::here(proxies);
+        let taps = live::open(&wanted, &there, role, &options).map_err(anyhow::Error::from)?;
+        // Where somebody named the interfaces, nothing was chosen.
+        Ok::<_, anyhow::Error>((taps, wanted.is_empty().then_some(role)))
     })??;
     let more = before()?;
     let hold = hold::join();
@@ -235,13 +237,19 @@ pub fn set_up<T>(
     }
     let filter = options.expression();
     let interfaces: Vec<_> = taps.iter().map(|tap| tap.name.clone()).collect();
-    let sentence = format!("capturing on {} of {description}", interfaces.join(", "));
+    let why = role.and_then(Role::why);
+    let reason = why.map_or_else(String::new, |why| format!(" ({why})"));
+    let sentence = format!(
+        "capturing on {} of {description}{reason}",
+        interfaces.join(", ")
+    );
     let capture = Some(Capture {
         version: VERSION.to_owned(),
         interfaces,
         target: description.clone(),
         filter: filter.clone(),
         snaplen: args.snaplen,
+        why: why.unwrap_or_default().to_owned(),
     });
     talk.say(Event::Ready { capture }, &sentence);
     let running = Running {

@@ -18,6 +18,37 @@ pub struct Target {
     pub container: Option<String>,
 }
 
+/// Proxies of a mesh among the processes of a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proxies {
+    /// None.
+    #[default]
+    None,
+    /// Nothing else runs there, as in a gateway.
+    Alone,
+    /// One runs beside an app.
+    Beside,
+}
+
+impl Proxies {
+    /// Those among processes with these names.
+    fn among<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let (mut proxies, mut others) = (false, false);
+        for name in names {
+            if is_proxy(name) {
+                proxies = true;
+            } else if name != "pause" && !name.starts_with("meshsniff") {
+                others = true;
+            }
+        }
+        match (proxies, others) {
+            (false, _) => Self::None,
+            (true, false) => Self::Alone,
+            (true, true) => Self::Beside,
+        }
+    }
+}
+
 /// A process that stands for the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -29,8 +60,8 @@ pub struct Found {
     pub namespace: u64,
     /// The target's processes that are in other network namespaces: pid and name.
     pub elsewhere: Vec<(i32, String)>,
-    /// Whether one of the target's processes is a mesh's proxy.
-    pub sidecar: bool,
+    /// Proxies of a mesh among the target's processes.
+    pub proxies: Proxies,
 }
 
 /// Why the target was not found.
@@ -196,7 +227,7 @@ pub fn find(proc: &Path, target: &Target) -> Result<Found, TargetError> {
         name: chosen.name.clone(),
         namespace: chosen.namespace.unwrap_or_default(),
         elsewhere,
-        sidecar: candidates.iter().any(|one| is_proxy(&one.name)),
+        proxies: Proxies::among(candidates.iter().map(|one| one.name.as_str())),
     })
 }
 
@@ -332,7 +363,10 @@ mod tests {
         let found = find(proc.path(), &pod()).unwrap();
         assert_eq!((found.pid, found.namespace), (50, 9));
         assert_eq!(found.elsewhere, [(41, "odd".to_owned())]);
-        assert!(found.sidecar);
+        assert_eq!(found.proxies, Proxies::Beside);
+        let names = |names: &[&'static str]| Proxies::among(names.iter().copied());
+        assert_eq!(names(&["pause", "pilot-agent", "envoy"]), Proxies::Alone);
+        assert_eq!(names(&["pause", "node"]), Proxies::None);
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub struct Capture {
     /// Bytes that are kept of each packet.
     #[serde(default)]
     pub snaplen: u32,
+    /// Why these interfaces; empty if they were named, or there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// A capture that has ended.
@@ -138,6 +141,7 @@ mod tests {
             target: "pod".to_owned(),
             filter: String::new(),
             snaplen: 54,
+            why: String::new(),
         });
         let totals = Some(Totals {
             reason: "stop".to_owned(),

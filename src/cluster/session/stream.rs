@@ -10,7 +10,7 @@ use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, Wanted};
 use crate::cluster::way::Way;
 use crate::cluster::way::way_in::{Container, Life, WayError};
-use meshsniff_contract::stderr::{Event, Line};
+use meshsniff_contract::stderr::{Capture, Event, Line};
 use meshsniff_contract::{AGENT_PATH, VERSION};
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,9 +228,19 @@ impl Heard {
         let Line { message, event } = Line::read(line);
         match event {
             Event::Ready { capture } => {
-                let (version, interfaces) = capture
-                    .map(|capture| (capture.version, capture.interfaces.join(", ")))
-                    .unwrap_or_else(|| ("unknown".to_owned(), String::new()));
+                let (version, interfaces, why) = match capture {
+                    Some(Capture {
+                        version,
+                        interfaces,
+                        why,
+                        ..
+                    }) => (version, interfaces.join(", "), why),
+                    None => ("unknown".to_owned(), String::new(), String::new()),
+                };
+                let why = match why.as_str() {
+                    "" => String::new(),
+                    why => format!(" ({why})"),
+                };
                 // The streams are the same within a version.
                 if version != VERSION {
                     talk.warn(&format!(
@@ -239,7 +249,7 @@ impl Heard {
                     ));
                 }
                 talk.say(&format!(
-                    "capturing on {interfaces} of {name}; Ctrl-C ends it"
+                    "capturing on {interfaces} of {name}{why}; Ctrl-C ends it"
                 ));
             }
             Event::Warning | Event::Drops { .. } => talk.warn(&format!("{label}{message}")),

@@ -170,11 +170,14 @@ fn loopback_is_taken_where_a_proxy_listens_else_all_that_is_up() {
     assert_eq!(interfaces(&netns, &[]), json!(["lo", "up0"]));
     let app = Server::start_on(&netns, 8080);
     assert_eq!(interfaces(&netns, &[]), json!(["lo", "up0"]));
+    // A gateway has the ports of health and telemetry, and callers from outside.
+    let health = Server::start_on(&netns, 15021);
+    assert_eq!(interfaces(&netns, &[]), json!(["lo", "up0"]));
     let proxy = Server::start_on(&netns, 15006);
     assert_eq!(interfaces(&netns, &[]), json!(["lo"]));
     assert_eq!(interfaces(&netns, &["-i", "up0"]), json!(["up0"]));
     assert_eq!(interfaces(&netns, &["-i", "any"]), json!(["any"]));
-    drop((app, proxy));
+    drop((app, health, proxy));
 }
 
 #[test]
