@@ -73,8 +73,8 @@ pub struct LiveArgs {
     /// Which network namespace.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Interface to capture on; may be given several times. Default: lo where a mesh's proxy is
-    /// seen, else all; of a node any
+    /// Interface to capture on; may be given several times. Default: lo beside a mesh's proxy,
+    /// else all; of a node any
     #[arg(short, long = option::INTERFACE, value_name = "NAME")]
     pub interface: Vec<String>,
     /// Capture only what fits this expression, in libpcap's language, such as 'tcp port 8080'
