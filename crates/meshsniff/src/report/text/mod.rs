@@ -312,12 +312,20 @@ impl<W: Write> TextReport<W> {
             head.push_str("   ");
             paint::left(&mut head, "status", timeline::STATUS);
             paint::left(&mut head, "server", widest + 2);
-            paint::left(&mut head, "frames", 20);
+            if self.options.width >= timeline::NARROW {
+                paint::left(&mut head, "frames", timeline::FRAMES);
+            }
             head.push_str("request");
             self.paint().push(&mut text, Ink::Dim, &head);
             text.push('\n');
             for exchange in slowest {
-                timeline::row(&mut text, self.paint(), exchange, widest);
+                timeline::row(
+                    &mut text,
+                    self.paint(),
+                    exchange,
+                    widest,
+                    self.options.width,
+                );
             }
         }
         self.out.write_all(text.as_bytes())
@@ -553,6 +561,22 @@ mod tests {
         };
         let text = report_of(asked, &[probe], &[]);
         assert!(text.contains("(probe)"), "{text}");
+    }
+
+    #[test]
+    fn it_fits_a_narrow_terminal() {
+        for width in [60, 80] {
+            let options = TextOptions {
+                width,
+                ..TextOptions::default()
+            };
+            let text = report_of(options, &fixtures::every_verdict(), &[fixtures::refused()]);
+            // What is to be copied stands in one line.
+            let whole = |line: &&str| !line.contains("Wireshark: ") && !line.contains("next: ");
+            for line in text.lines().filter(whole) {
+                assert!(paint::columns(line) <= width, "{width}: {line}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
+use super::timeline::NARROW;
 use crate::dns::{Dns, code_name};
 use crate::event::Capture;
 use crate::event::Outcome;
@@ -42,7 +43,7 @@ pub(super) fn push(
     exchanges(out, paint, width, summary);
     problems(out, paint, width, told);
     files(out, paint, facts);
-    rates(out, paint, summary);
+    rates(out, paint, width, summary);
     timers(out, paint, width, summary, &told.problems);
     answers(out, width, summary);
     findings(out, width, summary, &told.problems);
@@ -97,13 +98,14 @@ fn head(out: &mut String, paint: Paint, width: usize, facts: &Facts, capture: &C
     let mut size = String::new();
     read(&mut size, capture);
     // A size that does not fit stands below.
-    if columns(&names) + 3 + columns(&size) > width && sources.len() > 1 {
+    if columns(&names) + 3 + columns(&size) > width {
         out.push('\n');
+        wrapped(out, &size, 0, width);
     } else {
         out.push_str("   ");
+        out.push_str(&size);
+        out.push('\n');
     }
-    out.push_str(&size);
-    out.push('\n');
 }
 
 /// Pushes how the exchanges of each of several files went.
@@ -237,7 +239,7 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
 }
 
 /// Pushes the success rate of each server, as clients see it and as the server sees it.
-fn rates(out: &mut String, paint: Paint, summary: &Summary) {
+fn rates(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     let mut rates: Vec<(Endpoint, SuccessRate)> = summary.success_rates();
     if rates.is_empty() {
         return;
@@ -258,11 +260,23 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
     out.push('\n');
     let mut head = String::from("  ");
     left(&mut head, "server", widest);
-    right(&mut head, "counted", 12);
-    right(&mut head, "client saw", 15);
-    right(&mut head, "server would say", 20);
+    let narrow = width < NARROW;
+    let [counted, client, server, none] = if narrow {
+        [9, 11, 11, 9]
+    } else {
+        [12, 15, 20, 17]
+    };
+    right(&mut head, "counted", counted);
+    let said = ["client saw", "server would say", "no connection"];
+    let [seen, told, never] = if narrow {
+        ["client", "server", "never"]
+    } else {
+        said
+    };
+    right(&mut head, seen, client);
+    right(&mut head, told, server);
     if failed {
-        right(&mut head, "no connection", 17);
+        right(&mut head, never, none);
     }
     paint.push(out, Ink::Dim, &head);
     out.push('\n');
@@ -270,8 +284,8 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         out.push_str("  ");
         left(out, name, widest);
         let number = said!(Grouped(rate.counted));
-        right(out, &number, 12);
-        for (good, width) in [(rate.good, 15), (rate.server_good(), 20)] {
+        right(out, &number, counted);
+        for (good, width) in [(rate.good, client), (rate.server_good(), server)] {
             let text = said!(Percent(good, rate.counted));
             let mut padded = String::new();
             right(&mut padded, &text, width);
@@ -284,7 +298,7 @@ fn rates(out: &mut String, paint: Paint, summary: &Summary) {
         }
         if failed {
             let text = said!(Grouped(rate.connects_failed));
-            right(out, &text, 17);
+            right(out, &text, none);
         }
         out.push('\n');
     }

@@ -158,9 +158,9 @@ impl Canvas<'_> {
         };
         self.paint.push(out, ink, sign);
         let mut title = String::new();
-        request(&mut title, exchange, MAX_HEADLINE);
+        let most = MAX_HEADLINE.min(self.width.saturating_sub(8)).max(20);
+        request(&mut title, exchange, most);
         self.paint.push(out, Ink::Bold, &title);
-        out.push_str("   ");
         // A whole answer that says that it failed is not "ok" to a reader.
         let failing = exchange.verdict == Verdict::Ok && exchange.good() == Some(false);
         let verdict = if failing {
@@ -172,8 +172,14 @@ impl Canvas<'_> {
         if let Some(status) = exchange.status {
             push!(&mut verdict; " ", Number(u64::from(status)));
         }
-        self.paint.push(out, ink, &verdict);
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
+        if used > self.width {
+            out.push_str("\n  ");
+            used = 2 + columns(&verdict);
+        } else {
+            out.push_str("   ");
+        }
+        self.paint.push(out, ink, &verdict);
         if let Some(doubt) = exchange.doubt {
             self.doubt(out, doubt.name());
             used += " (uncertain: )".len() + doubt.name().len();
@@ -184,10 +190,11 @@ impl Canvas<'_> {
         }
         let mut id = String::from("exchange ");
         number::unsigned(&mut id, exchange.id);
-        blanks(
-            out,
-            self.width.saturating_sub(used + columns(&id)).clamp(2, 80),
-        );
+        if used + 2 + columns(&id) > self.width {
+            out.push_str("\n  ");
+        } else {
+            blanks(out, (self.width - used - columns(&id)).clamp(2, 80));
+        }
         self.paint.push(out, Ink::Dim, &id);
         out.push('\n');
     }
@@ -209,29 +216,50 @@ impl Canvas<'_> {
     fn lines(&self, out: &mut String, exchange: &Exchange) {
         let lines = lines(exchange);
         let mut head = String::from("  ");
-        right(&mut head, "frame", FRAME);
-        right(&mut head, "seconds", SECONDS);
-        head.push_str("   client    server\n");
+        right(&mut head, "frame", self.frame_width());
+        right(&mut head, "seconds", self.seconds_width());
+        if !self.is_narrow() {
+            head.push_str("   client    server\n");
+        }
         self.paint.push(out, Ink::Dim, head.trim_end());
         out.push('\n');
         let widest = lines.iter().filter(|line| line.gap.is_some());
         let what = widest.map(|line| columns(&line.what)).max();
         let what = what.unwrap_or(0).min(WHAT.max(MAX_LINE));
+        let before = 2 + self.frame_width() + self.seconds_width() + self.arrow_width();
+        let room = self.width.saturating_sub(before).max(MIN_WHAT);
         for line in &lines {
             let (kind, mark) = line.event;
             out.push_str("  ");
             self.frame_column(out, mark.frame.number());
             self.seconds(out, mark.time);
             self.arrow(out, kind.sender(), line.ink);
+            let mut words = line.what.clone();
+            if self.is_narrow() && columns(&words) > room {
+                words = words.chars().take(room - 1).collect();
+                words.push('…');
+            }
             match line.ink {
-                Some(ink) => self.paint.push(out, ink, &line.what),
-                None => out.push_str(&line.what),
+                Some(ink) => self.paint.push(out, ink, &words),
+                None => out.push_str(&words),
             }
             if let Some((gap, since)) = line.gap {
-                blanks(out, what.saturating_sub(columns(&line.what)) + 2);
                 let figure = said!(Beside(gap));
                 let mut padded = String::new();
-                right(&mut padded, &figure, "12345.678 ms".len());
+                if self.is_narrow() {
+                    // Below, unless it fits behind.
+                    let length = columns(&figure) + 1 + since.len();
+                    if columns(&words) + 2 + length <= room {
+                        blanks(out, 2);
+                    } else {
+                        out.push('\n');
+                        blanks(out, before.min(self.width.saturating_sub(length)));
+                    }
+                    padded.push_str(&figure);
+                } else {
+                    blanks(out, what.saturating_sub(columns(&line.what)) + 2);
+                    right(&mut padded, &figure, "12345.678 ms".len());
+                }
                 self.paint
                     .push(out, line.ink.unwrap_or(Ink::Accent), &padded);
                 out.push(' ');
@@ -243,7 +271,7 @@ impl Canvas<'_> {
             }
             out.push('\n');
             if let Some(comment) = self.comments.get(mark.frame) {
-                blanks(out, 2 + FRAME + SECONDS + ARROW);
+                blanks(out, before);
                 let text = said!("“", Shown(comment, 200), "”");
                 self.paint.push(out, Ink::Accent, &text);
                 out.push('\n');
@@ -252,7 +280,7 @@ impl Canvas<'_> {
     }
 
     fn frame_column(&self, out: &mut String, frame: u64) {
-        right(out, &frame.to_string(), FRAME);
+        right(out, &frame.to_string(), self.frame_width());
     }
 
     fn seconds(&self, out: &mut String, time: Timestamp) {
@@ -260,15 +288,33 @@ impl Canvas<'_> {
         let span = Span::from_nanos((time - self.origin).as_nanos());
         number::decimal(&mut text, number::micros(span), 6, 6);
         let mut padded = String::new();
-        right(&mut padded, &text, SECONDS);
+        right(&mut padded, &text, self.seconds_width());
         self.paint.push(out, Ink::Dim, &padded);
+    }
+
+    const fn is_narrow(&self) -> bool {
+        self.width < NARROW
+    }
+
+    const fn frame_width(&self) -> usize {
+        if self.is_narrow() { 6 } else { FRAME }
+    }
+
+    const fn seconds_width(&self) -> usize {
+        if self.is_narrow() { 12 } else { SECONDS }
+    }
+
+    const fn arrow_width(&self) -> usize {
+        if self.is_narrow() { 9 } else { ARROW }
     }
 
     fn arrow(&self, out: &mut String, from: Side, ink: Option<Ink>) {
         out.push_str("   ");
-        let arrow = match from {
-            Side::Client => "─────────▶",
-            Side::Server => "◀─────────",
+        let arrow = match (from, self.is_narrow()) {
+            (Side::Client, false) => "─────────▶",
+            (Side::Server, false) => "◀─────────",
+            (Side::Client, true) => "──▶",
+            (Side::Server, true) => "◀──",
         };
         match ink {
             Some(ink) => self.paint.push(out, ink, arrow),
@@ -297,8 +343,12 @@ impl Canvas<'_> {
                 count if count > MAX_FRAMES => line.push_str(", …)"),
                 _ => line.push(')'),
             }
-            self.paint.push(out, Ink::Doubt, &line);
-            out.push('\n');
+            let mut lines = String::new();
+            wrapped(&mut lines, line.trim_start(), 2, self.width);
+            for line in lines.lines() {
+                self.paint.push(out, Ink::Doubt, line);
+                out.push('\n');
+            }
         }
         if exchange.findings.len() > MAX_FINDINGS {
             push!(out; "  found: … and ", Grouped((exchange.findings.len() - MAX_FINDINGS) as u64),
@@ -310,24 +360,42 @@ impl Canvas<'_> {
         if *flags == EnvoyFlags::default() {
             return;
         }
+        let mut used = "  Envoy would log:".len();
         out.push_str("  Envoy would log:");
         for (index, (place, flags)) in places(flags, client).enumerate() {
-            out.push_str(if index == 0 { " " } else { "; " });
-            self.paint.push(out, Ink::Bold, &flags.join(" or "));
+            let guess = if guessed && flags.len() > 1 {
+                " (a guess)"
+            } else {
+                ""
+            };
+            let names = flags.join(" or ");
+            out.push_str(if index == 0 { "" } else { ";" });
+            // A place that does not fit stands below.
+            used += 2 + names.len() + 1 + place.len() + guess.len();
+            if used > self.width && index > 0 {
+                out.push_str("\n   ");
+                used = 4 + names.len() + 1 + place.len() + guess.len();
+            }
+            out.push(' ');
+            self.paint.push(out, Ink::Bold, &names);
             out.push(' ');
             out.push_str(place);
-            if guessed && flags.len() > 1 {
-                out.push_str(" (a guess)");
-            }
+            out.push_str(guess);
         }
         out.push('\n');
     }
 }
 
+/// A terminal with fewer columns has short arrows, and gaps below what they end at.
+pub(super) const NARROW: usize = 92;
+/// Columns that what a frame did has at least.
+const MIN_WHAT: usize = 12;
 /// Columns of the frame number, the time and the arrow.
 const FRAME: usize = 8;
 const SECONDS: usize = 16;
 const ARROW: usize = 16;
+/// Columns of the frames in a row.
+pub(super) const FRAMES: usize = 20;
 /// Columns of the status in a row.
 pub(super) const STATUS: usize = 9;
 
@@ -577,7 +645,13 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
 
 /// Pushes a row of the table of slowest exchanges: the time that ranks, status, server, frames,
 /// request, and what cost the time.
-pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_width: usize) {
+pub(super) fn row(
+    out: &mut String,
+    paint: Paint,
+    exchange: &Exchange,
+    server_width: usize,
+    width: usize,
+) {
     let mut figure = String::new();
     if let Some(gap) = exchange.slowness() {
         push!(&mut figure; Exact(gap), " ms");
@@ -595,8 +669,17 @@ pub(super) fn row(out: &mut String, paint: Paint, exchange: &Exchange, server_wi
         frames.push_str(" → ");
         frames.push_str(&mark.frame.number().to_string());
     }
-    left(out, &frames, 20);
-    request(out, exchange, MAX_HEADLINE);
+    if width >= NARROW {
+        left(out, &frames, FRAMES);
+    }
+    let used = 2 + "1234567.890 ms".len() + 3 + STATUS + server_width + 2;
+    let room = if width >= NARROW {
+        MAX_HEADLINE
+    } else {
+        // The method counts apart.
+        width.saturating_sub(used + 8).max(12)
+    };
+    request(out, exchange, room);
     if let Some(doubt) = exchange.doubt {
         out.push(' ');
         paint.push(out, Ink::Doubt, &format!("(uncertain: {})", doubt.name()));
