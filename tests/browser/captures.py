@@ -69,6 +69,7 @@ def hostile(path):
     for index, name in enumerate(names):
         blanks = name.replace(b"/", b" ")
         more = b"X-Request-Id: " + name + b"\r\nX-Envoy-Expected-Rq-Timeout-Ms: 500\r\n"
+        more += b"X-Forwarded-Client-Cert: Hash=1;URI=https://evil.example/" + name.replace(b";", b"").replace(b",", b"") + b"\r\n"
         gives_up(capture, 40_000 + index, index * 1_000_000, request(b"/" + name, blanks, more))
     capture.close()
     return len(names)

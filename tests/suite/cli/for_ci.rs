@@ -29,11 +29,14 @@ fn hostile(folder: &TempDir) -> Vec<PathBuf> {
         let mut talk = Talk::new("hostile");
         talk.client_addr([10, 0, 0, 9], port).open();
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {CONTROLS}{path}\r\nx-request-id: {path}{CONTROLS}\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {CONTROLS}{path}\r\nx-request-id: {path}{CONTROLS}\r\n\
+             x-forwarded-client-cert: Hash=1;URI=\"https://evil.example{path}{CONTROLS}\"\r\n\r\n"
         );
         talk.say(End::Client, request.as_bytes()).ack(End::Server);
         talk.wait(500.0).fin(End::Client).ack(End::Server);
-        let file = folder.path().join(format!("{port}<img src=x onerror=alert(4)>.pcap"));
+        let file = folder
+            .path()
+            .join(format!("{port}<img src=x onerror=alert(4)>.pcap"));
         write_pcap(&file, talk.packets()).expect("a capture");
         file
     });

@@ -133,13 +133,11 @@ impl<W: Write> MarkdownReport<W> {
         for problem in told.problems.iter().take(MAX_ROWS) {
             push!(out; Number(problem.id + 1), ". ");
             out.push_str(&told.sentence_with(problem, code));
-            for more in [
-                told.facts(problem),
-                Told::envoy(problem),
-                Told::members(problem),
-            ] {
+            let facts = told.facts_with(problem, code);
+            for more in [facts, Told::envoy(problem), Told::members(problem)] {
                 if !more.is_empty() {
-                    push!(out; "<br>", Html(&more));
+                    out.push_str("<br>");
+                    out.push_str(&more);
                 }
             }
             let next = told.next(problem);

@@ -121,8 +121,13 @@ impl Told {
 
     /// What stands beside that; empty if there is nothing.
     pub(super) fn facts(&self, problem: &Problem) -> String {
+        self.facts_with(problem, escape::shown)
+    }
+
+    /// The same, with text from the wire as the format shows it.
+    pub(super) fn facts_with(&self, problem: &Problem, wire: Wire) -> String {
         let mut out = String::new();
-        facts(&mut out, problem, self.origin);
+        facts(&mut out, problem, self.origin, wire);
         out
     }
 
@@ -406,7 +411,7 @@ fn lookups(out: &mut String, problem: &Problem) {
 }
 
 /// Pushes what stands beside that, each a sentence; nothing if there is nothing.
-fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
+fn facts(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) {
     let alone = problem.count == 1;
     let waited = matches!(
         problem.kind,
@@ -451,7 +456,8 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp) {
     if !problem.callers.is_empty() {
         out.push_str(" Asked by ");
         for (index, caller) in problem.callers.iter().enumerate() {
-            push!(out; (index > 0).then_some(", "), Shown(caller, MAX_CALLER));
+            push!(out; (index > 0).then_some(", "));
+            wire(out, caller, MAX_CALLER);
         }
         push!(out; problem.other_callers.then_some(" and others"), ".");
     }

@@ -326,9 +326,10 @@ impl Page<'_> {
             };
             out.push_str(&self.told.sentence_with(problem, code));
             out.push_str("</strong>");
-            for more in [self.told.facts(problem), Told::envoy(problem)] {
+            for more in [self.told.facts_with(problem, code), Told::envoy(problem)] {
                 if !more.is_empty() {
-                    push!(out; "<br>", Html(&more));
+                    out.push_str("<br>");
+                    out.push_str(&more);
                 }
             }
             if !problem.exchanges.is_empty() {
