@@ -9,6 +9,7 @@ use super::sums;
 use super::wireshark::{self, Numbering};
 use crate::event::{Capture, Source};
 use crate::exchange::{FindingKind, Side, Verdict};
+use crate::mesh::timeout;
 use crate::piece::{
     At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push, said,
 };
@@ -213,7 +214,7 @@ fn happened(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) 
         ProblemKind::ProxyAnswer => {
             push!(out; Where(problem, wire), "a proxy answered ", Of(problem, "request"),
                 " in the server's place (", Shown(&problem.detail, MAX_ROUTE), ")",
-                After(problem), ": the fault is one hop on");
+                After(problem), ByTimer(problem), ": the fault is one hop on");
         }
         ProblemKind::EarlyAnswer => {
             push!(out; Where(problem, wire), "the server answered ", Of(problem, "request"),
@@ -452,6 +453,10 @@ fn facts(out: &mut String, problem: &Problem, origin: Timestamp, wire: Wire) {
     let prompt = problem.max.is_some_and(|max| max < PROMPT);
     if problem.kind == ProblemKind::Verdict(Verdict::ClientGaveUp) && prompt {
         out.push_str(" It did not wait for an answer.");
+    }
+    for (server, count) in &problem.behind {
+        push!(out; " At the time of ", Grouped(*count), " of them it hung up on ", At(*server),
+            ", on an encrypted connection: by time alone, that is whom it waited for.");
     }
     if !problem.callers.is_empty() {
         out.push_str(" Asked by ");
@@ -737,6 +742,29 @@ impl Piece for Cost<'_> {
             push!(out; " ", Ends(min, max));
         }
     }
+}
+
+/// `, a timer, probably 500 ms`, of answers that a proxy gives when its timer has run; or nothing.
+struct ByTimer<'a>(&'a Problem);
+
+impl Piece for ByTimer<'_> {
+    fn push(self, out: &mut String) {
+        let problem = self.0;
+        let timed = [" UT", " SI"]
+            .iter()
+            .any(|flag| problem.detail.ends_with(flag));
+        if let Some(figure) = timeout_of(problem.min)
+            && timed
+            && Some(figure) == timeout_of(problem.max)
+        {
+            push!(out; ", a timer, probably ", Timeout(figure));
+        }
+    }
+}
+
+/// The usual timeout that a figure fits.
+fn timeout_of(span: Option<Span>) -> Option<Span> {
+    span.and_then(timeout::usual_figure)
 }
 
 /// That large segments alone were lost, or nothing.

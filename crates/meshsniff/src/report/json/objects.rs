@@ -445,6 +445,11 @@ impl Objects {
             "count": problem.count,
             "of": problem.of,
             "uncertain": problem.uncertain,
+            "behind": List(problem.behind.iter().map(|(server, count)| {
+                Object(move |out: &mut String| {
+                    fields!(out, { "server": *server, "count": *count });
+                })
+            })),
             "callers": List(problem.callers.iter().map(|caller| caller.as_str())),
             "other_callers": problem.other_callers,
             "ms_min": problem.min.map(Millis),

@@ -149,11 +149,22 @@ fn whose_answer_it_is_is_said_as_far_as_it_is_known() {
         flag: "UF".into(),
         text: "upstream connect error".into(),
     };
-    let by = Exchange {
+    let by_itself = |by: ProxyAnswer, status| Exchange {
         answered_by: Some(Box::new(by)),
-        ..answer(503)
+        ..answer(status)
     };
-    let said = sentence(by);
+    let mut timed_out = by_itself(
+        ProxyAnswer {
+            flag: "UT".into(),
+            ..by.clone()
+        },
+        504,
+    );
+    timed_out.gaps.request_to_response = Some(Span::from_micros(502_600));
+    let said = sentence(timed_out);
+    let timer = "(504 Envoy UT) after 502.6 ms, a timer, probably 500 ms: the fault is one hop on.";
+    assert!(said.ends_with(timer), "{said}");
+    let said = sentence(by_itself(by, 503));
     assert!(
         said.contains("a proxy answered 1 request in the server's place (503 Envoy UF)"),
         "{said}"

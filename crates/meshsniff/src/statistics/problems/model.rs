@@ -183,6 +183,9 @@ pub struct Problem {
     pub late: u64,
     /// How much too late, on average.
     pub late_by: Option<Span>,
+    /// Of answers that a proxy made: servers on which it hung up at the same time, on encrypted
+    /// connections, with how often; no more than [`Problem::MAX_BEHIND`].
+    pub behind: Vec<(Endpoint, u64)>,
     /// Who asked, as proxies say it: the first few.
     pub callers: Vec<CompactString>,
     /// Whether there were more callers, or some of which nothing is said.
@@ -218,6 +221,8 @@ pub struct Problem {
 impl Problem {
     /// Routes named.
     pub const MAX_ROUTES: usize = 5;
+    /// Servers behind a proxy named.
+    pub const MAX_BEHIND: usize = 3;
     /// Callers named.
     pub const MAX_CALLERS: usize = 3;
     /// Exchanges, connections and frames listed.

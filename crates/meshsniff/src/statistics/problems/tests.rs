@@ -284,6 +284,48 @@ fn of_a_proxys_two_legs_the_one_behind_is_the_cause() {
 }
 
 #[test]
+fn behind_encryption_the_time_names_whom_a_proxy_waited_for() {
+    use crate::exchange::{Protocol, ProxyAnswer};
+    use crate::mesh::answer::Software;
+    let mut summary = Summary::new(false);
+    let gateway = fixtures::SERVER;
+    let hung_up = |summary: &mut Summary, id: u64, server: Endpoint, micros: i64| {
+        let mut leg = fixtures::connection();
+        (leg.id, leg.client, leg.server) = (id, gateway, server);
+        leg.protocol = Protocol::Tls;
+        leg.close = Some(Close {
+            by: Side::Client,
+            reset: false,
+            mark: fixtures::mark(id, micros),
+        });
+        summary.connection(&leg);
+    };
+    for id in 0..4_u64 {
+        let answered = 1_000_000 * id as i64;
+        let mut front = fixtures::ok();
+        (front.id, front.status) = (id, Some(504));
+        front.answered_by = Some(Box::new(ProxyAnswer {
+            software: Software::Envoy,
+            flag: "UT".into(),
+            text: "upstream request timeout".into(),
+        }));
+        front.events.response_end = Some(fixtures::mark(id, answered));
+        summary.exchange(&front);
+        // One came with two servers, one too late.
+        let late = if id == 3 { 6_000 } else { 300 };
+        hung_up(&mut summary, 10 + id, OTHER, answered + late);
+        if id == 2 {
+            hung_up(&mut summary, 20, fixtures::SERVER, answered + 400);
+        }
+    }
+    let (problems, _) = summary.problems();
+    let answer = problems
+        .iter()
+        .find(|one| one.kind == ProblemKind::ProxyAnswer);
+    assert_eq!(answer.expect("a problem").behind, [(OTHER, 2)]);
+}
+
+#[test]
 fn what_is_told_elsewhere_leaves_nothing_behind() {
     let answered = |id, millis| {
         let mut front = fixtures::ok();

@@ -9,6 +9,7 @@ use crate::statistics::{ProcessEnd, SuccessRate, Timer, TimerKind};
 use crate::time::Span;
 use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// What problems are told by, beside the cells.
 pub(in super::super) struct Context<'a> {
@@ -49,9 +50,13 @@ impl Problems {
             let group = (key.server, key.kind, key.side, key.detail.as_str(), timer);
             groups.entry(group).or_default().push((key, cell));
         }
+        let behind = self.behind();
         let mut problems: Vec<Problem> = without_small_timers(groups)
             .into_iter()
-            .map(|(group, cells)| self.problem(group, cells, context))
+            .map(|(group, cells)| Problem {
+                behind: most(cells.iter().filter_map(|(key, _)| behind.get(key))),
+                ..self.problem(group, cells, context)
+            })
             .collect();
         let ends = context.ends.iter().zip(ended);
         problems.extend(ends.map(|(end, cell)| process_end(end, cell)));
@@ -116,6 +121,19 @@ impl Problems {
             ..with(problem, all)
         }
     }
+}
+
+/// The most frequent servers of several counts.
+fn most<'a>(counts: impl Iterator<Item = &'a BTreeMap<Endpoint, u64>>) -> Vec<(Endpoint, u64)> {
+    let mut all: BTreeMap<Endpoint, u64> = BTreeMap::new();
+    for (&server, &count) in counts.flatten() {
+        let sum = all.entry(server).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    let mut all: Vec<(Endpoint, u64)> = all.into_iter().collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    all.truncate(Problem::MAX_BEHIND);
+    all
 }
 
 /// Puts cells of a timer that are few among those of none.
@@ -225,6 +243,7 @@ fn empty(kind: ProblemKind, server: Endpoint, side: Side) -> Problem {
         slowest_ack: None,
         late: 0,
         late_by: None,
+        behind: Vec::new(),
         callers: Vec::new(),
         other_callers: false,
         retries: 0,
