@@ -388,7 +388,10 @@ impl Problems {
             uncertain: exchange.doubt.is_some(),
             acknowledged: gaps.request_to_ack,
             is_acknowledged: exchange.events.request_acked.is_some(),
-            late: gaps.client_close_to_late_response,
+            // One that failed as well is no success to anybody.
+            late: gaps
+                .client_close_to_late_response
+                .filter(|_| exchange.late_status.is_some_and(|status| status < 500)),
             retry: exchange.finding(FindingKind::Retry).is_some()
                 || exchange.relations.retry_of.is_some(),
             client_left: exchange.verdict.ended_by_client(),

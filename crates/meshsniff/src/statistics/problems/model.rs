@@ -179,7 +179,7 @@ pub struct Problem {
     pub acknowledged: u64,
     /// The longest time until that.
     pub slowest_ack: Option<Span>,
-    /// How many had an answer after all, too late.
+    /// How many had an answer below 500 after all, too late.
     pub late: u64,
     /// How much too late, on average.
     pub late_by: Option<Span>,

@@ -81,6 +81,14 @@ fn one_problem_says_how_many_of_how_many() {
 }
 
 #[test]
+fn a_late_failure_is_no_success() {
+    let mut failed = left_after(0, 500);
+    failed.late_status = Some(500);
+    let problems = told([failed, left_after(1, 500)]);
+    assert_eq!(problems[0].late, 1);
+}
+
+#[test]
 fn other_routes_are_not_counted_against_it() {
     let others = (0..100).map(|id| on("/other?n=1", ok(id)));
     let problems = told(others.chain([left_after(100, 30), on("/items?q", ok(101))]));
