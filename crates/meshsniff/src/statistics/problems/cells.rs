@@ -115,8 +115,8 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Lists one that was taken out of its own cell.
-    pub(super) fn list(&mut self, record: &Record, example: Option<&Example>) {
+    /// Lists a member, if there is room.
+    pub(super) fn list(&mut self, record: &Record) {
         let (list, id) = match record.exchange {
             Some(id) => (&mut self.exchanges, id),
             None => (&mut self.connections, record.connection),
@@ -125,40 +125,34 @@ impl Cell {
             list.push(id);
             self.evidence.push(record.shown_by);
         }
-        // A request under way says more than a refusal.
-        let has_exchange = matches!(self.example, Some(Example::Exchange(_)));
-        if let Some(example) = example
-            && !has_exchange
-        {
-            self.example = Some(example.clone());
-        }
     }
 
-    /// Takes members out of its lists, and unless its counts are found anew, out of these as well.
-    fn without(&mut self, out: &[Record], anew: bool) {
-        let ids: Vec<u64> = out.iter().filter_map(|record| record.exchange).collect();
-        let connections: Vec<u64> = out
-            .iter()
-            .filter(|record| record.exchange.is_none())
-            .map(|record| record.connection)
-            .collect();
-        for record in out {
+    /// Takes a member out of the lists, and returns whether it was the example.
+    fn unlist(&mut self, record: &Record) -> bool {
+        let (list, id) = match record.exchange {
+            Some(id) => (&mut self.exchanges, id),
+            None => (&mut self.connections, record.connection),
+        };
+        if let Some(at) = list.iter().position(|listed| *listed == id) {
+            list.remove(at);
             // One frame may show several.
             let mut evidence = self.evidence.iter();
             if let Some(at) = evidence.position(|mark| mark.order == record.shown_by.order) {
                 self.evidence.remove(at);
             }
         }
-        self.exchanges.retain(|id| !ids.contains(id));
-        self.connections.retain(|id| !connections.contains(id));
-        if let Some(example) = &self.example
-            && out.iter().any(|record| record.is(example))
-        {
+        let was = self
+            .example
+            .as_ref()
+            .is_some_and(|example| record.is(example));
+        if was {
             self.example = None;
         }
-        if anew {
-            return;
-        }
+        was
+    }
+
+    /// Takes members out of the counts. Ends of what remains cannot be found so.
+    fn without(&mut self, out: &[Record]) {
         let counts = &mut self.counts;
         for record in out {
             let less = record.counts();
@@ -373,7 +367,6 @@ impl Problems {
             route.push_str(path);
         }
         let gaps = &exchange.gaps;
-        let failed = exchange.good() == Some(false);
         let record = Record {
             place: 0,
             exchange: Some(exchange.id),
@@ -406,18 +399,10 @@ impl Problems {
         let Some(place) = self.add(exchange.server, route, &sorted, counts) else {
             return;
         };
-        let room = self.examples < MAX_EXAMPLES;
-        let cell = &mut self.cells[place as usize];
-        if cell.exchanges.len() < Problem::MAX_LISTED {
-            cell.exchanges.push(exchange.id);
-            cell.evidence.push(sorted.shown_by);
-        }
-        if cell.example.is_none() && room {
-            self.examples += 1;
-            cell.example = Some(Example::Exchange(Box::new(exchange.clone())));
-        }
-        if failed {
-            self.remember(Record { place, ..record });
+        let record = Record { place, ..record };
+        self.show(&record, || Example::Exchange(Box::new(exchange.clone())));
+        if exchange.good() == Some(false) {
+            self.remember(record);
         }
     }
 
@@ -451,18 +436,22 @@ impl Problems {
         let Some(place) = self.add(server, CompactString::default(), &sorted, counts) else {
             return;
         };
-        let room = self.examples < MAX_EXAMPLES;
-        let cell = &mut self.cells[place as usize];
-        if cell.connections.len() < Problem::MAX_LISTED {
-            cell.connections.push(connection.id);
-            cell.evidence.push(sorted.shown_by);
-        }
-        if cell.example.is_none() && room {
-            self.examples += 1;
-            cell.example = Some(Example::Connection(Box::new(connection.clone())));
-        }
+        let record = Record { place, ..record };
+        self.show(&record, || {
+            Example::Connection(Box::new(connection.clone()))
+        });
         if record.closed.is_some() {
-            self.remember(Record { place, ..record });
+            self.remember(record);
+        }
+    }
+
+    /// Lists one in its cell, as the example if it has none.
+    fn show(&mut self, record: &Record, example: impl FnOnce() -> Example) {
+        let cell = &mut self.cells[record.place as usize];
+        cell.list(record);
+        if cell.example.is_none() && self.examples < MAX_EXAMPLES {
+            self.examples += 1;
+            cell.example = Some(example());
         }
     }
 
@@ -618,10 +607,14 @@ impl Problems {
         Some((place, *record))
     }
 
+    /// Takes an exchange out that is told elsewhere. Others take its place in the lists.
     fn forget(&mut self, number: usize) {
-        if let Some(record) = self.records.get_mut(number) {
-            record.gone = true;
-        }
+        let Some(record) = self.records.get_mut(number) else {
+            return;
+        };
+        record.gone = true;
+        let was_example = self.cells[record.place as usize].unlist(record);
+        self.examples -= usize::from(was_example);
     }
 
     fn remember(&mut self, record: Record) {
@@ -635,7 +628,7 @@ impl Problems {
             // What was taken out stays so.
             if oldest.gone {
                 let cell = &mut self.cells[oldest.place as usize];
-                cell.without(&[oldest], false);
+                cell.without(&[oldest]);
             }
         }
         if let Some(id) = record.exchange {
@@ -719,17 +712,19 @@ impl Problems {
                     kept.add(&record.counts());
                 }
             }
-            if !out.is_empty() {
-                cell.without(&out, whole);
-                if whole {
-                    // Ends cannot be taken away from: they are found anew.
-                    cell.counts = Counts {
-                        fronts: cell.counts.fronts,
-                        callers: cell.counts.callers,
-                        other_callers: cell.counts.other_callers,
-                        ..kept
-                    };
-                }
+            for record in &out {
+                cell.unlist(record);
+            }
+            if whole {
+                // Where all members are known, what remains is counted anew.
+                cell.counts = Counts {
+                    fronts: cell.counts.fronts,
+                    callers: cell.counts.callers,
+                    other_callers: cell.counts.other_callers,
+                    ..kept
+                };
+            } else {
+                cell.without(&out);
             }
             if cell.counts.count > 0 {
                 cells.push((key.clone(), cell));

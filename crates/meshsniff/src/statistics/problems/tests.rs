@@ -366,6 +366,8 @@ fn what_is_told_elsewhere_leaves_nothing_behind() {
         (own.exchanges.as_slice(), own.evidence.len()),
         (&[9][..], 1)
     );
+    let example = own.example.as_ref().expect("the one that is left");
+    assert!(matches!(example, super::Example::Exchange(one) if one.id == 9));
     assert_eq!(own.acknowledged, 1);
     // Another program believes it.
     for part in summary.parts() {

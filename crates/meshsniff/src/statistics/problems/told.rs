@@ -1,7 +1,7 @@
 //! The cells put together to problems.
 
 use super::cells::{Cell, Key, Problems, Record};
-use super::model::{Problem, ProblemKind, Recurring, Severity};
+use super::model::{Example, Problem, ProblemKind, Recurring, Severity};
 use super::sorting::DECIDE;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
@@ -38,7 +38,12 @@ impl Problems {
         let mut ended: Vec<Cell> = vec![Cell::default(); context.ends.len()];
         for (key, record) in &taken {
             if let Some(end) = end_of(key, record) {
-                ended[end].list(record, self.example_of(record));
+                ended[end].list(record);
+                // A request under way says more than a refusal.
+                let has_exchange = matches!(ended[end].example, Some(Example::Exchange(_)));
+                if let Some(example) = self.example_of(record).filter(|_| !has_exchange) {
+                    ended[end].example = Some(example.clone());
+                }
             }
         }
         let mut groups = Groups::new();
