@@ -4,17 +4,19 @@
 //! some 3 % of each other where a timer may have made them. Timers are only known at the end: then
 //! the cells of one are put together, and so are those of none.
 
-use super::model::{Example, Problem, ProblemKind};
+use super::cell::{Cell, CellRow};
+use super::counts::{Counts, Key};
+use super::model::{Example, ProblemKind};
+use super::record::Record;
 use super::sorting::{self, Sorted};
 use crate::escape::cut;
 use crate::exchange::{Connection, Exchange, FindingKind, Protocol, Side, Verdict};
-use crate::packet::{Endpoint, Mark};
+use crate::packet::Endpoint;
 use crate::statistics::routes::{MAX_METHOD, MAX_PATH, Route};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
@@ -35,272 +37,9 @@ const AT_ONCE: Span = Span::from_millis(5);
 /// Exchanges and connections that can be taken out of their cells, 140 bytes each.
 const MAX_RECORDS: usize = 4_096;
 
-/// In what they agree.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Key {
-    pub(super) kind: ProblemKind,
-    pub(super) server: Endpoint,
-    pub(super) side: Side,
-    pub(super) detail: CompactString,
-    /// Method and path without query; empty if there is none, or no room.
-    pub(super) route: CompactString,
-    /// The place of the figure among powers of two, in 32nds; 0 if no timer can have made it.
-    bucket: u16,
-}
-
-/// How many, when and how long.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Counts {
-    pub(super) count: u64,
-    pub(super) uncertain: u64,
-    pub(super) acknowledged: u64,
-    pub(super) slowest_ack: Option<Span>,
-    pub(super) late: u64,
-    /// The sum of all.
-    pub(super) late_by: Span,
-    pub(super) callers: Vec<CompactString>,
-    pub(super) other_callers: bool,
-    pub(super) retries: u64,
-    pub(super) fronts: u64,
-    pub(super) min: Option<Span>,
-    pub(super) max: Option<Span>,
-    pub(super) first: Timestamp,
-    pub(super) last: Timestamp,
-}
-
-impl Counts {
-    /// Adds others; returns whether there were none before.
-    pub(super) fn add(&mut self, other: &Self) {
-        let more = |count: &mut u64, more: u64| *count = count.saturating_add(more);
-        if self.count == 0 {
-            (self.first, self.last) = (other.first, other.last);
-        } else if other.count > 0 {
-            self.first = self.first.min(other.first);
-            self.last = self.last.max(other.last);
-        }
-        more(&mut self.count, other.count);
-        more(&mut self.uncertain, other.uncertain);
-        more(&mut self.acknowledged, other.acknowledged);
-        more(&mut self.late, other.late);
-        for caller in &other.callers {
-            if self.callers.contains(caller) {
-                continue;
-            }
-            if self.callers.len() < Problem::MAX_CALLERS {
-                self.callers.push(caller.clone());
-            } else {
-                self.other_callers = true;
-            }
-        }
-        self.other_callers |= other.other_callers;
-        more(&mut self.retries, other.retries);
-        more(&mut self.fronts, other.fronts);
-        self.late_by = self.late_by.plus(other.late_by);
-        self.slowest_ack = self.slowest_ack.max(other.slowest_ack);
-        self.min = [self.min, other.min].into_iter().flatten().min();
-        self.max = self.max.max(other.max);
-    }
-}
-
-/// A cell.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cell {
-    pub(super) counts: Counts,
-    pub(super) exchanges: Vec<u64>,
-    pub(super) connections: Vec<u64>,
-    pub(super) evidence: Vec<Mark>,
-    pub(super) example: Option<Example>,
-}
-
-impl Cell {
-    /// Lists a member, if there is room.
-    pub(super) fn list(&mut self, record: &Record) {
-        let (list, id) = match record.exchange {
-            Some(id) => (&mut self.exchanges, id),
-            None => (&mut self.connections, record.connection),
-        };
-        if list.len() < Problem::MAX_LISTED {
-            list.push(id);
-            self.evidence.push(record.shown_by);
-        }
-    }
-
-    /// Takes a member out of the lists, and returns whether it was the example.
-    fn unlist(&mut self, record: &Record) -> bool {
-        let (list, id) = match record.exchange {
-            Some(id) => (&mut self.exchanges, id),
-            None => (&mut self.connections, record.connection),
-        };
-        if let Some(at) = list.iter().position(|listed| *listed == id) {
-            list.remove(at);
-            // One frame may show several.
-            let mut evidence = self.evidence.iter();
-            if let Some(at) = evidence.position(|mark| mark.order == record.shown_by.order) {
-                self.evidence.remove(at);
-            }
-        }
-        let was = self
-            .example
-            .as_ref()
-            .is_some_and(|example| record.is(example));
-        if was {
-            self.example = None;
-        }
-        was
-    }
-
-    /// Takes members out of the counts. Ends of what remains cannot be found so.
-    fn without(&mut self, out: &[Record]) {
-        let counts = &mut self.counts;
-        for record in out {
-            let less = record.counts();
-            counts.count = counts.count.saturating_sub(1);
-            counts.uncertain = counts.uncertain.saturating_sub(less.uncertain);
-            counts.acknowledged = counts.acknowledged.saturating_sub(less.acknowledged);
-            counts.late = counts.late.saturating_sub(less.late);
-            counts.retries = counts.retries.saturating_sub(less.retries);
-            let late_by = counts.late_by.as_nanos() - less.late_by.as_nanos();
-            counts.late_by = Span::from_nanos(late_by.max(0));
-        }
-    }
-
-    /// Adds another, of what came later.
-    pub(super) fn add(&mut self, other: Self) {
-        fn fill<T>(list: &mut Vec<T>, more: Vec<T>) {
-            let room = Problem::MAX_LISTED.saturating_sub(list.len());
-            list.extend(more.into_iter().take(room));
-        }
-        self.counts.add(&other.counts);
-        fill(&mut self.exchanges, other.exchanges);
-        fill(&mut self.connections, other.connections);
-        fill(&mut self.evidence, other.evidence);
-        self.example = self.example.take().or(other.example);
-    }
-}
-
-/// A cell as it is sent to another program.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CellRow {
-    pub(super) key: Key,
-    pub(super) counts: Counts,
-}
-
-impl CellRow {
-    /// Bytes of a route: its limit, and the last character and the ellipsis beyond it.
-    const MAX_TEXT: usize = 300;
-
-    /// Whether a cell can be so.
-    pub(in super::super) fn can_be(&self, most: u64, latest: i64) -> bool {
-        let Counts {
-            count,
-            uncertain,
-            acknowledged,
-            slowest_ack,
-            late,
-            late_by,
-            ref callers,
-            other_callers: _,
-            retries,
-            fronts,
-            min,
-            max,
-            first,
-            last,
-        } = self.counts;
-        let span = |span: Span| (-latest..=latest).contains(&span.as_nanos());
-        let time = |time: Timestamp| (0..=latest).contains(&time.as_nanos());
-        let of_some = [uncertain, acknowledged, late, retries];
-        let ends = match (min, max) {
-            (None, None) => true,
-            (Some(min), Some(max)) => min <= max,
-            _ => false,
-        };
-        let kind = !matches!(
-            self.key.kind,
-            ProblemKind::ProcessEnd | ProblemKind::KeepAlive
-        );
-        (1..=most).contains(&count)
-            && kind
-            && ends
-            && (late > 0 || late_by == Span::ZERO)
-            && sorting::is_plain(&self.key.detail)
-            && fronts <= most
-            && of_some.into_iter().all(|some| some <= count)
-            && [min, max, slowest_ack].into_iter().flatten().all(span)
-            && callers.len() <= Problem::MAX_CALLERS
-            && callers.iter().all(|caller| caller.len() <= Self::MAX_TEXT)
-            && late_by >= Span::ZERO
-            && time(first)
-            && time(last)
-            && first <= last
-            && self.key.route.len() <= Self::MAX_TEXT
-            && self.key.detail.len() <= Self::MAX_TEXT
-    }
-}
-
 /// All exchanges of a route or a server, and connections to one, by a hash of what they have in
 /// common.
 pub type Totals = Vec<(u64, u64)>;
-
-/// What one exchange or connection added to its cell, for when it has to be taken out.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) place: u32,
-    /// `None` of a connection.
-    exchange: Option<u64>,
-    connection: u64,
-    figure: Option<Span>,
-    began: Timestamp,
-    /// When it was decided.
-    decided: Option<Timestamp>,
-    /// The server's close or refusal that decided it.
-    closed: Option<Timestamp>,
-    shown_by: Mark,
-    uncertain: bool,
-    acknowledged: Option<Span>,
-    is_acknowledged: bool,
-    late: Option<Span>,
-    retry: bool,
-    client_left: bool,
-    /// Whether it is told elsewhere.
-    pub(super) gone: bool,
-}
-
-impl Record {
-    fn is(&self, example: &Example) -> bool {
-        match example {
-            Example::Exchange(exchange) => self.exchange == Some(exchange.id),
-            Example::Connection(connection) => {
-                self.exchange.is_none() && self.connection == connection.id
-            }
-        }
-    }
-
-    /// Whether a server closed or refused it between two moments.
-    pub(super) fn closed_within(&self, from: Timestamp, until: Timestamp) -> bool {
-        self.closed.is_some_and(|at| at >= from && at <= until)
-    }
-
-    fn counts(&self) -> Counts {
-        Counts {
-            count: 1,
-            uncertain: u64::from(self.uncertain),
-            acknowledged: u64::from(self.is_acknowledged),
-            slowest_ack: self.acknowledged,
-            late: u64::from(self.late.is_some()),
-            late_by: self.late.unwrap_or_default(),
-            retries: u64::from(self.retry),
-            min: self.figure,
-            max: self.figure,
-            first: self.began,
-            last: self.began,
-            ..Counts::default()
-        }
-    }
-}
 
 /// An encrypted connection on which its client hung up: what a proxy asked in its turn cannot be
 /// read there, but when it stopped waiting can.

@@ -9,18 +9,24 @@
 //! |---|---|
 //! | `model` | what a problem is |
 //! | `sorting` | which kind of problem an exchange or a connection shows, and by which figure |
-//! | `cells` | counts of those that agree in everything, in bounded memory, to be merged and sent |
+//! | `counts`, `cell` | what is counted of those that agree in everything, and sent |
+//! | `record` | what one of them added, for when it has to be taken out |
+//! | `cells` | all cells, in bounded memory |
 //! | `told` | the cells put together to problems, worst first |
 //!
 //! An exchange counts in one problem at most: the most telling.
 
+mod cell;
 mod cells;
+mod counts;
 mod model;
+mod record;
 mod sorting;
 mod told;
 
+pub use cell::CellRow;
 pub(super) use cells::Problems;
-pub use cells::{CellRow, Totals};
+pub use cells::Totals;
 pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
 pub(crate) use sorting::{FULL, LARGE, RESET, SLOW, UNANSWERED, shown_by};
 pub(super) use told::Context;

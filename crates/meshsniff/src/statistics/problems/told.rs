@@ -1,7 +1,10 @@
 //! The cells put together to problems.
 
-use super::cells::{Cell, Key, Problems, Record};
+use super::cell::Cell;
+use super::cells::Problems;
+use super::counts::Key;
 use super::model::{Example, Problem, ProblemKind, Recurring, Severity};
+use super::record::Record;
 use super::sorting::DECIDE;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
