@@ -586,7 +586,7 @@ fn next(out: &mut String, problem: &Problem, source: Option<&Source>) {
             FindingKind::RequestUnacknowledged
             | FindingKind::Retransmission
             | FindingKind::SynRetry,
-        ) => {
+        ) if !server.ip().is_loopback() => {
             push!(out; "on the client: ip route get ");
             number::address(out, server.ip());
         }
