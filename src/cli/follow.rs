@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use meshsniff::capture::{CaptureReader, Input, OpenError};
 use meshsniff::conversation::{Conversation, Entry};
 use meshsniff::event::{Report, ReportEvent};
+use meshsniff::names::Names;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
 use meshsniff::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
@@ -100,7 +101,7 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         said.exchanges.retain(|one| one.id == found.exchange.id);
     }
     let mut out = String::new();
-    push_ends(&mut out, &found.exchange);
+    push_ends(&mut out, &found.exchange, &said.names);
     let mut secret = args.redact;
     if !args.show_secrets {
         secret.extend(SECRET_FIELDS.map(str::to_owned));
@@ -114,7 +115,7 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     let (exchanges, entries) = (&said.exchanges, &said.entries);
     conversation(&mut out, &options, found.origin, exchanges, entries);
     out.push('\n');
-    push_explanation(&mut out, &found.exchange);
+    push_explanation(&mut out, &found.exchange, &said.names);
     if said.left_out > 0 {
         errors.push(format!(
             "the conversation is longer than can be shown: {} more lines",
@@ -283,6 +284,7 @@ impl FollowArgs {
         let mut said = Said {
             connection: exchange.connection,
             exchanges: Vec::new(),
+            names: Names::default(),
             entries: Vec::new(),
             left_out: 0,
         };
@@ -427,6 +429,8 @@ struct Said {
     connection: u64,
     /// The exchanges on it.
     exchanges: Vec<Exchange>,
+    /// Names of addresses.
+    names: Names,
     /// The lines.
     entries: Vec<Entry>,
     /// Number of lines beyond those that can be shown.
@@ -435,11 +439,17 @@ struct Said {
 
 impl Report for Said {
     fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
-        if let ReportEvent::Exchange(exchange) = event
-            && exchange.connection == self.connection
-            && self.exchanges.len() < MAX_EXCHANGES
-        {
-            self.exchanges.push(exchange.clone());
+        match event {
+            ReportEvent::Exchange(exchange)
+                if exchange.connection == self.connection
+                    && self.exchanges.len() < MAX_EXCHANGES =>
+            {
+                self.exchanges.push(exchange.clone());
+            }
+            ReportEvent::Name(address, name) => {
+                self.names.add(address, name);
+            }
+            _ => {}
         }
         Ok(())
     }

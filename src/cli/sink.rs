@@ -95,7 +95,7 @@ impl Sink {
             // Whoever writes packets will see the same error.
             let _ = lock(capture).names(&names);
         }
-        *lock(&self.names) = names;
+        lock(&self.names).extend(names);
     }
 
     /// Ends all captures; returns what they lack, one sentence each.

@@ -256,6 +256,7 @@ impl Report for WatchedReport {
             {
                 lock(&self.shared).connection(connection);
             }
+            ReportEvent::Name(address, name) => lock(&self.shared).name(address, name),
             // What is aggregated was told as it came.
             _ => {}
         }

@@ -9,11 +9,13 @@ pub mod screen;
 use hashbrown::HashMap;
 use meshsniff::escape::push_shown;
 use meshsniff::exchange::{Connection, Exchange};
+use meshsniff::names::Names;
 use meshsniff::packet::Endpoint;
 use meshsniff::report::problems::{Described, described};
 use meshsniff::statistics::Summary;
 use meshsniff::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use meshsniff::time::{Span, Timestamp};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Most routes with a row of their own; the others of a server share one.
@@ -161,6 +163,8 @@ pub struct Watched {
     /// When the first of it began.
     origin: Option<Timestamp>,
     problems: Vec<Described>,
+    /// Names of addresses.
+    names: Names,
     /// When they were looked for, and whether anything came after that.
     looked: Duration,
     stale: bool,
@@ -222,6 +226,17 @@ impl Watched {
         self.stale = true;
     }
 
+    /// Names an address.
+    pub fn name(&mut self, address: IpAddr, name: &str) {
+        self.stale |= self.names.add(address, name);
+    }
+
+    /// Where a route is asked for.
+    #[must_use]
+    pub fn server(&self, route: &Route) -> String {
+        self.names.shown(route.server)
+    }
+
     /// Shows a message.
     pub fn message(&mut self, sentence: &str) {
         let mut shown = String::new();
@@ -249,7 +264,7 @@ impl Watched {
     /// Looks for problems, if anything is new.
     pub fn look(&mut self) {
         if std::mem::take(&mut self.stale) {
-            self.problems = described(&self.summary, self.origin.unwrap_or_default());
+            self.problems = described(&self.summary, self.origin.unwrap_or_default(), &self.names);
         }
     }
 

@@ -203,7 +203,7 @@ impl View {
             let mut name = route_name(route);
             if several {
                 name.push_str("   ");
-                name.push_str(&route.server.to_string());
+                name.push_str(&watched.server(route));
             }
             route_row(name, row)
         });

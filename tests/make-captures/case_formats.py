@@ -70,12 +70,27 @@ def pcapng_comments(case):
     retell(case, "pcapng-comments.pcapng", "pcapng-comments")
 
 
-def retell(case, capture, name):
-    """The ground truth of tutorial-envoy under another name."""
-    with open(os.path.join(case.out, "tutorial-envoy.expect.json")) as file:
+def retell(case, capture, name, original="tutorial-envoy"):
+    """The ground truth of the original under another name."""
+    with open(os.path.join(case.out, original + ".expect.json")) as file:
         text = file.read()
     with open(os.path.join(case.out, name + ".expect.json"), "w") as file:
-        file.write(text.replace('"tutorial-envoy.pcap"', json.dumps(capture)))
+        file.write(text.replace(json.dumps(original + ".pcap"), json.dumps(capture)))
+
+
+@case("pcapng-names", "istio-pod-any.pcap as pcapng with a block that names two of its addresses: the pod, and its caller", "tshark -H hosts -W n on istio-pod-any.pcap",
+      made_of="istio-pod-any")
+def pcapng_names(case):
+    source = os.path.join(case.out, "istio-pod-any.pcap")
+    target = os.path.join(case.work, "pcapng-names.pcapng")
+    hosts = os.path.join(case.work, "hosts")
+    with open(hosts, "w") as file:
+        file.write("10.244.0.5 catalog-7d9f.shop\n10.244.0.1 gateway-5c4b.istio-system\n127.0.0.6 istio-inbound\n")
+    # It writes the names that it showed: -V makes it show them.
+    case.run(["tshark", "-r", source, "-H", hosts, "-W", "n", "-N", "nd", "-V", "-F", "pcapng", "-w", target])
+    tidy(target)
+    case.deliver("pcapng-names.pcapng")
+    retell(case, "pcapng-names.pcapng", "pcapng-names", "istio-pod-any")
 
 
 @case("tutorial-envoy.pcap.gz", "tutorial-envoy.pcap, compressed", "gzip", made_of="tutorial-envoy")

@@ -23,7 +23,7 @@ use std::path::Path;
 const ROOMS: [(&str, &str); 4] = [
     (
         "crates/meshsniff/src",
-        "time escape packet number piece tcp protocol mesh dns exchange analyzer conversation condition statistics \
+        "time escape packet number piece names tcp protocol mesh dns exchange analyzer conversation condition statistics \
          event assertion relay compare pcapng report compression capture pipeline stream testing",
     ),
     (

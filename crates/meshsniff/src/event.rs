@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 
 /// Where packets came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,9 @@ pub enum ReportEvent<'a> {
     Comment(FrameId, &'a str),
     /// The sources are known. Told at the latest after the first frame, and again at the end.
     Sources(&'a [Source]),
+    /// A name of an address became known: see [`Names::add`](crate::names::Names::add). It may come
+    /// at any time.
+    Name(IpAddr, &'a str),
     /// Exchanges and connections that are not told one by one. Of several targets it comes several
     /// times.
     Aggregate(&'a Aggregate),

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | [`time`], [`escape`], `number` | leaves: times, harmless text, numbers as text |
 //! | [`packet`] | from a frame to a TCP segment |
+//! | [`names`] | pods and services behind addresses |
 //! | [`tcp`] | connections, streams, closes, loss; tells an [`tcp::Application`] stream events |
 //! | [`protocol`] | which application speaks, and the readers of its messages |
 //! | [`mesh`] | what service meshes do by convention: Envoy's flags, timeouts, addresses, ports |
@@ -51,6 +52,7 @@ pub mod escape;
 pub mod event;
 pub mod exchange;
 pub mod mesh;
+pub mod names;
 mod number;
 pub mod packet;
 pub mod pcapng;

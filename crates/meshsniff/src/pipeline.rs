@@ -18,6 +18,8 @@ pub struct Pipeline {
     frames: u64,
     /// Number of comments that were passed on.
     comments: usize,
+    /// Number of names that were passed on.
+    names: usize,
     errors: Vec<ReadError>,
 }
 
@@ -54,6 +56,7 @@ impl Pipeline {
             analyzer: Analyzer::new(options),
             frames: 0,
             comments: 0,
+            names: 0,
             errors: Vec::new(),
         })
     }
@@ -111,7 +114,14 @@ impl Pipeline {
         if self.frames == 0 && self.errors.is_empty() {
             report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         }
-        match self.reader.step() {
+        let step = self.reader.step();
+        // Before the frame: they stand before it.
+        let names = self.reader.names();
+        for (address, name) in &names[self.names..] {
+            report.tell(ReportEvent::Name(*address, name))?;
+        }
+        self.names = names.len();
+        match step {
             None => return Ok(false),
             Some(Err(error)) => {
                 self.errors.push(error);

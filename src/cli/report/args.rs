@@ -329,6 +329,7 @@ impl ReportArgs {
             look,
             ports: self.port.port,
             annotated: None,
+            also: Vec::new(),
             until: None,
         };
         let packets = if named {

@@ -11,7 +11,7 @@ use crate::cli::dry_run::{self, Written};
 use crate::cli::files::open;
 use crate::cli::formats::Reports;
 use crate::cli::held::{Begun, Held};
-use crate::cli::names;
+use crate::cli::names::{self, Named, Unnamed};
 use crate::cli::sink::Sink;
 use crate::cli::watch::{self, Shared, Watch};
 use crate::cluster::connect::{Cluster, ConnectError, block_on};
@@ -23,10 +23,12 @@ use crate::cluster::target::{self, Target, TargetError, Wanted};
 use anyhow::{Context as _, anyhow};
 use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
+use meshsniff::event::{Report as _, ReportEvent};
 use meshsniff::relay::{Gathered, MAX_LINE, Progress, Received, Receiver};
 use meshsniff::stream::reader::End;
 use meshsniff_contract::arguments::{Report, Request, Task};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most targets of a run that follows them.
@@ -127,10 +129,13 @@ impl Run {
         let room = if follow { ROOM } else { self.targets.len() };
         let begun = Begun::default();
         let out = Held::new(io::stdout(), begun.clone());
+        let unnamed = Unnamed::default();
+        let mut reports = look.start(buffered(out))?;
+        reports.add(Box::new(unnamed.clone()));
         let heard = Arc::new(Heard {
             begun,
             state: Mutex::new(State {
-                reports: look.start(buffered(out))?,
+                reports,
                 gathered: Gathered::with_room(Vec::new(), room),
                 progress: Vec::new(),
             }),
@@ -140,6 +145,9 @@ impl Run {
             stop: self.stop.clone(),
         });
         let watch = self.watch(look.watched.as_ref())?;
+        let looked_up = names::look_up(self.cluster.clone(), self.targets.clone());
+        let named = Arc::clone(&heard);
+        let naming = tokio::spawn(async move { named.name(looked_up.await) });
         let plan = self.live.cluster.helper.plan(request, follow);
         let done = session::run(
             &self.cluster,
@@ -153,6 +161,9 @@ impl Run {
         self.talk.end_live();
         self.talk.tell_instead(None);
         drop(watch);
+        naming.abort();
+        let _ = naming.await;
+        heard.name(unnamed.look_up(&self.cluster).await);
         let Some(heard) = Arc::into_inner(heard) else {
             return Err(anyhow!("a stream is still being read"));
         };
@@ -220,6 +231,8 @@ impl Run {
         };
         let enough = self.live.until_findings;
         making.until = enough.map(|enough| (enough, self.stop.clone()));
+        let unnamed = Unnamed::default();
+        making.also.push(Box::new(unnamed.clone()));
         let watch = self.watch(making.look.watched.as_ref())?;
         let report = buffered(Held::new(io::stdout(), begun.clone()));
         let analysis = tokio::task::spawn_blocking(move || {
@@ -239,6 +252,7 @@ impl Run {
         self.talk.end_live();
         self.talk.tell_instead(None);
         drop(watch);
+        sink.names(unnamed.look_up(&self.cluster).await);
         let ended = match done {
             Ok(finished) => sink.finish(&finished),
             Err(RunError::EndedEarly(_)) => Ok(Vec::new()),
@@ -307,9 +321,26 @@ struct State {
     progress: Vec<Progress>,
 }
 
+impl State {
+    /// Tells the name of an address. A report that cannot be written fails at its next line, too.
+    fn name(&mut self, address: IpAddr, name: &str) {
+        let _ = self.reports.report.tell(ReportEvent::Name(address, name));
+    }
+}
+
 impl Heard {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells names of addresses, the best one of each.
+    fn name(&self, names: Named) {
+        let state = &mut *self.state();
+        for (address, names) in names {
+            if let Some(name) = names.first() {
+                state.name(address, name);
+            }
+        }
     }
 
     /// Writes the report; returns all that it lacks, `errors` included.
@@ -371,7 +402,11 @@ impl Heard {
 
 impl Consumer for Heard {
     fn begin(&self, number: usize, target: &Target) -> Result<(), Unconsumed> {
-        let added = self.state().gathered.add(target.full_name());
+        let state = &mut *self.state();
+        for (address, name) in names::of_target(target) {
+            state.name(address, &name);
+        }
+        let added = state.gathered.add(target.full_name());
         let same = added.is_some_and(|added| usize::from(added) == number);
         let same = same.then_some(());
         Ok(same.context("more targets came than one report can hold: start another one")?)

@@ -3,7 +3,7 @@
 use crate::cli::analysis::{Onlookers, analyse};
 use crate::cli::annotate::Annotated;
 use crate::cli::done::Done;
-use crate::cli::formats::{Look, Until};
+use crate::cli::formats::{BoxedReport, Look, Until};
 use crate::cli::watch;
 use crate::cluster::stop::Stop;
 use meshsniff::Options;
@@ -21,6 +21,8 @@ pub(super) struct Making {
     pub(super) ports: Vec<u16>,
     /// A capture, and where a copy with comments goes.
     pub(super) annotated: Option<(PathBuf, PathBuf)>,
+    /// Reports that nobody asked for.
+    pub(super) also: Vec<BoxedReport<'static>>,
     /// Number of exchanges that did not go well after which the capture ends, and who is told.
     pub(super) until: Option<(u64, Stop)>,
 }
@@ -44,11 +46,15 @@ pub(super) fn write(
         look,
         ports,
         annotated,
+        also,
         until,
     } = making;
     let pipeline = Pipeline::open(inputs, Options { ports })?;
     onlookers.output_flows = !look.is_text();
     let mut reports = look.start(out)?;
+    for report in also {
+        reports.add(report);
+    }
     let annotated = annotated.map(|(from, to)| {
         let (annotated, report) = Annotated::new(from, to, look.filter.clone(), look.probes);
         reports.add(report);
@@ -99,6 +105,7 @@ mod tests {
     fn options(format: Format) -> Making {
         Making {
             annotated: None,
+            also: Vec::new(),
             until: None,
             ports: Vec::new(),
             look: Look {

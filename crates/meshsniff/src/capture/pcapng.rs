@@ -12,13 +12,19 @@ use crate::packet::{FrameId, UnsupportedLink};
 use crate::pcapng::options::{self, Options};
 use crate::pcapng::{
     ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_OPTIONS, INTERFACE_STATISTICS,
-    MIN_BLOCK, OWN_COMMENT, PACKET, PACKET_DATA, SECTION_HEADER, SECTION_OPTIONS, SIMPLE_PACKET,
-    SIMPLE_PACKET_DATA, STATISTICS_OPTIONS, TRAILER, blocks, is_record,
+    MIN_BLOCK, NAME_RESOLUTION, OWN_COMMENT, PACKET, PACKET_DATA, SECTION_HEADER, SECTION_OPTIONS,
+    SIMPLE_PACKET, SIMPLE_PACKET_DATA, STATISTICS_OPTIONS, TRAILER, blocks, is_record, shortened,
 };
 use crate::time::Timestamp;
+use std::net::IpAddr;
 
 /// Names of the programs that end their captures with a block that says so.
 const ENDED_BY: [&[u8]; 2] = [b"meshsniff-agent", b"kubectl-meshsniff"];
+
+/// Where the records of a name resolution block begin.
+const NAME_RECORDS: usize = 8;
+/// Most bytes of a name in the DNS.
+const MAX_NAME: usize = 255;
 
 /// Most interfaces of one source.
 const MAX_INTERFACES: usize = 65_536;
@@ -150,6 +156,10 @@ impl PcapNg {
                 }
                 INTERFACE_STATISTICS => {
                     self.statistics(block)?;
+                    None
+                }
+                NAME_RESOLUTION => {
+                    self.resolve(block, notes);
                     None
                 }
                 SECTION_HEADER => {
@@ -296,6 +306,28 @@ impl PcapNg {
             if code == options::COMMENT && !text.starts_with(OWN_COMMENT.as_bytes()) {
                 notes.comment(FrameId::new(self.source, self.frames), text);
             }
+        }
+    }
+
+    /// Reads names of addresses. Damage among them harms nothing else: they are a nicety.
+    #[cold]
+    fn resolve(&self, block: &[u8], notes: &mut Notes) {
+        let records = Options::of(block, NAME_RECORDS, self.order);
+        for (code, value) in records.map_while(Result::ok) {
+            let (address, names): (IpAddr, _) = match code {
+                options::NAME_IPV4 => match value.split_first_chunk::<4>() {
+                    Some((address, names)) => ((*address).into(), names),
+                    None => continue,
+                },
+                options::NAME_IPV6 => match value.split_first_chunk::<16>() {
+                    Some((address, names)) => ((*address).into(), names),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            // The first name is the best one: a pod's stands before its services'.
+            let name = names.split(|byte| *byte == 0).next().unwrap_or_default();
+            notes.name(address, &shortened(name, MAX_NAME));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::packet::Frame;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::IpAddr;
 
 /// One or more captures, read as one.
 pub struct CaptureReader {
@@ -131,6 +132,13 @@ impl CaptureReader {
     #[must_use]
     pub fn comments_left_out(&self) -> u64 {
         self.notes.comments_left_out
+    }
+
+    /// Names of addresses in the blocks read so far, in their order: each that was news, see
+    /// [`Names::add`](crate::names::Names::add).
+    #[must_use]
+    pub fn names(&self) -> &[(IpAddr, String)] {
+        &self.notes.names
     }
 
     /// Frames passed over because their interface's link type is not read, by link type.

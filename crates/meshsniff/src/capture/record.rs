@@ -1,9 +1,11 @@
 //! Records of a capture format, and what was noticed beside them.
 
+use crate::names::Names;
 use crate::packet::{FrameId, LinkType};
 use crate::pcapng::shortened;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// The longest record that is read: far above the 256 KiB that tcpdump and Wireshark allow a frame.
@@ -33,6 +35,9 @@ pub(super) struct Record {
 pub(super) struct Notes {
     pub(super) comments: Vec<Comment>,
     pub(super) comments_left_out: u64,
+    /// Names of addresses that were news when they came.
+    pub(super) names: Vec<(IpAddr, String)>,
+    known: Names,
     pub(super) unsupported: BTreeMap<u32, u64>,
 }
 
@@ -44,6 +49,13 @@ impl Notes {
         }
         let text = shortened(text, MAX_COMMENT);
         self.comments.push(Comment { frame, text });
+    }
+
+    pub(super) fn name(&mut self, address: IpAddr, name: &str) {
+        // What is no news is not kept, so that there is an end to it.
+        if self.known.add(address, name) {
+            self.names.push((address, name.to_owned()));
+        }
     }
 
     pub(super) fn unsupported(&mut self, link: u32) {

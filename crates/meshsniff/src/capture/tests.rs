@@ -162,6 +162,45 @@ fn comments_are_bounded() {
 }
 
 #[test]
+fn addresses_have_names() {
+    for big_endian in [false, true] {
+        let mut file = PcapNgFile::new(big_endian).interface(1, 0, &[]);
+        let v6 = [[0xfd; 16].as_slice(), b"db.shop\0"].concat();
+        let records: [(u16, &[u8]); 6] = [
+            (1, b"\x0a\x00\x00\x01catalog.shop\0catalog.shop.svc\0"),
+            (2, &v6),
+            (1, b"\x0a\x00"),
+            (7, b"of another kind"),
+            (1, b"\x0a\x00\x00\x02no end"),
+            (1, b"\x0a\x00\x00\x01catalog.shop\0"),
+        ];
+        let mut body = Vec::new();
+        for (code, value) in records {
+            let word = |n: usize| match big_endian {
+                true => (n as u16).to_be_bytes(),
+                false => (n as u16).to_le_bytes(),
+            };
+            body.extend(word(code.into()));
+            body.extend(word(value.len()));
+            body.extend(value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        // The last record is longer than the block: what came before it counts.
+        body.extend([0xff; 4]);
+        file = file.block(4, &body).packet(0, 0, b"");
+        let mut reader = reader(&file.bytes);
+        let (seen, errors) = drain(&mut reader);
+        assert_eq!((seen.len(), errors.len()), (1, 0));
+        let names = [
+            ([10, 0, 0, 1].into(), "catalog.shop".to_owned()),
+            ([0xfd; 16].into(), "db.shop".to_owned()),
+            ([10, 0, 0, 2].into(), "no end".to_owned()),
+        ];
+        assert_eq!(reader.names(), names);
+    }
+}
+
+#[test]
 fn every_way_in_gives_the_same() {
     let folder = tempfile::tempdir().unwrap();
     for bytes in [three_frames().bytes, varied().bytes] {

@@ -195,8 +195,8 @@ impl<W: Write> Report for RelayWriter<W> {
             }
             ReportEvent::Sources(sources) => self.item(&Item::Sources(Cow::Borrowed(sources))),
             ReportEvent::Aggregate(aggregate) => self.aggregate(aggregate),
-            // They are evaluated where the relay is read.
-            ReportEvent::Assertions(_) => Ok(()),
+            // They are evaluated where the relay is read, and the names are looked up there.
+            ReportEvent::Assertions(_) | ReportEvent::Name(..) => Ok(()),
             ReportEvent::AfterFrame if !self.told => Ok(()),
             ReportEvent::AfterFrame => {
                 self.told = false;

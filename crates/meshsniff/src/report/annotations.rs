@@ -102,7 +102,7 @@ impl Annotations {
         for (frame, what) in text::frames_in_words(exchange) {
             let mut comment = begin.clone();
             if frame == exchange.events.request_start.frame {
-                explain::exchange(&mut comment, exchange);
+                explain::exchange(&mut comment, exchange, &self.facts.names);
                 push_flags(&mut comment, &exchange.envoy);
             } else {
                 comment.push_str(&what);
@@ -156,7 +156,7 @@ impl Annotations {
         push_doubt(&mut comment, connection.doubt);
         comment.push_str(": ");
         let begin = comment.len();
-        explain::connection(&mut comment, connection);
+        explain::connection(&mut comment, connection, &self.facts.names);
         push_flags(&mut comment, &connection.envoy);
         self.add(connection.first.frame, comment.clone());
         if let Some(close) = connection.close {

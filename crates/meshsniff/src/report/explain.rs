@@ -9,6 +9,7 @@ use crate::exchange::{
 };
 use crate::mesh;
 use crate::mesh::timeout;
+use crate::names::{Named, Names};
 use crate::packet::Endpoint;
 use crate::piece::{At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
 use crate::time::Span;
@@ -20,20 +21,20 @@ const MAX_PATH: usize = 80;
 /// Characters of a method in a sentence.
 const MAX_METHOD: usize = 24;
 
-/// Pushes the explanation of `exchange`.
-pub fn exchange(out: &mut String, exchange: &Exchange) {
+/// Pushes the explanation of `exchange`; `names` are those of addresses.
+pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
     match exchange.verdict {
         Verdict::Ok => answered(out, exchange),
         Verdict::Upgraded => upgraded(out, exchange),
-        Verdict::ClientGaveUp => gave_up(out, exchange),
-        Verdict::ClientGaveUpMidResponse => gave_up_mid_response(out, exchange),
-        Verdict::ClientAbortedRequest => aborted(out, exchange),
+        Verdict::ClientGaveUp => gave_up(out, exchange, names),
+        Verdict::ClientGaveUpMidResponse => gave_up_mid_response(out, exchange, names),
+        Verdict::ClientAbortedRequest => aborted(out, exchange, names),
         Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered => {
-            server_left(out, exchange);
+            server_left(out, exchange, names);
         }
-        Verdict::ServerTruncatedResponse => truncated(out, exchange),
-        Verdict::ServerResetEarlyAnswer => reset_early(out, exchange),
-        Verdict::ServerInvalidResponse => invalid(out, exchange),
+        Verdict::ServerTruncatedResponse => truncated(out, exchange, names),
+        Verdict::ServerResetEarlyAnswer => reset_early(out, exchange, names),
+        Verdict::ServerInvalidResponse => invalid(out, exchange, names),
         // The others are verdicts of connections.
         Verdict::Unanswered
         | Verdict::ConnectRefused
@@ -60,11 +61,12 @@ pub fn exchange(out: &mut String, exchange: &Exchange) {
 }
 
 /// Pushes the explanation of a connection that never opened; nothing for any other.
-pub fn connection(out: &mut String, connection: &Connection) {
+pub fn connection(out: &mut String, connection: &Connection, names: &Names) {
     let syns = connection.syn_retries.saturating_add(1);
-    let (client, server) = (At(connection.client), At(connection.server));
+    let client = names.at(connection.client);
+    let server = names.beside(connection.server);
     if let Some(dns) = &connection.dns {
-        lookups(out, connection, dns);
+        lookups(out, connection, dns, names);
     }
     match connection.verdict {
         Some(Verdict::ConnectRefused) => {
@@ -84,10 +86,10 @@ pub fn connection(out: &mut String, connection: &Connection) {
             });
             out.push_str(" (a proxy here: UF).");
         }
-        Some(verdict) if verdict.is_of_connection() => of_tls(out, connection, verdict),
+        Some(verdict) if verdict.is_of_connection() => of_tls(out, connection, verdict, names),
         _ => match connection.close {
             Some(close) if connection.tunnel && is_notable(connection) => {
-                idle_tunnel(out, connection, close)
+                idle_tunnel(out, connection, close, names)
             }
             _ => return,
         },
@@ -113,17 +115,17 @@ pub fn is_notable(connection: &Connection) -> bool {
 }
 
 /// A close in words, with who, at the begin of a sentence.
-fn closer(connection: &Connection, close: Close) -> impl Piece {
+fn closer<'a>(connection: &Connection, close: Close, names: &'a Names) -> impl Piece + use<'a> {
     let end = match close.by {
         Side::Client => connection.client,
         Side::Server => connection.server,
     };
-    (Party(close.by, end), how(close.reset))
+    (Party::new(close.by, end, names), how(close.reset))
 }
 
-fn idle_tunnel(out: &mut String, connection: &Connection, close: Close) {
+fn idle_tunnel(out: &mut String, connection: &Connection, close: Close, names: &Names) {
     let silence = connection.silence.unwrap_or_default();
-    push!(out; closer(connection, close), " the tunnel ", Spoken(silence),
+    push!(out; closer(connection, close, names), " the tunnel ", Spoken(silence),
         " after its last byte, which was the ");
     let last = connection.last_byte_by.unwrap_or(Side::Client);
     out.push_str(if last == Side::Client {
@@ -138,20 +140,24 @@ fn idle_tunnel(out: &mut String, connection: &Connection, close: Close) {
     }
 }
 
-fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
-    let (client, server) = (At(connection.client), At(connection.server));
+fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict, names: &Names) {
+    let (client, server) = (names.at(connection.client), names.at(connection.server));
     let after = connection
         .silence
         .map(|silence| (" after ", Spoken(silence)));
     match verdict {
-        Verdict::TlsRefusedPlain => push!(out; "The client (", client, ") spoke TLS to ", server,
+        Verdict::TlsRefusedPlain => {
+            push!(out; "The client (", names.beside(connection.client), ") spoke TLS to ", server,
             ", which answers in plain text: the port, or the protocol that the client is told to ",
-            "speak, is wrong."),
-        Verdict::PlainRefusedTls => push!(out; "The client (", client, ") spoke plain text to ",
+            "speak, is wrong.")
+        }
+        Verdict::PlainRefusedTls => {
+            push!(out; "The client (", names.beside(connection.client), ") spoke plain text to ",
             server, ", which answers with TLS: the port, or the protocol that the client is told ",
-            "to speak, is wrong."),
+            "to speak, is wrong.")
+        }
         Verdict::TlsUnanswered => {
-            push!(out; "The server (", server, ") did not answer the TLS hello of ", client);
+            push!(out; "The server (", names.beside(connection.server), ") did not answer the TLS hello of ", client);
             let long = connection
                 .silence
                 .is_some_and(|gap| gap >= Span::from_secs(1));
@@ -199,11 +205,12 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict) {
 }
 
 /// Pushes what went wrong with the queries of a connection; nothing if all is well.
-fn lookups(out: &mut String, connection: &Connection, dns: &Dns) {
+fn lookups(out: &mut String, connection: &Connection, dns: &Dns, names: &Names) {
     if dns.is_fine() {
         return;
     }
-    push!(out; "The client (", At(connection.client), ") asked ", At(connection.server), " ",
+    push!(out; "The client (", names.beside(connection.client), ") asked ",
+        names.at(connection.server), " ",
         Counted(dns.queries, "DNS query", "DNS queries"));
     let unanswered = (": ", Grouped(dns.unanswered), " had no answer");
     push!(out; (dns.unanswered > 0).then_some(unanswered));
@@ -264,17 +271,31 @@ const fn request(exchange: &Exchange) -> Request<'_> {
 }
 
 /// A side and its address, at the begin of a sentence.
-struct Party(Side, Endpoint);
+struct Party<'a> {
+    side: Side,
+    sidecar: bool,
+    end: Named<'a>,
+}
 
-impl Piece for Party {
+impl<'a> Party<'a> {
+    fn new(side: Side, end: Endpoint, names: &'a Names) -> Self {
+        Self {
+            side,
+            sidecar: mesh::is_istio_inbound(end),
+            end: names.beside(end),
+        }
+    }
+}
+
+impl Piece for Party<'_> {
     fn push(self, out: &mut String) {
-        let Self(side, endpoint) = self;
+        let Self { side, sidecar, end } = self;
         let who = match side {
             Side::Client => "The client (",
             Side::Server => "The server (",
         };
-        let sidecar = mesh::is_istio_inbound(endpoint).then_some(", Istio's sidecar");
-        push!(out; who, At(endpoint), sidecar, ")");
+        let sidecar = sidecar.then_some(", Istio's sidecar");
+        push!(out; who, end, sidecar, ")");
     }
 }
 
@@ -367,14 +388,14 @@ const fn how(reset: bool) -> &'static str {
 }
 
 /// The client, and how it closed first.
-fn client_closed(exchange: &Exchange) -> impl Piece {
+fn client_closed<'a>(exchange: &Exchange, names: &'a Names) -> impl Piece + use<'a> {
     let reset = exchange.client_close().is_some_and(|(_, reset)| reset);
-    (Party(Side::Client, exchange.client), how(reset))
+    (Party::new(Side::Client, exchange.client, names), how(reset))
 }
 
-fn gave_up(out: &mut String, exchange: &Exchange) {
+fn gave_up(out: &mut String, exchange: &Exchange, names: &Names) {
     let gaps = &exchange.gaps;
-    push!(out; client_closed(exchange), after(gaps.request_to_client_close), " after sending ",
+    push!(out; client_closed(exchange, names), after(gaps.request_to_client_close), " after sending ",
         request(exchange), ", before any response byte; ");
     match gaps.request_to_ack {
         Some(gap) => push!(out; "the server's kernel had the request after ", Spoken(gap)),
@@ -459,10 +480,10 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
     }
 }
 
-fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
+fn gave_up_mid_response(out: &mut String, exchange: &Exchange, names: &Names) {
     let gaps = &exchange.gaps;
     let close = gaps.request_to_client_close;
-    push!(out; client_closed(exchange), after(close), " after sending ", request(exchange),
+    push!(out; client_closed(exchange, names), after(close), " after sending ", request(exchange),
         ", inside ", response(exchange.status), ", of which ", Bytes(exchange.response_bytes),
         " had come", known("; the response had begun after ", gaps.request_to_response));
     let server = !exchange.envoy.server.is_empty();
@@ -486,18 +507,18 @@ fn gave_up_mid_response(out: &mut String, exchange: &Exchange) {
     }
 }
 
-fn aborted(out: &mut String, exchange: &Exchange) {
+fn aborted(out: &mut String, exchange: &Exchange, names: &Names) {
     let close = exchange.client_close();
     let since = close.map(|(mark, _)| mark.time - exchange.start());
     let inside = since.is_none().then_some(" inside ");
-    push!(out; client_closed(exchange),
+    push!(out; client_closed(exchange, names),
         since.map(|since| (" ", Spoken(since), " after the first byte of ")), inside,
         request(exchange), ", before the request was complete: ", Bytes(exchange.request_bytes),
         " had been sent (a proxy on either side: DC).");
 }
 
-fn server_left(out: &mut String, exchange: &Exchange) {
-    let server = Party(Side::Server, exchange.server);
+fn server_left(out: &mut String, exchange: &Exchange, names: &Names) {
+    let server = Party::new(Side::Server, exchange.server, names);
     if let Some(stall) = exchange.finding(FindingKind::RequestStalled) {
         let reset = exchange.verdict == Verdict::ServerResetUnanswered;
         push!(out; server, " waited for the rest of ", request(exchange), " for ",
@@ -528,8 +549,8 @@ fn server_left(out: &mut String, exchange: &Exchange) {
         " (the client's proxy: UC, and a 503 to its caller).");
 }
 
-fn truncated(out: &mut String, exchange: &Exchange) {
-    let server = Party(Side::Server, exchange.server);
+fn truncated(out: &mut String, exchange: &Exchange, names: &Names) {
+    let server = Party::new(Side::Server, exchange.server, names);
     let reset = exchange.server_close().is_some_and(|(_, reset)| reset);
     let chunked = exchange.response_shape == ResponseShape::Chunked;
     push!(out; server, how(reset), after(exchange.gaps.request_to_server_close), " after ",
@@ -552,11 +573,11 @@ fn flags(out: &mut String, exchange: &Exchange) {
 }
 
 /// An answer to a request that was not whole, and a RST for the rest of it.
-fn reset_early(out: &mut String, exchange: &Exchange) {
+fn reset_early(out: &mut String, exchange: &Exchange, names: &Names) {
     let events = &exchange.events;
     let reset = events.server_rst.zip(events.response_start);
     let reset = reset.map(|(rst, answer)| (", ", Spoken(rst.time - answer.time), " later"));
-    push!(out; Party(Side::Server, exchange.server), " answered ", request(exchange),
+    push!(out; Party::new(Side::Server, exchange.server, names), " answered ", request(exchange),
         exchange.status.map(|status| (" with a ", Number(u64::from(status)))),
         " before it had all of it (", Bytes(exchange.request_bytes),
         exchange.request_announced.map(|all| (" of ", Bytes(all))),
@@ -566,8 +587,8 @@ fn reset_early(out: &mut String, exchange: &Exchange) {
 }
 
 /// An answer that a proxy must refuse.
-fn invalid(out: &mut String, exchange: &Exchange) {
-    push!(out; Party(Side::Server, exchange.server), " answered ", request(exchange));
+fn invalid(out: &mut String, exchange: &Exchange, names: &Names) {
+    push!(out; Party::new(Side::Server, exchange.server, names), " answered ", request(exchange));
     match exchange.status {
         Some(status) => push!(out; " with a ", Number(u64::from(status)), " that has "),
         None => out.push_str(" with "),
@@ -749,7 +770,7 @@ mod tests {
 
     fn explain(given: &Exchange) -> String {
         let mut out = String::new();
-        exchange(&mut out, given);
+        exchange(&mut out, given, &Names::default());
         out
     }
 
@@ -786,11 +807,11 @@ mod tests {
         }
         for given in [fixtures::refused(), fixtures::connect_timeout()] {
             let mut text = String::new();
-            connection(&mut text, &given);
+            connection(&mut text, &given, &Names::default());
             assert!(text.starts_with("The server (10.244.0.5:3000)"), "{text}");
         }
         let mut text = String::new();
-        connection(&mut text, &fixtures::connection());
+        connection(&mut text, &fixtures::connection(), &Names::default());
         assert!(text.is_empty());
     }
 

@@ -5,6 +5,7 @@ use super::wireshark::Numbering;
 use crate::condition::Filter;
 use crate::event::{Outcome, ReportEvent, Source};
 use crate::exchange::Exchange;
+use crate::names::Names;
 use crate::piece::{Shown, said};
 use crate::statistics::Summary;
 use crate::statistics::routes::Routes;
@@ -33,7 +34,9 @@ pub(super) struct Facts {
     pub(super) routes: Routes,
     pub(super) sources: Vec<Source>,
     /// The shortest names that tell the sources apart, made safe; empty if there is only one.
-    pub(super) names: Vec<String>,
+    pub(super) source_names: Vec<String>,
+    /// Names of addresses.
+    pub(super) names: Names,
     /// Exchanges of each source, and those among them that did not go well.
     pub(super) per_source: Vec<[u64; 2]>,
     pub(super) comments: Comments,
@@ -50,7 +53,8 @@ impl Facts {
             summary: Summary::new(with_probes),
             routes: Routes::default(),
             sources: Vec::new(),
-            names: Vec::new(),
+            source_names: Vec::new(),
+            names: Names::default(),
             per_source: Vec::new(),
             comments: Comments::default(),
             origin: None,
@@ -70,6 +74,9 @@ impl Facts {
                 self.origin.get_or_insert(time);
             }
             ReportEvent::Comment(frame, text) => self.comments.add(frame, text),
+            ReportEvent::Name(address, name) => {
+                self.names.add(address, name);
+            }
             ReportEvent::Sources(sources) => self.sources(sources),
             ReportEvent::Aggregate(aggregate) => {
                 self.summary.merge(&aggregate.summary);
@@ -108,10 +115,10 @@ impl Facts {
 
     fn sources(&mut self, sources: &[Source]) {
         self.sources = sources.to_vec();
-        self.names.clear();
+        self.source_names.clear();
         if sources.len() > 1 {
             let names = short(sources.iter().map(|source| source.name.as_str()).collect());
-            self.names = names
+            self.source_names = names
                 .iter()
                 .map(|name| said!(Shown(name, MAX_NAME)))
                 .collect();

@@ -11,7 +11,7 @@ use super::text;
 use crate::condition::Filter;
 use crate::event::{Capture, Report, ReportEvent};
 use crate::exchange::Verdict;
-use crate::piece::{At, Counted, Grouped, Html, Number, Percent, push};
+use crate::piece::{Counted, Grouped, Html, Number, Percent, push};
 use crate::statistics::problems::Example;
 use crate::statistics::{Problem, Timer};
 use std::io::{self, Write};
@@ -23,6 +23,8 @@ const MAX_ROWS: usize = 20;
 const MAX_NEXT: usize = 400;
 /// Characters of a path in a table.
 const MAX_PATH: usize = 80;
+/// Characters of a server's name.
+const MAX_SERVER: usize = 100;
 
 /// A report for a page that renders Markdown.
 pub struct MarkdownReport<W: Write> {
@@ -118,7 +120,9 @@ impl<W: Write> MarkdownReport<W> {
             |\n|---|--:|--:|--:|\n",
         );
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(out; "| `", At(*server), "` | ", Grouped(rate.counted));
+            out.push_str("| ");
+            cell(out, &self.facts.names.shown(*server), MAX_SERVER);
+            push!(out; " | ", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
                 push!(out; " | ", Percent(good, rate.counted));
             }
@@ -129,7 +133,7 @@ impl<W: Write> MarkdownReport<W> {
     }
 
     /// The problems, the worst first.
-    fn problems(out: &mut String, told: &Told) {
+    fn problems(out: &mut String, told: &Told<'_>) {
         for problem in told.problems.iter().take(MAX_ROWS) {
             push!(out; Number(problem.id + 1), ". ");
             out.push_str(&told.sentence_with(problem, code));
@@ -156,12 +160,12 @@ impl<W: Write> MarkdownReport<W> {
         }
     }
 
-    fn timers(&self, out: &mut String, told: &Told) {
+    fn timers(&self, out: &mut String, told: &Told<'_>) {
         let timers = self.facts.summary.timers();
         let untold = |timer: &&Timer| !told.problems.iter().any(|problem| problem.is_of(timer));
         for timer in timers.iter().filter(untold).take(MAX_ROWS) {
             let mut line = String::new();
-            sums::timer(&mut line, timer);
+            sums::timer(&mut line, timer, &self.facts.names);
             push!(out; "- ⏱ ", Html(&line), "\n\n");
         }
         for line in sums::findings(&self.facts.summary, &told.problems) {
@@ -176,7 +180,7 @@ impl<W: Write> MarkdownReport<W> {
     }
 
     /// An example of each problem.
-    fn timelines(&self, out: &mut String, told: &Told) {
+    fn timelines(&self, out: &mut String, told: &Told<'_>) {
         for problem in told.problems.iter().take(MAX_ROWS) {
             let (mut title, mut timeline) = (String::new(), String::new());
             match &problem.example {
@@ -185,7 +189,7 @@ impl<W: Write> MarkdownReport<W> {
                     text::plain_timeline(&mut timeline, &self.facts, exchange);
                 }
                 Some(Example::Connection(connection)) => {
-                    push!(&mut title; At(connection.server));
+                    push!(&mut title; self.facts.names.brief(connection.server));
                     text::plain_connection(&mut timeline, &self.facts, connection);
                 }
                 None => continue,

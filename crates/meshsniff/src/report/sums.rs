@@ -1,7 +1,8 @@
 //! What all exchanges have in common, in words: timers, what findings cost, what callers waited.
 
 use crate::exchange::{Doubt, FindingKind, Gap, Side, Verdict};
-use crate::piece::{At, Counted, Grouped, Number, Spoken, Timeout, push};
+use crate::names::Names;
+use crate::piece::{Counted, Grouped, Number, Piece, Spoken, Timeout, push};
 use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
 use crate::{escape, number};
@@ -10,7 +11,7 @@ use crate::{escape, number};
 const MAX_ROUTES: usize = 3;
 
 /// Pushes a timer.
-pub(super) fn timer(out: &mut String, timer: &Timer) {
+pub(super) fn timer(out: &mut String, timer: &Timer, names: &Names) {
     let by = match timer.closed_by {
         Side::Client => "client",
         Side::Server => "server",
@@ -70,7 +71,7 @@ pub(super) fn timer(out: &mut String, timer: &Timer) {
     if let Some(guess) = timer.guess {
         push!(out; ", probably ", Timeout(guess));
     }
-    push!(out; "; ", At(timer.server));
+    push!(out; "; ", names.at(timer.server));
     for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
         escape::shown(out, route, 60);
@@ -183,12 +184,17 @@ pub(super) fn uncertain(summary: &Summary) -> String {
 }
 
 /// Pushes the end of a process. `origin` is the time of the first frame.
-pub(super) fn process_end(out: &mut String, end: &ProcessEnd, origin: Timestamp) {
+pub(super) fn process_end(
+    out: &mut String,
+    end: &ProcessEnd,
+    origin: Timestamp,
+    server: impl Piece,
+) {
     let seconds = |out: &mut String, at: Timestamp| {
         number::decimal(out, number::micros(at - origin), 6, 3);
         out.push_str(" s");
     };
-    push!(out; "the process behind ", At(end.server), " ended at ");
+    push!(out; "the process behind ", server, " ended at ");
     seconds(out, end.at);
     push!(out; ": it closed ", Grouped(end.connections), " connections within ",
         Spoken(end.within), ", ", Counted(end.unanswered, "request was", "requests were"),

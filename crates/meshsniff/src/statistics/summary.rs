@@ -8,7 +8,7 @@ use super::endings::{Endings, ProcessEnd};
 use super::gap_values::{GapStats, GapValues};
 #[cfg(doc)]
 use super::parts;
-use super::problems::{Context, MAX_PROBLEMS, Problem, Problems};
+use super::problems::{Context, Example, MAX_PROBLEMS, Problem, Problems};
 use super::rate::SuccessRate;
 use super::routes::Routes;
 use super::timers::{Closes, Timer};
@@ -16,6 +16,8 @@ use crate::exchange::{Connection, Doubt, Exchange, Finding, FindingKind, Gap, Ga
 use crate::packet::Endpoint;
 use crate::time::Span;
 use hashbrown::HashMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Servers with a row of their own.
 pub(super) const MAX_SERVERS: usize = 1_024;
@@ -324,6 +326,21 @@ impl Summary {
         let mut rates: Vec<_> = rates.into_iter().collect();
         rates.sort_unstable_by_key(|(server, _)| *server);
         rates
+    }
+
+    /// Addresses worth a name: of the servers, and of whoever is in a problem. Loopback addresses
+    /// are every host's own.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        let mut ends: Vec<Endpoint> = Vec::new();
+        ends.extend(self.success_rates().into_iter().map(|(server, _)| server));
+        for problem in self.problems().0 {
+            ends.push(problem.server);
+            ends.extend(problem.behind.iter().map(|(server, _)| *server));
+            ends.extend(problem.example.as_ref().map(Example::client));
+        }
+        let addresses = ends.into_iter().map(Endpoint::ip);
+        addresses.filter(|address| !address.is_loopback()).collect()
     }
 
     /// The timers, by server, closing side and length.

@@ -553,6 +553,7 @@ fn two_streams_are_one() {
         let frame = frame.unwrap();
         seen.push((frame.interface, frame.data.to_vec(), frame.wire_len));
     }
+    assert_eq!(reader.names(), [(address, "catalog".to_owned())]);
     seen.sort();
     let wanted = [
         (0, b"of lo".to_vec(), 12),

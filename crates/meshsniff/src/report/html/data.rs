@@ -158,7 +158,7 @@ impl Rows<'_> {
             let mut before = None;
             let lines = text::lines(exchange);
             more_fields!(out, {
-                "said": shown(|text| explain::exchange(text, exchange)),
+                "said": shown(|text| explain::exchange(text, exchange, &self.facts.names)),
                 "filter": shown(|text| wireshark::exchange(text, exchange, self.facts.numbering())),
                 "lines": List(lines.iter().map(|line| {
                     self.line(line, before.replace(line.event.1), start)
@@ -184,7 +184,7 @@ impl Rows<'_> {
             more_fields!(out, {
                 "envoy": flags(&connection.envoy, connection.client, false),
                 "findings": List([0_u64; 0]),
-                "said": shown(|text| explain::connection(text, connection)),
+                "said": shown(|text| explain::connection(text, connection, &self.facts.names)),
                 "filter": shown(|text| {
                     wireshark::connection(text, connection, self.facts.numbering());
                 }),
@@ -216,6 +216,12 @@ impl Rows<'_> {
     /// Pushes both ends, and the begin in seconds since the first frame.
     fn ends(&self, out: &mut String, client: Endpoint, server: Endpoint, first: Mark) {
         more_fields!(out, { "client": client, "server": server });
+        if let Some(name) = self.facts.names.of(client.ip()) {
+            more_fields!(out, { "client_name": Text(name) });
+        }
+        if let Some(name) = self.facts.names.of(server.ip()) {
+            more_fields!(out, { "server_name": Text(name) });
+        }
         if mesh::is_istio_inbound(client) {
             more_fields!(out, { "sidecar": true });
         }
@@ -225,7 +231,11 @@ impl Rows<'_> {
 
     /// Pushes the name of the capture that has the frame, if there are several.
     fn source(&self, out: &mut String, mark: Mark) {
-        if let Some(name) = self.facts.names.get(usize::from(mark.frame.source())) {
+        if let Some(name) = self
+            .facts
+            .source_names
+            .get(usize::from(mark.frame.source()))
+        {
             more_fields!(out, { "source": Text(name) });
         }
     }

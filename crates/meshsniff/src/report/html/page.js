@@ -35,7 +35,7 @@
     { id: 'well', title: '±', words: 'went well or not', value: (row) => RANK.get(row.good) },
     { id: 'verdict', title: 'verdict', value: (row) => row.verdict },
     { id: 'request', title: 'request', value: (row) => row.request },
-    { id: 'server', title: 'server', value: (row) => row.server },
+    { id: 'server', title: 'server', value: (row) => row.server_name ?? row.server },
     { id: 'status', title: 'status', number: true, value: (row) => row.status ?? null },
     { id: 'start', title: 'start, s', words: 'seconds since the first frame', number: true, value: (row) => Number(row.start) },
     { id: 'response', title: 'answer began', gap: 'request_to_response', number: true },
@@ -49,12 +49,15 @@
     }
   }
 
+  // One end of a connection, with its name if it has one.
+  const ended = (name, end) => (name === undefined ? end : `${name} (${end})`);
+
   const keyOf = (row) => `${row.kind}-${row.id}`;
   const byKey = new Map();
   rows.forEach((row, index) => {
     row.key = keyOf(row);
     row.order = index;
-    row.hay = [row.request, row.host, row.request_id, row.verdict, row.server, row.client, row.key, row.source]
+    row.hay = [row.request, row.host, row.request_id, row.verdict, row.server, row.server_name, row.client, row.client_name, row.key, row.source]
       .filter(Boolean).join('\n').toLowerCase();
     byKey.set(row.key, row);
   });
@@ -161,7 +164,7 @@
     if (row.probe) verdict.append(make('span', { class: 'dim', text: ' probe' }));
     return make('tr', { class: open ? 'row open' : 'row', id: row.key },
       make('td', { class: `well ${ink}` }, make('span', { class: 'sign', role: 'img', 'aria-label': meaning, text: sign })), verdict,
-      make('th', { scope: 'row' }, button), cell('server', row.server),
+      make('th', { scope: 'row' }, button), cell('server', row.server_name ?? row.server),
       cell('status', row.status === undefined ? undefined : String(row.status), 'n'), cell('start', row.start, 'n'),
       figure('response', 'request_to_response'), figure('total', 'total'), figure('close', 'request_to_client_close'));
   };
@@ -288,8 +291,8 @@
       make('div', { class: 'head' }, make('span', { class: 'full', text: row.request }),
         make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),
         make('a', { href: `#${row.key}`, text: `${row.kind} ${row.id}`, title: 'A link to this timeline' })),
-      make('p', { class: 'parties dim' }, make('code', { text: row.client }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
-        make('code', { text: row.server }), ...(row.host ? [', host ', make('code', { text: row.host })] : []),
+      make('p', { class: 'parties dim' }, make('code', { text: ended(row.client_name, row.client) }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
+        make('code', { text: ended(row.server_name, row.server) }), ...(row.host ? [', host ', make('code', { text: row.host })] : []),
         ...(row.source ? [', frames of ', make('code', { text: row.source })] : [])),
       make('p', { class: 'said', text: row.said }),
       make('div', { class: 'both' }, make('div', {}, drawing, make('p', { class: 'caption' }, 'Bars between the arrows are to scale.', cut)), facts));

@@ -7,7 +7,7 @@ use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Doubt, Verdict};
-use crate::piece::{At, Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
+use crate::piece::{Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
 use crate::report::explain;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
@@ -23,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-w/Dgw0JjJF4BamrmwL719+mYbmGSwOpSt6aWCZFXYUk=";
-pub(super) const SCRIPT_HASH: &str = "sha256-dYnCoPd1t7DjYpiMSopNpbe2bRfJMkXvFGXQKMYKu3Q=";
+pub(super) const SCRIPT_HASH: &str = "sha256-+SuLQE6iX8SvjYcG9gT7ZtF8/CB8bHSnfPxmdlUh1xQ=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
@@ -36,7 +36,7 @@ pub(super) struct Page<'a> {
     pub(super) capture: &'a Capture,
     pub(super) routes: &'a Routes,
     pub(super) block: &'a PageData,
-    pub(super) told: &'a Told,
+    pub(super) told: &'a Told<'a>,
 }
 
 impl Page<'_> {
@@ -78,7 +78,7 @@ impl Page<'_> {
             "timers" => self.timers(out),
             "waits" => self.waits(out),
             "gaps" => self.gaps(out),
-            "routes" => routes::section(out, self.routes),
+            "routes" => routes::section(out, self.routes, &self.facts.names),
             "notes" => self.notes(out),
             "left_out" => self.left_out(out),
             "data" => out.push_str(&self.block.json),
@@ -111,15 +111,15 @@ impl Page<'_> {
 
     /// The names of several sources.
     fn names(&self, out: &mut String) {
-        for (index, name) in self.facts.names.iter().take(MAX_SOURCES).enumerate() {
+        for (index, name) in self.facts.source_names.iter().take(MAX_SOURCES).enumerate() {
             out.push_str(if index > 0 { ", " } else { "" });
             escape::html(out, name);
         }
-        if self.facts.names.len() > MAX_SOURCES {
-            let more = (self.facts.names.len() - MAX_SOURCES) as u64;
+        if self.facts.source_names.len() > MAX_SOURCES {
+            let more = (self.facts.source_names.len() - MAX_SOURCES) as u64;
             push!(out; " and ", Grouped(more), " more");
         }
-        if !self.facts.names.is_empty() {
+        if !self.facts.source_names.is_empty() {
             out.push_str("<br>");
         }
     }
@@ -281,8 +281,9 @@ impl Page<'_> {
             "</thead><tbody>"
         });
         for (server, rate) in rates.iter().take(MAX_ROWS) {
-            push!(out; "\n<tr><th scope=row><code>", At(*server), "</code><td class=n>",
-                Grouped(rate.counted));
+            out.push_str("\n<tr><th scope=row><code>");
+            self.facts.names.brief(*server).push_html(out);
+            push!(out; "</code><td class=n>", Grouped(rate.counted));
             for good in [rate.good, rate.server_good()] {
                 out.push_str(match rate.counted {
                     0 => "<td class=\"n rate dim\">",
@@ -371,7 +372,7 @@ impl Page<'_> {
         );
         for timer in timers.iter().take(MAX_ROWS) {
             let mut line = String::new();
-            sums::timer(&mut line, timer);
+            sums::timer(&mut line, timer, &self.facts.names);
             push!(out; "<li>", Html(&line));
         }
         out.push_str("</ul>");

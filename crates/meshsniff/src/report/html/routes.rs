@@ -1,7 +1,8 @@
 //! Histograms of how long exchanges took, by route: on a logarithmic axis, each as one SVG path.
 
+use crate::names::{Named, Names};
 use crate::number;
-use crate::piece::{At, Counted, Grouped, Html, Number, Spoken, push};
+use crate::piece::{Counted, Grouped, Html, Number, Spoken, push};
 use crate::statistics::routes::{Micros, Route, RouteCounts, Routes};
 use std::fmt::Write as _;
 
@@ -25,7 +26,7 @@ const BASE: usize = 48;
 const MARGIN: usize = 18;
 
 /// Pushes the section.
-pub(super) fn section(out: &mut String, routes: &Routes) {
+pub(super) fn section(out: &mut String, routes: &Routes, names: &Names) {
     let routes = routes.sorted();
     if routes.is_empty() {
         return;
@@ -39,7 +40,8 @@ pub(super) fn section(out: &mut String, routes: &Routes) {
          all. Figures here keep two digits.</p>",
     );
     for (route, counts) in &routes[..drawn] {
-        article(out, route, counts, &axis, &limits);
+        let server = names.at(route.server);
+        article(out, (route, server), counts, &axis, &limits);
     }
     if routes.len() > MAX_DRAWN {
         let rest = &routes[MAX_DRAWN..];
@@ -117,15 +119,22 @@ fn bars(values: &Micros, limits: &[u64]) -> impl Iterator<Item = (usize, u64)> {
         .filter(|(_, count)| *count > 0)
 }
 
-fn article(out: &mut String, route: &Route, counts: &RouteCounts, axis: &Axis, limits: &[u64]) {
+fn article(
+    out: &mut String,
+    (route, server): (&Route, Named<'_>),
+    counts: &RouteCounts,
+    axis: &Axis,
+    limits: &[u64],
+) {
     out.push_str("\n<article class=route><h3><code>");
     if route.method.is_empty() {
         out.push_str("all other routes");
     } else {
         push!(out; Html(&route.method), " ", Html(&route.path));
     }
-    push!(out; "</code></h3><p class=dim><code>", At(route.server), "</code>, ");
-    push!(out; Counted(counts.exchanges, "exchange", "exchanges"));
+    out.push_str("</code></h3><p class=dim><code>");
+    server.push_html(out);
+    push!(out; "</code>, ", Counted(counts.exchanges, "exchange", "exchanges"));
     for (class, count) in counts
         .statuses
         .iter()
@@ -297,7 +306,7 @@ mod tests {
             ..fixtures::gave_up()
         });
         let mut out = String::new();
-        section(&mut out, &routes);
+        section(&mut out, &routes, &Names::default());
         assert!(out.contains("GET /&lt;b&gt;\\u{202e}"), "{out}");
         assert!(out.contains("request_to_client_close"), "{out}");
     }

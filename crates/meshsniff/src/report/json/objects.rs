@@ -122,6 +122,8 @@ impl Objects {
             "connection": *connection,
             "client": *client,
             "server": *server,
+            "client_name": facts.names.of(client.ip()),
+            "server_name": facts.names.of(server.ip()),
             "start": Time(&mut self.clock, exchange.start()),
             "protocol": minor_version.map(|minor| Quoted(move |out: &mut String| {
                 push!(out; "HTTP/1.", Number(u64::from(minor)));
@@ -168,7 +170,7 @@ impl Objects {
                     .flat_map(|(place, logs)| logs.known().map(move |line| log(place, line))),
             ),
             "findings": List(findings.iter().map(finding)),
-            "explanation": self.sentence(|out| explain::exchange(out, exchange)),
+            "explanation": self.sentence(|out| explain::exchange(out, exchange, &facts.names)),
             "display_filter": Quoted(|out: &mut String| {
                 wireshark::exchange(out, exchange, facts.numbering());
             }),
@@ -247,6 +249,8 @@ impl Objects {
             "source": first.frame.source(),
             "client": *client,
             "server": *server,
+            "client_name": facts.names.of(client.ip()),
+            "server_name": facts.names.of(server.ip()),
             "protocol": Word(protocol.name()),
             "role_guessed": *role_guessed,
             "first_frame": first.frame.number(),
@@ -277,7 +281,7 @@ impl Objects {
             "hidden_bytes": *hidden_bytes,
             "retransmissions": *retransmissions,
             "dns": dns.as_deref().map(|dns| Object(|out: &mut String| queries(out, dns))),
-            "explanation": self.sentence(|out| explain::connection(out, connection)),
+            "explanation": self.sentence(|out| explain::connection(out, connection, &facts.names)),
             "display_filter": Quoted(|out: &mut String| {
                 wireshark::connection(out, connection, facts.numbering());
             }),
@@ -414,7 +418,7 @@ impl Objects {
 }
 
 impl Objects {
-    fn problem(&mut self, out: &mut String, told: &Told, problem: &Problem) {
+    fn problem(&mut self, out: &mut String, told: &Told<'_>, problem: &Problem) {
         let clock = &mut self.clock;
         let (mut first, mut last) = (String::new(), String::new());
         for (out, at) in [(&mut first, problem.first), (&mut last, problem.last)] {
@@ -438,6 +442,7 @@ impl Objects {
             "kind": Word(problem.kind.name()),
             "severity": Word(problem.severity.name()),
             "server": problem.server,
+            "server_name": told.name(problem),
             "side": Word(problem.side.name()),
             "detail": Some(problem.detail.as_str()).filter(|detail| !detail.is_empty()),
             "routes": List(problem.routes.iter().map(|route| route.as_str())),

@@ -6,6 +6,7 @@ use crate::exchange::{
     Connection, Doubt, Exchange, Finding, FindingKind, ProxyAnswer, Side, Verdict,
 };
 use crate::mesh::answer::Software;
+use crate::names::Names;
 use crate::statistics::Summary;
 use crate::testing::fixtures;
 use crate::time::Span;
@@ -23,7 +24,7 @@ fn words(exchanges: &[Exchange], connections: &[Connection]) -> (String, String)
     for connection in connections {
         summary.connection(connection);
     }
-    let mut all = described(&summary, fixtures::ORIGIN);
+    let mut all = described(&summary, fixtures::ORIGIN, &Names::default());
     assert_eq!(all.len(), 1, "{all:#?}");
     let only = all.remove(0);
     (only.sentence, only.more)

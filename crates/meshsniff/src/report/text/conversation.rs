@@ -14,8 +14,9 @@ use super::timeline;
 use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
 use crate::mesh;
+use crate::names::Names;
 use crate::packet::{Flags, Mark};
-use crate::piece::{At, Exact, Number, Shown, push, said};
+use crate::piece::{Exact, Number, Shown, push, said};
 use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
 use crate::time::Timestamp;
@@ -62,21 +63,22 @@ pub struct ConversationOptions {
 }
 
 /// Pushes the exchange and its two ends.
-pub fn push_ends(out: &mut String, exchange: &Exchange) {
+pub fn push_ends(out: &mut String, exchange: &Exchange, names: &Names) {
     timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
-    push!(out; "   exchange ", Number(exchange.id), "\n", At(exchange.client));
+    push!(out; "   exchange ", Number(exchange.id), "\n",
+        names.at(exchange.client));
     if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
-    push!(out; " ▶ ◀ ", At(exchange.server), "\n\n");
+    push!(out; " ▶ ◀ ", names.at(exchange.server), "\n\n");
 }
 
 /// Pushes the explanation, and how to find the exchange in Wireshark.
-pub fn push_explanation(out: &mut String, exchange: &Exchange) {
+pub fn push_explanation(out: &mut String, exchange: &Exchange, names: &Names) {
     let mut sentence = String::new();
-    explain::exchange(&mut sentence, exchange);
+    explain::exchange(&mut sentence, exchange, names);
     wrapped(out, &sentence, 0, WIDTH);
     out.push_str("Wireshark: ");
     wireshark::exchange(out, exchange, Numbering::OneFile);

@@ -21,7 +21,7 @@ use crate::statistics::problems::Example;
 use crate::statistics::slowest::Slowest;
 use crate::statistics::{Problem, Summary};
 use crate::time::Timestamp;
-use paint::Paint;
+use paint::{Paint, columns};
 use std::io::{self, Seek as _, SeekFrom, Write};
 use tempfile::SpooledTempFile;
 use timeline::Canvas;
@@ -135,8 +135,9 @@ impl<W: Write> TextReport<W> {
             paint: self.paint(),
             width: self.options.width,
             origin: self.facts.origin.unwrap_or(first),
-            sources: &self.facts.names,
+            sources: &self.facts.source_names,
             comments: &self.facts.comments,
+            names: &self.facts.names,
             numbering: self.facts.numbering(),
         }
     }
@@ -197,9 +198,6 @@ impl<W: Write> TextReport<W> {
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
         self.render_fresh()?;
         let told = Told::of(&self.facts, capture);
-        if !self.options.all {
-            self.examples(&told.problems)?;
-        }
         let mut head = String::new();
         overview::push(
             &mut head,
@@ -216,7 +214,11 @@ impl<W: Write> TextReport<W> {
             &self.facts.outcomes,
         );
         self.out.write_all(head.as_bytes())?;
-        let untroubled = told.problems.is_empty() && self.facts.summary.findings().next().is_none();
+        let problems = told.problems;
+        if !self.options.all {
+            self.examples(&problems)?;
+        }
+        let untroubled = problems.is_empty() && self.facts.summary.findings().next().is_none();
         self.write_blocks()?;
         self.write_slowest(untroubled)?;
         self.out.flush()
@@ -304,9 +306,13 @@ impl<W: Write> TextReport<W> {
                 text.push(')');
             }
             text.push_str("\n\n");
+            let names = &self.facts.names;
             let servers = slowest.iter();
-            let widest = servers.map(|exchange| exchange.server.to_string().len());
-            let widest = widest.max().unwrap_or(0).max("server".len());
+            let servers: Vec<String> = servers
+                .map(|exchange| overview::server_in(exchange.server, names, self.options.width / 3))
+                .collect();
+            let widest = servers.iter().map(|server| columns(server)).max();
+            let widest = widest.unwrap_or(0).max("server".len());
             let mut head = String::from("  ");
             paint::right(&mut head, "waited", "1234567.890 ms".len());
             head.push_str("   ");
@@ -318,12 +324,12 @@ impl<W: Write> TextReport<W> {
             head.push_str("request");
             self.paint().push(&mut text, Ink::Dim, &head);
             text.push('\n');
-            for exchange in slowest {
+            for (exchange, server) in slowest.into_iter().zip(&servers) {
                 timeline::row(
                     &mut text,
                     self.paint(),
                     exchange,
-                    widest,
+                    (server, widest),
                     self.options.width,
                 );
             }

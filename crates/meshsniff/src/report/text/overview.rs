@@ -6,6 +6,7 @@ use crate::dns::{Dns, code_name};
 use crate::event::Capture;
 use crate::event::Outcome;
 use crate::exchange::Verdict;
+use crate::names::Names;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
 use crate::report::facts::Facts;
@@ -36,15 +37,15 @@ pub(super) fn push(
     width: usize,
     facts: &Facts,
     capture: &Capture,
-    told: &Told,
+    told: &Told<'_>,
 ) {
     let summary = &facts.summary;
     head(out, paint, width, facts, capture);
     exchanges(out, paint, width, summary);
     problems(out, paint, width, told);
     files(out, paint, facts);
-    rates(out, paint, width, summary);
-    timers(out, paint, width, summary, &told.problems);
+    rates(out, paint, width, facts);
+    timers(out, paint, width, facts, &told.problems);
     answers(out, width, summary);
     findings(out, width, summary, &told.problems);
     routes(out, paint, &facts.routes);
@@ -85,12 +86,12 @@ fn head(out: &mut String, paint: Paint, width: usize, facts: &Facts, capture: &C
         [] => names.push_str("nothing"),
         [source] => escape::shown(&mut names, &source.name, 80),
         _ => {
-            for (index, name) in facts.names.iter().take(NAMED).enumerate() {
+            for (index, name) in facts.source_names.iter().take(NAMED).enumerate() {
                 names.push_str(if index > 0 { ", " } else { "" });
                 names.push_str(name);
             }
-            if facts.names.len() > NAMED {
-                push!(&mut names; ", and ", Grouped((facts.names.len() - NAMED) as u64), " more");
+            if facts.source_names.len() > NAMED {
+                push!(&mut names; ", and ", Grouped((facts.source_names.len() - NAMED) as u64), " more");
             }
         }
     }
@@ -111,10 +112,10 @@ fn head(out: &mut String, paint: Paint, width: usize, facts: &Facts, capture: &C
 /// Pushes how the exchanges of each of several files went.
 fn files(out: &mut String, paint: Paint, facts: &Facts) {
     let of_files = facts.sources.iter().all(|source| source.kind != "live");
-    if facts.names.is_empty() || !of_files {
+    if facts.source_names.is_empty() || !of_files {
         return;
     }
-    let rows = facts.names.iter().zip(
+    let rows = facts.source_names.iter().zip(
         facts
             .per_source
             .iter()
@@ -238,8 +239,19 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     }
 }
 
+/// A server in a table: by its name, unless that is longer than there is room.
+pub(super) fn server_in(server: Endpoint, names: &Names, room: usize) -> String {
+    let name = said!(names.brief(server));
+    if columns(&name) <= room {
+        name
+    } else {
+        server.to_string()
+    }
+}
+
 /// Pushes the success rate of each server, as clients see it and as the server sees it.
-fn rates(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
+fn rates(out: &mut String, paint: Paint, width: usize, facts: &Facts) {
+    let summary = &facts.summary;
     let mut rates: Vec<(Endpoint, SuccessRate)> = summary.success_rates();
     if rates.is_empty() {
         return;
@@ -253,9 +265,14 @@ fn rates(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
     let names: Vec<String> = rates
         .iter()
         .take(MAX_ROWS)
-        .map(|(server, _)| server.to_string())
+        .map(|(server, _)| server_in(*server, &facts.names, width / 2))
         .collect();
-    let widest = names.iter().map(String::len).max().unwrap_or(0).max(6);
+    let widest = names
+        .iter()
+        .map(|name| columns(name))
+        .max()
+        .unwrap_or(0)
+        .max(6);
     let failed = summary.connects_failed() > 0;
     out.push('\n');
     let mut head = String::from("  ");
@@ -310,7 +327,7 @@ fn rates(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
 }
 
 /// Pushes the problems, the worst first.
-fn problems(out: &mut String, paint: Paint, width: usize, told: &Told) {
+fn problems(out: &mut String, paint: Paint, width: usize, told: &Told<'_>) {
     for (index, problem) in told.problems.iter().take(MAX_PROBLEMS).enumerate() {
         out.push_str(if index == 0 { "\n" } else { "" });
         let number = said!(Number(problem.id + 1), ". ");
@@ -352,8 +369,8 @@ fn problems(out: &mut String, paint: Paint, width: usize, told: &Told) {
 }
 
 /// Pushes the timers that are in no problem.
-fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary, told: &[Problem]) {
-    let mut timers = summary.timers();
+fn timers(out: &mut String, paint: Paint, width: usize, facts: &Facts, told: &[Problem]) {
+    let mut timers = facts.summary.timers();
     timers.retain(|timer| !told.iter().any(|problem| problem.is_of(timer)));
     if timers.is_empty() {
         return;
@@ -361,7 +378,7 @@ fn timers(out: &mut String, paint: Paint, width: usize, summary: &Summary, told:
     out.push('\n');
     for timer in timers.iter().take(MAX_TIMERS) {
         let (mut text, mut lines) = (String::new(), String::new());
-        sums::timer(&mut text, timer);
+        sums::timer(&mut text, timer, &facts.names);
         wrapped(&mut lines, &text, TIMER.len(), width);
         lines.replace_range(..TIMER.len(), TIMER);
         for line in lines.lines() {

@@ -31,8 +31,9 @@ fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
         paint: Paint { colour: false },
         width: WIDTH,
         origin: facts.origin.unwrap_or(first),
-        sources: &facts.names,
+        sources: &facts.source_names,
         comments: &facts.comments,
+        names: &facts.names,
         numbering: facts.numbering(),
     }
 }

@@ -14,9 +14,10 @@
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::mesh;
+use crate::names::Names;
 use crate::number;
 use crate::packet::Endpoint;
-use crate::piece::{At, Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
+use crate::piece::{Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::report::comments::Comments;
 use crate::report::explain;
 use crate::report::flags::places;
@@ -49,6 +50,7 @@ pub(super) struct Canvas<'a> {
     /// Names of the sources, if there are several.
     pub(super) sources: &'a [String],
     pub(super) comments: &'a Comments,
+    pub(super) names: &'a Names,
     pub(super) numbering: Numbering,
 }
 
@@ -76,13 +78,19 @@ impl Canvas<'_> {
         if let Some(id) = exchange.request_id.as_deref() {
             push!(&mut ends; ", request id ", Shown(id, MAX_LINE));
         }
+        let lines = lines(exchange);
+        let only = self.only_source(&lines);
+        if let Some(name) = only {
+            push!(&mut ends; ", frames of ");
+            ends.push_str(name);
+        }
         wrapped(out, &ends, 2, self.width);
-        self.lines(out, exchange);
+        self.lines(out, &lines, only.is_none());
         self.findings(out, exchange);
         let guessed = exchange.timeout_guess.is_some();
         self.envoy(out, &exchange.envoy, exchange.client, guessed);
         let mut sentence = String::new();
-        explain::exchange(&mut sentence, exchange);
+        explain::exchange(&mut sentence, exchange, self.names);
         wrapped(out, &sentence, 2, self.width);
         if exchange.good() != Some(true) {
             self.wireshark(out, |filter| {
@@ -142,7 +150,7 @@ impl Canvas<'_> {
         }
         self.envoy(out, &connection.envoy, connection.client, false);
         let mut sentence = String::new();
-        explain::connection(&mut sentence, connection);
+        explain::connection(&mut sentence, connection, self.names);
         wrapped(out, &sentence, 2, self.width);
         self.wireshark(out, |filter| {
             wireshark::connection(filter, connection, self.numbering);
@@ -206,15 +214,24 @@ impl Canvas<'_> {
     }
 
     fn parties(&self, out: &mut String, client: Endpoint, server: Endpoint) {
-        number::endpoint(out, client);
+        push!(out; self.names.at(client));
         if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
         }
-        push!(out; " → ", At(server));
+        push!(out; " → ", self.names.at(server));
     }
 
-    fn lines(&self, out: &mut String, exchange: &Exchange) {
-        let lines = lines(exchange);
+    /// The name of the source, if there are several and all lines are of one.
+    fn only_source(&self, lines: &[Line]) -> Option<&str> {
+        let mut sources = lines.iter().map(|line| line.event.1.frame.source());
+        let first = sources.next()?;
+        let one = sources.all(|source| source == first);
+        let name = self.sources.get(usize::from(first)).filter(|_| one)?;
+        Some(name)
+    }
+
+    /// Pushes what each frame did; `named`: each with the name of its source.
+    fn lines(&self, out: &mut String, lines: &[Line], named: bool) {
         let mut head = String::from("  ");
         right(&mut head, "frame", self.frame_width());
         right(&mut head, "seconds", self.seconds_width());
@@ -228,7 +245,7 @@ impl Canvas<'_> {
         let what = what.unwrap_or(0).min(WHAT.max(MAX_LINE));
         let before = 2 + self.frame_width() + self.seconds_width() + self.arrow_width();
         let room = self.width.saturating_sub(before).max(MIN_WHAT);
-        for line in &lines {
+        for line in lines {
             let (kind, mark) = line.event;
             out.push_str("  ");
             self.frame_column(out, mark.frame.number());
@@ -265,7 +282,7 @@ impl Canvas<'_> {
                 out.push(' ');
                 self.paint.push(out, Ink::Dim, since);
             }
-            if let Some(name) = self.sources.get(usize::from(mark.frame.source())) {
+            if named && let Some(name) = self.sources.get(usize::from(mark.frame.source())) {
                 out.push_str("  ");
                 self.paint.push(out, Ink::Dim, name);
             }
@@ -649,7 +666,7 @@ pub(super) fn row(
     out: &mut String,
     paint: Paint,
     exchange: &Exchange,
-    server_width: usize,
+    (server, server_width): (&str, usize),
     width: usize,
 ) {
     let mut figure = String::new();
@@ -663,7 +680,7 @@ pub(super) fn row(
     out.push_str("   ");
     let status = exchange.status.map(|status| status.to_string());
     left(out, status.as_deref().unwrap_or("–"), STATUS);
-    left(out, &exchange.server.to_string(), server_width + 2);
+    left(out, server, server_width + 2);
     let mut frames = exchange.events.request_start.frame.number().to_string();
     if let Some(mark) = exchange.events.response_start {
         frames.push_str(" → ");

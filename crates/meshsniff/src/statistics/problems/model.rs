@@ -131,6 +131,15 @@ pub enum Example {
 }
 
 impl Example {
+    /// Its client.
+    #[must_use]
+    pub fn client(&self) -> Endpoint {
+        match self {
+            Self::Exchange(exchange) => exchange.client,
+            Self::Connection(connection) => connection.client,
+        }
+    }
+
     /// Its first frame.
     #[must_use]
     pub fn first(&self) -> Mark {

@@ -1,0 +1,112 @@
+//! What makes the cause likely, and what stands beside it.
+
+use super::pieces::{Seconds, Words, may_be_a_proxys, usual_timeout};
+use crate::exchange::Verdict;
+use crate::piece::{Counted, Grouped, Number, Spoken, push};
+use crate::report::explain::doubt_in_words;
+use crate::statistics::problems::{Example, Problem, ProblemKind};
+use crate::time::Span;
+
+/// Characters of a caller's identity.
+const MAX_CALLER: usize = 100;
+/// Problems that are told with their times.
+const SEVERAL: u64 = 3;
+/// What is shorter is no time to speak of.
+const PROMPT: Span = Span::from_millis(1);
+
+/// Pushes what stands beside that, each a sentence; nothing if there is nothing.
+pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
+    let alone = problem.count == 1;
+    let waited = matches!(
+        problem.kind,
+        ProblemKind::Verdict(
+            Verdict::ClientGaveUp
+                | Verdict::ServerClosedUnanswered
+                | Verdict::ServerResetUnanswered
+        )
+    );
+    if waited
+        && problem.acknowledged > 0
+        && let Some(slowest) = problem.slowest_ack
+    {
+        out.push_str(" The server's kernel had ");
+        match (alone, problem.acknowledged == problem.count) {
+            (true, _) => out.push_str("it"),
+            (false, true) => out.push_str("each"),
+            (false, false) => push!(out; Grouped(problem.acknowledged), " of them"),
+        }
+        push!(out; " within ", Spoken(slowest), ".");
+    }
+    if let Some(by) = problem.late_by {
+        match (alone, problem.late == problem.count) {
+            (true, _) => push!(out; " The answer came ", Spoken(by), " too late"),
+            (false, true) => push!(out; " The answers came ", Spoken(by), " too late on average"),
+            (false, false) => push!(out; " ", Counted(problem.late, "answer came", "answers came"),
+                " after all, ", Spoken(by), " too late on average"),
+        }
+        let timed = problem.timer.is_some()
+            || problem.announced().is_some()
+            || usual_timeout(problem).is_some();
+        push!(out; if timed {
+            ": the server is too slow for that timeout, and its own metrics call it a success."
+        } else {
+            "; the server's own metrics call that a success."
+        });
+    }
+    let prompt = problem.max.is_some_and(|max| max < PROMPT);
+    if problem.kind == ProblemKind::Verdict(Verdict::ClientGaveUp) && prompt {
+        out.push_str(" It did not wait for an answer.");
+    }
+    for (server, count) in &problem.behind {
+        push!(out; " At the time of ", Grouped(*count), " of them it hung up on ", words.at(*server),
+            ", on an encrypted connection: by time alone, that is whom it waited for.");
+    }
+    if !problem.callers.is_empty() {
+        out.push_str(" Asked by ");
+        for (index, caller) in problem.callers.iter().enumerate() {
+            push!(out; (index > 0).then_some(", "));
+            (words.wire)(out, caller, MAX_CALLER);
+        }
+        push!(out; problem.other_callers.then_some(" and others"), ".");
+    }
+    if may_be_a_proxys(problem) {
+        out.push_str(" If it is a proxy, the fault may be one hop on.");
+    }
+    if problem.retries > 0 {
+        push!(out; " ", Counted(problem.retries, "is a later try", "are later tries"),
+            " of what had been asked before.");
+    }
+    if problem.fronts > 0 {
+        push!(out; " ", Counted(problem.fronts, "answer", "answers"),
+            " of the proxy before it failed for that.");
+    }
+    if problem.unaffected_servers > 0 {
+        push!(out; " ", Counted(problem.unaffected_servers, "other server", "other servers"),
+            " on port ", Number(u64::from(problem.server.port)), " had no failure.");
+    }
+    if problem.uncertain > 0 {
+        match alone {
+            true => {
+                let doubt = match &problem.example {
+                    Some(Example::Exchange(exchange)) => exchange.doubt,
+                    Some(Example::Connection(connection)) => connection.doubt,
+                    None => None,
+                };
+                let why = doubt.map(|doubt| (": ", doubt_in_words(doubt)));
+                push!(out; " Uncertain", why, ".");
+            }
+            false => push!(out; " ", Grouped(problem.uncertain), " of them uncertain."),
+        }
+    }
+    if let (Some(first), Some(last)) = (problem.first, problem.last)
+        && problem.count >= SEVERAL
+        && last - first >= PROMPT
+        && problem.end.is_none()
+    {
+        push!(out; " The first at ", Seconds(first - words.origin), ", the last at ",
+            Seconds(last - words.origin), ".");
+    }
+    if out.starts_with(' ') {
+        out.remove(0);
+    }
+}

@@ -1,0 +1,93 @@
+//! What finds out more.
+
+use crate::event::Source;
+use crate::exchange::{FindingKind, Verdict};
+use crate::piece::{At, Number, Piece, Shown, push};
+use crate::statistics::problems::{Problem, ProblemKind};
+use crate::{escape, number};
+
+/// Pushes the command, or the question, that finds out more. `source` is what was captured, if it
+/// is the only one.
+pub(super) fn next(out: &mut String, problem: &Problem, source: Option<&Source>) {
+    let server = problem.server;
+    match problem.kind {
+        ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
+        ProblemKind::Verdict(Verdict::ConnectRefused) => {
+            push!(out; "on the server: ss -lnt 'sport = :",
+            Number(u64::from(server.port)), "'")
+        }
+        ProblemKind::Verdict(Verdict::ConnectTimeout)
+        | ProblemKind::Finding(
+            FindingKind::RequestUnacknowledged
+            | FindingKind::Retransmission
+            | FindingKind::SynRetry,
+        ) if !server.ip().is_loopback() => {
+            push!(out; "on the client: ip route get ");
+            number::address(out, server.ip());
+        }
+        ProblemKind::Finding(FindingKind::ResponseUnacknowledged) => {
+            push!(out; "on the server: ip route get ", Client(problem));
+        }
+        ProblemKind::Verdict(Verdict::TlsFailed | Verdict::TlsUnanswered) => {
+            push!(out; "openssl s_client -connect ", At(server));
+        }
+        ProblemKind::Lookups
+        | ProblemKind::Finding(FindingKind::DnsRetry | FindingKind::DnsSlow) => {
+            out.push_str("in the client's container: cat /etc/resolv.conf");
+        }
+        ProblemKind::Finding(FindingKind::KeepaliveRace) | ProblemKind::KeepAlive => {
+            out.push_str(
+                "let clients drop idle connections sooner than the server, or the server later",
+            );
+        }
+        _ => {
+            let exchange = problem.exchanges.first();
+            let (Some(source), Some(exchange)) = (source, exchange) else {
+                return;
+            };
+            if source.kind == "file" {
+                push!(out; "kubectl meshsniff follow ");
+                shell_word(out, &source.name);
+                push!(out; " --exchange ", Number(*exchange));
+            } else if let Some((namespace, pod)) = source.name.split_once('/')
+                && source.kind == "live"
+            {
+                push!(out; "kubectl meshsniff report ");
+                // A node is in no namespace.
+                if namespace == "node" {
+                    shell_word(out, &source.name);
+                } else {
+                    shell_word(out, pod);
+                    push!(out; " -n ");
+                    shell_word(out, namespace);
+                }
+                push!(out; " -w capture.pcapng, then follow one in it");
+            }
+        }
+    }
+}
+
+/// Pushes a word for a shell, quoted if it must be.
+fn shell_word(out: &mut String, word: &str) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return push!(out; Shown(word, usize::MAX));
+    }
+    out.push('\'');
+    let mut quoted = String::new();
+    escape::push_shown(&mut quoted, word);
+    out.push_str(&quoted.replace('\'', r"'\''"));
+    out.push('\'');
+}
+
+/// The address of the client of the example.
+struct Client<'a>(&'a Problem);
+
+impl Piece for Client<'_> {
+    fn push(self, out: &mut String) {
+        match &self.0.example {
+            Some(example) => number::address(out, example.client().ip()),
+            None => out.push_str("the client's address"),
+        }
+    }
+}

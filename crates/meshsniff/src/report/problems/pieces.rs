@@ -1,0 +1,216 @@
+//! Pieces that the sentences share.
+
+use crate::exchange::Side;
+use crate::mesh::timeout;
+use crate::names::{Named, Names};
+use crate::number;
+use crate::packet::Endpoint;
+use crate::piece::{Counted, Grouped, Piece, Shown, Spoken, Timeout, push};
+use crate::report::sums;
+use crate::statistics::problems::{Example, LARGE, Problem, ProblemKind};
+use crate::time::{Span, Timestamp};
+
+/// Characters of a route in a sentence.
+pub(super) const MAX_ROUTE: usize = 48;
+/// Routes in a sentence.
+const MAX_ROUTES: usize = 2;
+
+/// How a format shows text from the wire, cut to a number of characters. Everything else in a
+/// sentence is the program's own.
+pub(in super::super) type Wire = fn(&mut String, &str, usize);
+
+/// What the sentences need beside the problem.
+pub(super) struct Words<'a> {
+    /// The time of the first frame.
+    pub(super) origin: Timestamp,
+    pub(super) names: &'a Names,
+    pub(super) wire: Wire,
+}
+
+impl Words<'_> {
+    /// An endpoint with its name.
+    pub(super) fn at(&self, endpoint: Endpoint) -> Place<'_> {
+        Place(self.names.at(endpoint), self.wire)
+    }
+}
+
+/// An endpoint with its name, which is text from the wire.
+pub(super) struct Place<'a>(Named<'a>, Wire);
+
+impl Piece for Place<'_> {
+    fn push(self, out: &mut String) {
+        self.0.push_as(out, self.1);
+    }
+}
+
+/// The usual timeout that the only one fits.
+pub(super) fn usual_timeout(problem: &Problem) -> Option<Span> {
+    match &problem.example {
+        Some(Example::Exchange(exchange)) if problem.count == 1 => exchange.timeout_guess,
+        _ => None,
+    }
+}
+
+/// Whether it is an answer that proxies make, and none is known to have made.
+pub(super) fn may_be_a_proxys(problem: &Problem) -> bool {
+    problem.kind == ProblemKind::FailingAnswer
+        && ["502", "503", "504"].contains(&problem.detail.as_str())
+}
+
+pub(super) const fn were(problem: &Problem) -> &'static str {
+    if problem.count == 1 {
+        " was "
+    } else {
+        " were "
+    }
+}
+
+pub(super) const fn side(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
+/// `GET /items and POST /orders on 10.0.0.1:80: `.
+pub(super) struct Where<'a>(pub(super) &'a Problem, pub(super) &'a Words<'a>);
+
+impl Piece for Where<'_> {
+    fn push(self, out: &mut String) {
+        let Self(problem, words) = self;
+        let named = problem.routes.len().min(MAX_ROUTES);
+        let more = problem.routes.len() as u64 - named as u64 + problem.routes_left_out;
+        for (index, route) in problem.routes.iter().take(named).enumerate() {
+            let last = index + 1 == named && more == 0;
+            out.push_str(match index {
+                0 => "",
+                _ if last => " and ",
+                _ => ", ",
+            });
+            (words.wire)(out, route, MAX_ROUTE);
+        }
+        if more > 0 {
+            push!(out; " and ", Counted(more, "other route", "other routes"));
+        }
+        if named > 0 {
+            out.push_str(" on ");
+        }
+        push!(out; words.at(problem.server), ": ");
+    }
+}
+
+/// `17 of 25 requests`, `1 request`.
+pub(super) struct Of<'a>(pub(super) &'a Problem, pub(super) &'static str);
+
+impl Piece for Of<'_> {
+    fn push(self, out: &mut String) {
+        let Self(problem, what) = self;
+        push!(out; Grouped(problem.count));
+        let of = problem.of.filter(|of| *of > 1);
+        push!(out; of.map(|of| (" of ", Grouped(of))), " ", what);
+        let many = of.unwrap_or(problem.count) != 1;
+        push!(out; many.then_some("s"));
+    }
+}
+
+/// ` after 493.6–499.5 ms`, or nothing if there is no figure.
+pub(super) struct After<'a>(pub(super) &'a Problem);
+
+impl Piece for After<'_> {
+    fn push(self, out: &mut String) {
+        if let (Some(min), Some(max)) = (self.0.min, self.0.max) {
+            push!(out; " after ", Ends(min, max));
+        }
+    }
+}
+
+/// ` 40.1–43.2 ms`, or nothing.
+pub(super) struct Cost<'a>(pub(super) &'a Problem);
+
+impl Piece for Cost<'_> {
+    fn push(self, out: &mut String) {
+        if let (Some(min), Some(max)) = (self.0.min, self.0.max) {
+            push!(out; " ", Ends(min, max));
+        }
+    }
+}
+
+/// `, a timer, probably 500 ms`, of answers that a proxy gives when its timer has run; or nothing.
+pub(super) struct ByTimer<'a>(pub(super) &'a Problem);
+
+impl Piece for ByTimer<'_> {
+    fn push(self, out: &mut String) {
+        let problem = self.0;
+        let timed = [" UT", " SI"]
+            .iter()
+            .any(|flag| problem.detail.ends_with(flag));
+        if let Some(figure) = timeout_of(problem.min)
+            && timed
+            && Some(figure) == timeout_of(problem.max)
+        {
+            push!(out; ", a timer, probably ", Timeout(figure));
+        }
+    }
+}
+
+/// The usual timeout that a figure fits.
+pub(super) fn timeout_of(span: Option<Span>) -> Option<Span> {
+    span.and_then(timeout::usual_figure)
+}
+
+/// That large segments alone were lost, or nothing.
+pub(super) struct Large<'a>(pub(super) &'a Problem);
+
+impl Piece for Large<'_> {
+    fn push(self, out: &mut String) {
+        if self.0.detail == LARGE {
+            out.push_str(
+                ": only large segments were lost, as where the path's MTU is smaller than its ends \
+                 believe",
+            );
+        }
+    }
+}
+
+/// `, a timer, probably 500 ms`, or whatever else is known of the time; or nothing.
+pub(super) struct Timer<'a>(pub(super) &'a Problem);
+
+impl Piece for Timer<'_> {
+    fn push(self, out: &mut String) {
+        let problem = self.0;
+        if let Some(announced) = problem.announced() {
+            push!(out; ": the timeout of ", Shown(announced, MAX_ROUTE),
+                " that was announced on ", if problem.count == 1 { "it" } else { "them" });
+        } else if let Some(timer) = problem.timer {
+            let guess = timer.guess.map(|guess| (", probably ", Timeout(guess)));
+            push!(out; ", a timer", guess);
+        } else if let Some(guess) = usual_timeout(problem) {
+            push!(out; ", a timeout of ", Timeout(guess), " by the look of it");
+        }
+    }
+}
+
+/// `493.6–499.5 ms`, or the one that both are.
+pub(super) struct Ends(pub(super) Span, pub(super) Span);
+
+impl Piece for Ends {
+    fn push(self, out: &mut String) {
+        let Self(min, max) = self;
+        // Figures that lie far apart read better each by itself.
+        if max.as_nanos() / 10 > min.as_nanos() {
+            push!(out; Spoken(min), " to ", Spoken(max));
+        } else {
+            sums::ends(out, min, max);
+        }
+    }
+}
+
+/// `12.3 s`.
+pub(super) struct Seconds(pub(super) Span);
+
+impl Piece for Seconds {
+    fn push(self, out: &mut String) {
+        number::decimal(out, (number::micros(self.0) + 500) / 1_000, 3, 3);
+        out.push_str(" s");
+    }
+}
