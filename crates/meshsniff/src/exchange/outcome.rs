@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT: Span = Span::from_secs(1);
 
 /// A TLS hello unanswered for this long is told although nobody has closed.
 const TLS_TIMEOUT: Span = Span::from_secs(1);
+/// Who says in TLS that it closes does so within this time.
+const PARTING: Span = Span::from_millis(5);
 
 /// The exchanges of one connection, from its stream events to those that are settled.
 #[derive(Debug)]
@@ -209,7 +211,10 @@ impl Exchanges {
             Protocol::None if connection.spoke() => Protocol::Unknown,
             known => known,
         };
-        let last_spoke = connection.last_spoke();
+        let last_spoke = match close.filter(|_| protocol == Protocol::Tls) {
+            Some(close) => before_farewell(connection, close),
+            None => connection.last_spoke(),
+        };
         let since = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
         let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
         let opening = connection.opening();
@@ -304,6 +309,15 @@ fn verdict(connection: &TrackedConnection, now: Timestamp) -> Option<Verdict> {
     }
     let waited = now - syn.first.time >= CONNECT_TIMEOUT;
     (syn.retries > 0 && waited).then_some(Verdict::ConnectTimeout)
+}
+
+/// The latest packet with payload, without the alert with which TLS announces a close (RFC 8446,
+/// 6.1): it is part of that close.
+fn before_farewell(connection: &TrackedConnection, close: Close) -> Option<(Side, Mark)> {
+    let last = connection.last_spoke()?;
+    let parting = last.0 == close.by && close.mark.time - last.1.time <= PARTING;
+    let before = parting.then(|| connection.spoke_before_farewell());
+    Some(before.flatten().unwrap_or(last))
 }
 
 /// The first FIN or RST, unless a FIN that the capture lacks may have come before it.

@@ -336,7 +336,7 @@ impl Summary {
         ends.extend(self.success_rates().into_iter().map(|(server, _)| server));
         for problem in self.problems().0 {
             ends.push(problem.server);
-            ends.extend(problem.behind.iter().map(|(server, _)| *server));
+            ends.extend(problem.behind.iter().map(|one| one.server));
             ends.extend(problem.example.as_ref().map(Example::client));
         }
         let addresses = ends.into_iter().map(Endpoint::ip);

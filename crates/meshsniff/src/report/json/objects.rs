@@ -442,7 +442,7 @@ impl Objects {
             "kind": Word(problem.kind.name()),
             "severity": Word(problem.severity.name()),
             "server": problem.server,
-            "server_name": told.name(problem),
+            "server_name": told.name_of(problem.server),
             "side": Word(problem.side.name()),
             "detail": Some(problem.detail.as_str()).filter(|detail| !detail.is_empty()),
             "routes": List(problem.routes.iter().map(|route| route.as_str())),
@@ -450,9 +450,17 @@ impl Objects {
             "count": problem.count,
             "of": problem.of,
             "uncertain": problem.uncertain,
-            "behind": List(problem.behind.iter().map(|(server, count)| {
+            "behind": List(problem.behind.iter().map(|one| {
                 Object(move |out: &mut String| {
-                    fields!(out, { "server": *server, "count": *count });
+                    fields!(out, {
+                        "server": one.server,
+                        "server_name": told.name_of(one.server),
+                        "kind": Word(one.kind.name()),
+                        "count": one.count,
+                        "opened": one.opened,
+                        "silence_ms_min": one.silence.map(|(min, _)| Millis(min)),
+                        "silence_ms_max": one.silence.map(|(_, max)| Millis(max)),
+                    });
                 })
             })),
             "callers": List(problem.callers.iter().map(|caller| caller.as_str())),

@@ -1,10 +1,10 @@
 //! What makes the cause likely, and what stands beside it.
 
-use super::pieces::{Seconds, Words, may_be_a_proxys, usual_timeout};
+use super::pieces::{Ends, Seconds, Words, may_be_a_proxys, usual_timeout};
 use crate::exchange::Verdict;
 use crate::piece::{Counted, Grouped, Number, Spoken, push};
 use crate::report::explain::doubt_in_words;
-use crate::statistics::problems::{Example, Problem, ProblemKind};
+use crate::statistics::problems::{Behind, BehindKind, Example, Problem, ProblemKind};
 use crate::time::Span;
 
 /// Characters of a caller's identity.
@@ -57,9 +57,9 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
     if problem.kind == ProblemKind::Verdict(Verdict::ClientGaveUp) && prompt {
         out.push_str(" It did not wait for an answer.");
     }
-    for (server, count) in &problem.behind {
-        push!(out; " At the time of ", Grouped(*count), " of them it hung up on ", words.at(*server),
-            ", on an encrypted connection: by time alone, that is whom it waited for.");
+    for one in &problem.behind {
+        out.push(' ');
+        behind(out, problem, one, words);
     }
     if !problem.callers.is_empty() {
         out.push_str(" Asked by ");
@@ -77,8 +77,8 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
             " of what had been asked before.");
     }
     if problem.fronts > 0 {
-        push!(out; " ", Counted(problem.fronts, "answer", "answers"),
-            " of the proxy before it failed for that.");
+        push!(out; " The proxy that asked failed ", Counted(problem.fronts, "request", "requests"),
+            " of its own callers for that.");
     }
     if problem.unaffected_servers > 0 {
         push!(out; " ", Counted(problem.unaffected_servers, "other server", "other servers"),
@@ -109,4 +109,32 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
     if out.starts_with(' ') {
         out.remove(0);
     }
+}
+
+/// Pushes what a proxy lost while it answered in the place of a server.
+fn behind(out: &mut String, problem: &Problem, one: &Behind, words: &Words<'_>) {
+    match (problem.count, one.count == problem.count) {
+        (1, _) => out.push_str("At its time "),
+        (_, true) => out.push_str("At the time of each "),
+        (_, false) => push!(out; "At the time of ", Grouped(one.count), " of them "),
+    }
+    let server = words.at(one.server);
+    match one.kind {
+        BehindKind::HungUp => push!(out; "it hung up on ", server, ", on an encrypted connection"),
+        BehindKind::Closed => push!(out; server, " closed an encrypted connection of it"),
+        BehindKind::Refused => push!(out; server, " refused its connection"),
+        _ => push!(out; "its TLS handshake with ", server, " failed"),
+    }
+    let read = matches!(one.kind, BehindKind::HungUp | BehindKind::Closed);
+    if read && one.opened == one.count {
+        out.push_str(" that it had opened for it");
+    }
+    if let Some((min, max)) = one.silence.filter(|_| read) {
+        push!(out; ", having asked and then heard nothing for ", Ends(min, max));
+    }
+    out.push_str(if read {
+        ": by time alone, that is whom it waited for."
+    } else {
+        ": that is why, by time alone."
+    });
 }

@@ -17,6 +17,7 @@ use super::wireshark::{self, Numbering};
 use crate::escape;
 use crate::event::{Capture, Source};
 use crate::names::Names;
+use crate::packet::Endpoint;
 use crate::piece::{Number, push, said};
 use crate::statistics::Summary;
 use crate::statistics::problems::{Example, Problem};
@@ -99,9 +100,9 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// The name of its server.
-    pub(super) fn name(&self, problem: &Problem) -> Option<&'a str> {
-        self.names.of(problem.server.ip())
+    /// The name of a server.
+    pub(super) fn name_of(&self, server: Endpoint) -> Option<&'a str> {
+        self.names.of(server.ip())
     }
 
     fn words(&self, wire: Wire) -> Words<'_> {

@@ -7,7 +7,7 @@ use crate::number;
 use crate::packet::Endpoint;
 use crate::piece::{Counted, Grouped, Piece, Shown, Spoken, Timeout, push};
 use crate::report::sums;
-use crate::statistics::problems::{Example, LARGE, Problem, ProblemKind};
+use crate::statistics::problems::{Example, LARGE, Problem, ProblemKind, is_timeout};
 use crate::time::{Span, Timestamp};
 
 /// Characters of a route in a sentence.
@@ -141,11 +141,8 @@ pub(super) struct ByTimer<'a>(pub(super) &'a Problem);
 impl Piece for ByTimer<'_> {
     fn push(self, out: &mut String) {
         let problem = self.0;
-        let timed = [" UT", " SI"]
-            .iter()
-            .any(|flag| problem.detail.ends_with(flag));
         if let Some(figure) = timeout_of(problem.min)
-            && timed
+            && is_timeout(&problem.detail)
             && Some(figure) == timeout_of(problem.max)
         {
             push!(out; ", a timer, probably ", Timeout(figure));

@@ -4,22 +4,22 @@
 //! some 3 % of each other where a timer may have made them. Timers are only known at the end: then
 //! the cells of one are put together, and so are those of none.
 
+use super::behind::{self, BehindKind, Legs, Servers};
 use super::cell::{Cell, CellRow};
 use super::counts::{Counts, Key};
 use super::model::{Example, ProblemKind};
 use super::record::Record;
 use super::sorting::{self, Sorted};
 use crate::escape::cut;
-use crate::exchange::{Connection, Exchange, FindingKind, Protocol, Side, Verdict};
+use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::routes::{MAX_METHOD, MAX_PATH, Route};
 use crate::time::{Span, Timestamp};
 use compact_str::CompactString;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 
 /// Cells kept. What finds no room is counted with its kind and server alone, and at last only
 /// counted.
@@ -30,25 +30,12 @@ const MAX_DISTINCT: usize = 1_536;
 const MAX_EXAMPLES: usize = 256;
 /// Routes of which all exchanges are counted.
 const MAX_TOTALS: usize = 4_096;
-/// Encrypted connections remembered, by their end.
-const MAX_LEGS: usize = 1_024;
-/// A proxy that gives up answers its caller and hangs up on the server within this time.
-const AT_ONCE: Span = Span::from_millis(5);
 /// Exchanges and connections that can be taken out of their cells, 140 bytes each.
 const MAX_RECORDS: usize = 4_096;
 
 /// All exchanges of a route or a server, and connections to one, by a hash of what they have in
 /// common.
 pub type Totals = Vec<(u64, u64)>;
-
-/// An encrypted connection on which its client hung up: what a proxy asked in its turn cannot be
-/// read there, but when it stopped waiting can.
-#[derive(Clone, Copy, Debug)]
-struct Leg {
-    proxy: IpAddr,
-    server: Endpoint,
-    at: Timestamp,
-}
 
 /// Members that are told elsewhere than in their cells, in the order in which they came.
 pub(super) type Taken = Vec<(Key, Record)>;
@@ -66,7 +53,7 @@ pub(in super::super) struct Problems {
     first: u64,
     /// The numbers of exchanges among them, by id.
     members: HashMap<u64, u64>,
-    legs: VecDeque<Leg>,
+    legs: Legs,
     /// Exchanges and connections that no cell has.
     left_out: u64,
 }
@@ -148,7 +135,7 @@ impl Problems {
     /// Takes a connection in.
     pub(in super::super) fn connection(&mut self, connection: &Connection) {
         self.count(Total::Connections(connection.server).hash(), 1);
-        self.leg(connection);
+        self.legs.connection(connection);
         let Some(sorted) = sorting::connection(connection) else {
             return;
         };
@@ -194,50 +181,31 @@ impl Problems {
         }
     }
 
-    /// Remembers when the client of an encrypted connection hung up.
-    fn leg(&mut self, connection: &Connection) {
-        let close = connection.close.filter(|close| close.by == Side::Client);
-        let Some(close) = close.filter(|_| connection.protocol == Protocol::Tls) else {
-            return;
-        };
-        if self.legs.len() >= MAX_LEGS {
-            self.legs.pop_front();
-        }
-        self.legs.push_back(Leg {
-            proxy: connection.client.ip(),
-            server: connection.server,
-            at: close.mark.time,
-        });
-    }
-
-    /// The servers on which a proxy hung up while it answered in their place, by time alone: of each
-    /// key of such answers, with how many.
-    pub(super) fn behind(&self) -> HashMap<&Key, BTreeMap<Endpoint, u64>> {
+    /// The servers on which a proxy lost a connection while it answered in their place, by time
+    /// alone: of each key of such answers.
+    pub(super) fn behind(&self) -> HashMap<&Key, Servers> {
         let answers = self.places.iter();
         let answers = answers.filter(|(key, _)| key.kind == ProblemKind::ProxyAnswer);
         let answers: HashMap<u32, &Key> = answers.map(|(key, &place)| (place, key)).collect();
-        let mut behind: HashMap<&Key, BTreeMap<Endpoint, u64>> = HashMap::new();
+        let mut behind: HashMap<&Key, Servers> = HashMap::new();
         if answers.is_empty() {
             return behind;
         }
-        let mut legs: Vec<Leg> = self.legs.iter().copied().collect();
-        legs.sort_unstable_by_key(|leg| leg.at);
+        let legs = self.legs.by_time();
         for record in self.records.iter().filter(|record| !record.gone) {
-            let (Some(key), Some(at)) = (answers.get(&record.place), record.decided) else {
-                continue;
-            };
-            let from = legs.partition_point(|leg| at - leg.at > AT_ONCE);
-            let near = legs[from..].iter().take_while(|leg| leg.at - at <= AT_ONCE);
-            let mut near = near.filter(|leg| leg.proxy == key.server.ip());
-            let Some(leg) = near.next() else { continue };
-            // Of several servers none can be told.
-            if near.all(|other| other.server == leg.server) {
-                let count = behind
-                    .entry(key)
-                    .or_default()
-                    .entry(leg.server)
-                    .or_default();
-                *count = count.saturating_add(1);
+            if let (Some(key), Some(at)) = (answers.get(&record.place), record.decided)
+                && let Some(mut one) = legs.of(
+                    key.server.ip(),
+                    (record.began, record.shown_by.frame.source()),
+                    at,
+                )
+            {
+                // A server that is left may close the connection before the proxy does, which has
+                // said that its time was over.
+                if one.kind == BehindKind::Closed && sorting::is_timeout(&key.detail) {
+                    one.kind = BehindKind::HungUp;
+                }
+                behind::add(behind.entry(key).or_default(), &one);
             }
         }
         behind

@@ -12,10 +12,12 @@
 //! | `counts`, `cell` | what is counted of those that agree in everything, and sent |
 //! | `record` | what one of them added, for when it has to be taken out |
 //! | `cells` | all cells, in bounded memory |
+//! | `behind` | whom a proxy waited for, by time alone |
 //! | `told` | the cells put together to problems, worst first |
 //!
 //! An exchange counts in one problem at most: the most telling.
 
+mod behind;
 mod cell;
 mod cells;
 mod counts;
@@ -24,11 +26,12 @@ mod record;
 mod sorting;
 mod told;
 
+pub use behind::{Behind, BehindKind};
 pub use cell::CellRow;
 pub(super) use cells::Problems;
 pub use cells::Totals;
 pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
-pub(crate) use sorting::{FULL, LARGE, RESET, SLOW, UNANSWERED, shown_by};
+pub(crate) use sorting::{FULL, LARGE, RESET, SLOW, UNANSWERED, is_timeout, shown_by};
 pub(super) use told::Context;
 
 #[cfg(test)]

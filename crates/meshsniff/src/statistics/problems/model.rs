@@ -1,5 +1,6 @@
 //! What a problem is.
 
+use super::behind::Behind;
 use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
 use crate::packet::{Endpoint, Mark};
 use crate::statistics::{ProcessEnd, Timer};
@@ -192,9 +193,9 @@ pub struct Problem {
     pub late: u64,
     /// How much too late, on average.
     pub late_by: Option<Span>,
-    /// Of answers that a proxy made: servers on which it hung up at the same time, on encrypted
-    /// connections, with how often; no more than [`Problem::MAX_BEHIND`].
-    pub behind: Vec<(Endpoint, u64)>,
+    /// Of answers that a proxy made: servers on which it lost a connection at the same time; no more
+    /// than [`Problem::MAX_BEHIND`].
+    pub behind: Vec<Behind>,
     /// Who asked, as proxies say it: the first few.
     pub callers: Vec<CompactString>,
     /// Whether there were more callers, or some of which nothing is said.

@@ -154,6 +154,11 @@ fn configured(timeout: Span) -> CompactString {
     text.into()
 }
 
+/// Whether the detail of a proxy's answer says that its own time was over: Envoy's flags for that.
+pub(crate) fn is_timeout(detail: &str) -> bool {
+    [" UT", " SI"].iter().any(|flag| detail.ends_with(flag))
+}
+
 /// An answer whose status says that it failed: by the server, or by a proxy in its place.
 fn failing_answer(exchange: &Exchange, shown_by: Mark) -> Sorted {
     let status = exchange.status.unwrap_or_default().to_compact_string();

@@ -1,8 +1,8 @@
 //! Problems as the summary of a report tells them.
 
-use super::{MAX_PROBLEMS, Problem, ProblemKind, Severity};
-use crate::exchange::{Close, Exchange, Finding, FindingKind, Side, Verdict};
-use crate::packet::Endpoint;
+use super::{Behind, BehindKind, MAX_PROBLEMS, Problem, ProblemKind, Severity};
+use crate::exchange::{Close, Connection, Exchange, Finding, FindingKind, Protocol, Side, Verdict};
+use crate::packet::{Endpoint, FrameId};
 use crate::statistics::Summary;
 use crate::testing::fixtures;
 use crate::time::Span;
@@ -291,46 +291,127 @@ fn of_a_proxys_two_legs_the_one_behind_is_the_cause() {
     assert_eq!(problems[0].fronts, 1);
 }
 
-#[test]
-fn behind_encryption_the_time_names_whom_a_proxy_waited_for() {
-    use crate::exchange::{Protocol, ProxyAnswer};
+/// The 504 of a proxy, after 500 ms, at a time in microseconds.
+fn timed_out(id: u64, micros: i64) -> Exchange {
+    use crate::exchange::ProxyAnswer;
     use crate::mesh::answer::Software;
+    let mut front = ok(id);
+    front.status = Some(504);
+    front.answered_by = Some(Box::new(ProxyAnswer {
+        software: Software::Envoy,
+        flag: "UT".into(),
+        text: "upstream request timeout".into(),
+    }));
+    front.events.request_start = fixtures::mark(id, micros - 500_000);
+    front.events.response_end = Some(fixtures::mark(id, micros));
+    front
+}
+
+/// An encrypted connection of the fixtures' server to another one, on which it hung up after it had
+/// heard nothing for 497 ms.
+fn hung_up(id: u64, server: Endpoint, micros: i64) -> Connection {
+    let mut leg = fixtures::connection();
+    (leg.id, leg.client, leg.server) = (id, fixtures::SERVER, server);
+    (leg.verdict, leg.protocol) = (None, Protocol::Tls);
+    leg.first = fixtures::mark(id, micros - 498_000);
+    leg.close = Some(Close {
+        by: Side::Client,
+        reset: false,
+        mark: fixtures::mark(id, micros),
+    });
+    (leg.silence, leg.last_byte_by) = (Some(Span::from_millis(497)), Some(Side::Client));
+    leg
+}
+
+/// What is behind the only answers of a proxy.
+fn behind(exchanges: &[Exchange], connections: &[Connection]) -> Vec<Behind> {
     let mut summary = Summary::new(false);
-    let gateway = fixtures::SERVER;
-    let hung_up = |summary: &mut Summary, id: u64, server: Endpoint, micros: i64| {
-        let mut leg = fixtures::connection();
-        (leg.id, leg.client, leg.server) = (id, gateway, server);
-        leg.protocol = Protocol::Tls;
-        leg.close = Some(Close {
-            by: Side::Client,
-            reset: false,
-            mark: fixtures::mark(id, micros),
-        });
-        summary.connection(&leg);
-    };
-    for id in 0..4_u64 {
-        let answered = 1_000_000 * id as i64;
-        let mut front = fixtures::ok();
-        (front.id, front.status) = (id, Some(504));
-        front.answered_by = Some(Box::new(ProxyAnswer {
-            software: Software::Envoy,
-            flag: "UT".into(),
-            text: "upstream request timeout".into(),
-        }));
-        front.events.response_end = Some(fixtures::mark(id, answered));
-        summary.exchange(&front);
-        // One came with two servers, one too late.
-        let late = if id == 3 { 6_000 } else { 300 };
-        hung_up(&mut summary, 10 + id, OTHER, answered + late);
-        if id == 2 {
-            hung_up(&mut summary, 20, fixtures::SERVER, answered + 400);
-        }
+    for exchange in exchanges {
+        summary.exchange(exchange);
+    }
+    for connection in connections {
+        summary.connection(connection);
     }
     let (problems, _) = summary.problems();
-    let answer = problems
-        .iter()
-        .find(|one| one.kind == ProblemKind::ProxyAnswer);
-    assert_eq!(answer.expect("a problem").behind, [(OTHER, 2)]);
+    let mut answers = problems
+        .into_iter()
+        .filter(|one| one.kind == ProblemKind::ProxyAnswer);
+    let only = answers.next().expect("a problem");
+    assert!(answers.next().is_none());
+    only.behind
+}
+
+#[test]
+fn behind_encryption_the_time_names_whom_a_proxy_waited_for() {
+    let second = |n: u64| 1_000_000 * (n as i64 + 1);
+    let answers: Vec<Exchange> = (0..4).map(|n| timed_out(n, second(n))).collect();
+    let (silence, longer) = (Span::from_millis(497), Span::from_millis(900));
+    let seen = behind(
+        &answers,
+        &[
+            hung_up(10, OTHER, second(0) + 300),
+            // Of one that was open before, and slower.
+            Connection {
+                first: fixtures::mark(11, 0),
+                silence: Some(longer),
+                ..hung_up(11, OTHER, second(1) - 300)
+            },
+            // Two servers at once; too late.
+            hung_up(12, OTHER, second(2) + 300),
+            hung_up(13, fixtures::SERVER, second(2) + 400),
+            hung_up(14, OTHER, second(3) + 6_000),
+        ],
+    );
+    let only = Behind {
+        server: OTHER,
+        kind: BehindKind::HungUp,
+        count: 2,
+        opened: 1,
+        silence: Some((silence, longer)),
+    };
+    assert_eq!(seen, [only]);
+}
+
+#[test]
+fn other_ends_of_what_a_proxy_needs_are_told_by_time_too() {
+    let one = |change: fn(&mut Connection)| {
+        let mut leg = hung_up(10, OTHER, 1_000_100);
+        change(&mut leg);
+        let seen = behind(&[timed_out(0, 1_000_000)], &[leg]);
+        seen.first().map(|one| (one.kind, one.silence.is_some()))
+    };
+    assert_eq!(one(|_| ()), Some((BehindKind::HungUp, true)));
+    let closed = one(|leg| {
+        leg.last_byte_by = Some(Side::Server);
+        leg.close.as_mut().expect("a close").by = Side::Server;
+    });
+    // It said that its time was over: that it was the first to leave.
+    assert_eq!(closed, Some((BehindKind::HungUp, false)));
+    let mut reset = timed_out(0, 1_000_000);
+    let by = reset.answered_by.as_mut().expect("a proxy");
+    (by.flag, reset.status) = ("UC".into(), Some(503));
+    let mut leg = hung_up(10, OTHER, 999_900);
+    leg.close.as_mut().expect("a close").by = Side::Server;
+    assert_eq!(behind(&[reset], &[leg])[0].kind, BehindKind::Closed);
+    let refused = one(|leg| {
+        (leg.verdict, leg.protocol) = (Some(Verdict::ConnectRefused), Protocol::None);
+        leg.last_byte_by = None;
+    });
+    assert_eq!(refused, Some((BehindKind::Refused, false)));
+    let failed = one(|leg| leg.verdict = Some(Verdict::TlsFailed));
+    assert_eq!(failed, Some((BehindKind::TlsFailed, true)));
+    // What can be read is told by what it says.
+    assert_eq!(one(|leg| leg.protocol = Protocol::Http1), None);
+    assert_eq!(one(|leg| leg.close = None), None);
+    // Another proxy's; the own pod's; that of another pod.
+    assert_eq!(one(|leg| leg.client = Endpoint::v4([10, 9, 9, 9], 1)), None);
+    let own = one(|leg| leg.client = Endpoint::v4([127, 0, 0, 6], 1));
+    assert_eq!(own, Some((BehindKind::HungUp, true)));
+    let others = one(|leg| {
+        leg.client = Endpoint::v4([127, 0, 0, 6], 1);
+        leg.first.frame = FrameId::new(1, 1);
+    });
+    assert_eq!(others, None);
 }
 
 #[test]

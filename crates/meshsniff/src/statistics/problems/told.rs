@@ -1,5 +1,6 @@
 //! The cells put together to problems.
 
+use super::behind::{self, Behind, Servers};
 use super::cell::Cell;
 use super::cells::Problems;
 use super::counts::Key;
@@ -12,7 +13,6 @@ use crate::statistics::{ProcessEnd, SuccessRate, Timer, TimerKind};
 use crate::time::Span;
 use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
-use std::collections::BTreeMap;
 
 /// What problems are told by, beside the cells.
 pub(in super::super) struct Context<'a> {
@@ -131,15 +131,14 @@ impl Problems {
     }
 }
 
-/// The most frequent servers of several counts.
-fn most<'a>(counts: impl Iterator<Item = &'a BTreeMap<Endpoint, u64>>) -> Vec<(Endpoint, u64)> {
-    let mut all: BTreeMap<Endpoint, u64> = BTreeMap::new();
-    for (&server, &count) in counts.flatten() {
-        let sum = all.entry(server).or_default();
-        *sum = sum.saturating_add(count);
+/// The servers of several cells at whose expense most answers were made.
+fn most<'a>(servers: impl Iterator<Item = &'a Servers>) -> Vec<Behind> {
+    let mut all = Servers::new();
+    for one in servers.flat_map(Servers::values) {
+        behind::add(&mut all, one);
     }
-    let mut all: Vec<(Endpoint, u64)> = all.into_iter().collect();
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut all: Vec<Behind> = all.into_values().collect();
+    all.sort_by_key(|one| std::cmp::Reverse(one.count));
     all.truncate(Problem::MAX_BEHIND);
     all
 }

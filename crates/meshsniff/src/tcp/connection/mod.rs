@@ -31,6 +31,10 @@ const MAX_RIVALS: usize = 4;
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MAX_OPTIONS: u32 = 40;
 
+/// Most bytes of payload of a farewell: an alert of TLS 1.2 with a block cipher has 58, one of TLS
+/// 1.3 has 24.
+const FAREWELL: u32 = 64;
+
 /// State and counts that all connections share.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -99,6 +103,8 @@ pub struct TrackedConnection {
     server_finished: bool,
     /// The latest packet with a new byte of payload, and which end sent it.
     last_spoke: Option<(usize, Mark)>,
+    /// The one before it, if that one was small.
+    spoke_before: Option<(usize, Mark)>,
 }
 
 impl TrackedConnection {
@@ -125,6 +131,7 @@ impl TrackedConnection {
             retransmissions: 0,
             server_finished: false,
             last_spoke: None,
+            spoke_before: None,
         }
     }
 
@@ -198,6 +205,13 @@ impl TrackedConnection {
     #[must_use]
     pub fn last_spoke(&self) -> Option<(Side, Mark)> {
         self.last_spoke.map(|(d, mark)| (self.side(d), mark))
+    }
+
+    /// The packet before that, if that one was small enough to be a farewell: what TLS says before
+    /// it closes.
+    #[must_use]
+    pub fn spoke_before_farewell(&self) -> Option<(Side, Mark)> {
+        self.spoke_before.map(|(d, mark)| (self.side(d), mark))
     }
 
     /// Whether the server sent any packet.
@@ -329,6 +343,8 @@ impl TrackedConnection {
                 new = true;
                 let closed = |one: &Direction| one.fin.is_some() || one.rst.is_some();
                 if !self.directions.iter().any(closed) {
+                    let small = segment.wire_payload <= FAREWELL;
+                    self.spoke_before = self.last_spoke.filter(|_| small);
                     self.last_spoke = Some((d, mark));
                 }
             }
