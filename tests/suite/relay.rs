@@ -229,15 +229,26 @@ fn head(text: &str) -> String {
             break;
         }
         routes = line.ends_with("status   request") || routes && !line.is_empty();
-        // Numbers are those of exchanges that are told.
-        let numbers = line.contains("next: ") || line.trim_start().starts_with("exchange");
-        if !routes && !numbers {
+        if !routes && !line.contains("next: ") {
             head.push(line);
         }
     }
-    // The blank line before a table goes with it.
-    head.dedup_by(|a, b| a.is_empty() && b.is_empty());
-    head.join("\n")
+    without_numbers(&head.join(" "))
+}
+
+/// The words of a text without the numbers of exchanges: they are those of exchanges that are told.
+fn without_numbers(text: &str) -> String {
+    let mut kept = Vec::new();
+    let mut numbers = false;
+    for word in text.split_whitespace() {
+        let ends = word.ends_with('.') || word.ends_with('…');
+        numbers |= ["Exchange", "Exchanges"].contains(&word);
+        if !numbers {
+            kept.push(word);
+        }
+        numbers &= !ends;
+    }
+    kept.join(" ")
 }
 
 #[test]

@@ -47,10 +47,13 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         let timed = problem.timer.is_some()
             || problem.announced().is_some()
             || usual_timeout(problem).is_some();
-        push!(out; if timed {
-            ": the server is too slow for that timeout, and its own metrics call it a success."
-        } else {
-            "; the server's own metrics call that a success."
+        let said = |one: &Problem| one.late_by.is_some();
+        out.push_str(match timed {
+            _ if words.same(problem, said) => ".",
+            true => {
+                ": the server is too slow for that timeout, and its own metrics call it a success."
+            }
+            false => "; the server's own metrics call that a success.",
         });
     }
     let prompt = problem.max.is_some_and(|max| max < PROMPT);
@@ -61,7 +64,8 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         out.push(' ');
         behind(out, problem, one, words);
     }
-    if !problem.callers.is_empty() {
+    let asked = |one: &Problem| (one.callers.clone(), one.other_callers);
+    if !problem.callers.is_empty() && !words.same(problem, asked) {
         out.push_str(" Asked by ");
         for (index, caller) in problem.callers.iter().enumerate() {
             push!(out; (index > 0).then_some(", "));
@@ -103,7 +107,7 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         && last - first >= PROMPT
         && problem.end.is_none()
     {
-        push!(out; " The first at ", Seconds(first - words.origin), ", the last at ",
+        push!(out; " Between ", Seconds(first - words.origin), " and ",
             Seconds(last - words.origin), ".");
     }
     if out.starts_with(' ') {

@@ -8,7 +8,6 @@ mod pieces;
 mod sentence;
 
 use self::facts::facts;
-use self::next::next;
 use self::pieces::{Ends, Wire, Words};
 use self::sentence::sentence;
 use super::facts::Facts;
@@ -110,7 +109,41 @@ impl<'a> Told<'a> {
             origin: self.origin,
             names: self.names,
             wire,
+            before: None,
         }
+    }
+
+    /// All of it as one paragraph behind that of the problem before: the sentence, and the rest.
+    pub(super) fn flowing(&self, index: usize) -> (String, String) {
+        let problem = &self.problems[index];
+        let before = index
+            .checked_sub(1)
+            .and_then(|index| self.problems.get(index));
+        let words = Words {
+            before,
+            ..self.words(escape::shown)
+        };
+        let (mut said, mut more) = (String::new(), String::new());
+        sentence(&mut said, problem, &words);
+        facts(&mut more, problem, &words);
+        let mut flags = Self::envoy(problem);
+        if words.same(problem, Self::envoy) {
+            flags.clear();
+        }
+        let mut members = Self::members(problem);
+        if let Some(first) = members.get_mut(..1) {
+            first.make_ascii_uppercase();
+            members.push('.');
+        }
+        for text in [flags, members] {
+            more.push_str(if more.is_empty() || text.is_empty() {
+                ""
+            } else {
+                " "
+            });
+            more.push_str(&text);
+        }
+        (said, more)
     }
 
     /// What happened.
@@ -170,8 +203,25 @@ impl<'a> Told<'a> {
 
     /// The command, or the question, that finds out more; empty if there is none.
     pub(super) fn next(&self, problem: &Problem) -> String {
+        let own = self.own_next(problem);
+        let exchange = problem.exchanges.first();
+        match exchange.filter(|_| own.is_empty()) {
+            Some(exchange) => self.common_next(Some(*exchange)),
+            None => own,
+        }
+    }
+
+    /// What finds out more of this problem rather than of any; empty if there is nothing.
+    pub(super) fn own_next(&self, problem: &Problem) -> String {
         let mut out = String::new();
-        next(&mut out, problem, self.source.as_ref());
+        next::own(&mut out, problem, self.names);
+        out
+    }
+
+    /// What finds out more of any exchange; empty if there is nothing.
+    pub(super) fn common_next(&self, exchange: Option<u64>) -> String {
+        let mut out = String::new();
+        next::common(&mut out, self.source.as_ref(), exchange);
         out
     }
 
@@ -194,15 +244,16 @@ impl<'a> Told<'a> {
 /// Pushes which exchanges, or connections, it is about.
 fn members(out: &mut String, problem: &Problem) {
     // Exchanges have numbers that `follow` takes; of connections people look for frames.
-    let (what, ids) = if problem.exchanges.is_empty() {
+    let (what, mut ids) = if problem.exchanges.is_empty() {
         let frames = problem.evidence.iter().map(|mark| mark.frame.number());
-        ("frame", frames.collect())
+        ("frame", frames.collect::<Vec<u64>>())
     } else {
         ("exchange", problem.exchanges.clone())
     };
     if ids.is_empty() {
         return;
     }
+    ids.sort_unstable();
     let several = ids.len() > 1 || problem.count > 1 && problem.end.is_none();
     push!(out; what, several.then_some("s"), " ");
     let mut rest = ids.as_slice();

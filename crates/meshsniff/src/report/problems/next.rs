@@ -2,13 +2,13 @@
 
 use crate::event::Source;
 use crate::exchange::{FindingKind, Verdict};
+use crate::names::Names;
 use crate::piece::{At, Number, Piece, Shown, push};
 use crate::statistics::problems::{Problem, ProblemKind};
 use crate::{escape, number};
 
-/// Pushes the command, or the question, that finds out more. `source` is what was captured, if it
-/// is the only one.
-pub(super) fn next(out: &mut String, problem: &Problem, source: Option<&Source>) {
+/// Pushes what finds out more of this problem rather than of any; nothing if there is nothing.
+pub(super) fn own(out: &mut String, problem: &Problem, names: &Names) {
     let server = problem.server;
     match problem.kind {
         ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
@@ -40,30 +40,65 @@ pub(super) fn next(out: &mut String, problem: &Problem, source: Option<&Source>)
                 "let clients drop idle connections sooner than the server, or the server later",
             );
         }
-        _ => {
-            let exchange = problem.exchanges.first();
-            let (Some(source), Some(exchange)) = (source, exchange) else {
-                return;
-            };
-            if source.kind == "file" {
-                push!(out; "kubectl meshsniff follow ");
-                shell_word(out, &source.name);
-                push!(out; " --exchange ", Number(*exchange));
-            } else if let Some((namespace, pod)) = source.name.split_once('/')
-                && source.kind == "live"
-            {
-                push!(out; "kubectl meshsniff report ");
-                // A node is in no namespace.
-                if namespace == "node" {
-                    shell_word(out, &source.name);
-                } else {
-                    shell_word(out, pod);
-                    push!(out; " -n ");
-                    shell_word(out, namespace);
-                }
-                push!(out; " -w capture.pcapng, then follow one in it");
+        // The cause is at the one that the proxy waited for.
+        ProblemKind::ProxyAnswer => {
+            let behind = problem.behind.first();
+            if let Some(name) = behind.and_then(|one| names.of(one.server.ip())) {
+                report_of(out, name);
             }
         }
+        // Whose timer it was is for whoever asked to say.
+        ProblemKind::Verdict(verdict) if verdict.ended_by_client() => {
+            if let [caller] = problem.callers.as_slice()
+                && !caller.contains("://")
+            {
+                report_of(out, caller);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Pushes what finds out more of any exchange that was captured: of number `exchange`, or of one
+/// whose number the reader takes from the report. Nothing if there is nothing.
+pub(super) fn common(out: &mut String, source: Option<&Source>, exchange: Option<u64>) {
+    let Some(source) = source else { return };
+    if source.kind == "file" {
+        push!(out; "kubectl meshsniff follow ");
+        shell_word(out, &source.name);
+        push!(out; " --exchange ");
+        match exchange {
+            Some(number) => push!(out; Number(number)),
+            None => out.push('N'),
+        }
+    } else if let Some((namespace, pod)) = source.name.split_once('/')
+        && source.kind == "live"
+    {
+        push!(out; "kubectl meshsniff report ");
+        // A node is in no namespace.
+        if namespace == "node" {
+            shell_word(out, &source.name);
+        } else {
+            shell_word(out, pod);
+            push!(out; " -n ");
+            shell_word(out, namespace);
+        }
+        push!(out; " -w capture.pcapng, then follow one in it");
+    }
+}
+
+/// Pushes the command that looks at a pod or a service, by the name that its address has.
+fn report_of(out: &mut String, name: &str) {
+    let (kind, name) = match name.strip_suffix(".svc") {
+        Some(service) => ("svc/", service),
+        None => ("", name),
+    };
+    // A namespace has no dot.
+    if let Some((name, namespace)) = name.rsplit_once('.') {
+        push!(out; "kubectl meshsniff report ");
+        shell_word(out, &format!("{kind}{name}"));
+        push!(out; " -n ");
+        shell_word(out, namespace);
     }
 }
 

@@ -25,21 +25,40 @@ pub(super) struct Words<'a> {
     pub(super) origin: Timestamp,
     pub(super) names: &'a Names,
     pub(super) wire: Wire,
+    /// The problem that the reader has just read of, whose facts need no repeating.
+    pub(super) before: Option<&'a Problem>,
 }
 
 impl Words<'_> {
     /// An endpoint with its name.
     pub(super) fn at(&self, endpoint: Endpoint) -> Place<'_> {
-        Place(self.names.at(endpoint), self.wire)
+        Place(Some(self.names.at(endpoint)), self.wire)
+    }
+
+    /// The server of a problem, unless the reader has just read of it.
+    pub(super) fn server(&self, problem: &Problem) -> Place<'_> {
+        let known = self
+            .before
+            .is_some_and(|before| before.server == problem.server);
+        let name = (!known).then(|| self.names.at(problem.server));
+        Place(name, self.wire)
+    }
+
+    /// Whether something is as it was of the problem before.
+    pub(super) fn same<T: PartialEq>(&self, problem: &Problem, of: impl Fn(&Problem) -> T) -> bool {
+        self.before.is_some_and(|before| of(before) == of(problem))
     }
 }
 
-/// An endpoint with its name, which is text from the wire.
-pub(super) struct Place<'a>(Named<'a>, Wire);
+/// An endpoint with its name, which is text from the wire; or the one before.
+pub(super) struct Place<'a>(Option<Named<'a>>, Wire);
 
 impl Piece for Place<'_> {
     fn push(self, out: &mut String) {
-        self.0.push_as(out, self.1);
+        match self.0 {
+            Some(named) => named.push_as(out, self.1),
+            None => out.push_str("the same server"),
+        }
     }
 }
 
@@ -78,6 +97,13 @@ pub(super) struct Where<'a>(pub(super) &'a Problem, pub(super) &'a Words<'a>);
 impl Piece for Where<'_> {
     fn push(self, out: &mut String) {
         let Self(problem, words) = self;
+        let place = |problem: &Problem| {
+            let routes = (problem.routes.clone(), problem.routes_left_out);
+            (problem.server, routes)
+        };
+        if words.same(problem, place) && !problem.routes.is_empty() {
+            return out.push_str("there, ");
+        }
         let named = problem.routes.len().min(MAX_ROUTES);
         let more = problem.routes.len() as u64 - named as u64 + problem.routes_left_out;
         for (index, route) in problem.routes.iter().take(named).enumerate() {
@@ -95,7 +121,7 @@ impl Piece for Where<'_> {
         if named > 0 {
             out.push_str(" on ");
         }
-        push!(out; words.at(problem.server), ": ");
+        push!(out; words.server(problem), ": ");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::statistics::problems::{Example, FULL, Problem, ProblemKind, RESET, SL
 /// Pushes what happened.
 pub(super) fn sentence(out: &mut String, problem: &Problem, words: &Words<'_>) {
     happened(out, problem, words);
-    if out.starts_with("the ") {
+    if out.starts_with("the") {
         out.replace_range(..1, "T");
     }
     out.push('.');
@@ -50,10 +50,10 @@ fn happened(out: &mut String, problem: &Problem, words: &Words<'_>) {
         ProblemKind::Lookups => lookups(out, problem, words),
         ProblemKind::TunnelIdle => {
             push!(out; "the ", side(problem.side), " closed ", Of(problem, "tunnel"), " to ",
-                words.at(problem.server), After(problem), " of silence", Timer(problem));
+                words.server(problem), After(problem), " of silence", Timer(problem));
         }
         ProblemKind::KeepAlive => {
-            push!(out; "the server ", words.at(problem.server), " closed ",
+            push!(out; "the server ", words.server(problem), " closed ",
                 Of(problem, "idle connection"), After(problem),
                 ", its keep-alive timeout: whoever reuses connections for longer will race it");
         }
@@ -108,7 +108,7 @@ fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, words: &Wor
 }
 
 fn of_connections(out: &mut String, problem: &Problem, verdict: Verdict, words: &Words<'_>) {
-    let server = words.at(problem.server);
+    let server = words.server(problem);
     let connections = Of(problem, "connection");
     match verdict {
         Verdict::ConnectRefused => {
@@ -221,7 +221,7 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, words: 
 }
 
 fn lookups(out: &mut String, problem: &Problem, words: &Words<'_>) {
-    push!(out; "DNS at ", words.at(problem.server), ": queries from ", Of(problem, "client port"));
+    push!(out; "DNS at ", words.server(problem), ": queries from ", Of(problem, "client port"));
     match problem.detail.as_str() {
         UNANSWERED => push!(out; " had no answer"),
         SLOW => push!(out; " waited for their answer, the longest"),

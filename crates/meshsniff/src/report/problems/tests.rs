@@ -356,10 +356,7 @@ fn times_doubts_and_brothers_are_facts() {
     let mut brother = fixtures::ok();
     brother.server = crate::packet::Endpoint::v4([10, 244, 0, 6], 3000);
     let (_, more) = words(&[at(0), at(1), at(2), brother], &[]);
-    assert!(
-        more.contains("The first at 0.000 s, the last at 2.000 s."),
-        "{more}"
-    );
+    assert!(more.contains("Between 0.000 s and 2.000 s."), "{more}");
     assert!(more.contains("1 of them uncertain."), "{more}");
     assert!(
         more.contains("1 other server on port 3000 had no failure."),

@@ -1,6 +1,6 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
-use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
+use super::paint::{Ink, Paint, blanks, columns, flowing, left, right, wrapped};
 use super::timeline::NARROW;
 use crate::dns::{Dns, code_name};
 use crate::event::Capture;
@@ -327,44 +327,49 @@ fn rates(out: &mut String, paint: Paint, width: usize, facts: &Facts) {
 }
 
 /// Pushes the problems, the worst first.
+///
+/// What is the same as of the problem before is not said again: several causes are to fit a screen.
 fn problems(out: &mut String, paint: Paint, width: usize, told: &Told<'_>) {
-    for (index, problem) in told.problems.iter().take(MAX_PROBLEMS).enumerate() {
+    let shown = &told.problems[..told.problems.len().min(MAX_PROBLEMS)];
+    // Of whatever else there is, one command finds out more.
+    let open: Vec<&Problem> = shown
+        .iter()
+        .filter(|one| !one.exchanges.is_empty() && told.own_next(one).is_empty())
+        .collect();
+    for (index, problem) in shown.iter().enumerate() {
         out.push_str(if index == 0 { "\n" } else { "" });
         let number = said!(Number(problem.id + 1), ". ");
-        let mut lines = String::new();
-        wrapped(&mut lines, &told.sentence(problem), number.len(), width);
-        lines.replace_range(..number.len(), &number);
+        let (sentence, more) = told.flowing(index);
         let ink = match problem.severity {
             Severity::Error => Ink::Bad,
             Severity::Warning => Ink::Doubt,
             Severity::Note => Ink::Accent,
         };
-        for line in lines.lines() {
-            paint.push(out, ink, line);
-            out.push('\n');
-        }
-        let more = told.more(problem);
-        if !more.is_empty() {
-            wrapped(out, &more, number.len(), width);
-        }
+        let texts = [(Some(ink), sentence.as_str()), (None, more.as_str())];
+        out.push_str(&number);
+        flowing(out, paint, &texts, number.len(), width);
         // A command that is broken over lines cannot be copied.
-        let mut last = Told::members(problem);
-        let next = told.next(problem);
-        if !next.is_empty() {
-            last.push_str(if last.is_empty() { "" } else { " · " });
-            last.push_str("next: ");
-            last.push_str(&next);
-        }
-        if !last.is_empty() {
-            blanks(out, number.len());
-            paint.push(out, Ink::Dim, &last);
-            out.push('\n');
-        }
+        let next = match open.as_slice() {
+            [only] if only.id == problem.id => told.next(problem),
+            _ => told.own_next(problem),
+        };
+        next_step(out, paint, &next, number.len());
     }
     let more = told.problems.len().saturating_sub(MAX_PROBLEMS) as u64 + told.beyond;
     if more > 0 {
         push!(out; "\n… and ", Counted(more, "problem more", "problems more"),
             " (-o json lists them)\n");
+    }
+    if open.len() > 1 {
+        next_step(out, paint, &told.common_next(None), 0);
+    }
+}
+
+fn next_step(out: &mut String, paint: Paint, next: &str, indent: usize) {
+    if !next.is_empty() {
+        blanks(out, indent);
+        paint.push(out, Ink::Dim, &said!("next: ", Shown(next, usize::MAX)));
+        out.push('\n');
     }
 }
 
@@ -554,6 +559,8 @@ fn lookups(capture: &Capture) -> Option<(Ink, String)> {
 
 /// The notes on what makes the figures doubtful.
 pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink, String)> {
+    // They are told, and carried nothing.
+    let never = summary.connects_failed();
     let totals = &capture.totals;
     let mut notes: Vec<(Ink, String)> = Vec::new();
     let mut note = |ink, number: u64, one, many| {
@@ -577,7 +584,7 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     );
     note(
         Ink::Dim,
-        totals.other_connections,
+        totals.other_connections.saturating_sub(never),
         "connection carries something else or nothing (--port forces HTTP)",
         "connections carry something else or nothing (--port forces HTTP)",
     );

@@ -111,6 +111,49 @@ pub(crate) fn wrapped(out: &mut String, text: &str, indent: usize, width: usize)
     out.push('\n');
 }
 
+/// Pushes texts as one paragraph, each in its ink, broken between words. The first line begins where
+/// `out` ends, `indent` columns from the left.
+pub(crate) fn flowing(
+    out: &mut String,
+    paint: Paint,
+    texts: &[(Option<Ink>, &str)],
+    indent: usize,
+    width: usize,
+) {
+    let room = width.saturating_sub(indent).max(20);
+    let mut used = 0;
+    for &(ink, text) in texts {
+        // Words of one line are painted together.
+        let mut line = String::new();
+        let end = |out: &mut String, line: &mut String| {
+            match ink {
+                Some(ink) if !line.is_empty() => paint.push(out, ink, line),
+                _ => out.push_str(line),
+            }
+            line.clear();
+        };
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            let length = columns(word);
+            if used > 0 && used + 1 + length > room {
+                end(out, &mut line);
+                out.push('\n');
+                blanks(out, indent);
+                used = 0;
+            } else if used > 0 && line.is_empty() {
+                out.push(' ');
+                used += 1;
+            } else if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += length;
+        }
+        end(out, &mut line);
+    }
+    out.push('\n');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
