@@ -49,6 +49,7 @@ const CAPTURES: [(&str, Check); 18] = [
         files::bad_filter,
     ),
     ("a report, live", reports::live),
+    ("a report that names pods", reports::named),
     ("a report with the packets beside it", reports::with_packets),
     ("a report, watched and judged", reports::judged),
     ("no report of what was not captured", reports::none),

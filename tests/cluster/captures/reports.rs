@@ -36,6 +36,56 @@ pub(super) fn live(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
+/// The target and a caller from another namespace by their names, live and in a file that was made
+/// meanwhile.
+pub(super) fn named(lab: &Lab) -> Checked {
+    let (namespace, other) = (lab.namespace()?, lab.namespace()?);
+    namespace.traffic()?;
+    let url = namespace.url("app", "/slow?ms=900")?;
+    let hasty = ["get", "-every", "200ms", "-timeout", "500ms", &url];
+    other.running("hasty", &hasty, "")?;
+    let (name, caller) = (&namespace.name, format!("hasty.{}", other.name));
+    let file = File::new()?;
+    for args in [
+        &["report", "app", "--until-findings", "3"][..],
+        &["report", "app", "--until-findings", "3", "-w", &file],
+    ] {
+        let ended = namespace.run(args)?;
+        ended.is(0, &[])?;
+        let read = report(file.as_ref(), &[]);
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        // The text of a file begins with its name, and its next step names it.
+        let read = match args.contains(&"-w") {
+            true => Some(String::from_utf8_lossy(&read?.stdout).into_owned()),
+            false => None,
+        };
+        for text in std::iter::once(text).chain(read) {
+            for words in [format!("on app.{name} ("), format!("{caller} (")] {
+                if !text
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .contains(&words)
+                {
+                    return Err(format!("no {words:?} of {args:?} in {text}").into());
+                }
+            }
+        }
+    }
+    let ended = namespace.run(&["report", "app", "-o", "json", "--until-findings", "3"])?;
+    ended.is(0, &[])?;
+    let document = ended.json()?;
+    for server in [
+        &document["exchanges"][0]["server_name"],
+        &document["summary"]["problems"][0]["server_name"],
+    ] {
+        if *server != format!("app.{name}") {
+            return Err(format!("the server is called {server}").into());
+        }
+    }
+    namespace.nothing_left(&[])
+}
+
 pub(super) fn judged(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     impatient(&namespace)?;

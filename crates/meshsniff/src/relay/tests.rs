@@ -423,7 +423,7 @@ fn what_finds_no_room_is_counted() {
     let (text, last) = text(&[lines]);
     assert!(last[0].is_ok());
     assert!(text.contains("3 exchanges: 3 client-gave-up"), "{text}");
-    assert!(text.contains("1 connection never opened"), "{text}");
+    assert!(text.contains("refused 1 connection: "), "{text}");
     assert!(
         text.contains("gave up on 3 of 3 requests after 501.7 ms, a timer"),
         "{text}"

@@ -16,7 +16,7 @@ pub(super) fn places(
             "",
         )
     } else if mesh::is_istio_inbound(client) {
-        ("at the sidecar", "at the gateway or whoever called it")
+        ("at the sidecar", "at its caller")
     } else {
         ("at the client's proxy", "at the proxy that called it")
     };

@@ -49,7 +49,7 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
             || usual_timeout(problem).is_some();
         let said = |one: &Problem| one.late_by.is_some();
         out.push_str(match timed {
-            _ if words.same(problem, said) => ".",
+            _ if words.was(problem, said) => ".",
             true => {
                 ": the server is too slow for that timeout, and its own metrics call it a success."
             }
@@ -65,7 +65,7 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         behind(out, problem, one, words);
     }
     let asked = |one: &Problem| (one.callers.clone(), one.other_callers);
-    if !problem.callers.is_empty() && !words.same(problem, asked) {
+    if !problem.callers.is_empty() && !words.was(problem, asked) {
         out.push_str(" Asked by ");
         for (index, caller) in problem.callers.iter().enumerate() {
             push!(out; (index > 0).then_some(", "));
@@ -106,6 +106,11 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         && problem.count >= SEVERAL
         && last - first >= PROMPT
         && problem.end.is_none()
+        && is_a_part(
+            first - words.origin,
+            last - first,
+            words.end.map(|end| end - last),
+        )
     {
         push!(out; " Between ", Seconds(first - words.origin), " and ",
             Seconds(last - words.origin), ".");
@@ -113,6 +118,14 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
     if out.starts_with(' ') {
         out.remove(0);
     }
+}
+
+/// Whether something filled a part of the capture only: there was a fifth of it or more before and
+/// after. How much came after may not be known.
+fn is_a_part(before: Span, while_it_was: Span, after: Option<Span>) -> bool {
+    let Some(after) = after else { return true };
+    let around = before.as_nanos().saturating_add(after.as_nanos());
+    around >= while_it_was.as_nanos() / 4
 }
 
 /// Pushes what a proxy lost while it answered in the place of a server.

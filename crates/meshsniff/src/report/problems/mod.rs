@@ -23,7 +23,7 @@ use crate::statistics::problems::{Example, Problem};
 use crate::time::Timestamp;
 
 /// Runs of numbers in a line.
-const MAX_RUNS: usize = 6;
+const MAX_RUNS: usize = 5;
 
 /// A problem in words.
 #[derive(Clone, Debug)]
@@ -49,6 +49,7 @@ pub fn described(summary: &Summary, origin: Timestamp, names: &Names) -> Vec<Des
         problems,
         beyond,
         origin,
+        end: None,
         names,
         source: None,
         numbering: Numbering::Ends,
@@ -75,6 +76,8 @@ pub(super) struct Told<'a> {
     pub(super) beyond: u64,
     /// The time of the first frame.
     origin: Timestamp,
+    /// The time of the last frame, if that is known.
+    end: Option<Timestamp>,
     names: &'a Names,
     /// What was captured, if it is one file or one target.
     source: Option<Source>,
@@ -93,6 +96,7 @@ impl<'a> Told<'a> {
             problems,
             beyond,
             origin: capture.totals.first.unwrap_or_default(),
+            end: capture.totals.last,
             names: &facts.names,
             source,
             numbering: facts.numbering(),
@@ -109,18 +113,16 @@ impl<'a> Told<'a> {
             origin: self.origin,
             names: self.names,
             wire,
-            before: None,
+            before: &[],
+            end: self.end,
         }
     }
 
     /// All of it as one paragraph behind that of the problem before: the sentence, and the rest.
     pub(super) fn flowing(&self, index: usize) -> (String, String) {
         let problem = &self.problems[index];
-        let before = index
-            .checked_sub(1)
-            .and_then(|index| self.problems.get(index));
         let words = Words {
-            before,
+            before: &self.problems[..index],
             ..self.words(escape::shown)
         };
         let (mut said, mut more) = (String::new(), String::new());
@@ -133,7 +135,7 @@ impl<'a> Told<'a> {
         let mut members = Self::members(problem);
         if let Some(first) = members.get_mut(..1) {
             first.make_ascii_uppercase();
-            members.push('.');
+            members.push_str(if members.ends_with('…') { "" } else { "." });
         }
         for text in [flags, members] {
             more.push_str(if more.is_empty() || text.is_empty() {

@@ -25,8 +25,10 @@ pub(super) struct Words<'a> {
     pub(super) origin: Timestamp,
     pub(super) names: &'a Names,
     pub(super) wire: Wire,
-    /// The problem that the reader has just read of, whose facts need no repeating.
-    pub(super) before: Option<&'a Problem>,
+    /// The problems that the reader has just read of, whose facts need no repeating.
+    pub(super) before: &'a [Problem],
+    /// The time of the last frame, if that is known.
+    pub(super) end: Option<Timestamp>,
 }
 
 impl Words<'_> {
@@ -37,16 +39,20 @@ impl Words<'_> {
 
     /// The server of a problem, unless the reader has just read of it.
     pub(super) fn server(&self, problem: &Problem) -> Place<'_> {
-        let known = self
-            .before
-            .is_some_and(|before| before.server == problem.server);
+        let known = self.same(problem, |one| one.server);
         let name = (!known).then(|| self.names.at(problem.server));
         Place(name, self.wire)
     }
 
     /// Whether something is as it was of the problem before.
     pub(super) fn same<T: PartialEq>(&self, problem: &Problem, of: impl Fn(&Problem) -> T) -> bool {
-        self.before.is_some_and(|before| of(before) == of(problem))
+        let before = self.before.last();
+        before.is_some_and(|before| of(before) == of(problem))
+    }
+
+    /// Whether something was like this of any problem before.
+    pub(super) fn was<T: PartialEq>(&self, problem: &Problem, of: impl Fn(&Problem) -> T) -> bool {
+        self.before.iter().any(|before| of(before) == of(problem))
     }
 }
 

@@ -37,7 +37,10 @@ fn happened(out: &mut String, problem: &Problem, words: &Words<'_>) {
         ProblemKind::ProxyAnswer => {
             push!(out; Where(problem, words), "a proxy answered ", Of(problem, "request"),
                 " in the server's place (", Shown(&problem.detail, MAX_ROUTE), ")",
-                After(problem), ByTimer(problem), ": the fault is one hop on");
+                After(problem), ByTimer(problem));
+            if !words.same(problem, |one| one.kind) {
+                out.push_str(": the fault is one hop on");
+            }
         }
         ProblemKind::EarlyAnswer => {
             push!(out; Where(problem, words), "the server answered ", Of(problem, "request"),

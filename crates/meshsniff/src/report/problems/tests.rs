@@ -58,7 +58,7 @@ fn the_tutorials_case_reads_like_an_expert_wrote_it() {
         more,
         "The server's kernel had each within 0.03 ms. The answers came 1503.5 ms too late on \
          average: the server is too slow for that timeout, and its own metrics call it a success. \
-         Envoy: DC at the sidecar; UT or DC at the gateway or whoever called it (a guess)."
+         Envoy: DC at the sidecar; UT or DC at its caller (a guess)."
     );
 }
 

@@ -429,7 +429,7 @@ mod tests {
             "501.683 ms after the ACK",
             "200, too late",
             "found: late-response, 1503.512 ms (frame 4303)",
-            "Envoy would log: DC at the sidecar; UT or DC at the gateway or whoever called it (a \
+            "Envoy would log: DC at the sidecar; UT or DC at its caller (a \
              guess)",
             "Slowest of the good ones",
         ] {

@@ -41,7 +41,7 @@ pub(super) fn push(
 ) {
     let summary = &facts.summary;
     head(out, paint, width, facts, capture);
-    exchanges(out, paint, width, summary);
+    exchanges(out, paint, width, summary, &told.problems);
     problems(out, paint, width, told);
     files(out, paint, facts);
     rates(out, paint, width, facts);
@@ -162,7 +162,7 @@ pub(in super::super) fn read(out: &mut String, capture: &Capture) {
     }
 }
 
-fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
+fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary, told: &[Problem]) {
     // Escape sequences take no columns, so the columns are counted separately.
     let begin = out.len();
     if summary.exchanges == 0 {
@@ -216,7 +216,8 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary) {
         push!(out; "; ", Counted(summary.probes, "is a probe", "are probes"));
     }
     out.push('\n');
-    if summary.connects_failed() > 0 {
+    let said = told.iter().map(Problem::connects_failed);
+    if summary.connects_failed() > said.fold(0, u64::saturating_add) {
         let mut text = said!(Counted(
             summary.connects_failed(),
             "connection never opened: ",

@@ -151,15 +151,16 @@ impl ByTime {
         let own = |leg: &Leg| leg.proxy.is_loopback() && leg.source == source;
         let from = legs.partition_point(|leg| at - leg.at > AT_ONCE);
         let near = legs[from..].iter().take_while(|leg| leg.at - at <= AT_ONCE);
-        let mut near = near.filter(|leg| leg.proxy == proxy || own(leg));
-        let leg = near.next()?;
-        near.all(|other| other.server == leg.server)
-            .then(|| Behind {
-                server: leg.server,
-                kind: leg.kind,
-                count: 1,
-                opened: u64::from(leg.began >= began),
-                silence: leg.silence.map(|silence| (silence, silence)),
-            })
+        let near: Vec<&Leg> = near.filter(|leg| leg.proxy == proxy || own(leg)).collect();
+        // Of several to one server, the one that was silent the longest.
+        let leg = near.iter().max_by_key(|leg| leg.silence)?;
+        let only = near.iter().all(|other| other.server == leg.server);
+        only.then(|| Behind {
+            server: leg.server,
+            kind: leg.kind,
+            count: 1,
+            opened: u64::from(leg.began >= began),
+            silence: leg.silence.map(|silence| (silence, silence)),
+        })
     }
 }

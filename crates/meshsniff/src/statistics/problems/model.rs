@@ -255,6 +255,18 @@ impl Problem {
             && (self.server, self.side) == (timer.server, timer.closed_by)
     }
 
+    /// Of how many connections it tells that never opened.
+    #[must_use]
+    pub fn connects_failed(&self) -> u64 {
+        match (self.kind, &self.end) {
+            (ProblemKind::Verdict(Verdict::ConnectRefused | Verdict::ConnectTimeout), _) => {
+                self.count
+            }
+            (ProblemKind::ProcessEnd, Some(end)) => end.refused,
+            _ => 0,
+        }
+    }
+
     /// Of how many exchanges with this finding it tells.
     #[must_use]
     pub fn tells_of(&self, finding: FindingKind) -> u64 {
