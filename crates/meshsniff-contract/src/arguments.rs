@@ -59,7 +59,7 @@ pub const PARTS: [(&str, &str); 4] = [
     (part::QUERY, "What follows the ? of a request target"),
     (part::PATH, "The request target"),
     (part::HOST, "`Host`"),
-    (part::REQUEST_ID, "`x-request-id`"),
+    (part::REQUEST_ID, "`x-request-id`, and the trace"),
 ];
 
 /// The names of [`PARTS`].

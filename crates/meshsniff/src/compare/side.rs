@@ -324,6 +324,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         status: None,
         late_status: None,
         request_id: None,
+        trace_id: None,
         proxied: None,
         attempt: None,
         caller: None,

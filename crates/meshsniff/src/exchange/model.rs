@@ -322,6 +322,9 @@ pub struct Exchange {
     pub late_status: Option<u16>,
     /// `x-request-id`.
     pub request_id: Option<CompactString>,
+    /// The trace that it is part of, by `traceparent`, `b3` or `x-b3-traceid`: hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<CompactString>,
     /// The PROXY header that the connection began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxied: Option<ProxyHeader>,

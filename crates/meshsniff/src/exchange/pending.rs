@@ -163,6 +163,7 @@ impl PendingExchange {
                 status: None,
                 late_status: None,
                 request_id: None,
+                trace_id: None,
                 proxied: None,
                 attempt: None,
                 caller: None,
@@ -233,6 +234,7 @@ impl PendingExchange {
         exchange.path = Some(head.path);
         exchange.authority = head.authority;
         exchange.request_id = head.request_id;
+        exchange.trace_id = head.trace_id;
     }
 
     /// Takes over what the beginning of a cut request head says: only what is certainly whole.

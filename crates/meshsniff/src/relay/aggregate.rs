@@ -39,7 +39,7 @@ pub struct Aggregation {
 const MAX_SHOWN: usize = 256;
 
 /// What stands in the place of what is left out.
-const MASK: &str = "redacted";
+pub(crate) const MASK: &str = "redacted";
 
 /// Parts of an exchange that are masked because they may be secret.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +50,7 @@ pub struct Redacted {
     pub path: bool,
     /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
     pub host: bool,
-    /// `x-request-id`.
+    /// `x-request-id`, and the trace.
     pub request_id: bool,
 }
 
@@ -79,6 +79,9 @@ impl Redacted {
         }
         if self.request_id && exchange.request_id.is_some() {
             exchange.request_id = Some(MASK.into());
+        }
+        if self.request_id {
+            exchange.trace_id = None;
         }
     }
 }
@@ -390,6 +393,7 @@ mod tests {
         exchange.path = Some("/items?token=secret".into());
         exchange.authority = Some("secret.example".into());
         exchange.request_id = Some("secret-id".into());
+        exchange.trace_id = Some("463ac35c9f6413ad".into());
         let told = |redacted| {
             let folding = Aggregation {
                 all: true,
@@ -407,7 +411,7 @@ mod tests {
             request_id: true,
         };
         let said = told(all);
-        assert!(!said.contains("secret"), "{said}");
+        assert!(!said.contains("secret") && !said.contains("463a"), "{said}");
         assert!(said.contains("/items?redacted"), "{said}");
     }
 

@@ -80,6 +80,9 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     bytes(exchange.request_bytes)?;
     bytes(exchange.response_bytes)?;
     status(exchange.status)?;
+    let trace = exchange.trace_id.as_deref().unwrap_or_default();
+    let digits = trace.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure(digits && trace.len() <= 32, "a trace that has no number")?;
     status(exchange.late_status)?;
     ensure(
         exchange.minor_version.is_none_or(|minor| minor <= 9),

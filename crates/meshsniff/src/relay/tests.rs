@@ -285,6 +285,7 @@ fn values_that_cannot_be_are_refused() {
         ("Exchange", "/Exchange/connection", json!(u64::MAX)),
         ("Exchange", "/Exchange/request_bytes", json!(u64::MAX)),
         ("Exchange", "/Exchange/status", json!(1_000)),
+        ("Exchange", "/Exchange/trace_id", json!("no number")),
         ("Exchange", "/Exchange/minor_version", json!(10)),
         ("Exchange", "/Exchange/gaps/total", json!(i64::MIN)),
         (
@@ -319,7 +320,9 @@ fn values_that_cannot_be_are_refused() {
         ),
     ] {
         let mut item = of(kind);
-        *item.pointer_mut(pointer).unwrap() = value;
+        // Some fields stand only where they hold something.
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        item.pointer_mut(parent).unwrap()[field] = value;
         let error = error_of(&item.to_string());
         assert!(
             matches!(error, RelayError::Wrong(_) | RelayError::NoLine(_)),
@@ -545,6 +548,7 @@ fn full_exchange() -> Exchange {
         close_scope: Scope::Stream,
         expected_timeout: Some(Span::from_millis(500)),
         status: Some(200),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         events: Events {
             request_start: mark,
             request_end: Some(mark),

@@ -152,6 +152,7 @@ fn shorter(exchange: &Exchange) -> io::Result<Cow<'static, Exchange>> {
         &mut shorter.path,
         &mut shorter.authority,
         &mut shorter.request_id,
+        &mut shorter.trace_id,
     ]
     .into_iter()
     .flatten()

@@ -16,6 +16,7 @@
 //! | `facts` | state that the formats share |
 //! | `timeline` | the events of an exchange in capture order |
 //! | `comments` | packet comments |
+//! | `shell` | words of commands |
 //! | `spans` | pieces of Markdown |
 //!
 //! A report is fed while the capture is read and keeps nothing that grows with the capture, except
@@ -34,6 +35,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod problems;
+mod shell;
 mod spans;
 mod sums;
 pub mod text;

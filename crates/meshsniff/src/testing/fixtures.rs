@@ -74,6 +74,7 @@ fn asked() -> Exchange {
         status: None,
         late_status: None,
         request_id: Some("d3bf0c3e-0000-4000-8000-000000000001".into()),
+        trace_id: None,
         proxied: None,
         attempt: None,
         caller: None,
@@ -237,6 +238,7 @@ pub fn every_verdict() -> Vec<Exchange> {
         path: None,
         authority: None,
         request_id: None,
+        trace_id: None,
         status: None,
         doubt: Some(crate::exchange::Doubt::Snaplen),
         ..ok()

@@ -1,7 +1,7 @@
 //! Heads: the request line or status line and the header fields, read with `httparse`.
 
 use super::body::Framing;
-use super::caller;
+use super::{caller, trace};
 use crate::protocol::detect::{self, Opening};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub struct RequestHead {
     pub authority: Option<CompactString>,
     /// `x-request-id`.
     pub request_id: Option<CompactString>,
+    /// The trace, by `traceparent`, `b3` or `x-b3-traceid`.
+    pub trace_id: Option<CompactString>,
     /// `x-envoy-expected-rq-timeout-ms`, as sent.
     pub envoy_timeout: Option<CompactString>,
     /// `grpc-timeout`, as sent.
@@ -300,6 +302,7 @@ fn finish_request(
         minor_version,
         authority: None,
         request_id: None,
+        trace_id: None,
         envoy_timeout: None,
         grpc_timeout: None,
         upgrade: false,
@@ -314,6 +317,9 @@ fn finish_request(
         let name = field.name;
         // The length picks at most two names to compare with: most fields cost one jump.
         match name.len() {
+            2 if name.eq_ignore_ascii_case("b3") => {
+                head.trace_id = head.trace_id.or_else(|| trace::by_b3(field.value));
+            }
             4 if name.eq_ignore_ascii_case("host") => head.authority = Some(text(field.value)),
             6 if name.eq_ignore_ascii_case("expect") => {
                 head.expect = field
@@ -322,8 +328,14 @@ fn finish_request(
                     .eq_ignore_ascii_case(b"100-continue");
             }
             7 if name.eq_ignore_ascii_case("upgrade") => head.upgrade = true,
+            11 if name.eq_ignore_ascii_case("traceparent") => {
+                head.trace_id = trace::by_traceparent(field.value).or(head.trace_id);
+            }
             12 if name.eq_ignore_ascii_case("x-request-id") => {
                 head.request_id = Some(text(field.value));
+            }
+            12 if name.eq_ignore_ascii_case("x-b3-traceid") => {
+                head.trace_id = head.trace_id.or_else(|| trace::by_id(field.value));
             }
             12 if name.eq_ignore_ascii_case("grpc-timeout") => {
                 head.grpc_timeout = Some(text(field.value));
@@ -605,6 +617,36 @@ mod tests {
         assert_eq!(head.request_id.as_deref(), Some("d3bf"));
         assert_eq!(head.envoy_timeout.as_deref(), Some("500"));
         assert_eq!(head.framing, Framing::Length(5));
+    }
+
+    #[test]
+    fn of_several_trace_headers_the_standard_one_counts() {
+        let head = |fields: &str| {
+            whole(request(
+                format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes(),
+            ))
+            .0
+        };
+        let [parent, b3, old] = [
+            "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+            "b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1\r\n",
+            "X-B3-TraceId: 463ac35c9f6413ad\r\n",
+        ];
+        for (fields, trace) in [
+            (
+                format!("{old}{b3}{parent}"),
+                Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            ),
+            (
+                format!("{parent}{b3}{old}"),
+                Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            ),
+            (format!("b3: 0\r\n{old}"), Some("463ac35c9f6413ad")),
+            (b3.to_owned(), Some("80f198ee56343ba864fe8b2a57d3eff7")),
+            (String::new(), None),
+        ] {
+            assert_eq!(head(&fields).trace_id.as_deref(), trace, "{fields}");
+        }
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod body;
 mod caller;
 pub mod head;
 pub mod reader;
+mod trace;

@@ -135,6 +135,9 @@ impl Rows<'_> {
             if let Some(id) = exchange.request_id.as_deref() {
                 more_fields!(out, { "request_id": Text(id) });
             }
+            if let Some(id) = exchange.trace_id.as_deref() {
+                more_fields!(out, { "trace_id": Text(id) });
+            }
             if let Some(status) = exchange.status {
                 more_fields!(out, { "status": status });
             }

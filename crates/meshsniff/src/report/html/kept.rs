@@ -116,6 +116,7 @@ fn bounded(exchange: &Exchange) -> Exchange {
         &mut exchange.path,
         &mut exchange.authority,
         &mut exchange.request_id,
+        &mut exchange.trace_id,
     ];
     for text in texts.into_iter().flatten() {
         if text.len() > MAX_TEXT {

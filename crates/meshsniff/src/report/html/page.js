@@ -57,7 +57,7 @@
   rows.forEach((row, index) => {
     row.key = keyOf(row);
     row.order = index;
-    row.hay = [row.request, row.host, row.request_id, row.verdict, row.server, row.server_name, row.client, row.client_name, row.key, row.source]
+    row.hay = [row.request, row.host, row.request_id, row.trace_id, row.verdict, row.server, row.server_name, row.client, row.client_name, row.key, row.source]
       .filter(Boolean).join('\n').toLowerCase();
     byKey.set(row.key, row);
   });
@@ -282,6 +282,7 @@
     facts.append(...term('Certainty', row.doubt ? make('span', {}, make('b', { class: 'doubt', text: 'uncertain' }), ' ', make('code', { text: row.doubt.name }),
       `: ${row.doubt.words}`) : 'certain'));
     if (row.request_id) facts.append(...term('Request id', make('code', { text: row.request_id })));
+    if (row.trace_id) facts.append(...term('Trace', make('code', { text: row.trace_id })));
     facts.append(...term('Wireshark', make('code', { text: row.filter }), copier(row.filter)));
     const cut = make('span', { hidden: true, text: ' Where a bar is broken, time is left out.' });
     const drawing = make('div', { class: 'paper', 'data-key': row.key });

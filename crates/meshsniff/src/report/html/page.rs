@@ -23,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-w/Dgw0JjJF4BamrmwL719+mYbmGSwOpSt6aWCZFXYUk=";
-pub(super) const SCRIPT_HASH: &str = "sha256-+SuLQE6iX8SvjYcG9gT7ZtF8/CB8bHSnfPxmdlUh1xQ=";
+pub(super) const SCRIPT_HASH: &str = "sha256-/JLLvJE0DfDVcVIBgcyWntfzN02XuwwNBNX4yZiWGwE=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;

@@ -3,9 +3,10 @@
 use crate::event::Source;
 use crate::exchange::{FindingKind, Verdict};
 use crate::names::Names;
-use crate::piece::{At, Number, Piece, Shown, push};
+use crate::number;
+use crate::piece::{At, Number, Piece, push};
+use crate::report::shell::Word;
 use crate::statistics::problems::{Problem, ProblemKind};
-use crate::{escape, number};
 
 /// Pushes what finds out more of this problem rather than of any; nothing if there is nothing.
 pub(super) fn own(out: &mut String, problem: &Problem, names: &Names) {
@@ -64,8 +65,7 @@ pub(super) fn own(out: &mut String, problem: &Problem, names: &Names) {
 pub(super) fn common(out: &mut String, source: Option<&Source>, exchange: Option<u64>) {
     let Some(source) = source else { return };
     if source.kind == "file" {
-        push!(out; "kubectl meshsniff follow ");
-        shell_word(out, &source.name);
+        push!(out; "kubectl meshsniff follow ", Word(&source.name));
         push!(out; " --exchange ");
         match exchange {
             Some(number) => push!(out; Number(number)),
@@ -77,11 +77,10 @@ pub(super) fn common(out: &mut String, source: Option<&Source>, exchange: Option
         push!(out; "kubectl meshsniff report ");
         // A node is in no namespace.
         if namespace == "node" {
-            shell_word(out, &source.name);
+            push!(out; Word(&source.name));
         } else {
-            shell_word(out, pod);
-            push!(out; " -n ");
-            shell_word(out, namespace);
+            push!(out; Word(pod));
+            push!(out; " -n ", Word(namespace));
         }
         push!(out; " -w capture.pcapng, then follow one in it");
     }
@@ -95,24 +94,9 @@ fn report_of(out: &mut String, name: &str) {
     };
     // A namespace has no dot.
     if let Some((name, namespace)) = name.rsplit_once('.') {
-        push!(out; "kubectl meshsniff report ");
-        shell_word(out, &format!("{kind}{name}"));
-        push!(out; " -n ");
-        shell_word(out, namespace);
+        push!(out; "kubectl meshsniff report ", Word(&format!("{kind}{name}")));
+        push!(out; " -n ", Word(namespace));
     }
-}
-
-/// Pushes a word for a shell, quoted if it must be.
-fn shell_word(out: &mut String, word: &str) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return push!(out; Shown(word, usize::MAX));
-    }
-    out.push('\'');
-    let mut quoted = String::new();
-    escape::push_shown(&mut quoted, word);
-    out.push_str(&quoted.replace('\'', r"'\''"));
-    out.push('\'');
 }
 
 /// The address of the client of the example.

@@ -135,6 +135,7 @@ impl<W: Write> TextReport<W> {
             paint: self.paint(),
             width: self.options.width,
             origin: self.facts.origin.unwrap_or(first),
+            captured: &self.facts.sources,
             sources: &self.facts.source_names,
             comments: &self.facts.comments,
             names: &self.facts.names,
@@ -382,12 +383,22 @@ mod tests {
         exchanges: &[Exchange],
         connections: &[Connection],
     ) -> String {
+        report_from("file", "ut.pcap", options, exchanges, connections)
+    }
+
+    fn report_from(
+        kind: &str,
+        name: &str,
+        options: TextOptions,
+        exchanges: &[Exchange],
+        connections: &[Connection],
+    ) -> String {
         let mut out = Vec::new();
         let mut report = TextReport::new(&mut out, options);
         report
             .tell(ReportEvent::Sources(&[Source {
-                kind: "file".into(),
-                name: "ut.pcap".into(),
+                kind: kind.into(),
+                name: name.into(),
                 interfaces: Vec::new(),
             }]))
             .unwrap();
@@ -409,6 +420,31 @@ mod tests {
         report.tell(ReportEvent::Finish(&capture)).unwrap();
         drop(report);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_proxys_log_is_looked_into_where_there_is_one() {
+        let of = |kind, name, id: Option<&str>| {
+            let mut exchange = fixtures::gave_up();
+            exchange.request_id = id.map(Into::into);
+            let options = TextOptions::default();
+            let text = report_from(kind, name, options, &[exchange], &[]);
+            let line = text.lines().find(|line| line.contains("In its log"));
+            line.map(|line| line.trim().to_owned())
+        };
+        let line = of("live", "shop/catalog-7d9f", Some("d3bf; rm -rf /"));
+        let wanted = "In its log: kubectl logs catalog-7d9f -n shop --all-containers | grep -F -e \
+                      'd3bf; rm -rf /'";
+        assert_eq!(line.as_deref(), Some(wanted));
+        for (kind, name, id) in [
+            ("file", "shop/ut.pcap", Some("d3bf")),
+            ("live", "node/worker", Some("d3bf")),
+            ("live", "this machine", Some("d3bf")),
+            ("live", "shop/catalog-7d9f", None),
+            ("live", "shop/catalog-7d9f", Some("redacted")),
+        ] {
+            assert_eq!(of(kind, name, id), None, "{kind} {name} {id:?}");
+        }
     }
 
     #[test]

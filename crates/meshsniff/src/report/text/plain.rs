@@ -31,6 +31,7 @@ fn plain_canvas(facts: &Facts, first: Timestamp) -> Canvas<'_> {
         paint: Paint { colour: false },
         width: WIDTH,
         origin: facts.origin.unwrap_or(first),
+        captured: &facts.sources,
         sources: &facts.source_names,
         comments: &facts.comments,
         names: &facts.names,

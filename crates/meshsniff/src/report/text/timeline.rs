@@ -12,15 +12,18 @@
 //! Events of one frame share a line. The gap beside a line is the one that ends there.
 
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
+use crate::event::Source;
 use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::mesh;
 use crate::names::Names;
 use crate::number;
 use crate::packet::Endpoint;
 use crate::piece::{Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
+use crate::relay::aggregate::MASK;
 use crate::report::comments::Comments;
 use crate::report::explain;
 use crate::report::flags::places;
+use crate::report::shell::Word;
 use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::wireshark::{self, Numbering};
 use crate::time::{Span, Timestamp};
@@ -47,6 +50,8 @@ pub(super) struct Canvas<'a> {
     pub(super) width: usize,
     /// The time of the first frame.
     pub(super) origin: Timestamp,
+    /// What was captured.
+    pub(super) captured: &'a [Source],
     /// Names of the sources, if there are several.
     pub(super) sources: &'a [String],
     pub(super) comments: &'a Comments,
@@ -78,6 +83,9 @@ impl Canvas<'_> {
         if let Some(id) = exchange.request_id.as_deref() {
             push!(&mut ends; ", request id ", Shown(id, MAX_LINE));
         }
+        if let Some(id) = exchange.trace_id.as_deref() {
+            push!(&mut ends; ", trace ", Shown(id, MAX_LINE));
+        }
         let lines = lines(exchange);
         let only = self.only_source(&lines);
         if let Some(name) = only {
@@ -89,6 +97,7 @@ impl Canvas<'_> {
         self.findings(out, exchange);
         let guessed = exchange.timeout_guess.is_some();
         self.envoy(out, &exchange.envoy, exchange.client, guessed);
+        self.log(out, exchange);
         let mut sentence = String::new();
         explain::exchange(&mut sentence, exchange, self.names);
         wrapped(out, &sentence, 2, self.width);
@@ -105,6 +114,32 @@ impl Canvas<'_> {
         push(&mut line);
         self.paint.push(out, Ink::Dim, &line);
         out.push('\n');
+    }
+
+    /// Pushes how to find what the proxies of the pod logged of an exchange that did not go well.
+    fn log(&self, out: &mut String, exchange: &Exchange) {
+        let source = exchange.events.request_start.frame.source();
+        let source = self.captured.get(usize::from(source));
+        let pod = source.filter(|source| source.kind == "live");
+        let pod = pod.and_then(|source| source.name.split_once('/'));
+        if let Some((namespace, pod)) = pod
+            && namespace != "node"
+            && let Some(id) = exchange.request_id.as_deref()
+            && id != MASK
+            && exchange.good() == Some(false)
+        {
+            // A command that is broken over lines cannot be copied.
+            let line = said!(
+                "  In its log: kubectl logs ",
+                Word(pod),
+                " -n ",
+                Word(namespace),
+                " --all-containers | grep -F -e ",
+                Word(id)
+            );
+            self.paint.push(out, Ink::Dim, &line);
+            out.push('\n');
+        }
     }
 
     /// Pushes a connection that never opened.
