@@ -6,6 +6,7 @@
 //!           | new | gone                        a route that is only on one side
 //!           | GAP.PERCENTILE order change       of any route: total.p99>+20%, total.p50>+10ms
 //!           | VERDICT|good order change         of any route, in points: client-gave-up>+1%
+//!           | problems | problem.KIND           new or grown: any but notes, or of a kind
 //!           | exchanges order N                 on either side: exchanges<10
 //! order     = > >= < <=
 //! change    = +20% | -5% | +10ms                the sign belongs to it
@@ -14,12 +15,14 @@
 use super::difference::{
     ChangeOutcome, Comparison, Difference, Presence, ShareOf, Trend, percent, relative,
 };
+use super::problems::ProblemChange;
 use super::side::{RouteName, Selection, named};
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order};
 use crate::event::{self, Conclusion};
 use crate::exchange::Gap;
 use crate::piece::{Shown, Spoken, push, said};
 use crate::statistics::gap_values::Percentile;
+use crate::statistics::problems::{ProblemKind, Severity};
 use crate::time::Span;
 
 /// Routes named in a result, and characters of each name.
@@ -42,6 +45,8 @@ enum Criterion {
     /// In percentage points over 100.
     Share(ShareOf, Operator, f64),
     Exchanges(Operator, u64),
+    /// Any, or those of a kind.
+    Problems(Option<ProblemKind>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +60,8 @@ fn unknown(name: &str) -> String {
     format!(
         "“{name}” is nothing that compare can fail on: worse, slower, better, faster, new, gone, \
          exchanges<N, a share that grew by so many points (good<-1%, client-gave-up>+1%) and a \
-         percentile that changed (total.p50>+10ms, request_to_response.p99>+20%) are"
+         percentile that changed (total.p50>+10ms, request_to_response.p99>+20%), problems and \
+         problem.KIND are"
     )
 }
 
@@ -107,6 +113,7 @@ impl ChangeAssertion {
             .collect();
         let (verdict, observed) = match self.what {
             Criterion::Exchanges(operator, number) => exchanges(&routes, operator, number),
+            Criterion::Problems(kind) => self.problems(comparison, kind),
             Criterion::Only(presence) => {
                 if comparison.before.exchanges == 0 || comparison.after.exchanges == 0 {
                     nothing("one side has no exchange")
@@ -199,7 +206,48 @@ impl ChangeAssertion {
                 let change = (change * 1e9).round() / 1e9;
                 Some((operator.holds(change, bound), seen))
             }
-            Criterion::Only(_) | Criterion::Exchanges(..) => None,
+            Criterion::Only(_) | Criterion::Exchanges(..) | Criterion::Problems(_) => None,
+        }
+    }
+
+    /// Problems that are new or have grown.
+    fn problems(&self, comparison: &Comparison, kind: Option<ProblemKind>) -> (Conclusion, String) {
+        let Some(problems) = &comparison.problems else {
+            return nothing("a side does not say which problems it has");
+        };
+        if comparison.before.exchanges == 0 || comparison.after.exchanges == 0 {
+            return nothing("one side has no exchange");
+        }
+        let asked = |change: &&ProblemChange| match kind {
+            Some(kind) => change.name.kind == kind,
+            None => change.name.kind.severity() < Severity::Note,
+        };
+        // One of several routes may be of any.
+        let there = |change: &&ProblemChange| match change.route().split_once(' ') {
+            Some((method, path)) => {
+                let route = named(Some(method.into()), Some(path.into()));
+                self.only.exchange(&route)
+            }
+            None => true,
+        };
+        let worse: Vec<&ProblemChange> = problems
+            .iter()
+            .filter(|change| change.became.is_bad())
+            .filter(asked)
+            .filter(there)
+            .collect();
+        let names = worse.iter().take(MAX_NAMED).map(|change| {
+            let (kind, route) = (change.name.kind.name(), change.route());
+            let of = (!route.is_empty()).then_some((" of ", Shown(route, MAX_NAME)));
+            said!(change.became.name(), " ", kind, of)
+        });
+        let mut observed = names.collect::<Vec<String>>().join("; ");
+        if worse.len() > MAX_NAMED {
+            observed.push_str("; …");
+        }
+        match worse.is_empty() {
+            true => (Conclusion::Passed, "none is new or has grown".to_owned()),
+            false => (Conclusion::Failed, observed),
         }
     }
 
@@ -365,7 +413,17 @@ fn plain(name: &str) -> Result<Criterion, String> {
         "new" => return Ok(Criterion::Only(Presence::New)),
         "gone" => return Ok(Criterion::Only(Presence::Gone)),
         "exchanges" => return Err("say how few are too few: exchanges<10".to_owned()),
+        "problems" => return Ok(Criterion::Problems(None)),
         _ => {}
+    }
+    if let Some(kind) = name.strip_prefix("problem.") {
+        let known = ProblemKind::of_name(&kind.replace('_', "-"));
+        return known
+            .map(|kind| Criterion::Problems(Some(kind)))
+            .ok_or_else(|| {
+                let kinds: Vec<&str> = ProblemKind::all().map(ProblemKind::name).collect();
+                format!("“{kind}” is no kind of problem: {} are", kinds.join(", "))
+            });
     }
     let mut words = Trend::ALL
         .into_iter()

@@ -155,6 +155,10 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         "client_gave_up>+0.5%",
         "good<-1%",
         "exchanges<10",
+        "problems",
+        "problems where path=/items*",
+        "problem.client-gave-up",
+        "problem.keep_alive",
     ] {
         assert!(ChangeAssertion::parse(right).is_ok(), "{right}");
     }
@@ -175,6 +179,8 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         ("good<-200%", "100 points"),
         ("connect-refused>+1%", "nothing that compare can fail on"),
         ("exchanges", "exchanges<10"),
+        ("problem.slow", "no kind of problem: process-end"),
+        ("problems>1", "nothing that compare can fail on"),
         ("exchanges<many", "not a number"),
         ("total.p50!+10ms", "compare with"),
         ("total.p50>+é", "not a change"),
@@ -182,6 +188,45 @@ fn assertions_are_read_or_refused_with_a_sentence() {
         let error = ChangeAssertion::parse(wrong).expect_err(wrong).to_string();
         assert!(error.contains(said), "{wrong}: {error}");
     }
+}
+
+#[test]
+fn problems_that_are_new_or_have_grown_can_be_failures() {
+    let selection = selection();
+    let many = |left: usize| -> Vec<Exchange> {
+        let all = [vec![fixtures::gave_up(); left], vec![ok("/items", 5); 100]].concat();
+        let numbered = all.into_iter().enumerate();
+        numbered
+            .map(|(id, exchange)| Exchange {
+                id: id as u64,
+                request_id: None,
+                ..exchange
+            })
+            .collect()
+    };
+    let judged = |before: usize, after: usize, assertion: &str| {
+        let comparison = compared(&selection, &many(before), &many(after));
+        let assertion = ChangeAssertion::parse(assertion).expect(assertion);
+        let outcome = assertion.judge(&comparison, &selection);
+        (outcome.name(), outcome.observed)
+    };
+    let new = "new client-gave-up of GET /items".to_owned();
+    assert_eq!(judged(0, 3, "problems"), ("failed", new.clone()));
+    assert_eq!(judged(0, 3, "problem.client-gave-up"), ("failed", new));
+    assert_eq!(judged(2, 90, "problems").0, "failed");
+    for (before, after, assertion) in [
+        (0, 3, "problem.server-reset-unanswered"),
+        (0, 3, "problems where path=/other"),
+        (3, 3, "problems"),
+        (3, 0, "problems"),
+    ] {
+        assert_eq!(judged(before, after, assertion).0, "passed", "{assertion}");
+    }
+    let empty = compared(&selection, &[], &many(3));
+    let outcome = ChangeAssertion::parse("problems")
+        .expect("one")
+        .judge(&empty, &selection);
+    assert_eq!(outcome.name(), "no-traffic");
 }
 
 #[test]

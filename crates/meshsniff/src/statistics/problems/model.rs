@@ -12,6 +12,20 @@ use std::fmt;
 /// Problems told of one report; the others are counted.
 pub const MAX_PROBLEMS: usize = 100;
 
+/// Findings that decide, which verdict it may be: the most telling first.
+pub(super) const CAUSES: [FindingKind; 5] = [
+    FindingKind::RequestUnacknowledged,
+    FindingKind::ResponseUnacknowledged,
+    FindingKind::StrangerReset,
+    FindingKind::KeepaliveRace,
+    FindingKind::RequestStalled,
+];
+/// Findings of exchanges that failed.
+const DECIDE: [FindingKind; 6] = {
+    let [a, b, c, d, e] = CAUSES;
+    [a, b, c, d, e, FindingKind::ProxyProtocol]
+};
+
 /// What a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -69,6 +83,20 @@ impl ProblemKind {
             Self::Lookups => "dns",
             Self::TunnelIdle => "tunnel-idle",
             Self::KeepAlive => "keep-alive",
+        }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            // The capture ended: nobody knows yet.
+            Self::Verdict(Verdict::Unanswered) | Self::TunnelIdle | Self::KeepAlive => {
+                Severity::Note
+            }
+            Self::Lookups | Self::EarlyAnswer => Severity::Warning,
+            Self::Finding(finding) if !DECIDE.contains(&finding) => Severity::Warning,
+            _ => Severity::Error,
         }
     }
 

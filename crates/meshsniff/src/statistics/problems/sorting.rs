@@ -1,6 +1,6 @@
 //! Which problem an exchange or a connection shows.
 
-use super::model::ProblemKind;
+use super::model::{CAUSES, ProblemKind};
 use crate::dns::code_name;
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Side, Verdict};
 use crate::mesh;
@@ -23,20 +23,6 @@ pub(crate) const RESET: &str = "RST";
 pub(crate) const UNANSWERED: &str = "unanswered";
 /// The same.
 pub(crate) const SLOW: &str = "slow";
-
-/// Findings that decide, which verdict it may be: the most telling first.
-const CAUSES: [FindingKind; 5] = [
-    FindingKind::RequestUnacknowledged,
-    FindingKind::ResponseUnacknowledged,
-    FindingKind::StrangerReset,
-    FindingKind::KeepaliveRace,
-    FindingKind::RequestStalled,
-];
-/// Findings of exchanges that failed.
-pub(super) const DECIDE: [FindingKind; 6] = {
-    let [a, b, c, d, e] = CAUSES;
-    [a, b, c, d, e, FindingKind::ProxyProtocol]
-};
 
 /// Whether a detail has only what details are made of: nothing that is markup anywhere.
 pub(super) fn is_plain(detail: &str) -> bool {

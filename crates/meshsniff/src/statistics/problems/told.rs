@@ -6,7 +6,6 @@ use super::cells::Problems;
 use super::counts::Key;
 use super::model::{Example, Problem, ProblemKind, Recurring, Severity};
 use super::record::Record;
-use super::sorting::DECIDE;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::{ProcessEnd, SuccessRate, Timer, TimerKind};
@@ -119,7 +118,7 @@ impl Problems {
         let timer = timer.map(|timer| &context.timers[timer]);
         let problem = empty(kind, server, side);
         Problem {
-            severity: severity(kind),
+            severity: kind.severity(),
             detail: detail.into(),
             routes: named.map(|(route, _)| (*route).clone()).collect(),
             routes_left_out: routes.len().saturating_sub(Problem::MAX_ROUTES) as u64,
@@ -218,19 +217,6 @@ fn made(timer: &Timer, key: &Key, cell: &Cell) -> bool {
     kind && key.server == timer.server
         && key.side == timer.closed_by
         && (timer.min..=timer.max).contains(&middle)
-}
-
-/// How bad it is.
-fn severity(kind: ProblemKind) -> Severity {
-    match kind {
-        // The capture ended: nobody knows yet.
-        ProblemKind::Verdict(Verdict::Unanswered)
-        | ProblemKind::TunnelIdle
-        | ProblemKind::KeepAlive => Severity::Note,
-        ProblemKind::Lookups | ProblemKind::EarlyAnswer => Severity::Warning,
-        ProblemKind::Finding(finding) if !DECIDE.contains(&finding) => Severity::Warning,
-        _ => Severity::Error,
-    }
 }
 
 fn empty(kind: ProblemKind, server: Endpoint, side: Side) -> Problem {
