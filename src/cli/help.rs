@@ -78,6 +78,25 @@ fn fit(root: impl Fn() -> Command, words: &[String]) -> Command {
     }
 }
 
+/// What `report -h` says while nothing is named: one screen of what most people need.
+const REPORT: &str = "\
+Time and judge every HTTP request of a target, live, or of captures
+
+Usage: kubectl meshsniff report [OPTIONS] [TARGET|FILE]...
+
+  TARGET               pod, or TYPE/NAME such as deploy/catalog
+  FILE                 captures, or folders of them; - is standard input
+
+  -o FORMAT[=FILE]     text, json, jsonl, junit, markdown, html; repeatable
+  --live               watch the figures while packets come
+  --all                a timeline of every exchange, not one of each problem
+  --filter-http TERMS  only exchanges that match: 'path=/items* status=5xx'
+  --fail-on ASSERTION  exit status 3 if it holds: problems, 'not-ok>1%'
+  --require CONDITION  exit status 3 unless it holds: 'p99(total)<=250ms'
+  -w FILE              write the packets, too, with the verdicts as comments
+
+";
+
 fn shortened(command: Command, origin: Origin) -> Command {
     let is_report = command.get_name() == "report";
     let name = if is_report { " report" } else { "" };
@@ -90,18 +109,21 @@ fn shortened(command: Command, origin: Origin) -> Command {
         (
             origin != Origin::Target,
             "TARGET -h",
-            "of a target: which pods and packets, cluster, helper",
+            "of a target in a cluster",
         ),
         (
             origin != Origin::ThisMachine,
             "--local -h",
-            "capturing on this machine, without a cluster",
+            "on this machine, without a cluster",
         ),
         (true, "--help", "everything, explained"),
     ];
     let mut text = String::from("More help:");
     for (_, typed, what) in more.iter().filter(|(shown, ..)| *shown) {
         text.push_str(&format!("\n  kubectl meshsniff{name} {typed:<11} {what}"));
+    }
+    if is_report && origin == Origin::Unknown {
+        return command.override_help(format!("{REPORT}{text}"));
     }
     let command = command.mut_args(|arg| {
         let hidden = !origin.takes(is_report, &arg);
@@ -168,6 +190,25 @@ mod tests {
             for option in hidden {
                 assert!(!text.contains(option), "{typed:?}: {option}\n{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_report_takes_fits_a_screen() {
+        let text = help(&["report", "-h"]);
+        assert!(text.lines().count() <= 24, "{text}");
+        let mut root = Cli::command();
+        root.build();
+        let report = root.find_subcommand("report").expect("a command");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+            let option = line.trim_start().split(' ').next().unwrap_or_default();
+            let known = report.get_arguments().any(|arg| {
+                let long = arg.get_long().map(|long| format!("--{long}"));
+                let short = arg.get_short().map(|short| format!("-{short}"));
+                [long, short].into_iter().flatten().any(|one| one == option)
+            });
+            assert!(known || !option.starts_with('-'), "{line}");
         }
     }
 
