@@ -73,7 +73,8 @@ pub(super) struct CompareArgs {
     /// slower, worse, faster or better: a route is called so. new or gone: a route is on one side
     /// only. A percentile of a gap that changed on any route (request_to_response.p99>+20%,
     /// total.p50>+10ms). A share that changed, in percentage points (client-gave-up>+1%, good<-1%).
-    /// exchanges<10 on either side. problems, or problem.KIND: one that is new or has grown.
+    /// exchanges<10 on either side. problems (but no notes), or
+    /// problem.KIND: one that is new or has grown.
     ///
     /// Behind it, "where" and path= or method= say which routes are meant: slower where
     /// path=/items*. An assertion also fails if there was nothing to compare.

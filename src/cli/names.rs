@@ -62,7 +62,7 @@ pub(super) async fn look_up(cluster: Cluster, targets: Vec<Target>) -> Named {
         let Ok((pods, services)) = listed.await else {
             continue;
         };
-        for pod in pods.into_iter().flatten() {
+        for pod in pods.into_iter().flatten().filter(|pod| !has_ended(pod)) {
             let called = format!("{}.{namespace}", pod.name_any());
             let hosts = pod.spec.is_some_and(|spec| spec.host_network == Some(true));
             let ips = pod.status.and_then(|status| status.pod_ips);
@@ -123,12 +123,20 @@ impl Unnamed {
         };
         let addresses = addresses.into_iter().take(MAX_ADDRESSES);
         let named = addresses.map(|address| async move {
-            let name = name_of(cluster, address).await?;
-            Some((address, vec![name]))
+            let name = tokio::time::timeout(PATIENCE, name_of(cluster, address));
+            Some((address, vec![name.await.ok()??]))
         });
-        let named = tokio::time::timeout(PATIENCE, join_all(named));
-        named.await.into_iter().flatten().flatten().collect()
+        join_all(named).await.into_iter().flatten().collect()
     }
+}
+
+/// Whether a pod has ended: it keeps the address that another one may have by now.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// The pod, or else the service, with this address.
@@ -136,20 +144,12 @@ async fn name_of(cluster: &Cluster, address: IpAddr) -> Option<String> {
     let with = |field: &str| ListParams::default().fields(&format!("{field}={address}"));
     let pods: Api<Pod> = Api::all(cluster.client.clone());
     let pods = pods.list(&with("status.podIP")).await.ok()?;
-    // A pod that has ended keeps the address that another one may have by now.
-    let ended = |pod: &Pod| {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        matches!(phase, Some("Succeeded" | "Failed"))
-    };
     let of_node = |pod: &Pod| {
         pod.spec
             .as_ref()
             .is_some_and(|spec| spec.host_network == Some(true))
     };
-    let mut pods = pods.iter().filter(|pod| !ended(pod) && !of_node(pod));
+    let mut pods = pods.iter().filter(|pod| !has_ended(pod) && !of_node(pod));
     if let Some(pod) = pods.next() {
         return Some(format!("{}.{}", pod.name_any(), pod.namespace()?));
     }

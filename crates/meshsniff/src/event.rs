@@ -24,6 +24,16 @@ pub struct Source {
     pub interfaces: Vec<String>,
 }
 
+impl Source {
+    /// Namespace and pod of a live target; `node` and its name of a node's. `None` of everything
+    /// else, and of several targets that are one source.
+    #[must_use]
+    pub fn target(&self) -> Option<(&str, &str)> {
+        let one = self.kind == "live" && !self.name.contains(", ");
+        self.name.split_once('/').filter(|_| one)
+    }
+}
+
 /// The totals of everything that was read; known at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capture {

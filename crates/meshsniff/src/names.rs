@@ -16,7 +16,12 @@ const MAX_NAME: usize = 128;
 
 /// Names by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(BTreeMap<IpAddr, Option<String>>);
+pub struct Names {
+    /// `None` where two names were told.
+    by_address: BTreeMap<IpAddr, Option<String>>,
+    /// How many addresses have a name.
+    addresses: BTreeMap<String, usize>,
+}
 
 impl Names {
     /// Names an address. Returns whether that was news: an address has one name, and none once two
@@ -24,29 +29,35 @@ impl Names {
     ///
     /// Loopback addresses have none: every pod has its own.
     pub fn add(&mut self, address: IpAddr, name: &str) -> bool {
-        let named = !address.is_loopback() && !address.is_unspecified() && !name.is_empty();
-        let room = self.0.len() < MAX_ADDRESSES;
+        if address.is_loopback() || address.is_unspecified() || name.is_empty() {
+            return false;
+        }
         let name: String = name.chars().take(MAX_NAME).collect();
-        match self.0.entry(address) {
-            Entry::Vacant(free) if named && room => {
+        let room = self.by_address.len() < MAX_ADDRESSES;
+        match self.by_address.entry(address) {
+            Entry::Vacant(free) if room => {
+                *self.addresses.entry(name.clone()).or_default() += 1;
                 free.insert(Some(name));
                 true
             }
             Entry::Vacant(_) => false,
-            Entry::Occupied(mut known) => {
-                let other = known.get().as_ref().is_some_and(|known| *known != name);
-                if other && named {
+            Entry::Occupied(mut known) => match known.get() {
+                Some(first) if *first != name => {
+                    if let Some(count) = self.addresses.get_mut(first) {
+                        *count -= 1;
+                    }
                     known.insert(None);
+                    true
                 }
-                other && named
-            }
+                _ => false,
+            },
         }
     }
 
     /// Returns the name of an address. Whoever shows it escapes it: a capture's maker chose it.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Option<&str> {
-        self.0.get(&address)?.as_deref()
+        self.by_address.get(&address)?.as_deref()
     }
 
     /// An endpoint as it stands in a table, harmless to a terminal: `catalog-v2.shop:3000`.
@@ -65,9 +76,11 @@ impl Names {
         self.piece(endpoint, Form::Beside)
     }
 
-    /// An endpoint in a table: `catalog-v2.shop:3000`.
+    /// An endpoint in a table: `catalog-v2.shop:3000`; by its address if others have that name, too.
     pub(crate) fn brief(&self, endpoint: Endpoint) -> Named<'_> {
-        self.piece(endpoint, Form::Brief)
+        let name = self.of(endpoint.ip());
+        let name = name.filter(|name| self.addresses.get(*name) == Some(&1));
+        Named(name, endpoint, Form::Brief)
     }
 
     fn piece(&self, endpoint: Endpoint, form: Form) -> Named<'_> {
@@ -168,5 +181,14 @@ mod tests {
             format!("{shown} (10.0.0.1:80) | 10.0.0.1:80, {shown} | {shown}:80")
         );
         assert_eq!(all(unknown), "10.0.0.2:80 | 10.0.0.2:80 | 10.0.0.2:80");
+        // In a table nothing else would tell them apart.
+        names.add([10, 0, 0, 2].into(), "catalog\u{1b}.shop");
+        let names = &names;
+        let brief = |end| said!(names.brief(end));
+        assert_eq!(
+            (brief(known), brief(unknown)),
+            ("10.0.0.1:80".into(), "10.0.0.2:80".into())
+        );
+        assert_eq!(said!(names.at(unknown)), format!("{shown} (10.0.0.2:80)"));
     }
 }

@@ -222,13 +222,13 @@ impl ChangeAssertion {
             Some(kind) => change.name.kind == kind,
             None => change.name.kind.severity() < Severity::Note,
         };
-        // One of several routes may be of any.
-        let there = |change: &&ProblemChange| match change.route().split_once(' ') {
-            Some((method, path)) => {
-                let route = named(Some(method.into()), Some(path.into()));
-                self.only.exchange(&route)
-            }
-            None => true,
+        // A problem of connections is on no route.
+        let there = |change: &&ProblemChange| {
+            self.only.selects_all()
+                || change.has_route(|method, path| {
+                    let route = named(Some(method.into()), Some(path.into()));
+                    self.only.exchange(&route)
+                })
         };
         let worse: Vec<&ProblemChange> = problems
             .iter()

@@ -5,13 +5,15 @@ use super::thresholds::{MIN_POINTS, Thresholds};
 use crate::exchange::Side;
 use crate::statistics::{Problem, ProblemKind, Summary};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strum::{IntoStaticStr, VariantArray};
 
 /// Problems read of a side.
 const MAX_READ: usize = 1_000;
 /// Bytes of a route or a detail that are read.
 const MAX_TEXT: usize = 300;
+/// Routes kept of a problem.
+const MAX_ROUTES: usize = 64;
 
 /// By what a problem is known on the other side. Addresses change from one run to the next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +33,18 @@ pub(crate) type Sided = Option<BTreeMap<Name, Figures>>;
 pub(crate) struct Figures {
     pub(crate) count: u64,
     pub(crate) of: Option<u64>,
-    /// Method and path; empty if it has none, or several.
-    pub(crate) route: String,
+    /// Method and path of each route, as far as they are known.
+    pub(crate) routes: BTreeSet<String>,
+    /// Whether there are others.
+    pub(crate) others: bool,
+}
+
+impl Figures {
+    /// The only route; empty if it has none, or several.
+    fn route(&self) -> &str {
+        let only = self.routes.first().filter(|_| self.routes.len() == 1);
+        only.filter(|_| !self.others).map_or("", String::as_str)
+    }
 }
 
 /// What became of a problem.
@@ -66,10 +78,21 @@ pub(crate) struct ProblemChange {
 }
 
 impl ProblemChange {
+    /// Whether it is, or was, on a route that `fits`: method and path.
+    pub(crate) fn has_route(&self, fits: impl Fn(&str, &str) -> bool) -> bool {
+        let sides = [&self.before, &self.after].into_iter().flatten();
+        let mut routes = sides.flat_map(|figures| &figures.routes);
+        routes.any(|route| {
+            route
+                .split_once(' ')
+                .is_some_and(|(method, path)| fits(method, path))
+        })
+    }
+
     /// Where it is, or was; empty if it has no route, or several.
     pub(crate) fn route(&self) -> &str {
         let side = self.after.as_ref().or(self.before.as_ref());
-        side.map_or("", |figures| figures.route.as_str())
+        side.map_or("", Figures::route)
     }
 }
 
@@ -80,10 +103,8 @@ pub(crate) fn of_summary(summary: &Summary) -> Sided {
         let figures = Figures {
             count: problem.count,
             of: problem.of,
-            route: match problem.routes.as_slice() {
-                [only] if problem.routes_left_out == 0 => only.to_string(),
-                _ => String::new(),
-            },
+            routes: problem.routes.iter().map(ToString::to_string).collect(),
+            others: problem.routes_left_out > 0,
         };
         add(&mut all, name(&problem), figures);
     }
@@ -132,12 +153,13 @@ pub(crate) fn of_report(summary: &Map<String, Value>) -> Sided {
         let figures = Figures {
             count: number("count").unwrap_or(0),
             of: number("of"),
-            route: match routes {
-                [Value::String(only)] if number("routes_left_out") == Some(0) => {
-                    only.chars().take(MAX_TEXT).collect()
-                }
-                _ => String::new(),
-            },
+            routes: routes
+                .iter()
+                .filter_map(Value::as_str)
+                .take(MAX_ROUTES)
+                .map(|route| route.chars().take(MAX_TEXT).collect())
+                .collect(),
+            others: number("routes_left_out") != Some(0) || routes.len() > MAX_ROUTES,
         };
         add(&mut all, name, figures);
     }
@@ -152,11 +174,13 @@ fn add(all: &mut BTreeMap<Name, Figures>, name: Name, more: Figures) {
     figures.count = figures.count.saturating_add(more.count);
     figures.of = match (figures.of, more.of) {
         // Several timers of one route are of the same exchanges.
-        (one, other) if figures.route == more.route => one.max(other),
+        (one, other) if figures.routes == more.routes => one.max(other),
         (one, other) => one.zip(other).map(|(one, other)| one.saturating_add(other)),
     };
-    if figures.route != more.route {
-        figures.route.clear();
+    figures.routes.extend(more.routes);
+    figures.others |= more.others || figures.routes.len() > MAX_ROUTES;
+    while figures.routes.len() > MAX_ROUTES {
+        figures.routes.pop_last();
     }
 }
 

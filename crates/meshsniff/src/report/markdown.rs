@@ -164,9 +164,9 @@ impl<W: Write> MarkdownReport<W> {
         let timers = self.facts.summary.timers();
         let untold = |timer: &&Timer| !told.problems.iter().any(|problem| problem.is_of(timer));
         for timer in timers.iter().filter(untold).take(MAX_ROWS) {
-            let mut line = String::new();
-            sums::timer(&mut line, timer, &self.facts.names);
-            push!(out; "- ⏱ ", Html(&line), "\n\n");
+            out.push_str("- ⏱ ");
+            sums::timer(out, timer, &self.facts.names, code);
+            out.push_str("\n\n");
         }
         for line in sums::findings(&self.facts.summary, &told.problems) {
             push!(out; "- ", Html(&line), "\n");

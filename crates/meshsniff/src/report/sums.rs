@@ -2,16 +2,20 @@
 
 use crate::exchange::{Doubt, FindingKind, Gap, Side, Verdict};
 use crate::names::Names;
+use crate::number;
 use crate::piece::{Counted, Grouped, Number, Piece, Spoken, Timeout, push};
 use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
-use crate::{escape, number};
 
 /// Routes named for a timer.
 const MAX_ROUTES: usize = 3;
 
+/// How a format shows text from the wire, cut to a number of characters. Everything else in a
+/// sentence is the program's own.
+pub(super) type Wire = fn(&mut String, &str, usize);
+
 /// Pushes a timer.
-pub(super) fn timer(out: &mut String, timer: &Timer, names: &Names) {
+pub(super) fn timer(out: &mut String, timer: &Timer, names: &Names, wire: Wire) {
     let by = match timer.closed_by {
         Side::Client => "client",
         Side::Server => "server",
@@ -71,10 +75,11 @@ pub(super) fn timer(out: &mut String, timer: &Timer, names: &Names) {
     if let Some(guess) = timer.guess {
         push!(out; ", probably ", Timeout(guess));
     }
-    push!(out; "; ", names.at(timer.server));
+    out.push_str("; ");
+    names.at(timer.server).push_as(out, wire);
     for (index, route) in timer.routes.iter().take(MAX_ROUTES).enumerate() {
         out.push_str(if index == 0 { ", " } else { " | " });
-        escape::shown(out, route, 60);
+        wire(out, route, 60);
     }
     if timer.routes.len() > MAX_ROUTES {
         out.push_str(" | …");

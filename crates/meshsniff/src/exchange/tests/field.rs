@@ -512,6 +512,43 @@ fn client_hello() -> Vec<u8> {
 }
 
 #[test]
+fn the_alert_that_announces_a_close_ends_no_silence() {
+    let asked = || {
+        let talk = Talk::opened().say(Client, client_hello()).ack(Server);
+        let talk = talk
+            .say(Server, record(22, &[2, 0, 0, 2, 3, 3]))
+            .ack(Client);
+        talk.say(Client, record(23, &[9; 300]))
+            .ack(Server)
+            .after(500.0)
+    };
+    let silence = |talk: Talk| {
+        let left = talk.fin(Client).ack(Server).connection();
+        let silence = left.silence.map(|gap| gap.as_millis().round());
+        (silence, left.last_byte_by)
+    };
+    let client = Some(Side::Client);
+    assert_eq!(silence(asked()), (Some(501.0), client));
+    // TLS 1.3 hides the type and not the length; TLS 1.2 shows it, also of one that is encrypted.
+    for alert in [
+        record(23, &[7; 19]),
+        record(21, &[1, 0]),
+        record(21, &[7; 26]),
+    ] {
+        assert_eq!(silence(asked().say(Client, alert)), (Some(502.0), client));
+    }
+    // Another record, two of them, and one that came earlier are what somebody said.
+    let two = [record(23, &[7; 19]), record(23, &[7; 19])].concat();
+    for said in [record(23, &[7; 20]), two] {
+        assert_eq!(silence(asked().say(Client, said)), (Some(1.0), client));
+    }
+    let earlier = asked().say(Client, record(23, &[7; 19])).after(9.0);
+    assert_eq!(silence(earlier), (Some(9.0), client));
+    let others = asked().say(Server, record(23, &[7; 19]));
+    assert_eq!(silence(others), (Some(1.0), Some(Side::Server)));
+}
+
+#[test]
 fn a_tls_hello_without_an_answer_and_who_left() {
     let asked = || Talk::opened().say(Client, client_hello()).ack(Server);
     let left = asked().after(10_000.0).fin(Client).ack(Server).connection();

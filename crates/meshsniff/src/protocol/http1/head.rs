@@ -332,7 +332,7 @@ fn finish_request(
                 head.trace_id = trace::by_traceparent(field.value).or(head.trace_id);
             }
             12 if name.eq_ignore_ascii_case("x-request-id") => {
-                head.request_id = Some(text(field.value));
+                head.request_id = Some(text(field.value)).filter(|id| !id.trim().is_empty());
             }
             12 if name.eq_ignore_ascii_case("x-b3-traceid") => {
                 head.trace_id = head.trace_id.or_else(|| trace::by_id(field.value));

@@ -214,9 +214,11 @@ fn problems_that_are_new_or_have_grown_can_be_failures() {
     assert_eq!(judged(0, 3, "problems"), ("failed", new.clone()));
     assert_eq!(judged(0, 3, "problem.client-gave-up"), ("failed", new));
     assert_eq!(judged(2, 90, "problems").0, "failed");
+    assert_eq!(judged(0, 3, "problems where path=/it*").0, "failed");
     for (before, after, assertion) in [
         (0, 3, "problem.server-reset-unanswered"),
         (0, 3, "problems where path=/other"),
+        (0, 3, "problems where method=POST"),
         (3, 3, "problems"),
         (3, 0, "problems"),
     ] {

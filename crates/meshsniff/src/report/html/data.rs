@@ -223,7 +223,8 @@ impl Rows<'_> {
             more_fields!(out, { "client_name": Text(name) });
         }
         if let Some(name) = self.facts.names.of(server.ip()) {
-            more_fields!(out, { "server_name": Text(name) });
+            let brief = self.facts.names.shown(server);
+            more_fields!(out, { "server_name": Text(name), "server_brief": Text(&brief) });
         }
         if mesh::is_istio_inbound(client) {
             more_fields!(out, { "sidecar": true });

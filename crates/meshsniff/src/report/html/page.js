@@ -35,7 +35,7 @@
     { id: 'well', title: '±', words: 'went well or not', value: (row) => RANK.get(row.good) },
     { id: 'verdict', title: 'verdict', value: (row) => row.verdict },
     { id: 'request', title: 'request', value: (row) => row.request },
-    { id: 'server', title: 'server', value: (row) => row.server_name ?? row.server },
+    { id: 'server', title: 'server', value: (row) => row.server_brief ?? row.server },
     { id: 'status', title: 'status', number: true, value: (row) => row.status ?? null },
     { id: 'start', title: 'start, s', words: 'seconds since the first frame', number: true, value: (row) => Number(row.start) },
     { id: 'response', title: 'answer began', gap: 'request_to_response', number: true },
@@ -164,7 +164,7 @@
     if (row.probe) verdict.append(make('span', { class: 'dim', text: ' probe' }));
     return make('tr', { class: open ? 'row open' : 'row', id: row.key },
       make('td', { class: `well ${ink}` }, make('span', { class: 'sign', role: 'img', 'aria-label': meaning, text: sign })), verdict,
-      make('th', { scope: 'row' }, button), cell('server', row.server_name ?? row.server),
+      make('th', { scope: 'row' }, button), cell('server', row.server_brief ?? row.server),
       cell('status', row.status === undefined ? undefined : String(row.status), 'n'), cell('start', row.start, 'n'),
       figure('response', 'request_to_response'), figure('total', 'total'), figure('close', 'request_to_client_close'));
   };

@@ -23,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-JPAhBzXNlisqRkyCnVq+ueFG6vuoFpkblF6Ehhh019A=";
-pub(super) const SCRIPT_HASH: &str = "sha256-/JLLvJE0DfDVcVIBgcyWntfzN02XuwwNBNX4yZiWGwE=";
+pub(super) const SCRIPT_HASH: &str = "sha256-/QeySXn684Z7rYkf30lXEHxbGvThHQvyLsamS9UOztI=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
@@ -321,10 +321,6 @@ impl Page<'_> {
                 Severity::Note => "note",
             });
             out.push('>');
-            let code = |out: &mut String, text: &str, most| {
-                let shown = said!(Shown(text, most));
-                push!(out; "<code>", Html(&shown), "</code>");
-            };
             out.push_str(&self.told.sentence_with(problem, code));
             out.push_str("</strong>");
             for more in [self.told.facts_with(problem, code), Told::envoy(problem)] {
@@ -371,9 +367,8 @@ impl Page<'_> {
              coincidence, a setting.</p>\n<ul class=timers>",
         );
         for timer in timers.iter().take(MAX_ROWS) {
-            let mut line = String::new();
-            sums::timer(&mut line, timer, &self.facts.names);
-            push!(out; "<li>", Html(&line));
+            out.push_str("<li>");
+            sums::timer(out, timer, &self.facts.names, code);
         }
         out.push_str("</ul>");
         more(out, timers.len(), "timer", "timers");
@@ -516,4 +511,10 @@ fn more(out: &mut String, all: usize, one: &'static str, many: &'static str) {
         push!(out; "<p class=dim>… and ", Counted((all - MAX_ROWS) as u64, one, many),
             " more.</p>");
     }
+}
+
+/// Pushes text from the wire, cut to a number of characters.
+fn code(out: &mut String, text: &str, most: usize) {
+    let shown = said!(Shown(text, most));
+    push!(out; "<code>", Html(&shown), "</code>");
 }

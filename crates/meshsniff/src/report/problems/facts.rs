@@ -44,12 +44,10 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
             (false, false) => push!(out; " ", Counted(problem.late, "answer came", "answers came"),
                 " after all, ", Spoken(by), " too late on average"),
         }
-        let timed = problem.timer.is_some()
-            || problem.announced().is_some()
-            || usual_timeout(problem).is_some();
-        let said = |one: &Problem| one.late_by.is_some();
+        let timed = is_timed(problem);
+        let said = |one: &Problem| one.late_by.is_some() && is_timed(one) == timed;
         out.push_str(match timed {
-            _ if words.was(problem, said) => ".",
+            _ if words.was(problem, said).is_some() => ".",
             true => {
                 ": the server is too slow for that timeout, and its own metrics call it a success."
             }
@@ -65,7 +63,14 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         behind(out, problem, one, words);
     }
     let asked = |one: &Problem| (one.callers.clone(), one.other_callers);
-    if !problem.callers.is_empty() && !words.was(problem, asked) {
+    let known = words
+        .was(problem, asked)
+        .filter(|_| !problem.callers.is_empty());
+    if words.same(problem, asked) && known.is_some() {
+        out.push_str(" Asked by the same.");
+    } else if let Some(number) = known {
+        push!(out; " Asked by the same as ", Number(number), ".");
+    } else if !problem.callers.is_empty() {
         out.push_str(" Asked by ");
         for (index, caller) in problem.callers.iter().enumerate() {
             push!(out; (index > 0).then_some(", "));
@@ -120,6 +125,11 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
     }
 }
 
+/// Whether callers left after a time that somebody set.
+fn is_timed(problem: &Problem) -> bool {
+    problem.timer.is_some() || problem.announced().is_some() || usual_timeout(problem).is_some()
+}
+
 /// Whether something filled a part of the capture only: there was a fifth of it or more before and
 /// after. How much came after may not be known.
 fn is_a_part(before: Span, while_it_was: Span, after: Option<Span>) -> bool {
@@ -146,8 +156,12 @@ fn behind(out: &mut String, problem: &Problem, one: &Behind, words: &Words<'_>) 
     if read && one.opened == one.count {
         out.push_str(" that it had opened for it");
     }
-    if let Some((min, max)) = one.silence.filter(|_| read) {
-        push!(out; ", having asked and then heard nothing for ", Ends(min, max));
+    if let Some((min, max)) = one.silence {
+        push!(out; if one.kind == BehindKind::HungUp {
+            ", having asked and then heard nothing for "
+        } else {
+            ", asked and silent for "
+        }, Ends(min, max));
     }
     out.push_str(if read {
         ": by time alone, that is whom it waited for."

@@ -8,10 +8,11 @@ mod pieces;
 mod sentence;
 
 use self::facts::facts;
-use self::pieces::{Ends, Wire, Words};
+use self::pieces::{Ends, Words};
 use self::sentence::sentence;
 use super::facts::Facts;
 use super::flags::places;
+use super::sums::Wire;
 use super::wireshark::{self, Numbering};
 use crate::escape;
 use crate::event::{Capture, Source};
@@ -129,8 +130,8 @@ impl<'a> Told<'a> {
         sentence(&mut said, problem, &words);
         facts(&mut more, problem, &words);
         let mut flags = Self::envoy(problem);
-        if words.same(problem, Self::envoy) {
-            flags.clear();
+        if words.same(problem, Self::envoy) && !flags.is_empty() {
+            flags = "Envoy: the same.".to_owned();
         }
         let mut members = Self::members(problem);
         if let Some(first) = members.get_mut(..1) {
@@ -216,7 +217,7 @@ impl<'a> Told<'a> {
     /// What finds out more of this problem rather than of any; empty if there is nothing.
     pub(super) fn own_next(&self, problem: &Problem) -> String {
         let mut out = String::new();
-        next::own(&mut out, problem, self.names);
+        next::own(&mut out, problem, self.source.as_ref(), self.names);
         out
     }
 
@@ -288,7 +289,11 @@ fn envoy(out: &mut String, problem: &Problem) {
         None => return,
     };
     for (index, (place, flags)) in places(flags, client).enumerate() {
-        out.push_str(if index == 0 { "Envoy: " } else { "; " });
+        out.push_str(match (index, problem.mixed_flags) {
+            (0, false) => "Envoy: ",
+            (0, true) => "Envoy, of the example: ",
+            _ => "; ",
+        });
         out.push_str(&flags.join(" or "));
         push!(out; " ", place);
         let guess = guessed && flags.len() > 1;

@@ -9,7 +9,7 @@ use crate::report::shell::Word;
 use crate::statistics::problems::{Problem, ProblemKind};
 
 /// Pushes what finds out more of this problem rather than of any; nothing if there is nothing.
-pub(super) fn own(out: &mut String, problem: &Problem, names: &Names) {
+pub(super) fn own(out: &mut String, problem: &Problem, source: Option<&Source>, names: &Names) {
     let server = problem.server;
     match problem.kind {
         ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
@@ -42,17 +42,15 @@ pub(super) fn own(out: &mut String, problem: &Problem, names: &Names) {
             );
         }
         // The cause is at the one that the proxy waited for.
-        ProblemKind::ProxyAnswer => {
+        ProblemKind::ProxyAnswer if is_live(source) => {
             let behind = problem.behind.first();
             if let Some(name) = behind.and_then(|one| names.of(one.server.ip())) {
                 report_of(out, name);
             }
         }
         // Whose timer it was is for whoever asked to say.
-        ProblemKind::Verdict(verdict) if verdict.ended_by_client() => {
-            if let [caller] = problem.callers.as_slice()
-                && !caller.contains("://")
-            {
+        ProblemKind::Verdict(verdict) if verdict.ended_by_client() && is_live(source) => {
+            if let [caller] = problem.callers.as_slice() {
                 report_of(out, caller);
             }
         }
@@ -71,9 +69,7 @@ pub(super) fn common(out: &mut String, source: Option<&Source>, exchange: Option
             Some(number) => push!(out; Number(number)),
             None => out.push('N'),
         }
-    } else if let Some((namespace, pod)) = source.name.split_once('/')
-        && source.kind == "live"
-    {
+    } else if let Some((namespace, pod)) = source.target() {
         push!(out; "kubectl meshsniff report ");
         // A node is in no namespace.
         if namespace == "node" {
@@ -86,16 +82,28 @@ pub(super) fn common(out: &mut String, source: Option<&Source>, exchange: Option
     }
 }
 
-/// Pushes the command that looks at a pod or a service, by the name that its address has.
+/// Whether it is of a cluster that is there to be asked: in a file any host has a name.
+fn is_live(source: Option<&Source>) -> bool {
+    source.is_some_and(|source| source.kind == "live")
+}
+
+/// Pushes the command that looks at a pod or a service, by the name that its address has: `POD.NS`,
+/// or `SERVICE.NS.svc`. Nothing if it is another name.
 fn report_of(out: &mut String, name: &str) {
     let (kind, name) = match name.strip_suffix(".svc") {
         Some(service) => ("svc/", service),
         None => ("", name),
     };
-    // A namespace has no dot.
-    if let Some((name, namespace)) = name.rsplit_once('.') {
-        push!(out; "kubectl meshsniff report ", Word(&format!("{kind}{name}")));
-        push!(out; " -n ", Word(namespace));
+    // A pod's name may have dots, a namespace's has none (RFC 1123, as Kubernetes has it).
+    let label = |text: &str| {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        !text.is_empty() && text.bytes().all(plain) && !text.starts_with('-')
+    };
+    if let Some((name, namespace)) = name.rsplit_once('.')
+        && name.split('.').all(label)
+        && label(namespace)
+    {
+        push!(out; "kubectl meshsniff report ", kind, Word(name), " -n ", Word(namespace));
     }
 }
 

@@ -6,7 +6,7 @@ use crate::names::{Named, Names};
 use crate::number;
 use crate::packet::Endpoint;
 use crate::piece::{Counted, Grouped, Piece, Shown, Spoken, Timeout, push};
-use crate::report::sums;
+use crate::report::sums::{self, Wire};
 use crate::statistics::problems::{Example, LARGE, Problem, ProblemKind, is_timeout};
 use crate::time::{Span, Timestamp};
 
@@ -14,10 +14,6 @@ use crate::time::{Span, Timestamp};
 pub(super) const MAX_ROUTE: usize = 48;
 /// Routes in a sentence.
 const MAX_ROUTES: usize = 2;
-
-/// How a format shows text from the wire, cut to a number of characters. Everything else in a
-/// sentence is the program's own.
-pub(in super::super) type Wire = fn(&mut String, &str, usize);
 
 /// What the sentences need beside the problem.
 pub(super) struct Words<'a> {
@@ -39,9 +35,15 @@ impl Words<'_> {
 
     /// The server of a problem, unless the reader has just read of it.
     pub(super) fn server(&self, problem: &Problem) -> Place<'_> {
-        let known = self.same(problem, |one| one.server);
+        let known = self.is_there(problem);
         let name = (!known).then(|| self.names.at(problem.server));
         Place(name, self.wire)
+    }
+
+    /// Whether the problem before was of the same server, and told of no other.
+    fn is_there(&self, problem: &Problem) -> bool {
+        let before = self.before.last();
+        before.is_some_and(|one| one.server == problem.server && one.behind.is_empty())
     }
 
     /// Whether something is as it was of the problem before.
@@ -50,9 +52,24 @@ impl Words<'_> {
         before.is_some_and(|before| of(before) == of(problem))
     }
 
-    /// Whether something was like this of any problem before.
-    pub(super) fn was<T: PartialEq>(&self, problem: &Problem, of: impl Fn(&Problem) -> T) -> bool {
-        self.before.iter().any(|before| of(before) == of(problem))
+    /// The number of the first problem before of which something was like this.
+    pub(super) fn was<T: PartialEq>(
+        &self,
+        problem: &Problem,
+        of: impl Fn(&Problem) -> T,
+    ) -> Option<u64> {
+        let mut before = self.before.iter();
+        Some(before.find(|before| of(before) == of(problem))?.id + 1)
+    }
+}
+
+/// `the server 10.0.0.1:80`, or `the same server`.
+pub(super) struct TheServer<'a>(pub(super) Place<'a>);
+
+impl Piece for TheServer<'_> {
+    fn push(self, out: &mut String) {
+        let named = self.0.0.is_some();
+        push!(out; named.then_some("the server "), self.0);
     }
 }
 
@@ -103,11 +120,8 @@ pub(super) struct Where<'a>(pub(super) &'a Problem, pub(super) &'a Words<'a>);
 impl Piece for Where<'_> {
     fn push(self, out: &mut String) {
         let Self(problem, words) = self;
-        let place = |problem: &Problem| {
-            let routes = (problem.routes.clone(), problem.routes_left_out);
-            (problem.server, routes)
-        };
-        if words.same(problem, place) && !problem.routes.is_empty() {
+        let routes = |problem: &Problem| (problem.routes.clone(), problem.routes_left_out);
+        if words.is_there(problem) && words.same(problem, routes) && !problem.routes.is_empty() {
             return out.push_str("there, ");
         }
         let named = problem.routes.len().min(MAX_ROUTES);

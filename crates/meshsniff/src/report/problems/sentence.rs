@@ -1,8 +1,8 @@
 //! What happened, in a sentence.
 
 use super::pieces::{
-    After, ByTimer, Cost, Ends, Large, MAX_ROUTE, Of, Timer, Where, Words, may_be_a_proxys, side,
-    were,
+    After, ByTimer, Cost, Ends, Large, MAX_ROUTE, Of, TheServer, Timer, Where, Words,
+    may_be_a_proxys, side, were,
 };
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{Bytes, Shown, push};
@@ -12,7 +12,8 @@ use crate::statistics::problems::{Example, FULL, Problem, ProblemKind, RESET, SL
 /// Pushes what happened.
 pub(super) fn sentence(out: &mut String, problem: &Problem, words: &Words<'_>) {
     happened(out, problem, words);
-    if out.starts_with("the") {
+    // Of its own words, and not of a name.
+    if out.starts_with("the ") || out.starts_with("there, ") {
         out.replace_range(..1, "T");
     }
     out.push('.');
@@ -56,7 +57,7 @@ fn happened(out: &mut String, problem: &Problem, words: &Words<'_>) {
                 words.server(problem), After(problem), " of silence", Timer(problem));
         }
         ProblemKind::KeepAlive => {
-            push!(out; "the server ", words.server(problem), " closed ",
+            push!(out; TheServer(words.server(problem)), " closed ",
                 Of(problem, "idle connection"), After(problem),
                 ", its keep-alive timeout: whoever reuses connections for longer will race it");
         }

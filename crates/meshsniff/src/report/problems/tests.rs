@@ -1,13 +1,15 @@
 //! The words of problems, each as a person reads it.
 
-use super::described;
+use super::{Told, described};
 use crate::dns::{Dns, Failure};
+use crate::event::Source;
 use crate::exchange::{
-    Connection, Doubt, Exchange, Finding, FindingKind, ProxyAnswer, Side, Verdict,
+    Connection, Doubt, EnvoyFlags, Exchange, Finding, FindingKind, ProxyAnswer, Side, Verdict,
 };
 use crate::mesh::answer::Software;
 use crate::names::Names;
-use crate::statistics::Summary;
+use crate::report::wireshark::Numbering;
+use crate::statistics::{Problem, Summary};
 use crate::testing::fixtures;
 use crate::time::Span;
 
@@ -341,6 +343,107 @@ fn lookups_have_their_words() {
             said.starts_with("DNS at ") && said.ends_with(expected),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn flags_that_not_all_have_are_the_examples() {
+    let mut other = fixtures::gave_up();
+    other.envoy = EnvoyFlags::default();
+    let (_, more) = words(&[fixtures::gave_up(), other], &[]);
+    assert!(
+        more.contains("Envoy, of the example: DC at the sidecar;"),
+        "{more}"
+    );
+    let (_, more) = words(&[fixtures::gave_up(), fixtures::gave_up()], &[]);
+    assert!(more.contains("Envoy: DC at the sidecar;"), "{more}");
+}
+
+#[test]
+fn a_problem_is_told_behind_the_one_before() {
+    let mut summary = Summary::new(false);
+    let mut id = 0;
+    let mut add = |exchange: Exchange| {
+        id += 1;
+        summary.exchange(&Exchange {
+            id,
+            request_id: None,
+            caller: Some("gateway.mesh".into()),
+            ..exchange
+        });
+    };
+    for _ in 0..3 {
+        add(fixtures::gave_up());
+    }
+    for _ in 0..2 {
+        add(fixtures::server_reset());
+    }
+    let mut elsewhere = fixtures::server_closed();
+    elsewhere.path = Some("/other".into());
+    add(elsewhere);
+    let (problems, beyond) = summary.problems();
+    let names = Names::default();
+    let told = Told {
+        problems,
+        beyond,
+        origin: fixtures::ORIGIN,
+        end: None,
+        names: &names,
+        source: None,
+        numbering: Numbering::Ends,
+    };
+    let texts: Vec<(String, String)> = (0..3).map(|index| told.flowing(index)).collect();
+    let begins = [
+        "GET /items on 10.244.0.5:3000: the caller gave up on 3 of 5 requests after",
+        "There, the server reset the connection instead of answering 2 of 5 requests after",
+        "GET /other on the same server: the server closed the connection instead of answering",
+    ];
+    for ((sentence, _), begin) in texts.iter().zip(begins) {
+        assert!(sentence.starts_with(begin), "{sentence}");
+    }
+    let asked = texts
+        .iter()
+        .filter(|(_, more)| more.contains("Asked by gateway.mesh."));
+    assert_eq!(asked.count(), 1, "{texts:?}");
+    assert!(texts[0].1.ends_with("Exchanges 1–3."), "{texts:?}");
+    // By itself it says all of it.
+    let alone = told.paragraph(&told.problems[1]);
+    assert!(
+        alone.starts_with("GET /items on 10.244.0.5:3000: the server reset"),
+        "{alone}"
+    );
+    assert!(alone.contains("Asked by gateway.mesh."), "{alone}");
+    assert_eq!(
+        texts[1].1.matches("Asked by the same.").count(),
+        1,
+        "{texts:?}"
+    );
+    // Of a file nobody knows whether such a pod exists.
+    assert_eq!(told.own_next(&told.problems[0]), "");
+    let live = |problem: &Problem| {
+        let source = Source {
+            kind: "live".into(),
+            ..Source::default()
+        };
+        let told = Told {
+            source: Some(source),
+            problems: Vec::new(),
+            ..told
+        };
+        told.own_next(problem)
+    };
+    let mut asked = told.problems[0].clone();
+    assert_eq!(live(&asked), "kubectl meshsniff report gateway -n mesh");
+    for (caller, command) in [
+        ("web.v2.shop", "kubectl meshsniff report web.v2 -n shop"),
+        ("web.shop.svc", "kubectl meshsniff report svc/web -n shop"),
+        ("-w/tmp/x.shop", ""),
+        ("spiffe://cluster.local/ns/a/sa/b", ""),
+        ("web", ""),
+        ("web.shop;id", ""),
+    ] {
+        asked.callers = vec![caller.into()];
+        assert_eq!(live(&asked), command, "{caller}");
     }
 }
 

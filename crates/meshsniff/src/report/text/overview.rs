@@ -41,7 +41,8 @@ pub(super) fn push(
 ) {
     let summary = &facts.summary;
     head(out, paint, width, facts, capture);
-    exchanges(out, paint, width, summary, &told.problems);
+    let shown = told.problems.len().min(MAX_PROBLEMS);
+    exchanges(out, paint, width, summary, &told.problems[..shown]);
     problems(out, paint, width, told);
     files(out, paint, facts);
     rates(out, paint, width, facts);
@@ -384,7 +385,7 @@ fn timers(out: &mut String, paint: Paint, width: usize, facts: &Facts, told: &[P
     out.push('\n');
     for timer in timers.iter().take(MAX_TIMERS) {
         let (mut text, mut lines) = (String::new(), String::new());
-        sums::timer(&mut text, timer, &facts.names);
+        sums::timer(&mut text, timer, &facts.names, escape::shown);
         wrapped(&mut lines, &text, TIMER.len(), width);
         lines.replace_range(..TIMER.len(), TIMER);
         for line in lines.lines() {

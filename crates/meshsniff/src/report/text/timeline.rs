@@ -120,12 +120,14 @@ impl Canvas<'_> {
     fn log(&self, out: &mut String, exchange: &Exchange) {
         let source = exchange.events.request_start.frame.source();
         let source = self.captured.get(usize::from(source));
-        let pod = source.filter(|source| source.kind == "live");
-        let pod = pod.and_then(|source| source.name.split_once('/'));
-        if let Some((namespace, pod)) = pod
+        // The trace is in a log that is told to say it.
+        let id = exchange
+            .request_id
+            .as_deref()
+            .or(exchange.trace_id.as_deref());
+        if let Some((namespace, pod)) = source.and_then(Source::target)
             && namespace != "node"
-            && let Some(id) = exchange.request_id.as_deref()
-            && id != MASK
+            && let Some(id) = id.filter(|id| *id != MASK)
             && exchange.good() == Some(false)
         {
             // A command that is broken over lines cannot be copied.

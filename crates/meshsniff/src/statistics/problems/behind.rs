@@ -50,8 +50,8 @@ pub struct Behind {
     pub count: u64,
     /// How many of its connections the proxy had opened after it was asked.
     pub opened: u64,
-    /// How long the proxy had heard nothing after its own last byte: the shortest and the longest of
-    /// those where it spoke last.
+    /// How long the proxy had heard nothing after its own last byte, the shortest and the longest
+    /// time; `None` of connections that never opened.
     pub silence: Option<(Span, Span)>,
 }
 
@@ -60,8 +60,25 @@ impl Behind {
     fn add(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
         self.opened = self.opened.saturating_add(other.opened);
-        let known = [self.silence, other.silence].into_iter().flatten();
-        self.silence = known.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        let both = self.silence.zip(other.silence);
+        self.silence = both.map(|(one, other)| (one.0.min(other.0), one.1.max(other.1)));
+    }
+}
+
+/// Whether what happened on a connection can be why a proxy answered so: `detail` is the status, the
+/// proxy and its flag, if it has one.
+fn explains(detail: &str, kind: BehindKind) -> bool {
+    use BehindKind::{Closed, HungUp, Refused, TlsFailed};
+    let mut words = detail.split(' ');
+    let (status, flag) = (words.next().unwrap_or_default(), words.nth(1));
+    match (flag, status) {
+        (Some("UT" | "SI"), _) | (None, "504") => kind == HungUp,
+        (Some("UF"), _) => matches!(kind, Refused | TlsFailed),
+        (Some("UC"), _) => kind == Closed,
+        // Whatever it was, it was tried again.
+        (Some("URX" | "URX,UF" | "URX,UC"), _) | (None, "502" | "503") => kind != HungUp,
+        // No host, no route, a limit: it waited for nobody.
+        _ => false,
     }
 }
 
@@ -95,13 +112,12 @@ pub(super) struct Legs(VecDeque<Leg>);
 impl Legs {
     /// Remembers how a connection ended, if it may be a proxy's to a server that it waits for.
     pub(super) fn connection(&mut self, connection: &Connection) {
-        let Some((kind, close)) = ended(connection) else {
+        let Some((kind, close, silence)) = ended(connection) else {
             return;
         };
         if self.0.len() >= MAX_LEGS {
             self.0.pop_front();
         }
-        let asked = connection.last_byte_by == Some(Side::Client);
         self.0.push_back(Leg {
             proxy: connection.client.ip(),
             server: connection.server,
@@ -109,7 +125,7 @@ impl Legs {
             kind,
             began: connection.first.time,
             at: close.mark.time,
-            silence: connection.silence.filter(|_| asked),
+            silence,
         });
     }
 
@@ -121,37 +137,52 @@ impl Legs {
     }
 }
 
-fn ended(connection: &Connection) -> Option<(BehindKind, Close)> {
+fn ended(connection: &Connection) -> Option<(BehindKind, Close, Option<Span>)> {
     let close = connection.close?;
-    let kind = match connection.verdict {
-        Some(Verdict::ConnectRefused) => BehindKind::Refused,
-        Some(Verdict::TlsFailed | Verdict::TlsUnanswered) => BehindKind::TlsFailed,
-        _ if connection.protocol != Protocol::Tls => return None,
-        _ if close.by == Side::Client => BehindKind::HungUp,
-        _ => BehindKind::Closed,
-    };
-    Some((kind, close))
+    match connection.verdict {
+        Some(Verdict::ConnectRefused) => Some((BehindKind::Refused, close, None)),
+        Some(Verdict::TlsFailed | Verdict::TlsUnanswered) => {
+            Some((BehindKind::TlsFailed, close, None))
+        }
+        // Only where the proxy spoke last did it wait for anything.
+        _ if connection.protocol == Protocol::Tls
+            && connection.last_byte_by == Some(Side::Client) =>
+        {
+            let kind = match close.by {
+                Side::Client => BehindKind::HungUp,
+                Side::Server => BehindKind::Closed,
+            };
+            Some((kind, close, Some(connection.silence?)))
+        }
+        _ => None,
+    }
 }
 
 /// Ends of connections in the order of time.
 pub(super) struct ByTime(Vec<Leg>);
 
 impl ByTime {
-    /// The only server on which `proxy` lost a connection when it answered a request, at the
-    /// time `at`: of several none can be told. `began`: when the request began, and in which
-    /// capture.
-    pub(super) fn of(
-        &self,
-        proxy: IpAddr,
-        (began, source): (Timestamp, u16),
-        at: Timestamp,
-    ) -> Option<Behind> {
+    /// The only server on which `proxy` lost a connection that can be why it answered so: of several
+    /// none can be told.
+    pub(super) fn of(&self, proxy: IpAddr, answer: &Answer<'_>) -> Option<Behind> {
         let Self(legs) = self;
+        let &Answer { began, at, .. } = answer;
         // On loopback a sidecar talks to its own pod, which every capture has.
-        let own = |leg: &Leg| leg.proxy.is_loopback() && leg.source == source;
+        let own = |leg: &Leg| leg.proxy.is_loopback() && leg.source == answer.source;
+        // Whoever waited for it was silent for most of the time.
+        let waited = (at - began).as_nanos() / 2;
+        let long = |leg: &Leg| {
+            leg.kind != BehindKind::HungUp
+                || leg
+                    .silence
+                    .is_some_and(|silence| silence.as_nanos() >= waited)
+        };
         let from = legs.partition_point(|leg| at - leg.at > AT_ONCE);
         let near = legs[from..].iter().take_while(|leg| leg.at - at <= AT_ONCE);
-        let near: Vec<&Leg> = near.filter(|leg| leg.proxy == proxy || own(leg)).collect();
+        let near: Vec<&Leg> = near
+            .filter(|leg| leg.proxy == proxy || own(leg))
+            .filter(|leg| explains(answer.detail, leg.kind) && long(leg))
+            .collect();
         // Of several to one server, the one that was silent the longest.
         let leg = near.iter().max_by_key(|leg| leg.silence)?;
         let only = near.iter().all(|other| other.server == leg.server);
@@ -163,4 +194,15 @@ impl ByTime {
             silence: leg.silence.map(|silence| (silence, silence)),
         })
     }
+}
+
+/// An answer of a proxy in the place of a server.
+pub(super) struct Answer<'a> {
+    pub(super) detail: &'a str,
+    /// The number of the capture.
+    pub(super) source: u16,
+    /// When the request began.
+    pub(super) began: Timestamp,
+    /// When it was answered.
+    pub(super) at: Timestamp,
 }

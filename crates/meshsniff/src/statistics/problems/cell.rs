@@ -4,6 +4,7 @@ use super::counts::{Counts, Key};
 use super::model::{Example, Problem, ProblemKind};
 use super::record::Record;
 use super::sorting;
+use crate::exchange::EnvoyFlags;
 use crate::packet::Mark;
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub(super) struct Cell {
     pub(super) connections: Vec<u64>,
     pub(super) evidence: Vec<Mark>,
     pub(super) example: Option<Example>,
+    /// Whether proxies log something else of others than of the example.
+    pub(super) mixed_flags: bool,
 }
 
 impl Cell {
@@ -29,6 +32,12 @@ impl Cell {
             list.push(id);
             self.evidence.push(record.shown_by);
         }
+    }
+
+    /// Holds what proxies log of a member against what they log of the example.
+    pub(super) fn show(&mut self, envoy: &EnvoyFlags) {
+        let example = self.example.as_ref();
+        self.mixed_flags |= example.is_some_and(|example| example.envoy() != envoy);
     }
 
     /// Takes a member out of the lists, and returns whether it was the example.
@@ -80,7 +89,11 @@ impl Cell {
         fill(&mut self.exchanges, other.exchanges);
         fill(&mut self.connections, other.connections);
         fill(&mut self.evidence, other.evidence);
-        self.example = self.example.take().or(other.example);
+        self.mixed_flags |= other.mixed_flags;
+        if let Some(example) = other.example {
+            self.show(example.envoy());
+            self.example.get_or_insert(example);
+        }
     }
 }
 

@@ -4,14 +4,14 @@
 //! some 3 % of each other where a timer may have made them. Timers are only known at the end: then
 //! the cells of one are put together, and so are those of none.
 
-use super::behind::{self, BehindKind, Legs, Servers};
+use super::behind::{self, Answer, Legs, Servers};
 use super::cell::{Cell, CellRow};
 use super::counts::{Counts, Key};
 use super::model::{Example, ProblemKind};
 use super::record::Record;
 use super::sorting::{self, Sorted};
 use crate::escape::cut;
-use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
+use crate::exchange::{Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
 use crate::statistics::routes::{MAX_METHOD, MAX_PATH, Route};
 use crate::time::{Span, Timestamp};
@@ -126,7 +126,9 @@ impl Problems {
             return;
         };
         let record = Record { place, ..record };
-        self.show(&record, || Example::Exchange(Box::new(exchange.clone())));
+        self.show(&record, &exchange.envoy, || {
+            Example::Exchange(Box::new(exchange.clone()))
+        });
         if exchange.good() == Some(false) {
             self.remember(record);
         }
@@ -163,7 +165,7 @@ impl Problems {
             return;
         };
         let record = Record { place, ..record };
-        self.show(&record, || {
+        self.show(&record, &connection.envoy, || {
             Example::Connection(Box::new(connection.clone()))
         });
         if record.closed.is_some() {
@@ -172,9 +174,10 @@ impl Problems {
     }
 
     /// Lists one in its cell, as the example if it has none.
-    fn show(&mut self, record: &Record, example: impl FnOnce() -> Example) {
+    fn show(&mut self, record: &Record, envoy: &EnvoyFlags, example: impl FnOnce() -> Example) {
         let cell = &mut self.cells[record.place as usize];
         cell.list(record);
+        cell.show(envoy);
         if cell.example.is_none() && self.examples < MAX_EXAMPLES {
             self.examples += 1;
             cell.example = Some(example());
@@ -193,18 +196,16 @@ impl Problems {
         }
         let legs = self.legs.by_time();
         for record in self.records.iter().filter(|record| !record.gone) {
-            if let (Some(key), Some(at)) = (answers.get(&record.place), record.decided)
-                && let Some(mut one) = legs.of(
-                    key.server.ip(),
-                    (record.began, record.shown_by.frame.source()),
-                    at,
-                )
-            {
-                // A server that is left may close the connection before the proxy does, which has
-                // said that its time was over.
-                if one.kind == BehindKind::Closed && sorting::is_timeout(&key.detail) {
-                    one.kind = BehindKind::HungUp;
-                }
+            let (Some(key), Some(at)) = (answers.get(&record.place), record.decided) else {
+                continue;
+            };
+            let answer = Answer {
+                detail: &key.detail,
+                source: record.shown_by.frame.source(),
+                began: record.began,
+                at,
+            };
+            if let Some(one) = legs.of(key.server.ip(), &answer) {
                 behind::add(behind.entry(key).or_default(), &one);
             }
         }

@@ -1,7 +1,7 @@
 //! What a problem is.
 
 use super::behind::Behind;
-use crate::exchange::{Connection, Exchange, FindingKind, Side, Verdict};
+use crate::exchange::{Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
 use crate::packet::{Endpoint, Mark};
 use crate::statistics::{ProcessEnd, Timer};
 use crate::time::{Span, Timestamp};
@@ -160,6 +160,15 @@ pub enum Example {
 }
 
 impl Example {
+    /// What proxies log of it.
+    #[must_use]
+    pub fn envoy(&self) -> &EnvoyFlags {
+        match self {
+            Self::Exchange(exchange) => &exchange.envoy,
+            Self::Connection(connection) => &connection.envoy,
+        }
+    }
+
     /// Its client.
     #[must_use]
     pub fn client(&self) -> Endpoint {
@@ -252,6 +261,8 @@ pub struct Problem {
     pub evidence: Vec<Mark>,
     /// The end of the process, if that is what it is.
     pub end: Option<ProcessEnd>,
+    /// Whether proxies log something else of others than of the example.
+    pub mixed_flags: bool,
     /// One of them in full. None is known of those that were only counted.
     pub example: Option<Example>,
 }

@@ -373,40 +373,83 @@ fn behind_encryption_the_time_names_whom_a_proxy_waited_for() {
 }
 
 #[test]
-fn other_ends_of_what_a_proxy_needs_are_told_by_time_too() {
+fn what_can_be_why_a_proxy_answered_so_is_told_and_nothing_else() {
+    type Change = fn(&mut Connection);
+    let legs: [(BehindKind, Change); 4] = [
+        (BehindKind::HungUp, |_| ()),
+        (BehindKind::Closed, |leg| {
+            leg.close.as_mut().expect("a close").by = Side::Server;
+        }),
+        (BehindKind::Refused, |leg| {
+            (leg.verdict, leg.protocol) = (Some(Verdict::ConnectRefused), Protocol::None);
+        }),
+        (BehindKind::TlsFailed, |leg| {
+            leg.verdict = Some(Verdict::TlsFailed)
+        }),
+    ];
+    for (status, flag, kinds) in [
+        (504, "UT", &[BehindKind::HungUp][..]),
+        (504, "", &[BehindKind::HungUp]),
+        (503, "UF", &[BehindKind::Refused, BehindKind::TlsFailed]),
+        (503, "UC", &[BehindKind::Closed]),
+        (
+            503,
+            "URX",
+            &[
+                BehindKind::Closed,
+                BehindKind::Refused,
+                BehindKind::TlsFailed,
+            ],
+        ),
+        (
+            502,
+            "",
+            &[
+                BehindKind::Closed,
+                BehindKind::Refused,
+                BehindKind::TlsFailed,
+            ],
+        ),
+        (503, "UH", &[]),
+        (503, "UO", &[]),
+    ] {
+        let mut answer = timed_out(0, 1_000_000);
+        answer.status = Some(status);
+        answer.answered_by.as_mut().expect("a proxy").flag = flag.into();
+        for (kind, change) in legs {
+            let mut leg = hung_up(10, OTHER, 1_000_100);
+            change(&mut leg);
+            let seen = behind(std::slice::from_ref(&answer), &[leg]);
+            let seen: Vec<BehindKind> = seen.iter().map(|one| one.kind).collect();
+            let wanted: Vec<BehindKind> =
+                kinds.iter().copied().filter(|one| *one == kind).collect();
+            assert_eq!(seen, wanted, "{status} {flag} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn whom_a_proxy_waited_for_had_not_answered() {
     let one = |change: fn(&mut Connection)| {
         let mut leg = hung_up(10, OTHER, 1_000_100);
         change(&mut leg);
         let seen = behind(&[timed_out(0, 1_000_000)], &[leg]);
-        seen.first().map(|one| (one.kind, one.silence.is_some()))
+        seen.first().map(|one| one.kind)
     };
-    assert_eq!(one(|_| ()), Some((BehindKind::HungUp, true)));
-    let closed = one(|leg| {
-        leg.last_byte_by = Some(Side::Server);
-        leg.close.as_mut().expect("a close").by = Side::Server;
-    });
-    // It said that its time was over: that it was the first to leave.
-    assert_eq!(closed, Some((BehindKind::HungUp, false)));
-    let mut reset = timed_out(0, 1_000_000);
-    let by = reset.answered_by.as_mut().expect("a proxy");
-    (by.flag, reset.status) = ("UC".into(), Some(503));
-    let mut leg = hung_up(10, OTHER, 999_900);
-    leg.close.as_mut().expect("a close").by = Side::Server;
-    assert_eq!(behind(&[reset], &[leg])[0].kind, BehindKind::Closed);
-    let refused = one(|leg| {
-        (leg.verdict, leg.protocol) = (Some(Verdict::ConnectRefused), Protocol::None);
-        leg.last_byte_by = None;
-    });
-    assert_eq!(refused, Some((BehindKind::Refused, false)));
-    let failed = one(|leg| leg.verdict = Some(Verdict::TlsFailed));
-    assert_eq!(failed, Some((BehindKind::TlsFailed, true)));
+    assert_eq!(one(|_| ()), Some(BehindKind::HungUp));
+    assert_eq!(one(|leg| leg.last_byte_by = Some(Side::Server)), None);
+    assert_eq!(one(|leg| leg.silence = Some(Span::from_millis(249))), None);
+    assert_eq!(
+        one(|leg| leg.silence = Some(Span::from_millis(250))),
+        Some(BehindKind::HungUp)
+    );
     // What can be read is told by what it says.
     assert_eq!(one(|leg| leg.protocol = Protocol::Http1), None);
     assert_eq!(one(|leg| leg.close = None), None);
     // Another proxy's; the own pod's; that of another pod.
     assert_eq!(one(|leg| leg.client = Endpoint::v4([10, 9, 9, 9], 1)), None);
     let own = one(|leg| leg.client = Endpoint::v4([127, 0, 0, 6], 1));
-    assert_eq!(own, Some((BehindKind::HungUp, true)));
+    assert_eq!(own, Some(BehindKind::HungUp));
     let others = one(|leg| {
         leg.client = Endpoint::v4([127, 0, 0, 6], 1);
         leg.first.frame = FrameId::new(1, 1);

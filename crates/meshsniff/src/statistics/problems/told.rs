@@ -251,6 +251,7 @@ fn empty(kind: ProblemKind, server: Endpoint, side: Side) -> Problem {
         connections: Vec::new(),
         evidence: Vec::new(),
         end: None,
+        mixed_flags: false,
         example: None,
     }
 }
@@ -277,6 +278,7 @@ fn with(problem: Problem, cell: Cell) -> Problem {
         exchanges: cell.exchanges,
         connections: cell.connections,
         evidence: cell.evidence,
+        mixed_flags: cell.mixed_flags,
         example: cell.example,
         ..problem
     }

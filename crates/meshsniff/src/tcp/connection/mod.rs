@@ -31,10 +31,6 @@ const MAX_RIVALS: usize = 4;
 /// Room that TCP options take from a full segment (RFC 9293, 3.2).
 const MAX_OPTIONS: u32 = 40;
 
-/// Most bytes of payload of a farewell: an alert of TLS 1.2 with a block cipher has 58, one of TLS
-/// 1.3 has 24.
-const FAREWELL: u32 = 64;
-
 /// State and counts that all connections share.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -103,7 +99,7 @@ pub struct TrackedConnection {
     server_finished: bool,
     /// The latest packet with a new byte of payload, and which end sent it.
     last_spoke: Option<(usize, Mark)>,
-    /// The one before it, if that one was small.
+    /// The one before it, if that one may have been an alert of TLS and nothing else.
     spoke_before: Option<(usize, Mark)>,
 }
 
@@ -207,8 +203,8 @@ impl TrackedConnection {
         self.last_spoke.map(|(d, mark)| (self.side(d), mark))
     }
 
-    /// The packet before that, if that one was small enough to be a farewell: what TLS says before
-    /// it closes.
+    /// The packet before that, if that one may have been a farewell: the alert with which TLS
+    /// announces a close.
     #[must_use]
     pub fn spoke_before_farewell(&self) -> Option<(Side, Mark)> {
         self.spoke_before.map(|(d, mark)| (self.side(d), mark))
@@ -343,8 +339,8 @@ impl TrackedConnection {
                 new = true;
                 let closed = |one: &Direction| one.fin.is_some() || one.rst.is_some();
                 if !self.directions.iter().any(closed) {
-                    let small = segment.wire_payload <= FAREWELL;
-                    self.spoke_before = self.last_spoke.filter(|_| small);
+                    let farewell = is_alert(segment.payload, segment.wire_payload);
+                    self.spoke_before = self.last_spoke.filter(|_| farewell);
                     self.last_spoke = Some((d, mark));
                 }
             }
@@ -420,4 +416,19 @@ impl Direction {
             sent: stream.sent(),
         }
     }
+}
+
+/// Whether a payload can be an alert of TLS and nothing else: a record of that type, or one of TLS
+/// 1.3, which hides the type but not the length (RFC 8446, 5.2 and 6: two bytes, the type and the
+/// authentication tag).
+fn is_alert(payload: &[u8], wire: u32) -> bool {
+    const ALERT: u8 = 21;
+    const APPLICATION_DATA: u8 = 23;
+    const HIDDEN: usize = 2 + 1 + 16;
+    let &[kind, 3, _, high, low, ..] = payload else {
+        return false;
+    };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let alone = wire as usize == 5 + length;
+    alone && (kind == ALERT || kind == APPLICATION_DATA && length == HIDDEN)
 }
