@@ -73,6 +73,7 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     }
     let options = Options {
         ports: args.port.port,
+        ..Options::default()
     };
     let pipeline = Pipeline::open(vec![Input::Path(input.clone())], options);
     let pipeline = pipeline.map_err(|error| match is_stdin {

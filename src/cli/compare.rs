@@ -276,6 +276,7 @@ impl CompareOptions {
             Content::Capture(input) => {
                 let options = Options {
                     ports: self.ports.clone(),
+                    ..Options::default()
                 };
                 let pipeline =
                     Pipeline::open(vec![input], options).map_err(|error| match error {

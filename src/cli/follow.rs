@@ -206,7 +206,13 @@ impl FollowArgs {
 
     fn open(&self) -> Result<Pipeline, OpenError> {
         let ports = self.port.port.clone();
-        Pipeline::open(vec![self.input()], Options { ports })
+        Pipeline::open(
+            vec![self.input()],
+            Options {
+                ports,
+                ..Options::default()
+            },
+        )
     }
 
     /// Returns who sent the frame that was named, and to whom.

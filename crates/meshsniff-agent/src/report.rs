@@ -30,6 +30,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+/// Bytes that open connections may take together, whatever comes. Every other table of the analyser
+/// has a size of its own, and a helper's container may take 128 MiB.
+const MEMORY: usize = 16 << 20;
+
 /// Nanoseconds after which every packet in a ring has been handed over.
 const RING_DELAY: i64 = 250_000_000;
 
@@ -168,6 +172,7 @@ fn analyse_to<R: Leaving>(
     let mut analysis = Analysis {
         analyzer: Analyzer::new(Options {
             ports: args.port.clone(),
+            memory: Some(MEMORY),
         }),
         report,
         links: taps.iter().map(Tap::link).collect(),

@@ -33,6 +33,9 @@ pub struct Options {
     /// TCP ports whose traffic is HTTP even where its first bytes do not show it, such as unusual
     /// methods.
     pub ports: Vec<u16>,
+    /// Bytes that open connections may take together, about; 512 MiB if it is not said. Past it the
+    /// largest of them, and those that were silent for longest, are given up, and counted.
+    pub memory: Option<usize>,
 }
 
 /// What the capture held, whatever became of it.
@@ -182,20 +185,30 @@ impl Application for Reader {
         }
         self.exchanges.tell(side, event);
     }
+
+    fn weight(&self) -> usize {
+        let dns = self.dns.as_ref().map_or(0, |dns| dns.weight());
+        self.exchanges.weight() + dns
+    }
 }
 
 impl Analyzer {
     /// An analyser that has seen nothing.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let memory = options.memory;
         let settled = Settled {
             options,
             ..Settled::default()
         };
-        Self {
+        let mut analyzer = Self {
             settled,
             ..Self::default()
+        };
+        if let Some(bytes) = memory {
+            analyzer.table.set_most(bytes);
         }
+        analyzer
     }
 
     /// Says how many packets the kernel is known to have dropped so far; `None` if nobody counted.

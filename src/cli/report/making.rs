@@ -49,7 +49,13 @@ pub(super) fn write(
         also,
         until,
     } = making;
-    let pipeline = Pipeline::open(inputs, Options { ports })?;
+    let pipeline = Pipeline::open(
+        inputs,
+        Options {
+            ports,
+            ..Options::default()
+        },
+    )?;
     onlookers.output_flows = !look.is_text();
     let mut reports = look.start(out)?;
     for report in also {

@@ -23,6 +23,12 @@ struct Half {
 }
 
 impl OverTcp {
+    /// Bytes that what it keeps takes.
+    pub fn weight(&self) -> usize {
+        let begun = self.streams.iter().map(|half| half.begun.capacity());
+        begun.sum::<usize>() + self.messages.capacity() * size_of::<(Side, Message, Mark)>()
+    }
+
     /// Takes what a connection tells.
     pub fn tell(&mut self, side: Side, event: &StreamEvent<'_>) {
         let half = &mut self.streams[usize::from(side == Side::Server)];

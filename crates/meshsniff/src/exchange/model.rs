@@ -388,6 +388,24 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Bytes that it takes, about: itself, its texts and its lists.
+    pub(crate) fn weight(&self) -> usize {
+        let texts = [
+            &self.method,
+            &self.path,
+            &self.authority,
+            &self.request_id,
+            &self.trace_id,
+            &self.caller,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let findings = self.findings.iter();
+        let findings: usize = findings
+            .map(|finding| size_of::<Finding>() + finding.frames.len() * size_of::<Mark>())
+            .sum();
+        size_of::<Self>() + texts + findings + self.events.interim.len() * size_of::<(Mark, u16)>()
+    }
+
     /// `ok` or `upgraded` with a status below 500, of a request that became whole; `None` if the
     /// status is not known.
     #[must_use]

@@ -272,6 +272,10 @@ impl tcp::Application for Exchanges {
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         self.pairing.tell(side, event);
     }
+
+    fn weight(&self) -> usize {
+        self.pairing.weight()
+    }
 }
 
 /// Why the verdict on a TLS handshake is not certain.

@@ -365,6 +365,13 @@ impl PendingExchange {
         }
     }
 
+    /// Bytes that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let maker = self.maker.as_ref();
+        let maker = maker.map_or(0, |(_, bytes)| size_of::<Maker>() + bytes.capacity());
+        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker
+    }
+
     /// Adds a finding. Windows of one side that were closed are one, and so are bytes that nobody
     /// acknowledged.
     pub(super) fn note(&mut self, finding: Finding) {

@@ -25,6 +25,11 @@ pub trait Application {
 
     /// Something happened on `side`'s stream.
     fn tell(&mut self, side: Side, event: StreamEvent<'_>);
+
+    /// Bytes that what it keeps takes, beside itself: asked after each segment.
+    fn weight(&self) -> usize {
+        0
+    }
 }
 
 /// An event on one side's stream.
@@ -53,6 +58,17 @@ pub enum StreamEvent<'a> {
         /// When it opened, or the last packet of the connection.
         until: Timestamp,
     },
+}
+
+impl StreamEvent<'_> {
+    /// Bytes that it carries.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Bytes(run, _) => run.bytes.len(),
+            Self::Delayed(delayed) => size_of_val(delayed.frames.as_slice()),
+            _ => 0,
+        }
+    }
 }
 
 /// Bytes of one direction, in order.

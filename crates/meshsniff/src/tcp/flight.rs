@@ -35,6 +35,15 @@ pub struct Flights {
 }
 
 impl Flights {
+    /// Bytes that what it keeps takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let frames = self.resent.iter().map(|one| one.frames.capacity());
+        self.queue.capacity() * size_of::<Flight>()
+            + self.resent.capacity() * size_of::<Resent>()
+            + frames.sum::<usize>() * size_of::<Mark>()
+    }
+
     /// New bytes were seen.
     pub fn sent(&mut self, extent: Extent, mark: Mark) {
         if self.queue.len() == MAX_REMEMBERED {

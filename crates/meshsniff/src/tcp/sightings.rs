@@ -125,6 +125,11 @@ pub struct Sightings {
 }
 
 impl Sightings {
+    /// Bytes that what it keeps takes.
+    pub fn weight(&self) -> usize {
+        self.last.capacity() * size_of::<Sighting>()
+    }
+
     /// Remembers `segment`; true if it is a packet seen before on another interface or in the other
     /// direction. A packet seen twice on the same tap is a retransmission, not a second sighting.
     ///

@@ -6,9 +6,22 @@
 
 use super::{Extent, Offset};
 use crate::packet::{Mark, Seq};
+use std::collections::BTreeMap;
 
 /// Sequence numbers further off than the largest window are not believed (RFC 7323, 2.3).
 const PLAUSIBLE: u32 = 1 << 30;
+
+/// Bytes that a piece takes beside its own: what it is, its place in the map, and what an allocation
+/// costs.
+const PIECE: usize = 160;
+
+/// Bytes one direction may hold behind a hole: more than a window usually is. Past it the hole is
+/// given up.
+const MAX_HELD: usize = 4 << 20;
+
+/// Pieces that one direction may hold: more than segments of a usual size fill a window. A packet
+/// may touch all of them.
+const MAX_PIECES: usize = 4_096;
 
 /// A segment, or a part of one, waiting behind a hole.
 #[derive(Clone, Debug)]
@@ -80,7 +93,8 @@ pub struct Stream {
     stood_at: Option<Offset>,
     /// One past the last number that was acknowledged, not seen, and taken for a byte.
     taken_for_a_byte: Option<Offset>,
-    held: Vec<Held>,
+    /// What waits behind holes, by its first byte; no two overlap.
+    held: BTreeMap<Offset, Held>,
     held_bytes: usize,
 }
 
@@ -149,6 +163,22 @@ impl Stream {
         self.held_bytes
     }
 
+    /// Bytes that what is held behind holes takes.
+    #[must_use]
+    pub fn held_size(&self) -> usize {
+        self.held_bytes + self.held.len() * PIECE
+    }
+
+    /// Whether a hole has to be given up.
+    #[must_use]
+    pub fn holds_too_much(&self) -> bool {
+        self.held_size() > MAX_HELD || self.held.len() > MAX_PIECES
+    }
+
+    fn first_held(&self) -> Option<&Held> {
+        Some(self.held.first_key_value()?.1)
+    }
+
     /// Whether anything is held behind a hole.
     #[must_use]
     pub fn has_held(&self) -> bool {
@@ -204,7 +234,7 @@ impl Stream {
         if end <= next {
             return Arrival::Known;
         }
-        let overlaps_held = self.held.first().is_some_and(|held| held.start < end);
+        let overlaps_held = self.first_held().is_some_and(|held| held.start < end);
         if start <= next && !overlaps_held {
             let known = next - start;
             self.advance(end);
@@ -250,7 +280,7 @@ impl Stream {
                 upto = upto - 1;
             }
         }
-        if let Some(held) = self.held.first() {
+        if let Some(held) = self.first_held() {
             upto = upto.min(held.start);
         }
         self.step_over(upto)
@@ -258,7 +288,7 @@ impl Stream {
 
     /// Gives up the hole in front of the next byte held, acknowledged or not.
     pub fn give_up_hole(&mut self) -> Option<Extent> {
-        let upto = self.held.first()?.start;
+        let upto = self.first_held()?.start;
         self.step_over(upto)
     }
 
@@ -285,15 +315,14 @@ impl Stream {
 
     /// The next held bytes, if they continue the stream now.
     pub fn pop(&mut self) -> Option<Held> {
-        while self
-            .held
-            .first()
-            .is_some_and(|held| held.start <= self.next())
+        let next = self.next();
+        while let Some(first) = self.held.first_entry()
+            && *first.key() <= next
         {
-            let mut held = self.held.remove(0);
+            let mut held = first.remove();
             self.held_bytes -= held.bytes.len();
-            if held.end() > self.next() {
-                held.trim_front(self.next());
+            if held.end() > next {
+                held.trim_front(next);
                 self.advance(held.end());
                 return Some(held);
             }
@@ -330,34 +359,30 @@ impl Stream {
     /// Holds what of the segment is not held yet. False if nothing of it is new.
     fn hold(&mut self, start: Offset, payload: &[u8], end: Offset, mark: Mark) -> bool {
         let mut at = start.max(self.next());
-        let mut index = self.held.partition_point(|held| held.end() <= at);
         let mut new = false;
         while at < end {
-            let upto = self.held.get(index).map_or(end, |held| held.start.min(end));
-            if at < upto {
-                let captured = start + payload.len() as u64;
-                let from = (at - start).min(payload.len() as u64) as usize;
-                let to = (upto.min(captured).max(at) - start).min(payload.len() as u64) as usize;
-                let bytes = payload[from..to.max(from)].to_vec();
-                self.held_bytes += bytes.len();
-                let piece = Held {
-                    start: at,
-                    cut: upto - at - bytes.len() as u64,
-                    bytes,
-                    mark,
-                    segment_start: at == start,
-                };
-                self.held.insert(index, piece);
-                index += 1;
-                new = true;
+            let before = self.held.range(..=at).next_back();
+            if let Some((_, held)) = before.filter(|(_, held)| held.end() > at) {
+                at = held.end();
+                continue;
             }
-            match self.held.get(index) {
-                Some(held) if held.start < end => {
-                    at = held.end();
-                    index += 1;
-                }
-                _ => break,
-            }
+            let next = self.held.range(at..).next();
+            let upto = next.map_or(end, |(next, _)| end.min(*next));
+            let captured = start + payload.len() as u64;
+            let from = (at - start).min(payload.len() as u64) as usize;
+            let to = (upto.min(captured).max(at) - start).min(payload.len() as u64) as usize;
+            let bytes = payload[from..to.max(from)].to_vec();
+            self.held_bytes += bytes.len();
+            let piece = Held {
+                start: at,
+                cut: upto - at - bytes.len() as u64,
+                bytes,
+                mark,
+                segment_start: at == start,
+            };
+            self.held.insert(at, piece);
+            new = true;
+            at = upto;
         }
         if let Some(position) = &mut self.position {
             position.high = position.high.max(end);
@@ -381,6 +406,22 @@ mod tests {
             order,
             ..Mark::default()
         }
+    }
+
+    #[test]
+    fn what_never_joins_is_held_up_to_a_number_of_pieces() {
+        let mut stream = started();
+        let origin = Offset::ORIGIN;
+        let mut most = 0;
+        for number in (1..20_000).rev() {
+            stream.receive(origin + 2 * number, b"x", 1, mark(number));
+            most = most.max(stream.held.len());
+            while stream.holds_too_much() {
+                stream.give_up_hole();
+                while stream.pop().is_some() {}
+            }
+        }
+        assert_eq!(most, MAX_PIECES + 1);
     }
 
     #[test]

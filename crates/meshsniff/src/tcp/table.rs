@@ -9,6 +9,15 @@ use std::collections::VecDeque;
 /// Connections followed at once; past it those silent for longest are given up.
 const MAX_CONNECTIONS: usize = 16 * 1024;
 
+/// Bytes that connections may take together, unless somebody says otherwise.
+const MAX_BYTES: usize = 512 << 20;
+
+/// Bytes that a connection takes in the tables, beside what it and its reader are and keep.
+const PLACE: usize = 96;
+
+/// One that takes more than this part of what all may take is given up first.
+const LARGE: usize = 16;
+
 /// Connections that are over, remembered so that a stray packet does not look like a new one.
 const MAX_REMEMBERED: usize = 32 * 1024;
 
@@ -79,6 +88,8 @@ struct Remembered {
 struct Entry<A> {
     connection: TrackedConnection,
     application: A,
+    /// Bytes that it takes.
+    weight: usize,
 }
 
 /// Every connection of a capture, each with what reads its streams.
@@ -86,6 +97,9 @@ struct Entry<A> {
 pub struct Table<A> {
     counters: Counters,
     evicted: u64,
+    /// Bytes that connections take, and may take.
+    weight: usize,
+    most: usize,
     next_id: u64,
     tracked: HashMap<Key, Box<Entry<A>>>,
     /// Connections that are over, in the order they will be let go: when, which, and its number.
@@ -99,6 +113,8 @@ impl<A> Default for Table<A> {
         Self {
             counters: Counters::default(),
             evicted: 0,
+            weight: 0,
+            most: MAX_BYTES,
             next_id: 0,
             tracked: HashMap::new(),
             lingering: VecDeque::new(),
@@ -112,6 +128,12 @@ impl<A: Application> Table<A> {
     /// Says whether the kernel is known to have dropped packets.
     pub const fn set_dropped(&mut self, dropped: bool) {
         self.counters.dropped = dropped;
+    }
+
+    /// Says how many bytes connections may take together; past it the largest of them, and then
+    /// those silent for longest, are given up.
+    pub const fn set_most(&mut self, bytes: usize) {
+        self.most = bytes;
     }
 
     /// Counts over all connections.
@@ -137,15 +159,20 @@ impl<A: Application> Table<A> {
         if let Some(entry) = self.tracked.get_mut(&key) {
             if !entry.connection.is_superseded_by(segment) {
                 let was_over = entry.connection.is_over();
+                self.weight -= entry.weight;
                 entry.take(segment, mark, &mut self.counters, to);
+                self.weight += entry.weight;
                 if !was_over && entry.connection.is_over() {
                     let until = mark.time.plus(LINGER);
                     self.lingering
                         .push_back((until, key, entry.connection.id()));
                 }
+                if self.weight > self.most {
+                    self.evict(mark.time, to);
+                }
                 return;
             }
-            if let Some(old) = self.tracked.remove(&key) {
+            if let Some(old) = self.remove(&key) {
                 old.end(&self.counters, mark.time, to);
             }
         } else if self.is_stray(&key, segment, mark.time) {
@@ -177,7 +204,7 @@ impl<A: Application> Table<A> {
                 self.lingering.push_back((now.plus(LINGER), key, id));
                 continue;
             }
-            if let Some(entry) = self.tracked.remove(&key) {
+            if let Some(entry) = self.remove(&key) {
                 let next = |end| entry.connection.next_seq(end);
                 let next = (next(key.0), next(key.1));
                 entry.end(&self.counters, now, to);
@@ -189,6 +216,7 @@ impl<A: Application> Table<A> {
     /// The capture has ended at `now`: ends every connection.
     pub fn finish<C: Connections<Application = A>>(&mut self, now: Timestamp, to: &mut C) {
         let mut left: Vec<_> = self.tracked.drain().map(|(_, entry)| entry).collect();
+        self.weight = 0;
         left.sort_unstable_by_key(|entry| entry.connection.id());
         for entry in left {
             entry.end(&self.counters, now, to);
@@ -203,7 +231,7 @@ impl<A: Application> Table<A> {
         mark: Mark,
         to: &mut C,
     ) {
-        if self.tracked.len() >= MAX_CONNECTIONS {
+        if self.tracked.len() >= MAX_CONNECTIONS || self.weight > self.most {
             self.evict(mark.time, to);
         }
         let connection = TrackedConnection::new(self.next_id, segment, mark);
@@ -212,6 +240,7 @@ impl<A: Application> Table<A> {
         let mut entry = Box::new(Entry {
             connection,
             application,
+            weight: 0,
         });
         entry.take(segment, mark, &mut self.counters, to);
         if entry.connection.is_over() {
@@ -219,7 +248,14 @@ impl<A: Application> Table<A> {
             self.lingering
                 .push_back((until, key, entry.connection.id()));
         }
+        self.weight += entry.weight;
         self.tracked.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Box<Entry<A>>> {
+        let entry = self.tracked.remove(key)?;
+        self.weight -= entry.weight;
+        Some(entry)
     }
 
     /// Whether a packet without a connection belongs to one that is over.
@@ -257,17 +293,27 @@ impl<A: Application> Table<A> {
         self.forgetting.push_back((until, key));
     }
 
-    /// Makes room: ends the eighth of the connections that were silent for longest.
+    /// Makes room: ends an eighth of the connections, those that were silent for longest, and as
+    /// many more as leave an eighth of the memory free. Before them goes whatever is so large that it
+    /// leaves no room for others.
     fn evict<C: Connections<Application = A>>(&mut self, now: Timestamp, to: &mut C) {
+        let large = self.most / LARGE;
         let mut oldest: Vec<_> = self
             .tracked
             .iter()
-            .map(|(key, entry)| (entry.connection.last().time, entry.connection.id(), *key))
+            .map(|(key, entry)| {
+                let connection = &entry.connection;
+                let small = entry.weight < large;
+                (small, connection.last().time, connection.id(), *key)
+            })
             .collect();
-        oldest.sort_unstable_by_key(|&(last, id, _)| (last, id));
-        oldest.truncate(MAX_CONNECTIONS / 8);
-        for (_, _, key) in oldest {
-            if let Some(entry) = self.tracked.remove(&key) {
+        oldest.sort_unstable_by_key(|&(small, last, id, _)| (small, last, id));
+        let (room, places) = (self.most / 8 * 7, MAX_CONNECTIONS / 8 * 7);
+        for (.., key) in oldest {
+            if self.weight <= room && self.tracked.len() <= places {
+                break;
+            }
+            if let Some(entry) = self.remove(&key) {
                 self.evicted += u64::from(!entry.connection.is_over());
                 entry.end(&self.counters, now, to);
             }
@@ -286,6 +332,8 @@ impl<A: Application> Entry<A> {
         self.connection
             .segment(segment, mark, counters, &mut self.application);
         to.advance(&self.connection, &mut self.application, counters);
+        self.weight =
+            size_of::<Self>() + PLACE + self.connection.weight() + self.application.weight();
     }
 
     fn end<C: Connections<Application = A>>(

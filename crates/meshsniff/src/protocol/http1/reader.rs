@@ -91,6 +91,17 @@ impl<H> Default for Reader<H> {
 }
 
 impl<H: Head> Reader<H> {
+    /// Bytes that what it keeps takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let begun = match &self.state {
+            State::Head(partial, ..) => partial.weight(),
+            State::Between | State::Body(_) => 0,
+        };
+        // What the last head says is about as long as the head.
+        begun + 2 * self.again.bytes.capacity()
+    }
+
     /// Whether it stands at a message boundary.
     #[must_use]
     pub const fn is_between(&self) -> bool {
@@ -272,6 +283,10 @@ impl Partial {
             None if self.bytes.len() > MAX_HEAD => (Parsed::Invalid, 0),
             None => (Parsed::Partial, rest.len()),
         }
+    }
+
+    fn weight(&self) -> usize {
+        self.bytes.capacity() + self.marks.capacity() * size_of::<(usize, Mark)>()
     }
 
     fn push(&mut self, bytes: &[u8], mark: Mark) {

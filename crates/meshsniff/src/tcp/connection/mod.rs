@@ -9,10 +9,6 @@ use super::{Application, Flights, LatestSightings, Offset, Sightings, Stream, St
 use crate::packet::{Endpoint, Flags, Mark, Segment, Seq};
 use crate::time::Span;
 
-/// Bytes one direction may hold behind a hole: more than a window usually is. Past it the hole is
-/// given up.
-const MAX_HELD: usize = 4 << 20;
-
 /// An acknowledgment this late, and bare, was a delayed one.
 const DELAYED_ACK: Span = Span::from_millis(30);
 
@@ -189,6 +185,16 @@ impl TrackedConnection {
     #[must_use]
     pub const fn retransmissions(&self) -> u64 {
         self.retransmissions
+    }
+
+    /// Bytes that what it keeps takes, beside itself.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let weights = self
+            .directions
+            .iter()
+            .map(|one| one.stream.held_size() + one.flights.weight() + one.sightings.weight());
+        weights.sum()
     }
 
     /// Whether a byte of payload was seen.

@@ -2,8 +2,7 @@
 //! free.
 
 use super::{
-    AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_HELD, MAX_RIVALS, Role,
-    TrackedConnection,
+    AT_ONCE, Counters, DELAYED_ACK, FAR, FIRST_FLIGHT, MAX_RIVALS, Role, TrackedConnection,
 };
 use crate::packet::{Flags, Mark, Segment, Seq};
 use crate::tcp::evidence::{CloseEvidence, Doubt, Scope, Side, Syn};
@@ -533,10 +532,10 @@ impl TrackedConnection {
         counters: &mut Counters,
         application: &mut A,
     ) {
-        if self.directions[d].stream.held_bytes() <= MAX_HELD {
-            return;
-        }
-        if let Some(missing) = self.directions[d].stream.give_up_hole() {
+        // One packet may fill many holes, and so leave many pieces.
+        while self.directions[d].stream.holds_too_much()
+            && let Some(missing) = self.directions[d].stream.give_up_hole()
+        {
             counters.bytes_given_up += missing.len();
             self.miss(d, missing, mark, counters, application);
             self.fill(d, mark, counters, application);

@@ -1,0 +1,230 @@
+//! Traffic made to fill one table after another: the analyser takes no more memory than it was given.
+//!
+//! Each attack by itself, one after another: memory is measured of the whole process. What had to be
+//! given up is counted, and what came before is judged all the same.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use meshsniff::packet::{Frame, FrameId, LinkType};
+use meshsniff::time::Timestamp;
+use meshsniff::{Analyzer, Connection, Exchange, Options, Sink};
+use peak_alloc::PeakAlloc;
+use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// What open connections may take, and what all of the analyser may.
+const GIVEN: usize = 16 << 20;
+const MOST: usize = 32 << 20;
+
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const PUSH_ACK: u8 = 24;
+const SYN_ACK: u8 = 18;
+const ACK: u8 = 16;
+
+/// An analyser that is attacked.
+struct Attacked {
+    analyzer: Analyzer,
+    frames: u64,
+    /// Exchanges and connections that were settled.
+    settled: Settled,
+}
+
+#[derive(Default)]
+struct Settled {
+    exchanges: u64,
+    connections: u64,
+}
+
+impl Sink for Settled {
+    fn exchange(&mut self, _: &Exchange) {
+        self.exchanges += 1;
+    }
+
+    fn connection(&mut self, _: &Connection) {
+        self.connections += 1;
+    }
+}
+
+/// One end: the last three bytes of an address in 10.0.0.0/8, and a port.
+type End = (u32, u16);
+
+const SERVER: End = (1, 80);
+
+impl Attacked {
+    fn new() -> Self {
+        Self {
+            analyzer: Analyzer::new(Options {
+                memory: Some(GIVEN),
+                ..Options::default()
+            }),
+            frames: 0,
+            settled: Settled::default(),
+        }
+    }
+
+    /// A segment from one end to another, 10 µs after the one before.
+    fn send(&mut self, from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) {
+        let mut data = vec![0x45, 0];
+        data.extend((40 + payload.len() as u16).to_be_bytes());
+        data.extend([0, 0, 0, 0, 64, 6, 0, 0]);
+        for (address, _) in [from, to] {
+            data.extend((10 << 24 | address).to_be_bytes());
+        }
+        for (_, port) in [from, to] {
+            data.extend(port.to_be_bytes());
+        }
+        data.extend(seq.to_be_bytes());
+        data.extend(ack.to_be_bytes());
+        data.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        data.extend(payload);
+        self.frames += 1;
+        let frame = Frame {
+            id: FrameId::new(0, self.frames),
+            time: Timestamp::from_nanos(self.frames as i64 * 10_000),
+            interface: 0,
+            link: LinkType::Raw,
+            wire_len: data.len() as u32,
+            data: &data,
+        };
+        self.analyzer.frame(&frame, &mut self.settled);
+    }
+
+    /// Opens the connection of a client; its next byte has the number 1.
+    fn open(&mut self, client: End) {
+        self.send(client, SERVER, 0, 0, SYN, b"");
+        self.send(SERVER, client, 0, 1, SYN_ACK, b"");
+        self.send(client, SERVER, 1, 1, ACK, b"");
+    }
+
+    /// Sends a client's bytes in segments of the usual size.
+    fn say(&mut self, client: End, mut seq: u32, bytes: &[u8]) -> u32 {
+        for piece in bytes.chunks(1_448) {
+            self.send(client, SERVER, seq, 1, PUSH_ACK, piece);
+            seq = seq.wrapping_add(piece.len() as u32);
+        }
+        seq
+    }
+}
+
+type Attack = fn(&mut Attacked);
+
+/// Attacks by name.
+const ATTACKS: [(&str, Attack); 9] = [
+    ("heads that never end", |it| {
+        let head = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'a'; 16_000]].concat();
+        for client in 2..3_000 {
+            it.open((client, 40_000));
+            it.say((client, 40_000), 1, &head);
+        }
+    }),
+    ("a head of one byte at a time", |it| {
+        for client in 2..30 {
+            it.open((client, 40_000));
+            it.say((client, 40_000), 1, b"GET / HTTP/1.1\r\nX: ");
+            for seq in 0..30_000 {
+                it.send((client, 40_000), SERVER, 20 + seq, 1, PUSH_ACK, b"a");
+            }
+        }
+    }),
+    ("connections with holes", |it| {
+        for client in 2..2_000 {
+            it.open((client, 40_000));
+            it.say((client, 40_000), 101, &[b'a'; 40_000]);
+        }
+    }),
+    ("bytes that never join, downwards", |it| {
+        it.open((2, 40_000));
+        for number in (0..200_000).rev() {
+            it.send((2, 40_000), SERVER, 101 + 2 * number, 1, PUSH_ACK, b"a");
+        }
+    }),
+    ("bytes that never join, of many", |it| {
+        for number in 0..200 {
+            for client in 2..1_000 {
+                it.send(
+                    (client, 40_000),
+                    SERVER,
+                    101 + 2 * number,
+                    1,
+                    PUSH_ACK,
+                    b"a",
+                );
+            }
+        }
+    }),
+    ("stray segments", |it| {
+        for number in 0..150_000 {
+            it.send((2 + number, 40_000), SERVER, number, 1, PUSH_ACK, b"a");
+        }
+    }),
+    ("requests that nobody answers", |it| {
+        let request = [
+            &b"GET /"[..],
+            &[b'a'; 7_000],
+            b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        ]
+        .concat();
+        for client in 2..60 {
+            it.open((client, 40_000));
+            let mut seq = 1;
+            for _ in 0..1_000 {
+                seq = it.say((client, 40_000), seq, &request);
+            }
+        }
+    }),
+    ("segments that are sent again and again", |it| {
+        for client in 2..60 {
+            it.open((client, 40_000));
+            it.say((client, 40_000), 1, &[b'a'; 700_000]);
+            for _ in 0..10 {
+                it.say((client, 40_000), 1, &[b'a'; 700_000]);
+            }
+        }
+    }),
+    ("connections that are refused", |it| {
+        for number in 0..150_000 {
+            it.send((2 + number, 40_000), SERVER, 7, 0, SYN, b"");
+            it.send(SERVER, (2 + number, 40_000), 0, 8, RST | ACK, b"");
+        }
+    }),
+];
+
+fn survives(attack: Attack) -> Result<(), Failed> {
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    let mut attacked = Attacked::new();
+    // Somebody is served meanwhile, and is judged.
+    let client = (0xff_ffff, 50_000);
+    attacked.open(client);
+    let seq = attacked.say(client, 1, b"GET /served HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    attacked.send(SERVER, client, 1, seq, PUSH_ACK, answer);
+    attacked.send(client, SERVER, seq, 1 + answer.len() as u32, ACK, b"");
+    attack(&mut attacked);
+    let peak = HEAP.peak_usage() - before;
+    let Attacked {
+        mut analyzer,
+        mut settled,
+        frames,
+    } = attacked;
+    analyzer.finish(&mut settled);
+    if settled.exchanges == 0 {
+        return Err("nobody was judged".into());
+    }
+    if peak > MOST {
+        let mebibytes = peak as f64 / f64::from(1 << 20);
+        return Err(format!("{mebibytes:.1} MiB after {frames} frames").into());
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments {
+        test_threads: Some(1),
+        ..Arguments::from_args()
+    };
+    let trials = ATTACKS.map(|(name, attack)| Trial::test(name, move || survives(attack)));
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
