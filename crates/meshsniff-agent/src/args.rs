@@ -46,6 +46,9 @@ pub struct TargetArgs {
     /// The container with this id; with --pod-uid, which of the pod's containers to prefer
     #[arg(long = option::CONTAINER_ID, value_name = "ID", conflicts_with_all = ["pid", "netns"])]
     pub container_id: Option<String>,
+    /// The id of a container that must be among the pod's
+    #[arg(long = option::PROOF, value_name = "ID", requires = "pod_uid")]
+    pub proof: Option<String>,
     /// The process with this id
     #[arg(long = option::PID, value_name = "PID", conflicts_with = "netns")]
     pub pid: Option<i32>,
@@ -234,6 +237,7 @@ mod tests {
                 node: true,
                 pod_uid: Some("u-1".to_owned()),
                 container_id: Some("abc".to_owned()),
+                proof: Some("def".to_owned()),
                 pid: None,
             },
             guest: true,
@@ -255,6 +259,7 @@ mod tests {
         assert_eq!(live.oom_score_adj, Some(1_000));
         assert_eq!(live.target.pod_uid, request.target.pod_uid);
         assert_eq!(live.target.container_id, request.target.container_id);
+        assert_eq!(live.target.proof, request.target.proof);
         assert_eq!((live.target.pid, live.target.netns), (None, None));
     }
 

@@ -144,6 +144,7 @@ fn find(args: &TargetArgs, talk: Talk) -> anyhow::Result<There> {
     let target = Target {
         pod: args.pod_uid.clone(),
         container: args.container_id.clone(),
+        proof: args.proof.clone(),
     };
     let found = target::find(Path::new("/proc"), &target)?;
     if let [(pid, name), rest @ ..] = found.elsewhere.as_slice() {

@@ -16,6 +16,8 @@ pub struct Target {
     pub pod: Option<String>,
     /// A container's id, without the runtime's prefix.
     pub container: Option<String>,
+    /// That of one that must be among the pod's.
+    pub proof: Option<String>,
 }
 
 /// Proxies of a mesh among the processes of a target.
@@ -87,6 +89,16 @@ pub enum TargetError {
          missing; run as root with it, in the host's PID namespace"
     )]
     NoRight { target: String, pid: i32 },
+    #[error(
+        "container {container} of {pod} is in another network namespace than its pod (process \
+         {pid}, {name}): it made one of its own; capture the pod without naming the container"
+    )]
+    Apart {
+        pod: String,
+        container: String,
+        pid: i32,
+        name: String,
+    },
     #[error("/proc cannot be read ({0}): is it mounted?")]
     NoProc(String),
 }
@@ -117,8 +129,17 @@ impl Target {
 
     fn owns_container(&self, cgroup: &str) -> bool {
         let container = self.container.as_deref();
-        container.is_some_and(|id| components(cgroup).any(|component| is_container(component, id)))
+        container.is_some_and(|id| is_of_container(cgroup, id))
     }
+
+    fn is_proven_by(&self, cgroup: &str) -> bool {
+        let proof = self.proof.as_deref();
+        proof.is_none_or(|id| is_of_container(cgroup, id))
+    }
+}
+
+fn is_of_container(cgroup: &str, id: &str) -> bool {
+    components(cgroup).any(|component| is_container(component, id))
 }
 
 /// The components of all paths of a `/proc/PID/cgroup`, whose lines are
@@ -182,14 +203,18 @@ fn is_proxy(name: &str) -> bool {
 }
 
 struct Candidate {
+    /// When it started, in ticks since the node did.
+    started: u64,
     pid: i32,
     name: String,
     in_container: bool,
+    is_proof: bool,
     namespace: Option<u64>,
 }
 
-/// Finds the process whose network namespace is the target's: the sandbox's own (`pause`), else the
-/// first one of the container asked for, else the first of the pod.
+/// Finds the process whose network namespace is the target's: the oldest one, which is the
+/// sandbox's own, or the first of the first container. Names prove nothing: the target chooses them,
+/// and may make namespaces of its own.
 ///
 /// `proc` is where procfs is mounted.
 ///
@@ -197,8 +222,9 @@ struct Candidate {
 /// If there is none, or it may not be looked at.
 pub fn find(proc: &Path, target: &Target) -> Result<Found, TargetError> {
     let mut candidates = candidates(proc, target)?;
-    candidates.sort_by_key(|one| (one.name != "pause", !one.in_container, one.pid));
-    let Some(first) = candidates.first() else {
+    candidates.sort_by_key(|one| (one.started, one.pid));
+    let first = candidates.first();
+    let Some(first) = first.filter(|_| candidates.iter().any(|one| one.is_proof)) else {
         return Err(TargetError::NotFound(target.describe()));
     };
     let sandboxed = |one: &Candidate| Some((one.name.clone(), sandbox_runtime(&one.name)?));
@@ -217,6 +243,18 @@ pub fn find(proc: &Path, target: &Target) -> Result<Found, TargetError> {
             pid: first.pid,
         });
     };
+    let asked = candidates.iter().find(|one| one.in_container);
+    if let (Some(pod), Some(asked)) = (&target.pod, asked)
+        && asked.namespace.is_some()
+        && asked.namespace != chosen.namespace
+    {
+        return Err(TargetError::Apart {
+            pod: format!("pod {pod}"),
+            container: target.container.clone().unwrap_or_default(),
+            pid: asked.pid,
+            name: asked.name.clone(),
+        });
+    }
     let elsewhere = candidates
         .iter()
         .filter(|one| one.namespace.is_some() && one.namespace != chosen.namespace)
@@ -250,14 +288,28 @@ fn candidates(proc: &Path, target: &Target) -> Result<Vec<Candidate>, TargetErro
         let Ok(name) = fs::read_to_string(folder.join("comm")) else {
             continue;
         };
+        let Some(started) = started(&folder) else {
+            continue;
+        };
         candidates.push(Candidate {
+            started,
             pid,
             name: name.trim_end().to_owned(),
             in_container: target.owns_container(&cgroup),
+            is_proof: target.is_proven_by(&cgroup),
             namespace: namespace_of(&folder.join("ns/net")),
         });
     }
     Ok(candidates)
+}
+
+/// When a process started (proc_pid_stat(5), field 22). Its name, which may hold anything, ends with
+/// the last parenthesis.
+fn started(folder: &Path) -> Option<u64> {
+    let stat = fs::read(folder.join("stat")).ok()?;
+    let name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[name + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 /// The inode of a network namespace, which a link such as `net:[4026531840]` names.
@@ -279,6 +331,7 @@ mod tests {
         Target {
             pod: Some(UID.to_owned()),
             container: None,
+            proof: None,
         }
     }
 
@@ -286,6 +339,7 @@ mod tests {
         Target {
             pod: None,
             container: Some(ID.to_owned()),
+            proof: None,
         }
     }
 
@@ -332,17 +386,22 @@ mod tests {
         let target = Target {
             pod: Some("d41d8cd98f00b204e9800998ecf8427e".to_owned()),
             container: None,
+            proof: None,
         };
         assert!(target.owns("0::/kubepods/podd41d8cd98f00b204e9800998ecf8427e/x"));
     }
 
     /// A procfs with these processes: pid, name, cgroup, network namespace.
+    /// Processes by pid, name, cgroup and namespace, in the order in which they started.
     fn procfs(processes: &[(i32, &str, &str, u64)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (pid, name, cgroup, namespace) in processes {
+        for (started, (pid, name, cgroup, namespace)) in processes.iter().enumerate() {
             let process = folder.path().join(pid.to_string());
             fs::create_dir_all(process.join("ns")).unwrap();
             fs::write(process.join("comm"), format!("{name}\n")).unwrap();
+            let before = "S 1 ".to_owned() + &"0 ".repeat(17);
+            let stat = format!("{pid} ({name}) {before}{started} 0 0\n");
+            fs::write(process.join("stat"), stat).unwrap();
             fs::write(process.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
             symlink(format!("net:[{namespace}]"), process.join("ns/net")).unwrap();
         }
@@ -355,9 +414,10 @@ mod tests {
         let inside = format!("/kubepods/pod{UID}/{ID}");
         let proc = procfs(&[
             (1, "systemd", "/", 1),
+            // Numbers begin again some day.
+            (50, "pause", &format!("/kubepods/pod{UID}/sandbox"), 9),
             (40, "app", &inside, 9),
             (41, "odd", &inside, 10),
-            (50, "pause", &format!("/kubepods/pod{UID}/sandbox"), 9),
             (60, "envoy", &inside, 9),
         ]);
         let found = find(proc.path(), &pod()).unwrap();
@@ -370,16 +430,60 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sandbox_the_container_asked_for_comes_first() {
-        let proc = procfs(&[
-            (40, "other", &format!("/kubepods/pod{UID}/other"), 9),
-            (41, "app", &format!("/kubepods/pod{UID}/{ID}"), 9),
-        ]);
+    fn whoever_is_called_like_a_sandbox_is_none() {
+        let inside = format!("/kubepods/pod{UID}/{ID}");
+        let processes = [
+            (70, "pause) 1 (", inside.as_str(), 9),
+            (40, "pause", &inside, 10),
+            (41, "app", &inside, 10),
+        ];
+        let proc = procfs(&processes);
+        let found = find(proc.path(), &pod()).unwrap();
+        assert_eq!((found.pid, found.namespace), (70, 9));
+        assert_eq!(found.elsewhere.len(), 2);
+    }
+
+    #[test]
+    fn a_container_in_a_namespace_of_its_own_is_not_entered() {
+        let (sandbox, inside) = (
+            format!("/kubepods/pod{UID}/sandbox"),
+            format!("/kubepods/pod{UID}/{ID}"),
+        );
         let target = Target {
             container: Some(ID.to_owned()),
             ..pod()
         };
-        assert_eq!(find(proc.path(), &target).unwrap().pid, 41);
+        // A process of it may be anywhere; its first one is where the pod is.
+        let proc = procfs(&[
+            (40, "pause", &sandbox, 9),
+            (41, "app", &inside, 9),
+            (42, "browser", &inside, 10),
+        ]);
+        assert_eq!(find(proc.path(), &target).unwrap().namespace, 9);
+        let proc = procfs(&[(40, "pause", &sandbox, 9), (41, "app", &inside, 10)]);
+        let error = find(proc.path(), &target).unwrap_err();
+        assert!(
+            matches!(error, TargetError::Apart { pid: 41, .. }),
+            "{error}"
+        );
+        // Without a sandbox it is the pod's first process that counts.
+        let proc = procfs(&[
+            (40, "other", &format!("/kubepods/pod{UID}/other"), 9),
+            (41, "app", &inside, 9),
+        ]);
+        assert_eq!(find(proc.path(), &target).unwrap().namespace, 9);
+    }
+
+    #[test]
+    fn a_pod_without_the_container_that_proves_it_is_another() {
+        let proc = procfs(&[(40, "app", &format!("/kubepods/pod{UID}/{ID}"), 9)]);
+        let with = |proof: &str| Target {
+            proof: Some(proof.to_owned()),
+            ..pod()
+        };
+        assert_eq!(find(proc.path(), &with(ID)).unwrap().pid, 40);
+        let error = find(proc.path(), &with(&ID.replace('0', "1"))).unwrap_err();
+        assert!(matches!(error, TargetError::NotFound(_)), "{error}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod command {
 pub mod option {
     pub const POD_UID: &str = "pod-uid";
     pub const CONTAINER_ID: &str = "container-id";
+    pub const PROOF: &str = "proof";
     pub const PID: &str = "pid";
     pub const NETNS: &str = "netns";
     pub const NODE: &str = "node";
@@ -155,6 +156,9 @@ pub struct Target {
     pub pod_uid: Option<String>,
     /// The container with this id; with a pod, the one to prefer.
     pub container_id: Option<String>,
+    /// A container that must be among the pod's, by its id: what else is said of the pod may be
+    /// anybody's word.
+    pub proof: Option<String>,
     /// The process with this id.
     pub pid: Option<i32>,
 }
@@ -223,6 +227,7 @@ impl Request {
         words.flag(option::NODE, self.target.node);
         words.values(option::POD_UID, &self.target.pod_uid);
         words.values(option::CONTAINER_ID, &self.target.container_id);
+        words.values(option::PROOF, &self.target.proof);
         words.values(option::PID, self.target.pid);
         if self.guest {
             words.values(option::BUFFER_SIZE, [2_048]);

@@ -77,6 +77,7 @@ mod tests {
             namespace: "shop".to_owned(),
             name: "catalog".to_owned(),
             uid: "u-1".to_owned(),
+            proof: None,
             cgroup: "u-1".to_owned(),
             node: "n1".to_owned(),
             container: None,

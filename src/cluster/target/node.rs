@@ -42,6 +42,7 @@ pub(super) async fn target(cluster: &Cluster, named: &Named) -> Result<Target, A
             .collect(),
         host_network: true,
         containers: BTreeSet::new(),
+        proof: None,
         ending: false,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::named::Wanted;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt as _;
 use meshsniff_contract::environment::NODE;
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ pub struct Target {
     /// The name of its cgroups: its UID; of a static pod the hash of its configuration; of a node
     /// [`NODE`].
     pub cgroup: String,
+    /// The id of a container that shows that these are its cgroups, where an annotation says so.
+    pub proof: Option<String>,
     /// The node it runs on.
     pub node: String,
     /// The id of the container asked for, without the runtime's prefix.
@@ -80,6 +83,16 @@ fn is_hash(text: &str) -> bool {
     text != NODE && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
+/// Whether the pod's owner is the node that it is on, as the kubelet says it of the mirror of a
+/// static pod.
+fn is_of_node(pod: &Pod, node: &str) -> bool {
+    let owners = pod.owner_references();
+    let is_node = |owner: &OwnerReference| {
+        owner.api_version == "v1" && owner.kind == "Node" && owner.name == node
+    };
+    owners.iter().any(is_node)
+}
+
 /// Makes a target of `pod`.
 ///
 /// # Errors
@@ -102,10 +115,21 @@ pub(super) fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, Unfit> {
     }
     let annotations = pod.annotations();
     let uid = pod.uid().unwrap_or_default();
-    let cgroup = match annotations.get(CONFIG_HASH) {
-        Some(hash) if annotations.contains_key(CONFIG_MIRROR) && is_hash(hash) => hash.clone(),
-        _ => uid.clone(),
-    };
+    let containers: BTreeSet<String> = lasting(pod)
+        .filter_map(|status| status.container_id.clone())
+        .collect();
+    let hash = annotations.get(CONFIG_HASH).filter(|hash| {
+        annotations.contains_key(CONFIG_MIRROR) && is_hash(hash) && is_of_node(pod, &node)
+    });
+    // The kubelet tells which containers of a static pod run. Of what is none it tells nothing.
+    let running = lasting(pod).filter(|status| {
+        let state = status.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    });
+    let mut running = running.filter_map(|status| status.container_id.as_deref());
+    let mirrored = hash.zip(running.next());
+    let cgroup = mirrored.map_or(&uid, |(hash, _)| hash).clone();
+    let proof = mirrored.map(|(_, id)| bare(id).to_owned());
     let addresses = status.and_then(|status| status.pod_ips.as_ref());
     let addresses = addresses.into_iter().flatten();
     Ok(Target {
@@ -117,9 +141,8 @@ pub(super) fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, Unfit> {
         cgroup,
         node,
         host_network,
-        containers: lasting(pod)
-            .filter_map(|status| status.container_id.clone())
-            .collect(),
+        containers,
+        proof,
         ending: pod.metadata.deletion_timestamp.is_some(),
     })
 }
@@ -159,6 +182,10 @@ fn container(pod: &Pod, wanted: Option<&str>) -> Result<Option<String>, Unfit> {
         .chain(ephemeral)
         .filter(|status| status.name == wanted)
         .filter_map(|status| status.container_id.as_deref());
-    let bare = |id: &str| id.split_once("://").map_or(id, |(_, bare)| bare).to_owned();
-    Ok(ids.next().map(bare))
+    Ok(ids.next().map(|id| bare(id).to_owned()))
+}
+
+/// The id of a container without the runtime's prefix.
+fn bare(id: &str) -> &str {
+    id.split_once("://").map_or(id, |(_, bare)| bare)
 }

@@ -52,18 +52,55 @@ fn a_pod_that_runs_is_a_target() {
     assert_eq!(found.full_name(), "shop/catalog");
 }
 
-#[test]
-fn a_static_pod_is_known_by_its_hash() {
-    let annotations = json!({"metadata": {"annotations": {CONFIG_HASH: "h", CONFIG_MIRROR: "h"}}});
-    assert_eq!(target(&pod(annotations), &wanted()).unwrap().cgroup, "h");
+/// A pod with annotations of a mirror, an owner and a container in some state.
+fn mirror(hash: &str, owner: &Value, state: &Value) -> Pod {
+    pod(json!({
+        "metadata": {
+            "annotations": {CONFIG_HASH: hash, CONFIG_MIRROR: hash},
+            "ownerReferences": [owner],
+        },
+        "status": {"containerStatuses": [{
+            "name": "app", "containerID": "containerd://abc", "state": state, "image": "", "imageID": "",
+            "ready": true, "restartCount": 0,
+        }]},
+    }))
+}
+
+fn node_n1() -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u-n1", "controller": true})
 }
 
 #[test]
-fn an_annotation_names_neither_the_node_nor_several() {
+fn a_static_pod_is_known_by_its_hash() {
+    let running = json!({"running": {}});
+    let found = target(&mirror("h", &node_n1(), &running), &wanted()).unwrap();
+    assert_eq!(
+        (found.cgroup.as_str(), found.proof.as_deref()),
+        ("h", Some("abc"))
+    );
+}
+
+#[test]
+fn an_annotation_alone_names_no_other_pod() {
+    let running = json!({"running": {}});
+    let mut elsewhere = node_n1();
+    elsewhere["name"] = "n2".into();
+    let mut deployed = node_n1();
+    (deployed["kind"], deployed["apiVersion"]) = ("ReplicaSet".into(), "apps/v1".into());
+    for (owner, state) in [
+        (elsewhere, &running),
+        (deployed, &running),
+        (node_n1(), &json!({"waiting": {}})),
+    ] {
+        let found = target(&mirror("h", &owner, state), &wanted()).unwrap();
+        assert_eq!(
+            (found.cgroup.as_str(), found.proof),
+            ("u-1", None),
+            "{owner}"
+        );
+    }
     for hash in [NODE, "h,node", "h node", "../h"] {
-        let annotations =
-            json!({"metadata": {"annotations": {CONFIG_HASH: hash, CONFIG_MIRROR: hash}}});
-        let found = target(&pod(annotations), &wanted()).unwrap();
+        let found = target(&mirror(hash, &node_n1(), &running), &wanted()).unwrap();
         assert_eq!((found.cgroup.as_str(), found.is_node()), ("u-1", false));
     }
 }

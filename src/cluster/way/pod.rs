@@ -199,6 +199,7 @@ impl WayIn for HelperPod {
         request.target.node = target.host_network;
         request.target.pod_uid = (!target.is_node()).then(|| target.cgroup.clone());
         request.target.container_id = target.container.clone();
+        request.target.proof.clone_from(&target.proof);
     }
 
     fn ends_with_sandbox(&self, reason: &str) -> bool {

@@ -65,7 +65,7 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
 }
 
 /// The table.
-const FAULTS: [Fault; 45] = [
+const FAULTS: [Fault; 46] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -104,6 +104,7 @@ const FAULTS: [Fault; 45] = [
         target::sandbox_killed_and_followed,
     ),
     here("target is a static pod", target::static_pod),
+    anywhere("target says it is the mirror of another", target::false_mirror),
     anywhere("target has two network namespaces", target::two_namespaces),
     anywhere("target must not run as root", target::run_as_non_root),
     anywhere("target has completed", target::completed),

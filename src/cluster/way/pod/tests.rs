@@ -10,6 +10,7 @@ fn target() -> Target {
         namespace: "shop".to_owned(),
         name: "catalog".to_owned(),
         uid: "u-1".to_owned(),
+        proof: None,
         cgroup: "u-1".to_owned(),
         node: "n1".to_owned(),
         container: None,

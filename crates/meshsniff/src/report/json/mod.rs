@@ -37,6 +37,8 @@ pub enum Style {
 
 /// Bytes gathered before they are written.
 const BATCH: usize = 64 << 10;
+/// Bytes that wait for the sources to be known, at most.
+const MOST: usize = 1 << 20;
 /// Bytes of connections that wait in memory rather than in a file.
 const SPOOL: usize = 4 << 20;
 
@@ -153,6 +155,10 @@ impl<W: Write> JsonReport<W> {
     }
 
     fn write_if_full(&mut self) -> io::Result<()> {
+        // A frame settles only so much: whoever tells more without end has not waited for one.
+        if self.buffer.len() >= MOST && !self.started {
+            self.start();
+        }
         if self.buffer.len() >= BATCH && self.started {
             self.write_batch()?;
         }
@@ -331,6 +337,25 @@ mod tests {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect()
+    }
+
+    #[test]
+    fn what_waits_for_the_first_frame_is_bounded() {
+        for style in [Style::Document, Style::Lines { live: true }] {
+            let mut out = Vec::new();
+            let mut report = JsonReport::new(&mut out, style, Filter::default(), false);
+            let exchange = fixtures::ok();
+            for _ in 0..5_000 {
+                report.tell(ReportEvent::Exchange(&exchange)).unwrap();
+                assert!(report.buffer.len() < MOST + BATCH);
+            }
+            report
+                .tell(ReportEvent::Finish(&Capture::default()))
+                .unwrap();
+            drop(report);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.matches("\"verdict\":\"ok\"").count(), 5_000);
+        }
     }
 
     #[test]
