@@ -67,6 +67,8 @@ pub enum RunError {
     #[error(transparent)]
     Cut(#[from] Cut),
     #[error(transparent)]
+    RanOut(#[from] RanOut),
+    #[error(transparent)]
     Unconsumed(#[from] Unconsumed),
     /// In the agent's own words.
     #[error("{0}")]
@@ -92,6 +94,19 @@ impl RunError {
     pub fn sentence(&self) -> String {
         error::chain(self)
     }
+}
+
+/// A helper that nobody told to go on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the capture of {target} ended because the helper's lease ran out: for {seconds} s the API \
+     server took no renewal, be it that it was not reached or refused; what came until then is kept"
+)]
+pub struct RanOut {
+    /// The target's name.
+    pub target: String,
+    /// For how long.
+    pub seconds: u64,
 }
 
 /// A stream that has no last word.

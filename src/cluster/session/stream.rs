@@ -1,6 +1,6 @@
 //! One target's stream: the agent's start, its lines, and its end.
 
-use super::plan::{Consumer, Cut, Finished, Plan, RunError, Unconsumed};
+use super::plan::{Consumer, Cut, Finished, Plan, RanOut, RunError, Unconsumed};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::Cause;
 use crate::cluster::exec::{self, Ended, Exec};
@@ -10,6 +10,7 @@ use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, Wanted};
 use crate::cluster::way::Way;
 use crate::cluster::way::way_in::{Container, Life, WayError};
+use meshsniff_contract::ending;
 use meshsniff_contract::stderr::{Capture, Event, Line};
 use meshsniff_contract::{AGENT_PATH, VERSION};
 use std::sync::Arc;
@@ -116,11 +117,26 @@ impl<C: Consumer> Session<C> {
         }
         let is_cut = last_word.is_none() && life.stop.why() != Some(Why::OutputClosed);
         let target = of.target.full_name();
+        let signalled = last_word
+            .as_ref()
+            .is_some_and(|end| end.reason == ending::SIGNAL);
+        let silent = life
+            .lease
+            .ran_out()
+            .filter(|_| signalled && life.stop.why().is_none());
+        let error = match silent {
+            _ if is_cut => Some(Cut { target, how }.into()),
+            Some(silent) => {
+                let seconds = silent.as_secs();
+                Some(RanOut { target, seconds }.into())
+            }
+            None => None,
+        };
         Ok(Finished {
             target: of.target.clone(),
             way: of.way,
             last_word,
-            error: is_cut.then_some(Cut { target, how }.into()),
+            error,
         })
     }
 

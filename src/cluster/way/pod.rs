@@ -9,8 +9,8 @@ mod manifest;
 mod tests;
 
 use super::way_in::{
-    Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
-    WayError, WayIn,
+    Awaited, Container, Facts, Finding, Lease, Life, Made, Making, Mark, Meanwhile, Preview,
+    Shared, WayError, WayIn,
 };
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
@@ -35,6 +35,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often the lease is renewed: it survives two renewals that fail.
 const RENEW: Duration = Duration::from_secs(30);
+/// How long the helper lives without.
+const LASTS: Duration = Duration::from_secs(LEASE.unsigned_abs());
 /// A lease with less than this is one that nobody renews: a living plugin never lets it come below
 /// a minute.
 const EXPIRING: i64 = 20;
@@ -185,8 +187,9 @@ impl WayIn for HelperPod {
         };
         let job = serde_json::from_value(job(&making, &run))?;
         helper.create(job, &life.talk).await?;
-        let lease = tokio::spawn(helper.clone().renew(life.talk.clone()));
-        life.keep(Leased(helper.clone(), lease));
+        life.lease.renewed(LASTS);
+        let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
+        life.keep(Leased(helper.clone(), tokio::spawn(renewing)));
         let pod = helper.wait(&run, life).await?;
         Ok(Container {
             namespace: helper.namespace,
@@ -349,7 +352,7 @@ impl Helper {
 
     /// Moves the deadline of the Job on, as long as this program lives. An image may take longer to
     /// come than the lease is: that is part of it.
-    async fn renew(self, talk: Talk) {
+    async fn renew(self, talk: Talk, lease: Lease) {
         let jobs = self.jobs();
         let started = Instant::now();
         let mut tick = tokio::time::interval(RENEW);
@@ -359,8 +362,14 @@ impl Helper {
             // The deadline counts from the Job's start.
             let deadline = started.elapsed().as_secs().cast_signed() + LEASE + 10;
             let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": deadline}}));
-            let patched = jobs.patch(&self.job, &PatchParams::default(), &patch).await;
+            let params = PatchParams::default();
+            let patched = jobs.patch(&self.job, &params, &patch);
+            // An answer that never comes must not keep the next try from being made.
+            let Ok(patched) = tokio::time::timeout(RENEW, patched).await else {
+                continue;
+            };
             match patched.as_ref().map_err(Cause::of) {
+                Ok(_) => lease.renewed(LASTS),
                 Err(Cause::MissingRight) => {
                     talk.warn(&format!(
                         "you may not patch jobs in namespace {}, so the cluster ends the helper \

@@ -15,8 +15,8 @@ use k8s_openapi::api::core::v1::Pod;
 use meshsniff_contract::arguments::Request;
 use serde_json::Value;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 /// A way into a pod's network.
@@ -149,7 +149,32 @@ pub struct Life {
     pub stop: Stop,
     /// Who hears of it.
     pub talk: Talk,
+    /// How long what was made lives by itself.
+    pub lease: Lease,
     made: Mutex<Vec<Box<dyn Made>>>,
+}
+
+/// How long the cluster lets something live without a word of this program. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Lease(Arc<Mutex<Option<(SystemTime, Duration)>>>);
+
+impl Lease {
+    /// It was made, or renewed, for so long from now on.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the clock of the wall goes on while a laptop sleeps"
+    )]
+    pub fn renewed(&self, length: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), length));
+    }
+
+    /// For how long nobody renewed it, if it has run out.
+    #[must_use]
+    pub fn ran_out(&self) -> Option<Duration> {
+        let (renewed, length) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let silent = renewed.elapsed().unwrap_or_default();
+        (silent >= length).then_some(silent)
+    }
 }
 
 impl Life {
@@ -160,6 +185,7 @@ impl Life {
             timeout,
             stop,
             talk,
+            lease: Lease::default(),
             made: Mutex::default(),
         }
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 19] = [
+const CAPTURES: [(&str, Check); 20] = [
     ("into Wireshark, which shows packets", files::into_wireshark),
     ("a pod, to a file", files::to_a_file),
     (
@@ -61,6 +61,7 @@ const CAPTURES: [(&str, Check); 19] = [
         "only the rights it takes, and each one missing",
         rights::each_one,
     ),
+    ("a lease that nobody may renew", rights::no_renewal),
 ];
 
 pub(crate) fn trials(lab: &Arc<Lab>) -> Vec<Trial> {

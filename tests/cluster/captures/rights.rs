@@ -1,5 +1,6 @@
 //! Only the rights it takes, and each one missing.
 
+use crate::file::{File, packets};
 use crate::lab::{Checked, Lab, Namespace, SOON, wait_until};
 
 /// Rights: verb and resource, and whether an error has to name the right when it is missing.
@@ -87,4 +88,28 @@ pub(super) fn each_one(lab: &Lab) -> Checked {
         namespace.nothing_left(&[])?;
     }
     Ok(())
+}
+
+/// Nobody may renew the lease: the cluster ends the helper, which is no end that anybody asked for.
+pub(super) fn no_renewal(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let name = &namespace.name;
+    namespace.kubectl(&["create", "serviceaccount", "eve"])?;
+    let account = format!("--serviceaccount={name}:eve");
+    namespace.kubectl(&["create", "rolebinding", "eve", "--role=eve", &account])?;
+    let rules = rules(false);
+    let renewing = rules
+        .iter()
+        .position(|rule| (rule.0, rule.1) == ("patch", "jobs"));
+    let user = format!("system:serviceaccount:{name}:eve");
+    grant(&namespace, &user, &rules, renewing)?;
+    let file = File::new()?;
+    let args = ["app", "--as", &user, "-w", &file];
+    let ended = namespace.start(&args)?.ended(SOON * 3)?;
+    ended.is(1, &["you may not patch jobs", "the helper's lease ran out"])?;
+    if packets(&file)? == 0 {
+        return Err("what came until then is not there".into());
+    }
+    namespace.nothing_left(&[])
 }

@@ -104,7 +104,10 @@ const FAULTS: [Fault; 46] = [
         target::sandbox_killed_and_followed,
     ),
     here("target is a static pod", target::static_pod),
-    anywhere("target says it is the mirror of another", target::false_mirror),
+    anywhere(
+        "target says it is the mirror of another",
+        target::false_mirror,
+    ),
     anywhere("target has two network namespaces", target::two_namespaces),
     anywhere("target must not run as root", target::run_as_non_root),
     anywhere("target has completed", target::completed),

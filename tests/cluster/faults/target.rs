@@ -201,7 +201,10 @@ pub(super) fn two_namespaces(lab: &Lab) -> Checked {
     let ended = namespace.run(&["app", "-w", "-", "--duration", "1s"])?;
     ended.is(0, &["in another network namespace"])?;
     let ended = namespace.run(&["app", "-c", "app", "-w", "-", "--duration", "1s"])?;
-    ended.is(1, &["it made one of its own", "without naming the container"])?;
+    ended.is(
+        1,
+        &["it made one of its own", "without naming the container"],
+    )?;
     namespace.nothing_left(&[])
 }
 
