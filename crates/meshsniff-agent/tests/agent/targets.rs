@@ -86,10 +86,10 @@ fn a_pod_is_found_by_its_cgroup() {
     let folder = TempDir::new().expect("a folder");
     let (netns, other) = (Netns::new(), Netns::new());
     let server = Server::start(&netns);
-    // One of its processes is somewhere else, and was there first.
-    let stray = idle(folder.path(), &other, "stray");
+    // The sandbox is there first; one of its processes goes somewhere else, called as it likes.
+    let pause = idle(folder.path(), &netns, "sandbox");
     let app = idle(folder.path(), &netns, "app");
-    let pause = idle(folder.path(), &netns, "pause");
+    let stray = idle(folder.path(), &other, "pause");
     for (depth, program) in [(1, &stray), (1, &app), (0, &pause)] {
         cgroup.add(depth, program);
     }
@@ -107,7 +107,7 @@ fn a_pod_is_found_by_its_cgroup() {
     let warning = program.hears("warning");
     let warning = warning["message"].as_str().expect("a sentence").to_owned();
     assert!(
-        warning.contains(&format!("stray ({})", stray.id())),
+        warning.contains(&format!("pause ({})", stray.id())),
         "{warning}"
     );
     let ready = program.hears("ready");
