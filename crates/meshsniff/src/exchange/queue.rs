@@ -8,9 +8,6 @@ use std::collections::VecDeque;
 /// Most requests waiting for their answers on one connection. No server takes so many.
 const MAX_WAITING: usize = 1024;
 
-/// Bytes that exchanges may grow by before they are weighed anew.
-const UNWEIGHED: usize = 64 << 10;
-
 /// Requests in the order they were sent: first those that have their whole response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
@@ -27,27 +24,13 @@ pub(super) struct Queue {
     /// is told only afterwards.
     client_acked: Acks,
     server_acked: Acks,
-    /// Bytes that the exchanges took when they were weighed last.
-    weighed: usize,
-    /// Bytes that they may have grown by since.
-    grown: usize,
 }
 
 impl Queue {
-    /// Bytes that the exchanges take, at most.
-    pub(super) const fn weight(&self) -> usize {
-        self.weighed.saturating_add(self.grown)
-    }
-
-    /// Something happened that may have made the exchanges grow by so many bytes. They are weighed
-    /// when they may have grown by more than they had, so that this costs little.
-    pub(super) fn grow(&mut self, bytes: usize) {
-        self.grown = self.grown.saturating_add(bytes);
-        if self.grown > self.weighed.max(UNWEIGHED) {
-            let all = self.waiting.iter().chain(&self.ended);
-            self.weighed = all.map(|open| open.weight()).sum();
-            self.grown = 0;
-        }
+    /// Bytes that the exchanges take.
+    pub(super) fn weight(&self) -> usize {
+        let all = self.waiting.iter().chain(&self.ended);
+        all.map(|open| open.weight()).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {

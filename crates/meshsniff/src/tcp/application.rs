@@ -26,7 +26,7 @@ pub trait Application {
     /// Something happened on `side`'s stream.
     fn tell(&mut self, side: Side, event: StreamEvent<'_>);
 
-    /// Bytes that what it keeps takes, beside itself: asked after each segment.
+    /// Bytes that what it keeps takes, beside itself: asked now and then.
     fn weight(&self) -> usize {
         0
     }
@@ -58,17 +58,6 @@ pub enum StreamEvent<'a> {
         /// When it opened, or the last packet of the connection.
         until: Timestamp,
     },
-}
-
-impl StreamEvent<'_> {
-    /// Bytes that it carries.
-    pub(crate) fn weight(&self) -> usize {
-        match self {
-            Self::Bytes(run, _) => run.bytes.len(),
-            Self::Delayed(delayed) => size_of_val(delayed.frames.as_slice()),
-            _ => 0,
-        }
-    }
 }
 
 /// Bytes of one direction, in order.

@@ -15,6 +15,12 @@ const MAX_BYTES: usize = 512 << 20;
 /// Bytes that a connection takes in the tables, beside what it and its reader are and keep.
 const PLACE: usize = 96;
 
+/// Bytes that a connection may grow by before it is weighed anew: less than it takes itself.
+const UNWEIGHED: u32 = 1 << 10;
+
+/// Bytes that a segment may make it grow by, beside those that it carries.
+const SEGMENT: u32 = 64;
+
 /// One that takes more than this part of what all may take is given up first.
 const LARGE: usize = 16;
 
@@ -88,8 +94,9 @@ struct Remembered {
 struct Entry<A> {
     connection: TrackedConnection,
     application: A,
-    /// Bytes that it takes.
+    /// Bytes that it took when it was weighed last, and may have grown by since.
     weight: usize,
+    unweighed: u32,
 }
 
 /// Every connection of a capture, each with what reads its streams.
@@ -241,6 +248,7 @@ impl<A: Application> Table<A> {
             connection,
             application,
             weight: 0,
+            unweighed: 0,
         });
         entry.take(segment, mark, &mut self.counters, to);
         if entry.connection.is_over() {
@@ -332,8 +340,12 @@ impl<A: Application> Entry<A> {
         self.connection
             .segment(segment, mark, counters, &mut self.application);
         to.advance(&self.connection, &mut self.application, counters);
-        self.weight =
-            size_of::<Self>() + PLACE + self.connection.weight() + self.application.weight();
+        self.unweighed += segment.wire_payload + SEGMENT;
+        if self.unweighed >= UNWEIGHED || self.weight == 0 {
+            self.unweighed = 0;
+            self.weight =
+                size_of::<Self>() + PLACE + self.connection.weight() + self.application.weight();
+        }
     }
 
     fn end<C: Connections<Application = A>>(

@@ -57,9 +57,6 @@ enum Proxied {
     Begun(Mark, Vec<u8>),
 }
 
-/// Bytes that an event may make the exchanges grow by, beside those that it carries.
-const EVENT: usize = 64;
-
 /// Client bytes that are missing, up to the next request.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -397,7 +394,6 @@ impl Application for Pairing {
     }
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
-        self.queue.grow(EVENT + event.weight());
         match event {
             StreamEvent::Bytes(..) | StreamEvent::Missing(..) | StreamEvent::Finished(..)
                 if self.successor.is_some() =>
