@@ -120,7 +120,7 @@ const ATTACKS: [(&str, Attack); 9] = [
         }
     }),
     ("a head of one byte at a time", |it| {
-        for client in 2..30 {
+        for client in 2..50 {
             it.open((client, 40_000));
             it.say((client, 40_000), 1, b"GET / HTTP/1.1\r\nX: ");
             for seq in 0..30_000 {
