@@ -83,7 +83,7 @@ impl CaptureArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct KeepArgs {
-    /// Keep only the heads of HTTP/1 messages: no bodies, and nothing that is not HTTP
+    /// Keep the heads of HTTP/1 messages, and of other protocols how a connection got on: no bodies
     #[arg(long)]
     headers_only: bool,
 

@@ -122,8 +122,7 @@ pub struct CaptureArgs {
     /// What to capture.
     #[command(flatten)]
     pub live: LiveArgs,
-    /// Keep of TCP segments only the heads of HTTP/1 messages: no bodies, and nothing that is no
-    /// HTTP
+    /// Keep the heads of HTTP/1 messages, and of other protocols how a connection got on: no bodies
     #[arg(long = option::HEADERS_ONLY)]
     pub headers_only: bool,
     /// Mask the values of these header fields, such as authorization,cookie
@@ -186,6 +185,9 @@ pub struct HoldArgs {
     /// How long to wait after the last one
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub after: Duration,
+    /// How long to hold whatever happens
+    #[arg(long, value_name = "TIME", default_value = "168h", value_parser = parse_duration)]
+    pub at_most: Duration,
     /// How early the kernel ends it when memory runs short; 1000: before anything else of its
     /// container
     #[arg(long = option::OOM_SCORE_ADJ, value_name = "N")]

@@ -4,22 +4,31 @@
 //! Captures are run beside it through `exec`; when its own process ends, the runtime kills them.
 //! Each has a connection to its abstract socket, which needs no file and no signal: the connection
 //! ends with the capture, and a line on it asks the capture for its end.
+//!
+//! An ephemeral container shares its network, and with it such sockets, with the pod that it
+//! captures. So both ends look at who the other is: a process of the same container, or nobody.
 
 use super::args::HoldArgs;
 use super::clock;
 use super::ending::{self, Ending};
 use super::oom;
+use super::rights;
 use super::talk::Talk;
 use anyhow::Context as _;
 use meshsniff_contract::stderr::Event;
 use meshsniff_contract::times::STOPPED_WITHIN;
 use meshsniff_contract::{environment, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
+
+/// Most captures at a time: each is somebody at a terminal, or a job.
+const MOST: usize = 64;
 
 /// The address of the socket. Without a name in the environment it is one for all.
 fn address() -> std::io::Result<SocketAddr> {
@@ -29,7 +38,21 @@ fn address() -> std::io::Result<SocketAddr> {
 
 /// Connects a capture to the `hold` of its container; `None` if there is none.
 pub(super) fn join() -> Option<UnixStream> {
-    UnixStream::connect_addr(&address().ok()?).ok()
+    let hold = UnixStream::connect_addr(&address().ok()?).ok()?;
+    is_of_this_container(&hold).then_some(hold)
+}
+
+/// Whether a process of this container is at the other end. A process of another one has another
+/// cgroup, or no number at all in this PID namespace.
+fn is_of_this_container(peer: &UnixStream) -> bool {
+    let Ok(peer) = getsockopt(peer, PeerCredentials) else {
+        return false;
+    };
+    // Who may read what a process is, and who may read its cgroup, are two questions: the second
+    // takes no right.
+    let cgroup = |process: &str| fs::read(format!("/proc/{process}/cgroup")).ok();
+    let own = cgroup("self");
+    peer.pid() > 0 && own.is_some() && cgroup(&peer.pid().to_string()) == own
 }
 
 /// Waits for captures until the last one has ended, or none comes.
@@ -42,14 +65,18 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     let listener = address().and_then(|address| UnixListener::bind_addr(&address));
     let listener = listener.context("another hold runs here already, or sockets are forbidden")?;
     listener.set_nonblocking(true)?;
+    // What captures need they have from the container, not from here.
+    rights::give_up_capabilities()?;
     let (ending, woken) = Ending::new()?;
     ending.wait_for_signals()?;
     talk.say(Event::Ready { capture: None }, "waiting for captures");
     let mut captures: Vec<UnixStream> = Vec::new();
     let mut deadline = clock::now() + args.first;
+    let longest = clock::now() + args.at_most;
     let mut stopping = false;
     loop {
-        if ending.reason().is_some() && !stopping {
+        let is_late = clock::now() >= longest;
+        if (is_late || ending.reason().is_some()) && !stopping {
             stopping = true;
             deadline = clock::now() + STOPPED_WITHIN;
             for capture in &mut captures {
@@ -61,6 +88,7 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
         if stopping && idle || (idle || stopping) && clock::now() >= deadline {
             let why = match ending.reason() {
                 Some(reason) => reason.to_string(),
+                None if is_late => "nothing is held longer than that".to_owned(),
                 None => "no capture runs any more".to_owned(),
             };
             let captures = Some(captures.len());
@@ -68,7 +96,11 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
             talk.say(Event::End { capture, captures }, &why);
             return Ok(());
         }
-        let wait_until = (idle || stopping).then_some(deadline);
+        let wait_until = if idle || stopping {
+            deadline.min(longest.max(clock::now()))
+        } else {
+            longest
+        };
         let ready = wait(
             &listener,
             &captures,
@@ -84,8 +116,14 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
                 }
             }
         }
-        while let Ok((capture, _)) = listener.accept() {
-            captures.push(capture);
+        // Not more at once than can be turned away before the others are looked at again.
+        for _ in 0..MOST {
+            let Ok((capture, _)) = listener.accept() else {
+                break;
+            };
+            if captures.len() < MOST && is_of_this_container(&capture) {
+                captures.push(capture);
+            }
         }
     }
 }
@@ -95,15 +133,11 @@ fn wait(
     listener: &UnixListener,
     captures: &[UnixStream],
     woken: Option<std::os::fd::BorrowedFd<'_>>,
-    until: Option<Instant>,
+    until: Instant,
 ) -> anyhow::Result<Vec<usize>> {
-    let timeout = match until {
-        None => PollTimeout::NONE,
-        Some(until) => {
-            let left = until.saturating_duration_since(clock::now());
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-        }
-    };
+    let left = until.saturating_duration_since(clock::now());
+    let timeout =
+        PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
     let mut polled: Vec<_> = captures
         .iter()
         .map(|capture| PollFd::new(capture.as_fd(), PollFlags::POLLIN))

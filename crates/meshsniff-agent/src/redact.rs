@@ -1,29 +1,33 @@
 //! The removal of what must not leave the node: values of header fields, and everything that is no
 //! header.
 //!
-//! Works on the packets as they are, before they leave the node, so it errs on the side of taking
-//! out too much. What it has not placed counts as secret: a segment that comes without the one
-//! before it, every protocol but HTTP/1 (of TLS the records' heads and the handshake stay, of HTTP/2
-//! the preface, DNS in UDP), packets that cannot be looked into, and those that ICMP quotes. Lengths
-//! stay what they were; checksums do not.
+//! Works on the packets as they are, before they leave the node, and what no reader has named counts
+//! as secret: every protocol but HTTP/1 (of TLS the records' heads and the handshake stay, of HTTP/2
+//! the preface, of the DNS all), what follows a hole that no reader can step over, what is sent
+//! again, packets that cannot be looked into, and those that ICMP quotes. Lengths stay what they
+//! were; checksums do not.
+//!
+//! | here | holds |
+//! |---|---|
+//! | `connection` | what the next bytes of a connection are |
+//! | `line` | which bytes of a head's lines are masked |
 
+mod connection;
+mod line;
+
+use connection::Connection;
 use hashbrown::HashMap;
-use meshsniff::packet::Seq;
-use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame, LinkType, NotRead};
-use meshsniff::protocol::detect;
+use meshsniff::dns::Message;
+use meshsniff::packet::{Decoded, Decoder, Endpoint, Frame, LinkType, NotRead, Segment};
+use std::collections::VecDeque;
 
-/// Most directions whose place in a head is remembered. Past it all are forgotten, and what follows
-/// counts as not placed.
-const MAX_FLOWS: usize = 32 * 1024;
-
-/// Longest field name.
-const MAX_NAME: usize = 64;
-
-/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// The byte that replaces a masked one.
-const MASK: u8 = b'x';
+/// Most connections whose place is remembered. Past it all are forgotten, and what they say counts
+/// as not placed until their other side has spoken.
+const MAX_CONNECTIONS: usize = 16 * 1024;
+/// Most bytes of heads that are not whole.
+const MAX_WEIGHT: usize = 8 * 1024 * 1024;
+/// Connections that have ended and are still remembered: for what is sent again.
+const MAX_ENDED: usize = 1024;
 
 /// Choice of what is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,44 +46,23 @@ impl Redaction {
     }
 }
 
-/// Where one direction stands.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    next: Seq,
-    holds: Holds,
-    in_head: bool,
-    line: Line,
-}
-
-/// What the next byte of a direction is part of.
-#[derive(Clone, Debug, Default)]
-enum Holds {
-    /// Nobody knows.
-    #[default]
-    Anything,
-    /// HTTP/1.
-    Http,
-    /// TLS: so many bytes of a record are due, and whether they are to be seen.
-    Tls(usize, bool),
-}
-
-/// Where in a line.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    /// Its beginning in lower case, up to the colon.
-    name: Vec<u8>,
-    /// Bytes of it so far, the CR aside.
-    len: usize,
-    past_name: bool,
-    masked: bool,
-}
-
 /// Takes out of packets what is to be taken out.
 pub struct Redactor {
-    redaction: Redaction,
     decoder: Decoder,
-    flows: HashMap<(Endpoint, Endpoint), Place>,
+    places: Places,
     packet: Vec<u8>,
+}
+
+/// What every connection has come to.
+struct Places {
+    redaction: Redaction,
+    connections: HashMap<(Endpoint, Endpoint), Connection>,
+    /// Those that have ended, the first first.
+    ended: VecDeque<(Endpoint, Endpoint)>,
+    /// Bytes that the connections keep.
+    weight: usize,
+    /// Whether connections were forgotten that may go on.
+    forgot: bool,
 }
 
 impl Redactor {
@@ -87,9 +70,14 @@ impl Redactor {
     #[must_use]
     pub fn new(redaction: Redaction) -> Self {
         Self {
-            redaction,
             decoder: Decoder::default(),
-            flows: HashMap::new(),
+            places: Places {
+                redaction,
+                connections: HashMap::new(),
+                ended: VecDeque::new(),
+                weight: 0,
+                forgot: false,
+            },
             packet: Vec::new(),
         }
     }
@@ -97,128 +85,94 @@ impl Redactor {
     /// Returns the part of a packet that may be kept, masked.
     pub fn apply<'a>(&'a mut self, frame: &Frame<'a>) -> &'a [u8] {
         let data = frame.data;
+        let headers = &data[..headers(frame)];
         let segment = match self.decoder.decode(frame) {
             Decoded::Tcp(segment) => segment,
-            // It is of the DNS.
-            Decoded::Datagram(_) => return data,
-            Decoded::NotRead(what) if is_of_the_network(what) => return data,
-            Decoded::NotRead(_) | Decoded::Fragment | Decoded::Malformed => {
-                return &data[..headers(frame)];
+            Decoded::Datagram(datagram) => {
+                let is_of_dns = Message::read(datagram.payload).is_some();
+                let end = within(data, datagram.payload).filter(|_| is_of_dns);
+                return end.map_or(headers, |at| &data[..at + datagram.payload.len()]);
             }
+            Decoded::NotRead(NotRead::Arp) => {
+                return &data[..data.len().min(headers.len() + ARP)];
+            }
+            Decoded::NotRead(what) if is_of_the_network(what) => return data,
+            Decoded::NotRead(_) | Decoded::Fragment | Decoded::Malformed => return headers,
         };
         let payload = segment.payload;
-        if payload.is_empty() {
-            return data;
-        }
-        // What was put together from fragments lies elsewhere.
-        let offset = (payload.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize);
-        if offset > data.len() || offset + payload.len() > data.len() {
-            return &data[..headers(frame)];
-        }
-        let begins = !payload.starts_with(b"PRI * HTTP/2")
-            && (detect::begins_request(payload) || detect::begins_response(payload) == Some(true));
-        if self.flows.len() >= MAX_FLOWS {
-            self.flows.clear();
-        }
-        let known = self.flows.entry((segment.src, segment.dst));
-        let known = known.or_insert_with(|| Place {
-            // No segment follows this one.
-            next: segment.seq.plus(u32::MAX / 2),
-            ..Place::default()
-        });
-        let follows = known.next == segment.seq;
-        let is_repeat = segment.seq.distance_from(known.next) < 0 && !begins;
-        let mut place = match (begins, follows) {
-            (false, true) => known.clone(),
-            (true, _) => Place {
-                holds: Holds::Http,
-                in_head: true,
-                ..Place::default()
-            },
-            (false, false) => Place::default(),
-        };
         self.packet.clear();
-        self.packet.extend_from_slice(data);
-        let kept = place.read(
-            &self.redaction,
-            &mut self.packet[offset..offset + payload.len()],
-        );
-        place.next = segment.seq.plus(segment.wire_payload);
-        if payload.len() < segment.wire_payload as usize {
-            // What the snap length cut may have held the begin of anything.
-            place.holds = Holds::Anything;
-        }
-        if !is_repeat {
-            *known = place;
-        }
+        let Some(offset) = within(data, payload) else {
+            // It was put together from fragments, which lie elsewhere: read, and not shown. Or the
+            // TCP header itself is cut.
+            if !payload.is_empty() {
+                self.packet.extend_from_slice(payload);
+                self.places.hide(&segment, &mut self.packet);
+                return headers;
+            }
+            return data;
+        };
         // Padding behind the payload is nobody's.
+        self.packet
+            .extend_from_slice(&data[..offset + payload.len()]);
+        let kept = self.places.hide(&segment, &mut self.packet[offset..]);
+        let kept = if self.places.redaction.headers_only {
+            kept
+        } else {
+            payload.len()
+        };
         &self.packet[..offset + kept]
     }
 }
 
-impl Place {
-    /// Masks what is to be masked in the next bytes; returns how many of them may be kept.
-    fn read(&mut self, redaction: &Redaction, bytes: &mut [u8]) -> usize {
-        if redaction.headers_only && !self.in_head {
-            return 0;
+impl Places {
+    /// Hides what is to be hidden in `bytes`, the payload of a segment. Returns how many of them are
+    /// worth keeping where only heads are wanted.
+    fn hide(&mut self, segment: &Segment<'_>, bytes: &mut [u8]) -> usize {
+        if self.connections.len() >= MAX_CONNECTIONS || self.weight > MAX_WEIGHT {
+            self.connections.clear();
+            self.ended.clear();
+            self.weight = 0;
+            self.forgot = true;
         }
-        let Holds::Http = self.holds else {
-            self.read_other(bytes);
-            return bytes.len();
+        let side = usize::from(segment.src > segment.dst);
+        let key = if side == 0 {
+            (segment.src, segment.dst)
+        } else {
+            (segment.dst, segment.src)
         };
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let head_ends = self.line.read(&redaction.fields, byte);
-            if head_ends && self.in_head {
-                self.in_head = false;
-                if redaction.headers_only {
-                    return at + 1;
-                }
+        let connection = self.connections.entry(key).or_default();
+        let before = connection.weight();
+        let kept = connection.apply(&self.redaction, side, segment, !self.forgot, bytes);
+        self.weight = self.weight + connection.weight() - before;
+        if connection.has_ended(side, segment.flags) {
+            self.ended.push_back(key);
+            if self.ended.len() > MAX_ENDED
+                && let Some(key) = self.ended.pop_front()
+                && let Some(connection) = self.connections.get(&key)
+                && connection.is_over()
+            {
+                self.weight -= connection.weight();
+                self.connections.remove(&key);
             }
         }
-        bytes.len()
+        kept
     }
 }
 
-impl Place {
-    /// Masks what is no HTTP/1, but for what shows how a connection got on.
-    fn read_other(&mut self, mut bytes: &mut [u8]) {
-        if bytes.starts_with(PREFACE) {
-            bytes = &mut bytes[PREFACE.len()..];
-        }
-        loop {
-            if let Holds::Tls(due @ 1.., seen) = &mut self.holds {
-                let (record, rest) = bytes.split_at_mut((*due).min(bytes.len()));
-                if !*seen {
-                    record.fill(0);
-                }
-                *due -= record.len();
-                bytes = rest;
-            }
-            // A head that is cut between two segments is not looked for: what follows is not placed.
-            let &mut [kind @ 20..=23, 3, 0..=4, high, low, ..] = bytes else {
-                break;
-            };
-            const APPLICATION_DATA: u8 = 23;
-            let length = usize::from(u16::from_be_bytes([high, low]));
-            self.holds = Holds::Tls(length, kind != APPLICATION_DATA);
-            bytes = &mut bytes[5..];
-            if length == 0 {
-                break;
-            }
-        }
-        if !bytes.is_empty() {
-            self.holds = Holds::Anything;
-            bytes.fill(0);
-        }
-    }
+/// Where in `data` the slice `part` of it begins, if it is one.
+fn within(data: &[u8], part: &[u8]) -> Option<usize> {
+    let offset = (part.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
+    (offset + part.len() <= data.len()).then_some(offset)
 }
+
+/// Bytes of an ARP message that asks for the address of an IPv4 one.
+const ARP: usize = 28;
 
 /// Whether a frame is of the network's own protocols, which carry nothing of what applications say.
 const fn is_of_the_network(what: NotRead) -> bool {
     matches!(
         what,
-        NotRead::Arp
-            | NotRead::Lldp
+        NotRead::Lldp
             | NotRead::Lacp
             | NotRead::Igmp
             | NotRead::Vrrp
@@ -254,43 +208,7 @@ fn headers(frame: &Frame<'_>) -> usize {
     data.len().min(at + network)
 }
 
-impl Line {
-    /// Takes the next byte. True if it ends an empty line.
-    fn read(&mut self, fields: &[String], byte: &mut u8) -> bool {
-        match *byte {
-            b'\n' => {
-                let empty = self.len == 0;
-                *self = Self {
-                    name: std::mem::take(&mut self.name),
-                    ..Self::default()
-                };
-                self.name.clear();
-                return empty;
-            }
-            b'\r' => return false,
-            // A folded line goes on with the value before; where there is none, it is no line that
-            // could be placed.
-            b' ' | b'\t' if self.len == 0 => {
-                self.masked = true;
-                self.past_name = true;
-            }
-            b':' if !self.past_name => {
-                self.past_name = true;
-                // Some servers take a blank before the colon.
-                let name = self.name.trim_ascii_end();
-                let long = self.name.len() == MAX_NAME;
-                self.masked = long || fields.iter().any(|field| field.as_bytes() == name);
-            }
-            _ if self.masked => *byte = MASK,
-            plain if !self.past_name && self.name.len() < MAX_NAME => {
-                self.name.push(plain.to_ascii_lowercase());
-            }
-            _ => {}
-        }
-        self.len += 1;
-        false
-    }
-}
-
+#[cfg(test)]
+mod conversations;
 #[cfg(test)]
 mod tests;

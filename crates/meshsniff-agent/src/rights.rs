@@ -33,13 +33,23 @@ pub enum RightsError {
     Seccomp(String),
 }
 
-/// Drops all capabilities of this thread, forbids new ones, keeps other processes of the same user
-/// from reading this one's memory, and allows only the system calls that capturing, analysing and
-/// ending take.
+/// [`give_up_capabilities`], and allows only the system calls that capturing, analysing and ending
+/// take.
 ///
 /// # Errors
 /// If anything of that fails.
 pub fn give_up() -> Result<(), RightsError> {
+    give_up_capabilities()?;
+    let filter = filter().map_err(|error| RightsError::Seccomp(error.to_string()))?;
+    seccompiler::apply_filter(&filter).map_err(|error| RightsError::Seccomp(error.to_string()))
+}
+
+/// Drops all capabilities of this thread, forbids new ones, and keeps other processes of the same
+/// user from reading this one's memory.
+///
+/// # Errors
+/// If anything of that fails.
+pub fn give_up_capabilities() -> Result<(), RightsError> {
     let refused = |what, error: io::Error| RightsError::Refused { what, error };
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -57,9 +67,7 @@ pub fn give_up() -> Result<(), RightsError> {
     };
     set_capabilities(None, none).map_err(|error| refused("capset", error.into()))?;
     set_no_new_privs(true).map_err(|error| refused("no_new_privs", error.into()))?;
-    prctl::set_dumpable(false).map_err(|error| refused("dumpable", error.into()))?;
-    let filter = filter().map_err(|error| RightsError::Seccomp(error.to_string()))?;
-    seccompiler::apply_filter(&filter).map_err(|error| RightsError::Seccomp(error.to_string()))
+    prctl::set_dumpable(false).map_err(|error| refused("dumpable", error.into()))
 }
 
 /// Allows memory, threads, time, signals, waiting, and reading and writing what is open. All other

@@ -1,11 +1,13 @@
+use super::connection::PREFACE;
+use super::line::{MASK, MAX_NAME};
 use super::*;
 use meshsniff::packet::LinkType;
 use meshsniff::protocol::http1::head::{self, Parsed};
-use meshsniff::testing::{Packet, TcpSegment};
+use meshsniff::testing::{End, Packet, Talk, TcpSegment, dns, wrap};
 use proptest::prelude::*;
 use std::ops::Range;
 
-const FIELDS: [&str; 2] = ["authorization", "cookie"];
+pub(super) const FIELDS: [&str; 2] = ["authorization", "cookie"];
 
 fn redact(headers_only: bool, segments: &[(u32, &str)]) -> Vec<String> {
     let mut redactor = Redactor::new(Redaction {
@@ -201,6 +203,150 @@ fn of_what_cannot_be_looked_into_headers_are_kept() {
             assert_eq!(kept.len(), before.len() + 20, "{link:?}");
         }
     }
+}
+
+#[test]
+fn of_what_carries_no_application_a_message_is_kept_and_no_byte_behind_it() {
+    let ends = |port| {
+        (
+            Endpoint::v4([10, 0, 0, 1], 4000),
+            Endpoint::v4([10, 0, 0, 2], port),
+        )
+    };
+    let datagram = |port, payload: &[u8]| {
+        let (from, to) = ends(port);
+        let data = wrap::in_ethernet(&wrap::udp(from, to, payload));
+        Packet::new(1, 0, LinkType::Ethernet, data)
+    };
+    let query = dns::query(7, "shop.example", 1);
+    let arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[7; 20], b"@@@"].concat();
+    let arp = Packet::new(1, 0, LinkType::Ethernet, wrap::ethernet(0x0806, &arp));
+    // A frame is at least 60 bytes long, and what fills it up is anybody's.
+    let empty = [
+        wrap::in_ethernet(&TcpSegment::default().ip()),
+        b"@@@@@@".to_vec(),
+    ]
+    .concat();
+    let empty = Packet::new(1, 0, LinkType::Ethernet, empty);
+    for (packet, length) in [
+        (datagram(53, &query), 14 + 28 + query.len()),
+        (datagram(53, b"@ this is no message of the DNS"), 34),
+        (datagram(99, &query), 34),
+        (arp, 14 + 28),
+        (empty, 54),
+    ] {
+        let kept = kept(false, std::slice::from_ref(&packet)).remove(0);
+        assert_eq!(kept, packet.data[..length]);
+    }
+}
+
+/// What is left of the payloads of a conversation, behind its handshake.
+fn payloads(headers_only: bool, packets: &[Packet]) -> Vec<u8> {
+    let kept = kept(headers_only, packets);
+    let said = kept.iter().skip(3).flat_map(|kept| &kept[54..]);
+    said.copied().collect()
+}
+
+#[test]
+fn what_goes_before_a_request_is_read_as_the_report_reads_it() {
+    let head = b"GET / HTTP/1.1\r\nCookie: ###\r\n\r\n";
+    let mut talk = Talk::opened("proxied");
+    let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+    talk.say(End::Client, header).say(End::Client, head);
+    let kept = payloads(true, talk.packets());
+    assert!(kept.starts_with(header) && kept.ends_with(b"Cookie:xxxx\r\n\r\n"));
+
+    let mut talk = Talk::new("dns");
+    let query = dns::over_tcp(&dns::query(7, "shop.example", 1));
+    talk.server_port(53).open().say(End::Client, &query);
+    assert_eq!(payloads(true, talk.packets()), query);
+    talk.say(End::Client, b"\0\x05@@@@@");
+    assert!(!holds(&payloads(true, talk.packets()), b"@"));
+}
+
+#[test]
+fn of_a_chunked_body_the_framing_is_kept() {
+    let mut talk = Talk::opened("chunks");
+    talk.say(End::Client, b"GET / HTTP/1.1\r\n\r\n");
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    talk.say(End::Server, head);
+    talk.say(
+        End::Server,
+        b"5;a=secret\r\n@@@@@\r\n0\r\nCookie: 123\r\n\r\n",
+    );
+    let kept = payloads(true, talk.packets());
+    let framing = b"5;xxxxxxxx\r\n\0\0\0\0\0\r\n0\r\nCookie:xxxx\r\n\r\n";
+    assert!(
+        kept.ends_with(framing),
+        "{}",
+        String::from_utf8_lossy(&kept)
+    );
+}
+
+#[test]
+fn fragments_are_read_and_not_shown() {
+    let mut talk = Talk::opened("fragments");
+    let post = b"POST / HTTP/1.1\r\nContent-Length: 40\r\n\r\n@@@@@@@@";
+    talk.say(End::Client, post);
+    // The last packet comes in two fragments.
+    let mut packets = talk.packets().to_vec();
+    let whole = packets.pop().unwrap();
+    let (header, rest) = whole.data[14..].split_at(20);
+    let (first, second) = rest.split_at(48);
+    for (offset, more, part) in [(0_u16, 0x2000, first), (6, 0, second)] {
+        let mut data = [header, part].concat();
+        data[2..4].copy_from_slice(&(20_u16 + part.len() as u16).to_be_bytes()[..]);
+        data[6..8].copy_from_slice(&(more | offset).to_be_bytes());
+        packets.push(Packet {
+            data: wrap::in_ethernet(&data),
+            wire_len: 0,
+            ..whole.clone()
+        });
+    }
+    for packet in &mut packets {
+        packet.wire_len = packet.data.len() as u32;
+    }
+    let mut rest = Talk::opened("the rest");
+    rest.uncaptured(End::Client, post.len() as u32);
+    rest.say(End::Client, b"GET / HTTP/1.1\r\nX: @@@@\r\n\r\n@@");
+    packets.push(rest.packets().last().unwrap().clone());
+    let kept = kept(true, &packets);
+    assert!(kept.iter().skip(3).take(2).all(|kept| kept.len() == 34));
+    // What looks like a head is still in the body that the fragments began.
+    assert_eq!(kept.last().unwrap().len(), 54);
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_what_was_forgotten_is_not_believed() {
+    let mut redactor = Redactor::new(Redaction {
+        headers_only: true,
+        fields: vec![],
+    });
+    let begun = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'y'; 8_000]].concat();
+    let mut most = 0;
+    for number in 0..40_000_u32 {
+        let [_, _, high, low] = number.to_be_bytes();
+        let from = Endpoint::v4([10, 1, high, low], 4000);
+        let segment = TcpSegment {
+            from,
+            payload: &begun,
+            ..TcpSegment::default()
+        };
+        let packet = Packet::new(1, 0, LinkType::Raw, segment.ip());
+        let kept = redactor.apply(&packet.frame()).len();
+        // Once some were forgotten, none that was not seen to begin is believed.
+        assert_eq!(
+            kept > 40,
+            most <= redactor.places.weight && !redactor.places.forgot
+        );
+        most = most.max(redactor.places.weight);
+    }
+    assert!(
+        most > MAX_WEIGHT / 2 && most < MAX_WEIGHT + 2 * begun.len(),
+        "{most}"
+    );
+    let packet = segment(1, b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(redactor.apply(&packet.frame()).len(), 40);
 }
 
 /// A message as it is sent.

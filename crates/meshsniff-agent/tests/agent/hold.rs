@@ -4,8 +4,12 @@ use crate::http::Pod;
 use crate::netns::{Netns, unique};
 use crate::program::{Program, agent};
 use crate::targets::uid;
-use crate::tools::{END, IP, can};
+use crate::tools::{END, IP, UNSHARE, can};
+use meshsniff_contract::times::STOPPED_WITHIN;
 use nix::sys::signal::Signal;
+use std::io::Read as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -147,4 +151,66 @@ fn a_helper_writes_no_files() {
     let message = ended.last()["message"].to_string();
     assert!(message.contains("leave --write away"), "{message}");
     assert!(!file.exists());
+}
+
+/// Whether the other end hangs up.
+fn hangs_up(mut peer: UnixStream) -> bool {
+    peer.set_read_timeout(Some(END)).unwrap();
+    matches!(peer.read(&mut [0]), Ok(0))
+}
+
+#[test]
+fn a_process_of_another_container_holds_nothing() {
+    if !can(&[UNSHARE]) {
+        return;
+    }
+    let hold = unique("meshsniff-test-hold");
+    let address = SocketAddr::from_abstract_name(&hold).unwrap();
+    let connect = || UnixStream::connect_addr(&address);
+    // Processes outside of its PID namespace have no number in it.
+    let mut apart = Command::new("unshare");
+    apart.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    apart.arg(agent(&[]).get_program());
+    apart.args(["hold", "--first", "2s"]);
+    let mut holding = Program::ready(of(&hold, apart));
+    let strangers: Vec<UnixStream> = (0..300).map(|_| connect().unwrap()).collect();
+    assert!(strangers.into_iter().all(hangs_up));
+    let ended = holding.end(Duration::from_secs(2) + END);
+    assert_eq!(ended.last()["message"], "no capture runs any more");
+    // Nor does a capture take for its hold what a stranger made under that name.
+    let stranger = UnixListener::bind_addr(&address).unwrap();
+    let mut apart = Command::new("unshare");
+    apart.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    apart.arg(agent(&[]).get_program());
+    apart.args(["capture", "-i", "lo"]);
+    let mut capture = Program::ready(of(&hold, apart));
+    let (peer, _) = stranger.accept().unwrap();
+    assert!(hangs_up(peer));
+    let stream = capture.stream();
+    capture.stop(stream);
+}
+
+#[test]
+fn not_more_than_some_captures_are_held_and_not_for_ever() {
+    let hold = unique("meshsniff-test-hold");
+    let address = SocketAddr::from_abstract_name(&hold).unwrap();
+    let args = ["hold", "--first", "1s", "--at-most", "3s"];
+    let mut holding = Program::ready(of(&hold, agent(&args)));
+    let mut own: Vec<UnixStream> = (0..65)
+        .map(|_| UnixStream::connect_addr(&address).unwrap())
+        .collect();
+    assert!(hangs_up(own.pop().unwrap()));
+    let ended = holding.end(Duration::from_secs(3) + STOPPED_WITHIN + END);
+    assert_eq!(ended.last()["message"], "nothing is held longer than that");
+}
+
+#[test]
+fn it_has_no_capability() {
+    let hold = unique("meshsniff-test-hold");
+    let holding = Program::ready(of(&hold, agent(&["hold"])));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", holding.id())).unwrap();
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        let none = format!("{set}\t0000000000000000");
+        assert!(status.contains(&none), "{status}");
+    }
 }

@@ -151,6 +151,13 @@ pub fn is_usual_method(method: &str) -> bool {
         .any(|known| known.strip_suffix(b" ") == Some(method.as_bytes()))
 }
 
+/// Whether `bytes` are the beginning of one of the usual methods, or all of it and the blank after
+/// it.
+#[must_use]
+pub fn is_method_begun(bytes: &[u8]) -> bool {
+    METHODS.iter().any(|method| method.starts_with(bytes))
+}
+
 fn begins_with_known_method(bytes: &[u8]) -> bool {
     METHODS.iter().any(|method| {
         bytes.strip_prefix(*method).is_some_and(|target| {

@@ -109,6 +109,17 @@ impl Body {
         }
     }
 
+    /// Bytes to come that are content, before the next of the framing: `u64::MAX` where only the
+    /// connection's end ends them.
+    #[must_use]
+    pub const fn data_ahead(&self) -> u64 {
+        match self.state {
+            State::Fixed { left } | State::ChunkData { left } => left,
+            State::UntilClose => u64::MAX,
+            _ => 0,
+        }
+    }
+
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         let mut at = 0;
