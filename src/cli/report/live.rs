@@ -169,6 +169,8 @@ impl Run {
         };
         match done {
             Ok(finished) => {
+                // A report that was cut before its first line is one, too.
+                heard.begun.set();
                 let errors = finished.into_iter().filter_map(|one| one.error);
                 heard.finish(errors.map(|error| error.sentence()))
             }

@@ -253,12 +253,13 @@ impl Connection {
         if segment.ack.is_some() {
             self.ways[1 - side].turn = segment.ack;
         }
-        if repeated < 0 && !self.step(side, repeated.unsigned_abs()) {
-            if !(is_turn && self.place(side, seq, out.rest())) {
-                self.too_early(side, seq, end);
-                out.hide(out.rest().len());
-                return 0;
-            }
+        if repeated < 0
+            && !self.step(side, repeated.unsigned_abs())
+            && !(is_turn && self.place(side, seq, out.rest()))
+        {
+            self.too_early(side, seq, end);
+            out.hide(out.rest().len());
+            return 0;
         }
         self.ways[side].next = Some(end);
         if is_turn && matches!(self.ways[side].says, Says::Unknown | Says::Rest) {

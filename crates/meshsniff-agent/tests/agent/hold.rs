@@ -155,8 +155,7 @@ fn a_helper_writes_no_files() {
 
 /// Whether the other end hangs up.
 fn hangs_up(mut peer: UnixStream) -> bool {
-    peer.set_read_timeout(Some(END)).unwrap();
-    matches!(peer.read(&mut [0]), Ok(0))
+    peer.set_read_timeout(Some(END)).is_ok() && matches!(peer.read(&mut [0]), Ok(0))
 }
 
 #[test]
