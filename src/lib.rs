@@ -5,6 +5,7 @@
 //! | [`cli`] | what can be typed, and what is then done |
 //! | [`cluster`] | the way into a cluster, and out of it again |
 //! | [`signals`] | signals that end a run |
+//! | [`stderr`] | lines that nobody may be reading |
 //! | [`watch`] | a report that is watched while it is made |
 //!
 //! What turns packets into reports is the library's, `meshsniff`.
@@ -12,4 +13,5 @@
 pub mod cli;
 pub mod cluster;
 pub mod signals;
+pub mod stderr;
 pub mod watch;

@@ -234,7 +234,11 @@ async fn cluster(
     let sink = Arc::new(sink);
     let named = Arc::clone(&sink);
     let looked_up = names::look_up(cluster.clone(), found.targets.clone());
-    tokio::spawn(async move { named.names(looked_up.await) });
+    tokio::spawn(async move {
+        let names = looked_up.await;
+        // Whoever writes may wait for whoever reads.
+        tokio::task::spawn_blocking(move || named.names(names)).await
+    });
     let request = Request {
         task: Task::Capture(args.keep.capture()),
         packets: args.packets.packets(),

@@ -1,7 +1,8 @@
 //! Outcome of a command: what is missing, what failed, and the exit status.
 
+use crate::stderr;
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The exit status when an assertion failed.
@@ -54,15 +55,14 @@ impl Done {
 pub(super) fn say(kind: &str, sentence: &str) {
     let mut line = String::from(kind);
     meshsniff::escape::push_shown(&mut line, sentence);
-    let _ = writeln!(io::stderr(), "{line}");
+    stderr::line(&line);
     if let Some(path) = std::env::var_os(REASON_FILE).filter(|path| !path.is_empty()) {
         let file = OpenOptions::new().append(true).create(true).open(&path);
         if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
             let path = path.to_string_lossy();
-            let _ = writeln!(
-                io::stderr(),
+            stderr::line(&format!(
                 "warning: {path}, which {REASON_FILE} names, cannot be written: {error}"
-            );
+            ));
         }
     }
 }

@@ -15,6 +15,7 @@ use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
 use super::report::{self, ReportArgs};
 use crate::cluster::session::Unconsumed;
+use crate::stderr;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::{self, Write as _};
@@ -64,6 +65,12 @@ struct SchemaArgs {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let status = run();
+    stderr::finish();
+    status
+}
+
+fn run() -> ExitCode {
     if let Some(words) = completion::asked() {
         completion::answer(Cli::command(), &words);
         return ExitCode::SUCCESS;

@@ -1,5 +1,6 @@
 //! `report --live`: the live view's thread, its terminal and its keys.
 
+use crate::stderr;
 use crate::watch::Watched;
 use crate::watch::lines::Lines;
 use crate::watch::screen::{Key, View};
@@ -32,8 +33,7 @@ pub(super) fn tell(line: &str) {
     let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
     match &*heard {
         Some(shared) => lock(shared).message(line),
-        // Nothing is left to do if nobody can be told.
-        None => drop(writeln!(io::stderr(), "{line}")),
+        None => stderr::line(line),
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 /// Messages of output that may wait for their reader: some 32 MiB, as the server makes them.
@@ -56,6 +57,28 @@ pub enum Ended {
 
 const ENDED_WELL: &str =
     "the cluster says that it ended well, which it also says when a container runtime is restarted";
+
+const CLOSED: &str = "the API server, or something on the way to it, closed it";
+
+/// Why a connection broke, in words of this program where the libraries' are about themselves.
+fn broken(error: &WsError) -> String {
+    match error {
+        WsError::Io(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("{CLOSED} without a farewell"),
+            io::ErrorKind::ConnectionReset => {
+                "the API server, or something on the way to it, reset it".to_owned()
+            }
+            io::ErrorKind::TimedOut => "the API server is not reached any more".to_owned(),
+            _ => error.to_string(),
+        },
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            format!("{CLOSED} without a farewell")
+        }
+        error => error.to_string(),
+    }
+}
 
 /// A running process.
 pub struct Exec {
@@ -227,8 +250,8 @@ impl Reading {
             let bytes = match message {
                 Some(Ok(Message::Binary(bytes))) => bytes,
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => return Ended::Broken(error.to_string()),
-                None => return Ended::Broken("the connection was closed".to_owned()),
+                Some(Err(error)) => return Ended::Broken(broken(&error)),
+                None => return Ended::Broken(CLOSED.to_owned()),
             };
             // The server opens each channel with a message that holds nothing.
             let Some((channel, true)) = bytes.first().map(|first| (*first, bytes.len() > 1)) else {
@@ -360,7 +383,13 @@ mod tests {
         let (exec, mut server) = pair().await;
         server.send(on(STDOUT, "ab")).await.unwrap();
         drop(server);
-        assert!(matches!(exec.ended.await.unwrap(), Ended::Broken(_)));
+        let ended = exec.ended.await.unwrap();
+        assert!(matches!(ended, Ended::Broken(_)));
+        let said = ended.to_string();
+        assert!(
+            said.ends_with("on the way to it, closed it without a farewell"),
+            "{said}"
+        );
         assert_eq!(read_all(exec.output).await, "ab");
     }
 

@@ -1,6 +1,7 @@
 //! The end of a run, by a signal, by whoever reads the output, or by a limit.
 
 use crate::signals::{NoSignals, Signals};
+use crate::stderr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -93,6 +94,7 @@ impl Stop {
     pub fn signal(&self, name: &'static str) {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {
+            stderr::hurry();
             self.hurried.send_replace(true);
         }
         self.ask(Why::Signal(name));

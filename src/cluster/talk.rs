@@ -1,8 +1,9 @@
 //! Sentences on stderr while a command runs.
 
+use crate::stderr;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Writes sentences to stderr; clones share the live line.
@@ -96,10 +97,6 @@ impl Talk {
         if let Some(Listener(tell)) = &*self.elsewhere() {
             return tell(&line);
         }
-        line.push('\n');
-        self.0.live.suspend(|| {
-            // Nothing is left to do if nobody can be told.
-            let _ = io::stderr().write_all(line.as_bytes());
-        });
+        self.0.live.suspend(|| stderr::line(&line));
     }
 }

@@ -35,7 +35,7 @@ const ROOMS: [(&str, &str); 4] = [
         "crates/meshsniff-contract/src",
         "times signals arguments ending environment stderr stdin",
     ),
-    ("src", "signals cluster watch cli"),
+    ("src", "stderr signals cluster watch cli"),
 ];
 
 #[test]

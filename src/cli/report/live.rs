@@ -162,6 +162,9 @@ impl Run {
         self.talk.tell_instead(None);
         drop(watch);
         naming.abort();
+        if let Err(error @ RunError::OutputUnread) = done {
+            return Err(error.into());
+        }
         let _ = naming.await;
         heard.name(unnamed.look_up(&self.cluster).await);
         let Some(heard) = Arc::into_inner(heard) else {
@@ -226,7 +229,11 @@ impl Run {
         let sink = Arc::new(sink);
         let named = Arc::clone(&sink);
         let looked_up = names::look_up(self.cluster.clone(), self.targets.clone());
-        tokio::spawn(async move { named.names(looked_up.await) });
+        tokio::spawn(async move {
+            let names = looked_up.await;
+            // Whoever writes may wait for whoever reads.
+            tokio::task::spawn_blocking(move || named.names(names)).await
+        });
         let input = Input::Live {
             name: names.join(", "),
             reader: Box::new(reader),
@@ -254,6 +261,9 @@ impl Run {
         self.talk.end_live();
         self.talk.tell_instead(None);
         drop(watch);
+        if let Err(error @ RunError::OutputUnread) = done {
+            return Err(error.into());
+        }
         sink.names(unnamed.look_up(&self.cluster).await);
         let ended = match done {
             Ok(finished) => sink.finish(&finished),

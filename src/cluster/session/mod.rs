@@ -31,6 +31,9 @@ use std::time::Duration;
 use stream::{Session, Stream};
 use tokio::task::JoinSet;
 
+/// How long the output may take to be read once the end was asked for twice.
+const UNREAD: Duration = Duration::from_secs(2);
+
 /// How often new pods are looked for while they are followed.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -58,14 +61,25 @@ pub async fn run<C: Consumer>(
         life: Arc::clone(&life),
         consumer,
     };
-    // A task of its own: a panic in it must not keep us from what has to be deleted.
-    let done = tokio::spawn(session.run(targets)).await;
+    // A task of its own: neither a panic in it nor an output that nobody reads must keep us from
+    // what has to be deleted.
+    let mut running = tokio::spawn(session.run(targets));
+    let done = tokio::select! {
+        done = &mut running => done,
+        () = unread(stop) => Ok(Err(RunError::OutputUnread)),
+    };
     let made = life.take_made().into_iter();
     join_all(made.map(|made| made.end(talk.clone()))).await;
     match done {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// Waits until the end was asked for twice, and until whoever reads the output has had the time to.
+async fn unread(stop: &Stop) {
+    stop.hurried().await;
+    tokio::time::sleep(UNREAD).await;
 }
 
 /// Streams that run, and the number of the next one.

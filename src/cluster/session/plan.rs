@@ -75,6 +75,9 @@ pub enum RunError {
     Agent(String),
     #[error("reading the stream failed")]
     Unread,
+    /// Whoever should read the output does not, and the end was asked for twice.
+    #[error("the output was not read to its end: what was not read is lost")]
+    OutputUnread,
     #[error(transparent)]
     Thread(#[from] io::Error),
 }

@@ -65,7 +65,7 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
 }
 
 /// The table.
-const FAULTS: [Fault; 46] = [
+const FAULTS: [Fault; 47] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -127,6 +127,7 @@ const FAULTS: [Fault; 46] = [
     anywhere("Wireshark is closed", output::wireshark_closed),
     anywhere("output disk is full", output::disk_full),
     anywhere("stdout is closed", output::stdout_closed),
+    here("stdout and stderr are not read", output::nothing_read),
 ];
 
 /// What only whoever wants to do harm does.

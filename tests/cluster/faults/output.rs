@@ -3,9 +3,15 @@
 use crate::file::{File, cut, folder};
 use crate::lab::{Checked, Lab, SOON, wait_until};
 use crate::plugin::{Plugin, signal};
+use libtest_mimic::Failed;
 use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest time between a second signal and the end.
+const HURRIED: Duration = Duration::from_secs(5);
 
 /// A program in Wireshark's place that notes its process id and reads: what closing the window does
 /// to the pipe is what ending it does.
@@ -73,6 +79,86 @@ pub(super) fn stdout_closed(lab: &Lab) -> Checked {
         return Err(format!("{}: {said}", output.status).into());
     }
     namespace.nothing_left(&[])
+}
+
+/// A pipe that nobody reads, and that is full.
+fn full_pipe() -> Result<(PipeReader, PipeWriter), Failed> {
+    let (reader, mut writer) = io::pipe()?;
+    // As much as Linux gives it; one byte more and it would wait.
+    writer.write_all(&[b'.'; 64 * 1024])?;
+    Ok((reader, writer))
+}
+
+/// Whether a thread of this process writes to its standard output and gets no further.
+fn waits_for_a_reader(id: u32) -> Result<bool, Failed> {
+    let calls = || -> Result<Vec<String>, Failed> {
+        let threads = fs::read_dir(format!("/proc/{id}/task"))?.flatten();
+        let calls = threads.map(|thread| fs::read_to_string(thread.path().join("syscall")));
+        Ok(calls.flatten().collect())
+    };
+    let is_write = |call: &String| {
+        let mut words = call.split(' ');
+        let number = if cfg!(target_arch = "x86_64") {
+            "1"
+        } else {
+            "64"
+        };
+        (words.next(), words.next()) == (Some(number), Some("0x1"))
+    };
+    let before = calls()?;
+    std::thread::sleep(Duration::from_millis(300));
+    let after = calls()?;
+    Ok(before
+        .iter()
+        .filter(|call| is_write(call))
+        .any(|call| after.contains(call)))
+}
+
+/// A pager that was stopped, a pipe into nothing: the second signal ends what waits for it.
+pub(super) fn nothing_read(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.server()?;
+    let url = namespace.url("app", "/bytes?n=20000")?;
+    namespace.running("load", &["get", "-every", "2ms", "-c", "2", &url], "")?;
+    for args in [
+        &["app", "-w", "-"][..],
+        &["report", "app", "-o", "jsonl", "--all"],
+        &["report", "app", "-o", "jsonl", "--all", "-w", "/dev/null"],
+    ] {
+        let (stdout, into) = io::pipe()?;
+        let (stderr, full) = full_pipe()?;
+        let mut command = namespace.command(args);
+        command.stdin(Stdio::null()).stdout(into).stderr(full);
+        let mut child = command.spawn()?;
+        drop(command);
+        wait_until("an output that is full", SOON, || {
+            waits_for_a_reader(child.id())
+        })?;
+        let runs = namespace.runs()?;
+        signal(child.id(), "INT")?;
+        // So close together two of them are one.
+        std::thread::sleep(Duration::from_secs(1));
+        let again = Instant::now();
+        signal(child.id(), "TERM")?;
+        let mut status = None;
+        let ended = wait_until("the end of the plugin", SOON, || {
+            status = child.try_wait()?;
+            Ok(status.is_some())
+        });
+        if ended.is_err() {
+            let _ = child.kill();
+        }
+        ended?;
+        if again.elapsed() > HURRIED {
+            return Err(format!("{args:?} took {:?} to end", again.elapsed()).into());
+        }
+        if status.and_then(|status| status.code()) != Some(1) {
+            return Err(format!("{args:?}: {status:?} for an output that lacks something").into());
+        }
+        drop((stdout, stderr));
+        namespace.nothing_left(&runs)?;
+    }
+    Ok(())
 }
 
 /// The queue grows while the plugin sleeps, and the helper may not take that much.
