@@ -3,7 +3,9 @@
 //!
 //! Captures are run beside it through `exec`; when its own process ends, the runtime kills them.
 //! Each has a connection to its abstract socket, which needs no file and no signal: the connection
-//! ends with the capture, and a line on it asks the capture for its end.
+//! ends with the capture, and a line on it asks the capture for its end. The first line, from the
+//! capture, asks for room for its rings: they are the kernel's memory, which no limit of the
+//! container counts.
 //!
 //! An ephemeral container shares its network, and with it such sockets, with the pod that it
 //! captures. So both ends look at who the other is: a process of the same container, or nobody.
@@ -21,7 +23,7 @@ use meshsniff_contract::{environment, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -36,10 +38,81 @@ fn address() -> std::io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(name)
 }
 
+/// KiB that the rings of all captures of a container may take: so much, and so much for each of its
+/// targets.
+const RINGS: u64 = 256 * 1024;
+const RINGS_OF_EACH: u64 = 64 * 1024;
+
+/// How long a capture waits for the answer to its one question.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// The longest question.
+const MAX_QUESTION: usize = 32;
+
 /// Connects a capture to the `hold` of its container; `None` if there is none.
 pub(super) fn join() -> Option<UnixStream> {
     let hold = UnixStream::connect_addr(&address().ok()?).ok()?;
     is_of_this_container(&hold).then_some(hold)
+}
+
+/// How many of the KiB that a capture's rings would like to take they may; without a `hold`, what
+/// one with a single target allows.
+///
+/// # Errors
+/// If there is no answer.
+pub(super) fn room(hold: Option<&UnixStream>, wanted: u64) -> io::Result<u64> {
+    let Some(mut hold) = hold else {
+        return Ok(wanted.min(RINGS + RINGS_OF_EACH));
+    };
+    hold.set_read_timeout(Some(ANSWERED_WITHIN))?;
+    writeln!(hold, "{wanted}")?;
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    // No byte behind the line is taken: it may be the word to stop.
+    while hold.read(&mut byte)? == 1 && byte != *b"\n" && answer.len() < MAX_QUESTION {
+        answer.extend(byte);
+    }
+    hold.set_read_timeout(None)?;
+    let answer = std::str::from_utf8(&answer).ok();
+    let answer = answer.and_then(|answer| answer.parse().ok());
+    answer.ok_or_else(|| io::Error::other("the container's main process does not answer"))
+}
+
+/// A capture that is held.
+struct Held {
+    stream: UnixStream,
+    /// Its question, as far as it came.
+    asked: Vec<u8>,
+    /// KiB that its rings take.
+    rings: u64,
+}
+
+impl Held {
+    /// Hears what it says; `left` is the room for rings. `false` if it has ended.
+    fn hears(&mut self, left: u64) -> bool {
+        let mut bytes = [0; MAX_QUESTION];
+        let Ok(count @ 1..) = self.stream.read(&mut bytes) else {
+            return false;
+        };
+        self.asked.extend_from_slice(&bytes[..count]);
+        let question = std::str::from_utf8(&self.asked).unwrap_or_default();
+        match question.strip_suffix('\n').map(str::parse::<u64>) {
+            // There is one question.
+            Some(Ok(wanted)) if self.rings == 0 => {
+                self.rings = wanted.min(left);
+                self.asked.clear();
+                writeln!(self.stream, "{}", self.rings).is_ok()
+            }
+            Some(_) => false,
+            None => self.asked.len() < MAX_QUESTION,
+        }
+    }
+}
+
+/// KiB for the rings of everything that is captured here.
+fn rings() -> u64 {
+    let targets = std::env::var(environment::TARGETS).unwrap_or_default();
+    let targets = targets.split(',').count().max(1) as u64;
+    RINGS + RINGS_OF_EACH * targets
 }
 
 /// Whether a process of this container is at the other end. A process of another one has another
@@ -70,7 +143,8 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     let (ending, woken) = Ending::new()?;
     ending.wait_for_signals()?;
     talk.say(Event::Ready { capture: None }, "waiting for captures");
-    let mut captures: Vec<UnixStream> = Vec::new();
+    let rings = rings();
+    let mut captures: Vec<Held> = Vec::new();
     let mut deadline = clock::now() + args.first;
     let longest = clock::now() + args.at_most;
     let mut stopping = false;
@@ -81,7 +155,7 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
             deadline = clock::now() + STOPPED_WITHIN;
             for capture in &mut captures {
                 // One that does not listen any more ends by itself.
-                let _ = writeln!(capture, "{}", stdin::STOP);
+                let _ = writeln!(capture.stream, "{}", stdin::STOP);
             }
         }
         let idle = captures.is_empty();
@@ -108,8 +182,8 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
             wait_until,
         )?;
         for index in ready.into_iter().rev() {
-            // Nothing is ever sent here: readable means that it ended.
-            if !matches!(captures[index].read(&mut [0; 16]), Ok(1..)) {
+            let taken: u64 = captures.iter().map(|capture| capture.rings).sum();
+            if !captures[index].hears(rings.saturating_sub(taken)) {
                 drop(captures.swap_remove(index));
                 if captures.is_empty() && !stopping {
                     deadline = clock::now() + args.after;
@@ -122,7 +196,11 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
                 break;
             };
             if captures.len() < MOST && is_of_this_container(&capture) {
-                captures.push(capture);
+                captures.push(Held {
+                    stream: capture,
+                    asked: Vec::new(),
+                    rings: 0,
+                });
             }
         }
     }
@@ -131,7 +209,7 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
 /// Waits until something happens; returns the indices of the captures that are readable.
 fn wait(
     listener: &UnixListener,
-    captures: &[UnixStream],
+    captures: &[Held],
     woken: Option<std::os::fd::BorrowedFd<'_>>,
     until: Instant,
 ) -> anyhow::Result<Vec<usize>> {
@@ -140,7 +218,7 @@ fn wait(
         PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
     let mut polled: Vec<_> = captures
         .iter()
-        .map(|capture| PollFd::new(capture.as_fd(), PollFlags::POLLIN))
+        .map(|capture| PollFd::new(capture.stream.as_fd(), PollFlags::POLLIN))
         .collect();
     polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
     polled.extend(woken.map(|woken| PollFd::new(woken, PollFlags::POLLIN)));

@@ -109,23 +109,30 @@ pub trait Receiver {
     fn idle(&mut self, taps: &mut [Tap]);
 }
 
-/// Opens the interfaces named, or, if none is, the usual ones.
+/// The interfaces to capture on: those named, or, if none is, the usual ones.
+///
+/// # Errors
+/// If there is none.
+pub fn choose(names: &[String], there: &[Interface], role: Role) -> Result<Vec<String>, OpenError> {
+    let names = match names {
+        [] => super::interfaces::usual(there, role),
+        names => names.to_vec(),
+    };
+    match names.is_empty() {
+        true => Err(OpenError::NoneUp),
+        false => Ok(names),
+    }
+}
+
+/// Opens the interfaces with these names.
 ///
 /// # Errors
 /// If one of them cannot be captured on.
 pub fn open(
     names: &[String],
     there: &[Interface],
-    role: Role,
     options: &Options,
 ) -> Result<Vec<Tap>, OpenError> {
-    let names = match names {
-        [] => super::interfaces::usual(there, role),
-        names => names.to_vec(),
-    };
-    if names.is_empty() {
-        return Err(OpenError::NoneUp);
-    }
     let taps = names.iter().map(|name| Tap::open(name, there, options));
     taps.collect()
 }

@@ -20,7 +20,11 @@ use meshsniff_contract::times::HEARTBEAT_WITHIN;
 use std::env::VarError;
 use std::io::{self, IsTerminal as _, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+
+/// KiB of a ring's block, which takes a packet of any size: libpcap makes rings of whole ones.
+const BLOCK: u64 = 256;
 
 /// Open handles, and everything that may end the capture.
 pub struct Running {
@@ -176,6 +180,29 @@ fn say_left_out(own: &OwnStream, talk: Talk) {
     }
 }
 
+/// Bytes of each of `count` rings, which are to be of `wanted` KiB: their memory is the node's, so
+/// all captures of a container share what there is for them.
+fn ring(hold: Option<&UnixStream>, count: usize, wanted: u32, talk: Talk) -> anyhow::Result<u32> {
+    let count = count as u64;
+    let wanted = u64::from(wanted).next_multiple_of(BLOCK) * count;
+    let room = hold::room(hold, wanted).context("there is no room for rings")?;
+    let each = room / count / BLOCK * BLOCK;
+    if each == 0 {
+        bail!(
+            "the rings of {count} interfaces have no room beside those of other captures: end one \
+             of them, or name fewer interfaces with -i"
+        );
+    }
+    if room < wanted {
+        talk.warn(&format!(
+            "each of {count} interfaces has a ring of {each} KiB instead of {}: all captures of \
+             this container share what there is for rings",
+            wanted / count
+        ));
+    }
+    Ok(u32::try_from(each * 1024).unwrap_or(u32::MAX))
+}
+
 /// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up
 /// every right.
 ///
@@ -198,9 +225,10 @@ pub fn set_up<T>(
         proxies,
         own,
     } = find(&args.target, talk)?;
-    let options = live::Options {
+    let hold = hold::join();
+    let mut options = live::Options {
         snaplen: args.snaplen,
-        buffer: args.buffer_size.saturating_mul(1024),
+        buffer: 0,
         filter: args.filter.clone(),
         left_out: own.as_ref().map(OwnStream::expression).unwrap_or_default(),
     };
@@ -213,12 +241,13 @@ pub fn set_up<T>(
     let (taps, role) = namespace.inside(|| {
         let there = interfaces::list().context("the interfaces cannot be listed")?;
         let role = Role::here(proxies);
-        let taps = live::open(&wanted, &there, role, &options).map_err(anyhow::Error::from)?;
+        let names = live::choose(&wanted, &there, role)?;
+        options.buffer = ring(hold.as_ref(), names.len(), args.buffer_size, talk)?;
+        let taps = live::open(&names, &there, &options)?;
         // Where somebody named the interfaces, nothing was chosen.
         Ok::<_, anyhow::Error>((taps, wanted.is_empty().then_some(role)))
     })??;
     let more = before()?;
-    let hold = hold::join();
     let (ending, woken) = Ending::new().context("no pipe can be had")?;
     // One thread until here: the others inherit what is left.
     rights::give_up()?;

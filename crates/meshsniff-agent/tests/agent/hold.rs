@@ -4,7 +4,7 @@ use crate::http::Pod;
 use crate::netns::{Netns, unique};
 use crate::program::{Program, agent};
 use crate::targets::uid;
-use crate::tools::{END, IP, UNSHARE, can};
+use crate::tools::{END, IP, UNSHARE, can, wait_until};
 use meshsniff_contract::times::STOPPED_WITHIN;
 use nix::sys::signal::Signal;
 use std::io::Read as _;
@@ -201,6 +201,74 @@ fn not_more_than_some_captures_are_held_and_not_for_ever() {
     assert!(hangs_up(own.pop().unwrap()));
     let ended = holding.end(Duration::from_secs(3) + STOPPED_WITHIN + END);
     assert_eq!(ended.last()["message"], "nothing is held longer than that");
+}
+
+/// KiB of the rings of a process, as the kernel maps them into it.
+fn rings(id: i32) -> u64 {
+    let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).expect("its mappings");
+    let rings = maps.lines().filter(|line| line.contains("socket:["));
+    let sizes = rings.map(|line| {
+        let mut ends = line.split(['-', ' ']);
+        let mut end = || u64::from_str_radix(ends.next().expect("an end"), 16).expect("a number");
+        let (from, until) = (end(), end());
+        (until - from) / 1024
+    });
+    sizes.sum()
+}
+
+#[test]
+fn captures_share_what_there_is_for_rings() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    for number in 0..50 {
+        let ends = [format!("a{number}"), format!("b{number}")];
+        netns.ip(&[
+            "link", "add", &ends[0], "type", "veth", "peer", "name", &ends[1],
+        ]);
+        for end in &ends {
+            netns.ip(&["link", "set", end, "up"]);
+        }
+    }
+    let hold = unique("meshsniff-test-hold");
+    let _holding = Program::ready(of(&hold, agent(&["hold"])));
+    let huge = ["--buffer-size", "131072"];
+    let mut captures: Vec<Program> = Vec::new();
+    for each in [131_072, 131_072, 65_536] {
+        let mut capture = Program::start(of(&hold, netns.agent("capture", &huge)));
+        if each < 131_072 {
+            let told = capture.hears("warning")["message"].to_string();
+            assert!(
+                told.contains(&format!("a ring of {each} KiB instead of 131072")),
+                "{told}"
+            );
+        }
+        capture.hears("ready");
+        assert_eq!(rings(capture.id()), each);
+        captures.push(capture);
+    }
+    let mut none = Program::start(of(&hold, netns.agent("capture", &huge)));
+    let message = none.end(END).last()["message"].to_string();
+    assert!(
+        message.contains("end one of them, or name fewer"),
+        "{message}"
+    );
+    // What one gives back is there for another, and if that has a hundred interfaces.
+    let ended = captures.remove(0);
+    ended.signal(Signal::SIGKILL);
+    drop(ended);
+    wait_until("room for the rings of all", || {
+        let all = agent(&["capture", "--netns", &netns.path()]);
+        let mut all = Program::start(of(&hold, all));
+        let said = all.hears_text("interfaces");
+        let starts = said.contains("interfaces has a ring of");
+        if starts {
+            all.hears("ready");
+            assert!((65_536..=131_072).contains(&rings(all.id())));
+        }
+        starts
+    });
 }
 
 #[test]
