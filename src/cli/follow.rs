@@ -95,8 +95,13 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
              input"
         );
     }
-    let found = args.find()?;
+    let mut found = args.find()?;
     let (mut said, mut errors) = args.read(&found)?;
+    for exchange in said.exchanges.iter_mut().chain([&mut found.exchange]) {
+        for field in &args.redact {
+            forget(exchange, field);
+        }
+    }
     if !args.connection {
         said.exchanges.retain(|one| one.id == found.exchange.id);
     }
@@ -126,6 +131,17 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     stdout.write_all(out.as_bytes())?;
     stdout.flush()?;
     Ok(errors.into())
+}
+
+/// Takes out of an exchange what a field says that is not to be shown.
+fn forget(exchange: &mut Exchange, field: &str) {
+    match field.to_ascii_lowercase().as_str() {
+        "host" => exchange.authority = None,
+        "x-request-id" => exchange.request_id = None,
+        "traceparent" | "b3" | "x-b3-traceid" => exchange.trace_id = None,
+        "x-forwarded-client-cert" | "x-envoy-peer-metadata-id" => exchange.caller = None,
+        _ => {}
+    }
 }
 
 /// The exchange that was asked for.

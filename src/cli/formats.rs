@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use meshsniff::assertion::{Rules, WithAssertions};
 use meshsniff::condition::Filter;
 use meshsniff::event::{Many, Report, ReportEvent};
+use meshsniff::redacted::{Redacted, Redacting};
 use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
@@ -42,6 +43,8 @@ pub(super) struct Look {
     pub(super) rules: Rules,
     /// The live view, if there is one.
     pub(super) watched: Option<Shared>,
+    /// What is left out of every exchange. Assertions are held against all of it.
+    pub(super) redacted: Redacted,
 }
 
 impl Look {
@@ -100,6 +103,16 @@ impl Look {
         out: W,
         on_stdout: bool,
     ) -> BoxedReport<'a> {
+        if self.redacted.any() {
+            // What it selects by may be left out of what it is told.
+            let look = Self {
+                filter: Filter::default(),
+                redacted: Redacted::default(),
+                ..self.clone()
+            };
+            let report = look.report(format, out, on_stdout);
+            return Box::new(Redacting::new(report, self.redacted, self.filter.clone()));
+        }
         let json = |out, style| JsonReport::new(out, style, self.filter.clone(), self.probes);
         match format {
             Format::Text => Box::new(TextReport::new(

@@ -38,7 +38,7 @@ impl Origin {
         match (self, heading, arg.get_id().as_str()) {
             (Self::Target, heading, _) => heading != "Capturing on this machine",
             (_, _, "until_findings") => false,
-            (_, "The exchanges", "redact") | (Self::File, _, "live") => false,
+            (Self::Unknown, "The exchanges", "redact") | (Self::File, _, "live") => false,
             (Self::Stdin, _, "write") => false,
             (Self::ThisMachine, _, "write") => !is_report,
             (_, "" | "The report" | "The exchanges" | "Assertions", _) => true,
@@ -153,8 +153,8 @@ mod tests {
         for (typed, shown, hidden) in [
             (
                 &["report", "a.pcap", "-h"][..],
-                &["--fail-on", "--write"][..],
-                &["--namespace", "--interface", "--live", "--redact"][..],
+                &["--fail-on", "--write", "--redact"][..],
+                &["--namespace", "--interface", "--live"][..],
             ),
             (&["report", "-", "-h"], &["--live"], &["--write", "--mode"]),
             (

@@ -11,6 +11,7 @@
 //! | `following` | `follow`: what it masks, which exchange a frame is part of |
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `live_view` | `report --live` |
+//! | `secrets` | what is left out of reports |
 //! | `usage` | wrong usage, help, and what options do |
 //! | `pipes` | readers that leave, writers that are slow, packed and several files |
 
@@ -22,6 +23,7 @@ mod following;
 mod for_ci;
 mod live_view;
 mod pipes;
+mod secrets;
 mod usage;
 
 use crate::corpus;

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &str); 4] = [
     (
         "crates/meshsniff/src",
         "time escape packet number piece names tcp protocol mesh dns exchange analyzer conversation condition statistics \
-         event assertion relay compare pcapng report compression capture pipeline stream testing",
+         event redacted assertion relay compare pcapng report compression capture pipeline stream testing",
     ),
     (
         "crates/meshsniff-agent/src",

@@ -9,12 +9,15 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | `choice` | what is to be removed |
 //! | `connection` | what the next bytes of a connection are |
 //! | `line` | which bytes of a head's lines are masked |
 
+mod choice;
 mod connection;
 mod line;
 
+pub use choice::Redaction;
 use connection::Connection;
 use hashbrown::HashMap;
 use meshsniff::dns::Message;
@@ -28,23 +31,6 @@ const MAX_CONNECTIONS: usize = 16 * 1024;
 const MAX_WEIGHT: usize = 8 * 1024 * 1024;
 /// Connections that have ended and are still remembered: for what is sent again.
 const MAX_ENDED: usize = 1024;
-
-/// Choice of what is removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Redaction {
-    /// Everything of a TCP segment that is no HTTP/1 head.
-    pub headers_only: bool,
-    /// The values of these fields, named in lower case.
-    pub fields: Vec<String>,
-}
-
-impl Redaction {
-    /// Whether anything is.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.headers_only || !self.fields.is_empty()
-    }
-}
 
 /// Takes out of packets what is to be taken out.
 pub struct Redactor {

@@ -59,6 +59,7 @@ pub mod pcapng;
 mod piece;
 pub mod pipeline;
 pub mod protocol;
+pub mod redacted;
 pub mod relay;
 pub mod report;
 pub mod statistics;

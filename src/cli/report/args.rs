@@ -15,8 +15,9 @@ use crate::watch::Watched;
 use clap::Args;
 use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
+use meshsniff::redacted::Redacted;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
-use meshsniff_contract::arguments::PARTS;
+use meshsniff_contract::arguments::{PARTS, part};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -158,7 +159,7 @@ pub(in crate::cli) struct ReportArgs {
     )]
     until_findings: Option<u64>,
 
-    /// Leave these parts out of every exchange, already on the node (of a target)
+    /// Leave these parts out of every exchange; of a target's already on the node
     #[arg(
         help_heading = "The exchanges",
         long,
@@ -246,8 +247,8 @@ impl ReportArgs {
                  or add --local, --pid, --container or --netns",
             ),
             (
-                !named && (self.until_findings.is_some() || !self.redact.is_empty()),
-                "--until-findings and --redact are for targets in a cluster: name one",
+                !named && self.until_findings.is_some(),
+                "--until-findings is for targets in a cluster: name one",
             ),
             (
                 !named && self.write.is_some() && !one_file,
@@ -293,6 +294,7 @@ impl ReportArgs {
                 file: None,
             });
         }
+        let is_left_out = |part: &str| self.redact.iter().any(|one| one == part);
         let look = Look {
             outputs: self.output,
             rules: Rules {
@@ -309,6 +311,12 @@ impl ReportArgs {
             colour: self.color.is_wanted(),
             live: now,
             more: self.write.is_some(),
+            redacted: Redacted {
+                query: is_left_out(part::QUERY),
+                path: is_left_out(part::PATH),
+                host: is_left_out(part::HOST),
+                request_id: is_left_out(part::REQUEST_ID),
+            },
             watched: self.live.then(|| {
                 let names: Vec<_> = self
                     .inputs

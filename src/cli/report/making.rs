@@ -92,6 +92,7 @@ mod tests {
     use crate::cli::output::{Format, Output};
     use meshsniff::assertion::Rules;
     use meshsniff::condition::Filter;
+    use meshsniff::redacted::Redacted;
     use meshsniff::testing::End::{Client, Server};
     use meshsniff::testing::{Talk, pcap};
     use std::io;
@@ -118,6 +119,7 @@ mod tests {
                 outputs: vec![Output { format, file: None }],
                 rules: Rules::default(),
                 watched: None,
+                redacted: Redacted::default(),
                 more: false,
                 all: false,
                 slowest: 5,

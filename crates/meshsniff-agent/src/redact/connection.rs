@@ -3,7 +3,7 @@
 //! Readers of the library say where messages begin and end, the same that a report is made by. What
 //! none of them has named is hidden.
 
-use super::Redaction;
+use super::choice::Redaction;
 use super::line::{Line, Part};
 use meshsniff::dns;
 use meshsniff::packet::{Flags, Segment, Seq};

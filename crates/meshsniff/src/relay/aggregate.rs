@@ -9,6 +9,7 @@ use crate::condition::Filter;
 use crate::event::{Aggregate, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange, Protocol, Side};
 use crate::packet::Endpoint;
+use crate::redacted::Redacted;
 use crate::statistics::problems::shown_by;
 use crate::statistics::routes::Routes;
 use crate::statistics::slowest::Slowest;
@@ -37,54 +38,6 @@ pub struct Aggregation {
 
 /// Problems of good exchanges that are sent with an example.
 const MAX_SHOWN: usize = 256;
-
-/// What stands in the place of what is left out.
-pub(crate) const MASK: &str = "redacted";
-
-/// Parts of an exchange that are masked because they may be secret.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Redacted {
-    /// The query of a request target.
-    pub query: bool,
-    /// The whole target.
-    pub path: bool,
-    /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
-    pub host: bool,
-    /// `x-request-id`, and the trace.
-    pub request_id: bool,
-}
-
-impl Redacted {
-    fn any(self) -> bool {
-        self.query || self.path || self.host || self.request_id
-    }
-
-    fn apply(self, exchange: &mut Exchange) {
-        let query = exchange.path.as_deref().and_then(|path| path.find('?'));
-        if self.path && exchange.path.is_some() {
-            exchange.path = Some(MASK.into());
-        } else if let (true, Some(at), Some(path)) = (self.query, query, &mut exchange.path) {
-            path.truncate(at + 1);
-            path.push_str(MASK);
-        }
-        if self.host && exchange.authority.is_some() {
-            exchange.authority = Some(MASK.into());
-        }
-        if self.host && exchange.caller.is_some() {
-            exchange.caller = Some(MASK.into());
-        }
-        // Linkerd's errors are its own words, and name services.
-        if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {
-            by.text = MASK.into();
-        }
-        if self.request_id && exchange.request_id.is_some() {
-            exchange.request_id = Some(MASK.into());
-        }
-        if self.request_id {
-            exchange.trace_id = None;
-        }
-    }
-}
 
 /// The counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,15 +114,9 @@ impl<'a, R: Report> Aggregating<'a, R> {
             self.aggregate.summary.left_out();
             return Ok(());
         }
-        let mut redacted = None;
         let unredacted = exchange;
-        let exchange = if self.options.redacted.any() {
-            let redacted = redacted.insert(exchange.clone());
-            self.options.redacted.apply(redacted);
-            redacted
-        } else {
-            exchange
-        };
+        let redacted = self.options.redacted.exchange(exchange);
+        let exchange = &*redacted;
         let good = exchange.good();
         let counts = self.aggregate.summary.counts(exchange);
         self.so_far.exchanges += 1;
@@ -221,18 +168,7 @@ impl<'a, R: Report> Aggregating<'a, R> {
             None => connection.protocol == Protocol::Http1,
         };
         let plain = connection.verdict.is_none() && fine;
-        let mut redacted = None;
-        let connection = match &connection.dns {
-            Some(dns) if self.options.redacted.host => {
-                let mut dns = dns.clone();
-                dns.mask_names(MASK);
-                redacted.insert(Connection {
-                    dns: Some(dns),
-                    ..connection.clone()
-                })
-            }
-            _ => connection,
-        };
+        let connection = &*self.options.redacted.connection(connection);
         let whole = self.options.all || !plain;
         if whole && (self.room)() {
             return self.told.tell(ReportEvent::Connection(connection));
@@ -259,11 +195,8 @@ impl<R: Report> Report for Aggregating<'_, R> {
             ReportEvent::Connection(connection) => return self.connection(connection),
             ReportEvent::Finish(capture) => {
                 self.tell_aggregate()?;
-                if self.options.redacted.host {
-                    let mut capture = capture.clone();
-                    capture.totals.dns.mask_names(MASK);
-                    return self.told.tell(ReportEvent::Finish(&capture));
-                }
+                let capture = self.options.redacted.capture(capture);
+                return self.told.tell(ReportEvent::Finish(&capture));
             }
             _ => {}
         }

@@ -19,7 +19,7 @@ use crate::names::Names;
 use crate::number;
 use crate::packet::Endpoint;
 use crate::piece::{Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
-use crate::relay::aggregate::MASK;
+use crate::redacted::MASK;
 use crate::report::comments::Comments;
 use crate::report::explain;
 use crate::report::flags::places;

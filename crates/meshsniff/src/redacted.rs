@@ -1,0 +1,156 @@
+//! Reports without what may be secret in them.
+
+use crate::condition::Filter;
+use crate::event::{Capture, Outcome, Report, ReportEvent};
+use crate::exchange::{Connection, Exchange};
+use std::borrow::Cow;
+use std::io;
+
+/// What stands in the place of what is left out.
+pub(crate) const MASK: &str = "redacted";
+
+/// Parts of an exchange that are masked because they may be secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Redacted {
+    /// The query of a request target.
+    pub query: bool,
+    /// The whole target.
+    pub path: bool,
+    /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
+    pub host: bool,
+    /// `x-request-id`, and the trace.
+    pub request_id: bool,
+}
+
+impl Redacted {
+    /// Whether anything is.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.query || self.path || self.host || self.request_id
+    }
+
+    /// An exchange without them.
+    #[must_use]
+    pub fn exchange(self, exchange: &Exchange) -> Cow<'_, Exchange> {
+        if !self.any() {
+            return Cow::Borrowed(exchange);
+        }
+        let mut exchange = exchange.clone();
+        self.apply(&mut exchange);
+        Cow::Owned(exchange)
+    }
+
+    /// A connection without them.
+    #[must_use]
+    pub fn connection(self, connection: &Connection) -> Cow<'_, Connection> {
+        match &connection.dns {
+            Some(dns) if self.host => {
+                let mut dns = dns.clone();
+                dns.mask_names(MASK);
+                Cow::Owned(Connection {
+                    dns: Some(dns),
+                    ..connection.clone()
+                })
+            }
+            _ => Cow::Borrowed(connection),
+        }
+    }
+
+    /// The result of an assertion without them.
+    #[must_use]
+    pub fn outcome(self, outcome: &Outcome) -> Outcome {
+        let mut outcome = outcome.clone();
+        for exchange in &mut outcome.exchanges {
+            self.apply(exchange);
+        }
+        for connection in &mut outcome.connections {
+            *connection = self.connection(connection).into_owned();
+        }
+        outcome
+    }
+
+    /// The end of a capture without them.
+    #[must_use]
+    pub fn capture(self, capture: &Capture) -> Cow<'_, Capture> {
+        if !self.host {
+            return Cow::Borrowed(capture);
+        }
+        let mut capture = capture.clone();
+        capture.totals.dns.mask_names(MASK);
+        Cow::Owned(capture)
+    }
+
+    fn apply(self, exchange: &mut Exchange) {
+        let query = exchange.path.as_deref().and_then(|path| path.find('?'));
+        if self.path && exchange.path.is_some() {
+            exchange.path = Some(MASK.into());
+        } else if let (true, Some(at), Some(path)) = (self.query, query, &mut exchange.path) {
+            path.truncate(at + 1);
+            path.push_str(MASK);
+        }
+        if self.host && exchange.authority.is_some() {
+            exchange.authority = Some(MASK.into());
+        }
+        if self.host && exchange.caller.is_some() {
+            exchange.caller = Some(MASK.into());
+        }
+        // Linkerd's errors are its own words, and name services.
+        if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {
+            by.text = MASK.into();
+        }
+        if self.request_id && exchange.request_id.is_some() {
+            exchange.request_id = Some(MASK.into());
+        }
+        if self.request_id {
+            exchange.trace_id = None;
+        }
+    }
+}
+
+/// A report adapter that passes on what a filter selects, without what may be secret.
+#[derive(Debug)]
+pub struct Redacting<R> {
+    told: R,
+    redacted: Redacted,
+    filter: Filter,
+}
+
+impl<R> Redacting<R> {
+    /// Wraps `told`, which is not to select anything itself: it does not see what to select by.
+    #[must_use]
+    pub const fn new(told: R, redacted: Redacted, filter: Filter) -> Self {
+        Self {
+            told,
+            redacted,
+            filter,
+        }
+    }
+}
+
+impl<R: Report> Report for Redacting<R> {
+    fn tell(&mut self, event: ReportEvent<'_>) -> io::Result<()> {
+        let redacted = self.redacted;
+        match event {
+            ReportEvent::Exchange(exchange) if !self.filter.exchange(exchange) => Ok(()),
+            ReportEvent::Connection(connection) if !self.filter.connection(connection) => Ok(()),
+            ReportEvent::Exchange(exchange) => {
+                let exchange = redacted.exchange(exchange);
+                self.told.tell(ReportEvent::Exchange(&exchange))
+            }
+            ReportEvent::Connection(connection) => {
+                let connection = redacted.connection(connection);
+                self.told.tell(ReportEvent::Connection(&connection))
+            }
+            ReportEvent::Finish(capture) => {
+                let capture = redacted.capture(capture);
+                self.told.tell(ReportEvent::Finish(&capture))
+            }
+            ReportEvent::Assertions(outcomes) => {
+                let outcomes: Vec<Outcome> =
+                    outcomes.iter().map(|one| redacted.outcome(one)).collect();
+                self.told.tell(ReportEvent::Assertions(&outcomes))
+            }
+            event => self.told.tell(event),
+        }
+    }
+}
