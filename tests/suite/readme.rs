@@ -48,6 +48,38 @@ fn has_anchor(text: &str, anchor: &str) -> bool {
     })
 }
 
+/// All of a folder's sources as one text.
+fn sources(folder: &Path, out: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() && entry.file_name() != "target" {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push_str(&fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_attack_has_its_test() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/security.md")).expect("the page");
+    let mut code = String::new();
+    for folder in ["src", "crates", "tests"] {
+        sources(&Path::new(ROOT).join(folder), &mut code);
+    }
+    let mut count = 0;
+    for row in page.lines().filter(|line| line.starts_with('|')) {
+        let tests = row.trim_end_matches(['|', ' ']).rsplit(" | ").next();
+        for test in tests.unwrap_or_default().split('`').skip(1).step_by(2) {
+            count += 1;
+            let is_there =
+                code.contains(&format!("fn {test}(")) || code.contains(&format!("\"{test}\""));
+            assert!(is_there, "there is no test {test:?}");
+        }
+    }
+    assert!(count > 30, "{count} tests");
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut broken = Vec::new();
