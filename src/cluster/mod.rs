@@ -7,6 +7,7 @@
 //! | [`target`] | from the names that a user types to pods |
 //! | [`rights`] | rights, and whether one has them |
 //! | [`manifest`] | what all objects that are made have in common |
+//! | [`mutation`] | what the cluster changed in what was sent |
 //! | [`waiting`] | how far a container has come |
 //! | [`traces`] | what earlier runs left, as it is found |
 //! | [`way`] | the ways into a pod's network, a file each |
@@ -26,6 +27,7 @@ pub mod exec;
 pub mod leftovers;
 pub mod manifest;
 pub mod mode;
+pub mod mutation;
 pub mod rights;
 pub mod session;
 pub mod stop;

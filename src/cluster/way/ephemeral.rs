@@ -5,10 +5,12 @@
 //! status.
 
 use super::way_in::{
-    Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Preview, Shared, WayError, WayIn,
+    Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
+    WayError, WayIn,
 };
 use crate::cluster::error::{ApiError, Cause, Doing};
 use crate::cluster::manifest::{self, HelperOptions, PREFIX, Run};
+use crate::cluster::mutation::Changes;
 use crate::cluster::rights::{EPHEMERAL, Need, PODS, Place, Rule, missing_for_exec};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, node};
@@ -27,6 +29,10 @@ const AWAITED: Awaited = Awaited {
     more: "",
     deleted: "the pod was deleted before the capture began",
 };
+
+/// What is to be done about a container that was changed.
+const EXEMPT: &str = ": exempt ephemeral containers whose names begin with meshsniff- from that, \
+                      or use --mode pod, with --helper-namespace if need be";
 
 const RULES: &[Rule] = {
     let [get_exec, create_exec] = Rule::exec(Place::Target);
@@ -76,7 +82,7 @@ impl WayIn for EphemeralContainer {
     }
 
     async fn dry_run(&self, making: Making<'_>) -> Result<(), ApiError> {
-        patch(&making, &Run::new(), true).await
+        patch(&making, &Run::new(), true).await.map(drop)
     }
 
     fn refusal(&self, error: ApiError, _making: Making<'_>) -> WayError {
@@ -124,17 +130,24 @@ impl WayIn for EphemeralContainer {
             return Err(missing.into());
         }
         let run = Run::new();
-        patch(&making, &run, false).await?;
+        let made = patch(&making, &run, false).await?;
         let added = Container {
             namespace: making.namespace.to_owned(),
             pod: making.shared.to_owned(),
             name: run.name(),
         };
         life.keep(added.clone());
+        let sent = manifest(making.options, &run);
+        let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
+        if let Some(harmful) = changes.harmful() {
+            return Err(WayError::Mutated(AWAITED.what, harmful, EXEMPT));
+        }
         let by = By::Name(added.pod.clone());
         let follow = Follow::new(making.cluster, &added.namespace, by);
         let state = |pod: &Pod| state(pod, &added.name);
-        AWAITED.until_it_runs(follow, state, (), life).await?;
+        AWAITED
+            .until_it_runs(follow, state, Changed(changes), life)
+            .await?;
         Ok(added)
     }
 
@@ -164,7 +177,21 @@ impl Made for Container {
     }
 }
 
-async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<(), ApiError> {
+/// What was changed in the container when it was added: nobody can change it later.
+struct Changed(Changes);
+
+#[async_trait]
+impl Meanwhile for Changed {
+    async fn look(&mut self) -> Result<Option<String>, WayError> {
+        Ok(None)
+    }
+
+    fn inspect(&mut self, _pod: &Pod) -> Result<Changes, WayError> {
+        Ok(self.0.clone())
+    }
+}
+
+async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, ApiError> {
     let api: Api<Pod> = making.cluster.api(Some(making.namespace));
     let params = PatchParams {
         dry_run,
@@ -176,7 +203,7 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<(), ApiE
     let patched = api
         .patch_ephemeral_containers(making.shared, &params, &patch)
         .await;
-    patched.map(drop).map_err(doing.failed())
+    patched.map_err(doing.failed())
 }
 
 /// The patch (strategic merge) that adds the container to a pod.

@@ -15,6 +15,7 @@ use super::way_in::{
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
 use crate::cluster::manifest::{MANAGED_BY, RUN, Run, STARTED_BY, TARGETS};
+use crate::cluster::mutation::Changes;
 use crate::cluster::rights::{EVENTS, JOBS, Need, PODS, Place, Resource, Rule};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, node};
@@ -23,12 +24,12 @@ use crate::cluster::waiting::{By, Complaint, Events, Follow, LOOK, of_pod};
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
-use manifest::{CONTAINER, LEASE, job, pod};
+use manifest::{CONTAINER, GRACE, LEASE, job, pod};
 use meshsniff_contract::arguments::Request;
 use meshsniff_contract::ending;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -48,6 +49,11 @@ const AWAITED: Awaited = Awaited {
     more: " and runs pods at all",
     deleted: "the helper was deleted before it ran",
 };
+
+/// What is to be done about a helper that was changed.
+const EXEMPT: &str = ": exempt pods with the label app.kubernetes.io/managed-by=kubectl-meshsniff \
+                      from that, or let the helper run in another namespace with \
+                      --helper-namespace";
 
 const RULES: &[Rule] = {
     use Need::{Optional, Required, RequiredUnless};
@@ -69,7 +75,8 @@ const RULES: &[Rule] = {
         rule(Optional, "create", PODS).why(
             "trying out whether the helper is admitted; whoever may create jobs gets pods anyway",
         ),
-        rule(Optional, "delete", PODS).why("cleanup of a pod whose job is gone"),
+        rule(Optional, "delete", PODS)
+            .why("removing a pod whose job is gone, and without delay one that was changed"),
         get_exec,
         create_exec,
         rule(Optional, "list", EVENTS).why("telling why the helper does not start"),
@@ -184,13 +191,16 @@ impl WayIn for HelperPod {
             cluster: making.cluster.clone(),
             namespace: making.namespace.to_owned(),
             job: run.name(),
+            run: run.id.clone(),
         };
-        let job = serde_json::from_value(job(&making, &run))?;
-        helper.create(job, &life.talk).await?;
+        let sent = job(&making, &run);
+        let made = helper.create(serde_json::from_value(sent.clone())?, &life.talk);
+        let made = made.await?;
         life.lease.renewed(LASTS);
         let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
         life.keep(Leased(helper.clone(), tokio::spawn(renewing)));
-        let pod = helper.wait(&run, life).await?;
+        let changes = unharmed(Changes::of_job(&sent, &made))?;
+        let pod = helper.wait(&sent, changes, life).await?;
         Ok(Container {
             namespace: helper.namespace,
             pod,
@@ -234,6 +244,8 @@ struct Helper {
     cluster: Cluster,
     namespace: String,
     job: String,
+    /// The value of the label of the run.
+    run: String,
 }
 
 /// One whose lease is renewed.
@@ -252,12 +264,16 @@ impl Helper {
         self.cluster.api(Some(&self.namespace))
     }
 
-    /// Creates the Job. After an error there is no Job.
-    async fn create(&self, job: Job, talk: &Talk) -> Result<(), WayError> {
+    fn pods(&self) -> Api<Pod> {
+        self.cluster.api(Some(&self.namespace))
+    }
+
+    /// Creates the Job; returns what was made of it. After an error there is no Job.
+    async fn create(&self, job: Job, talk: &Talk) -> Result<Job, WayError> {
         let jobs = self.jobs();
         let creating = creating(&self.namespace);
         match tokio::time::timeout(PATIENCE, jobs.create(&PostParams::default(), &job)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(made)) => Ok(made),
             Ok(Err(error)) => {
                 let error = creating.failed()(error);
                 match error.cause() {
@@ -276,14 +292,17 @@ impl Helper {
     }
 
     /// Waits until the Job's pod runs; returns its name.
-    async fn wait(&self, run: &Run, life: &Life) -> Result<String, WayError> {
-        let by = By::Label(format!("{RUN}={}", run.id));
+    async fn wait(&self, sent: &Value, of_job: Changes, life: &Life) -> Result<String, WayError> {
+        let by = By::Label(format!("{RUN}={}", self.run));
         let follow = Follow::new(&self.cluster, &self.namespace, by);
         let looks = Looks {
             helper: self,
             talk: &life.talk,
             from: Instant::now() + LOOK,
             events: Events::default(),
+            sent,
+            of_job,
+            seen: false,
         };
         let pod = AWAITED.until_it_runs(follow, |pod| of_pod(pod, CONTAINER), looks, life);
         Ok(pod.await?.name_any())
@@ -309,10 +328,24 @@ impl Helper {
         ))
     }
 
-    /// Deletes the Job; says so if that could not be done.
+    /// Deletes the Job and its pods; says so if that could not be done.
     async fn end(&self, talk: &Talk) {
         let Self { namespace, job, .. } = self;
-        let Err(why) = self.delete().await else {
+        let deleted = self.delete().await;
+        let pods = if matches!(deleted, Err(None)) {
+            // The server cannot be reached.
+            Vec::new()
+        } else {
+            let pods = tokio::time::timeout(PATIENCE, self.delete_pods());
+            pods.await.unwrap_or_default()
+        };
+        for (pod, why) in pods {
+            talk.warn(&format!(
+                "the helper's pod {pod} in namespace {namespace} has lost its job and could not be \
+                 deleted ({why}): kubectl -n {namespace} delete pod {pod} removes it"
+            ));
+        }
+        let Err(why) = deleted else {
             return;
         };
         let why = match why {
@@ -348,6 +381,43 @@ impl Helper {
             }
         }
         Err(None)
+    }
+
+    /// The pods that the Job made, by the Job controller's own label.
+    async fn of_job(&self) -> Vec<Pod> {
+        self.list(&format!("batch.kubernetes.io/job-name={}", self.job))
+            .await
+    }
+
+    async fn list(&self, label: &str) -> Vec<Pod> {
+        let listed = self.pods().list(&ListParams::default().labels(label)).await;
+        listed.map(|listed| listed.items).unwrap_or_default()
+    }
+
+    /// Deletes the run's pods; returns those that nobody else will delete, and why.
+    ///
+    /// The garbage collector takes a Job's pods, but not those that somebody orphaned, and it gives
+    /// a changed pod all the time that it asks for. The streams have ended: none of it is needed.
+    async fn delete_pods(&self) -> Vec<(String, String)> {
+        let mut pods = self.list(&format!("{RUN}={}", self.run)).await;
+        for pod in self.of_job().await {
+            if !pods.iter().any(|known| known.name_any() == pod.name_any()) {
+                pods.push(pod);
+            }
+        }
+        let mut left = Vec::new();
+        let params = DeleteParams::background().grace_period(GRACE);
+        for pod in pods {
+            let name = pod.name_any();
+            let Err(error) = self.pods().delete(&name, &params).await else {
+                continue;
+            };
+            let owned = pod.owner_references().iter().any(|one| one.kind == "Job");
+            if Cause::of(&error) != Cause::NotFound && !owned {
+                left.push((name, error.to_string()));
+            }
+        }
+        left
     }
 
     /// Moves the deadline of the Job on, as long as this program lives. An image may take longer to
@@ -393,6 +463,12 @@ struct Looks<'a> {
     /// A start that goes well is over by then, without a further request.
     from: Instant,
     events: Events,
+    /// The Job as it was sent.
+    sent: &'a Value,
+    /// What was changed in the Job.
+    of_job: Changes,
+    /// Whether the Job's pod was seen.
+    seen: bool,
 }
 
 #[async_trait]
@@ -405,17 +481,43 @@ impl Meanwhile for Looks<'_> {
             cluster,
             namespace,
             job,
+            ..
         } = self.helper;
+        // One that lost its label is not found by that.
+        if !self.seen {
+            for pod in self.helper.of_job().await {
+                self.inspect(&pod)?;
+            }
+        }
         let warning = self.events.report(cluster, namespace, job, self.talk).await;
         self.helper.failed(warning.as_deref()).await?;
         Ok(warning)
+    }
+
+    fn inspect(&mut self, pod: &Pod) -> Result<Changes, WayError> {
+        self.seen = true;
+        let mut changes = self.of_job.clone();
+        changes.add(unharmed(Changes::of_pod(self.sent, pod))?);
+        Ok(changes)
+    }
+}
+
+/// Changes that do no harm.
+fn unharmed(changes: Changes) -> Result<Changes, WayError> {
+    match changes.harmful() {
+        Some(harmful) => Err(WayError::Mutated(AWAITED.what, harmful, EXEMPT)),
+        None => Ok(changes),
     }
 }
 
 /// Pods without a Job, and Jobs.
 fn sort(jobs: &[Job], pods: &[Pod], now: i64) -> Vec<Leftover> {
     let (key, value) = MANAGED_BY;
-    let is_own = |pod: &&Pod| pod.labels().get(key).is_some_and(|label| label == value);
+    let is_own = |pod: &&Pod| {
+        let managed = pod.labels().get(key).is_some_and(|label| label == value);
+        // One of the labels is enough: somebody may have changed the other.
+        managed || pod.labels().contains_key(RUN)
+    };
     let job_of = |pod: &Pod| {
         let owner = pod
             .owner_references()

@@ -3,6 +3,7 @@
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::manifest::HelperOptions;
+use crate::cluster::mutation::Changes;
 use crate::cluster::rights::{NoExec, Place, Rule};
 use crate::cluster::stop::{EndedEarly, Stop};
 use crate::cluster::talk::Talk;
@@ -274,6 +275,9 @@ pub enum WayError {
     Late(&'static str, u64, String, &'static str),
     #[error("the {0} cannot run {1}")]
     CannotRun(&'static str, Complaint),
+    /// What, the changes, and the next step.
+    #[error("the {0} is not what was asked for ({1}){2}")]
+    Mutated(&'static str, Changes, &'static str),
     #[error("{0}")]
     Deleted(&'static str),
     #[error(transparent)]
@@ -290,19 +294,14 @@ pub(super) struct Awaited {
     pub(super) deleted: &'static str,
 }
 
-/// A task that is repeated while there is no news.
+/// A task beside the wait.
 #[async_trait]
 pub(super) trait Meanwhile: Send {
-    /// Looks elsewhere; returns the latest complaint.
+    /// Looks elsewhere, again and again while there is no news; returns the latest complaint.
     async fn look(&mut self) -> Result<Option<String>, WayError>;
-}
 
-/// Nothing.
-#[async_trait]
-impl Meanwhile for () {
-    async fn look(&mut self) -> Result<Option<String>, WayError> {
-        Ok(None)
-    }
+    /// Looks at the pod, which may not be what was asked for; returns what was changed in it.
+    fn inspect(&mut self, pod: &Pod) -> Result<Changes, WayError>;
 }
 
 impl Awaited {
@@ -316,10 +315,14 @@ impl Awaited {
     ) -> Result<Pod, WayError> {
         let mut last = State::Waiting(None);
         let mut complaint = None;
+        let mut changes = Changes::default();
         let runs = async {
             loop {
                 let pod = match follow.next().await? {
-                    News::Pod(pod) => pod,
+                    News::Pod(pod) => {
+                        changes = meanwhile.inspect(&pod)?;
+                        pod
+                    }
                     News::Deleted => return Err(WayError::Deleted(self.deleted)),
                     News::Nothing => {
                         complaint = meanwhile.look().await?.or(complaint.take());
@@ -329,7 +332,13 @@ impl Awaited {
                 let state = state(&pod);
                 match &state {
                     State::Running => return Ok(*pod),
-                    State::Failed(why) => return Err(WayError::CannotRun(self.what, why.clone())),
+                    State::Failed(why) => {
+                        let why = Complaint {
+                            words: with_changes(why.words.clone(), &changes),
+                            ..why.clone()
+                        };
+                        return Err(WayError::CannotRun(self.what, why));
+                    }
                     State::Waiting(Some(why)) if state != last => {
                         let what = self.what;
                         life.talk.say(&format!("waiting for the {what}: {why}"));
@@ -347,8 +356,22 @@ impl Awaited {
         if let State::Waiting(Some(why)) = last {
             complaint = Some(why);
         }
-        let why = complaint.map(|why| format!(" ({why})")).unwrap_or_default();
+        let why = with_changes(complaint.unwrap_or_default(), &changes);
+        let why = if why.is_empty() {
+            why
+        } else {
+            format!(" ({why})")
+        };
         let seconds = life.timeout.as_secs();
         Err(WayError::Late(self.what, seconds, why, self.more))
+    }
+}
+
+/// A complaint, and what was changed, which may be the reason for it.
+fn with_changes(words: String, changes: &Changes) -> String {
+    match (words.is_empty(), changes.is_empty()) {
+        (_, true) => words,
+        (true, false) => changes.to_string(),
+        (false, false) => format!("{words}; {changes}"),
     }
 }

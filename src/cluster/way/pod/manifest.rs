@@ -15,7 +15,7 @@ pub(super) const LEASE: i64 = 90;
 /// Seconds after its end at which the cluster deletes the Job and its pod.
 const TTL: i64 = 30;
 /// Seconds that captures have for their trailers when the pod is deleted.
-const GRACE: i64 = 5;
+pub(super) const GRACE: u32 = 5;
 
 fn security(options: &HelperOptions) -> Value {
     if options.privileged {

@@ -138,6 +138,20 @@ fn a_pod_without_its_job_is_left() {
 }
 
 #[test]
+fn a_pod_is_known_by_either_label() {
+    let labelled = |labels: Value| {
+        let mut pod = old_pod("Succeeded", "gone");
+        pod.metadata.labels = serde_json::from_value(labels).unwrap();
+        // As `--cascade=orphan` leaves it.
+        pod.metadata.owner_references = None;
+        sort(&[], &[pod], 0).len()
+    };
+    assert_eq!(labelled(json!({RUN: "a"})), 1);
+    assert_eq!(labelled(json!({MANAGED_BY.0: MANAGED_BY.1})), 1);
+    assert_eq!(labelled(json!({MANAGED_BY.0: "helm"})), 0);
+}
+
+#[test]
 fn a_leftover_names_its_owner() {
     let found = sort(&[old_job(json!({}))], &[], 0);
     assert_eq!(found[0].full_name(), "job shop/meshsniff-a");

@@ -1,0 +1,281 @@
+//! The plugin as it was built, against an API server that changes what is sent to it.
+//!
+//! What a webhook may do to a helper, and what becomes of pods whose Job somebody deleted. No pod
+//! ever runs here: `tests/cluster` has a cluster.
+
+mod server;
+
+use serde_json::{Value, json};
+use server::{Server, Ways, Webhook};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-meshsniff");
+
+/// How long the start of a helper may take.
+const START: Duration = Duration::from_secs(4);
+
+fn kubeconfig(server: &Server, folder: &tempfile::TempDir) -> PathBuf {
+    let path = folder.path().join("kubeconfig");
+    let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": {"server": server.address}}],
+        "users": [{"name": "x", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x",
+            "namespace": "shop"}}]});
+    std::fs::write(&path, text.to_string()).unwrap();
+    path
+}
+
+/// Starts the plugin at a server.
+fn start(server: &Server, folder: &tempfile::TempDir, args: &[&str]) -> Child {
+    Command::new(PROGRAM)
+        .args(args)
+        .arg("--kubeconfig")
+        .arg(kubeconfig(server, folder))
+        .env_remove("KUBECONFIG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Captures `app`, and returns what was said and how long it took.
+fn capture(server: &Server, more: &[&str]) -> (String, Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    let timeout = format!("{}s", START.as_secs());
+    let args = [
+        "app",
+        "-w",
+        "-",
+        "--image",
+        "agent:1",
+        "--timeout",
+        &timeout,
+    ];
+    let began = Instant::now();
+    let child = start(server, &folder, &[&args[..], more].concat());
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(1), "{said}");
+    (said, began.elapsed())
+}
+
+fn add_container(pod: &mut Value) {
+    let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(json!({"name": "proxy", "image": "proxy:1"}));
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(3600);
+}
+
+/// Asserts that this ends a run at once, and that nothing is left.
+fn ends_at_once(ways: Ways, more: &[&str], words: &[&str]) {
+    let server = Server::start(ways);
+    let (said, took) = capture(&server, more);
+    for words in [&["is not what was asked for"], words].concat() {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+    assert!(took < START, "{took:?}: {said}");
+    let state = server.state();
+    assert!(
+        state.jobs.is_empty() && state.helpers().is_empty(),
+        "{said}"
+    );
+}
+
+fn of_pods(of_pods: Webhook) -> Ways {
+    Ways {
+        of_pods,
+        ..Ways::default()
+    }
+}
+
+#[test]
+fn a_sidecar_ends_the_run_at_once_and_goes_with_it() {
+    let words = [
+        "container proxy was added",
+        "--helper-namespace",
+        "a mutating webhook",
+    ];
+    ends_at_once(of_pods(add_container), &[], &words);
+}
+
+#[test]
+fn what_makes_another_helper_of_it_ends_the_run_at_once() {
+    let cases: [(Webhook, &str); 6] = [
+        (
+            |pod| pod["spec"]["initContainers"] = json!([{"name": "first", "image": "first:1"}]),
+            "init container first was added",
+        ),
+        (
+            |pod| pod["spec"]["containers"][0]["image"] = json!("other:1"),
+            "from agent:1 to other:1",
+        ),
+        (
+            |pod| pod["spec"]["containers"][0]["command"] = json!(["/bin/sh"]),
+            "command of container agent was changed",
+        ),
+        (
+            |pod| pod["spec"]["hostPID"] = Value::Null,
+            "hostPID (true) was removed",
+        ),
+        (
+            |pod| {
+                let security = &mut pod["spec"]["containers"][0]["securityContext"];
+                security["capabilities"] = json!({"drop": ["ALL"]});
+            },
+            "securityContext.capabilities",
+        ),
+        (
+            // It is not found by its label any more.
+            |pod| pod["metadata"]["labels"]["meshsniff-run"] = json!("other"),
+            "label meshsniff-run",
+        ),
+    ];
+    for (webhook, words) in cases {
+        ends_at_once(of_pods(webhook), &[], &[words]);
+    }
+}
+
+#[test]
+fn a_changed_job_ends_the_run_at_once() {
+    let ways = Ways {
+        of_jobs: |job| job["spec"]["parallelism"] = json!(3),
+        ..Ways::default()
+    };
+    ends_at_once(ways, &[], &["parallelism was changed from 1 to 3"]);
+}
+
+#[test]
+fn a_changed_ephemeral_container_ends_the_run_at_once() {
+    let ways = Ways {
+        of_target: |pod| {
+            pod["spec"]["ephemeralContainers"][0]["command"] = json!(["/bin/sh"]);
+        },
+        ..Ways::default()
+    };
+    let words = [
+        "the ephemeral container is not",
+        "command of container",
+        "--mode pod",
+    ];
+    ends_at_once(ways, &["--mode", "ephemeral"], &words);
+}
+
+#[test]
+fn a_field_manager_is_named() {
+    let webhook: Webhook = |pod| {
+        add_container(pod);
+        pod["metadata"]["managedFields"] = json!([{"manager": "mallory", "operation": "Update",
+            "fieldsV1": {"f:spec": {"f:containers": {"k:{\"name\":\"proxy\"}": {".": {}}}}}}]);
+    };
+    ends_at_once(
+        of_pods(webhook),
+        &[],
+        &["container proxy was added by mallory"],
+    );
+}
+
+#[test]
+fn what_does_no_harm_is_told_where_the_helper_does_not_start() {
+    let server = Server::start(of_pods(|pod| {
+        pod["metadata"]["labels"]["team"] = json!("mesh");
+        pod["spec"]["nodeSelector"] = json!({"zone": "a"});
+    }));
+    let (said, took) = capture(&server, &[]);
+    for words in [
+        "did not start within",
+        "label team (mesh) was added",
+        "nodeSelector",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+    assert!(took >= START, "{took:?}");
+    assert!(server.state().jobs.is_empty() && server.state().helpers().is_empty());
+}
+
+#[test]
+fn nothing_is_told_of_a_helper_that_was_not_changed() {
+    let server = Server::start(Ways::default());
+    let (said, _) = capture(&server, &[]);
+    assert!(said.contains("did not start within"), "{said}");
+    assert!(
+        !said.contains("webhook") && !said.contains("added"),
+        "{said}"
+    );
+}
+
+/// Interrupts a start whose Job somebody deleted without its pod.
+fn orphaned(ways: Ways) -> (Server, String) {
+    let server = Server::start(ways);
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["app", "-w", "-", "--image", "agent:1", "--timeout", "60s"];
+    let child = start(&server, &folder, &args);
+    server.wait_until("a helper", |state| !state.helpers().is_empty());
+    server.wait_until("a renewal of its lease", |state| {
+        state.requests.iter().any(|(verb, ..)| verb == "PATCH")
+    });
+    server.state().orphan();
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (server, said)
+}
+
+#[test]
+fn a_pod_that_lost_its_job_goes_with_the_run() {
+    let (server, said) = orphaned(Ways::default());
+    assert!(server.state().helpers().is_empty(), "{said}");
+}
+
+#[test]
+fn a_pod_that_cannot_be_deleted_is_named() {
+    let (server, said) = orphaned(Ways {
+        may_delete_pods: false,
+        ..Ways::default()
+    });
+    assert_eq!(server.state().helpers().len(), 1);
+    for words in ["has lost its job", "kubectl -n shop delete pod meshsniff-"] {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn cleanup_finds_a_pod_that_lost_its_job() {
+    let server = Server::start(Ways::default());
+    let label = |key: &str, value: &str| json!({key: value});
+    for (name, labels) in [
+        (
+            "meshsniff-a-x",
+            label("app.kubernetes.io/managed-by", "kubectl-meshsniff"),
+        ),
+        ("meshsniff-b-x", label("meshsniff-run", "b")),
+        ("else", label("app", "else")),
+    ] {
+        let pod = json!({"kind": "Pod", "apiVersion": "v1",
+            "metadata": {"name": name, "namespace": "shop", "labels": labels},
+            "spec": {"containers": []}, "status": {"phase": "Succeeded"}});
+        server.state().pods.push(pod);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = start(&server, &folder, &["cleanup"]).wait_with_output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    for words in [
+        "removed pod shop/meshsniff-a-x",
+        "removed pod shop/meshsniff-b-x",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+    let state = server.state();
+    let left: Vec<_> = state
+        .helpers()
+        .into_iter()
+        .map(|pod| &pod["metadata"]["name"])
+        .collect();
+    assert_eq!(left, ["else"]);
+}
