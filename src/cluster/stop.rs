@@ -33,9 +33,10 @@ pub struct EndedEarly;
 #[derive(Clone, Debug)]
 pub struct Stop {
     why: Arc<watch::Sender<Option<Why>>>,
-    /// The time of the first signal: after a second one nobody waits for trailers.
+    /// The time of the first signal.
     signalled: Arc<OnceLock<Instant>>,
-    hurried: Arc<watch::Sender<bool>>,
+    /// Signals so far: after a second one nobody waits for trailers.
+    signals: Arc<watch::Sender<u8>>,
 }
 
 impl Default for Stop {
@@ -43,7 +44,7 @@ impl Default for Stop {
         Self {
             why: Arc::new(watch::Sender::new(None)),
             signalled: Arc::default(),
-            hurried: Arc::new(watch::Sender::new(false)),
+            signals: Arc::new(watch::Sender::new(0)),
         }
     }
 }
@@ -72,9 +73,28 @@ impl Stop {
         let _ = self.why.subscribe().wait_for(Option::is_some).await;
     }
 
+    /// Whether a signal has come.
+    #[must_use]
+    pub fn is_signalled(&self) -> bool {
+        *self.signals.borrow() > 0
+    }
+
+    /// Waits until a signal has come, whatever the end was asked for by.
+    pub async fn signalled(&self) {
+        let _ = self
+            .signals
+            .subscribe()
+            .wait_for(|signals| *signals > 0)
+            .await;
+    }
+
     /// Waits until a second signal has come.
     pub async fn hurried(&self) {
-        let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
+        let _ = self
+            .signals
+            .subscribe()
+            .wait_for(|signals| *signals > 1)
+            .await;
     }
 
     /// Does `work` unless the end is asked for meanwhile: then it is dropped, and must leave
@@ -95,7 +115,13 @@ impl Stop {
         let first = *self.signalled.get_or_init(Instant::now);
         if first.elapsed() > SAME {
             stderr::hurry();
-            self.hurried.send_replace(true);
+            self.signals.send_replace(2);
+        } else {
+            self.signals.send_if_modified(|signals| {
+                let is_first = *signals == 0;
+                *signals = (*signals).max(1);
+                is_first
+            });
         }
         self.ask(Why::Signal(name));
     }
@@ -135,9 +161,10 @@ mod tests {
         let stop = Stop::default();
         stop.signal("SIGINT");
         stop.signal("SIGINT");
-        assert!(!*stop.hurried.borrow());
+        stop.signalled().await;
+        assert_eq!(*stop.signals.borrow(), 1);
         tokio::time::advance(SAME * 2).await;
-        assert!(!*stop.hurried.borrow());
+        assert_eq!(*stop.signals.borrow(), 1);
         stop.signal("SIGTERM");
         stop.hurried().await;
         assert_eq!(stop.why(), Some(Why::Signal("SIGINT")));

@@ -69,7 +69,7 @@ pub async fn run<C: Consumer>(
         () = unread(stop) => Ok(Err(RunError::OutputUnread)),
     };
     let made = life.take_made().into_iter();
-    join_all(made.map(|made| made.end(talk.clone()))).await;
+    join_all(made.map(|made| made.end(talk.clone(), stop.clone()))).await;
     match done {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -12,6 +12,7 @@ use crate::cluster::error::{ApiError, Cause, Doing};
 use crate::cluster::manifest::{self, HelperOptions, PREFIX, Run};
 use crate::cluster::mutation::Changes;
 use crate::cluster::rights::{EPHEMERAL, Need, PODS, Place, Rule, missing_for_exec};
+use crate::cluster::stop::Stop;
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, node};
 use crate::cluster::traces::{Guest, GuestState, Look, LookError, Traces};
@@ -168,7 +169,7 @@ impl WayIn for EphemeralContainer {
 
 #[async_trait]
 impl Made for Container {
-    async fn end(self: Box<Self>, talk: Talk) {
+    async fn end(self: Box<Self>, talk: Talk, _: Stop) {
         talk.say(&format!(
             "the ephemeral container {} has ended or will within 30 s; its entry stays in pod \
              {}/{} as long as the pod does",

@@ -17,6 +17,7 @@ use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
 use crate::cluster::manifest::{MANAGED_BY, RUN, Run, STARTED_BY, TARGETS};
 use crate::cluster::mutation::Changes;
 use crate::cluster::rights::{EVENTS, JOBS, Need, PODS, Place, Resource, Rule};
+use crate::cluster::stop::Stop;
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, node};
 use crate::cluster::traces::{Fate, Leftover, Look, LookError, Traces};
@@ -43,6 +44,9 @@ const LASTS: Duration = Duration::from_secs(LEASE.unsigned_abs());
 const EXPIRING: i64 = 20;
 /// How long a request may take whose failure would leave something behind.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server that is not reached is asked again when nobody waits for the end: by then the
+/// cluster itself would have deleted what was made.
+const UNREACHED: Duration = Duration::from_secs(110);
 
 const AWAITED: Awaited = Awaited {
     what: "helper",
@@ -194,7 +198,7 @@ impl WayIn for HelperPod {
             run: run.id.clone(),
         };
         let sent = job(&making, &run);
-        let made = helper.create(serde_json::from_value(sent.clone())?, &life.talk);
+        let made = helper.create(serde_json::from_value(sent.clone())?, life);
         let made = made.await?;
         life.lease.renewed(LASTS);
         let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
@@ -253,9 +257,9 @@ struct Leased(Helper, JoinHandle<()>);
 
 #[async_trait]
 impl Made for Leased {
-    async fn end(self: Box<Self>, talk: Talk) {
+    async fn end(self: Box<Self>, talk: Talk, stop: Stop) {
         self.1.abort();
-        self.0.end(&talk).await;
+        self.0.end(&talk, &stop).await;
     }
 }
 
@@ -269,7 +273,8 @@ impl Helper {
     }
 
     /// Creates the Job; returns what was made of it. After an error there is no Job.
-    async fn create(&self, job: Job, talk: &Talk) -> Result<Job, WayError> {
+    async fn create(&self, job: Job, life: &Life) -> Result<Job, WayError> {
+        let (talk, stop) = (&life.talk, &life.stop);
         let jobs = self.jobs();
         let creating = creating(&self.namespace);
         match tokio::time::timeout(PATIENCE, jobs.create(&PostParams::default(), &job)).await {
@@ -279,13 +284,13 @@ impl Helper {
                 match error.cause() {
                     Cause::NotFound => return Err(WayError::NoNamespace(self.namespace.clone())),
                     // It may have been made before the answer was lost.
-                    cause if cause.is_transient() => self.end(talk).await,
+                    cause if cause.is_transient() => self.end(talk, stop).await,
                     _ => {}
                 }
                 Err(error.into())
             }
             Err(_) => {
-                self.end(talk).await;
+                self.end(talk, stop).await;
                 Err(WayError::NoAnswer(PATIENCE.as_secs()))
             }
         }
@@ -329,9 +334,19 @@ impl Helper {
     }
 
     /// Deletes the Job and its pods; says so if that could not be done.
-    async fn end(&self, talk: &Talk) {
+    async fn end(&self, talk: &Talk, stop: &Stop) {
         let Self { namespace, job, .. } = self;
-        let deleted = self.delete().await;
+        let mut deleted = self.delete(PATIENCE).await;
+        if matches!(deleted, Err(None)) && !stop.is_signalled() {
+            talk.say(&format!(
+                "the API server does not answer: the helper (job {job} in namespace {namespace}) is \
+                 deleted as soon as it does; Ctrl-C leaves that to the cluster"
+            ));
+            tokio::select! {
+                again = self.delete(UNREACHED) => deleted = again,
+                () = stop.signalled() => {}
+            }
+        }
         let pods = if matches!(deleted, Err(None)) {
             // The server cannot be reached.
             Vec::new()
@@ -364,11 +379,13 @@ impl Helper {
 
     /// Deletes the Job and what it made, as far as the server can be reached. Fails without an
     /// error if there was no answer.
-    async fn delete(&self) -> Result<(), Option<kube::Error>> {
+    async fn delete(&self, patience: Duration) -> Result<(), Option<kube::Error>> {
         let (jobs, params) = (self.jobs(), DeleteParams::background());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            match tokio::time::timeout_at(deadline, jobs.delete(&self.job, &params)).await {
+            // One that hangs on a connection that is dead must not keep the next from being made.
+            let until = deadline.min(Instant::now() + PATIENCE);
+            match tokio::time::timeout_at(until, jobs.delete(&self.job, &params)).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => match Cause::of(&error) {
                     Cause::NotFound => return Ok(()),
@@ -377,7 +394,7 @@ impl Helper {
                     }
                     _ => return Err(Some(error)),
                 },
-                Err(_) => break,
+                Err(_) => {}
             }
         }
         Err(None)

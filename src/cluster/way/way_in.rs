@@ -207,8 +207,9 @@ impl Life {
 /// Something that was made in the cluster.
 #[async_trait]
 pub trait Made: Send {
-    /// Removes it, or says what stays.
-    async fn end(self: Box<Self>, talk: Talk);
+    /// Removes it, or says what stays. A server that does not answer is not waited for any longer
+    /// once `stop` has had a signal.
+    async fn end(self: Box<Self>, talk: Talk, stop: Stop);
 }
 
 /// The container that runs the agent for some targets.

@@ -65,7 +65,7 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
 }
 
 /// The table.
-const FAULTS: [Fault; 47] = [
+const FAULTS: [Fault; 48] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -122,6 +122,7 @@ const FAULTS: [Fault; 47] = [
     alone("containerd is restarted", node::containerd_restarted),
     alone("containerd is killed", node::containerd_killed),
     alone("API server is restarted", node::api_server_restarted),
+    alone("API server is killed, and away", node::api_server_away),
     here("network is cut while idle", network::cut_idle),
     here("network is cut under load", network::cut_loaded),
     anywhere("Wireshark is closed", output::wireshark_closed),

@@ -3,6 +3,11 @@
 use crate::file::{File, cut, whole};
 use crate::lab::{Checked, Lab, SOON, wait_until};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long the API server is away, and when nothing may be left from when it went.
+const AWAY: Duration = Duration::from_secs(50);
+const GONE: Duration = Duration::from_secs(120);
 
 /// Whatever the failure does to the stream: nothing stays behind, and the file and what is said
 /// agree.
@@ -58,6 +63,48 @@ pub(super) fn containerd_restarted(lab: &Lab) -> Checked {
 
 pub(super) fn containerd_killed(lab: &Lab) -> Checked {
     restart(lab, "containerd", true)
+}
+
+/// A part that is stopped or started.
+fn part(lab: &Lab, what: &str, part: &[&str]) -> Checked {
+    let Some(node) = &lab.node else {
+        return Err("no node to harm".into());
+    };
+    let done = Command::new(node.join(what)).args(part).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    Err(format!("{what} {part:?}: {said}").into())
+}
+
+/// While nobody can delete anything, the plugin goes on trying.
+pub(super) fn api_server_away(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let file = File::new()?;
+    let (mut plugin, runs) = namespace.capturing(&file, &[])?;
+    let killed = Instant::now();
+    part(lab, "stop", &["apiserver", "--kill"])?;
+    std::thread::sleep(AWAY);
+    let is_running = plugin.is_running();
+    part(lab, "start", &["apiserver"])?;
+    if !is_running? {
+        return Err("it did not wait for the API server".into());
+    }
+    let ended = plugin.ended(SOON)?;
+    ended.is(
+        1,
+        &["was cut", "closed it", "the API server does not answer"],
+    )?;
+    if ended.stderr.contains("rustls") {
+        return Err(format!("a library's words: {}", ended.stderr).into());
+    }
+    namespace.nothing_left(&runs)?;
+    if killed.elapsed() > GONE {
+        return Err(format!("all is gone after {:?}", killed.elapsed()).into());
+    }
+    cut(&file)
 }
 
 pub(super) fn api_server_restarted(lab: &Lab) -> Checked {
