@@ -135,6 +135,60 @@ pub(super) fn ephemeral(lab: &Lab) -> Checked {
     whole(&file)
 }
 
+/// Connects to the socket by which an agent is held, as any process of the pod can, and stays.
+const STRANGER: &str = "
+import socket, sys, time
+kept = []
+for number in range(300):
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept[-1].connect('\\0' + sys.argv[1])
+print('connected', flush=True)
+time.sleep(600)
+";
+
+/// What processes of the target do to the agent's socket, which they see, keeps it neither there nor
+/// from its work.
+pub(super) fn strangers(lab: &Lab) -> Checked {
+    if !lab.is_here() {
+        println!("SKIPPED strangers in the target's network: it takes a cluster on this machine");
+        return Ok(());
+    }
+    let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
+    namespace.traffic()?;
+    let file = File::new()?;
+    let args = ["app", "-w", &file, "--mode", "ephemeral"];
+    let mut plugin = namespace.start(&args)?;
+    plugin.captures()?;
+    let path = ".spec.ephemeralContainers[*].env[*].value";
+    let run = namespace.get("pod/app", path)?;
+    let agents = lab.agents(std::slice::from_ref(&run));
+    let Some(agent) = agents.first().and_then(|folder| folder.rsplit('/').next()) else {
+        return Err("there is no agent".into());
+    };
+    let mut stranger = Command::new("nsenter")
+        .args(["-t", agent, "-n", "python3", "-c", STRANGER, &run])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut said = String::new();
+    if let Some(stdout) = stranger.stdout.take() {
+        BufReader::new(stdout).read_line(&mut said)?;
+    }
+    file.has_packets()?;
+    let ended = plugin.interrupt()?;
+    let gone = wait_until("the end of the ephemeral container", SOON, || {
+        let path = ".status.ephemeralContainerStatuses[*].state.terminated.exitCode";
+        Ok(namespace.get("pod/app", path)? == "0")
+    });
+    stranger.kill()?;
+    stranger.wait()?;
+    gone?;
+    if said.trim() != "connected" {
+        return Err("nobody could connect to it".into());
+    }
+    ended.is(0, &[])?;
+    whole(&file)
+}
+
 pub(super) fn several(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.deployment("app", 3, &["serve"])?;

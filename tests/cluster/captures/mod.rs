@@ -20,12 +20,16 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 20] = [
+const CAPTURES: [(&str, Check); 21] = [
     ("into Wireshark, which shows packets", files::into_wireshark),
     ("a pod, to a file", files::to_a_file),
     (
         "a pod, ephemeral, in a baseline namespace",
         files::ephemeral,
+    ),
+    (
+        "a pod, ephemeral, whose processes hold on to the agent",
+        files::strangers,
     ),
     (
         "a pod in a restricted namespace, from another",
