@@ -1,8 +1,9 @@
 //! What the cluster changed in what was sent: the work of mutating webhooks and admission policies.
 //!
 //! What the API server and its controllers fill in by themselves is no change. A change does harm
-//! if the helper is no longer the one that was asked for: other programs, other rights, another
-//! node. All others are named only where the helper does not start.
+//! if the agent is no longer the one that was asked for: another program, other rights, another
+//! node. What is put beside it is told, because clusters do that to every pod. All other changes are
+//! named only where the helper does not start.
 
 #[cfg(test)]
 mod tests;
@@ -31,9 +32,11 @@ const TOKEN: &str = "kube-api-access-";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Harm {
     Harmful,
+    /// Something else runs beside it.
+    Beside,
     Harmless,
 }
-use Harm::{Harmful, Harmless};
+use Harm::{Beside, Harmful, Harmless};
 
 /// Fields of a pod's spec, and the harm of a change. Those that are not here the server fills in,
 /// or nothing depends on them.
@@ -41,8 +44,8 @@ const OF_POD: [(&str, Harm); 23] = [
     ("nodeName", Harmful),
     ("hostPID", Harmful),
     ("hostNetwork", Harmful),
-    ("hostIPC", Harmful),
-    ("shareProcessNamespace", Harmful),
+    ("hostIPC", Harmless),
+    ("shareProcessNamespace", Harmless),
     ("restartPolicy", Harmful),
     ("runtimeClassName", Harmless),
     ("terminationGracePeriodSeconds", Harmless),
@@ -72,8 +75,7 @@ const FILLED_IN: [&str; 4] = [
 ];
 
 /// The same of a container.
-const OF_CONTAINER: [(&str, Harm); 15] = [
-    ("image", Harmful),
+const OF_CONTAINER: [(&str, Harm); 14] = [
     ("command", Harmful),
     ("args", Harmful),
     ("lifecycle", Harmful),
@@ -90,13 +92,14 @@ const OF_CONTAINER: [(&str, Harm); 15] = [
     ("workingDir", Harmless),
 ];
 
-/// Fields of a pod's security context that do not make another program of a container's process.
-const OF_FILES: [&str; 5] = [
-    "fsGroup",
-    "fsGroupChangePolicy",
-    "seLinuxChangePolicy",
-    "supplementalGroups",
-    "supplementalGroupsPolicy",
+/// Fields of a container's security context by which its process has other rights.
+const OF_RIGHTS: [&str; 6] = [
+    "capabilities",
+    "privileged",
+    "procMount",
+    "runAsGroup",
+    "runAsNonRoot",
+    "runAsUser",
 ];
 
 /// Fields of a Job's spec.
@@ -180,6 +183,14 @@ impl Changes {
         Self(seen.changes)
     }
 
+    /// What was put beside the agent, if anything was.
+    #[must_use]
+    pub fn beside(&self) -> Option<Self> {
+        let beside = self.0.iter().filter(|one| one.harm == Beside);
+        let beside: Vec<Change> = beside.cloned().collect();
+        (!beside.is_empty()).then_some(Self(beside))
+    }
+
     /// Whether nothing was changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -223,6 +234,11 @@ impl fmt::Display for Changes {
         }
         Ok(())
     }
+}
+
+/// The last part of an image's name, tag and digest included: a mirror changes what is before it.
+fn last_part(image: Option<&str>) -> Option<&str> {
+    image?.rsplit('/').next()
 }
 
 /// An object that is compared.
@@ -312,14 +328,14 @@ impl<'a> Seen<'a> {
         for container in items(&made["initContainers"]) {
             let name = &container["name"];
             let what = format!("init container {} was added", told(name));
-            self.note(Harmful, what, &path(&of_init, &[&key(name)]));
+            self.note(Beside, what, &path(&of_init, &[&key(name)]));
         }
         let of_containers = path(at, &["f:containers"]);
         for container in items(&made["containers"]) {
             let name = &container["name"];
             if named(&sent["containers"], name).is_none() {
                 let what = format!("container {} was added", told(name));
-                self.note(Harmful, what, &path(&of_containers, &[&key(name)]));
+                self.note(Beside, what, &path(&of_containers, &[&key(name)]));
             }
         }
         for container in items(&sent["containers"]) {
@@ -344,7 +360,7 @@ impl<'a> Seen<'a> {
             match volume["hostPath"]["path"].as_str() {
                 Some(of_node) => {
                     let what = format!("volume {} of the node's {of_node} was added", told(name));
-                    self.note(Harmful, what, &at);
+                    self.note(Beside, what, &at);
                 }
                 None => self.note(Harmless, format!("volume {} was added", told(name)), &at),
             }
@@ -371,11 +387,10 @@ impl<'a> Seen<'a> {
         };
         for field in made["securityContext"].as_object().into_iter().flatten() {
             let (field, value) = field;
-            let harmless = OF_FILES.contains(&field.as_str()) || field == "seLinuxOptions";
-            let harm = if harmless || set(field) {
-                Harmless
-            } else {
+            let harm = if OF_RIGHTS.contains(&field.as_str()) && !set(field) {
                 Harmful
+            } else {
+                Harmless
             };
             let what = changed(&format!("the pod's {field}"), &Value::Null, value);
             self.note(harm, what, &path(&at, &[&format!("f:{field}")]));
@@ -384,6 +399,11 @@ impl<'a> Seen<'a> {
 
     fn container(&mut self, at: &[String], sent: &Value, made: &Value) {
         let of = |field: &str| format!("{field} of container {}", told(&sent["name"]));
+        let image = |side: &'_ Value| side["image"].as_str().map(str::to_owned);
+        let (old, new) = (image(sent), image(made));
+        let is_mirror = last_part(old.as_deref()) == last_part(new.as_deref());
+        let harm = if is_mirror { Harmless } else { Harmful };
+        self.field_called(harm, at, "image", &of("image"), sent, made);
         for (field, harm) in OF_CONTAINER {
             self.field_called(harm, at, field, &of(field), sent, made);
         }
@@ -428,9 +448,9 @@ impl<'a> Seen<'a> {
             if is_same(old, new) {
                 continue;
             }
-            // The agent's own, and those by which its program is made another.
+            // The agent's own: its program is static, and loads nothing by others.
             let text = name.as_str().unwrap_or_default();
-            let own = !old.is_null() || text.starts_with("MESHSNIFF_") || text.starts_with("LD_");
+            let own = !old.is_null() || text.starts_with("MESHSNIFF_");
             let harm = if own { Harmful } else { Harmless };
             let how = match (old, new) {
                 (Value::Null, _) => "added",
@@ -463,7 +483,12 @@ impl<'a> Seen<'a> {
             // False may be another thing here than nothing.
             if old != new && !filled_in {
                 let what = changed(&format!("securityContext.{field}"), old, new);
-                self.note(Harmful, what, &path(&at, &[&format!("f:{field}")]));
+                let harm = if OF_RIGHTS.contains(&field.as_str()) {
+                    Harmful
+                } else {
+                    Harmless
+                };
+                self.note(harm, what, &path(&at, &[&format!("f:{field}")]));
             }
         }
     }

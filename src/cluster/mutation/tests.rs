@@ -82,14 +82,20 @@ fn what_does_harm_is_told_from_what_does_not() {
         (
             "/spec/containers/1",
             evil.clone(),
-            true,
+            false,
             "container evil was added",
         ),
         (
             "/spec/initContainers",
             json!([evil]),
-            true,
+            false,
             "init container evil was added",
+        ),
+        (
+            "/spec/containers/0/image",
+            json!("mirror.example/somewhere/agent:1"),
+            false,
+            "from agent:1 to mirror.example",
         ),
         (
             "/spec/containers/0/image",
@@ -166,7 +172,7 @@ fn what_does_harm_is_told_from_what_does_not() {
         (
             "/spec/containers/0/env/1",
             json!({"name": "LD_PRELOAD", "value": "x"}),
-            true,
+            false,
             "LD_PRELOAD was added",
         ),
         (
@@ -196,7 +202,7 @@ fn what_does_harm_is_told_from_what_does_not() {
         (
             "/spec/volumes",
             json!([{"name": "v", "hostPath": {"path": "/etc"}}]),
-            true,
+            false,
             "volume v of the node's /etc",
         ),
         (
@@ -220,7 +226,7 @@ fn what_does_harm_is_told_from_what_does_not() {
         (
             "/spec/securityContext/sysctls",
             json!([{"name": "a", "value": "b"}]),
-            true,
+            false,
             "sysctls",
         ),
         (
@@ -267,6 +273,19 @@ fn what_does_harm_is_told_from_what_does_not() {
         assert_eq!(changes.is_empty(), words.is_empty(), "{at}: {changes}");
         assert!(changes.to_string().contains(words), "{at}: {changes}");
     }
+}
+
+#[test]
+fn what_is_put_beside_the_agent_is_told() {
+    let sent = sent();
+    let mut made = made(&sent);
+    made["metadata"]["labels"]["team"] = json!("mesh");
+    made["spec"]["initContainers"] = json!([{"name": "first", "image": "first:1"}]);
+    let beside = changes(&sent, made).beside().unwrap().to_string();
+    assert!(
+        beside.starts_with("init container first was added:"),
+        "{beside}"
+    );
 }
 
 #[test]
@@ -331,7 +350,7 @@ fn an_ephemeral_container_is_compared_too() {
     let mut made = container.clone();
     made["imagePullPolicy"] = json!("IfNotPresent");
     assert!(of(made.clone()).is_empty());
-    made["securityContext"] = json!({});
+    made["securityContext"] = json!({"privileged": true});
     assert!(of(made).harmful().is_some());
     assert!(
         of(json!({"name": "other"}))

@@ -332,7 +332,14 @@ impl Awaited {
                 };
                 let state = state(&pod);
                 match &state {
-                    State::Running => return Ok(*pod),
+                    State::Running => {
+                        if let Some(beside) = changes.beside() {
+                            let what = self.what;
+                            life.talk
+                                .warn(&format!("the {what} is not alone ({beside})"));
+                        }
+                        return Ok(*pod);
+                    }
                     State::Failed(why) => {
                         let why = Complaint {
                             words: with_changes(why.words.clone(), &changes),
