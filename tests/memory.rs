@@ -3,6 +3,9 @@
 //! Each attack by itself, one after another: memory is measured of the whole process. What had to be
 //! given up is counted, and what came before is judged all the same.
 
+#[path = "memory/relay.rs"]
+mod relay;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use meshsniff::packet::{Frame, FrameId, LinkType};
 use meshsniff::time::Timestamp;
@@ -226,5 +229,7 @@ fn main() -> ExitCode {
         ..Arguments::from_args()
     };
     let trials = ATTACKS.map(|(name, attack)| Trial::test(name, move || survives(attack)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let mut trials = Vec::from(trials);
+    trials.extend(relay::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

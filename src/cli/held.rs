@@ -20,6 +20,9 @@ impl Begun {
     }
 }
 
+/// Bytes held back: whoever says more has something to report.
+const MAX_HELD: usize = 1 << 20;
+
 /// Writer that holds everything back until something was captured, and writes nothing if nothing
 /// ever is.
 pub(super) struct Held<W> {
@@ -44,6 +47,9 @@ impl<W: Write> Held<W> {
 
 impl<W: Write> Write for Held<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.begun.get() && self.held.len() + bytes.len() > MAX_HELD {
+            self.begun.set();
+        }
         if !self.begun.get() {
             // What can be said of nothing is little.
             self.held.extend_from_slice(bytes);
@@ -78,6 +84,18 @@ mod tests {
         held.flush().unwrap();
         drop(held);
         assert_eq!(out, b"head and body");
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_held() {
+        let (mut out, begun) = (Vec::new(), Begun::default());
+        let mut held = Held::new(&mut out, begun.clone());
+        for _ in 0..=MAX_HELD / 1_024 {
+            held.write_all(&[b'x'; 1_024]).unwrap();
+        }
+        assert!(held.held.len() <= MAX_HELD && begun.get());
+        drop(held);
+        assert_eq!(out.len(), MAX_HELD + 1_024);
     }
 
     #[test]

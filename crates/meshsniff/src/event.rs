@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::IpAddr;
 
@@ -62,6 +63,8 @@ impl Capture {
         links.chain(others)
     }
 
+    /// Link types told apart, far more than there are.
+    const MAX_LINKS: usize = 4_096;
     /// Errors kept.
     const MAX_ERRORS: usize = 100;
 
@@ -72,7 +75,12 @@ impl Capture {
         self.dropped = known.reduce(u64::saturating_add);
         let sum = |count: &mut u64, more: u64| *count = count.saturating_add(more);
         for (link, frames) in &other.unsupported_frames {
-            sum(self.unsupported_frames.entry(*link).or_default(), *frames);
+            let room = self.unsupported_frames.len() < Self::MAX_LINKS;
+            match self.unsupported_frames.entry(*link) {
+                Entry::Occupied(mut known) => sum(known.get_mut(), *frames),
+                Entry::Vacant(free) if room => sum(free.insert(0), *frames),
+                Entry::Vacant(_) => {}
+            }
         }
         sum(&mut self.comments_left_out, other.comments_left_out);
         let room = Self::MAX_ERRORS.saturating_sub(self.errors.len());

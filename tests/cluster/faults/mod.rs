@@ -65,7 +65,7 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
 }
 
 /// The table.
-const FAULTS: [Fault; 48] = [
+const FAULTS: [Fault; 50] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -91,6 +91,7 @@ const FAULTS: [Fault; 48] = [
     here("image that comes after the plugin died", start::late_image),
     anywhere("Pod Security refuses the helper", start::pod_security),
     anywhere("webhook that is down", start::webhook),
+    here("a policy adds a container to the helper", start::sidecar),
     anywhere("quota is used up", start::quota),
     alone("NoExecute taint on the node", start::taint),
     alone("node is drained", target::drained),
@@ -115,6 +116,10 @@ const FAULTS: [Fault; 48] = [
     anywhere(
         "helper is deleted while it captures",
         target::helper_deleted,
+    ),
+    anywhere(
+        "helper's Job is deleted without its pod",
+        target::job_orphaned,
     ),
     anywhere("capture is OOM-killed", output::capture_oom_killed),
     alone("kubelet is restarted", node::kubelet_restarted),

@@ -97,6 +97,58 @@ pub(super) fn webhook(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
+/// A mutating admission policy, which takes no server of its own, but Kubernetes 1.36.
+pub(super) fn sidecar(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.server()?;
+    let (name, image) = (&namespace.name, &lab.image);
+    let kinds = ["mutatingadmissionpolicybinding", "mutatingadmissionpolicy"];
+    lab.apply(&format!(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {{name: {name}}}\n\
+         spec: {{failurePolicy: Fail, reinvocationPolicy: Never, matchConstraints: {{resourceRules: [{{apiGroups: [\"\"], \
+         apiVersions: [v1], operations: [CREATE], resources: [pods]}}]}}, mutations: [{{patchType: JSONPatch, jsonPatch: \
+         {{expression: '[JSONPatch{{op: \"add\", path: \"/spec/containers/-\", value: Object.spec.containers{{name: \
+         \"sidecar\", image: \"{image}\"}}}}]'}}}}]}}\n\
+         ---\napiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicyBinding\nmetadata: {{name: {name}}}\n\
+         spec: {{policyName: {name}, matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: \
+         {name}}}}}}}}}\n"
+    ))?;
+    let done = with_sidecar(&namespace);
+    for kind in kinds {
+        lab.kubectl(&["delete", kind, name])?;
+    }
+    done?;
+    namespace.nothing_left(&[])
+}
+
+fn with_sidecar(namespace: &Namespace<'_>) -> Checked {
+    let probe = [
+        "run",
+        "probe",
+        "--image=probe:1",
+        "--dry-run=server",
+        "-o",
+        "jsonpath={.spec.containers[*].name}",
+    ];
+    wait_until("the policy to count", SOON, || {
+        Ok(namespace.kubectl(&probe)?.contains("sidecar"))
+    })?;
+    namespace.load("/fast", "50ms")?;
+    let ended = namespace.run(&["app", "-w", "-", "--count", "20"])?;
+    ended.is(
+        0,
+        &[
+            "is not alone",
+            "container sidecar was added",
+            "20 packets captured",
+        ],
+    )?;
+    // Its Job would be there for two minutes, should nobody delete it.
+    wait_until("the end of the helper", Duration::from_secs(20), || {
+        Ok(namespace.helpers()?.is_empty())
+    })
+}
+
 pub(super) fn quota(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.server()?;

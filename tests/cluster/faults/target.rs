@@ -288,6 +288,19 @@ pub(super) fn helper_deleted(lab: &Lab) -> Checked {
     })
 }
 
+/// Nobody but the plugin will delete the pod then.
+pub(super) fn job_orphaned(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.traffic()?;
+    let file = File::new()?;
+    let (plugin, runs) = namespace.capturing(&file, &[])?;
+    let ours = "app.kubernetes.io/managed-by=kubectl-meshsniff";
+    namespace.kubectl(&["delete", "jobs", "-l", ours, "--cascade=orphan"])?;
+    plugin.interrupt()?.is(0, &[])?;
+    namespace.nothing_left(&runs)?;
+    whole(&file)
+}
+
 /// Whoever may exec into the helper, and nothing else.
 pub(super) fn misuse(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;

@@ -247,7 +247,7 @@ impl AssertionState {
                 if exchange.gaps.get(gap).is_some() {
                     let place = kept.partition_point(|other| rank(other) <= rank(exchange));
                     if place < MAX_OF_STATISTIC {
-                        kept.insert(place, exchange.clone());
+                        kept.insert(place, exchange.kept());
                         kept.truncate(MAX_OF_STATISTIC);
                     }
                 }
@@ -256,12 +256,12 @@ impl AssertionState {
                 let good = exchange.good() == Some(true)
                     || (of_server && exchange.verdict.ended_by_client());
                 if !good && exchange.doubt.is_none() && kept.len() < MAX_SHOWN {
-                    kept.push(exchange.clone());
+                    kept.push(exchange.kept());
                 }
             }
             _ => {
                 if kept.len() < MAX_SHOWN && assertion.is_hit(exchange) == Some(true) {
-                    kept.push(exchange.clone());
+                    kept.push(exchange.kept());
                 }
             }
         }

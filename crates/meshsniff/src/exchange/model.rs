@@ -12,10 +12,11 @@ pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::dns::{Dns, Ended, Transport};
+use crate::escape::cut;
 use crate::mesh::logs;
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use strum::{IntoStaticStr, VariantArray};
@@ -404,6 +405,44 @@ impl Exchange {
             .map(|finding| size_of::<Finding>() + finding.frames.len() * size_of::<Mark>())
             .sum();
         size_of::<Self>() + texts + findings + self.events.interim.len() * size_of::<(Mark, u16)>()
+    }
+
+    /// Bytes of a copy that is kept, about, and of one of its texts. A request head may have 256 KiB,
+    /// and a report keeps some hundred examples.
+    const MAX_KEPT: usize = 64 << 10;
+    const MAX_KEPT_TEXT: usize = 2 << 10;
+    /// Findings of such a copy, frames of each, and interim answers.
+    const MAX_KEPT_LIST: usize = 16;
+
+    /// A copy to be kept as an example: of one that is too large its texts and lists are cut.
+    pub(crate) fn kept(&self) -> Self {
+        let mut kept = self.clone();
+        if self.weight() <= Self::MAX_KEPT {
+            return kept;
+        }
+        let texts = [
+            &mut kept.method,
+            &mut kept.path,
+            &mut kept.authority,
+            &mut kept.request_id,
+            &mut kept.trace_id,
+            &mut kept.caller,
+        ];
+        for text in texts.into_iter().flatten() {
+            if text.len() > Self::MAX_KEPT_TEXT {
+                // A cut text would keep its memory.
+                *text = format_compact!("{}…", cut(text, Self::MAX_KEPT_TEXT));
+            }
+        }
+        kept.events.interim.truncate(Self::MAX_KEPT_LIST);
+        kept.events.interim.shrink_to_fit();
+        kept.findings.truncate(Self::MAX_KEPT_LIST);
+        kept.findings.shrink_to_fit();
+        for finding in &mut kept.findings {
+            finding.frames.truncate(Self::MAX_KEPT_LIST);
+            finding.frames.shrink_to_fit();
+        }
+        kept
     }
 
     /// `ok` or `upgraded` with a status below 500, of a request that became whole; `None` if the

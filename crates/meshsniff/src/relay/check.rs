@@ -14,13 +14,15 @@ use compact_str::CompactString;
 
 /// Sums of bytes: 72 petabytes.
 const MAX_BYTES: u64 = 1 << 56;
-/// Entries of a list inside an exchange.
-const MAX_ENTRIES: usize = 16 * 1024;
+/// Entries of a list inside an exchange: the analyser has 64 at most of each.
+const MAX_ENTRIES: usize = 128;
 /// Interfaces of a source, and bytes of each of its texts.
 const MAX_INTERFACES: usize = 1_024;
 const MAX_NAME: usize = 1_024;
 /// Letters of a flag in a log.
 const MAX_FLAG: usize = 8;
+/// Bytes of a comment. Live captures have none.
+const MAX_COMMENT: usize = 64 << 10;
 /// Errors of a capture, and bytes of each.
 const MAX_ERRORS: usize = 100;
 const MAX_ERROR_TEXT: usize = 4_096;
@@ -39,6 +41,10 @@ pub(super) fn time(time: Timestamp) -> Checked {
 
 pub(super) fn frame(frame: FrameId) -> Checked {
     ensure(frame.number() > 0, "a frame without a number")
+}
+
+pub(super) fn comment(text: &str) -> Checked {
+    ensure(text.len() <= MAX_COMMENT, "a comment that is too long")
 }
 
 pub(super) fn count(count: u64) -> Checked {

@@ -6,12 +6,19 @@ use crate::event::{Aggregate, Capture, Report, ReportEvent, Source};
 use crate::exchange::Exchange;
 use crate::packet::FrameId;
 use crate::statistics::routes::Routes;
-use crate::statistics::tally;
+use crate::statistics::tally::{self, Tally};
 use std::collections::VecDeque;
 use std::io;
 
 /// Slowest exchanges that a target may send.
 const MAX_SLOWEST: usize = 1_000;
+/// Bytes of the lines with the slowest exchanges, all of which are kept until the totals come.
+const MAX_SLOW: usize = 16 << 20;
+/// Bytes of all lines that are summed up until then. Those of an analyser whose tables are all full
+/// have some 40 MiB.
+const MAX_SUMS: usize = 128 << 20;
+/// Bytes that the values of the assertions take.
+const MAX_TALLIES: usize = 64 << 20;
 /// Bytes shown of a parser's complaint, which may quote what came.
 const MAX_COMPLAINT: usize = 200;
 /// Bytes of an end's reason and of its sentence.
@@ -42,6 +49,17 @@ pub enum RelayError {
     /// A line where none of its kind belongs.
     #[error("the agent sent {0} where none belongs")]
     OutOfTurn(&'static str),
+    /// Sums that have no end.
+    #[error(
+        "the report of {target} grew beyond {mebibytes} MiB of figures, which no capture has: what \
+         it told until then is kept; see whether --image names the agent that was meant"
+    )]
+    Grew {
+        /// The target's name.
+        target: String,
+        /// How much is kept.
+        mebibytes: usize,
+    },
     /// The report could not be written.
     #[error("the report could not be written")]
     Write(#[from] io::Error),
@@ -202,6 +220,9 @@ pub struct Receiver {
     source: u16,
     stage: Stage,
     aggregate: Aggregate,
+    /// Bytes of the lines that it was made of, and of those with the slowest exchanges.
+    sums: usize,
+    slow: usize,
     /// Numbers of the latest exchanges: there, and here.
     numbers: VecDeque<(u64, u64)>,
 }
@@ -217,6 +238,8 @@ impl Receiver {
             source,
             stage: Stage::New,
             aggregate: Aggregate::default(),
+            sums: 0,
+            slow: 0,
             numbers: VecDeque::new(),
         }
     }
@@ -304,7 +327,28 @@ impl Receiver {
             (_, Item::End(_)) => return Err(RelayError::OutOfTurn("its end before its sums")),
             _ => {}
         }
+        match item {
+            Item::Summary(_) | Item::Route(_) | Item::Tally(_) | Item::Ranked(_) => {
+                self.sums += line.len();
+                self.ensure_room(MAX_SUMS, self.sums, gathered)?;
+            }
+            Item::Slow(_) => {
+                self.slow += line.len();
+                self.ensure_room(MAX_SLOW, self.slow, gathered)?;
+            }
+            _ => {}
+        }
         self.item(item, gathered, report)
+    }
+
+    fn ensure_room(&self, most: usize, bytes: usize, of: &Gathered) -> Result<(), RelayError> {
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(RelayError::Grew {
+            target: of.name(self.source).to_owned(),
+            mebibytes: most >> 20,
+        })
     }
 
     fn item(
@@ -326,7 +370,8 @@ impl Receiver {
                 report.tell(ReportEvent::Begin(self.frame(frame), time))?;
             }
             Item::Comment(frame, text) => {
-                check::frame(frame).map_err(wrong)?;
+                let checked = check::frame(frame).and(check::comment(&text));
+                checked.map_err(wrong)?;
                 report.tell(ReportEvent::Comment(self.frame(frame), &text))?;
             }
             Item::Exchange(exchange) => {
@@ -377,6 +422,8 @@ impl Receiver {
             Item::Tally(part) => {
                 let taken = tally::take_part(&mut self.aggregate.tallies, part);
                 taken.map_err(|error| RelayError::Wrong(error.to_string()))?;
+                let tallies = self.aggregate.tallies.iter().map(Tally::weight).sum();
+                self.ensure_room(MAX_TALLIES, tallies, gathered)?;
             }
             Item::Capture(capture) => {
                 check::capture(&capture).map_err(wrong)?;

@@ -9,6 +9,7 @@ pub(super) struct Comments {
     by_frame: HashMap<FrameId, Box<str>>,
     /// Frames in the order of their comments.
     order: Vec<FrameId>,
+    comments: usize,
     bytes: usize,
     pub(super) left_out: u64,
 }
@@ -19,10 +20,12 @@ impl Comments {
     const MAX_BYTES: usize = 4 << 20;
 
     pub(super) fn add(&mut self, frame: FrameId, text: &str) {
-        if self.order.len() >= Self::MAX_COMMENTS || self.bytes + text.len() > Self::MAX_BYTES {
+        let full = self.comments >= Self::MAX_COMMENTS;
+        if full || self.bytes + text.len() > Self::MAX_BYTES {
             self.left_out += 1;
             return;
         }
+        self.comments += 1;
         self.bytes += text.len();
         match self.by_frame.entry(frame) {
             hashbrown::hash_map::Entry::Occupied(mut entry) => {

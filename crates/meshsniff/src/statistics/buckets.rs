@@ -54,6 +54,11 @@ impl<const BITS: u32> Buckets<BITS> {
         self.total = self.total.saturating_add(other.total);
     }
 
+    /// Bytes that the counts take, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.counts.capacity() * size_of::<u64>()
+    }
+
     /// The number of values.
     pub(crate) const fn total(&self) -> u64 {
         self.total

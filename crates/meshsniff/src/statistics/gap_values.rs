@@ -73,6 +73,13 @@ pub(crate) struct SignedBuckets<const BITS: u32> {
 }
 
 impl<const BITS: u32> Values<BITS> {
+    /// Bytes that the values take, about.
+    pub(crate) fn weight(&self) -> usize {
+        let many = self.many.as_deref();
+        let many = many.map_or(0, |many| many.below.weight() + many.rest.weight());
+        size_of::<Self>() + many
+    }
+
     pub(crate) const FEW: usize = 4_096;
 
     pub(crate) fn add(&mut self, nanos: i64) {

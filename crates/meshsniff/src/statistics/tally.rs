@@ -44,6 +44,11 @@ impl Tally {
         self.values.merge(&other.values);
     }
 
+    /// Bytes that its values take, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.values.weight()
+    }
+
     pub(crate) const fn looked_at(&self) -> u64 {
         self.looked_at
     }

@@ -110,7 +110,7 @@ impl Kept {
 
 /// Cuts texts that are too long for a page.
 fn bounded(exchange: &Exchange) -> Exchange {
-    let mut exchange = exchange.clone();
+    let mut exchange = exchange.kept();
     let texts = [
         &mut exchange.method,
         &mut exchange.path,

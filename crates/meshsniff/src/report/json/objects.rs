@@ -23,6 +23,10 @@ use crate::statistics::problems::Example;
 use crate::statistics::routes::{Route, RouteCounts};
 use crate::statistics::{GapStats, Problem, SuccessRate, Timer};
 
+/// Bytes of comments that are repeated at the events of one exchange, and of one frame: all of them
+/// stand in the totals.
+const MAX_REPEATED: usize = 256 << 10;
+
 /// The encoder of objects, with its state between them.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
@@ -54,7 +58,10 @@ impl Objects {
             if let Some(text) = facts.comments.get(self.current) {
                 let mut field = String::new();
                 more_fields!(&mut field, { "comment": text });
-                for &position in self.positions.iter().rev() {
+                // The first ones, from the last of them on: positions before it stay.
+                let room = MAX_REPEATED / field.len();
+                let first = self.positions.len().min(room.max(1));
+                for &position in self.positions[..first].iter().rev() {
                     buffer.insert_str(position, &field);
                 }
             }
@@ -189,6 +196,7 @@ impl Objects {
     fn events(&mut self, out: &mut String, facts: &Facts, exchange: &Exchange) {
         timeline::fill(&mut self.events, exchange);
         let origin = facts.origin.unwrap_or(exchange.start());
+        let mut repeated = 0;
         out.push('[');
         for (index, &(kind, mark)) in self.events.iter().enumerate() {
             out.push_str(if index > 0 { ",{" } else { "{" });
@@ -209,7 +217,10 @@ impl Objects {
                 self.positions.push(out.len());
                 // Comments on the current frame are added when all of them are known.
                 self.commented |= facts.comments.get(mark.frame).is_some();
-            } else if let Some(text) = facts.comments.get(mark.frame) {
+            } else if let Some(text) = facts.comments.get(mark.frame)
+                && (repeated == 0 || repeated + text.len() <= MAX_REPEATED)
+            {
+                repeated += text.len();
                 more_fields!(out, { "comment": text });
             }
             out.push('}');

@@ -67,6 +67,8 @@ pub(super) use paint::Ink;
 pub(super) use plain::{frames_in_words, plain_connection, plain_timeline, request};
 pub(super) use timeline::{Line, MAX_FINDINGS, MAX_FRAMES, lines};
 
+/// Exchanges that wait for the comment of the current frame.
+const MAX_FRESH: usize = 500;
 /// Bytes of timelines that are sorted in memory.
 const SORTED: usize = 8 << 20;
 /// Bytes of further timelines that wait in memory rather than in a file.
@@ -176,7 +178,7 @@ impl<W: Write> TextReport<W> {
     fn rank(&mut self, exchange: &Exchange) {
         if let Some(took) = exchange.slowness() {
             let room = self.options.slowest;
-            self.slowest.offer(took, room, || exchange.clone());
+            self.slowest.offer(took, room, || exchange.kept());
         }
     }
 
@@ -187,9 +189,9 @@ impl<W: Write> TextReport<W> {
             self.rank(exchange);
         }
         if self.options.all && self.has_room() {
-            self.fresh.push(exchange.clone());
+            self.fresh.push(exchange.kept());
             // At the end of a capture any number may come at once.
-            if self.fresh.len() > 1_000 {
+            if self.fresh.len() >= MAX_FRESH {
                 return self.render_fresh();
             }
         }

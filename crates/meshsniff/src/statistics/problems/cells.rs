@@ -28,6 +28,8 @@ pub(super) const MAX_CELLS: usize = 2_048;
 const MAX_DISTINCT: usize = 1_536;
 /// Examples kept, some 2 kB each.
 const MAX_EXAMPLES: usize = 256;
+/// Bytes of a caller.
+const MAX_CALLER: usize = 256;
 /// Routes of which all exchanges are counted.
 const MAX_TOTALS: usize = 4_096;
 /// Exchanges and connections that can be taken out of their cells, 140 bytes each.
@@ -118,7 +120,11 @@ impl Problems {
         };
         let counts = Counts {
             fronts,
-            callers: exchange.caller.clone().into_iter().collect(),
+            callers: exchange
+                .caller
+                .iter()
+                .map(|caller| caller_in(caller))
+                .collect(),
             other_callers: exchange.caller.is_none(),
             ..record.counts()
         };
@@ -127,7 +133,7 @@ impl Problems {
         };
         let record = Record { place, ..record };
         self.show(&record, &exchange.envoy, || {
-            Example::Exchange(Box::new(exchange.clone()))
+            Example::Exchange(Box::new(exchange.kept()))
         });
         if exchange.good() == Some(false) {
             self.remember(record);
@@ -468,6 +474,11 @@ fn parts(exchange: &Exchange) -> (&str, &str) {
     let path = exchange.path.as_deref().unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default();
     (cut(method, MAX_METHOD), cut(path, MAX_PATH))
+}
+
+/// A caller as it is counted: its name is as long as whoever asked liked.
+fn caller_in(caller: &str) -> CompactString {
+    CompactString::new(cut(caller, MAX_CALLER))
 }
 
 /// The place of a figure among powers of two, in 32nds, from 1.
