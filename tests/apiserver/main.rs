@@ -3,6 +3,13 @@
 //! What a webhook may do to a helper, and what becomes of pods whose Job somebody deleted. No pod
 //! ever runs here: `tests/cluster` has a cluster.
 
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests: a program that runs is waited for, and what fails is a failure"
+)]
+
 mod server;
 
 use serde_json::{Value, json};
@@ -161,6 +168,7 @@ fn a_changed_ephemeral_container_ends_the_run_at_once() {
         "the ephemeral container is not",
         "command of container",
         "--mode pod",
+        "it runs what was made of it",
     ];
     ends_at_once(ways, &["--mode", "ephemeral"], &words);
 }

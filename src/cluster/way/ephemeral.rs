@@ -137,12 +137,13 @@ impl WayIn for EphemeralContainer {
             pod: making.shared.to_owned(),
             name: run.name(),
         };
-        life.keep(added.clone());
         let sent = manifest(making.options, &run);
         let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
         if let Some(harmful) = changes.harmful() {
+            life.keep(Another(added));
             return Err(WayError::Mutated(AWAITED.what, harmful, EXEMPT));
         }
+        life.keep(added.clone());
         let by = By::Name(added.pod.clone());
         let follow = Follow::new(making.cluster, &added.namespace, by);
         let state = |pod: &Pod| state(pod, &added.name);
@@ -174,6 +175,24 @@ impl Made for Container {
             "the ephemeral container {} has ended or will within 30 s; its entry stays in pod \
              {}/{} as long as the pod does",
             self.name, self.namespace, self.pod
+        ));
+    }
+}
+
+/// A container that was made another: nobody knows when it ends.
+struct Another(Container);
+
+#[async_trait]
+impl Made for Another {
+    async fn end(self: Box<Self>, talk: Talk) {
+        let Container {
+            namespace,
+            pod,
+            name,
+        } = &self.0;
+        talk.warn(&format!(
+            "the ephemeral container {name} cannot be deleted: it runs what was made of it until \
+             its pod goes (kubectl -n {namespace} delete pod {pod})"
         ));
     }
 }
