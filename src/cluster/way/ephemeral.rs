@@ -184,7 +184,7 @@ struct Another(Container);
 
 #[async_trait]
 impl Made for Another {
-    async fn end(self: Box<Self>, talk: Talk) {
+    async fn end(self: Box<Self>, talk: Talk, _: Stop) {
         let Container {
             namespace,
             pod,
