@@ -101,7 +101,7 @@ impl Sink for Judge {
         if exchanges > 0 {
             assert_eq!(connection.protocol.name(), "http/1");
             assert!(
-                connection.verdict.is_none(),
+                matches!(connection.verdict, None | Some(Verdict::PlainRefusedTls)),
                 "a connection with exchanges never opened"
             );
         }
