@@ -6,7 +6,7 @@ use meshsniff::packet::{Flags, LinkType};
 use meshsniff::testing::{ACK, CLIENT, FIN, Packet, RST, SERVER, SYN, TcpSegment};
 
 /// What a payload may be: heads and bodies, whole and in parts.
-const SAID: [&[u8]; 24] = [
+pub(super) const SAID: [&[u8]; 24] = [
     b"",
     b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -42,6 +42,11 @@ pub fn check(data: &[u8]) {
 
 /// The packets of `data`.
 pub fn packets(data: &[u8]) -> Vec<Packet> {
+    packets_that_say(&SAID, data)
+}
+
+/// The packets of `data`, with other payloads.
+pub(super) fn packets_that_say(what: &[&[u8]], data: &[u8]) -> Vec<Packet> {
     let mut choices = Choices(data);
     // Numbers that wrap soon, seldom or in between.
     let mut next = [
@@ -69,7 +74,7 @@ pub fn packets(data: &[u8]) -> Vec<Packet> {
             continue;
         }
         let payload = if said & 0x80 == 0 {
-            SAID[usize::from(said) % SAID.len()]
+            what[usize::from(said) % what.len()]
         } else {
             choices.bytes(usize::from(said & 0x3f))
         };

@@ -14,6 +14,8 @@ pub struct Judge {
     /// Exchanges of connections that are not over.
     open: HashMap<u64, u64>,
     ended: HashMap<u64, u64>,
+    /// Flows of DNS in UDP among them: no connections in any count.
+    udp: u64,
     retransmissions: u64,
     /// All exchanges.
     pub exchanges: Vec<Exchange>,
@@ -39,7 +41,7 @@ impl Judge {
     /// The capture has ended.
     pub fn finish(&self, totals: &Totals) {
         assert!(self.open.is_empty(), "a connection was never handed out");
-        assert_eq!(totals.connections, self.ended.len() as u64);
+        assert_eq!(totals.connections + self.udp, self.ended.len() as u64);
         assert_eq!(totals.retransmissions, self.retransmissions);
         assert_eq!(totals.frames, self.frames.len() as u64);
         let other =
@@ -99,7 +101,7 @@ impl Sink for Judge {
         if exchanges > 0 {
             assert_eq!(connection.protocol.name(), "http/1");
             assert!(
-                connection.verdict.is_none(),
+                matches!(connection.verdict, None | Some(Verdict::PlainRefusedTls)),
                 "a connection with exchanges never opened"
             );
         }
@@ -110,6 +112,7 @@ impl Sink for Judge {
         ] {
             assert!(span.is_none_or(|span| span >= Span::ZERO && span <= self.span()));
         }
+        self.udp += u64::from(connection.is_udp());
         self.retransmissions += connection.retransmissions;
     }
 }

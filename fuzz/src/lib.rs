@@ -8,17 +8,20 @@
 //! | [`decoder`] | a link type and frames | a cut frame says nothing that the whole one does not |
 //! | [`reassembly`] | what happens to one direction | it agrees with a table of bytes |
 //! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
-//! | [`analyzer`] | a capture file | reports that parse, of exchanges that make sense |
+//! | [`analyzer`] | a capture file, or choices of one | reports that parse, of exchanges that make sense |
 //! | [`conversation`] | any segments of one connection | exchanges that make sense |
-//! | [`relay`] | lines of a relay | reports that parse, whatever they say |
+//! | [`relay`] | lines of a relay, or choices of them | reports that parse, whatever they say |
 //! | [`missing_frame`] | steps of two proper ends | no frame's loss makes a certain claim wrong |
 
 pub mod analyzer;
 pub mod choices;
 pub mod conversation;
 pub mod decoder;
+pub mod file;
 pub mod http;
+pub mod json;
 pub mod judge;
+pub mod lines;
 pub mod missing_frame;
 pub mod reader;
 pub mod reassembly;

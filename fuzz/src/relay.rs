@@ -1,11 +1,14 @@
 //! Lines of a relay, from a target that may say anything, to all three reports.
 
+use super::choices::Choices;
+use super::{json, lines};
 use meshsniff::condition::Filter;
 use meshsniff::event::Many;
 use meshsniff::event::Report;
 use meshsniff::relay::{FORMAT, Gathered, Receiver};
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::text::{TextOptions, TextReport};
+use std::borrow::Cow;
 
 /// Lines that begin with this are the second target's.
 const OTHER: u8 = b'~';
@@ -22,8 +25,17 @@ fn receiver(index: u16, gathered: &mut Gathered, report: &mut All<'_>) -> Receiv
     receiver
 }
 
+/// Lines as they are, if they begin like one, or else made of choices.
+fn said(data: &[u8]) -> Cow<'_, [u8]> {
+    match data {
+        [b'{', ..] => Cow::Borrowed(data),
+        _ => Cow::Owned(lines::of(&mut Choices(data), OTHER)),
+    }
+}
+
 /// Reports that parse, whatever the lines say.
 pub fn check(data: &[u8]) {
+    let data = &*said(data);
     let (mut document, mut lines, mut text) = (Vec::new(), Vec::new(), Vec::new());
     {
         let json = |out, style| JsonReport::new(out, style, Filter::default(), true);
@@ -59,18 +71,12 @@ pub fn check(data: &[u8]) {
             .finish(&mut report)
             .expect("memory can be written to");
     }
-    let document: serde_json::Value =
-        serde_json::from_slice(&document).expect("the document parses");
-    assert_eq!(document["sources"].as_array().map(Vec::len), Some(2));
+    let document = json::read(&document);
+    assert_eq!(document.sources, Some(2));
     let lines = String::from_utf8(lines).expect("lines of text");
-    let told = lines.lines().filter(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).expect("the line parses");
-        line["type"] == "exchange"
-    });
-    assert_eq!(
-        document["exchanges"].as_array().map(Vec::len),
-        Some(told.count())
-    );
+    let told = lines.lines().map(|line| json::read(line.as_bytes()));
+    let told = told.filter(|line| line.of_exchange).count();
+    assert_eq!(document.exchanges, Some(told as u64));
     let text = String::from_utf8(text).expect("a report of text");
     let control = text.chars().find(|&c| c.is_control() && c != '\n');
     assert_eq!(control, None, "a control character reaches the terminal");

@@ -5,7 +5,10 @@
 use super::map::Map;
 use std::io::{self, Cursor, ErrorKind, Read};
 
-/// First size of the buffer, and the least that is read at a time.
+/// First size of the buffer: enough for a short source.
+const FIRST: usize = 16 << 10;
+
+/// Size that the buffer soon has for a long source: at least so much is read at a time.
 const CHUNK: usize = 256 << 10;
 
 /// A position in a source, and the bytes behind it.
@@ -161,14 +164,14 @@ impl Stream {
     }
 
     /// Makes room behind `end`: by moving the rest to the front, and by doubling when that is over
-    /// half.
+    /// half, or the buffer still small.
     fn make_room(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.end >= self.buffer.len() / 2 {
-            let size = (self.buffer.len() * 2).max(CHUNK);
-            self.buffer.resize(size, 0);
+        let size = self.buffer.len();
+        if size < CHUNK || self.end >= size / 2 {
+            self.buffer.resize((size * 2).max(FIRST), 0);
         }
     }
 }

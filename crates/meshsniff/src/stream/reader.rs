@@ -30,8 +30,11 @@ const MAX_REASON: usize = 64;
 /// agent's level.
 const MAX_WINDOW: u64 = 2 << 20;
 
-/// Size of the buffer: a block that has begun to come, and one more.
+/// Largest size of the buffer: a block that has begun to come, and one more.
 const BUFFER: usize = MAX_BLOCK * 2;
+
+/// First size of the buffer. It doubles whenever it was filled: most pods say little.
+const FIRST: usize = 16 << 10;
 
 /// Least lengths of blocks without options.
 const MIN_SECTION: usize = SECTION_OPTIONS + TRAILER;
@@ -232,7 +235,7 @@ impl<R: Read> StreamReader<R> {
     pub fn new(read: R) -> Self {
         Self {
             input: Input::New(read),
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; FIRST],
             start: 0,
             end: 0,
             taken: 0,
@@ -547,10 +550,16 @@ impl<R: Read> StreamReader<R> {
 
     #[cold]
     fn fill(&mut self, least: usize) -> Result<bool, StreamError> {
-        if self.start + least > self.buffer.len() || self.start == self.end {
+        let size = self.buffer.len();
+        if self.start + least > size || self.start == self.end {
+            let filled = self.end == size;
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+            if size < BUFFER && (filled || least > size) {
+                let size = (size * 2).max(least.next_power_of_two());
+                self.buffer.resize(size.min(BUFFER), 0);
+            }
         }
         while self.end - self.start < least {
             match self.input.read(&mut self.buffer[self.end..]) {
