@@ -470,7 +470,10 @@ impl Heard {
                 Err(error) => break Err(error.into()),
             }
         };
-        receiver.close(&mut self.state().gathered);
+        // Of one that said nothing the session knows more.
+        if receiver.has_begun() {
+            receiver.close(&mut self.state().gathered);
+        }
         read.map(|()| end)
     }
 }

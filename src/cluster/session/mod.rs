@@ -28,7 +28,7 @@ use futures_util::future::join_all;
 use known::{Known, Seen};
 use std::sync::Arc;
 use std::time::Duration;
-use stream::{Session, Stream};
+use stream::{Found, Session, Stream};
 use tokio::task::JoinSet;
 
 /// How long the output may take to be read once the end was asked for twice.
@@ -98,7 +98,7 @@ impl<C: Consumer> Session<C> {
         for target in &targets {
             known.begin(target);
         }
-        let begun = session.begin(targets, false, &mut running).await;
+        let begun = session.begin(targets, Found::First, &mut running).await;
         let mut finished = Vec::new();
         // Where others are captured, one that cannot be is no reason to end.
         let mut failed = begun.err();
@@ -123,8 +123,8 @@ impl<C: Consumer> Session<C> {
                 },
                 _ = look.tick(), if following => {
                     let (new, again) = session.new_targets(&mut known).await;
-                    for (targets, again) in [(new, false), (again, true)] {
-                        if let Err(error) = session.begin(targets, again, &mut running).await {
+                    for (targets, found) in [(new, Found::Later), (again, Found::Again)] {
+                        if let Err(error) = session.begin(targets, found, &mut running).await {
                             talk.warn(&error.sentence());
                         }
                     }
@@ -156,11 +156,11 @@ impl<C: Consumer> Session<C> {
         (new, again)
     }
 
-    /// Starts capturing `targets`; `again` if they were captured before.
+    /// Starts capturing `targets`.
     async fn begin(
         self: &Arc<Self>,
         targets: Vec<Target>,
-        again: bool,
+        found: Found,
         running: &mut Running,
     ) -> Result<(), RunError> {
         if targets.is_empty() {
@@ -200,7 +200,7 @@ impl<C: Consumer> Session<C> {
                     target,
                     way,
                     container,
-                    again,
+                    found,
                 };
                 running.streams.spawn(Arc::clone(self).stream(stream));
                 running.next += 1;

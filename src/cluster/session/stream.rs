@@ -34,8 +34,18 @@ pub(super) struct Stream {
     pub(super) way: Way,
     /// Where the agent is run.
     pub(super) container: Container,
-    /// Whether the target was captured before.
-    pub(super) again: bool,
+    pub(super) found: Found,
+}
+
+/// When a target was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// At the beginning.
+    First,
+    /// Later, while others were captured.
+    Later,
+    /// Again, in a new sandbox.
+    Again,
 }
 
 /// The state that all streams of a run share.
@@ -48,16 +58,20 @@ pub(super) struct Session<C> {
 }
 
 impl<C: Consumer> Session<C> {
-    /// Runs a stream from its beginning to its end. A target that cannot be captured again does not
-    /// end the run. Returns `None` if the end was asked for before it was.
+    /// Runs a stream from its beginning to its end. A target that came later, and may have gone
+    /// before it could be captured, or that cannot be captured again, does not end the run. Returns
+    /// `None` of the first, and if the end was asked for before it was.
     pub(super) async fn stream(self: Arc<Self>, of: Stream) -> Result<Option<Finished>, RunError> {
         let error = match self.read(&of).await {
             Ok(finished) => return Ok(Some(finished)),
-            Err(error) if !of.again => return Err(error),
+            Err(error) if of.found == Found::First => return Err(error),
             Err(RunError::EndedEarly(EndedEarly)) => return Ok(None),
             Err(error) => error,
         };
         self.life.talk.warn(&error.sentence());
+        if of.found == Found::Later {
+            return Ok(None);
+        }
         Ok(Some(Finished {
             target: of.target,
             way: of.way,
@@ -154,7 +168,7 @@ impl<C: Consumer> Session<C> {
         let deadline = Instant::now() + AGAIN;
         loop {
             let mut exec = self.exec(of).await?;
-            if !of.again {
+            if of.found != Found::Again {
                 return Ok((exec, Vec::new()));
             }
             let (ready, said) = first_lines(&mut exec.lines).await;

@@ -285,6 +285,12 @@ impl Receiver {
         self.stage == Stage::Ended
     }
 
+    /// Whether anything came.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.stage != Stage::New
+    }
+
     /// Ends the relay. If its last line is missing, the report is incomplete and says so.
     pub fn close(self, gathered: &mut Gathered) {
         let told = match self.stage {
