@@ -283,6 +283,74 @@ fn of_a_chunked_body_the_framing_is_kept() {
     );
 }
 
+/// A request that is answered, and so whose turn it is is known.
+fn answered(name: &'static str) -> Talk {
+    let mut talk = Talk::opened(name);
+    talk.say(End::Client, b"GET / HTTP/1.1\r\n\r\n");
+    talk.say(End::Server, b"HTTP/1.1 204 No Content\r\n\r\n");
+    talk
+}
+
+const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const CONNECT: &[u8] = b"CONNECT shop:443 HTTP/1.1\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+
+#[test]
+fn a_head_is_believed_only_where_its_side_was_to_speak() {
+    let mut talk = answered("a lost head");
+    talk.say(End::Client, b"GET / HTTP/1.1\r\n\r\n");
+    talk.uncaptured(End::Server, 60);
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nX: @@@@\r\n\r\n");
+    assert!(!holds(&payloads(true, talk.packets()), b"@"));
+    // After what was lost the other side speaks, and then it is.
+    talk.say(End::Client, b"GET /next HTTP/1.1\r\n\r\n");
+    talk.say(End::Server, b"HTTP/1.1 200 OK\r\nX: seen\r\n\r\n");
+    assert!(holds(&payloads(true, talk.packets()), b"X: seen"));
+}
+
+#[test]
+fn what_is_in_a_tunnel_is_no_body() {
+    let mut talk = answered("a tunnel");
+    talk.say(End::Client, CONNECT).say(End::Server, OK);
+    talk.say(End::Server, b"@@@@ a greeting")
+        .say(End::Client, b"@@@@");
+    assert!(!holds(&payloads(false, talk.packets()), b"@"));
+    // Nor if its request was lost: then the answer may be one to it.
+    let mut talk = answered("an unseen tunnel");
+    talk.uncaptured(End::Client, CONNECT.len() as u32);
+    talk.say(End::Server, OK)
+        .say(End::Server, b"@@@@ a greeting");
+    assert!(!holds(&payloads(false, talk.packets()), b"@"));
+}
+
+#[test]
+fn a_line_whose_beginning_is_lost_is_masked() {
+    let mut talk = Talk::opened("a lost line");
+    talk.say(
+        End::Client,
+        b"POST / HTTP/1.1\r\nContent-Length: 40\r\n\r\nAuthor",
+    );
+    talk.uncaptured(End::Client, 10);
+    talk.say(End::Client, b"###\r\nseen");
+    let kept = payloads(false, talk.packets());
+    assert!(!holds(&kept, b"#") && holds(&kept, b"seen"));
+}
+
+#[test]
+fn a_client_that_asked_for_an_upgrade_is_not_heard_before_the_answer() {
+    let mut talk = answered("an upgrade");
+    talk.say(End::Client, UPGRADE);
+    talk.uncaptured(End::Server, 60);
+    talk.say(End::Client, b"GET /@@@ HTTP/1.1\r\n\r\n");
+    assert!(!holds(&payloads(false, talk.packets()), b"@"));
+    // An answer that is seen, and declines.
+    let mut talk = answered("no upgrade");
+    talk.say(End::Client, UPGRADE)
+        .say(End::Server, b"HTTP/1.1 204 No Content\r\n\r\n");
+    talk.say(End::Client, b"GET /seen HTTP/1.1\r\n\r\n");
+    assert!(holds(&payloads(false, talk.packets()), b"/seen"));
+}
+
 #[test]
 fn fragments_are_read_and_not_shown() {
     let mut talk = Talk::opened("fragments");
