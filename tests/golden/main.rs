@@ -28,7 +28,7 @@ const FAIL_ON: [&str; 3] = [
     "--fail-on=ack_to_client_close>400ms where path=/items*",
 ];
 
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 10] = [
     Way {
         name: "report",
         args: &[],
@@ -68,6 +68,16 @@ const WAYS: [Way; 8] = [
         name: "html",
         args: &["-o", "html", FAIL_ON[0], FAIL_ON[1], FAIL_ON[2]],
         ending: "body.html",
+    },
+    Way {
+        name: "csv",
+        args: &["-o", "csv"],
+        ending: "report.csv",
+    },
+    Way {
+        name: "har",
+        args: &["-o", "har"],
+        ending: "report.har",
     },
 ];
 
