@@ -56,8 +56,8 @@ impl Look {
         shown.all(|output| output.format == Format::Text)
     }
 
-    /// Whether every exchange is needed, the good ones too: of a target they are only counted unless
-    /// somebody asks.
+    /// Whether every exchange is needed, the good ones too: an agent only counts these unless it is
+    /// asked for all.
     pub(super) fn needs_all(&self) -> bool {
         let formats = self.outputs.iter().map(|output| output.format);
         self.all || formats.into_iter().any(Format::has_every_exchange)

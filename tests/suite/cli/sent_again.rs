@@ -188,7 +188,8 @@ const SENT: [&[u8]; 19] = [
       /../.././{1,2}/[3-4]/!!/%41/*?a=&b;#c HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET //double/@a HTTP/1.1\r\nHost: a\r\n\r\n",
     // Fields.
-    b"GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\nX-Quote: it's \"$HOME\" `touch x` !! \\ %s %% \\n\r\n\
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\
+      X-Quote: it's \"$HOME\" `touch x` !! \\ %s %% \\n\r\n\
       X-Dash: -o /tmp/x\r\nX-At: @/etc/passwd\r\nX-Tab: a\tb\r\nX-High: \xff\xfe\r\n\
       X-Utf: gr\xc3\xbc\xc3\x9fe \xe2\x80\xae\r\nX-A: 1\r\nX-A: 2\r\n-X-: y\r\n\r\n",
     // Bodies.
@@ -318,7 +319,7 @@ fn the_callers_time_is_the_limit() {
     talk.say(End::Client, ask).ack(End::Server).wait(1_500.0);
     talk.fin(End::Client).ack(End::Server);
     let announced = command(&talk, &["--exchange", "0"]);
-    assert!(announced.contains("--max-time 1.5 "), "{announced}");
+    assert!(announced.contains("--max-time 1.5\n"), "{announced}");
     assert!(
         announced.starts_with("# exchange 0: client-gave-up\n"),
         "{announced}"
