@@ -1,7 +1,7 @@
 //! `follow --curl`: what the command sends is what was captured, whatever bytes it holds. A shell
 //! runs it, and a server on loopback writes down what comes.
 
-use super::{folder, run};
+use super::{capture, folder, good, run};
 use crate::tools;
 use meshsniff::testing::{End, Talk, write_pcap};
 use std::io::{Read as _, Write as _};
@@ -170,7 +170,7 @@ fn shells() -> Vec<&'static str> {
 }
 
 /// Requests that must come as they were.
-const SENT: [&[u8]; 19] = [
+const SENT: [&[u8]; 21] = [
     b"GET /items?delay=2005 HTTP/1.1\r\nHost: catalog\r\nUser-Agent: shop/1\r\nAccept: */*\r\n\r\n",
     // Without what curl would add.
     b"GET / HTTP/1.1\r\nHost: catalog:3000\r\n\r\n",
@@ -186,6 +186,8 @@ const SENT: [&[u8]; 19] = [
     // Paths that a shell or curl would read otherwise.
     b"GET /it's/$HOME/$(touch${IFS}x)/;touch${IFS}y;\
       /../.././{1,2}/[3-4]/!!/%41/*?a=&b;#c HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /a/%2e%2E/%2e/b HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a.\r\n\r\n",
     b"GET //double/@a HTTP/1.1\r\nHost: a\r\n\r\n",
     // Fields.
     b"GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\
@@ -269,6 +271,15 @@ fn of_pipelined_requests_the_one_that_was_asked_for() {
         second.contains("/second") && second.contains("X-A"),
         "{second}"
     );
+}
+
+#[test]
+fn brackets_of_an_address_are_no_pattern() {
+    let path = capture("ipv6.pcap");
+    let path = path.to_str().expect("a path");
+    let out = good(run(&["follow", path, "--exchange", "0", "--curl"]));
+    let quoted = out.contains("--connect-to '::[::1]:") || out.contains("--url 'http://[::1]:");
+    assert!(quoted, "{out}");
 }
 
 #[test]

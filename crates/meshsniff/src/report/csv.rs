@@ -399,6 +399,33 @@ mod tests {
     }
 
     #[test]
+    fn rows_leave_at_once_if_somebody_waits() {
+        #[derive(Clone, Default)]
+        struct Seen(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+        impl Write for Seen {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.borrow_mut().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for live in [true, false] {
+            let seen = Seen::default();
+            let mut report = CsvReport::new(seen.clone(), Filter::default(), live);
+            report.tell(ReportEvent::Exchange(&fixtures::ok())).unwrap();
+            report.tell(ReportEvent::AfterFrame).unwrap();
+            let lines = seen
+                .0
+                .borrow()
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            assert_eq!(lines, if live { 2 } else { 0 });
+        }
+    }
+
+    #[test]
     fn nothing_but_a_header_where_there_was_nothing() {
         let text = report_of(&[]);
         assert_eq!(text.matches("\r\n").count(), 1);

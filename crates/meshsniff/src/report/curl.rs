@@ -209,16 +209,19 @@ impl<'a> Request<'a> {
         match host {
             Some(host) => {
                 url.push_str(host);
-                let mut to = String::from("--connect-to ::");
-                push!(&mut to; At(server));
-                options.push(to);
+                let to = format!("::{server}");
+                options.push(option("--connect-to", to.as_bytes()));
             }
             None => push!(&mut url; At(server)),
         }
         if is_plain_target(self.target) {
             url.push_str(std::str::from_utf8(self.target).unwrap_or("/"));
-            // Else curl resolves dots, and reads lists in brackets.
-            if self.target.windows(2).any(|two| two == b"/.") {
+            // Else curl resolves dots, encoded ones too, and reads lists in brackets.
+            if self
+                .target
+                .windows(2)
+                .any(|two| two == b"/." || two == b"%2")
+            {
                 options.push("--path-as-is".to_owned());
             }
             if self.target.iter().any(|byte| b"[]{}".contains(byte)) {
@@ -394,7 +397,7 @@ fn plain_host(host: &[u8]) -> Option<&str> {
         let number = port.parse::<u16>();
         number.is_ok_and(|number| number != 80 && number > 0 && number.to_string() == port)
     };
-    (is_name && name.len() < 254 && port.is_none_or(fits)).then_some(host)
+    (is_name && name.len() < 254 && !name.ends_with('.') && port.is_none_or(fits)).then_some(host)
 }
 
 /// Whether a target can stand in a URL and is sent as it stands there.

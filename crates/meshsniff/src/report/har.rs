@@ -80,7 +80,7 @@ impl<W: Write> HarReport<W> {
     }
 
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
-        self.buffer.push(']');
+        self.buffer.push_str("\n]");
         if !capture.errors.is_empty() {
             self.buffer.push_str(",\n\"comment\":");
             let comment = format!("incomplete: {}", capture.errors.join("; "));
