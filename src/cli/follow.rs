@@ -10,6 +10,7 @@ use meshsniff::conversation::{Conversation, Entry};
 use meshsniff::event::{Report, ReportEvent};
 use meshsniff::names::Names;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
+use meshsniff::report::curl;
 use meshsniff::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
 };
@@ -53,6 +54,10 @@ pub(super) struct FollowArgs {
     /// Show the whole connection, not only the exchange
     #[arg(long)]
     connection: bool,
+
+    /// Print the request as a curl command that sends it again, without credentials
+    #[arg(long, conflicts_with_all = ["connection", "body", "acks"])]
+    curl: bool,
 
     /// Bytes of each body to show
     #[arg(
@@ -102,15 +107,19 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
             forget(exchange, field);
         }
     }
+    let before = args.curl.then(|| begun_before(&said, &found.exchange));
     if !args.connection {
         said.exchanges.retain(|one| one.id == found.exchange.id);
     }
-    let mut out = String::new();
-    push_ends(&mut out, &found.exchange, &said.names);
     let mut secret = args.redact;
     if !args.show_secrets {
         secret.extend(SECRET_FIELDS.map(str::to_owned));
     }
+    if let Some(nth) = before {
+        return command(&found.exchange, &said.entries, nth, &secret, errors);
+    }
+    let mut out = String::new();
+    push_ends(&mut out, &found.exchange, &said.names);
     let options = ConversationOptions {
         colour: args.color.is_wanted(),
         secret,
@@ -131,6 +140,39 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
     stdout.write_all(out.as_bytes())?;
     stdout.flush()?;
     Ok(errors.into())
+}
+
+/// Prints the request as a command.
+///
+/// # Errors
+/// If the capture does not have enough of it.
+fn command(
+    exchange: &Exchange,
+    entries: &[Entry],
+    nth: usize,
+    secret: &[String],
+    errors: Vec<String>,
+) -> anyhow::Result<Done> {
+    let mut out = String::new();
+    if !curl::push_command(&mut out, exchange, entries, nth, secret) {
+        bail!(
+            "the capture does not have the whole request line of exchange {}: capture whole \
+             packets, or follow it without --curl",
+            exchange.id
+        );
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(out.as_bytes())?;
+    stdout.flush()?;
+    Ok(errors.into())
+}
+
+/// How many requests begin before this one in the same frame.
+fn begun_before(said: &Said, exchange: &Exchange) -> usize {
+    let frame = exchange.events.request_start.frame;
+    let others = said.exchanges.iter();
+    let others = others.filter(|one| one.events.request_start.frame == frame);
+    others.filter(|one| one.id < exchange.id).count()
 }
 
 /// Takes out of an exchange what a field says that is not to be shown.
@@ -313,7 +355,11 @@ impl FollowArgs {
         let mut followed = Conversation::new(
             exchange.client,
             exchange.server,
-            self.body as usize,
+            if self.curl {
+                curl::MAX_BODY
+            } else {
+                self.body as usize
+            },
             found.wanted.clone(),
         );
         let mut order = 0;

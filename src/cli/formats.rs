@@ -11,6 +11,8 @@ use meshsniff::assertion::{Rules, WithAssertions};
 use meshsniff::condition::Filter;
 use meshsniff::event::{Many, Report, ReportEvent};
 use meshsniff::redacted::{Redacted, Redacting};
+use meshsniff::report::csv::CsvReport;
+use meshsniff::report::har::HarReport;
 use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
@@ -52,6 +54,13 @@ impl Look {
     pub(super) fn is_text(&self) -> bool {
         let mut shown = self.outputs.iter().filter(|output| output.file.is_none());
         shown.all(|output| output.format == Format::Text)
+    }
+
+    /// Whether every exchange is needed, the good ones too: an agent only counts these unless it is
+    /// asked for all.
+    pub(super) fn needs_all(&self) -> bool {
+        let formats = self.outputs.iter().map(|output| output.format);
+        self.all || formats.into_iter().any(Format::has_every_exchange)
     }
 
     /// Begins the reports; those without a file go to `out`.
@@ -134,6 +143,8 @@ impl Look {
                 Box::new(MarkdownReport::new(out, self.filter.clone(), self.probes))
             }
             Format::Html => Box::new(HtmlReport::new(out, self.filter.clone(), self.probes)),
+            Format::Csv => Box::new(CsvReport::new(out, self.filter.clone(), self.live)),
+            Format::Har => Box::new(HarReport::new(out, self.filter.clone())),
         }
     }
 }

@@ -23,6 +23,17 @@ pub(super) enum Format {
     Markdown,
     /// A page for a colleague: one file, no network
     Html,
+    /// A row for each exchange, for spreadsheets and pandas
+    Csv,
+    /// An HTTP Archive, for HTTP tools and developer tools of browsers
+    Har,
+}
+
+impl Format {
+    /// Whether it is a list of exchanges, of no use without the good ones.
+    pub(super) const fn has_every_exchange(self) -> bool {
+        matches!(self, Self::Csv | Self::Har)
+    }
 }
 
 /// A format and where it goes: `-o json` or `-o junit=report.xml`.

@@ -28,7 +28,7 @@ const FAIL_ON: [&str; 3] = [
     "--fail-on=ack_to_client_close>400ms where path=/items*",
 ];
 
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 10] = [
     Way {
         name: "report",
         args: &[],
@@ -68,6 +68,16 @@ const WAYS: [Way; 8] = [
         name: "html",
         args: &["-o", "html", FAIL_ON[0], FAIL_ON[1], FAIL_ON[2]],
         ending: "body.html",
+    },
+    Way {
+        name: "csv",
+        args: &["-o", "csv"],
+        ending: "report.csv",
+    },
+    Way {
+        name: "har",
+        args: &["-o", "har"],
+        ending: "report.har",
     },
 ];
 
@@ -170,6 +180,9 @@ fn golden(capture: &str, way: &Way) -> Result<(), Failed> {
     if way.name == "html" {
         actual = body(&actual)?.to_owned();
     }
+    if way.name == "har" {
+        actual = entries(&actual)?.to_owned();
+    }
     let path = expected_folder().join(&name);
     if blessing() {
         fs::create_dir_all(expected_folder())?;
@@ -201,6 +214,12 @@ fn body(page: &str) -> Result<&str, Failed> {
         (Some(begin), Some(end)) => Ok(&page[begin..end]),
         _ => Err("the page has no body, or no script after it".into()),
     }
+}
+
+/// The entries of an archive: the line before them has the program's version.
+fn entries(archive: &str) -> Result<&str, Failed> {
+    let (_, entries) = archive.split_once('\n').ok_or("the archive has one line")?;
+    Ok(entries)
 }
 
 /// An expected file whose capture or way to report is gone would be kept, and believed, for ever.

@@ -7,6 +7,8 @@ use meshsniff::assertion::{Assertion, Rules, WithAssertions};
 use meshsniff::condition::Filter;
 use meshsniff::event::Report;
 use meshsniff::relay::{Gathered, Receiver};
+use meshsniff::report::csv::CsvReport;
+use meshsniff::report::har::HarReport;
 use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
@@ -204,7 +206,7 @@ impl Write for Nowhere {
 
 type Start = fn() -> Box<dyn Report>;
 
-const FORMATS: [(&str, Start); 7] = [
+const FORMATS: [(&str, Start); 9] = [
     ("json", || {
         Box::new(JsonReport::new(
             Nowhere,
@@ -236,6 +238,12 @@ const FORMATS: [(&str, Start); 7] = [
     }),
     ("html", || {
         Box::new(HtmlReport::new(Nowhere, Filter::default(), false))
+    }),
+    ("csv", || {
+        Box::new(CsvReport::new(Nowhere, Filter::default(), true))
+    }),
+    ("har", || {
+        Box::new(HarReport::new(Nowhere, Filter::default()))
     }),
 ];
 

@@ -12,6 +12,7 @@
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `live_view` | `report --live` |
 //! | `secrets` | what is left out of reports |
+//! | `sent_again` | `follow --curl`, against a server |
 //! | `usage` | wrong usage, help, and what options do |
 //! | `pipes` | readers that leave, writers that are slow, packed and several files |
 
@@ -24,6 +25,7 @@ mod for_ci;
 mod live_view;
 mod pipes;
 mod secrets;
+mod sent_again;
 mod usage;
 
 use crate::corpus;

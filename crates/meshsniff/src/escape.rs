@@ -25,6 +25,11 @@ fn is_unsafe(c: char) -> bool {
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
+/// Whether no character of `text` could fool a terminal or a reader, but those `also`.
+pub(crate) fn is_harmless(text: &str, also: &[char]) -> bool {
+    !text.contains(|c| is_unsafe(c) && !also.contains(&c))
+}
+
 fn is_plain_ascii(text: &str) -> bool {
     // Looks at every byte rather than stopping at the first odd one: that compiles to wide
     // instructions, and odd ones are rare.

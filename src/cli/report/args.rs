@@ -495,6 +495,11 @@ mod tests {
         assert!(options.look.filter.selects_all());
         assert_eq!(made(&["a.pcap", "--all"]).look.limit, 0);
         assert_eq!(made(&["a.pcap", "--all", "--limit=3"]).look.limit, 3);
+        // What lists exchanges is of no use without the good ones.
+        for (format, all) in [("json", false), ("csv=a.csv", true), ("har=a.har", true)] {
+            let look = made(&["a.pcap", "-o", format]).look;
+            assert_eq!((look.needs_all(), look.all), (all, false), "{format}");
+        }
     }
 
     #[test]

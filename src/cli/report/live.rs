@@ -115,7 +115,7 @@ impl Run {
         look.rules.filter = Filter::default();
         let assertions = look.rules.assertions.iter();
         let report = Report {
-            all: look.all,
+            all: look.needs_all(),
             probes: look.probes,
             slowest: u16::try_from(look.slowest).unwrap_or(u16::MAX),
             ports: making.ports.clone(),

@@ -240,6 +240,8 @@ mod tests {
             Format::Junit,
             Format::Markdown,
             Format::Html,
+            Format::Csv,
+            Format::Har,
         ] {
             let input = Input::from_bytes("two.pcap", two_requests());
             let error =

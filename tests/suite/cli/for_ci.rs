@@ -141,6 +141,16 @@ fn nothing_to_judge_is_no_success_and_what_is_missing_is_an_error_first() {
     assert!(run.err.contains("error: "), "{}", run.err);
     let xml = fs::read_to_string(junit).expect("a report");
     assert!(xml.contains("<error message="), "{xml}");
+    let run = report(&cut, &["-o", "har"]);
+    assert_eq!(run.status, Some(1), "{}", run.err);
+    let archive = json(&run.out);
+    let comment = archive["log"]["comment"].as_str().expect("a comment");
+    assert!(comment.starts_with("incomplete: "), "{comment}");
+    assert!(
+        run.err.contains(&comment["incomplete: ".len()..]),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
@@ -154,6 +164,8 @@ fn several_reports_at_once_tell_the_same() {
         "json=r.json",
         "jsonl=r.jsonl",
         "text=r.txt",
+        "csv=r.csv",
+        "har=r.har",
     ]
     .iter()
     .map(|output| {
@@ -173,6 +185,8 @@ fn several_reports_at_once_tell_the_same() {
         ("r.txt", "text"),
         ("r.xml", "junit"),
         ("r.md", "markdown"),
+        ("r.csv", "csv"),
+        ("r.har", "har"),
     ] {
         let alone = report(
             &capture(TUTORIAL),
@@ -181,10 +195,12 @@ fn several_reports_at_once_tell_the_same() {
         assert_eq!(read(file), alone.out, "{file}");
     }
     // The tutorial's figure, in each of them.
-    for file in ["r.json", "r.jsonl", "r.txt", "r.xml", "r.md"] {
+    for file in [
+        "r.json", "r.jsonl", "r.txt", "r.xml", "r.md", "r.csv", "r.har",
+    ] {
         assert!(read(file).contains("486.498"), "{file}");
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 7);
 }
 
 #[test]

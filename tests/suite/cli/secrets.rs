@@ -25,7 +25,9 @@ fn talk() -> Talk {
 }
 
 const PARTS: &str = "--redact=query,path,host,request-id";
-const FORMATS: [&str; 6] = ["text", "json", "jsonl", "junit", "markdown", "html"];
+const FORMATS: [&str; 8] = [
+    "text", "json", "jsonl", "junit", "markdown", "html", "csv", "har",
+];
 
 #[test]
 fn what_is_redacted_is_in_no_format() {

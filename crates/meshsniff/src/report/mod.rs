@@ -5,6 +5,8 @@
 //! | [`text`] | the report for a terminal |
 //! | [`json`] | `-o json` and `-o jsonl`, their schema, and how a report is read back |
 //! | [`html`] | the page for a colleague |
+//! | [`csv`], [`har`] | rows for spreadsheets, an archive for HTTP tools |
+//! | [`curl`] | a request as a command that sends it again |
 //! | [`junit`], [`markdown`] | the reports that CI shows |
 //! | [`annotations`] | comments on single frames, for Wireshark |
 //! | [`comparison`] | two captures or reports side by side |
@@ -26,10 +28,13 @@
 pub mod annotations;
 mod comments;
 pub mod comparison;
+pub mod csv;
+pub mod curl;
 mod encode;
 pub mod explain;
 mod facts;
 mod flags;
+pub mod har;
 pub mod html;
 pub mod json;
 pub mod junit;
