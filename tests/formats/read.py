@@ -184,7 +184,9 @@ def read_entry(entry, raw, exchange):
     if "wait" in gaps:
         near(f"{who}: time", entry.time, gaps["wait"])
     if "request_duration" in gaps:
-        near(f"{who}: send", timings["send"], min(gaps["request_duration"], entry.time))
+        # A close may decide it while the request is still being sent.
+        until = entry.time - max(timings["connect"], 0)
+        near(f"{who}: send", timings["send"], min(gaps["request_duration"], until))
     if gaps.get("request_to_response", -1) >= 0 and exchange["verdict"] == "ok":
         near(f"{who}: wait", timings["wait"], gaps["request_to_response"])
         near(f"{who}: receive", timings["receive"], gaps["response_duration"])

@@ -170,7 +170,7 @@ fn shells() -> Vec<&'static str> {
 }
 
 /// Requests that must come as they were.
-const SENT: [&[u8]; 21] = [
+const SENT: [&[u8]; 22] = [
     b"GET /items?delay=2005 HTTP/1.1\r\nHost: catalog\r\nUser-Agent: shop/1\r\nAccept: */*\r\n\r\n",
     // Without what curl would add.
     b"GET / HTTP/1.1\r\nHost: catalog:3000\r\n\r\n",
@@ -188,6 +188,7 @@ const SENT: [&[u8]; 21] = [
       /../.././{1,2}/[3-4]/!!/%41/*?a=&b;#c HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /a/%2e%2E/%2e/b HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a.\r\n\r\n",
+    b"GET /it's/../a/./b?c=[1-2]&d={e,f}&$HOME HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET //double/@a HTTP/1.1\r\nHost: a\r\n\r\n",
     // Fields.
     b"GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\
