@@ -3,6 +3,7 @@
 use crate::condition::Filter;
 use crate::event::{Capture, Outcome, Report, ReportEvent};
 use crate::exchange::{Connection, Exchange};
+use compact_str::{CompactString, format_compact};
 use std::borrow::Cow;
 use std::io;
 
@@ -88,6 +89,12 @@ impl Redacted {
             path.truncate(at + 1);
             path.push_str(MASK);
         }
+        if self.host
+            && let Some(path) = &exchange.path
+            && let Some(without) = without_host(path, exchange.method.as_deref())
+        {
+            exchange.path = Some(without);
+        }
         if self.host && exchange.authority.is_some() {
             exchange.authority = Some(MASK.into());
         }
@@ -105,6 +112,19 @@ impl Redacted {
             exchange.trace_id = None;
         }
     }
+}
+
+/// A request target without the host in it; `None` if there is none (RFC 9112, 3.2.2 and 3.2.3).
+fn without_host(target: &str, method: Option<&str>) -> Option<CompactString> {
+    if method == Some("CONNECT") {
+        return Some(MASK.into());
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if scheme.contains(['/', '?']) {
+        return None;
+    }
+    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+    Some(format_compact!("{scheme}://{MASK}{path}"))
 }
 
 /// A report adapter that passes on what a filter selects, without what may be secret.
@@ -151,6 +171,33 @@ impl<R: Report> Report for Redacting<R> {
                 self.told.tell(ReportEvent::Assertions(&outcomes))
             }
             event => self.told.tell(event),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_found_wherever_a_target_has_one() {
+        for (method, target, without) in [
+            (
+                "GET",
+                "http://shop.example:80/a?b=c://d",
+                Some("http://redacted/a?b=c://d"),
+            ),
+            ("GET", "http://shop.example?b", Some("http://redacted?b")),
+            ("GET", "https://shop.example", Some("https://redacted")),
+            ("CONNECT", "shop.example:443", Some("redacted")),
+            ("GET", "/a?next=http://shop.example/", None),
+            ("OPTIONS", "*", None),
+        ] {
+            assert_eq!(
+                without_host(target, Some(method)).as_deref(),
+                without,
+                "{target}"
+            );
         }
     }
 }
