@@ -5,7 +5,7 @@ use crate::lab::{Checked, Lab, SOON, wait_until};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How long the API server is away, and when nothing may be left from when it went.
+/// How long the API server is away, and when the Job must be gone from when it went.
 const AWAY: Duration = Duration::from_secs(50);
 const GONE: Duration = Duration::from_secs(120);
 
@@ -100,10 +100,14 @@ pub(super) fn api_server_away(lab: &Lab) -> Checked {
     if ended.stderr.contains("rustls") {
         return Err(format!("a library's words: {}", ended.stderr).into());
     }
-    namespace.nothing_left(&runs)?;
+    wait_until("the end of the Job", SOON, || {
+        Ok(namespace.runs().is_ok_and(|runs| runs.is_empty()))
+    })?;
     if killed.elapsed() > GONE {
-        return Err(format!("all is gone after {:?}", killed.elapsed()).into());
+        return Err(format!("the Job is gone after {:?}", killed.elapsed()).into());
     }
+    // A kubelet that was turned away takes its time to ask again, and so do the controllers.
+    namespace.nothing_left(&runs)?;
     cut(&file)
 }
 
