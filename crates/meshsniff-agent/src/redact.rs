@@ -12,10 +12,14 @@
 //! | `choice` | what is to be removed |
 //! | `connection` | what the next bytes of a connection are |
 //! | `line` | which bytes of a head's lines are masked |
+//! | `out` | the bytes of a segment, as they are decided on |
+//! | `tls` | records of TLS |
 
 mod choice;
 mod connection;
 mod line;
+mod out;
+mod tls;
 
 pub use choice::Redaction;
 use connection::Connection;

@@ -5,6 +5,8 @@
 
 use super::choice::Redaction;
 use super::line::{Line, Part};
+use super::out::Out;
+use super::tls::{HANDSHAKE, Record};
 use meshsniff::dns;
 use meshsniff::packet::{Flags, Segment, Seq};
 use meshsniff::protocol::http1::body::{Body, Fed, Framing, Stepped};
@@ -20,14 +22,6 @@ const MAX_DUE: usize = 64;
 
 /// The longest status line up to its code.
 const STATUS: &[u8] = b"HTTP/1.1 200";
-
-/// Length of a TLS record's header, and of the longest record (RFC 8446, 5.1, with room for what
-/// old ciphers add).
-const RECORD_HEADER: usize = 5;
-const MAX_RECORD: u16 = 16_640;
-
-/// A record's type.
-const HANDSHAKE: u8 = 22;
 
 /// One connection.
 #[derive(Debug, Default)]
@@ -112,18 +106,6 @@ enum Says {
     Dns,
 }
 
-/// A record of TLS.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    header: [u8; RECORD_HEADER],
-    /// Bytes of the header that were seen.
-    seen: usize,
-    /// Bytes that are due after it.
-    due: usize,
-    /// Whether the handshake is to be seen: not where the beginning was missed.
-    from_start: bool,
-}
-
 impl Way {
     fn begins(seq: Seq) -> Self {
         Self {
@@ -147,40 +129,6 @@ impl Says {
             Self::Boundary { begun: bytes, .. } | Self::Head(bytes) => bytes.capacity(),
             _ => 0,
         }
-    }
-}
-
-/// How bytes go out.
-struct Out<'a> {
-    redaction: &'a Redaction,
-    bytes: &'a mut [u8],
-    /// Bytes decided on.
-    at: usize,
-    /// Where the last byte ends that says something.
-    kept: usize,
-}
-
-impl Out<'_> {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.at..]
-    }
-
-    /// The next bytes are left as they are.
-    fn show(&mut self, len: usize) {
-        self.at += len;
-        self.kept = self.at;
-    }
-
-    fn hide(&mut self, len: usize) {
-        self.bytes[self.at..self.at + len].fill(0);
-        self.at += len;
-    }
-
-    /// The next bytes are lines, of which the values that were asked for are masked.
-    fn lines(&mut self, line: &mut Line, part: Part, len: usize) {
-        let bytes = &mut self.bytes[self.at..self.at + len];
-        line.mask(&self.redaction.fields, part, bytes);
-        self.show(len);
     }
 }
 
@@ -389,10 +337,7 @@ impl Connection {
                 }
                 true
             }
-            Says::Tls(record) if record.seen == RECORD_HEADER && record.due >= missing as usize => {
-                record.pass(missing as usize);
-                true
-            }
+            Says::Tls(record) => record.step(missing as usize),
             Says::Hidden => true,
             _ => false,
         }
@@ -688,68 +633,6 @@ impl Way {
         } else {
             Says::Body(body)
         };
-    }
-}
-
-impl Record {
-    const fn new(from_start: bool) -> Self {
-        Self {
-            header: [0; RECORD_HEADER],
-            seen: 0,
-            due: 0,
-            from_start,
-        }
-    }
-
-    fn pass(&mut self, len: usize) {
-        self.due -= len;
-        if self.due == 0 {
-            self.seen = 0;
-        }
-    }
-
-    /// Decides on the next bytes. `false` if they are no record.
-    fn read(&mut self, out: &mut Out<'_>) -> bool {
-        if self.seen == RECORD_HEADER {
-            let len = self.due.min(out.rest().len());
-            if self.shows() {
-                out.show(len);
-            } else {
-                out.hide(len);
-            }
-            self.pass(len);
-            return true;
-        }
-        let len = (RECORD_HEADER - self.seen).min(out.rest().len());
-        self.header[self.seen..self.seen + len].copy_from_slice(&out.rest()[..len]);
-        self.seen += len;
-        let &[kind, major, minor, high, low] = &self.header;
-        let length = u16::from_be_bytes([high, low]);
-        let is_record = (20..=24).contains(&kind)
-            && (self.seen < 2 || major == 3)
-            && (self.seen < 3 || minor <= 4)
-            && (self.seen < RECORD_HEADER || length <= MAX_RECORD);
-        if !is_record {
-            return false;
-        }
-        out.show(len);
-        if self.seen == RECORD_HEADER {
-            self.due = usize::from(length);
-            self.pass(0);
-        }
-        true
-    }
-
-    /// Whether what the record holds may be seen: how a connection got on, nothing of what was said.
-    const fn shows(&self) -> bool {
-        const CHANGE_CIPHER_SPEC: u8 = 20;
-        const ALERT: u8 = 21;
-        let [kind, _, _, high, low] = self.header;
-        match (kind, high, low) {
-            (CHANGE_CIPHER_SPEC, 0, 1) | (ALERT, 0, 2) => true,
-            (HANDSHAKE, ..) => self.from_start,
-            _ => false,
-        }
     }
 }
 

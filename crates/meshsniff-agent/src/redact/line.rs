@@ -1,5 +1,7 @@
 //! Lines of a head, byte by byte, and which of their bytes may be seen.
 
+use meshsniff::protocol::detect::is_token;
+
 /// Longest field name.
 pub(super) const MAX_NAME: usize = 64;
 
@@ -116,26 +118,4 @@ impl Line {
             self.name.push(byte.to_ascii_lowercase());
         }
     }
-}
-
-/// Bytes of a field's name (RFC 9110, 5.6.2).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }

@@ -220,7 +220,9 @@ pub fn skip_blank_lines(bytes: &[u8]) -> &[u8] {
     &bytes[blank.count()..]
 }
 
-const fn is_token(b: u8) -> bool {
+/// Whether a byte may stand in a method or a field's name (RFC 9110, 5.6.2).
+#[must_use]
+pub const fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(
             b,
