@@ -212,6 +212,12 @@ impl Pairing {
         self.queue.latest().map(|open| &open.exchange)
     }
 
+    /// The request that is to be answered next, if nothing of that answer has come.
+    #[inline]
+    pub(super) fn unanswered(&mut self) -> Option<&mut PendingExchange> {
+        self.queue.unanswered()
+    }
+
     /// Whether another protocol took over before there was a request.
     pub(super) const fn is_anothers(&self) -> bool {
         self.successor.is_some() && self.counts.exchanges == 0
