@@ -42,8 +42,9 @@ const RING_DELAY: i64 = 250_000_000;
 /// How often the kernel is asked how many packets it lost.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long packets are waited for at least, whatever the kernel is to be asked.
-const SHORTEST: Duration = Duration::from_millis(5);
+/// How long packets are waited for at least, whatever the kernel is to be asked. While some come it
+/// is woken as often anyway.
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// How often progress is reported while packets come, and how often in any case.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);

@@ -499,7 +499,8 @@ impl Connections for Settling<'_> {
         if let Some(asked) = reader.exchanges.newly_asked() {
             self.settled.related.asked(asked);
         }
-        if self.settled.options.asks_kernel && !reader.watched {
+        let asks = self.settled.options.asks_kernel;
+        if asks && reader.exchanges.newly_waiting() && !reader.watched {
             self.settled.watch(connection, reader);
         }
         let asked = &mut reader.asked;

@@ -32,7 +32,10 @@ impl Source {
     #[must_use]
     pub fn target(&self) -> Option<(&str, &str)> {
         let one = self.kind == "live" && !self.name.contains(", ");
-        self.name.split_once('/').filter(|_| one)
+        // A path is no pod.
+        self.name
+            .split_once('/')
+            .filter(|(namespace, _)| one && !namespace.is_empty())
     }
 }
 

@@ -267,7 +267,7 @@ pub enum ResponseShape {
     NotHttp,
 }
 
-/// What became of a request in the server's socket while it waited for its answer.
+/// What became of a request in the server's socket for most of the time that it waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The server had no socket for it, because its accept queue was full.
@@ -571,8 +571,7 @@ impl Exchange {
         let sockets = self.sockets.as_ref()?;
         if let Some(unread) = sockets.unread.filter(|_| sockets.unread_bytes > 0) {
             let twice = unread.as_nanos().saturating_mul(2);
-            let most = self.gaps.wait.is_none_or(|wait| twice >= wait.as_nanos());
-            if most || sockets.read_by.is_none() {
+            if self.gaps.wait.is_none_or(|wait| twice >= wait.as_nanos()) {
                 return Some(match sockets.accepted {
                     Some(false) => Reading::NotAccepted,
                     _ => Reading::Unread,

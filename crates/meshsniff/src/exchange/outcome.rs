@@ -54,6 +54,12 @@ impl Exchanges {
         self.pairing.newly_asked()
     }
 
+    /// Whether something may wait that did not before: once.
+    #[inline]
+    pub(crate) const fn newly_waiting(&mut self) -> bool {
+        self.pairing.newly_waiting()
+    }
+
     /// Since when a request waits for the first byte of its answer, or else the SYN for its own.
     pub(crate) fn waits_since(&mut self, connection: &TrackedConnection) -> Option<Timestamp> {
         let Opening {
@@ -67,7 +73,7 @@ impl Exchanges {
             None if opened.is_some() || refused.is_some() => return None,
             None => syn?.first.time,
         };
-        connection.evidence().is_open().then_some(since)
+        (!connection.is_closing()).then_some(since)
     }
 
     /// What the kernel says of the connection's sockets, while something waits there. No packet of

@@ -183,6 +183,7 @@ impl Pairing {
         open.server_at_start = answered.map_or(high, |(_, from)| from.min(high));
         open.answer.possible = lost.then_some(at.server_next);
         self.queue.push(open);
+        self.newly_waiting = true;
         self.client.untouched = false;
         self.client.mode = Mode::Messages;
         self.client.reader.begin(offset, mark);

@@ -142,6 +142,8 @@ pub(crate) struct Pairing {
     answered_with_tls: bool,
     /// Whether the head of a request with an id was read, and nobody has asked for it.
     newly_asked: bool,
+    /// Whether a request began, or the connection itself, and nobody has asked for it.
+    newly_waiting: bool,
     counts: Counts,
     client: Client,
     server: Server,
@@ -170,6 +172,7 @@ impl Pairing {
             tls: None,
             answered_with_tls: false,
             newly_asked: false,
+            newly_waiting: true,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -210,6 +213,12 @@ impl Pairing {
             return None;
         }
         self.queue.latest().map(|open| &open.exchange)
+    }
+
+    /// Whether a request began, or the connection itself: once.
+    #[inline]
+    pub(super) const fn newly_waiting(&mut self) -> bool {
+        std::mem::replace(&mut self.newly_waiting, false)
     }
 
     /// The request that is to be answered next, if nothing of that answer has come.
