@@ -54,6 +54,7 @@ const CAPTURES: [(&str, Check); 21] = [
     ),
     ("a report, live", reports::live),
     ("a report that names pods", reports::named),
+    ("a report of who does not read", reports::unread),
     ("a report with the packets beside it", reports::with_packets),
     ("a report, watched and judged", reports::judged),
     ("no report of what was not captured", reports::none),

@@ -87,7 +87,10 @@ impl Pairing {
                 return true;
             }
             Some(false) => {
-                self.answered_with_tls |= detect::is_tls_record(rest);
+                // A server that has answered in HTTP speaks it.
+                let spoke =
+                    self.queue.last_response_end().is_some() || self.counts.orphan_responses > 0;
+                self.answered_with_tls |= !spoke && detect::is_tls_record(rest);
                 self.not_http(Defect::NoHttp, mark, offset);
             }
             Some(true) | None => self.server.reader.begin(offset, mark),
