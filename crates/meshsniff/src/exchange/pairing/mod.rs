@@ -96,6 +96,8 @@ struct Server {
     orphan: bool,
     /// Where the last response began that had none.
     last_orphan: Option<(Mark, Offset)>,
+    /// The end of the last interim answer to a request that is missing.
+    interim: Option<Offset>,
 }
 
 /// Doubts about the next exchange, each with its reason.
@@ -189,6 +191,7 @@ impl Pairing {
                 from: None,
                 orphan: false,
                 last_orphan: None,
+                interim: None,
             },
             doubts: Doubts {
                 next: Confidence {

@@ -112,8 +112,7 @@ impl Pairing {
         self.server.orphan = !self.queue.is_answer_due();
         let Some(open) = self.queue.due() else {
             if (100..200).contains(&head.status) && !switches {
-                // What it belongs to is still to be answered.
-                self.client.server_high = self.client.server_high.max(Some(upto));
+                self.server.interim = Some(upto);
                 self.server.reader.body(Framing::None);
                 return;
             }
