@@ -21,6 +21,10 @@ const MAX_AGAIN: usize = 4 * 1024;
 const MOST_AT_ONCE: u32 = 200;
 const ONE_MORE: Span = Span::from_millis(50);
 
+/// To wake for one question costs more than to ask it: where no more may be asked, some are waited
+/// for.
+const SOME_MORE: Span = Span::from_millis(500);
+
 /// A connection on which something began that may have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Watched {
@@ -119,7 +123,7 @@ impl Waiting {
         let fresh = self.fresh.front().map(|first| first.due);
         let due = [again, fresh].into_iter().flatten().min()?;
         let full = self.spent >= MOST_AT_ONCE;
-        let next = self.since.plus(ONE_MORE);
+        let next = self.since.plus(SOME_MORE);
         Some(if full { due.max(next) } else { due })
     }
 }
@@ -167,7 +171,7 @@ mod tests {
             asked += 1;
         }
         assert_eq!(asked, MOST_AT_ONCE);
-        assert_eq!(waiting.due(), Some(at(150)));
+        assert_eq!(waiting.due(), Some(at(600)));
         assert!(waiting.next(at(149)).is_none());
         // Those that were asked about before go on.
         assert_eq!(waiting.next(at(150)).map(|next| next.connection), Some(0));
