@@ -13,6 +13,7 @@
 //! | [`explain`] | the sentence that says what happened |
 //! | [`problems`] | what several have in common, in words |
 //! | [`wireshark`] | display filters for what is reported |
+//! | `drawing` | the whole capture as one drawing, for page and terminal |
 //! | `encode` | JSON, pushed straight into a `String` |
 //! | `flags` | Envoy's flags, in words |
 //! | `facts` | state that the formats share |
@@ -30,6 +31,7 @@ mod comments;
 pub mod comparison;
 pub mod csv;
 pub mod curl;
+mod drawing;
 mod encode;
 pub mod explain;
 mod facts;

@@ -2,12 +2,14 @@
 
 use super::data::PageData;
 use super::routes;
+use super::seen;
 use super::words::{gap_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Doubt, Verdict};
 use crate::piece::{Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
+use crate::report::drawing::Drawing;
 use crate::report::explain;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
@@ -22,8 +24,8 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The hashes by which the page's policy lets its own style and script through, and nothing else
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
-pub(super) const STYLE_HASH: &str = "sha256-JPAhBzXNlisqRkyCnVq+ueFG6vuoFpkblF6Ehhh019A=";
-pub(super) const SCRIPT_HASH: &str = "sha256-/QeySXn684Z7rYkf30lXEHxbGvThHQvyLsamS9UOztI=";
+pub(super) const STYLE_HASH: &str = "sha256-1HmnVtc2q33MnzHmQ4fH0mBW+TslAF/2P1eQOohFEB8=";
+pub(super) const SCRIPT_HASH: &str = "sha256-14yabnySMunumASiLCm31bsvw5h9e29gACd+hdvKm8M=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
@@ -36,6 +38,7 @@ pub(super) struct Page<'a> {
     pub(super) capture: &'a Capture,
     pub(super) routes: &'a Routes,
     pub(super) block: &'a PageData,
+    pub(super) drawing: Option<&'a Drawing>,
     pub(super) told: &'a Told<'a>,
 }
 
@@ -72,6 +75,11 @@ impl Page<'_> {
             }
             "summary" => self.summary(out),
             "problems" => self.problems(out),
+            "seen" => {
+                if let Some(drawing) = self.drawing {
+                    seen::section(out, drawing, &self.facts.names);
+                }
+            }
             "warnings" => self.warnings(out),
             "assertions" => self.assertions(out),
             "rates" => self.rates(out),
