@@ -25,8 +25,8 @@ fn talk() -> Talk {
 }
 
 const PARTS: &str = "--redact=query,path,host,request-id";
-const FORMATS: [&str; 8] = [
-    "text", "json", "jsonl", "junit", "markdown", "html", "csv", "har",
+const FORMATS: [&str; 9] = [
+    "text", "json", "jsonl", "junit", "markdown", "html", "csv", "har", "svg",
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 //! | [`text`] | the report for a terminal |
 //! | [`json`] | `-o json` and `-o jsonl`, their schema, and how a report is read back |
 //! | [`html`] | the page for a colleague |
+//! | [`svg`] | one exchange as a picture |
 //! | [`csv`], [`har`] | rows for spreadsheets, an archive for HTTP tools |
 //! | [`curl`] | a request as a command that sends it again |
 //! | [`junit`], [`markdown`] | the reports that CI shows |
@@ -45,6 +46,7 @@ pub mod problems;
 mod shell;
 mod spans;
 mod sums;
+pub mod svg;
 pub mod text;
 mod timeline;
 pub mod wireshark;

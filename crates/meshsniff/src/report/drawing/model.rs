@@ -4,7 +4,7 @@ use super::axis::Decades;
 use super::bars::Bar;
 use super::cells::Cell;
 use super::class::Class;
-use crate::exchange::{Side, Verdict};
+use crate::exchange::Verdict;
 use crate::names::Names;
 use crate::piece::{Counted, Grouped, Spoken, Timeout, push, said};
 use crate::report::sums;
@@ -85,12 +85,6 @@ impl Drawing {
         (at - self.from).max(Span::ZERO)
     }
 
-    /// How many exchanges it shows.
-    pub(in super::super) fn count(&self) -> u64 {
-        let counts = self.classes.iter().map(|many| many.count);
-        counts.fold(0, u64::saturating_add)
-    }
-
     /// Pushes what it shows, for whoever does not see it.
     pub(in super::super) fn push_words(&self, out: &mut String) {
         push!(out; "Each exchange by when it began, over ", Spoken(self.length()),
@@ -123,9 +117,6 @@ pub(super) fn line_of(timer: &Timer, middle: Span) -> (Span, String) {
             sums::ends(&mut text, timer.min, timer.max);
             text.push_str(", a timer");
         }
-    }
-    if timer.closed_by == Side::Server {
-        text.push_str(" of the server");
     }
     (timer.guess.unwrap_or(middle), text)
 }

@@ -560,7 +560,8 @@
       const names = [];
       for (let us = Math.ceil(view.from / step) * step; us <= view.to; us += step) {
         lines += `M${f(xOf(us))} ${top}V${base}`;
-        if (named) names.push(write(xOf(us), base + 14, moment(us, step), null, 'middle'));
+        // Beside the name of the lowest wait there is no room.
+        if (named) names.push(write(xOf(us), base + 14, moment(us, step), null, xOf(us) < frame.left + 20 ? 'start' : 'middle'));
       }
       return [draw('path', { class: 'grid', d: lines }), ...names];
     };
@@ -658,11 +659,11 @@
     const redraw = () => {
       const width = Math.max(300, Math.round(waits.parentElement.clientWidth || 900));
       const narrow = width < 640;
-      frame = { width, narrow, left: narrow ? 52 : 150, right: width - (narrow ? 64 : 116) };
+      frame = { width, narrow, left: narrow ? 52 : 150, right: width - (narrow ? 64 : 126) };
       drawWaits();
       drawBars();
-      const all = view.from <= 0 && view.to >= ALL;
-      span.textContent = all ? '' : `${seconds(view.from)} to ${seconds(view.to)}`;
+      span.textContent = spanInWords();
+      const all = isAll();
       // Whoever has pressed a button may want to press it again: it is not taken away.
       for (const [name, off] of [['out', all], ['all', all], ['earlier', view.from <= 0], ['later', view.to >= ALL], ['in', view.to - view.from <= SHORTEST]]) {
         buttons[name].setAttribute('aria-disabled', String(off));
@@ -671,6 +672,8 @@
 
     // -- Zoom and picks
 
+    const isAll = () => view.from <= 0 && view.to >= ALL;
+    const spanInWords = () => isAll() ? '' : `${seconds(view.from)} to ${seconds(view.to)}`;
     const show = (from, to) => {
       const length = Math.min(ALL, Math.max(SHORTEST, to - from));
       const begin = Math.min(Math.max(0, from), ALL - length);
@@ -689,14 +692,13 @@
       show(view.from + by * length, view.to + by * length);
     };
     const hashOf = () => {
-      const all = view.from <= 0 && view.to >= ALL;
-      const part = all ? '' : `-${Math.round(view.from)}-${Math.round(view.to)}`;
+      const part = isAll() ? '' : `-${Math.round(view.from)}-${Math.round(view.to)}`;
       return `seen${part}${picked?.key ? `-${picked.key}` : ''}`;
     };
     const link = () => remember(hashOf());
 
     const opener = (key) => byKey.has(key) ? make('a', { href: `#${key}`, class: 'opens', text: 'Open its timeline' }) : null;
-    const say = (...parts) => reading.replaceChildren(...parts.filter(Boolean).flatMap((part) => [part, ' ']));
+    const say = (...parts) => reading.replaceChildren(...parts.filter(Boolean));
     const linked = () => make('a', { href: `#${hashOf()}`, text: 'Link to this point', title: 'A link to this point, as it is shown now' });
 
     const pick = (item) => {
@@ -707,13 +709,13 @@
         const waited = item.cell.row < 0 ? 'their wait is not known' : `waited ${millis(lower)} to ${millis(lower * 10 ** (1 / seen.per_decade))}`;
         picked = { ...item, item, key: `exchange-${item.id}` };
         say(make('b', { text: `${item.count.toLocaleString('en')} exchange${item.count === 1 ? '' : 's'}, ${item.of.words}` }),
-          `: began ${seconds(Math.max(0, from))} to ${seconds(to)}, ${waited}. The slowest is exchange ${item.id}${row ? `, ${row.request}` : ''}.`,
-          opener(picked.key), linked());
+          `, began ${seconds(Math.max(0, from))} to ${seconds(to)}, ${waited}. The slowest is exchange ${item.id}${row ? `, ${row.request}` : ''}. `,
+          opener(picked.key), ' ', linked());
       } else {
         picked = { ...item, item, key: `exchange-${item.id}` };
         say(make('b', { class: item.of.name === 'good' ? 'good' : item.of.name === 'unknown' ? 'doubt' : 'bad', text: row ? named(row) : item.verdict }),
-          `exchange ${item.id}${row ? `, ${row.request}` : ''}: began at ${seconds(item.us)}, ${item.wait < 0 ? 'its wait is not known' : `waited ${millis(item.wait)}`}.`,
-          opener(picked.key), row ? null : make('span', { class: 'dim', text: 'It is not on this page one by one: follow --exchange shows it.' }), linked());
+          ` exchange ${item.id}${row ? `, ${row.request}` : ''}, began at ${seconds(item.us)}, ${item.wait < 0 ? 'its wait is not known' : `waited ${millis(item.wait)}`}. `,
+          opener(picked.key), row ? null : make('span', { class: 'dim', text: 'It is not on this page one by one: follow --exchange shows it.' }), ' ', linked());
       }
       finishPick();
     };
@@ -724,9 +726,9 @@
         const row = byKey.get(key);
         const item = byId.get(busy[3]);
         picked = { ...(item ?? {}), bar, busy, key };
-        say(make('b', { text: `exchange ${busy[3]}${row ? `, ${row.request}` : ''}` }), `from ${seconds(busy[0])} to ${seconds(busy[1])}, on ${bar.text}.`, opener(key), linked());
+        say(make('b', { text: `exchange ${busy[3]}${row ? `, ${row.request}` : ''}` }), ` from ${seconds(busy[0])} to ${seconds(busy[1])}, on ${bar.text}. `, opener(key), ' ', linked());
       } else {
-        say(make('b', { text: bar.text }), opener(picked.key), linked());
+        say(make('b', { text: bar.text }), '. ', opener(picked.key), ' ', linked());
       }
       finishPick();
     };
@@ -766,8 +768,8 @@
         picture.setPointerCapture(event.pointerId);
       });
       picture.addEventListener('pointermove', (event) => {
-        if (!begin) return;
-        const [x] = place(picture, event);
+        const [x, y] = place(picture, event);
+        if (!begin) return hover(picture === waits && event.pointerType === 'mouse' ? nearest(x, y) : null);
         if (!band && Math.abs(x - begin[0]) < 6) return;
         if (!band) picture.append(band = draw('rect', { class: 'band', y: 0, height: picture.viewBox.baseVal.height }));
         const [from, to] = [near(Math.min(x, begin[0])), near(Math.max(x, begin[0]))];
@@ -788,6 +790,7 @@
         else pickRow(x, y);
       };
       picture.addEventListener('pointerup', (event) => end(event, true));
+      picture.addEventListener('pointerleave', () => hover(null));
       picture.addEventListener('pointercancel', (event) => end(event, false));
       picture.addEventListener('dblclick', () => show(0, ALL));
       picture.addEventListener('wheel', (event) => {
@@ -805,17 +808,30 @@
       });
     }
 
-    const pickNear = (x, y) => {
+    const nearest = (x, y) => {
       let best = null;
       let least = 16;
       for (const one of placed) {
         // Of two as near the more telling: it is drawn later, on top.
         const far = Math.hypot(one.x - x, one.y - y) - (one.item.cell ? 4 : 0);
-        if (far <= least) [best, least] = [one.item, far];
+        if (far <= least) [best, least] = [one, far];
       }
-      if (best) pick(best);
+      return best;
+    };
+    const pickNear = (x, y) => {
+      const best = nearest(x, y);
+      if (best) pick(best.item);
       else if (picked) unpick();
     };
+    /** What a click would pick, while the mouse is there. */
+    const hover = (one) => {
+      waits.querySelector('.hovered')?.remove();
+      waits.style.cursor = one ? 'pointer' : '';
+      span.textContent = one ? briefly(one.item) : spanInWords();
+      if (one) waits.append(draw('circle', { class: 'picked hovered', cx: f(one.x), cy: f(one.y), r: 8 }));
+    };
+    const briefly = (item) => item.cell ? `${item.count.toLocaleString('en')}: ${item.of.words}`
+      : `exchange ${item.id}: ${byKey.get(`exchange-${item.id}`)?.request ?? item.verdict}${item.wait < 0 ? '' : `, ${millis(item.wait)}`}`;
     const pickRow = (x, y) => {
       const bar = seen.bars[Math.floor((y - 3) / ROW)];
       if (!bar) return;
@@ -905,8 +921,11 @@
   // ---- Paper, and light ----
 
   let opened = [];
+  let unfolded = [];
   window.addEventListener('beforeprint', () => {
     isPrinting = true;
+    unfolded = [...document.querySelectorAll('.problems details:not([open])')];
+    for (const one of unfolded) one.open = true;
     renderMore(shown.length);
     opened = shown.filter((row) => row.good === false && !state.open.has(row.key)).slice(0, MOST_PRINTED);
     for (const row of opened) {
@@ -925,6 +944,7 @@
       document.getElementById(`${row.key}-timeline`)?.remove();
     }
     opened = [];
+    for (const one of unfolded) one.open = false;
     redrawAll();
   });
 

@@ -24,11 +24,13 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The hashes by which the page's policy lets its own style and script through, and nothing else
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
-pub(super) const STYLE_HASH: &str = "sha256-1HmnVtc2q33MnzHmQ4fH0mBW+TslAF/2P1eQOohFEB8=";
-pub(super) const SCRIPT_HASH: &str = "sha256-14yabnySMunumASiLCm31bsvw5h9e29gACd+hdvKm8M=";
+pub(super) const STYLE_HASH: &str = "sha256-FobEMpHcQEM+CwciEX1CzT9E8ZF5eBoNTPFJBexbd/w=";
+pub(super) const SCRIPT_HASH: &str = "sha256-gxDaVw/MQOX7/2dYL1nlmpq9LVhR1p6dkRTMJLI8TFA=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
+/// Problems of which all is shown at once.
+const UNFOLDED: usize = 3;
 /// Sources named.
 const MAX_SOURCES: usize = 20;
 
@@ -321,8 +323,12 @@ impl Page<'_> {
         out.push_str(
             "<section aria-labelledby=problems><h2 id=problems>Problems</h2>\n<ol class=problems>",
         );
-        for problem in problems.iter().take(MAX_ROWS) {
-            push!(out; "<li id=problem-", Number(problem.id + 1), "><strong class=");
+        for (index, problem) in problems.iter().take(MAX_ROWS).enumerate() {
+            // What happened is always to be seen. Of more than a few the rest is folded, so that the
+            // drawing below is near.
+            let folded = index >= UNFOLDED;
+            push!(out; "<li id=problem-", Number(problem.id + 1), ">",
+                folded.then_some("<details><summary>"), "<strong class=");
             out.push_str(match problem.severity {
                 Severity::Error => "bad",
                 Severity::Warning => "doubt",
@@ -330,26 +336,33 @@ impl Page<'_> {
             });
             out.push('>');
             out.push_str(&self.told.sentence_with(problem, code));
-            out.push_str("</strong>");
+            push!(out; "</strong>", folded.then_some("</summary>"));
+            let mut rest = Vec::new();
             for more in [self.told.facts_with(problem, code), Told::envoy(problem)] {
                 if !more.is_empty() {
-                    out.push_str("<br>");
-                    out.push_str(&more);
+                    rest.push(more);
                 }
             }
             if !problem.exchanges.is_empty() {
-                out.push_str("<br>exchanges");
+                let mut links = String::from("exchanges");
                 for id in &problem.exchanges {
-                    push!(out; " <a href=#exchange-", Number(*id), ">", Number(*id), "</a>");
+                    push!(&mut links; " <a href=#exchange-", Number(*id), ">", Number(*id), "</a>");
                 }
                 if problem.count > problem.exchanges.len() as u64 {
-                    out.push_str(" …");
+                    links.push_str(" …");
                 }
+                rest.push(links);
             }
             let next = self.told.next(problem);
             if !next.is_empty() {
-                push!(out; "<br>next: <code>", Html(&next), "</code>");
+                rest.push(said!("next: <code>", Html(&next), "</code>"));
             }
+            for (line, text) in rest.iter().enumerate() {
+                // Behind a summary a line begins by itself.
+                push!(out; (line > 0 || !folded).then_some("<br>"));
+                out.push_str(text);
+            }
+            push!(out; folded.then_some("</details>"));
         }
         out.push_str("</ol>");
         let all = problems.len() + usize::try_from(self.told.beyond).unwrap_or(usize::MAX);

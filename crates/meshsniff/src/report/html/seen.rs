@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 /// The size of the pictures, and of what stands around their common axis of time.
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 110.0;
+const RIGHT: f64 = 126.0;
 /// The waits: above them stand marks, below them those of which the wait is not known.
 const TOP: f64 = 20.0;
 const PLOT: f64 = 230.0;
@@ -222,9 +222,11 @@ fn grid(out: &mut String, drawing: &Drawing, (top, base): (f64, f64), named: boo
     out.push_str("\"/>");
     for (moment, name) in ticks.iter().filter(|_| named) {
         let x = x(drawing, drawing.from.plus(*moment));
+        // Beside the name of the lowest wait there is no room.
+        let anchor = if x < LEFT + 20.0 { "start" } else { "middle" };
         let _ = write!(
             out,
-            "<text x={x:.1} y={:.0} text-anchor=middle>{name}</text>",
+            "<text x={x:.1} y={:.0} text-anchor={anchor}>{name}</text>",
             base + 14.0
         );
     }

@@ -1,0 +1,304 @@
+//! The whole capture as a small drawing for a terminal.
+//!
+//! Good exchanges are dots of braille, eight in a character. What did not go well has a sign of its
+//! own, so that it is seen without colour, and goes before what is beside it in the same character.
+
+use super::paint::{Ink, Paint, blanks, columns, right, wrapped};
+use crate::number::micros;
+use crate::piece::{Counted, Grouped, push, said};
+use crate::report::drawing::{Class, Drawing, MarkKind, PER_DECADE, ticks};
+use crate::time::{Span, Timestamp};
+
+/// With fewer exchanges nothing is learnt from a drawing.
+const MIN_EXCHANGES: u64 = 20;
+/// Columns, whatever the terminal has.
+const MAX_WIDTH: usize = 80;
+/// Columns before the axis.
+const LEFT: usize = 9;
+/// Rows.
+const MIN_ROWS: usize = 6;
+const MAX_ROWS: usize = 8;
+/// Columns of a label on the axis of time.
+const TICK: usize = 12;
+/// The dots of a character of braille, by column and row.
+const DOTS: [[u32; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
+const BRAILLE: u32 = 0x2800;
+
+/// A character of the drawing.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    sign: char,
+    ink: Option<Ink>,
+    /// The class that it shows.
+    class: Option<Class>,
+    dots: u32,
+}
+
+const EMPTY: Place = Place {
+    sign: ' ',
+    ink: None,
+    class: None,
+    dots: 0,
+};
+
+/// Pushes the drawing, if there is enough of it.
+pub(super) fn push(out: &mut String, paint: Paint, width: usize, drawing: &Drawing) {
+    let count = drawing.classes.iter().map(|many| many.count);
+    if count.fold(0, u64::saturating_add) < MIN_EXCHANGES {
+        return;
+    }
+    let width = width.min(MAX_WIDTH);
+    let decades = (drawing.decades.last - drawing.decades.first) as usize;
+    let field = Field {
+        drawing,
+        columns: width - LEFT - 2,
+        rows: (decades * 2).clamp(MIN_ROWS, MAX_ROWS),
+    };
+    out.push('\n');
+    let rows = field.rows();
+    let mut names: Vec<String> = vec![String::new(); field.rows];
+    for (along, name) in drawing.decades.names() {
+        // Of two that share a line the upper one is told.
+        names[field.row(along)] = name.to_owned();
+    }
+    for (places, name) in rows.iter().zip(&names) {
+        line(out, paint, name, '│', places);
+    }
+    let unknown = field.unknown();
+    if let Some(places) = unknown {
+        line(out, paint, "?", '│', &places);
+    }
+    field.axis(out, paint);
+    legend(out, paint, width, drawing);
+}
+
+fn line(out: &mut String, paint: Paint, name: &str, edge: char, places: &[Place]) {
+    let mut head = String::new();
+    right(&mut head, name, LEFT);
+    head.push(' ');
+    head.push(edge);
+    paint.push(out, Ink::Dim, &head);
+    // What has the same colour is painted together, and blanks at the end are left out.
+    let used = places.iter().rposition(|place| place.sign != ' ');
+    let places = &places[..used.map_or(0, |last| last + 1)];
+    for run in places.chunk_by(|one, other| one.ink == other.ink) {
+        let text: String = run.iter().map(|place| place.sign).collect();
+        match run[0].ink {
+            Some(ink) => paint.push(out, ink, &text),
+            None => out.push_str(&text),
+        }
+    }
+    out.push('\n');
+}
+
+const fn sign(class: Class) -> char {
+    match class {
+        Class::Good => '⣿',
+        Class::Unknown => '○',
+        Class::Answered => '■',
+        Class::Client => '×',
+        Class::Server => '▲',
+    }
+}
+
+const fn ink(class: Class) -> Ink {
+    match class {
+        Class::Good => Ink::Good,
+        Class::Unknown => Ink::Dim,
+        Class::Answered => Ink::Doubt,
+        Class::Client | Class::Server => Ink::Bad,
+    }
+}
+
+struct Field<'a> {
+    drawing: &'a Drawing,
+    columns: usize,
+    rows: usize,
+}
+
+impl Field<'_> {
+    /// How many halves of columns from the left a moment lies.
+    fn half(&self, at: Timestamp) -> usize {
+        let nanos = i128::from(self.drawing.since(at).as_nanos());
+        let length = i128::from(self.drawing.length().as_nanos().max(1));
+        let half = nanos * (2 * self.columns as i128) / length;
+        usize::try_from(half).unwrap_or(0).min(2 * self.columns - 1)
+    }
+
+    /// How many quarters of rows from the top a wait lies.
+    fn quarter(&self, along: f64) -> usize {
+        let most = 4 * self.rows - 1;
+        ((1.0 - along) * most as f64).round() as usize
+    }
+
+    fn row(&self, along: f64) -> usize {
+        self.quarter(along) / 4
+    }
+
+    /// Places of everything whose wait is known.
+    fn rows(&self) -> Vec<Vec<Place>> {
+        let mut rows = vec![vec![EMPTY; self.columns]; self.rows];
+        self.each(|class, (from, to), wait| {
+            let Some(wait) = wait else { return };
+            let quarter = self.quarter(self.drawing.decades.along(wait));
+            for half in from..=to {
+                let place = &mut rows[quarter / 4][half / 2];
+                place.dots |= DOTS[half % 2][quarter % 4];
+                put(place, class);
+            }
+        });
+        for (span, text) in &self.drawing.lines {
+            let along = self.drawing.decades.along(micros(*span));
+            timer(&mut rows[self.row(along)], text);
+        }
+        let ends = self.drawing.marks.iter();
+        for mark in ends.filter(|mark| mark.kind == MarkKind::End) {
+            let column = self.half(mark.from) / 2;
+            for row in &mut rows {
+                let place = &mut row[column];
+                if place.class.is_none() {
+                    (place.sign, place.ink) = ('┊', Some(Ink::Bad));
+                }
+            }
+        }
+        rows
+    }
+
+    /// Places of those whose wait is not known.
+    fn unknown(&self) -> Option<Vec<Place>> {
+        let mut places = vec![EMPTY; self.columns];
+        self.each(|class, (from, to), wait| {
+            if wait.is_none() {
+                for half in from..=to {
+                    let place = &mut places[half / 2];
+                    place.dots |= DOTS[half % 2][1];
+                    put(place, class);
+                }
+            }
+        });
+        places
+            .iter()
+            .any(|place| place.class.is_some())
+            .then_some(places)
+    }
+
+    /// Calls `each` with every dot and cell: class, halves of columns, and wait in microseconds.
+    fn each(&self, mut each: impl FnMut(Class, (usize, usize), Option<i64>)) {
+        for many in &self.drawing.classes {
+            for dot in &many.dots {
+                let half = self.half(dot.at);
+                each(many.class, (half, half), dot.wait.map(micros));
+            }
+            for cell in &many.cells {
+                // The end of a cell is the begin of the next.
+                let last = cell.from.plus(Span::from_nanos(cell.width.as_nanos() - 1));
+                let middle = cell
+                    .row
+                    .map(|row| 10_f64.powf((f64::from(row) + 0.5) / f64::from(PER_DECADE)) as i64);
+                each(many.class, (self.half(cell.from), self.half(last)), middle);
+            }
+        }
+    }
+
+    /// Pushes the axis of time, with where packets were lost, and round moments below.
+    fn axis(&self, out: &mut String, paint: Paint) {
+        let mut axis = vec!['─'; self.columns];
+        let mut names = String::new();
+        let most = i64::try_from(self.columns / TICK).unwrap_or(1);
+        for (moment, name) in ticks(self.drawing.length(), most) {
+            let column = self.half(self.drawing.from.plus(moment)) / 2;
+            axis[column] = '┴';
+            let from = columns(&names);
+            if column >= from && column + columns(&name) <= self.columns + 1 {
+                blanks(&mut names, column - from);
+                names.push_str(&name);
+                names.push(' ');
+            }
+        }
+        let lost = self.drawing.marks.iter();
+        for mark in lost.filter(|mark| mark.kind == MarkKind::Lost) {
+            let (from, to) = (self.half(mark.from) / 2, self.half(mark.to) / 2);
+            axis[from..=to].fill('░');
+        }
+        let mut line = String::new();
+        blanks(&mut line, LEFT + 1);
+        line.push('└');
+        line.extend(axis);
+        paint.push(out, Ink::Dim, &line);
+        out.push('\n');
+        blanks(out, LEFT + 2);
+        paint.push(out, Ink::Dim, names.trim_end());
+        out.push('\n');
+    }
+}
+
+/// Shows a class in a place, unless a more telling one is there.
+fn put(place: &mut Place, class: Class) {
+    let class = place.class.map_or(class, |there| there.max(class));
+    place.class = Some(class);
+    place.ink = Some(ink(class));
+    place.sign = match class {
+        Class::Good => char::from_u32(BRAILLE + place.dots).unwrap_or('.'),
+        class => sign(class),
+    };
+}
+
+/// Draws the line of a timer where nothing else is, and its words at the end, or at the begin, if there is
+/// room.
+fn timer(row: &mut [Place], text: &str) {
+    for place in row.iter_mut().filter(|place| place.class.is_none()) {
+        (place.sign, place.ink) = ('╌', Some(Ink::Dim));
+    }
+    let words: Vec<char> = format!(" {text} ").chars().collect();
+    let Some(end) = row.len().checked_sub(words.len()) else {
+        return;
+    };
+    let is_free = |from: &usize| {
+        let places = &row[*from..*from + words.len()];
+        places.iter().all(|place| place.class.is_none())
+    };
+    if let Some(from) = [end, 0].into_iter().find(is_free) {
+        for (place, c) in row[from..].iter_mut().zip(words) {
+            place.sign = c;
+        }
+    }
+}
+
+/// Pushes what the signs mean.
+fn legend(out: &mut String, paint: Paint, width: usize, drawing: &Drawing) {
+    let mut used = 2;
+    blanks(out, 2);
+    for many in &drawing.classes {
+        let words = said!(" ", Grouped(many.count), " ", many.class.words());
+        let length = 1 + columns(&words) + 3;
+        if used + length > width + 3 && used > 2 {
+            out.push('\n');
+            blanks(out, 2);
+            used = 2;
+        }
+        if used > 2 {
+            blanks(out, 3);
+        }
+        used += length;
+        paint.push(
+            out,
+            ink(many.class),
+            sign(many.class).encode_utf8(&mut [0; 4]),
+        );
+        out.push_str(&words);
+    }
+    out.push('\n');
+    for mark in &drawing.marks {
+        let sign = match mark.kind {
+            MarkKind::End => "┊ ",
+            MarkKind::Lost => "░ ",
+        };
+        wrapped(out, &[sign, mark.text.as_str()].concat(), 2, width);
+    }
+    if drawing.not_drawn > 0 {
+        let mut text = said!("not drawn: ");
+        push!(&mut text; Counted(drawing.not_drawn, "exchange", "exchanges"),
+            " that the target only counted");
+        wrapped(out, &text, 2, width);
+    }
+}
