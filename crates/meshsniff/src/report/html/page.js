@@ -558,7 +558,10 @@
       const step = stepOf(view.to - view.from, Math.max(3, Math.floor((frame.right - frame.left) / 90)));
       let lines = '';
       const names = [];
-      for (let us = Math.ceil(view.from / step) * step; us <= view.to; us += step) {
+      const first = Math.ceil(view.from / step);
+      // Counted, because a step may be lost in a number that is very large.
+      for (let nth = 0; nth < 64 && (first + nth) * step <= view.to; nth += 1) {
+        const us = (first + nth) * step;
         lines += `M${f(xOf(us))} ${top}V${base}`;
         // Beside the name of the lowest wait there is no room.
         if (named) names.push(write(xOf(us), base + 14, moment(us, step), null, xOf(us) < frame.left + 20 ? 'start' : 'middle'));

@@ -302,3 +302,81 @@ fn legend(out: &mut String, paint: Paint, width: usize, drawing: &Drawing) {
         wrapped(out, &text, 2, width);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Capture;
+    use crate::exchange::Exchange;
+    use crate::names::Names;
+    use crate::report::drawing::Gathering;
+    use crate::statistics::Summary;
+    use crate::testing::fixtures;
+
+    fn drawn(exchanges: &[Exchange], colour: bool, width: usize) -> String {
+        let mut gathering = Gathering::default();
+        let mut summary = Summary::new(false);
+        for exchange in exchanges {
+            summary.exchange(exchange);
+            gathering.exchange(exchange);
+        }
+        let drawing = gathering.drawing(&summary, &Capture::default(), &Names::default());
+        let mut out = String::new();
+        push(&mut out, Paint { colour }, width, &drawing.unwrap());
+        out
+    }
+
+    /// So many good exchanges, 10 ms from each other, each a little slower.
+    fn good(count: i64) -> Vec<Exchange> {
+        let exchanges = (0..count).map(|n| {
+            let mut exchange = fixtures::ok();
+            exchange.events.request_start = fixtures::mark(1, 10_000 * n);
+            exchange.gaps.wait = Some(Span::from_micros(200 + 100 * n));
+            exchange
+        });
+        exchanges.collect()
+    }
+
+    #[test]
+    fn of_a_few_nothing_is_drawn() {
+        assert_eq!(drawn(&good(19), false, 80), "");
+        assert!(drawn(&good(20), false, 80).contains("⣿ 20 went well"));
+    }
+
+    #[test]
+    fn what_went_wrong_has_a_sign_of_its_own() {
+        let mut exchanges = good(100);
+        for (n, mut exchange) in (0..).zip(fixtures::every_verdict()) {
+            exchange.events.request_start = fixtures::mark(1, 5_000_000 * n);
+            exchanges.push(exchange);
+        }
+        let text = drawn(&exchanges, false, 80);
+        for sign in ["×", "▲", "■", "○"] {
+            // In the drawing, and in the legend.
+            assert!(text.matches(sign).count() >= 2, "{sign}\n{text}");
+        }
+        assert!(text.contains("500 ms, a guess"), "{text}");
+        assert!(text.lines().count() <= 16, "{text}");
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn it_fits_and_colour_is_only_paint() {
+        let mut exchanges = good(3_000);
+        exchanges.extend(fixtures::every_verdict());
+        for width in [60, 80, 140] {
+            let text = drawn(&exchanges, false, width);
+            for line in text.lines() {
+                assert!(columns(line) <= width.min(MAX_WIDTH), "{width}: {line}");
+            }
+            let painted = drawn(&exchanges, true, width);
+            assert!(painted.contains('\u{1b}'));
+            let mut stripped = String::new();
+            for (index, part) in painted.split('\u{1b}').enumerate() {
+                let rest = part.split_once('m').map_or(part, |(_, rest)| rest);
+                stripped.push_str(if index == 0 { part } else { rest });
+            }
+            assert_eq!(stripped, text);
+        }
+    }
+}
