@@ -57,10 +57,10 @@ impl Class {
     pub(in super::super) const fn words(self) -> &'static str {
         match self {
             Self::Good => "went well",
-            Self::Unknown => "end not known",
+            Self::Unknown => "without a known end",
             Self::Answered => "answered with a failure",
-            Self::Client => "the client left",
-            Self::Server => "the server broke off",
+            Self::Client => "left by the client",
+            Self::Server => "broken off by the server",
         }
     }
 }

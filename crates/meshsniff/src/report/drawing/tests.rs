@@ -310,7 +310,7 @@ fn timers_are_lines() {
     let mut words = String::new();
     alone.push_words(&mut words);
     assert!(
-        words.ends_with("1 the client left. Timers: 500 ms, a guess."),
+        words.ends_with("1 left by the client. Timers: 500 ms, a guess."),
         "{words}"
     );
 }

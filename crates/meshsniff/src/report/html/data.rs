@@ -86,7 +86,11 @@ pub(super) fn block(facts: &Facts, kept: Kept, drawing: Option<&Drawing>) -> Pag
         fields!(out, {
             "verdicts": Map(verdicts),
             "gaps": Map(gaps),
-            "seen": drawing.map(|drawing| seen::data(drawing, &facts.names)),
+            "seen": Raw(|out: &mut String| {
+                out.push('\n');
+                let seen = drawing.map(|drawing| seen::data(drawing, &facts.names));
+                seen.encode(out);
+            }),
             "rows": List(rows),
         });
     })
