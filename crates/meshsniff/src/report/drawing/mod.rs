@@ -35,7 +35,7 @@ pub(super) use bars::Bar;
 pub(super) use cells::PER_DECADE;
 pub(super) use class::Class;
 pub(super) use gather::Gathering;
-pub(super) use model::{Drawing, MarkKind};
+pub(super) use model::{Drawing, Mark, MarkKind};
 
 #[cfg(test)]
 mod tests;

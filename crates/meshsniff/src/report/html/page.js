@@ -472,7 +472,8 @@
     const [FIRST, LAST] = seen.decades;
     const DECADES = ['1 µs', '10 µs', '0.1 ms', '1 ms', '10 ms', '100 ms', '1 s', '10 s', '100 s', '1000 s'];
     const ALL = Math.max(seen.us, 1);
-    const [TOP, PLOT, UNKNOWN, ROW] = [20, 230, 16, 16];
+    const [MARK, PLOT, UNKNOWN, ROW] = [14, 230, 16, 16];
+    const TOP = 10 + (seen.marks.length > 0 ? 2 * MARK : 0);
     /** The shortest length of time that is shown, in microseconds. */
     const SHORTEST = 10;
 
@@ -580,13 +581,21 @@
       }
       if (hasUnknown) parts.push(write(frame.left - 8, bottom + UNKNOWN / 2 + 3.5, frame.narrow ? '?' : 'not known', null, 'end'));
       parts.unshift(draw('path', { class: 'grid', d: levels }));
+      const taken = [[], []];
       for (const mark of seen.marks) {
         if (mark.to < view.from || mark.from > view.to) continue;
         const [from, to] = [near(xOf(mark.from)), near(xOf(mark.to))];
         parts.push(draw('rect', { class: `mark ${mark.kind}`, x: f(from), y: TOP, width: f(Math.max(1, to - from)), height: base - TOP }, draw('title', {}, mark.text)));
         if (isSeen(mark.from)) parts.push(draw('path', { class: `edge ${mark.kind}`, d: `M${f(from)} ${TOP}V${base}` }));
+        // Words that would stand on others are left out: a mark says its own.
+        const row = mark.kind === 'ended' ? 0 : 1;
         const late = from > (frame.left + frame.right) / 2;
-        parts.push(write(late ? from - 3 : from + 3, 11, mark.text, mark.kind, late ? 'end' : 'start', Math.floor((late ? from : frame.width - from) / 5.6)));
+        const text = frame.narrow ? mark.text.split(': ')[0] : mark.text;
+        const long = text.length * 6.2;
+        const [left, right] = late ? [from - 3 - long, from - 3] : [from + 3, from + 3 + long];
+        if (left < 0 || right > frame.width || taken[row].some(([begin, end]) => right >= begin && left <= end)) continue;
+        taken[row].push([left, right]);
+        parts.push(write(late ? right : left, 11 + MARK * row, text, mark.kind, late ? 'end' : 'start'));
       }
       placed = [];
       for (const of of seen.classes) {

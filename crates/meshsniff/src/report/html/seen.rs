@@ -6,7 +6,7 @@ use crate::exchange::{Side, Verdict};
 use crate::names::Names;
 use crate::number::{self, micros};
 use crate::piece::{Counted, Grouped, Html, Number, push, said};
-use crate::report::drawing::{Bar, Class, Drawing, MarkKind, PER_DECADE, ticks};
+use crate::report::drawing::{Bar, Class, Drawing, Mark, MarkKind, PER_DECADE, ticks};
 use crate::report::encode::{Encode, List, Object, Raw, Word, fields, more_fields};
 use crate::time::Timestamp;
 use std::fmt::Write as _;
@@ -15,8 +15,10 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 126.0;
-/// The waits: above them stand marks, below them those of which the wait is not known.
-const TOP: f64 = 20.0;
+/// The waits: above them stand marks in two rows, if there are any, below them those of which the
+/// wait is not known.
+const TOP: f64 = 10.0;
+const MARK: f64 = 14.0;
 const PLOT: f64 = 230.0;
 const UNKNOWN: f64 = 16.0;
 /// A connection.
@@ -112,7 +114,12 @@ fn begin(out: &mut String, id: &str, height: f64, name: impl FnOnce(&mut String)
 }
 
 fn waits(out: &mut String, drawing: &Drawing) {
-    let bottom = TOP + PLOT;
+    let top = if shown_marks(drawing).next().is_some() {
+        TOP + 2.0 * MARK
+    } else {
+        TOP
+    };
+    let bottom = top + PLOT;
     let has_unknown = drawing.classes.iter().any(|many| {
         many.dots.iter().any(|dot| dot.wait.is_none())
             || many.cells.iter().any(|cell| cell.row.is_none())
@@ -125,7 +132,7 @@ fn waits(out: &mut String, drawing: &Drawing) {
     begin(out, "seen-waits", base + 20.0, |text| {
         drawing.push_words(text)
     });
-    grid(out, drawing, (TOP, base), true);
+    grid(out, drawing, (top, base), true);
     let _ = write!(out, "\n<path class=grid d=\"");
     for (along, _) in drawing.decades.names() {
         let y = bottom - along * PLOT;
@@ -147,31 +154,7 @@ fn waits(out: &mut String, drawing: &Drawing) {
             "<text x={x:.0} y={y:.1} text-anchor=end>not known</text>"
         );
     }
-    for mark in &drawing.marks {
-        if is_anywhere(drawing, mark.from, mark.to) {
-            continue;
-        }
-        let (from, to) = (x(drawing, mark.from), x(drawing, mark.to));
-        let class = mark_name(mark.kind);
-        let width = (to - from).max(1.0);
-        let _ = write!(
-            out,
-            "\n<rect class=\"mark {class}\" x={from:.1} y={TOP} width={width:.1} height={:.1} />\
-             <path class=\"edge {class}\" d=\"M{from:.1} {TOP}V{base:.1}\"/>",
-            base - TOP,
-        );
-        let is_late = from > WIDTH / 2.0;
-        let (x, anchor) = if is_late {
-            (from - 3.0, "end")
-        } else {
-            (from + 3.0, "start")
-        };
-        let _ = write!(
-            out,
-            "<text class={class} x={x:.1} y=11 text-anchor={anchor}>"
-        );
-        push!(out; Html(&mark.text), "</text>");
-    }
+    marks(out, drawing, (top, base));
     for many in &drawing.classes {
         let _ = write!(out, "\n<g class=\"dots {}\">", many.class.name());
         if many.cells.is_empty() {
@@ -209,6 +192,51 @@ fn waits(out: &mut String, drawing: &Drawing) {
         push!(out; Html(text), "</text>");
     }
     out.push_str("</svg></div>");
+}
+
+/// The marks that show something.
+fn shown_marks(drawing: &Drawing) -> impl Iterator<Item = &Mark> {
+    let marks = drawing.marks.iter();
+    marks.filter(|mark| !is_anywhere(drawing, mark.from, mark.to))
+}
+
+/// Ends of processes and lost packets as stretches of time. Words that would stand on others are left
+/// out: they are in the picture's name.
+fn marks(out: &mut String, drawing: &Drawing, (top, base): (f64, f64)) {
+    /// Pixels of a character.
+    const BROAD: f64 = 6.2;
+    let mut taken: [Vec<(f64, f64)>; 2] = Default::default();
+    for mark in shown_marks(drawing) {
+        let (from, to) = (x(drawing, mark.from), x(drawing, mark.to));
+        let class = mark_name(mark.kind);
+        let width = (to - from).max(1.0);
+        let _ = write!(
+            out,
+            "\n<rect class=\"mark {class}\" x={from:.1} y={top} width={width:.1} height={:.1} />\
+             <path class=\"edge {class}\" d=\"M{from:.1} {top}V{base:.1}\"/>",
+            base - top,
+        );
+        let row = usize::from(mark.kind == MarkKind::Lost);
+        let long = mark.text.chars().count() as f64 * BROAD;
+        let (x, anchor, left) = if from > WIDTH / 2.0 {
+            (from - 3.0, "end", from - 3.0 - long)
+        } else {
+            (from + 3.0, "start", from + 3.0)
+        };
+        let right = left + long;
+        let is_free = taken[row]
+            .iter()
+            .all(|(begin, end)| right < *begin || left > *end);
+        if is_free && left >= 0.0 && right <= WIDTH {
+            taken[row].push((left, right));
+            let y = 11.0 + MARK * row as f64;
+            let _ = write!(
+                out,
+                "<text class={class} x={x:.1} y={y:.0} text-anchor={anchor}>"
+            );
+            push!(out; Html(&mark.text), "</text>");
+        }
+    }
 }
 
 /// Vertical lines at round moments, and their names below.
@@ -506,16 +534,14 @@ pub(super) fn data(drawing: &Drawing, names: &Names) -> impl Encode {
             "timers": List(drawing.lines.iter().map(|(span, text)| Object(move |out: &mut String| {
                 fields!(out, { "us": micros(*span), "text": html_text(text) });
             }))),
-            "marks": List(drawing.marks.iter()
-                .filter(|mark| !is_anywhere(drawing, mark.from, mark.to))
-                .map(|mark| Object(move |out: &mut String| {
-                    fields!(out, {
-                        "kind": Word(mark_name(mark.kind)),
-                        "from": us(mark.from),
-                        "to": us(mark.to),
-                        "text": html_text(&mark.text),
-                    });
-                }))),
+            "marks": List(shown_marks(drawing).map(|mark| Object(move |out: &mut String| {
+                fields!(out, {
+                    "kind": Word(mark_name(mark.kind)),
+                    "from": us(mark.from),
+                    "to": us(mark.to),
+                    "text": html_text(&mark.text),
+                });
+            }))),
             "bars": List(drawing.bars.iter().map(|bar| Object(move |out: &mut String| {
                 fields!(out, {
                     "id": bar.id,

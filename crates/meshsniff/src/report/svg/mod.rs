@@ -97,8 +97,8 @@ impl<W: Write> SvgReport<W> {
             return Err(io::Error::other(said!(
                 "no picture can be drawn: there is no problem ",
                 Number(number),
-                "; there are ",
-                Number(told.problems.len() as u64)
+                "; the report has ",
+                Counted(told.problems.len() as u64, "problem", "problems")
             )));
         }
         let mut scene = match problem.and_then(|problem| problem.example.as_ref()) {
