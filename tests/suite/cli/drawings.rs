@@ -58,12 +58,12 @@ fn a_picture_of_what_is_not_there_is_an_error() {
         assert!(run.err.contains(said), "{args:?}: {}", run.err);
         assert!(!path.exists(), "{args:?}");
     }
-    let run = report(&capture(ISTIO), &["--exchange=1"]);
-    assert_eq!(run.status, Some(2));
+    let alone = report(&capture(ISTIO), &["--exchange=1"]);
+    assert_eq!(alone.status, Some(2));
     assert!(
-        run.err.contains("add -o svg=FILE") && run.err.contains("follow"),
+        alone.err.contains("add -o svg=FILE") && alone.err.contains("follow"),
         "{}",
-        run.err
+        alone.err
     );
     let help = good(run(&["report", "a.pcap", "-h"]));
     assert!(
