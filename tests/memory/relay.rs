@@ -227,6 +227,7 @@ const FORMATS: [(&str, Start); 10] = [
         let all = TextOptions {
             all: true,
             slowest: 1_000,
+            drawing: true,
             ..TextOptions::default()
         };
         Box::new(TextReport::new(Nowhere, all))

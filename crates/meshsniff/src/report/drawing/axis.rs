@@ -73,25 +73,25 @@ pub(in super::super) fn ticks(length: Span, most: i64) -> Vec<(Span, String)> {
     }
     let moments = (0..=nanos / step).map(|count| Span::from_nanos(count.saturating_mul(step)));
     moments
-        .map(|moment| (moment, moment_in_words(moment, step)))
+        .map(|moment| (moment, moment_in_words(moment, step, nanos)))
         .collect()
 }
 
-/// A moment with as many digits as its step asks for.
-fn moment_in_words(moment: Span, step: i64) -> String {
+/// A moment as it stands on an axis of this length, in nanoseconds.
+fn moment_in_words(moment: Span, step: i64, length: i64) -> String {
     const SECOND: i64 = 1_000_000_000;
     let mut out = String::new();
     let nanos = moment.as_nanos();
-    if step >= 60 * SECOND {
+    if nanos == 0 {
+        out.push('0');
+    } else if step >= 60 * SECOND {
         number::spoken(&mut out, moment);
-        return if nanos == 0 { "0".to_owned() } else { out };
+    } else if length < SECOND {
+        number::decimal(&mut out, nanos / 1_000, 3, 0);
+        out.push_str(" ms");
+    } else {
+        number::decimal(&mut out, nanos / 1_000_000, 3, 0);
+        out.push_str(" s");
     }
-    let (unit, digits, name) = match step {
-        ..1_000_000 => (1_000_i64, 3, " ms"),
-        ..SECOND => (1_000_000, 3, " s"),
-        _ => (SECOND, 0, " s"),
-    };
-    number::decimal(&mut out, nanos / unit, digits, 0);
-    out.push_str(name);
     out
 }

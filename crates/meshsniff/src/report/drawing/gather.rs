@@ -93,6 +93,9 @@ impl Gathering {
     pub(in super::super) fn connection(&mut self, connection: &Connection) {
         if !connection.is_udp() {
             self.reach(connection.first.time);
+            if let Some(close) = connection.close {
+                self.reach(close.mark.time);
+            }
         }
         self.bars.connection(connection);
     }

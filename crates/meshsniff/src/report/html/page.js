@@ -507,7 +507,9 @@
     document.getElementById('seen-picked').append(reading, help);
     for (const [picture, words] of [[waits, 'The exchanges by time and wait'], [bars, 'The connections by time']]) {
       if (!picture) continue;
-      picture.parentElement.classList.remove('scroll');
+      const around = picture.parentElement;
+      around.classList.remove('scroll');
+      for (const name of ['tabindex', 'role', 'aria-labelledby']) around.removeAttribute(name);
       fill(picture, { role: 'application', tabindex: '0', 'aria-label': `${words}. ${picture.getAttribute('aria-label')}`, 'aria-describedby': 'seen-keys' }, []);
     }
 
@@ -524,9 +526,9 @@
     /** A moment with as many digits as a step asks for. */
     const moment = (us, step) => {
       if (us === 0) return '0';
-      if (step < 1000) return `${(us / 1000).toFixed(3).replace(/\.?0+$/, '')} ms`;
-      const digits = step >= 1e6 ? 0 : Math.min(6, Math.ceil(6 - Math.log10(step)));
-      if (step < 60e6) return `${(us / 1e6).toFixed(digits)} s`;
+      const digits = (unit) => Math.max(0, Math.ceil(Math.log10(unit / step) - 1e-9));
+      if (view.to < 1e6) return `${(us / 1e3).toFixed(digits(1e3))} ms`;
+      if (step < 60e6) return `${(us / 1e6).toFixed(digits(1e6))} s`;
       const minutes = Math.round(us / 60e6);
       return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}`;
     };
@@ -571,6 +573,7 @@
     };
 
     const drawWaits = () => {
+      if (!waits) return;
       const base = bottom + (hasUnknown ? UNKNOWN : 0);
       const parts = gridOf(TOP, base, true);
       let levels = '';
@@ -637,7 +640,7 @@
     const drawBars = () => {
       if (!bars) return;
       const height = 6 + ROW * seen.bars.length;
-      const parts = gridOf(0, height, false);
+      const parts = gridOf(0, height, !waits);
       seen.bars.forEach((bar, index) => {
         const y = 3 + ROW * (index + 0.5);
         const label = frame.narrow ? `#${bar.id}` : bar.label;
@@ -658,7 +661,7 @@
         row.append(write(frame.right + 5, y + 3.5, bar.ending, bar.bad ? 'bad' : 'ending', 'start'));
         parts.push(row);
       });
-      dress(bars, height, parts);
+      dress(bars, height + (waits ? 0 : 20), parts);
     };
     const CLASSES = ['good', 'unknown', 'answered', 'client', 'server'];
 
@@ -669,7 +672,7 @@
     };
 
     const redraw = () => {
-      const width = Math.max(300, Math.round(waits.parentElement.clientWidth || 900));
+      const width = Math.max(300, Math.round((waits ?? bars).parentElement.clientWidth || 900));
       const narrow = width < 640;
       frame = { width, narrow, left: narrow ? 52 : 150, right: width - (narrow ? 64 : 126) };
       drawWaits();
@@ -727,7 +730,7 @@
         picked = { ...item, item, key: `exchange-${item.id}` };
         say(make('b', { class: item.of.name === 'good' ? 'good' : item.of.name === 'unknown' ? 'doubt' : 'bad', text: row ? named(row) : item.verdict }),
           ` exchange ${item.id}${row ? `, ${row.request}` : ''}, began at ${seconds(item.us)}, ${item.wait < 0 ? 'its wait is not known' : `waited ${millis(item.wait)}`}. `,
-          opener(picked.key), row ? null : make('span', { class: 'dim', text: 'It is not on this page one by one: follow --exchange shows it.' }), ' ', linked());
+          opener(picked.key), row ? null : make('span', { class: 'dim', text: 'It is not on this page one by one.' }), ' ', linked());
       }
       finishPick();
     };
@@ -837,6 +840,7 @@
     };
     /** What a click would pick, while the mouse is there. */
     const hover = (one) => {
+      if (!waits) return;
       waits.querySelector('.hovered')?.remove();
       waits.style.cursor = one ? 'pointer' : '';
       span.textContent = one ? briefly(one.item) : spanInWords();
@@ -895,7 +899,7 @@
       else if (busy) pickBar(...busy);
       else if (bar) pickBar(bar);
       else if (kind) say(`${kind} ${id} is not on the drawing.`);
-      if (kind || from !== undefined) waits.scrollIntoView({ block: 'center' });
+      if (kind || from !== undefined) (waits ?? bars).scrollIntoView({ block: 'center' });
       return true;
     };
 
@@ -980,8 +984,6 @@
   });
   wear(worn);
 
-  if (rows.length > 0) {
-    update();
-    follow();
-  }
+  if (rows.length > 0) update();
+  follow();
 })();

@@ -25,7 +25,7 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
 pub(super) const STYLE_HASH: &str = "sha256-FobEMpHcQEM+CwciEX1CzT9E8ZF5eBoNTPFJBexbd/w=";
-pub(super) const SCRIPT_HASH: &str = "sha256-Nmn3f6/dmDH3ynZMjAP9/2UA1xNZBZHjSYEDWsnTDbs=";
+pub(super) const SCRIPT_HASH: &str = "sha256-fUBroWHv4bm5gZD4ecAjNrYObnSbxqZpm2p/3dByM40=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;

@@ -32,9 +32,14 @@ pub(super) fn section(out: &mut String, drawing: &Drawing, names: &Names) {
         "<section aria-labelledby=seen class=seen><h2 id=seen tabindex=-1>The capture at a \
          glance</h2>\n<figure>",
     );
-    legend(out, drawing);
+    // Of a capture without exchanges there are connections to be seen.
+    if !drawing.classes.is_empty() {
+        legend(out, drawing);
+    }
     out.push_str("<div id=seen-tools></div>");
-    waits(out, drawing);
+    if !drawing.classes.is_empty() {
+        waits(out, drawing);
+    }
     if !drawing.bars.is_empty() {
         connections(out, drawing, names);
     }
@@ -55,7 +60,9 @@ fn legend(out: &mut String, drawing: &Drawing) {
 }
 
 fn caption(out: &mut String, drawing: &Drawing) {
-    out.push_str("Upwards is what the caller waited, on a logarithmic axis.");
+    if !drawing.classes.is_empty() {
+        out.push_str("Upwards is what the caller waited, on a logarithmic axis.");
+    }
     let many = drawing.classes.iter().filter(|many| !many.cells.is_empty());
     let many = many.fold(0_u64, |sum, many| sum.saturating_add(many.count));
     if many > 0 {
@@ -69,7 +76,7 @@ fn caption(out: &mut String, drawing: &Drawing) {
     }
     if !drawing.bars.is_empty() {
         out.push_str(
-            " Below are connections: a thin line is open, a thick one busy, and at its end stands \
+            " A bar is a connection: a thin line is open, a thick one busy, and at its end stands \
              who closed.",
         );
     }
@@ -104,7 +111,7 @@ fn x(drawing: &Drawing, at: Timestamp) -> f64 {
 fn begin(out: &mut String, id: &str, height: f64, name: impl FnOnce(&mut String)) {
     let _ = write!(
         out,
-        "\n<div class=scroll><svg id={id} class=whole viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=img \
+        "\n<div class=scroll tabindex=0 role=region aria-labelledby=seen><svg id={id} class=whole viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=img \
          aria-label=\""
     );
     let mut text = String::new();
@@ -364,7 +371,10 @@ fn size(count: u64) -> f64 {
 
 fn connections(out: &mut String, drawing: &Drawing, names: &Names) {
     let height = 6.0 + ROW * drawing.bars.len() as f64;
-    begin(out, "seen-connections", height, |text| {
+    // Else the axis of time above has its names.
+    let alone = drawing.classes.is_empty();
+    let below = if alone { 20.0 } else { 0.0 };
+    begin(out, "seen-connections", height + below, |text| {
         push!(text; "Connections as bars. ");
         for (index, bar) in drawing.bars.iter().enumerate() {
             text.push_str(if index > 0 { "; " } else { "" });
@@ -372,7 +382,7 @@ fn connections(out: &mut String, drawing: &Drawing, names: &Names) {
         }
         text.push('.');
     });
-    grid(out, drawing, (0.0, height), false);
+    grid(out, drawing, (0.0, height), alone);
     for (index, bar) in drawing.bars.iter().enumerate() {
         let y = 3.0 + ROW * (index as f64 + 0.5);
         let (from, to) = (x(drawing, bar.from), x(drawing, end_of(drawing, bar)));

@@ -365,6 +365,10 @@ fn the_drawing_needs_no_script() {
         (Some(90_518_600), Some(3))
     );
     assert_eq!(seen["bars"].as_array().unwrap().len(), 2);
+    // Without an exchange the connections are to be seen, with the axis of time below them.
+    let alone = page_of(&[], &[fixtures::connection()], &[]);
+    assert!(!alone.contains("id=seen-waits") && alone.contains("id=seen-connections"));
+    assert!(alone.contains(">80 s</text>"), "{alone}");
     // Of nothing there is no drawing.
     let nothing = page_of(&[], &[], &[]);
     assert!(!nothing.contains("id=seen ") && nothing.contains("\"seen\":\nnull"));

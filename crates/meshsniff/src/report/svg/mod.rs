@@ -122,10 +122,11 @@ impl<W: Write> Report for SvgReport<W> {
         let place = self.facts.tell(event);
         match event {
             // A probe is drawn if it is asked for by its number.
-            ReportEvent::Exchange(exchange) if place != Standing::Nowhere => {
-                if place == Standing::Listed || matches!(self.of, SvgOf::Exchange(_)) {
-                    self.exchange(exchange);
-                }
+            ReportEvent::Exchange(exchange)
+                if place == Standing::Listed
+                    || place == Standing::Counted && matches!(self.of, SvgOf::Exchange(_)) =>
+            {
+                self.exchange(exchange);
             }
             ReportEvent::Aggregate(aggregate) => {
                 for exchange in &aggregate.slowest {

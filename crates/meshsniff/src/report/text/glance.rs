@@ -51,7 +51,7 @@ pub(super) fn push(out: &mut String, paint: Paint, width: usize, drawing: &Drawi
     let decades = (drawing.decades.last - drawing.decades.first) as usize;
     let field = Field {
         drawing,
-        columns: width - LEFT - 2,
+        columns: width.saturating_sub(LEFT + 2).max(TICK),
         rows: (decades * 2).clamp(MIN_ROWS, MAX_ROWS),
     };
     out.push('\n');
