@@ -84,6 +84,9 @@ fn moment_in_words(moment: Span, step: i64, length: i64) -> String {
     let nanos = moment.as_nanos();
     if nanos == 0 {
         out.push('0');
+    } else if nanos == 60 * SECOND && step == nanos {
+        // Else it would have a decimal among whole minutes.
+        out.push_str("1 min");
     } else if step >= 60 * SECOND {
         number::spoken(&mut out, moment);
     } else if length < SECOND {

@@ -3,7 +3,7 @@
 use super::class::Class;
 use crate::exchange::{Close, Connection, Exchange, Verdict};
 use crate::packet::Endpoint;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,9 +14,11 @@ const MAX_BARS: usize = 20;
 /// opened, and those that never opened or on which nobody could talk.
 const SHARES: [usize; 3] = [8, 8, 4];
 /// Connections of which the exchanges are known and that are not settled yet.
-const MAX_UNSETTLED: usize = 1_024;
-/// Stretches of one connection. Beyond them neighbours become one.
-const MAX_BUSY: usize = 128;
+const MAX_UNSETTLED: usize = 512;
+/// Stretches of one connection with good exchanges, and with others. Beyond them those become one
+/// that are nearest to each other.
+const MAX_BUSY: usize = 256;
+const MAX_BAD: usize = 64;
 
 /// A stretch in which an exchange was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +52,77 @@ pub(in super::super) struct Bar {
     pub(in super::super) busy: Vec<Busy>,
 }
 
-#[derive(Debug, Default)]
-struct Unsettled {
+/// Stretches of one connection.
+#[derive(Debug)]
+struct Stretches {
     busy: Vec<Busy>,
+    most: usize,
+    /// Pauses shorter than this are not told.
+    shortest: Span,
+}
+
+impl Stretches {
+    const fn new(most: usize) -> Self {
+        Self {
+            busy: Vec::new(),
+            most,
+            shortest: Span::from_micros(1),
+        }
+    }
+
+    fn add(&mut self, busy: Busy) {
+        self.busy.push(busy);
+        if self.busy.len() <= self.most {
+            return;
+        }
+        self.busy.sort_by_key(|busy| (busy.from, busy.exchange));
+        // Half of them are left, so that this is not done again at once.
+        loop {
+            let mut joined: Vec<Busy> = Vec::with_capacity(self.most);
+            for next in self.busy.drain(..) {
+                match joined.last_mut() {
+                    Some(last) if last.is_near(next.from, self.shortest) => last.join(&next),
+                    _ => joined.push(next),
+                }
+            }
+            self.busy = joined;
+            if self.busy.len() <= self.most / 2 {
+                break;
+            }
+            self.shortest = self.shortest.plus(self.shortest);
+        }
+    }
+}
+
+impl Busy {
+    /// Whether the pause until then is shorter.
+    fn is_near(&self, at: Timestamp, shortest: Span) -> bool {
+        self.to.is_none_or(|to| at - to < shortest)
+    }
+
+    fn join(&mut self, next: &Self) {
+        self.to = self.to.zip(next.to).map(|(one, other)| one.max(other));
+        self.class = self.class.max(next.class);
+    }
+}
+
+#[derive(Debug)]
+struct Unsettled {
+    good: Stretches,
+    others: Stretches,
     bad: u64,
     last: Option<Timestamp>,
+}
+
+impl Default for Unsettled {
+    fn default() -> Self {
+        Self {
+            good: Stretches::new(MAX_BUSY),
+            others: Stretches::new(MAX_BAD),
+            bad: 0,
+            last: None,
+        }
+    }
 }
 
 /// How telling a connection is among its kind: what went wrong on it, how much was on it. Of many
@@ -81,15 +149,16 @@ impl Bars {
         let to = exchange.decided_at();
         its.last = its.last.max(to).max(Some(exchange.start()));
         its.bad += u64::from(exchange.good() != Some(true));
-        its.busy.push(Busy {
+        let stretches = match class {
+            Class::Good => &mut its.good,
+            _ => &mut its.others,
+        };
+        stretches.add(Busy {
             from: exchange.start(),
             to,
             class,
             exchange: exchange.id,
         });
-        if its.busy.len() > MAX_BUSY {
-            its.busy = its.busy.chunks(2).map(one_of).collect();
-        }
     }
 
     pub(super) fn connection(&mut self, connection: &Connection) {
@@ -100,7 +169,7 @@ impl Bars {
         self.seen += 1;
         let rank = (
             its.bad,
-            its.busy.len() as u64,
+            connection.exchanges,
             // The golden ratio: numbers that follow each other come to lie far apart.
             connection.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             Reverse(connection.id),
@@ -110,6 +179,9 @@ impl Bars {
             None if its.bad > 0 => 0,
             None => 1,
         }];
+        let mut busy = its.good.busy;
+        busy.extend(its.others.busy);
+        busy.sort_by_key(|busy| (busy.from, busy.exchange));
         let closed = connection.close.map(|close| close.mark.time);
         kept.insert(
             rank,
@@ -124,7 +196,7 @@ impl Bars {
                 protocol: connection.protocol.name(),
                 exchanges: connection.exchanges,
                 bad: its.bad,
-                busy: its.busy,
+                busy,
             },
         );
         if kept.len() > MAX_BARS {
@@ -149,16 +221,5 @@ impl Bars {
         let mut bars: Vec<Bar> = bars.collect();
         bars.sort_by_key(|bar| (bar.from, bar.id));
         bars
-    }
-}
-
-/// Neighbours as one stretch.
-fn one_of(neighbours: &[Busy]) -> Busy {
-    let (first, last) = (neighbours[0], neighbours[neighbours.len() - 1]);
-    Busy {
-        from: first.from.min(last.from),
-        to: first.to.zip(last.to).map(|(one, other)| one.max(other)),
-        class: first.class.max(last.class),
-        exchange: first.exchange,
     }
 }

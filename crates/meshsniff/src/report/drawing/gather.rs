@@ -17,7 +17,7 @@ const MAX_DOTS: usize = 1_500;
 /// Timeouts told apart.
 const MAX_TIMEOUTS: usize = 64;
 /// Lines of timers.
-const MAX_LINES: usize = 6;
+const MAX_LINES: usize = 4;
 /// Stretches in which packets were lost. Beyond them the last one grows.
 const MAX_LOST: usize = 24;
 /// Ends of processes.
@@ -194,7 +194,9 @@ fn lines(timeouts: &BTreeMap<(Span, bool), u64>, summary: &Summary) -> Vec<(Span
     for (span, _) in announced {
         add_line(&mut lines, span, said!(Timeout(span), ", announced"));
     }
-    for timer in summary.timers() {
+    let mut timers = summary.timers();
+    timers.sort_by_key(|timer| std::cmp::Reverse(timer.count));
+    for timer in timers {
         // The others measure silences, which are no waits.
         if timer.kind == TimerKind::GiveUp {
             let middle = Span::from_nanos(timer.min.as_nanos().midpoint(timer.max.as_nanos()));

@@ -1,3 +1,4 @@
+use super::bars::Busy;
 use super::model::Many;
 use super::*;
 use crate::event::{Aggregate, Capture, Lost};
@@ -267,21 +268,38 @@ fn the_most_telling_connections_are_kept() {
 }
 
 #[test]
-fn a_long_connection_keeps_its_bounds() {
-    let mut many: Vec<_> = (0..10_000)
-        .map(|id| exchange(id, 1_000 * id as i64, 10))
-        .collect();
+fn a_long_connection_keeps_its_bounds_and_its_pauses() {
+    // Busy for a second, idle for ten, busy again, with one that did not go well in between.
+    let mut many = Vec::new();
+    for id in 0..10_000 {
+        let late = if id < 5_000 { 0 } else { 10_000_000 };
+        many.push(exchange(id, 200 * id as i64 + late, 10));
+    }
+    let mut failed = exchange(10_000, 500_000, 50);
+    failed.status = Some(503);
+    many.push(failed);
     for one in &mut many {
         one.connection = 0;
     }
-    let drawing = drawn(&many, &[fixtures::connection()], &Capture::default());
+    let connection = Connection {
+        exchanges: 10_001,
+        ..fixtures::connection()
+    };
+    let drawing = drawn(&many, &[connection], &Capture::default());
     let busy = &drawing.bars[0].busy;
-    assert!(busy.len() <= 128, "{}", busy.len());
+    assert!(busy.len() <= 257, "{}", busy.len());
+    let seconds = |at: Timestamp| (at - fixtures::ORIGIN).as_secs();
+    let idle = |busy: &Busy| {
+        busy.to
+            .is_some_and(|to| seconds(busy.from) < 1.1 && seconds(to) > 10.0)
+    };
+    assert!(!busy.iter().any(idle), "the pause is gone: {busy:?}");
+    let bad: Vec<_> = busy
+        .iter()
+        .filter(|busy| busy.class == Class::Answered)
+        .collect();
+    assert_eq!((bad.len(), bad[0].exchange), (1, 10_000));
     assert_eq!(busy[0].from, many[0].start());
-    assert_eq!(
-        busy.last().and_then(|busy| busy.to),
-        many[9_999].decided_at()
-    );
 }
 
 #[test]

@@ -187,18 +187,30 @@ fn waits(out: &mut String, drawing: &Drawing) {
         }
         out.push_str("</g>");
     }
-    for (span, text) in &drawing.lines {
-        let y = y(Some(micros(*span)));
-        let _ = write!(
-            out,
-            "\n<path class=timer d=\"M{LEFT} {y:.1}H{:.0}\"/><text class=timer x={:.0} y={:.1}>",
-            WIDTH - RIGHT,
-            WIDTH - RIGHT + 5.0,
-            y + 3.5
-        );
-        push!(out; Html(text), "</text>");
-    }
+    timers(out, drawing, y);
     out.push_str("</svg></div>");
+}
+
+/// Timers as lines with their names. Of names that would stand on each other the upper one is told.
+fn timers(out: &mut String, drawing: &Drawing, y: impl Fn(Option<i64>) -> f64) {
+    let mut lines: Vec<_> = drawing.lines.iter().collect();
+    lines.sort_by_key(|(span, _)| std::cmp::Reverse(*span));
+    let mut free = 0.0;
+    for (span, text) in lines {
+        let y = y(Some(micros(*span)));
+        let end = WIDTH - RIGHT;
+        let _ = write!(out, "\n<path class=timer d=\"M{LEFT} {y:.1}H{end:.0}\"/>");
+        if y >= free {
+            free = y + 11.0;
+            let _ = write!(
+                out,
+                "<text class=timer x={:.0} y={:.1}>",
+                end + 5.0,
+                y + 3.5
+            );
+            push!(out; Html(text), "</text>");
+        }
+    }
 }
 
 /// The marks that show something.

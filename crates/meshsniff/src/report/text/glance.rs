@@ -1,7 +1,8 @@
 //! The whole capture as a small drawing for a terminal.
 //!
 //! Good exchanges are dots of braille, eight in a character. What did not go well has a sign of its
-//! own, so that it is seen without colour, and goes before what is beside it in the same character.
+//! own, so that it is seen without colour. It stands for its character if that is few of many good
+//! ones or more: else a single failure in each would hide how the good ones went.
 
 use super::paint::{Ink, Paint, blanks, columns, right, wrapped};
 use crate::number::micros;
@@ -20,6 +21,8 @@ const MIN_ROWS: usize = 6;
 const MAX_ROWS: usize = 8;
 /// Columns of a label on the axis of time.
 const TICK: usize = 12;
+/// So many good exchanges in a character go before one that is not.
+const FEW_OF: u64 = 20;
 /// The dots of a character of braille, by column and row.
 const DOTS: [[u32; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
 const BRAILLE: u32 = 0x2800;
@@ -29,15 +32,42 @@ const BRAILLE: u32 = 0x2800;
 struct Place {
     sign: char,
     ink: Option<Ink>,
-    /// The class that it shows.
-    class: Option<Class>,
+    /// Exchanges in it, by class.
+    counts: [u64; Class::ALL.len()],
     dots: u32,
+}
+
+impl Place {
+    const fn is_free(&self) -> bool {
+        self.dots == 0
+    }
+
+    /// Takes exchanges in, and shows them.
+    fn put(&mut self, class: Class, count: u64, dot: u32) {
+        self.dots |= dot;
+        let here = &mut self.counts[class as usize];
+        *here = here.saturating_add(count);
+        let good = self.counts[Class::Good as usize];
+        let others = Class::ALL.into_iter().rev();
+        let mut others = others.filter(|class| *class != Class::Good);
+        let counts = self.counts;
+        let bad = others.find(|class| {
+            let count = counts[*class as usize];
+            count > 0 && count.saturating_mul(FEW_OF) >= good
+        });
+        let shown = bad.unwrap_or(Class::Good);
+        self.ink = Some(ink(shown));
+        self.sign = match shown {
+            Class::Good => char::from_u32(BRAILLE + self.dots).unwrap_or('.'),
+            class => sign(class),
+        };
+    }
 }
 
 const EMPTY: Place = Place {
     sign: ' ',
     ink: None,
-    class: None,
+    counts: [0; Class::ALL.len()],
     dots: 0,
 };
 
@@ -138,13 +168,12 @@ impl Field<'_> {
     /// Places of everything whose wait is known.
     fn rows(&self) -> Vec<Vec<Place>> {
         let mut rows = vec![vec![EMPTY; self.columns]; self.rows];
-        self.each(|class, (from, to), wait| {
+        self.each(|(class, count), (from, to), wait| {
             let Some(wait) = wait else { return };
             let quarter = self.quarter(self.drawing.decades.along(wait));
             for half in from..=to {
-                let place = &mut rows[quarter / 4][half / 2];
-                place.dots |= DOTS[half % 2][quarter % 4];
-                put(place, class);
+                let dot = DOTS[half % 2][quarter % 4];
+                rows[quarter / 4][half / 2].put(class, count, dot);
             }
         });
         for (span, text) in &self.drawing.lines {
@@ -156,7 +185,7 @@ impl Field<'_> {
             let column = self.half(mark.from) / 2;
             for row in &mut rows {
                 let place = &mut row[column];
-                if place.class.is_none() {
+                if place.is_free() {
                     (place.sign, place.ink) = ('┊', Some(Ink::Bad));
                 }
             }
@@ -167,27 +196,26 @@ impl Field<'_> {
     /// Places of those whose wait is not known.
     fn unknown(&self) -> Option<Vec<Place>> {
         let mut places = vec![EMPTY; self.columns];
-        self.each(|class, (from, to), wait| {
+        self.each(|(class, count), (from, to), wait| {
             if wait.is_none() {
                 for half in from..=to {
-                    let place = &mut places[half / 2];
-                    place.dots |= DOTS[half % 2][1];
-                    put(place, class);
+                    places[half / 2].put(class, count, DOTS[half % 2][1]);
                 }
             }
         });
         places
             .iter()
-            .any(|place| place.class.is_some())
+            .any(|place| !place.is_free())
             .then_some(places)
     }
 
-    /// Calls `each` with every dot and cell: class, halves of columns, and wait in microseconds.
-    fn each(&self, mut each: impl FnMut(Class, (usize, usize), Option<i64>)) {
+    /// Calls `each` with every dot and cell: class and count, halves of columns, and wait in
+    /// microseconds.
+    fn each(&self, mut each: impl FnMut((Class, u64), (usize, usize), Option<i64>)) {
         for many in &self.drawing.classes {
             for dot in &many.dots {
                 let half = self.half(dot.at);
-                each(many.class, (half, half), dot.wait.map(micros));
+                each((many.class, 1), (half, half), dot.wait.map(micros));
             }
             for cell in &many.cells {
                 // The end of a cell is the begin of the next.
@@ -195,7 +223,10 @@ impl Field<'_> {
                 let middle = cell
                     .row
                     .map(|row| 10_f64.powf((f64::from(row) + 0.5) / f64::from(PER_DECADE)) as i64);
-                each(many.class, (self.half(cell.from), self.half(last)), middle);
+                let (from, to) = (self.half(cell.from), self.half(last));
+                // Of one that is wider than half a column each part has its share.
+                let share = (cell.count / (to - from + 1) as u64).max(1);
+                each((many.class, share), (from, to), middle);
             }
         }
     }
@@ -232,21 +263,10 @@ impl Field<'_> {
     }
 }
 
-/// Shows a class in a place, unless a more telling one is there.
-fn put(place: &mut Place, class: Class) {
-    let class = place.class.map_or(class, |there| there.max(class));
-    place.class = Some(class);
-    place.ink = Some(ink(class));
-    place.sign = match class {
-        Class::Good => char::from_u32(BRAILLE + place.dots).unwrap_or('.'),
-        class => sign(class),
-    };
-}
-
 /// Draws the line of a timer where nothing else is, and its words at the end, or at the begin, if there is
 /// room.
 fn timer(row: &mut [Place], text: &str) {
-    for place in row.iter_mut().filter(|place| place.class.is_none()) {
+    for place in row.iter_mut().filter(|place| place.is_free()) {
         (place.sign, place.ink) = ('╌', Some(Ink::Dim));
     }
     let words: Vec<char> = format!(" {text} ").chars().collect();
@@ -255,7 +275,7 @@ fn timer(row: &mut [Place], text: &str) {
     };
     let is_free = |from: &usize| {
         let places = &row[*from..*from + words.len()];
-        places.iter().all(|place| place.class.is_none())
+        places.iter().all(|place| place.is_free())
     };
     if let Some(from) = [end, 0].into_iter().find(is_free) {
         for (place, c) in row[from..].iter_mut().zip(words) {
@@ -358,6 +378,25 @@ mod tests {
         assert!(text.contains("500 ms, a guess"), "{text}");
         assert!(text.lines().count() <= 16, "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn one_failure_does_not_hide_many_good_ones() {
+        let one = |count: i64| {
+            let mut exchanges = good(count);
+            for exchange in &mut exchanges {
+                exchange.events.request_start = fixtures::mark(1, 0);
+                exchange.gaps.wait = Some(Span::from_millis(1));
+            }
+            exchanges.push(Exchange {
+                status: Some(503),
+                ..exchanges[0].clone()
+            });
+            let text = drawn(&exchanges, false, 80);
+            text.matches('■').count()
+        };
+        // In the legend, and in the drawing.
+        assert_eq!((one(20), one(21), one(5_000)), (2, 1, 1));
     }
 
     #[test]
