@@ -55,6 +55,7 @@ pub fn check(data: &[u8]) {
         _ => {
             let all = TextOptions {
                 all: true,
+                drawing: true,
                 probes: true,
                 ..TextOptions::default()
             };

@@ -41,6 +41,7 @@ pub fn check(data: &[u8]) {
         let json = |out, style| JsonReport::new(out, style, Filter::default(), true);
         let all = TextOptions {
             all: true,
+            drawing: true,
             probes: true,
             ..TextOptions::default()
         };

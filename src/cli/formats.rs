@@ -17,6 +17,7 @@ use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
 use meshsniff::report::markdown::MarkdownReport;
+use meshsniff::report::svg::{SvgOf, SvgReport};
 use meshsniff::report::text::{TextOptions, TextReport};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -47,6 +48,10 @@ pub(super) struct Look {
     pub(super) watched: Option<Shared>,
     /// What is left out of every exchange. Assertions are held against all of it.
     pub(super) redacted: Redacted,
+    /// What a picture is of.
+    pub(super) pictured: SvgOf,
+    /// Whether text on standard output has a small drawing of the capture.
+    pub(super) drawn: bool,
 }
 
 impl Look {
@@ -60,7 +65,9 @@ impl Look {
     /// asked for all.
     pub(super) fn needs_all(&self) -> bool {
         let formats = self.outputs.iter().map(|output| output.format);
-        self.all || formats.into_iter().any(Format::has_every_exchange)
+        // One that was asked for by its number may be a good one.
+        let pictured = matches!(self.pictured, SvgOf::Exchange(_));
+        self.all || pictured || formats.into_iter().any(Format::has_every_exchange)
     }
 
     /// Begins the reports; those without a file go to `out`.
@@ -132,6 +139,7 @@ impl Look {
                     all: self.all,
                     limit: self.limit,
                     slowest: self.slowest,
+                    drawing: on_stdout && self.drawn,
                     probes: self.probes,
                     filter: self.filter.clone(),
                 },
@@ -145,6 +153,12 @@ impl Look {
             Format::Html => Box::new(HtmlReport::new(out, self.filter.clone(), self.probes)),
             Format::Csv => Box::new(CsvReport::new(out, self.filter.clone(), self.live)),
             Format::Har => Box::new(HarReport::new(out, self.filter.clone())),
+            Format::Svg => Box::new(SvgReport::new(
+                out,
+                self.filter.clone(),
+                self.probes,
+                self.pictured,
+            )),
         }
     }
 }

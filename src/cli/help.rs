@@ -87,7 +87,7 @@ Usage: kubectl meshsniff report [OPTIONS] [TARGET|FILE]...
   TARGET               pod, or TYPE/NAME such as deploy/catalog
   FILE                 captures, or folders of them; - is standard input
 
-  -o FORMAT[=FILE]     text, json, jsonl, junit, markdown, html, csv, har
+  -o FORMAT[=FILE]     text, json, jsonl, junit, markdown, html, csv, har, svg
   --live               watch the figures while packets come
   --all                a timeline of every exchange, not one of each problem
   --filter-http TERMS  only exchanges that match: 'path=/items* status=5xx'

@@ -64,8 +64,8 @@ fn is_slip(word: &str, command: &str) -> bool {
 
 /// A sentence for an option that other tools have and this one calls something else.
 pub(super) fn by_option(error: &clap::Error) -> Option<String> {
-    const FORMATS: [&str; 8] = [
-        "text", "json", "jsonl", "junit", "markdown", "html", "csv", "har",
+    const FORMATS: [&str; 9] = [
+        "text", "json", "jsonl", "junit", "markdown", "html", "csv", "har", "svg",
     ];
     if error.kind() != ErrorKind::UnknownArgument {
         return None;

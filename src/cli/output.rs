@@ -27,6 +27,8 @@ pub(super) enum Format {
     Csv,
     /// An HTTP Archive, for HTTP tools and developer tools of browsers
     Har,
+    /// A picture of one exchange, for a ticket: --exchange or --problem says which
+    Svg,
 }
 
 impl Format {

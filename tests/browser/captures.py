@@ -1,5 +1,6 @@
 """Captures that no program makes on demand: hostile names, and any number of exchanges."""
 
+import io
 import socket
 import struct
 
@@ -22,6 +23,33 @@ class Capture:
 
     def close(self):
         self.file.close()
+
+
+class Pcapng(Capture):
+    """The same as pcapng, which can say that packets were lost."""
+
+    def __init__(self, path):
+        self.file = open(path, "wb", buffering=1 << 20)
+        self.block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+        # if_tsresol: microseconds.
+        self.block(1, struct.pack("<HHI", 101, 0, 65535))
+
+    def block(self, kind, body):
+        body += bytes(-len(body) % 4)
+        self.file.write(struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12))
+
+    def time(self, micros):
+        return struct.pack("<II", *divmod(1_795_507_200_000_000 + micros, 1 << 32))
+
+    def packet(self, micros, ends, ports, sequence, acknowledged, flags, data=b""):
+        plain, self.file = self.file, io.BytesIO()
+        super().packet(micros, ends, ports, sequence, acknowledged, flags, data)
+        plain, self.file = self.file.getvalue()[16:], plain
+        self.block(6, struct.pack("<I", 0) + self.time(micros) + struct.pack("<II", len(plain), len(plain)) + plain)
+
+    def lost(self, micros, packets):
+        """Says how many packets the kernel has lost so far."""
+        self.block(5, struct.pack("<I", 0) + self.time(micros) + struct.pack("<HHQHH", 5, 8, packets, 0, 0))
 
 
 class Talk:
@@ -73,6 +101,33 @@ def hostile(path):
         gives_up(capture, 40_000 + index, index * 1_000_000, request(b"/" + name, blanks, more))
     capture.close()
     return len(names)
+
+
+def restart(path):
+    """A server that ends while it is asked, refuses for a while, and is there again; and packets that were lost before that."""
+    capture = Pcapng(path)
+    talks = [Talk(capture, 30_000 + number, 1_000 * number) for number in range(4)]
+    for turn in range(20):
+        for number, talk in enumerate(talks):
+            now = 100_000 + turn * 50_000 + number * 5_000
+            talk.client(now, data=request(b"/items/%d" % turn))
+            talk.server(now + 900 + 137 * (turn + number), data=OK)
+            talk.client(now + 30_000)
+            if turn in (4, 9):
+                capture.lost(now + 30_001, 7 if turn == 4 else 19)
+    for number, talk in enumerate(talks):
+        talk.client(1_200_000 + number, data=request(b"/last"))
+    for number, talk in enumerate(talks):
+        talk.server(1_204_000 + number, FIN | ACK, moves=1)
+        talk.client(1_204_100 + number, FIN | ACK, moves=1)
+    for number in range(3):
+        ends = (socket.inet_aton("10.0.0.1"), socket.inet_aton("10.0.0.2"))
+        capture.packet(1_300_000 + number * 100_000, ends, (31_000 + number, 80), 1000, 0, SYN)
+        capture.packet(1_300_020 + number * 100_000, ends[::-1], (80, 31_000 + number), 0, 1001, RST | ACK)
+    talk = Talk(capture, 32_000, 1_800_000)
+    talk.client(1_800_100, data=request(b"/again"))
+    talk.server(1_801_000, data=OK)
+    capture.close()
 
 
 def many(path, exchanges, give_ups):

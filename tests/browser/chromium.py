@@ -15,7 +15,8 @@ import tempfile
 import time
 
 # Virtual key codes, which Chromium wants beside the names.
-KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowUp": 38, "ArrowDown": 40}
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+        "0": 48, "+": 187, "-": 189}
 
 
 def find():
@@ -136,6 +137,19 @@ class Browser:
                 self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
                           **(extra if kind == "keyDown" else {}))
         self.settle()
+
+    def drag(self, *places):
+        """Presses the mouse at the first place, moves over the others, and lets go at the last; a click if there is but one."""
+        for kind, (x, y) in [("mouseMoved", places[0]), ("mousePressed", places[0]), *[("mouseMoved", place) for place in places[1:]], ("mouseReleased", places[-1])]:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="none" if kind == "mouseMoved" and len(places) == 1 else "left",
+                      buttons=0 if kind == "mouseReleased" else 1, clickCount=1)
+        self.settle()
+
+    def names(self, *roles):
+        """What a screen reader is told of the elements with these roles: role and name."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        told = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored") and "role" in node]
+        return [one for one in told if one[0] in roles]
 
     def size(self, width, height, scale=1):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 500)

@@ -7,20 +7,26 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 import haralyzer
 import jsonschema
 import pandas
 import referencing
 import referencing.jsonschema
+import svgelements
 
 # Cuts are rounded in HAR, and parts in JSON.
 TOLERANCE_MS = 0.0011
 # Objects inside an exchange, by the name that stands before their own fields.
 INSIDE = ("proxy", "envoy")
+# So many exchanges of a capture are drawn: the first of each verdict before others.
+MAX_DRAWN = 8
+SVG = "{http://www.w3.org/2000/svg}"
 FORMULA = tuple("=+-@＝＋－＠'")
 
 
@@ -192,6 +198,58 @@ def read_entry(entry, raw, exchange):
         near(f"{who}: receive", timings["receive"], gaps["response_duration"])
 
 
+def read_pictures(program, capture, document, folder):
+    """Pictures of some exchanges; returns how many."""
+    seen, first, rest = set(), [], []
+    for exchange in document["exchanges"]:
+        (rest if exchange["verdict"] in seen else first).append(exchange)
+        seen.add(exchange["verdict"])
+    some = (first + rest)[:MAX_DRAWN]
+    for exchange in some:
+        path = f"{folder}/{exchange['id']}.svg"
+        words = ["-o", f"svg={path}", "--exchange", str(exchange["id"])]
+        done = subprocess.run([program, "report", capture, *words], check=False, capture_output=True)
+        if not os.path.exists(path):
+            raise AssertionError(f"no picture of exchange {exchange['id']}: {done.stderr.decode()}")
+        read_svg(path, exchange)
+    return len(some)
+
+
+def read_svg(path, exchange):
+    who = f"picture of exchange {exchange['id']}"
+    # By expat: it is XML.
+    root = xml.etree.ElementTree.parse(path).getroot()
+    same(f"{who}: root", root.tag, f"{SVG}svg")
+    same(f"{who}: exchange", root.get("data-of"), f"exchange {exchange['id']}")
+    same(f"{who}: verdict", root.get("data-verdict"), exchange["verdict"])
+    texts = [text.text or "" for text in root.iter(f"{SVG}text")]
+    packets = [one for one in root.iter(f"{SVG}g") if one.get("class") == "packet"]
+    known = {event["frame"]: event["t"] for event in exchange["events"]}
+    told = {int(one.get("data-frame")): float(one.get("data-at")) for one in packets}
+    same(f"{who}: frames", sorted(told), sorted(known))
+    for frame, at in told.items():
+        near(f"{who}: time of frame {frame}", at * 1000, known[frame] * 1000)
+    # What stands between the packets is the difference of their times.
+    steps = [float(text[:-3]) for text in texts if re.fullmatch(r"-?[0-9]+\.[0-9]{3} ms", text)]
+    times = [told[int(one.get("data-frame"))] for one in packets]
+    same(f"{who}: steps", len(steps), max(len(times) - 1, 0))
+    for step, before, after in zip(steps, times, times[1:]):
+        near(f"{who}: step", step, (after - before) * 1000)
+    # The gaps that it names are gaps of JSON.
+    gaps = [text.split(" ms ")[0] for text in texts if re.match(r"-?[0-9]+\.[0-9]{3} ms after", text)]
+    figures = list(exchange["gaps"].values())
+    for gap in gaps:
+        if not any(abs(float(gap) - figure) <= TOLERANCE_MS for figure in figures):
+            raise AssertionError(f"{who}: {gap} ms is no gap of {exchange['gaps']}")
+    # By a library that knows what SVG is: inside of its own size, and an arrow for each packet.
+    drawn = svgelements.SVG.parse(path)
+    arrows = [one for one in drawn.elements() if str(one.values.get("class", "")).startswith("arrow")]
+    same(f"{who}: arrows", len(arrows), len(packets))
+    left, top, right, bottom = drawn.bbox()
+    if left < 0 or top < 0 or right > float(drawn.width) or bottom > float(drawn.height):
+        raise AssertionError(f"{who}: {(left, top, right, bottom)} is outside of it")
+
+
 def dict_of(headers):
     return {header["name"]: header["value"] for header in headers}
 
@@ -206,7 +264,7 @@ def main():
     schema = validator(schemas)
     endings = (".pcap", ".pcapng", ".gz", ".zst")
     names = sorted(name for name in os.listdir(folder) if name.endswith(endings))
-    failed = exchanges = 0
+    failed = exchanges = pictures = 0
     for name in names:
         with tempfile.TemporaryDirectory() as work:
             try:
@@ -218,15 +276,19 @@ def main():
                 read_csv(files[1], document)
                 read_frame(files[1], document)
                 read_har(files[2], document, schema)
+                pictures += read_pictures(program, os.path.join(folder, name), document, work)
                 exchanges += len(document["exchanges"])
-            except (AssertionError, KeyError, ValueError, csv.Error) as error:
+            except (AssertionError, KeyError, ValueError, SyntaxError, csv.Error) as error:
                 failed += 1
                 print(f"{name}: {type(error).__name__}: {error}")
     if not exchanges:
         failed += 1
         print("no capture has an exchange")
     if not failed:
-        print(f"{exchanges} exchanges of {len(names)} captures are read as they were meant")
+        print(
+            f"{exchanges} exchanges of {len(names)} captures and {pictures} pictures of them are "
+            "read as they were meant"
+        )
     return 1 if failed else 0
 
 

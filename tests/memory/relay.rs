@@ -13,6 +13,7 @@ use meshsniff::report::html::HtmlReport;
 use meshsniff::report::json::{JsonReport, Style};
 use meshsniff::report::junit::JunitReport;
 use meshsniff::report::markdown::MarkdownReport;
+use meshsniff::report::svg::{SvgOf, SvgReport};
 use meshsniff::report::text::{TextOptions, TextReport};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -206,7 +207,7 @@ impl Write for Nowhere {
 
 type Start = fn() -> Box<dyn Report>;
 
-const FORMATS: [(&str, Start); 9] = [
+const FORMATS: [(&str, Start); 10] = [
     ("json", || {
         Box::new(JsonReport::new(
             Nowhere,
@@ -226,6 +227,7 @@ const FORMATS: [(&str, Start); 9] = [
         let all = TextOptions {
             all: true,
             slowest: 1_000,
+            drawing: true,
             ..TextOptions::default()
         };
         Box::new(TextReport::new(Nowhere, all))
@@ -244,6 +246,14 @@ const FORMATS: [(&str, Start); 9] = [
     }),
     ("har", || {
         Box::new(HarReport::new(Nowhere, Filter::default()))
+    }),
+    ("svg", || {
+        Box::new(SvgReport::new(
+            Nowhere,
+            Filter::default(),
+            false,
+            SvgOf::Worst,
+        ))
     }),
 ];
 

@@ -8,6 +8,7 @@
 //! | `bad_input` | what cannot be read, or only in part |
 //! | `cluster_verbs` | commands for clusters, as far as they need none |
 //! | `compare` | two captures or reports against each other |
+//! | `drawings` | pictures of one exchange, and the capture as a drawing on a terminal |
 //! | `following` | `follow`: what it masks, which exchange a frame is part of |
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `live_view` | `report --live` |
@@ -19,6 +20,7 @@
 mod bad_input;
 mod cluster_verbs;
 mod compare;
+mod drawings;
 mod drops;
 mod following;
 mod for_ci;

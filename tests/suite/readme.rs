@@ -135,6 +135,36 @@ fn the_example_is_what_is_printed() {
 }
 
 #[test]
+fn the_picture_is_what_is_drawn() {
+    let root = Path::new(ROOT);
+    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    let command = "report testdata-pcaps/tutorial-envoy.pcap -o svg";
+    assert!(
+        readme.contains(command),
+        "the README does not say {command}"
+    );
+    assert!(readme.contains("](docs/client-gave-up.svg)"));
+    let output = Command::new(env!("CARGO_BIN_EXE_kubectl-meshsniff"))
+        .current_dir(root)
+        .args(command.split(' '))
+        .output()
+        .expect("the program");
+    assert_eq!(output.status.code(), Some(0));
+    let drawn = String::from_utf8(output.stdout).expect("text");
+    let path = root.join("docs/client-gave-up.svg");
+    if std::env::var_os("MESHSNIFF_BLESS").is_some_and(|value| value == "1") {
+        fs::write(path, drawn).expect("a file");
+        return;
+    }
+    let shown = fs::read_to_string(path).expect("the picture");
+    assert!(
+        shown == drawn,
+        "docs/client-gave-up.svg is another picture: MESHSNIFF_BLESS=1 cargo test --test suite \
+         picture_is_what"
+    );
+}
+
+#[test]
 fn the_comparison_is_what_is_printed() {
     let root = Path::new(ROOT);
     let page = fs::read_to_string(root.join("docs/comparing.md")).expect("the page");

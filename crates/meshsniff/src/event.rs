@@ -160,6 +160,18 @@ pub struct Aggregate {
     pub tallies: Vec<Tally>,
 }
 
+/// Packets that the capturing kernel lost within a stretch of time: a capture says only now and then
+/// how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The last moment at which they had not been counted yet.
+    pub since: Timestamp,
+    /// The first moment at which they had.
+    pub until: Timestamp,
+    /// How many.
+    pub packets: u64,
+}
+
 /// An event of a report. The order is: `Sources`; for the first frame, and each of which there is
 /// something to tell, `Begin`, what the frame settled (`Exchange`, `Connection`), `Comment`,
 /// `AfterFrame`; at the end of the capture what that settled, `Aggregate`, `Sources` once more,
@@ -180,6 +192,8 @@ pub enum ReportEvent<'a> {
     /// A name of an address became known: see [`Names::add`](crate::names::Names::add). It may come
     /// at any time.
     Name(IpAddr, &'a str),
+    /// Packets were lost, and it is known about when. It may come at any time.
+    Lost(Lost),
     /// Exchanges and connections that are not told one by one. Of several targets it comes several
     /// times.
     Aggregate(&'a Aggregate),

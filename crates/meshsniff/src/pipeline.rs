@@ -6,9 +6,10 @@
 
 use crate::analyzer::{Analyzer, Options, Sink};
 use crate::capture::{CaptureReader, Input, OpenError, ReadError, SourceInfo};
-use crate::event::{Capture, Report, ReportEvent, ReportSink, Source};
+use crate::event::{Capture, Lost, Report, ReportEvent, ReportSink, Source};
 use crate::exchange::{Connection, Exchange};
 use crate::packet::Frame;
+use crate::time::Timestamp;
 use std::io;
 
 /// Captures on their way into a report.
@@ -20,6 +21,10 @@ pub struct Pipeline {
     comments: usize,
     /// Number of names that were passed on.
     names: usize,
+    /// Packets known to be lost, and since when that is known.
+    lost: (u64, Timestamp),
+    /// The latest time of any frame.
+    latest: Timestamp,
     errors: Vec<ReadError>,
 }
 
@@ -57,6 +62,8 @@ impl Pipeline {
             frames: 0,
             comments: 0,
             names: 0,
+            lost: (0, Timestamp::default()),
+            latest: Timestamp::default(),
             errors: Vec::new(),
         })
     }
@@ -133,10 +140,20 @@ impl Pipeline {
             return Ok(false);
         };
         // Before the frame: it may be the one that settles what the drops made uncertain.
-        self.analyzer.set_dropped(self.reader.dropped());
+        let dropped = self.reader.dropped();
+        self.analyzer.set_dropped(dropped);
+        if self.frames == 0 {
+            self.lost.1 = frame.time;
+            self.latest = frame.time;
+        }
+        let lost = lost(&mut self.lost, dropped, frame.time);
+        self.latest = self.latest.max(frame.time);
         let mut sink = ReportSink::of_frame(report, frame.id, frame.time);
         if self.frames == 0 {
             sink.begin();
+        }
+        if let Some(lost) = lost {
+            sink.tell(ReportEvent::Lost(lost));
         }
         self.analyzer.frame(&frame, &mut sink);
         if self.frames == 0 {
@@ -170,6 +187,9 @@ impl Pipeline {
     /// If the report cannot be written.
     pub fn finish(mut self, report: &mut dyn Report) -> io::Result<Analysed> {
         self.settle(report)?;
+        if let Some(lost) = lost(&mut self.lost, self.reader.dropped(), self.latest) {
+            report.tell(ReportEvent::Lost(lost))?;
+        }
         report.tell(ReportEvent::Sources(&sources(self.reader.sources())))?;
         let analysed = self.analysed();
         report.tell(ReportEvent::Finish(&analysed.capture))?;
@@ -191,6 +211,19 @@ impl Pipeline {
             errors: self.errors,
         }
     }
+}
+
+/// What was lost since it was last known how much. `known` is that number, and since when.
+fn lost(known: &mut (u64, Timestamp), dropped: Option<u64>, now: Timestamp) -> Option<Lost> {
+    let dropped = dropped?;
+    let packets = dropped.checked_sub(known.0).filter(|more| *more > 0)?;
+    let since = known.1.min(now);
+    *known = (dropped, now);
+    Some(Lost {
+        since,
+        until: now,
+        packets,
+    })
 }
 
 fn sources(infos: &[SourceInfo]) -> Vec<Source> {

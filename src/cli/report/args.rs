@@ -16,6 +16,7 @@ use clap::Args;
 use meshsniff::assertion::{Assertion, Rules};
 use meshsniff::capture::Input;
 use meshsniff::redacted::Redacted;
+use meshsniff::report::svg::SvgOf;
 use meshsniff::statistics::tally::MAX_ASSERTIONS;
 use meshsniff_contract::arguments::{PARTS, part};
 use std::io::{self, IsTerminal as _};
@@ -118,6 +119,14 @@ pub(in crate::cli) struct ReportArgs {
     /// Number of timelines to show, 0 for all [default: 50, with --all all] (text)
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
+
+    /// Draw this exchange, as report and follow number them (svg)
+    #[arg(long, value_name = "N", conflicts_with = "problem")]
+    exchange: Option<u64>,
+
+    /// Draw the example of this problem, from 1 [default: the worst] (svg)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    problem: Option<u64>,
 
     /// Report only exchanges that match, such as 'path=/items* status=5xx'; repeatable
     ///
@@ -230,6 +239,7 @@ impl ReportArgs {
         let stdins = self.inputs.iter().filter(|path| is_stdin(path)).count();
         let one_file = matches!(self.inputs.as_slice(), [path] if !is_stdin(path));
         let now = named || local || no_input || stdins > 0;
+        let drawn = self.output.iter().any(|one| one.format == Format::Svg);
         let of_target = self.cluster.target.is_set() || self.cluster.connect.is_set();
         let conflicts = [
             (
@@ -274,6 +284,11 @@ impl ReportArgs {
             ),
             (stdins > 1, "- (standard input) can be read only once"),
             (
+                (self.exchange.or(self.problem)).is_some() && !drawn,
+                "--exchange and --problem say what a picture is of: add -o svg=FILE. One exchange \
+                 as text is shown by kubectl meshsniff follow",
+            ),
+            (
                 self.live && !now,
                 "--live is for packets that come now: name a target, or pipe a capture in",
             ),
@@ -311,6 +326,12 @@ impl ReportArgs {
             colour: self.color.is_wanted(),
             live: now,
             more: self.write.is_some(),
+            pictured: match (self.exchange, self.problem) {
+                (Some(exchange), _) => SvgOf::Exchange(exchange),
+                (None, Some(problem)) => SvgOf::Problem(problem),
+                (None, None) => SvgOf::Worst,
+            },
+            drawn: io::stdout().is_terminal(),
             redacted: Redacted {
                 query: is_left_out(part::QUERY),
                 path: is_left_out(part::PATH),

@@ -93,6 +93,7 @@ mod tests {
     use meshsniff::assertion::Rules;
     use meshsniff::condition::Filter;
     use meshsniff::redacted::Redacted;
+    use meshsniff::report::svg::SvgOf;
     use meshsniff::testing::End::{Client, Server};
     use meshsniff::testing::{Talk, pcap};
     use std::io;
@@ -128,6 +129,8 @@ mod tests {
                 probes: false,
                 colour: false,
                 live: false,
+                pictured: SvgOf::Worst,
+                drawn: false,
             },
         }
     }
@@ -242,6 +245,7 @@ mod tests {
             Format::Html,
             Format::Csv,
             Format::Har,
+            Format::Svg,
         ] {
             let input = Input::from_bytes("two.pcap", two_requests());
             let error =

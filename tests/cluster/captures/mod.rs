@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 21] = [
+const CAPTURES: [(&str, Check); 22] = [
     ("into Wireshark, which shows packets", files::into_wireshark),
     ("a pod, to a file", files::to_a_file),
     (

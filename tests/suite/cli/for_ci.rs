@@ -166,6 +166,7 @@ fn several_reports_at_once_tell_the_same() {
         "text=r.txt",
         "csv=r.csv",
         "har=r.har",
+        "svg=r.svg",
     ]
     .iter()
     .map(|output| {
@@ -187,6 +188,7 @@ fn several_reports_at_once_tell_the_same() {
         ("r.md", "markdown"),
         ("r.csv", "csv"),
         ("r.har", "har"),
+        ("r.svg", "svg"),
     ] {
         let alone = report(
             &capture(TUTORIAL),
@@ -196,11 +198,11 @@ fn several_reports_at_once_tell_the_same() {
     }
     // The tutorial's figure, in each of them.
     for file in [
-        "r.json", "r.jsonl", "r.txt", "r.xml", "r.md", "r.csv", "r.har",
+        "r.json", "r.jsonl", "r.txt", "r.xml", "r.md", "r.csv", "r.har", "r.svg",
     ] {
         assert!(read(file).contains("486.498"), "{file}");
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 7);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 8);
 }
 
 #[test]

@@ -14,10 +14,10 @@ const LONG: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A terminal of its own, gone with the test.
-struct Terminal(String);
+pub(super) struct Terminal(String);
 
 impl Terminal {
-    fn start(name: &str, command: &str) -> Self {
+    pub(super) fn start(name: &str, command: &str) -> Self {
         let terminal = Self(format!("meshsniff-{}-{name}", std::process::id()));
         let status = terminal.tmux(&["new-session", "-d", "-x", "120", "-y", "30", command]);
         assert!(status.0, "tmux: {}", status.1);
@@ -39,7 +39,7 @@ impl Terminal {
 
     /// Waits until this is on the screen.
     #[track_caller]
-    fn shows(&self, text: &str) -> String {
+    pub(super) fn shows(&self, text: &str) -> String {
         self.awaits(text, true)
     }
 

@@ -198,6 +198,8 @@ impl<W: Write> Report for RelayWriter<W> {
             ReportEvent::Aggregate(aggregate) => self.aggregate(aggregate),
             // They are evaluated where the relay is read, and the names are looked up there.
             ReportEvent::Assertions(_) | ReportEvent::Name(..) => Ok(()),
+            // Of lost packets only the number is sent, at the end.
+            ReportEvent::Lost(_) => Ok(()),
             ReportEvent::AfterFrame if !self.told => Ok(()),
             ReportEvent::AfterFrame => {
                 self.told = false;

@@ -83,7 +83,10 @@ impl Facts {
                 self.routes.merge(&aggregate.routes);
             }
             ReportEvent::Assertions(outcomes) => self.outcomes = outcomes.to_vec(),
-            ReportEvent::Connection(_) | ReportEvent::AfterFrame | ReportEvent::Finish(_) => {}
+            ReportEvent::Connection(_)
+            | ReportEvent::Lost(_)
+            | ReportEvent::AfterFrame
+            | ReportEvent::Finish(_) => {}
         }
         Standing::Nowhere
     }

@@ -5,6 +5,7 @@
 //! | [`text`] | the report for a terminal |
 //! | [`json`] | `-o json` and `-o jsonl`, their schema, and how a report is read back |
 //! | [`html`] | the page for a colleague |
+//! | [`svg`] | one exchange as a picture |
 //! | [`csv`], [`har`] | rows for spreadsheets, an archive for HTTP tools |
 //! | [`curl`] | a request as a command that sends it again |
 //! | [`junit`], [`markdown`] | the reports that CI shows |
@@ -13,6 +14,7 @@
 //! | [`explain`] | the sentence that says what happened |
 //! | [`problems`] | what several have in common, in words |
 //! | [`wireshark`] | display filters for what is reported |
+//! | `drawing` | the whole capture as one drawing, for page and terminal |
 //! | `encode` | JSON, pushed straight into a `String` |
 //! | `flags` | Envoy's flags, in words |
 //! | `facts` | state that the formats share |
@@ -30,6 +32,7 @@ mod comments;
 pub mod comparison;
 pub mod csv;
 pub mod curl;
+mod drawing;
 mod encode;
 pub mod explain;
 mod facts;
@@ -43,6 +46,7 @@ pub mod problems;
 mod shell;
 mod spans;
 mod sums;
+pub mod svg;
 pub mod text;
 mod timeline;
 pub mod wireshark;

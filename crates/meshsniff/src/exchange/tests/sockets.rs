@@ -113,9 +113,9 @@ fn what_is_answered_soon_is_not_asked_about() {
 fn what_had_an_answer_already_is_not_asked_about() {
     let talk = Talk::opened().say(Client, GET).say(Server, HEAD_OF_300);
     let talk = talk
-        .say(Server, &BODY)
+        .say(Server, BODY)
         .after(300.0)
-        .say(Server, &[b'x'; 200])
+        .say(Server, [b'x'; 200])
         .ack(Client);
     assert_eq!(one(talk.asking(|at| panic!("asked at {at}"))).sockets, None);
 }

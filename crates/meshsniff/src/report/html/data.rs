@@ -4,11 +4,13 @@
 //! microseconds stand beside them, by which the script places and sorts.
 
 use super::kept::{Kept, LeftOut};
+use super::seen;
 use super::words::{gap_in_words, verdict_in_words};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gap, Side, Verdict};
 use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::piece::{Exact, Grouped, Shown, push, said};
+use crate::report::drawing::Drawing;
 use crate::report::encode::{Encode, List, Map, Object, Quoted, Raw, Word, fields, more_fields};
 use crate::report::explain;
 use crate::report::facts::Facts;
@@ -37,8 +39,8 @@ pub(super) struct PageData {
     pub(super) ids: std::collections::HashSet<u64>,
 }
 
-/// Encodes the exchanges and connections that are kept.
-pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
+/// Encodes the exchanges and connections that are kept, and the drawing.
+pub(super) fn block(facts: &Facts, kept: Kept, drawing: Option<&Drawing>) -> PageData {
     let mut block = PageData {
         json: String::new(),
         shown: [0; 3],
@@ -81,7 +83,16 @@ pub(super) fn block(facts: &Facts, kept: Kept) -> PageData {
         })
     });
     Object(|out: &mut String| {
-        fields!(out, { "verdicts": Map(verdicts), "gaps": Map(gaps), "rows": List(rows) });
+        fields!(out, {
+            "verdicts": Map(verdicts),
+            "gaps": Map(gaps),
+            "seen": Raw(|out: &mut String| {
+                out.push('\n');
+                let seen = drawing.map(|drawing| seen::data(drawing, &facts.names));
+                seen.encode(out);
+            }),
+            "rows": List(rows),
+        });
     })
     .encode(&mut block.json);
     block

@@ -5,6 +5,7 @@
 //! | `kept` | exchanges shown one by one: those that did not go well, then the slowest |
 //! | `page` | the parts that need no script: assertions, rates, timers, gaps, routes |
 //! | `routes` | how long answers took, as a histogram for each route |
+//! | `seen` | the whole capture as one drawing, still, and as data for the script |
 //! | `words` | gaps and verdicts in a few words |
 //! | `data` | the exchanges as JSON, from which `page.js` makes the table and the drawings |
 //!
@@ -17,10 +18,12 @@ mod data;
 mod kept;
 mod page;
 mod routes;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod words;
 
+use super::drawing::Gathering;
 use super::facts::{Facts, Standing};
 use super::problems::Told;
 use crate::condition::Filter;
@@ -36,6 +39,7 @@ pub struct HtmlReport<W: Write> {
     /// Every exchange by route, the aggregated ones included.
     routes: Routes,
     kept: Kept,
+    gathered: Gathering,
 }
 
 impl<W: Write> HtmlReport<W> {
@@ -47,6 +51,7 @@ impl<W: Write> HtmlReport<W> {
             facts: Facts::new(filter, with_probes),
             routes: Routes::default(),
             kept: Kept::default(),
+            gathered: Gathering::default(),
         }
     }
 }
@@ -58,16 +63,20 @@ impl<W: Write> Report for HtmlReport<W> {
             ReportEvent::Exchange(exchange) if place == Standing::Listed => {
                 self.routes.add(exchange);
                 self.kept.exchange(exchange);
+                self.gathered.exchange(exchange);
             }
-            ReportEvent::Connection(connection)
-                if place == Standing::Listed && connection.verdict.is_some() =>
-            {
-                self.kept.connection(connection);
+            ReportEvent::Connection(connection) if place == Standing::Listed => {
+                self.gathered.connection(connection);
+                if connection.verdict.is_some() {
+                    self.kept.connection(connection);
+                }
             }
+            ReportEvent::Lost(lost) => self.gathered.lost(lost),
             ReportEvent::Aggregate(aggregate) => {
                 self.routes.merge(&aggregate.routes);
                 for exchange in &aggregate.slowest {
                     self.kept.exchange(exchange);
+                    self.gathered.exchange(exchange);
                 }
             }
             ReportEvent::Assertions(outcomes) => {
@@ -76,12 +85,17 @@ impl<W: Write> Report for HtmlReport<W> {
                 }
             }
             ReportEvent::Finish(capture) => {
-                let block = data::block(&self.facts, std::mem::take(&mut self.kept));
+                let gathered = std::mem::take(&mut self.gathered);
+                let (summary, names) = (&self.facts.summary, &self.facts.names);
+                let drawing = gathered.drawing(summary, capture, names);
+                let kept = std::mem::take(&mut self.kept);
+                let block = data::block(&self.facts, kept, drawing.as_ref());
                 let page = page::Page {
                     facts: &self.facts,
                     capture,
                     routes: &self.routes,
                     block: &block,
+                    drawing: drawing.as_ref(),
                     told: &Told::of(&self.facts, capture),
                 };
                 self.out.write_all(page.html().as_bytes())?;

@@ -461,10 +461,458 @@
       draw('path', { class: `head-of ${ink}`, d: `M${to + back} ${y}l${back * 9} -4.5v9z` })));
   };
 
+  // ---- The whole capture ----
+
+  // The still picture is there already. This one is drawn anew for the window's width, can be zoomed, and its points picked.
+  const seen = data.seen ? atAGlance(data.seen) : null;
+
+  function atAGlance(seen) {
+    const VERDICTS = Object.keys(data.verdicts);
+    const [waits, bars] = ['seen-waits', 'seen-connections'].map((id) => document.getElementById(id));
+    const [FIRST, LAST] = seen.decades;
+    const DECADES = ['1 µs', '10 µs', '0.1 ms', '1 ms', '10 ms', '100 ms', '1 s', '10 s', '100 s', '1000 s'];
+    const ALL = Math.max(seen.us, 1);
+    const [MARK, PLOT, UNKNOWN, ROW] = [14, 230, 16, 16];
+    const TOP = 10 + (seen.marks.length > 0 ? 2 * MARK : 0);
+    /** The shortest length of time that is shown, in microseconds. */
+    const SHORTEST = 10;
+
+    /** Dots and cells in the order of time. */
+    const items = [];
+    for (const of of seen.classes) {
+      for (const [us, wait, id, verdict] of of.dots) items.push({ of, us, wait, id, verdict: VERDICTS[verdict], count: 1 });
+      for (const [us, row, count, id] of of.cells) {
+        const wait = row < 0 ? -1 : 10 ** ((row + 0.5) / seen.per_decade);
+        items.push({ of, us: us + of.width / 2, wait, id, count, cell: { us, row } });
+      }
+    }
+    items.sort((a, b) => a.us - b.us || a.wait - b.wait);
+    const byId = new Map(items.filter((item) => !item.cell).map((item) => [item.id, item]));
+    const hasUnknown = items.some((item) => item.wait < 0);
+
+    let view = { from: 0, to: ALL };
+    let picked = null;
+    let placed = [];
+    let frame = {};
+
+    const tool = (text, words, click) => make('button', { type: 'button', text, title: words, 'aria-label': words, click });
+    const span = make('span', { class: 'dim', id: 'seen-span' });
+    const buttons = {
+      out: tool('−', 'Zoom out', () => zoom(2)), in: tool('+', 'Zoom in', () => zoom(0.5)),
+      earlier: tool('◀', 'Earlier', () => move(-0.5)), later: tool('▶', 'Later', () => move(0.5)), all: tool('All', 'The whole capture', () => show(0, ALL)),
+    };
+    document.getElementById('seen-tools').append(make('div', { class: 'tools', role: 'group', 'aria-label': 'Zoom of the drawing' }, ...Object.values(buttons), span));
+    const help = make('p', { class: 'caption', id: 'seen-keys', text: 'Drag to zoom, click to pick. Keys: ←\u00a0→ from point to point, ↑\u00a0↓ between those that did not go well, +\u00a0− zoom, 0 all of it, Enter the timeline.' });
+    const reading = make('p', { class: 'reading-of', role: 'status' });
+    document.getElementById('seen-picked').append(reading, help);
+    for (const [picture, words] of [[waits, 'The exchanges by time and wait'], [bars, 'The connections by time']]) {
+      if (!picture) continue;
+      const around = picture.parentElement;
+      around.classList.remove('scroll');
+      for (const name of ['tabindex', 'role', 'aria-labelledby']) around.removeAttribute(name);
+      fill(picture, { role: 'application', tabindex: '0', 'aria-label': `${words}. ${picture.getAttribute('aria-label')}`, 'aria-describedby': 'seen-keys' }, []);
+    }
+
+    // -- Where things lie
+
+    const xOf = (us) => frame.left + (us - view.from) / (view.to - view.from) * (frame.right - frame.left);
+    const usAt = (x) => view.from + (x - frame.left) / (frame.right - frame.left) * (view.to - view.from);
+    const bottom = TOP + PLOT;
+    const along = (wait) => Math.min(1, Math.max(0, (Math.log10(Math.max(wait, 1)) - FIRST) / (LAST - FIRST)));
+    const yOf = (wait) => wait < 0 ? bottom + UNKNOWN / 2 : bottom - along(wait) * PLOT;
+    const near = (x) => Math.min(frame.right, Math.max(frame.left, x));
+    const isSeen = (us) => us >= view.from && us <= view.to;
+
+    /** A moment with as many digits as a step asks for. */
+    const moment = (us, step) => {
+      if (us === 0) return '0';
+      const digits = (unit) => Math.max(0, Math.ceil(Math.log10(unit / step) - 1e-9));
+      if (view.to < 1e6) return `${(us / 1e3).toFixed(digits(1e3))} ms`;
+      if (step < 60e6) return `${(us / 1e6).toFixed(digits(1e6))} s`;
+      const minutes = Math.round(us / 60e6);
+      return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}`;
+    };
+    const stepOf = (length, most) => {
+      for (let step = 1; step < 20e6; step *= 10) {
+        for (const factor of [1, 2, 5]) if (length / (step * factor) <= most) return step * factor;
+      }
+      const long = [60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400].map((seconds) => seconds * 1e6);
+      return long.find((step) => length / step <= most) ?? Math.ceil(length / most / 86400e6) * 86400e6;
+    };
+    const millis = (us) => us < 100000 ? `${(us / 1000).toFixed(3)} ms` : us < 10e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
+    const seconds = (us) => `${(us / 1e6).toFixed(6)} s`;
+
+    // -- Drawing
+
+    const f = (number) => number.toFixed(1);
+    const SHAPES = {
+      good: (x, y) => `M${x} ${y}h0`,
+      unknown: (x, y, r) => `M${f(x - r)} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`,
+      answered: (x, y, r) => `M${f(x - r)} ${f(y - r)}h${2 * r}v${2 * r}h${-2 * r}z`,
+      client: (x, y, r) => `M${f(x - r)} ${f(y - r)}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`,
+      server: (x, y, r) => `M${x} ${f(y - 1.2 * r)}l${f(1.2 * r)} ${f(2.2 * r)}h${f(-2.4 * r)}z`,
+    };
+    const sizeOf = (count) => Math.min(2.4, 1 + Math.log10(count) / 2.5);
+    const darkness = (count) => count < 2 ? 0 : count < 10 ? 1 : count < 100 ? 2 : 3;
+    const write = (x, y, text, kind, anchor, most = Infinity) =>
+      draw('text', { x: f(x), y: f(y), class: kind, 'text-anchor': anchor }, text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+    const gridOf = (top, base, named) => {
+      const step = stepOf(view.to - view.from, Math.max(3, Math.floor((frame.right - frame.left) / 90)));
+      let lines = '';
+      const names = [];
+      const first = Math.ceil(view.from / step);
+      // Counted, because a step may be lost in a number that is very large.
+      for (let nth = 0; nth < 64 && (first + nth) * step <= view.to; nth += 1) {
+        const us = (first + nth) * step;
+        lines += `M${f(xOf(us))} ${top}V${base}`;
+        // Beside the name of the lowest wait there is no room.
+        if (named) names.push(write(xOf(us), base + 14, moment(us, step), null, xOf(us) < frame.left + 20 ? 'start' : 'middle'));
+      }
+      return [draw('path', { class: 'grid', d: lines }), ...names];
+    };
+
+    const drawWaits = () => {
+      if (!waits) return;
+      const base = bottom + (hasUnknown ? UNKNOWN : 0);
+      const parts = gridOf(TOP, base, true);
+      let levels = '';
+      for (let decade = FIRST; decade <= LAST; decade += 1) {
+        const y = yOf(10 ** decade);
+        levels += `M${frame.left} ${f(y)}H${frame.right}`;
+        parts.push(write(frame.left - 8, y + 3.5, DECADES[decade], null, 'end'));
+      }
+      if (hasUnknown) parts.push(write(frame.left - 8, bottom + UNKNOWN / 2 + 3.5, frame.narrow ? '?' : 'not known', null, 'end'));
+      parts.unshift(draw('path', { class: 'grid', d: levels }));
+      const taken = [[], []];
+      for (const mark of seen.marks) {
+        if (mark.to < view.from || mark.from > view.to) continue;
+        const [from, to] = [near(xOf(mark.from)), near(xOf(mark.to))];
+        parts.push(draw('rect', { class: `mark ${mark.kind}`, x: f(from), y: TOP, width: f(Math.max(1, to - from)), height: base - TOP }, draw('title', {}, mark.text)));
+        if (isSeen(mark.from)) parts.push(draw('path', { class: `edge ${mark.kind}`, d: `M${f(from)} ${TOP}V${base}` }));
+        // Words that would stand on others are left out: a mark says its own.
+        const row = mark.kind === 'ended' ? 0 : 1;
+        const late = from > (frame.left + frame.right) / 2;
+        const text = frame.narrow ? mark.text.split(': ')[0] : mark.text;
+        const long = text.length * 6.2;
+        const [left, right] = late ? [from - 3 - long, from - 3] : [from + 3, from + 3 + long];
+        if (left < 0 || right > frame.width || taken[row].some(([begin, end]) => right >= begin && left <= end)) continue;
+        taken[row].push([left, right]);
+        parts.push(write(late ? right : left, 11 + MARK * row, text, mark.kind, late ? 'end' : 'start'));
+      }
+      placed = [];
+      for (const of of seen.classes) {
+        const group = draw('g', { class: `dots ${of.name}` });
+        const paths = new Map();
+        const add = (kind, path) => paths.set(kind, (paths.get(kind) ?? '') + path);
+        for (const item of items) {
+          if (item.of !== of) continue;
+          const wide = item.cell ? of.width : 0;
+          if (item.us + wide / 2 < view.from || item.us - wide / 2 > view.to) continue;
+          const [x, y] = [near(xOf(item.us)), yOf(item.wait)];
+          placed.push({ item, x, y });
+          if (item.cell && of.name === 'good') {
+            const [from, to] = [near(xOf(item.us - wide / 2)), near(xOf(item.us + wide / 2))];
+            const height = PLOT / (LAST - FIRST) / seen.per_decade;
+            add(`cell many-${darkness(item.count)}`, `M${f(from)} ${f(y - height / 2)}h${f(Math.max(1.5, to - from))}v${f(height)}h${f(-Math.max(1.5, to - from))}z`);
+          } else {
+            add(`shape ${of.name}`, SHAPES[of.name](+f(x), +f(y), +f(3.5 * sizeOf(item.count))));
+          }
+        }
+        for (const [kind, d] of paths) group.append(draw('path', { class: kind, d }));
+        parts.push(group);
+      }
+      let lastLabel = -Infinity;
+      for (const timer of [...seen.timers].sort((a, b) => b.us - a.us)) {
+        const y = yOf(timer.us);
+        parts.push(draw('path', { class: 'timer', d: `M${frame.left} ${f(y)}H${frame.right}` }));
+        // Labels that would stand on each other are left out; their lines say their names.
+        parts.at(-1).append(draw('title', {}, timer.text));
+        if (y - lastLabel < 11) continue;
+        lastLabel = y;
+        parts.push(write(frame.right + 5, y + 3.5, frame.narrow ? timer.text.split(',')[0] : timer.text, 'timer', 'start', Math.floor((frame.width - frame.right) / 5.4)));
+      }
+      const at = picked && picked.us !== undefined && isSeen(picked.us) ? picked : null;
+      if (at) parts.push(draw('circle', { class: 'picked', cx: f(near(xOf(at.us))), cy: f(yOf(at.wait)), r: 8 }));
+      dress(waits, base + 20, parts);
+    };
+
+    const drawBars = () => {
+      if (!bars) return;
+      const height = 6 + ROW * seen.bars.length;
+      const parts = gridOf(0, height, !waits);
+      seen.bars.forEach((bar, index) => {
+        const y = 3 + ROW * (index + 0.5);
+        const label = frame.narrow ? `#${bar.id}` : bar.label;
+        const row = draw('g', {}, draw('title', {}, bar.text), write(frame.left - 8, y + 3.5, label, null, 'end'));
+        if (picked && picked.bar === bar) row.append(draw('rect', { class: 'picked', x: frame.left, y: f(y - 7), width: frame.right - frame.left, height: 14, rx: 3 }));
+        if (bar.to >= view.from && bar.from <= view.to) {
+          const [from, to] = [near(xOf(bar.from)), near(xOf(bar.to))];
+          row.append(draw('path', { class: 'open', d: `M${f(from)} ${f(y)}H${f(Math.max(to, from + 1))}` }));
+          const paths = new Map();
+          for (const [begin, end, of] of bar.busy) {
+            if (end < view.from || begin > view.to) continue;
+            const x = near(xOf(begin));
+            paths.set(of, `${paths.get(of) ?? ''}M${f(x)} ${f(y)}H${f(Math.max(near(xOf(end)), x + 1.5))}`);
+          }
+          for (const [of, d] of [...paths].sort(([a], [b]) => a - b)) row.append(draw('path', { class: `busy ${CLASSES[of]}`, d }));
+          if (bar.closed && isSeen(bar.to)) row.append(draw('path', { class: bar.bad ? 'closed bad' : 'closed', d: `M${f(to)} ${f(y - 4.5)}v9` }));
+        }
+        row.append(write(frame.right + 5, y + 3.5, bar.ending, bar.bad ? 'bad' : 'ending', 'start'));
+        parts.push(row);
+      });
+      dress(bars, height + (waits ? 0 : 20), parts);
+    };
+    const CLASSES = ['good', 'unknown', 'answered', 'client', 'server'];
+
+    const dress = (picture, height, parts) => {
+      picture.setAttribute('viewBox', `0 0 ${frame.width} ${height}`);
+      picture.style = '';
+      picture.replaceChildren(...parts);
+    };
+
+    const redraw = () => {
+      const width = Math.max(300, Math.round((waits ?? bars).parentElement.clientWidth || 900));
+      const narrow = width < 640;
+      frame = { width, narrow, left: narrow ? 52 : 150, right: width - (narrow ? 64 : 126) };
+      drawWaits();
+      drawBars();
+      span.textContent = spanInWords();
+      const all = isAll();
+      // Whoever has pressed a button may want to press it again: it is not taken away.
+      for (const [name, off] of [['out', all], ['all', all], ['earlier', view.from <= 0], ['later', view.to >= ALL], ['in', view.to - view.from <= SHORTEST]]) {
+        buttons[name].setAttribute('aria-disabled', String(off));
+      }
+    };
+
+    // -- Zoom and picks
+
+    const isAll = () => view.from <= 0 && view.to >= ALL;
+    const spanInWords = () => isAll() ? '' : `${seconds(view.from)} to ${seconds(view.to)}`;
+    const show = (from, to) => {
+      const length = Math.min(ALL, Math.max(SHORTEST, to - from));
+      const begin = Math.min(Math.max(0, from), ALL - length);
+      view = { from: begin, to: begin + length };
+      link();
+      redraw();
+    };
+    const zoom = (factor, at = picked?.us) => {
+      const length = view.to - view.from;
+      const middle = at !== undefined && isSeen(at) ? at : view.from + length / 2;
+      const share = (middle - view.from) / length;
+      show(middle - length * factor * share, middle + length * factor * (1 - share));
+    };
+    const move = (by) => {
+      const length = view.to - view.from;
+      show(view.from + by * length, view.to + by * length);
+    };
+    const hashOf = () => {
+      const part = isAll() ? '' : `-${Math.round(view.from)}-${Math.round(view.to)}`;
+      return `seen${part}${picked?.key ? `-${picked.key}` : ''}`;
+    };
+    const link = () => remember(hashOf());
+
+    const opener = (key) => byKey.has(key) ? make('a', { href: `#${key}`, class: 'opens', text: 'Open its timeline' }) : null;
+    const say = (...parts) => reading.replaceChildren(...parts.filter(Boolean));
+    const linked = () => make('a', { href: `#${hashOf()}`, text: 'Link to this point', title: 'A link to this point, as it is shown now' });
+
+    const pick = (item) => {
+      const row = byKey.get(`exchange-${item.id}`);
+      if (item.cell) {
+        const [from, to] = [item.cell.us, item.cell.us + item.of.width];
+        const lower = 10 ** (item.cell.row / seen.per_decade);
+        const waited = item.cell.row < 0 ? 'their wait is not known' : `waited ${millis(lower)} to ${millis(lower * 10 ** (1 / seen.per_decade))}`;
+        picked = { ...item, item, key: `exchange-${item.id}` };
+        say(make('b', { text: `${item.count.toLocaleString('en')} exchange${item.count === 1 ? '' : 's'}, ${item.of.words}` }),
+          `, began ${seconds(Math.max(0, from))} to ${seconds(to)}, ${waited}. The slowest is exchange ${item.id}${row ? `, ${row.request}` : ''}. `,
+          opener(picked.key), ' ', linked());
+      } else {
+        picked = { ...item, item, key: `exchange-${item.id}` };
+        say(make('b', { class: item.of.name === 'good' ? 'good' : item.of.name === 'unknown' ? 'doubt' : 'bad', text: row ? named(row) : item.verdict }),
+          ` exchange ${item.id}${row ? `, ${row.request}` : ''}, began at ${seconds(item.us)}, ${item.wait < 0 ? 'its wait is not known' : `waited ${millis(item.wait)}`}. `,
+          opener(picked.key), row ? null : make('span', { class: 'dim', text: 'It is not on this page one by one.' }), ' ', linked());
+      }
+      finishPick();
+    };
+    const pickBar = (bar, busy) => {
+      picked = { bar, busy, key: `connection-${bar.id}` };
+      if (busy) {
+        const key = `exchange-${busy[3]}`;
+        const row = byKey.get(key);
+        const item = byId.get(busy[3]);
+        picked = { ...(item ?? {}), bar, busy, key };
+        say(make('b', { text: `exchange ${busy[3]}${row ? `, ${row.request}` : ''}` }), ` from ${seconds(busy[0])} to ${seconds(busy[1])}, on ${bar.text}. `, opener(key), ' ', linked());
+      } else {
+        say(make('b', { text: bar.text }), '. ', opener(picked.key), ' ', linked());
+      }
+      finishPick();
+    };
+    const finishPick = () => {
+      if (picked.us !== undefined && !isSeen(picked.us)) {
+        const length = view.to - view.from;
+        show(picked.us - length / 2, picked.us + length / 2);
+      } else {
+        link();
+        redraw();
+      }
+    };
+    const unpick = () => {
+      picked = null;
+      reading.replaceChildren();
+      link();
+      redraw();
+    };
+    const open = () => {
+      const there = reading.querySelector('a.opens');
+      if (there) there.click();
+    };
+
+    // -- Mouse and fingers
+
+    const place = (picture, event) => {
+      const box = picture.getBoundingClientRect();
+      const scale = frame.width / box.width;
+      return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    };
+    for (const picture of [waits, bars].filter(Boolean)) {
+      let begin = null;
+      let band = null;
+      picture.addEventListener('pointerdown', (event) => {
+        if (event.button !== 0) return;
+        begin = place(picture, event);
+        picture.setPointerCapture(event.pointerId);
+      });
+      picture.addEventListener('pointermove', (event) => {
+        const [x, y] = place(picture, event);
+        if (!begin) return hover(picture === waits && event.pointerType === 'mouse' ? nearest(x, y) : null);
+        if (!band && Math.abs(x - begin[0]) < 6) return;
+        if (!band) picture.append(band = draw('rect', { class: 'band', y: 0, height: picture.viewBox.baseVal.height }));
+        const [from, to] = [near(Math.min(x, begin[0])), near(Math.max(x, begin[0]))];
+        fill(band, { x: f(from), width: f(to - from) }, []);
+      });
+      const end = (event, counts) => {
+        if (!begin) return;
+        const [x, y] = place(picture, event);
+        const from = begin;
+        const wasBand = band;
+        band?.remove();
+        begin = band = null;
+        if (!counts) return;
+        if (wasBand) {
+          const ends = [near(from[0]), near(x)].map(usAt).sort((a, b) => a - b);
+          if (ends[1] - ends[0] > 0) show(...ends);
+        } else if (picture === waits) pickNear(x, y);
+        else pickRow(x, y);
+      };
+      picture.addEventListener('pointerup', (event) => end(event, true));
+      picture.addEventListener('pointerleave', () => hover(null));
+      picture.addEventListener('pointercancel', (event) => end(event, false));
+      picture.addEventListener('dblclick', () => show(0, ALL));
+      picture.addEventListener('wheel', (event) => {
+        // Without Ctrl, which a pinch has too, the page is scrolled.
+        if (!event.ctrlKey) return;
+        event.preventDefault();
+        zoom(event.deltaY > 0 ? 1.4 : 1 / 1.4, usAt(near(place(picture, event)[0])));
+      }, { passive: false });
+      picture.addEventListener('keydown', (event) => {
+        if (event.ctrlKey || event.altKey || event.metaKey) return;
+        const act = KEYS_OF_BOTH.get(event.key) ?? (picture === waits ? KEYS_OF_WAITS : KEYS_OF_BARS).get(event.key);
+        if (!act) return;
+        event.preventDefault();
+        act();
+      });
+    }
+
+    const nearest = (x, y) => {
+      let best = null;
+      let least = 16;
+      for (const one of placed) {
+        // Of two as near the more telling: it is drawn later, on top.
+        const far = Math.hypot(one.x - x, one.y - y) - (one.item.cell ? 4 : 0);
+        if (far <= least) [best, least] = [one, far];
+      }
+      return best;
+    };
+    const pickNear = (x, y) => {
+      const best = nearest(x, y);
+      if (best) pick(best.item);
+      else if (picked) unpick();
+    };
+    /** What a click would pick, while the mouse is there. */
+    const hover = (one) => {
+      if (!waits) return;
+      waits.querySelector('.hovered')?.remove();
+      waits.style.cursor = one ? 'pointer' : '';
+      span.textContent = one ? briefly(one.item) : spanInWords();
+      if (one) waits.append(draw('circle', { class: 'picked hovered', cx: f(one.x), cy: f(one.y), r: 8 }));
+    };
+    const briefly = (item) => item.cell ? `${item.count.toLocaleString('en')}: ${item.of.words}`
+      : `exchange ${item.id}: ${byKey.get(`exchange-${item.id}`)?.request ?? item.verdict}${item.wait < 0 ? '' : `, ${millis(item.wait)}`}`;
+    const pickRow = (x, y) => {
+      const bar = seen.bars[Math.floor((y - 3) / ROW)];
+      if (!bar) return;
+      const us = usAt(x);
+      const slack = usAt(x + 5) - us;
+      pickBar(bar, bar.busy.find(([from, to]) => us >= from - slack && us <= to + slack));
+    };
+
+    // -- Keys
+
+    const step = (by, wanted) => {
+      const shown = items.filter((item) => item === picked?.item || wanted(item));
+      if (shown.length === 0) return;
+      const at = shown.indexOf(picked?.item);
+      const inView = shown.findIndex((item) => isSeen(item.us));
+      const next = at >= 0 ? at + by : by > 0 || inView < 0 ? Math.max(0, inView) : shown.length - 1;
+      pick(shown[Math.min(shown.length - 1, Math.max(0, next))]);
+    };
+    const any = () => true;
+    const isBad = (item) => item.of.name !== 'good';
+    const KEYS_OF_BOTH = new Map([['+', () => zoom(0.5)], ['=', () => zoom(0.5)], ['-', () => zoom(2)], ['0', () => show(0, ALL)], ['Escape', unpick], ['Enter', open]]);
+    const KEYS_OF_WAITS = new Map([['ArrowRight', () => step(1, any)], ['ArrowLeft', () => step(-1, any)], ['ArrowDown', () => step(1, isBad)], ['ArrowUp', () => step(-1, isBad)],
+      ['Home', () => items.length && pick(items[0])], ['End', () => items.length && pick(items.at(-1))]]);
+    const stepBar = (by) => {
+      const at = seen.bars.indexOf(picked?.bar);
+      pickBar(seen.bars[Math.min(seen.bars.length - 1, Math.max(0, at < 0 ? 0 : at + by))]);
+    };
+    const stepBusy = (by) => {
+      const bar = picked?.bar ?? seen.bars[0];
+      if (bar.busy.length === 0) return pickBar(bar);
+      const at = bar.busy.indexOf(picked?.busy);
+      return pickBar(bar, bar.busy[Math.min(bar.busy.length - 1, Math.max(0, at < 0 ? (by > 0 ? 0 : bar.busy.length - 1) : at + by))]);
+    };
+    const KEYS_OF_BARS = new Map([['ArrowDown', () => stepBar(1)], ['ArrowUp', () => stepBar(-1)], ['ArrowRight', () => stepBusy(1)], ['ArrowLeft', () => stepBusy(-1)],
+      ['Home', () => pickBar(seen.bars[0])], ['End', () => pickBar(seen.bars.at(-1))]]);
+
+    // -- Links to a point
+
+    const goTo = (hash) => {
+      const found = /^seen(?:-(\d+)-(\d+))?(?:-(exchange|connection)-(\d+))?$/.exec(hash);
+      if (!found) return false;
+      const [, from, to, kind, id] = found;
+      if (from !== undefined && Number(to) > Number(from)) show(Number(from), Number(to));
+      else if (kind) show(0, ALL);
+      const bar = kind === 'connection' ? seen.bars.find((bar) => bar.id === Number(id)) : undefined;
+      const item = kind === 'exchange' ? byId.get(Number(id)) ?? items.find((item) => item.id === Number(id)) : undefined;
+      const busy = kind === 'exchange' && !item ? seen.bars.map((bar) => [bar, bar.busy.find((busy) => busy[3] === Number(id))]).find(([, busy]) => busy) : undefined;
+      if (item) pick(item);
+      else if (busy) pickBar(...busy);
+      else if (bar) pickBar(bar);
+      else if (kind) say(`${kind} ${id} is not on the drawing.`);
+      if (kind || from !== undefined) (waits ?? bars).scrollIntoView({ block: 'center' });
+      return true;
+    };
+
+    window.addEventListener('resize', redraw);
+    redraw();
+    return { goTo, redraw };
+  }
+
   // ---- Links to an exchange ----
 
   const follow = () => {
     const key = decodeURIComponent(location.hash.slice(1));
+    if (seen?.goTo(key)) return;
     if (!/^(exchange|connection)-\d+$/.test(key)) return;
     const row = byKey.get(key);
     if (!row) {
@@ -489,8 +937,11 @@
   // ---- Paper, and light ----
 
   let opened = [];
+  let unfolded = [];
   window.addEventListener('beforeprint', () => {
     isPrinting = true;
+    unfolded = [...document.querySelectorAll('.problems details:not([open])')];
+    for (const one of unfolded) one.open = true;
     renderMore(shown.length);
     opened = shown.filter((row) => row.good === false && !state.open.has(row.key)).slice(0, MOST_PRINTED);
     for (const row of opened) {
@@ -509,6 +960,7 @@
       document.getElementById(`${row.key}-timeline`)?.remove();
     }
     opened = [];
+    for (const one of unfolded) one.open = false;
     redrawAll();
   });
 
@@ -532,8 +984,6 @@
   });
   wear(worn);
 
-  if (rows.length > 0) {
-    update();
-    follow();
-  }
+  if (rows.length > 0) update();
+  follow();
 })();

@@ -2,12 +2,14 @@
 
 use super::data::PageData;
 use super::routes;
+use super::seen;
 use super::words::{gap_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
 use crate::exchange::{Doubt, Verdict};
 use crate::piece::{Counted, Exact, Grouped, Html, Number, Percent, Shown, push, said};
+use crate::report::drawing::Drawing;
 use crate::report::explain;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
@@ -22,11 +24,13 @@ pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The hashes by which the page's policy lets its own style and script through, and nothing else
 /// (CSP 3, 8.4). They are constants, so that no program has to compute them. A test says when they
 /// have to change.
-pub(super) const STYLE_HASH: &str = "sha256-JPAhBzXNlisqRkyCnVq+ueFG6vuoFpkblF6Ehhh019A=";
-pub(super) const SCRIPT_HASH: &str = "sha256-/QeySXn684Z7rYkf30lXEHxbGvThHQvyLsamS9UOztI=";
+pub(super) const STYLE_HASH: &str = "sha256-FobEMpHcQEM+CwciEX1CzT9E8ZF5eBoNTPFJBexbd/w=";
+pub(super) const SCRIPT_HASH: &str = "sha256-fUBroWHv4bm5gZD4ecAjNrYObnSbxqZpm2p/3dByM40=";
 
 /// Rows of a table.
 const MAX_ROWS: usize = 100;
+/// Problems of which all is shown at once.
+const UNFOLDED: usize = 3;
 /// Sources named.
 const MAX_SOURCES: usize = 20;
 
@@ -36,6 +40,7 @@ pub(super) struct Page<'a> {
     pub(super) capture: &'a Capture,
     pub(super) routes: &'a Routes,
     pub(super) block: &'a PageData,
+    pub(super) drawing: Option<&'a Drawing>,
     pub(super) told: &'a Told<'a>,
 }
 
@@ -72,6 +77,11 @@ impl Page<'_> {
             }
             "summary" => self.summary(out),
             "problems" => self.problems(out),
+            "seen" => {
+                if let Some(drawing) = self.drawing {
+                    seen::section(out, drawing, &self.facts.names);
+                }
+            }
             "warnings" => self.warnings(out),
             "assertions" => self.assertions(out),
             "rates" => self.rates(out),
@@ -313,8 +323,12 @@ impl Page<'_> {
         out.push_str(
             "<section aria-labelledby=problems><h2 id=problems>Problems</h2>\n<ol class=problems>",
         );
-        for problem in problems.iter().take(MAX_ROWS) {
-            push!(out; "<li id=problem-", Number(problem.id + 1), "><strong class=");
+        for (index, problem) in problems.iter().take(MAX_ROWS).enumerate() {
+            // What happened is always to be seen. Of more than a few the rest is folded, so that the
+            // drawing below is near.
+            let folded = index >= UNFOLDED;
+            push!(out; "<li id=problem-", Number(problem.id + 1), ">",
+                folded.then_some("<details><summary>"), "<strong class=");
             out.push_str(match problem.severity {
                 Severity::Error => "bad",
                 Severity::Warning => "doubt",
@@ -322,26 +336,33 @@ impl Page<'_> {
             });
             out.push('>');
             out.push_str(&self.told.sentence_with(problem, code));
-            out.push_str("</strong>");
+            push!(out; "</strong>", folded.then_some("</summary>"));
+            let mut rest = Vec::new();
             for more in [self.told.facts_with(problem, code), Told::envoy(problem)] {
                 if !more.is_empty() {
-                    out.push_str("<br>");
-                    out.push_str(&more);
+                    rest.push(more);
                 }
             }
             if !problem.exchanges.is_empty() {
-                out.push_str("<br>exchanges");
+                let mut links = String::from("exchanges");
                 for id in &problem.exchanges {
-                    push!(out; " <a href=#exchange-", Number(*id), ">", Number(*id), "</a>");
+                    push!(&mut links; " <a href=#exchange-", Number(*id), ">", Number(*id), "</a>");
                 }
                 if problem.count > problem.exchanges.len() as u64 {
-                    out.push_str(" …");
+                    links.push_str(" …");
                 }
+                rest.push(links);
             }
             let next = self.told.next(problem);
             if !next.is_empty() {
-                push!(out; "<br>next: <code>", Html(&next), "</code>");
+                rest.push(said!("next: <code>", Html(&next), "</code>"));
             }
+            for (line, text) in rest.iter().enumerate() {
+                // Behind a summary a line begins by itself.
+                push!(out; (line > 0 || !folded).then_some("<br>"));
+                out.push_str(text);
+            }
+            push!(out; folded.then_some("</details>"));
         }
         out.push_str("</ol>");
         let all = problems.len() + usize::try_from(self.told.beyond).unwrap_or(usize::MAX);

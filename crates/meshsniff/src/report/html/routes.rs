@@ -78,7 +78,7 @@ impl Axis {
     fn of(routes: &[(&Route, &RouteCounts)], limits: &[u64]) -> Self {
         let mut axis: Option<Self> = None;
         for (_, counted) in routes {
-            for values in [counted.response(), counted.total(), counted.client_close()] {
+            for (_, _, values) in gaps(counted) {
                 for (bar, _) in bars(values, limits) {
                     let decade = bar / PER_DECADE;
                     let axis = axis.get_or_insert(Self {

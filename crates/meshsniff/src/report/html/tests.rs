@@ -329,6 +329,73 @@ fn outcomes_are_told_and_linked() {
 }
 
 #[test]
+fn the_drawing_needs_no_script() {
+    let page = page_of(
+        &[
+            fixtures::ok(),
+            fixtures::gave_up(),
+            fixtures::server_reset(),
+        ],
+        &[fixtures::connection(), fixtures::refused()],
+        &[],
+    );
+    let markup = markup(&page);
+    let problems = markup.find("id=problems").unwrap();
+    let drawing = markup.find("id=seen tabindex").unwrap();
+    assert!(problems < drawing && drawing < markup.find("aria-label=\"Summary\"").unwrap());
+    for expected in [
+        "<b>1</b> went well",
+        "<b>1</b> left by the client",
+        "<b>1</b> broken off by the server",
+        "500 ms, a guess</text>",
+        "role=img aria-label=\"Each exchange by when it began",
+        "connection 0, 127.0.0.6:48764",
+        ">client FIN</text>",
+        ">refused</text>",
+    ] {
+        assert!(markup.contains(expected), "{expected}: {markup}");
+    }
+    let data: Value = serde_json::from_str(json(&page)).unwrap();
+    let seen = &data["seen"];
+    assert_eq!(seen["classes"].as_array().unwrap().len(), 3);
+    // Since the first frame, which is that of the connection.
+    let dot = &seen["classes"][1]["dots"][0];
+    assert_eq!(
+        (dot[0].as_i64(), dot[2].as_u64()),
+        (Some(90_518_600), Some(3))
+    );
+    assert_eq!(seen["bars"].as_array().unwrap().len(), 2);
+    // Without an exchange the connections are to be seen, with the axis of time below them.
+    let alone = page_of(&[], &[fixtures::connection()], &[]);
+    assert!(!alone.contains("id=seen-waits") && alone.contains("id=seen-connections"));
+    assert!(alone.contains(">80 s</text>"), "{alone}");
+    // Of nothing there is no drawing.
+    let nothing = page_of(&[], &[], &[]);
+    assert!(!nothing.contains("id=seen ") && nothing.contains("\"seen\":\nnull"));
+}
+
+#[test]
+fn many_exchanges_stay_light() {
+    let mut exchanges = Vec::new();
+    for id in 0..30_000 {
+        let mut exchange = numbered(&fixtures::ok(), id);
+        let n = i64::try_from(id).unwrap();
+        exchange.events.request_start = fixtures::mark(id + 1, 977 * n);
+        exchange.gaps.wait = Some(Span::from_micros((n * 7_919) % 3_000_000));
+        exchanges.push(exchange);
+    }
+    let page = page_of(&exchanges, &[], &[]);
+    let data: Value = serde_json::from_str(json(&page)).unwrap();
+    let good = &data["seen"]["classes"][0];
+    let cells = good["cells"].as_array().unwrap();
+    assert!(good["dots"].as_array().unwrap().is_empty());
+    let count: u64 = cells.iter().map(|cell| cell[2].as_u64().unwrap()).sum();
+    assert_eq!(count, 30_000);
+    assert!(markup(&page).contains("30,000 of them are drawn together, in cells"));
+    assert!(page.len() < 5_000_000, "{}", page.len());
+}
+
+#[test]
 fn folded_exchanges_are_in_the_histograms() {
     let mut folded = Aggregate::default();
     for _ in 0..1_000 {
@@ -360,6 +427,11 @@ fn folded_exchanges_are_in_the_histograms() {
     assert_eq!(rows(&page).len(), 1);
     assert!(
         markup(&page).contains("999 exchanges that went well"),
+        "{}",
+        markup(&page)
+    );
+    assert!(
+        markup(&page).contains("Not drawn are 999 exchanges that the target only counted"),
         "{}",
         markup(&page)
     );

@@ -5,11 +5,13 @@
 //! in memory, sorted, the rest (only without a limit) in a temporary file.
 
 mod conversation;
+mod glance;
 mod overview;
 pub(super) mod paint;
 mod plain;
 mod timeline;
 
+use super::drawing::Gathering;
 use super::explain;
 use super::facts::{Facts, Standing};
 use super::problems::Told;
@@ -39,6 +41,8 @@ pub struct TextOptions {
     pub limit: usize,
     /// How many of the slowest good exchanges to show.
     pub slowest: usize,
+    /// Whether a small drawing of the capture stands after the problems, for a terminal.
+    pub drawing: bool,
     /// Whether health checkers are shown and counted like everybody else.
     pub probes: bool,
     /// Which exchanges the report is about.
@@ -53,6 +57,7 @@ impl Default for TextOptions {
             all: false,
             limit: 50,
             slowest: 5,
+            drawing: false,
             probes: false,
             filter: Filter::default(),
         }
@@ -98,6 +103,8 @@ pub struct TextReport<W: Write> {
     slowest: Slowest,
     /// The number of good exchanges with a time to be ranked by.
     ranked: u64,
+    /// What is drawn, if something is.
+    gathered: Option<Gathering>,
 }
 
 impl<W: Write> TextReport<W> {
@@ -106,6 +113,7 @@ impl<W: Write> TextReport<W> {
         Self {
             out,
             facts: Facts::new(options.filter.clone(), options.probes),
+            gathered: options.drawing.then(Gathering::default),
             options,
             fresh: Vec::new(),
             blocks: Blocks {
@@ -183,6 +191,7 @@ impl<W: Write> TextReport<W> {
     }
 
     fn exchange(&mut self, exchange: &Exchange) -> io::Result<()> {
+        self.draw(exchange);
         let good = exchange.good();
         if good == Some(true) {
             self.ranked += u64::from(exchange.slowness().is_some());
@@ -198,8 +207,17 @@ impl<W: Write> TextReport<W> {
         Ok(())
     }
 
+    fn draw(&mut self, exchange: &Exchange) {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.exchange(exchange);
+        }
+    }
+
     fn finish(&mut self, capture: &Capture) -> io::Result<()> {
         self.render_fresh()?;
+        let (summary, names) = (&self.facts.summary, &self.facts.names);
+        let gathered = self.gathered.take();
+        let drawing = gathered.and_then(|gathered| gathered.drawing(summary, capture, names));
         let told = Told::of(&self.facts, capture);
         let mut head = String::new();
         overview::push(
@@ -208,7 +226,7 @@ impl<W: Write> TextReport<W> {
             self.options.width,
             &self.facts,
             capture,
-            &told,
+            (&told, drawing.as_ref()),
         );
         overview::assertions(
             &mut head,
@@ -361,10 +379,17 @@ impl<W: Write> Report for TextReport<W> {
                 self.ranked = self.ranked.saturating_add(aggregate.ranked);
                 for exchange in &aggregate.slowest {
                     self.rank(exchange);
+                    self.draw(exchange);
                 }
                 Ok(())
             }
             ReportEvent::AfterFrame => self.render_fresh(),
+            ReportEvent::Lost(lost) => {
+                if let Some(gathered) = &mut self.gathered {
+                    gathered.lost(lost);
+                }
+                Ok(())
+            }
             ReportEvent::Finish(capture) => self.finish(capture),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! The head of the text report: the capture, the figures, and what makes them doubtful.
 
+use super::glance;
 use super::paint::{Ink, Paint, blanks, columns, flowing, left, right, wrapped};
 use super::timeline::NARROW;
 use crate::dns::{Dns, code_name};
@@ -9,6 +10,7 @@ use crate::exchange::Verdict;
 use crate::names::Names;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
+use crate::report::drawing::Drawing;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
 use crate::report::sums;
@@ -37,13 +39,16 @@ pub(super) fn push(
     width: usize,
     facts: &Facts,
     capture: &Capture,
-    told: &Told<'_>,
+    (told, drawing): (&Told<'_>, Option<&Drawing>),
 ) {
     let summary = &facts.summary;
     head(out, paint, width, facts, capture);
     let shown = told.problems.len().min(MAX_PROBLEMS);
     exchanges(out, paint, width, summary, &told.problems[..shown]);
     problems(out, paint, width, told);
+    if let Some(drawing) = drawing {
+        glance::push(out, paint, width, drawing);
+    }
     files(out, paint, facts);
     rates(out, paint, width, facts);
     timers(out, paint, width, facts, &told.problems);
