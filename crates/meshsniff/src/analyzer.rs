@@ -169,7 +169,19 @@ struct Reader {
     /// What the client had asked for when it opened the connection.
     asked: Vec<Arc<Asked>>,
     /// Whether something waits that the kernel is to be asked about.
-    watched: bool,
+    watched: Watch,
+}
+
+/// Whether the kernel is to be asked about a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Watch {
+    /// No.
+    #[default]
+    No,
+    /// If what began with this number has to wait for long.
+    Soon(u64),
+    /// It was asked about.
+    Asked,
 }
 
 impl Application for Reader {
@@ -281,15 +293,18 @@ impl Analyzer {
             };
             let since = reader.exchanges.waits_since(connection);
             if since != Some(watched.since) {
-                reader.watched = false;
-                settled.watch(connection, reader);
+                reader.watched = Watch::No;
+                settled.begin(connection, reader, since);
                 continue;
             }
+            reader.watched = Watch::Asked;
             settled.waiting.count();
             // What has no socket here will not have one later: it stays watched, and is let alone.
             if let Some(answer) = kernel(connection.client(), connection.server()) {
                 reader.exchanges.observe(connection, answer, settled.quiet);
-                reader.watched = settled.waiting.again(watched, now);
+                if !settled.waiting.again(watched, now) {
+                    reader.watched = Watch::No;
+                }
             }
         }
     }
@@ -330,11 +345,34 @@ impl Settled {
         }
     }
 
-    /// Sees to it that the kernel is asked about what waits on a connection.
+    /// Sees to it that the kernel is asked about what waits on a connection. Called after every
+    /// segment.
+    #[inline]
     fn watch(&mut self, connection: &TrackedConnection, reader: &mut Reader) {
-        if let Some(since) = reader.exchanges.waits_since(connection) {
+        match reader.watched {
+            Watch::No if reader.exchanges.newly_waiting() => {
+                let since = reader.exchanges.waits_since(connection);
+                self.begin(connection, reader, since);
+            }
+            Watch::Soon(number) if !reader.exchanges.is_waiting(connection) => {
+                self.waiting.over(number);
+                reader.watched = Watch::No;
+            }
+            Watch::No | Watch::Soon(_) | Watch::Asked => {}
+        }
+    }
+
+    /// Something waits since then, if it does.
+    fn begin(
+        &mut self,
+        connection: &TrackedConnection,
+        reader: &mut Reader,
+        since: Option<Timestamp>,
+    ) {
+        if let Some(since) = since {
             let ends = (connection.client(), connection.server());
-            reader.watched = self.waiting.begin(connection.id(), ends, since);
+            let number = self.waiting.begin(connection.id(), ends, since);
+            reader.watched = number.map_or(Watch::No, Watch::Soon);
         }
     }
 
@@ -480,7 +518,7 @@ impl Connections for Settling<'_> {
                 }
                 false => Vec::new(),
             },
-            watched: false,
+            watched: Watch::No,
         }
     }
 
@@ -499,8 +537,7 @@ impl Connections for Settling<'_> {
         if let Some(asked) = reader.exchanges.newly_asked() {
             self.settled.related.asked(asked);
         }
-        let asks = self.settled.options.asks_kernel;
-        if asks && reader.exchanges.newly_waiting() && !reader.watched {
+        if self.settled.options.asks_kernel {
             self.settled.watch(connection, reader);
         }
         let asked = &mut reader.asked;

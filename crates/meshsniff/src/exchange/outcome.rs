@@ -60,6 +60,14 @@ impl Exchanges {
         self.pairing.newly_waiting()
     }
 
+    /// Whether a request waits for the first byte of its answer, or else the SYN for its own.
+    #[inline]
+    pub(crate) fn is_waiting(&mut self, connection: &TrackedConnection) -> bool {
+        let opening = connection.opening();
+        let opens = opening.syn.is_some() && opening.opened.is_none();
+        opens || self.pairing.unanswered().is_some()
+    }
+
     /// Since when a request waits for the first byte of its answer, or else the SYN for its own.
     pub(crate) fn waits_since(&mut self, connection: &TrackedConnection) -> Option<Timestamp> {
         let Opening {

@@ -42,8 +42,10 @@ pub(crate) struct Watched {
 /// Connections on which something may wait.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    /// In the order in which something began there.
-    fresh: VecDeque<Watched>,
+    /// In the order in which something began there; `None` of what did not have to wait for long.
+    fresh: VecDeque<Option<Watched>>,
+    /// The number of the first of them.
+    first: u64,
     /// Asked about before.
     again: BinaryHeap<Reverse<Watched>>,
     /// Questions that may not be asked any more, and since when that has been counted.
@@ -52,24 +54,45 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Something began at `since`. Returns whether it will be asked about.
+    /// Something began at `since`. Returns its number, for [`Waiting::over`]; `None` if there is no
+    /// room.
     pub(crate) fn begin(
         &mut self,
         connection: u64,
         ends: (Endpoint, Endpoint),
         since: Timestamp,
-    ) -> bool {
-        let room = self.fresh.len() < MAX_FRESH;
-        if room {
-            self.fresh.push_back(Watched {
-                due: since.plus(FIRST),
-                connection,
-                ends,
-                since,
-                pause: FIRST,
-            });
+    ) -> Option<u64> {
+        if self.fresh.len() == MAX_FRESH {
+            return None;
         }
-        room
+        self.fresh.push_back(Some(Watched {
+            due: since.plus(FIRST),
+            connection,
+            ends,
+            since,
+            pause: FIRST,
+        }));
+        Some(self.first + (self.fresh.len() as u64 - 1))
+    }
+
+    /// What began does not wait any more.
+    #[inline]
+    pub(crate) fn over(&mut self, number: u64) {
+        let place = number.checked_sub(self.first);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        if let Some(watched) = place.and_then(|place| self.fresh.get_mut(place)) {
+            *watched = None;
+        }
+        // Most are over in the order in which they began.
+        while let Some(None) = self.fresh.front() {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) -> Option<Watched> {
+        let popped = self.fresh.pop_front()?;
+        self.first += 1;
+        popped
     }
 
     /// The next connection that is due to be asked about.
@@ -94,8 +117,15 @@ impl Waiting {
         {
             return self.again.pop().map(|Reverse(first)| first);
         }
-        let due = self.fresh.front().is_some_and(|first| first.due <= now);
-        due.then(|| self.fresh.pop_front()).flatten()
+        while let Some(first) = self.fresh.front() {
+            if first.is_some_and(|first| first.due > now) {
+                break;
+            }
+            if let Some(watched) = self.pop() {
+                return Some(watched);
+            }
+        }
+        None
     }
 
     /// A question is asked.
@@ -120,7 +150,7 @@ impl Waiting {
     /// When the next one is due.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         let again = self.again.peek().map(|Reverse(first)| first.due);
-        let fresh = self.fresh.front().map(|first| first.due);
+        let fresh = self.fresh.iter().flatten().next().map(|first| first.due);
         let due = [again, fresh].into_iter().flatten().min()?;
         let full = self.spent >= MOST_AT_ONCE;
         let next = self.since.plus(SOME_MORE);
@@ -144,7 +174,7 @@ mod tests {
     #[test]
     fn what_waits_is_asked_about_ever_more_rarely() {
         let mut waiting = Waiting::default();
-        assert!(waiting.begin(7, ENDS, at(0)));
+        assert_eq!(waiting.begin(7, ENDS, at(0)), Some(0));
         let mut asked = Vec::new();
         while let Some(due) = waiting.due().filter(|due| *due <= at(4_000)) {
             assert_eq!(waiting.next(due.plus(Span::from_nanos(-1))), None);
@@ -156,6 +186,24 @@ mod tests {
         }
         let expected = [20., 40., 80., 160., 320., 640., 1_280., 2_280., 3_280.];
         assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn what_does_not_wait_any_more_is_not_asked_about() {
+        let mut waiting = Waiting::default();
+        let begun = [0, 1, 2, 3].map(|n| waiting.begin(n, ENDS, at(0)).unwrap());
+        waiting.over(begun[1]);
+        waiting.over(begun[0]);
+        waiting.over(begun[3]);
+        assert_eq!(waiting.due(), Some(at(20)));
+        assert_eq!(waiting.next(at(30)).map(|next| next.connection), Some(2));
+        assert_eq!(waiting.next(at(30)), None);
+        // It was asked about meanwhile.
+        waiting.over(begun[2]);
+        let next = waiting.begin(4, ENDS, at(30)).unwrap();
+        assert!(next > begun[3]);
+        waiting.over(next);
+        assert_eq!(waiting.due(), None);
     }
 
     #[test]
@@ -188,7 +236,7 @@ mod tests {
     fn tables_are_bounded() {
         let mut waiting = Waiting::default();
         let begun = (0..20_000)
-            .filter(|&n| waiting.begin(n, ENDS, at(0)))
+            .filter(|&n| waiting.begin(n, ENDS, at(0)).is_some())
             .count();
         assert_eq!(begun, MAX_FRESH);
         let watched = waiting.next(at(20)).unwrap();
