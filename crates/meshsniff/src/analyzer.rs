@@ -39,6 +39,9 @@ pub struct Options {
     pub memory: Option<usize>,
     /// Whether [`Analyzer::ask`] will be called, as only a live capture can.
     pub asks_kernel: bool,
+    /// Bytes of each body that an exchange keeps, with its heads, in
+    /// [`Exchange::said`]; `None` for neither.
+    pub messages: Option<usize>,
 }
 
 /// What the capture held, whatever became of it.
@@ -509,7 +512,7 @@ impl Connections for Settling<'_> {
         let forced = ports.iter().any(|port| forced.contains(port));
         let client = connection.client();
         Reader {
-            exchanges: Exchanges::new(connection, forced),
+            exchanges: Exchanges::new(connection, forced, self.settled.options.messages),
             dns: ports.contains(&dns::PORT).then(Box::default),
             asked: match connection.is_whole() {
                 true => {

@@ -82,6 +82,8 @@ impl Redacted {
     }
 
     fn apply(self, exchange: &mut Exchange) {
+        // Who knows what stands where in it.
+        exchange.said = None;
         let query = exchange.path.as_deref().and_then(|path| path.find('?'));
         if self.path && exchange.path.is_some() {
             exchange.path = Some(MASK.into());

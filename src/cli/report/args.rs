@@ -128,6 +128,14 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     problem: Option<u64>,
 
+    /// Put so many bytes of each body into the archive, as they were sent (har)
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(1..=16 << 20)
+    )]
+    bodies: Option<u32>,
+
     /// Report only exchanges that match, such as 'path=/items* status=5xx'; repeatable
     ///
     /// An exchange must match every term, and one of the values of a term that has several; ! in
@@ -239,6 +247,7 @@ impl ReportArgs {
         let stdins = self.inputs.iter().filter(|path| is_stdin(path)).count();
         let one_file = matches!(self.inputs.as_slice(), [path] if !is_stdin(path));
         let now = named || local || no_input || stdins > 0;
+        let archived = self.output.iter().any(|one| one.format == Format::Har);
         let drawn = self.output.iter().any(|one| one.format == Format::Svg);
         let of_target = self.cluster.target.is_set() || self.cluster.connect.is_set();
         let conflicts = [
@@ -287,6 +296,20 @@ impl ReportArgs {
                 (self.exchange.or(self.problem)).is_some() && !drawn,
                 "--exchange and --problem say what a picture is of: add -o svg=FILE. One exchange \
                  as text is shown by kubectl meshsniff follow",
+            ),
+            (
+                self.bodies.is_some() && !archived,
+                "--bodies are for an HTTP Archive: add -o har=FILE. kubectl meshsniff follow --body \
+                 shows those of one exchange",
+            ),
+            (
+                self.bodies.is_some() && (local || named && self.write.is_none()),
+                "--bodies takes the packets, and of a target only what they tell comes here: add -w \
+                 FILE to a pod, or report on a capture file",
+            ),
+            (
+                self.bodies.is_some() && !self.redact.is_empty(),
+                "a body may hold what --redact leaves out: leave out --bodies, too",
             ),
             (
                 self.live && !now,
@@ -357,6 +380,7 @@ impl ReportArgs {
         let mut making = Making {
             look,
             ports: self.port.port,
+            messages: archived.then(|| self.bodies.unwrap_or(0) as usize),
             annotated: None,
             also: Vec::new(),
             until: None,

@@ -19,6 +19,8 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Making {
     pub(super) look: Look,
     pub(super) ports: Vec<u16>,
+    /// Bytes of each body to keep, with the heads; `None` for nothing.
+    pub(super) messages: Option<usize>,
     /// A capture, and where a copy with comments goes.
     pub(super) annotated: Option<(PathBuf, PathBuf)>,
     /// Reports that nobody asked for.
@@ -45,6 +47,7 @@ pub(super) fn write(
     let Making {
         look,
         ports,
+        messages,
         annotated,
         also,
         until,
@@ -53,6 +56,7 @@ pub(super) fn write(
         inputs,
         Options {
             ports,
+            messages,
             ..Options::default()
         },
     )?;
@@ -116,6 +120,7 @@ mod tests {
             also: Vec::new(),
             until: None,
             ports: Vec::new(),
+            messages: None,
             look: Look {
                 outputs: vec![Output { format, file: None }],
                 rules: Rules::default(),

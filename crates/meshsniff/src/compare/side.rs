@@ -350,6 +350,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
         sockets: None,
+        said: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`model`] | what comes out: [`Exchange`], [`Connection`] and their parts |
 //! | `gaps` | the gaps between its events |
+//! | `said` | what both messages said, where that is kept |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
 //! | `queue` | the exchanges of a connection that are not settled yet |
 //! | `pending` | one of them: what has been seen of it, and its [confidence](Doubt) |
@@ -20,8 +21,10 @@ mod pairing;
 mod pending;
 mod queue;
 pub(crate) mod related;
+mod said;
 
 #[cfg(test)]
 mod tests;
 
 pub use model::*;
+pub use said::{Message, Said};

@@ -11,6 +11,7 @@ pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
+use super::said::Said;
 use crate::dns::{Dns, Ended, Transport};
 use crate::escape::cut;
 use crate::kernel::{Listener, Sockets};
@@ -408,6 +409,10 @@ pub struct Exchange {
     /// What the kernel said of its sockets while it waited; `None` if nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<Box<Sockets>>,
+    /// What was said; `None` unless [`Options::messages`](crate::Options::messages) asks for it. It
+    /// never leaves the machine.
+    #[serde(skip)]
+    pub said: Option<Box<Said>>,
 }
 
 impl Exchange {
@@ -428,7 +433,8 @@ impl Exchange {
             .sum();
         let interim = self.events.interim.len() * size_of::<(Mark, u16)>();
         let sockets = self.sockets.as_ref().map_or(0, |_| size_of::<Sockets>());
-        size_of::<Self>() + texts + findings + interim + sockets
+        let said = self.said.as_ref().map_or(0, |said| said.weight());
+        size_of::<Self>() + texts + findings + interim + sockets + said
     }
 
     /// Bytes of a copy that is kept, about, and of one of its texts. A request head may have 256 KiB,
@@ -440,7 +446,10 @@ impl Exchange {
 
     /// A copy to be kept as an example: of one that is too large its texts and lists are cut.
     pub(crate) fn kept(&self) -> Self {
-        let mut kept = self.clone();
+        let mut kept = Self {
+            said: None,
+            ..self.clone()
+        };
         if self.weight() <= Self::MAX_KEPT {
             return kept;
         }

@@ -7,6 +7,7 @@ use super::model::{
 };
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
+use super::said::{Keeping, Said};
 use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
 use crate::protocol::tls::Handshake;
@@ -38,11 +39,21 @@ pub(crate) struct Exchanges {
 }
 
 impl Exchanges {
-    /// Of `connection`, which carries HTTP for sure if it is `forced`.
-    pub(crate) fn new(connection: &TrackedConnection, forced: bool) -> Self {
+    /// Of `connection`, which carries HTTP for sure if it is `forced`. `messages`: bytes of each body
+    /// that are kept, with the heads; `None` for nothing.
+    pub(crate) fn new(
+        connection: &TrackedConnection,
+        forced: bool,
+        messages: Option<usize>,
+    ) -> Self {
         let ends = (connection.client(), connection.server());
         Self {
-            pairing: Pairing::new(connection.id(), ends, connection.is_whole(), forced),
+            pairing: Pairing::new(
+                connection.id(),
+                ends,
+                connection.is_whole(),
+                (forced, messages),
+            ),
             settled: 0,
             last_verdict: None,
             accept_queue: None,
@@ -176,6 +187,10 @@ impl Exchanges {
     ) -> Option<Timestamp> {
         judge::settle(&mut open, circumstances);
         tell_sockets(&mut open);
+        if let Some(kept) = open.said.take() {
+            let [request, response] = kept.map(Keeping::end);
+            open.exchange.said = Some(Box::new(Said { request, response }));
+        }
         let exchange = &mut open.exchange;
         let syn = connection.opening().syn;
         if let Some(syn) = syn.filter(|syn| self.settled == 0 && syn.retries > 0) {

@@ -4,6 +4,7 @@ use super::model::{
     AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations,
     ResponseShape, Verdict,
 };
+use super::said::Keeping;
 use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
@@ -120,6 +121,8 @@ pub(super) struct PendingExchange {
     pub(super) confidence: Confidence,
     /// What the kernel said of its sockets so far.
     pub(super) observed: Option<Box<Observed>>,
+    /// Request and response, byte for byte, if they are kept.
+    pub(super) said: Option<Box<[Keeping; 2]>>,
     /// When the exchange before it on the connection had ended.
     pub(super) previous_end: Option<Timestamp>,
 }
@@ -195,6 +198,7 @@ impl PendingExchange {
                 envoy: EnvoyFlags::default(),
                 findings: Vec::new(),
                 sockets: None,
+                said: None,
             },
             confirmed: false,
             behind_missing: false,
@@ -215,6 +219,7 @@ impl PendingExchange {
             whole_at: None,
             confidence,
             observed: None,
+            said: None,
             previous_end: None,
         }
     }
@@ -375,7 +380,20 @@ impl PendingExchange {
         let maker = self.maker.as_ref();
         let maker = maker.map_or(0, |(_, bytes)| size_of::<Maker>() + bytes.capacity());
         let observed = self.observed.as_ref().map_or(0, |one| one.weight());
-        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker + observed
+        let said = self.said.as_ref().map_or(0, |kept| {
+            let kept = kept.iter().map(Keeping::weight);
+            kept.sum::<usize>() + size_of::<[Keeping; 2]>()
+        });
+        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker + observed + said
+    }
+
+    /// What is kept of the message of `side`.
+    pub(super) fn kept(&mut self, side: Side) -> Option<&mut Keeping> {
+        let [request, response] = &mut **self.said.as_mut()?;
+        Some(match side {
+            Side::Client => request,
+            Side::Server => response,
+        })
     }
 
     /// The kernel said something of its sockets; `received` and `seen` are those of

@@ -2,12 +2,14 @@
 //!
 //! The form is HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>). A size or a time that
 //! is not known is -1 where it may be. What HAR has no name for stands in fields that begin with
-//! `_` and have the names of JSON behind it. Of headers only those are there that an exchange
-//! keeps, and of bodies nothing.
+//! `_` and have the names of JSON behind it. Headers and bodies are there where the analyser keeps
+//! them ([`Options::messages`](crate::Options::messages)), without the values of
+//! [fields with credentials](super::text::SECRET_FIELDS); else those headers that every exchange has.
 //!
 //! Entries are written as they settle. The document ends when the capture does, also if that was
 //! cut short: then its `comment` says so.
 
+use self::spoken::Spoken;
 use super::explain;
 use super::facts::{Facts, Standing};
 use crate::condition::Filter;
@@ -19,6 +21,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+
+mod spoken;
 
 /// Bytes gathered before they are written.
 const BATCH: usize = 64 << 10;
@@ -120,7 +124,7 @@ struct Entry<'a> {
     started_date_time: String,
     time: f64,
     request: Request<'a>,
-    response: Response,
+    response: Response<'a>,
     cache: Nothing,
     timings: Timings,
     #[serde(rename = "serverIPAddress")]
@@ -143,31 +147,52 @@ struct Request<'a> {
     cookies: [Nothing; 0],
     headers: Vec<Pair<'a>>,
     query_string: Vec<Pair<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_data: Option<PostData>,
     headers_size: i64,
     body_size: i64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response {
+struct Response<'a> {
     /// 0 where there was none, as browsers have it.
     status: u16,
-    status_text: &'static str,
+    status_text: String,
     http_version: &'static str,
     cookies: [Nothing; 0],
-    headers: [Nothing; 0],
+    headers: Vec<Pair<'a>>,
     content: Content,
     #[serde(rename = "redirectURL")]
-    redirect_url: &'static str,
+    redirect_url: String,
     headers_size: i64,
     body_size: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData {
+    mime_type: String,
+    params: [Nothing; 0],
+    text: String,
+    /// `base64`: HAR has a field for that in a response only.
+    #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
     size: i64,
-    mime_type: &'static str,
+    mime_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -276,6 +301,10 @@ impl<'a> Entry<'a> {
         let mut explanation = String::new();
         explain::exchange(&mut explanation, exchange, &facts.names);
         let gaps = exchange.gaps.present();
+        let said = exchange.said.as_deref();
+        let asked = said.and_then(|said| Spoken::of(&said.request, exchange.request_bytes));
+        let answer = said.filter(|_| answered);
+        let answer = answer.and_then(|said| Spoken::of(&said.response, exchange.response_bytes));
         Self {
             started_date_time: begin.to_string(),
             time: millis(phases.sum()),
@@ -284,24 +313,38 @@ impl<'a> Entry<'a> {
                 url: url(exchange),
                 http_version: version,
                 cookies: [],
-                headers: headers(exchange),
+                headers: asked
+                    .as_ref()
+                    .map_or_else(|| headers(exchange), Spoken::headers),
                 query_string: query(exchange),
-                headers_size: UNKNOWN,
-                body_size: UNKNOWN,
+                post_data: asked.as_ref().and_then(Spoken::post_data),
+                headers_size: asked.as_ref().map_or(UNKNOWN, |said| said.head_size),
+                body_size: asked.as_ref().map_or(UNKNOWN, |said| said.body_size),
             },
             response: Response {
                 status: exchange.status.unwrap_or(0),
-                status_text: "",
+                status_text: answer
+                    .as_ref()
+                    .map_or_else(String::new, |said| said.reason.clone()),
                 http_version: if answered { version } else { "" },
                 cookies: [],
-                headers: [],
-                content: Content {
-                    size: if answered { UNKNOWN } else { 0 },
-                    mime_type: "x-unknown",
-                },
-                redirect_url: "",
-                headers_size: UNKNOWN,
-                body_size: UNKNOWN,
+                headers: answer.as_ref().map_or_else(Vec::new, Spoken::headers),
+                content: answer.as_ref().map_or_else(
+                    || Content {
+                        size: if answered { UNKNOWN } else { 0 },
+                        mime_type: "x-unknown".to_owned(),
+                        text: None,
+                        encoding: None,
+                        comment: None,
+                    },
+                    Spoken::content,
+                ),
+                redirect_url: answer
+                    .as_ref()
+                    .and_then(|said| said.field("location"))
+                    .unwrap_or_default(),
+                headers_size: answer.as_ref().map_or(UNKNOWN, |said| said.head_size),
+                body_size: answer.as_ref().map_or(UNKNOWN, |said| said.body_size),
             },
             cache: Nothing {},
             timings: phases.timings(),

@@ -106,6 +106,7 @@ fn asked() -> Exchange {
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
         sockets: None,
+        said: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Mode, Pairing, Proxied, Stretch, Successor};
 use crate::exchange::model::{Doubt, Finding, FindingKind, Protocol};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
+use crate::exchange::said::Keeping;
 use crate::packet::Mark;
 use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::body::{Framing, Stepped};
@@ -35,6 +36,7 @@ impl Pairing {
                     let (event, taken) = self.client.reader.read(rest, run.mark);
                     used += taken;
                     let upto = run.from + used as u64;
+                    self.keep(Side::Client, &event, &rest[..taken]);
                     match event {
                         Event::HeadGoesOn => self.request_goes_on(upto, false),
                         Event::BodyGoesOn => self.request_goes_on(upto, true),
@@ -166,6 +168,9 @@ impl Pairing {
         let (connection, ends) = (self.connection, self.ends);
         let open = PendingExchange::new(connection, ends, offset, mark, confidence);
         let mut open = Box::new(open);
+        open.said = self
+            .messages
+            .map(|most| Box::new([most; 2].map(Keeping::new)));
         open.behind_missing =
             self.counts.exchanges == 0 && confidence.pairing == Some(Doubt::CaptureStartedLate);
         if let Some(&Proxied::Header(told, header)) = self.proxied.as_deref() {

@@ -15,7 +15,7 @@ use super::queue::Queue;
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
-use crate::protocol::http1::reader::{Partial, Reader};
+use crate::protocol::http1::reader::{Event, Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
 use crate::protocol::tls::Handshake;
 use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEvent};
@@ -134,6 +134,8 @@ pub(crate) struct Pairing {
     whole: bool,
     /// Whether it carries HTTP, whatever its first bytes look like.
     forced: bool,
+    /// Bytes of each body that are kept, with the heads; `None` if no message is.
+    messages: Option<usize>,
     protocol: Protocol,
     successor: Option<Successor>,
     /// The PROXY header that the connection began with.
@@ -159,7 +161,7 @@ impl Pairing {
         connection: u64,
         ends: (Endpoint, Endpoint),
         whole: bool,
-        forced: bool,
+        (forced, messages): (bool, Option<usize>),
     ) -> Self {
         let mode = if whole { Mode::Messages } else { Mode::Lost };
         let late = (!whole).then_some(Doubt::CaptureStartedLate);
@@ -168,6 +170,7 @@ impl Pairing {
             ends,
             whole,
             forced,
+            messages,
             protocol: Protocol::None,
             successor: None,
             proxied: None,
@@ -370,6 +373,38 @@ impl Pairing {
         }
     }
 
+    /// Keeps bytes of a message, if messages are kept.
+    #[inline]
+    fn keep<H>(&mut self, side: Side, event: &Event<H>, bytes: &[u8]) {
+        if self.messages.is_none() {
+            return;
+        }
+        let orphan = self.server.orphan;
+        let open = match side {
+            Side::Client => self.queue.latest(),
+            Side::Server => self.queue.due().filter(|_| !orphan),
+        };
+        let Some(kept) = open.and_then(|open| open.kept(side)) else {
+            return;
+        };
+        match event {
+            Event::HeadGoesOn | Event::Head(_) => kept.head(bytes),
+            Event::BodyGoesOn | Event::End => kept.body(bytes),
+            Event::NoHead | Event::Broken => kept.lose(),
+        }
+    }
+
+    /// Bytes of the message that `side` is sending are missing.
+    fn lose(&mut self, side: Side) {
+        let open = match side {
+            Side::Client => self.queue.latest(),
+            Side::Server => self.queue.due(),
+        };
+        if let Some(kept) = open.and_then(|open| open.kept(side)) {
+            kept.lose();
+        }
+    }
+
     /// Puts a delay to the exchange whose bytes came late.
     fn delayed(&mut self, side: Side, delayed: Delayed) {
         let finding = Finding {
@@ -397,7 +432,8 @@ impl Application for Pairing {
 
     fn swap_sides(&mut self) {
         let (client, server) = self.ends;
-        *self = Self::new(self.connection, (server, client), self.whole, self.forced);
+        let options = (self.forced, self.messages);
+        *self = Self::new(self.connection, (server, client), self.whole, options);
     }
 
     fn expected(&self, side: Side) -> Option<u64> {
@@ -427,12 +463,15 @@ impl Application for Pairing {
                     Side::Server => self.server_bytes(run, &at),
                 }
             }
-            StreamEvent::Missing(missing, at) => match side {
-                // What the client sent before the capture began belongs to nothing in it.
-                Side::Client if missing.why == Doubt::CaptureStartedLate => {}
-                Side::Client => self.client_missing(missing, &at),
-                Side::Server => self.server_missing(missing, &at),
-            },
+            StreamEvent::Missing(missing, at) => {
+                self.lose(side);
+                match side {
+                    // What the client sent before the capture began belongs to nothing in it.
+                    Side::Client if missing.why == Doubt::CaptureStartedLate => {}
+                    Side::Client => self.client_missing(missing, &at),
+                    Side::Server => self.server_missing(missing, &at),
+                }
+            }
             StreamEvent::Repeated(..) => {}
             StreamEvent::Finished(upto, at) => {
                 if side == Side::Server {

@@ -8,7 +8,7 @@ use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{Defect, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial};
-use crate::tcp::{Extent, Missing, Offset, Progress, Run};
+use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
 
 impl Pairing {
     pub(super) fn server_bytes(&mut self, run: Run<'_>, at: &Progress) {
@@ -32,6 +32,7 @@ impl Pairing {
                     let (event, taken) = self.server.reader.read(rest, run.mark);
                     used += taken;
                     let upto = run.from + used as u64;
+                    self.keep(Side::Server, &event, &rest[..taken]);
                     match event {
                         Event::HeadGoesOn => {}
                         Event::Head(head) => {
@@ -127,6 +128,9 @@ impl Pairing {
         };
         if (100..200).contains(&head.status) && !switches {
             open.interim(start, head.status);
+            if let Some(kept) = open.kept(Side::Server) {
+                kept.begin();
+            }
             open.exchange.defect = open.exchange.defect.or(head.defect);
             self.server.reader.body(Framing::None);
             return;

@@ -122,6 +122,8 @@ impl Objects {
             envoy,
             findings,
             sockets,
+            // Only an HTTP Archive has it.
+            said: _,
             // Of HTTP/1 an exchange is no stream, and closes are of the connection.
             stream: _,
             close_scope: _,
