@@ -3,6 +3,7 @@
     read.py PROGRAM SCHEMAS FOLDER
 """
 
+import base64
 import csv
 import io
 import json
@@ -23,7 +24,9 @@ import svgelements
 # Cuts are rounded in HAR, and parts in JSON.
 TOLERANCE_MS = 0.0011
 # Objects inside an exchange, by the name that stands before their own fields.
-INSIDE = ("proxy", "envoy")
+INSIDE = ("proxy", "envoy", "sockets")
+# Bytes of bodies: more than any capture has.
+MAX_BODY = 16 << 20
 # So many exchanges of a capture are drawn: the first of each verdict before others.
 MAX_DRAWN = 8
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,6 +36,7 @@ FORMULA = tuple("=+-@＝＋－＠'")
 def report(program, capture, folder):
     outputs = [f"{form}={folder}/said.{form}" for form in ("json", "csv", "har")]
     words = [word for output in outputs for word in ("-o", output)]
+    words += ["--bodies", str(MAX_BODY)]
     done = subprocess.run([program, "report", capture, *words], check=False, capture_output=True)
     if done.returncode not in (0, 1):
         raise AssertionError(f"exit status {done.returncode}: {done.stderr.decode()}")
@@ -73,6 +77,8 @@ def cells(exchange):
             known["findings_ms"] = [str(one["ms"]) for one in value]
         elif name in INSIDE:
             for inner, part in (value or {}).items():
+                if isinstance(part, dict):
+                    continue
                 known[f"{name}_{inner}"] = part if isinstance(part, list) else shown(part)
         elif name == "logs":
             pass
@@ -165,6 +171,42 @@ def read_har(path, document, schema):
     same("entries", len(entries), len(document["exchanges"]))
     for raw, exchange in zip(entries, document["exchanges"]):
         read_entry(haralyzer.HarEntry(raw), raw, exchange)
+        read_sizes(raw["request"], raw["_request_bytes"], f"request {exchange['id']}")
+        read_sizes(raw["response"], raw["_response_bytes"], f"response {exchange['id']}")
+    return entries
+
+
+def read_sizes(message, known, who):
+    if message["headersSize"] >= 0:
+        same(f"{who}: size", message["headersSize"] + message["bodySize"], known)
+    for header in message["headers"]:
+        if header["name"].lower() in ("authorization", "cookie", "set-cookie"):
+            same(f"{who}: {header['name']}", header["value"], "redacted")
+
+
+def read_bodies(capture, document, entries):
+    """The bodies of responses are those that tshark puts together."""
+    command = ["tshark", "-r", capture, "-Y", "http.response && http.file_data", "-T", "jsonraw"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    known = {}
+    for packet in json.loads(done.stdout or "[]"):
+        layers = packet["_source"]["layers"]
+        http = layers["http"] if isinstance(layers["http"], list) else [layers["http"]]
+        bodies = [one["http.file_data_raw"][0] for one in http if "http.file_data_raw" in one]
+        known[int(layers["frame"]["frame.number"])] = bodies
+    compared = 0
+    for raw, exchange in zip(entries, document["exchanges"]):
+        ends = [event["frame"] for event in exchange["events"] if event["kind"] == "response_end"]
+        content = raw["response"]["content"]
+        bodies = known.get(ends[0] if ends else 0, [])
+        # Which is whose where several answers end in one frame, tshark does not say.
+        if len(bodies) != 1 or "text" not in content or "comment" in content:
+            continue
+        text = content["text"]
+        data = base64.b64decode(text) if content.get("encoding") else text.encode()
+        same(f"body of exchange {exchange['id']}", data.hex(), bodies[0])
+        compared += 1
+    return compared
 
 
 def read_entry(entry, raw, exchange):
@@ -251,7 +293,7 @@ def read_svg(path, exchange):
 
 
 def dict_of(headers):
-    return {header["name"]: header["value"] for header in headers}
+    return {header["name"].lower(): header["value"] for header in headers}
 
 
 def near(what, told, known):
@@ -264,7 +306,7 @@ def main():
     schema = validator(schemas)
     endings = (".pcap", ".pcapng", ".gz", ".zst")
     names = sorted(name for name in os.listdir(folder) if name.endswith(endings))
-    failed = exchanges = pictures = 0
+    failed = exchanges = pictures = bodies = 0
     for name in names:
         with tempfile.TemporaryDirectory() as work:
             try:
@@ -275,19 +317,20 @@ def main():
                     document = json.load(file)
                 read_csv(files[1], document)
                 read_frame(files[1], document)
-                read_har(files[2], document, schema)
+                entries = read_har(files[2], document, schema)
+                bodies += read_bodies(os.path.join(folder, name), document, entries)
                 pictures += read_pictures(program, os.path.join(folder, name), document, work)
                 exchanges += len(document["exchanges"])
             except (AssertionError, KeyError, ValueError, SyntaxError, csv.Error) as error:
                 failed += 1
                 print(f"{name}: {type(error).__name__}: {error}")
-    if not exchanges:
+    if not exchanges or not bodies:
         failed += 1
-        print("no capture has an exchange")
+        print("no capture has an exchange with a body")
     if not failed:
         print(
-            f"{exchanges} exchanges of {len(names)} captures and {pictures} pictures of them are "
-            "read as they were meant"
+            f"{exchanges} exchanges of {len(names)} captures, {bodies} bodies and {pictures} "
+            "pictures of them are read as they were meant"
         )
     return 1 if failed else 0
 

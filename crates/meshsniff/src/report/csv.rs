@@ -30,7 +30,7 @@ const BETWEEN: char = ';';
 type Put = fn(&mut Cell<'_>, &Exchange);
 
 /// The columns but the gaps.
-const COLUMNS: [(&str, Put); 58] = [
+const COLUMNS: [(&str, Put); 64] = [
     ("id", |cell, one| cell.count(Some(one.id))),
     ("source", |cell, one| {
         cell.count(Some(one.events.request_start.frame.source().into()));
@@ -82,6 +82,25 @@ const COLUMNS: [(&str, Put); 58] = [
         cell.list(&one.findings, |out, finding: &Finding| {
             number::millis(out, finding.cost);
         });
+    }),
+    ("sockets_asked", |cell, one| {
+        cell.count(one.sockets.as_ref().map(|sockets| sockets.asked.into()));
+    }),
+    ("sockets_unread_bytes", |cell, one| {
+        cell.count(one.sockets.as_ref().map(|sockets| sockets.unread_bytes));
+    }),
+    ("sockets_unread_ms", |cell, one| {
+        cell.millis(one.sockets.as_ref().and_then(|sockets| sockets.unread));
+    }),
+    ("sockets_read_by_ms", |cell, one| {
+        cell.millis(one.sockets.as_ref().and_then(|sockets| sockets.read_by));
+    }),
+    ("sockets_accepted", |cell, one| {
+        cell.flag(one.sockets.as_ref().and_then(|sockets| sockets.accepted));
+    }),
+    ("sockets_accept_queue_was_full", |cell, one| {
+        let sockets = one.sockets.as_ref();
+        cell.flag(sockets.map(|sockets| sockets.accept_queue_was_full));
     }),
     ("envoy_client", |cell, one| cell.words(one.envoy.client)),
     ("envoy_client_downstream", |cell, one| {
