@@ -1,16 +1,23 @@
-//! Traffic made to fill one table after another: the analyser takes no more memory than it was given.
+//! Traffic made to fill one table after another: analyser and report, as an agent has them, take no
+//! more memory than they were given.
 //!
 //! Each attack by itself, one after another: memory is measured of the whole process. What had to be
 //! given up is counted, and what came before is judged all the same.
 
 #[path = "memory/relay.rs"]
 mod relay;
+#[path = "memory/tables.rs"]
+mod tables;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use meshsniff::event::{Capture, Report as _, ReportEvent, ReportSink};
 use meshsniff::packet::{Frame, FrameId, LinkType};
+use meshsniff::relay::RelayWriter;
+use meshsniff::relay::aggregate::{Aggregating, Aggregation};
 use meshsniff::time::Timestamp;
-use meshsniff::{Analyzer, Connection, Exchange, Options, Sink};
+use meshsniff::{Analyzer, Options};
 use peak_alloc::PeakAlloc;
+use std::io;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -25,29 +32,13 @@ const RST: u8 = 4;
 const PUSH_ACK: u8 = 24;
 const SYN_ACK: u8 = 18;
 const ACK: u8 = 16;
+const FIN_ACK: u8 = 17;
 
-/// An analyser that is attacked.
+/// An analyser that is attacked, and the report that an agent makes of it.
 struct Attacked {
     analyzer: Analyzer,
     frames: u64,
-    /// Exchanges and connections that were settled.
-    settled: Settled,
-}
-
-#[derive(Default)]
-struct Settled {
-    exchanges: u64,
-    connections: u64,
-}
-
-impl Sink for Settled {
-    fn exchange(&mut self, _: &Exchange) {
-        self.exchanges += 1;
-    }
-
-    fn connection(&mut self, _: &Connection) {
-        self.connections += 1;
-    }
+    report: Aggregating<'static, RelayWriter<io::Sink>>,
 }
 
 /// One end: the last three bytes of an address in 10.0.0.0/8, and a port.
@@ -60,28 +51,41 @@ impl Attacked {
         Self {
             analyzer: Analyzer::new(Options {
                 memory: Some(GIVEN),
+                asks_kernel: true,
                 ..Options::default()
             }),
             frames: 0,
-            settled: Settled::default(),
+            report: Aggregating::new(
+                RelayWriter::new(io::sink()),
+                Aggregation {
+                    slowest: 5,
+                    ..Aggregation::default()
+                },
+                || true,
+            ),
         }
     }
 
     /// A segment from one end to another, 10 µs after the one before.
     fn send(&mut self, from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) {
-        let mut data = vec![0x45, 0];
-        data.extend((40 + payload.len() as u16).to_be_bytes());
-        data.extend([0, 0, 0, 0, 64, 6, 0, 0]);
-        for (address, _) in [from, to] {
-            data.extend((10 << 24 | address).to_be_bytes());
-        }
-        for (_, port) in [from, to] {
-            data.extend(port.to_be_bytes());
-        }
+        let mut data = head([from, to], 6, 20 + payload.len());
         data.extend(seq.to_be_bytes());
         data.extend(ack.to_be_bytes());
         data.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         data.extend(payload);
+        self.frame(&data);
+    }
+
+    /// A datagram.
+    fn datagram(&mut self, from: End, to: End, payload: &[u8]) {
+        let mut data = head([from, to], 17, 8 + payload.len());
+        data.extend((8 + payload.len() as u16).to_be_bytes());
+        data.extend([0, 0]);
+        data.extend(payload);
+        self.frame(&data);
+    }
+
+    fn frame(&mut self, data: &[u8]) {
         self.frames += 1;
         let frame = Frame {
             id: FrameId::new(0, self.frames),
@@ -89,16 +93,33 @@ impl Attacked {
             interface: 0,
             link: LinkType::Raw,
             wire_len: data.len() as u32,
-            data: &data,
+            data,
         };
-        self.analyzer.frame(&frame, &mut self.settled);
+        let mut sink = ReportSink::of_frame(&mut self.report, frame.id, frame.time);
+        self.analyzer.frame(&frame, &mut sink);
+        sink.done().expect("a sink takes everything");
     }
 
     /// Opens the connection of a client; its next byte has the number 1.
     fn open(&mut self, client: End) {
-        self.send(client, SERVER, 0, 0, SYN, b"");
-        self.send(SERVER, client, 0, 1, SYN_ACK, b"");
-        self.send(client, SERVER, 1, 1, ACK, b"");
+        self.open_to(client, SERVER);
+    }
+
+    fn open_to(&mut self, client: End, server: End) {
+        self.send(client, server, 0, 0, SYN, b"");
+        self.send(server, client, 0, 1, SYN_ACK, b"");
+        self.send(client, server, 1, 1, ACK, b"");
+    }
+
+    /// A connection with one exchange, closed by the client. Without an answer it has left.
+    fn exchange(&mut self, client: End, server: End, request: &[u8], answer: &[u8]) {
+        self.open_to(client, server);
+        self.send(client, server, 1, 1, PUSH_ACK, request);
+        let (asked, answered) = (1 + request.len() as u32, 1 + answer.len() as u32);
+        self.send(server, client, 1, asked, PUSH_ACK, answer);
+        self.send(client, server, asked, answered, FIN_ACK, b"");
+        self.send(server, client, answered, asked + 1, FIN_ACK, b"");
+        self.send(client, server, asked + 1, answered + 1, ACK, b"");
     }
 
     /// Sends a client's bytes in segments of the usual size.
@@ -109,6 +130,20 @@ impl Attacked {
         }
         seq
     }
+}
+
+/// The headers of IPv4, and the ports.
+fn head(ends: [End; 2], protocol: u8, length: usize) -> Vec<u8> {
+    let mut data = vec![0x45, 0];
+    data.extend((20 + length as u16).to_be_bytes());
+    data.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
+    for (address, _) in ends {
+        data.extend((10 << 24 | address).to_be_bytes());
+    }
+    for (_, port) in ends {
+        data.extend(port.to_be_bytes());
+    }
+    data
 }
 
 type Attack = fn(&mut Attacked);
@@ -209,13 +244,21 @@ fn survives(attack: Attack) -> Result<(), Failed> {
     let peak = HEAP.peak_usage() - before;
     let Attacked {
         mut analyzer,
-        mut settled,
+        mut report,
         frames,
     } = attacked;
-    analyzer.finish(&mut settled);
-    if settled.exchanges == 0 {
+    let mut sink = ReportSink::new(&mut report);
+    analyzer.finish(&mut sink);
+    sink.done()?;
+    if report.so_far().exchanges == 0 {
         return Err("nobody was judged".into());
     }
+    // What is summed up leaves at the end, in pieces.
+    report.tell(ReportEvent::Finish(&Capture {
+        totals: analyzer.totals().clone(),
+        ..Capture::default()
+    }))?;
+    let peak = peak.max(HEAP.peak_usage() - before);
     if peak > MOST {
         let mebibytes = peak as f64 / f64::from(1 << 20);
         return Err(format!("{mebibytes:.1} MiB after {frames} frames").into());
@@ -228,8 +271,9 @@ fn main() -> ExitCode {
         test_threads: Some(1),
         ..Arguments::from_args()
     };
-    let trials = ATTACKS.map(|(name, attack)| Trial::test(name, move || survives(attack)));
-    let mut trials = Vec::from(trials);
+    let attacks = ATTACKS.into_iter().chain(tables::ATTACKS);
+    let trials = attacks.map(|(name, attack)| Trial::test(name, move || survives(attack)));
+    let mut trials: Vec<_> = trials.collect();
     trials.extend(relay::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

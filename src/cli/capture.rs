@@ -153,7 +153,11 @@ fn local(args: &CaptureArgs) -> anyhow::Result<Vec<String>> {
     };
     let begun = Begun::default();
     let mut out = open(path, &begun)?;
-    let (agent, mut stream) = Agent::start(&args.local, &args.packets, args.keep.capture())?;
+    let (agent, mut stream) = Agent::start(
+        &args.local,
+        &args.packets,
+        Task::Capture(args.keep.capture()),
+    )?;
     // From its first byte on it is a capture.
     begun.set();
     let copied = io::copy(&mut stream, &mut out).and_then(|_| out.flush());

@@ -8,7 +8,7 @@ use super::packets::PacketArgs;
 use crate::signals;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use meshsniff_contract::arguments::{self, Capture, Request, Target, Task, option};
+use meshsniff_contract::arguments::{self, Request, Target, Task, option};
 use meshsniff_contract::stderr::{Event, Line};
 use meshsniff_contract::times::HEARTBEAT_EVERY;
 use meshsniff_contract::{AGENT, stdin};
@@ -59,9 +59,9 @@ impl LocalArgs {
         }
     }
 
-    fn to_command(&self, packets: &PacketArgs, keep: Capture, program: &Path) -> Command {
+    fn to_command(&self, packets: &PacketArgs, task: Task, program: &Path) -> Command {
         let request = Request {
-            task: Task::Capture(keep),
+            task,
             packets: packets.packets(),
             target: Target {
                 pid: self.pid,
@@ -90,17 +90,17 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent; returns it and its stream, pcapng.
+    /// Starts the agent; returns it and its stream: pcapng, or lines of a report.
     ///
     /// # Errors
     /// If there is no agent.
     pub(super) fn start(
         args: &LocalArgs,
         packets: &PacketArgs,
-        keep: Capture,
+        task: Task,
     ) -> anyhow::Result<(Self, ChildStdout)> {
         let program = program()?;
-        let mut command = args.to_command(packets, keep, &program);
+        let mut command = args.to_command(packets, task, &program);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

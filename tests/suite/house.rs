@@ -23,12 +23,12 @@ use std::path::Path;
 const ROOMS: [(&str, &str); 4] = [
     (
         "crates/meshsniff/src",
-        "time escape packet number piece names tcp protocol mesh dns exchange analyzer conversation condition statistics \
+        "time escape packet number piece names tcp kernel protocol mesh dns exchange analyzer conversation condition statistics \
          event redacted assertion relay compare pcapng report compression capture pipeline stream testing",
     ),
     (
         "crates/meshsniff-agent/src",
-        "clock ignore_outgoing sockets compressed queue redact rights talk oom target interfaces namespace \
+        "clock ignore_outgoing sockets kernel compressed queue redact rights talk oom target interfaces namespace \
          own_stream ending live args hold setup capture report",
     ),
     (

@@ -22,7 +22,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes gathered for one write.
 const BATCH: usize = 128 << 10;
@@ -37,7 +37,7 @@ pub fn run(args: &CaptureArgs, talk: Talk) -> anyhow::Result<()> {
             "a helper pod writes no files: leave --write away, the stream goes to standard output"
         );
     }
-    let (running, mut out) = setup::set_up(&args.live, talk, || {
+    let (running, mut out) = setup::set_up(&args.live, false, talk, || {
         let file = open_output(&args.write)?;
         output(file, args.live.compress)
     })?;
@@ -171,7 +171,6 @@ fn record(
         &running.ending,
         &running.woken,
         running.target(),
-        SIGN_OF_LIFE_EVERY,
         &mut recorder,
     );
     recorder.finish(&mut taps);
@@ -345,6 +344,10 @@ impl Receiver for Recorder<'_> {
             self.flush();
         }
         self.packets_left > 0
+    }
+
+    fn tick(&self) -> Duration {
+        SIGN_OF_LIFE_EVERY
     }
 
     fn idle(&mut self, taps: &mut [Tap]) {

@@ -14,6 +14,7 @@
 //! | `sockets` | the ports that listen there |
 //! | [`own_stream`] | the ports by which a capture of the node's own network leaves the node |
 //! | [`live`] | packets as they come, from libpcap |
+//! | `kernel` | what the kernel there knows of its sockets, and counts |
 //! | [`rights`] | giving up every right before the first packet is looked at |
 //! | `oom` | who is ended first when memory runs short |
 //! | [`ending`] | why and when it ends |
@@ -34,6 +35,7 @@ pub mod ending;
 pub mod hold;
 mod ignore_outgoing;
 pub mod interfaces;
+mod kernel;
 pub mod live;
 pub mod namespace;
 mod oom;

@@ -105,8 +105,11 @@ pub trait Receiver {
     /// Takes a packet; returns whether more are wanted.
     fn packet(&mut self, packet: &Packet<'_>) -> bool;
 
-    /// All packets there were have been handed over. Called at least every `tick`.
+    /// All packets there were have been handed over. Called at least every [`Receiver::tick`].
     fn idle(&mut self, taps: &mut [Tap]);
+
+    /// How long it may be left without a call from now on.
+    fn tick(&self) -> Duration;
 }
 
 /// The interfaces to capture on: those named, or, if none is, the usual ones.
@@ -257,8 +260,7 @@ fn direction(link_type: u16, address: Option<[u8; 6]>, data: &[u8]) -> Direction
 
 /// Hands packets to `receiver` until `ending` is decided, then what the kernel still has of before.
 ///
-/// `woken` is readable once it is decided, `target` when the target is gone. `tick` is how long
-/// `receiver` may be left without a call.
+/// `woken` is readable once it is decided, `target` when the target is gone.
 ///
 /// # Errors
 /// If the kernel cannot be waited for.
@@ -267,11 +269,10 @@ pub fn run(
     ending: &Ending,
     woken: &PipeReader,
     target: Option<BorrowedFd<'_>>,
-    tick: Duration,
     receiver: &mut impl Receiver,
 ) -> io::Result<()> {
-    let timeout = PollTimeout::try_from(tick).unwrap_or(PollTimeout::MAX);
     while ending.reason().is_none() {
+        let timeout = PollTimeout::try_from(receiver.tick()).unwrap_or(PollTimeout::MAX);
         let ready = wait(taps, woken, target, timeout)?;
         if ready.target {
             ending.decide(Reason::TargetGone);

@@ -8,6 +8,7 @@ use super::args::ReportArgs;
 use super::capture;
 use super::clock;
 use super::ending::Ending;
+use super::kernel::Kernel;
 use super::live::{self, Packet, Receiver, Tap};
 use super::queue::Queue;
 use super::setup::{self, Running};
@@ -41,6 +42,10 @@ const RING_DELAY: i64 = 250_000_000;
 /// How often the kernel is asked how many packets it lost.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How long packets are waited for at least, whatever the kernel is to be asked. While some come it
+/// is woken as often anyway.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 /// How often progress is reported while packets come, and how often in any case.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const ALIVE_EVERY: Duration = Duration::from_secs(4);
@@ -54,7 +59,7 @@ const LOOK_EVERY: u64 = 8_192;
 /// # Errors
 /// If it cannot begin.
 pub fn run(args: &ReportArgs, talk: Talk) -> anyhow::Result<()> {
-    let (running, mut out) = setup::set_up(&args.live, talk, || {
+    let (running, mut out) = setup::set_up(&args.live, true, talk, || {
         capture::output(capture::plain_stdout()?, args.live.compress)
     })?;
     let ending = running.ending.clone();
@@ -165,6 +170,9 @@ fn analyse_to<R: Leaving>(
     // The last ones are few, and so none of them is given up.
     let ends = Cell::new(false);
     let mut report = Aggregating::new(told, folding, || ends.get() || queue.has_room());
+    if let Some(refusal) = running.kernel.as_ref().and_then(Kernel::refusal) {
+        talk.warn(&refusal);
+    }
     report.tell(ReportEvent::Sources(&[Source {
         kind: "live".to_owned(),
         name: running.description.clone(),
@@ -174,7 +182,9 @@ fn analyse_to<R: Leaving>(
         analyzer: Analyzer::new(Options {
             ports: args.port.clone(),
             memory: Some(MEMORY),
+            asks_kernel: true,
         }),
+        kernel: running.kernel.take(),
         report,
         links: taps.iter().map(Tap::link).collect(),
         frames: 0,
@@ -191,7 +201,6 @@ fn analyse_to<R: Leaving>(
         &running.ending,
         &running.woken,
         running.target(),
-        TICK,
         &mut analysis,
     );
     analysis.count_drops(&mut taps);
@@ -229,6 +238,7 @@ impl Due {
 
 struct Analysis<'a, R> {
     analyzer: Analyzer,
+    kernel: Option<Kernel>,
     report: Aggregating<'a, R>,
     links: Vec<Result<LinkType, UnsupportedLink>>,
     frames: u64,
@@ -276,6 +286,7 @@ impl<R: Leaving> Analysis<'_, R> {
             dropped: Some(self.statistics.kernel_dropped),
             unsupported_frames: self.unsupported,
             comments_left_out: 0,
+            kernel: self.kernel.as_mut().and_then(Kernel::counted),
             errors,
         }))?;
         if let Some(reason) = self.ending.reason() {
@@ -285,6 +296,18 @@ impl<R: Leaving> Analysis<'_, R> {
             })?;
         }
         Ok(self.statistics)
+    }
+
+    /// Asks the kernel about what waits.
+    fn ask(&mut self) {
+        let Some(kernel) = &mut self.kernel else {
+            return;
+        };
+        let now = clock::wall();
+        if self.analyzer.ask_at().is_some_and(|due| due <= now) {
+            self.analyzer
+                .ask(now, &mut |client, server| kernel.ask(client, server));
+        }
     }
 
     fn tell(&mut self, event: ReportEvent<'_>) {
@@ -339,6 +362,7 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
         if self.frames.is_multiple_of(LOOK_EVERY) {
             // A target may leave no time to be idle.
             self.tell_progress();
+            self.ask();
         }
         self.left > 0
     }
@@ -352,5 +376,17 @@ impl<R: Leaving> Receiver for Analysis<'_, R> {
             .quiet_until(now, &mut ReportSink::new(&mut self.report));
         self.tell(ReportEvent::AfterFrame);
         self.tell_progress();
+        self.ask();
+    }
+
+    fn tick(&self) -> Duration {
+        let asks = self.kernel.is_some();
+        match self.analyzer.ask_at().filter(|_| asks) {
+            Some(due) => {
+                let nanos = u64::try_from((due - clock::wall()).as_nanos()).unwrap_or(0);
+                Duration::from_nanos(nanos).clamp(SHORTEST, TICK)
+            }
+            None => TICK,
+        }
     }
 }

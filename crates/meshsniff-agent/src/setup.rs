@@ -5,6 +5,7 @@ use super::args::{LiveArgs, TargetArgs};
 use super::ending::{self, Ending};
 use super::hold;
 use super::interfaces::{self, Role};
+use super::kernel::Kernel;
 use super::live::{self, Tap};
 use super::namespace::{NameWatch, Namespace};
 use super::oom;
@@ -38,6 +39,8 @@ pub struct Running {
     pub description: String,
     /// The filter that the kernel was given.
     pub filter: String,
+    /// What the kernel there can be asked; `None` unless that was wanted.
+    pub(super) kernel: Option<Kernel>,
     process: Option<Namespace>,
 }
 
@@ -206,12 +209,15 @@ fn ring(hold: Option<&UnixStream>, count: usize, wanted: u32, talk: Talk) -> any
 /// Finds the target, opens the interfaces there, starts all that may end the capture, and gives up
 /// every right.
 ///
+/// The kernel there is made ready to be asked if it is to be (`asks_kernel`).
+///
 /// `before` is called with all rights, after the handles are open.
 ///
 /// # Errors
 /// If anything of that fails: one sentence that names the next step.
 pub fn set_up<T>(
     args: &LiveArgs,
+    asks_kernel: bool,
     talk: Talk,
     before: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<(Running, T)> {
@@ -238,14 +244,15 @@ pub fn set_up<T>(
         // the order of time.
         wanted.push(live::ANY.to_owned());
     }
-    let (taps, role) = namespace.inside(|| {
+    let (taps, kernel, role) = namespace.inside(|| {
         let there = interfaces::list().context("the interfaces cannot be listed")?;
         let role = Role::here(proxies);
         let names = live::choose(&wanted, &there, role)?;
         options.buffer = ring(hold.as_ref(), names.len(), args.buffer_size, talk)?;
         let taps = live::open(&names, &there, &options)?;
+        let kernel = asks_kernel.then(Kernel::open);
         // Where somebody named the interfaces, nothing was chosen.
-        Ok::<_, anyhow::Error>((taps, wanted.is_empty().then_some(role)))
+        Ok::<_, anyhow::Error>((taps, kernel, wanted.is_empty().then_some(role)))
     })??;
     let more = before()?;
     let (ending, woken) = Ending::new().context("no pipe can be had")?;
@@ -288,6 +295,7 @@ pub fn set_up<T>(
         woken,
         description,
         filter,
+        kernel,
         process,
     };
     Ok((running, more))

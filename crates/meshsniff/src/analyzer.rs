@@ -12,7 +12,8 @@ use crate::dns::{self, Asked, Dns, DnsTotals, Lookups, OverTcp};
 use crate::exchange::outcome::Exchanges;
 use crate::exchange::related::{Answering, Related};
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Protocol};
-use crate::packet::{Decoded, Decoder, Frame, Mark, NotRead, NotReadFrames};
+use crate::kernel::{Answer, Waiting};
+use crate::packet::{Decoded, Decoder, Endpoint, Frame, Mark, NotRead, NotReadFrames};
 use crate::tcp::{Application, Connections, Counters, Side, StreamEvent, Table, TrackedConnection};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Options {
     /// Bytes that open connections may take together, about; 512 MiB if it is not said. Past it the
     /// largest of them, and those that were silent for longest, are given up, and counted.
     pub memory: Option<usize>,
+    /// Whether [`Analyzer::ask`] will be called, as only a live capture can.
+    pub asks_kernel: bool,
 }
 
 /// What the capture held, whatever became of it.
@@ -133,6 +136,10 @@ struct Settled {
     /// Lookups that a connection waited for, by the number of the query that ended each, and when
     /// that connection was opened: the oldest first.
     waited: VecDeque<(u64, Timestamp)>,
+    /// What the kernel is to be asked about.
+    waiting: Waiting,
+    /// No frame of before this will come any more.
+    quiet: Timestamp,
 }
 
 /// Most lookups that are known to have been waited for.
@@ -161,6 +168,8 @@ struct Reader {
     dns: Option<Box<OverTcp>>,
     /// What the client had asked for when it opened the connection.
     asked: Vec<Arc<Asked>>,
+    /// Whether something waits that the kernel is to be asked about.
+    watched: bool,
 }
 
 impl Application for Reader {
@@ -251,9 +260,44 @@ impl Analyzer {
     /// wait for the next one. Only a live capture can know that; its caller has the clock.
     pub fn quiet_until(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         let settled = &mut self.settled;
+        settled.quiet = now;
         self.table.let_go(now, &mut Settling { settled, sink });
         self.settled.let_go(now, sink);
         self.count_table();
+    }
+
+    /// Asks `kernel` about the sockets of connections on which something waits for long, by client
+    /// and server: `None` if it knows of none. `now` is the time by the clock of the frames.
+    pub fn ask(
+        &mut self,
+        now: Timestamp,
+        kernel: &mut dyn FnMut(Endpoint, Endpoint) -> Option<Answer>,
+    ) {
+        let settled = &mut self.settled;
+        while let Some(watched) = settled.waiting.next(now) {
+            let Some((connection, reader)) = self.table.get_mut(watched.ends, watched.connection)
+            else {
+                continue;
+            };
+            let since = reader.exchanges.waits_since(connection);
+            if since != Some(watched.since) {
+                reader.watched = false;
+                settled.watch(connection, reader);
+                continue;
+            }
+            settled.waiting.count();
+            // What has no socket here will not have one later: it stays watched, and is let alone.
+            if let Some(answer) = kernel(connection.client(), connection.server()) {
+                reader.exchanges.observe(connection, answer, settled.quiet);
+                reader.watched = settled.waiting.again(watched, now);
+            }
+        }
+    }
+
+    /// When the next question is due.
+    #[must_use]
+    pub fn ask_at(&self) -> Option<Timestamp> {
+        self.settled.waiting.due()
     }
 
     /// The capture has ended: settles everything left.
@@ -283,6 +327,14 @@ impl Settled {
     fn let_go(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         if let Some(over) = self.lookups.let_go(now) {
             self.end_flows(over, sink);
+        }
+    }
+
+    /// Sees to it that the kernel is asked about what waits on a connection.
+    fn watch(&mut self, connection: &TrackedConnection, reader: &mut Reader) {
+        if let Some(since) = reader.exchanges.waits_since(connection) {
+            let ends = (connection.client(), connection.server());
+            reader.watched = self.waiting.begin(connection.id(), ends, since);
         }
     }
 
@@ -428,6 +480,7 @@ impl Connections for Settling<'_> {
                 }
                 false => Vec::new(),
             },
+            watched: false,
         }
     }
 
@@ -445,6 +498,10 @@ impl Connections for Settling<'_> {
         }
         if let Some(asked) = reader.exchanges.newly_asked() {
             self.settled.related.asked(asked);
+        }
+        let asks = self.settled.options.asks_kernel;
+        if asks && reader.exchanges.newly_waiting() && !reader.watched {
+            self.settled.watch(connection, reader);
         }
         let asked = &mut reader.asked;
         reader

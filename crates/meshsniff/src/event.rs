@@ -2,6 +2,7 @@
 
 use crate::analyzer::{Sink, Totals};
 use crate::exchange::{Connection, Exchange};
+use crate::kernel::Counters;
 use crate::packet::{FrameId, NotRead, UnsupportedLink};
 use crate::statistics::Summary;
 use crate::statistics::routes::Routes;
@@ -31,7 +32,10 @@ impl Source {
     #[must_use]
     pub fn target(&self) -> Option<(&str, &str)> {
         let one = self.kind == "live" && !self.name.contains(", ");
-        self.name.split_once('/').filter(|_| one)
+        // A path is no pod.
+        self.name
+            .split_once('/')
+            .filter(|(namespace, _)| one && !namespace.is_empty())
     }
 }
 
@@ -46,6 +50,10 @@ pub struct Capture {
     pub unsupported_frames: BTreeMap<u32, u64>,
     /// Packet comments that the reader did not keep.
     pub comments_left_out: u64,
+    /// What the kernel counted in the target's network namespace meanwhile; `None` if nobody asked
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Counters>,
     /// One sentence for each part of the input that could not be read. Empty if all of it was.
     pub errors: Vec<String>,
 }
@@ -83,6 +91,9 @@ impl Capture {
             }
         }
         sum(&mut self.comments_left_out, other.comments_left_out);
+        if let Some(counters) = &other.kernel {
+            self.kernel.get_or_insert_default().add(counters);
+        }
         let room = Self::MAX_ERRORS.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.iter().take(room).cloned());
     }

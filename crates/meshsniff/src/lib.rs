@@ -29,6 +29,7 @@
 //! | [`protocol`] | which application speaks, and the readers of its messages |
 //! | [`mesh`] | what service meshes do by convention: Envoy's flags, timeouts, addresses, ports |
 //! | [`dns`] | what is asked for and answered, and who waits for it |
+//! | [`kernel`] | what the kernel of a live target knows of its sockets: evidence beside packets |
 //! | [`exchange`] | pairing, evidence, verdicts, gaps, findings |
 //! | [`analyzer`] | frames in, exchanges and connections out; no clock but the capture's |
 //! | [`conversation`] | one connection as text, from the same stream events |
@@ -51,6 +52,7 @@ pub mod dns;
 pub mod escape;
 pub mod event;
 pub mod exchange;
+pub mod kernel;
 pub mod mesh;
 pub mod names;
 mod number;

@@ -203,6 +203,7 @@ impl Pipeline {
             dropped: self.reader.dropped(),
             unsupported_frames: unsupported.map(|of| (of.link, of.frames)).collect(),
             comments_left_out: self.reader.comments_left_out(),
+            kernel: None,
             errors: self.errors.iter().map(ToString::to_string).collect(),
         };
         Analysed {

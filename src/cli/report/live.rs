@@ -4,32 +4,29 @@
 //! here, and are analysed here.
 
 use super::args::Live;
+use super::heard::Heard;
 use super::making::{Making, buffered, write};
 use crate::cli::analysis::Onlookers;
 use crate::cli::done::Done;
 use crate::cli::dry_run::{self, Written};
 use crate::cli::files::open;
-use crate::cli::formats::Reports;
 use crate::cli::held::{Begun, Held};
-use crate::cli::names::{self, Named, Unnamed};
+use crate::cli::names::{self, Unnamed};
 use crate::cli::sink::Sink;
 use crate::cli::watch::{self, Shared, Watch};
 use crate::cluster::connect::{Cluster, ConnectError, block_on};
 use crate::cluster::exec::Output;
 use crate::cluster::session::{self, Consumer, RunError, Unconsumed};
-use crate::cluster::stop::{Stop, Why};
+use crate::cluster::stop::Stop;
 use crate::cluster::talk::{Listener, Talk};
 use crate::cluster::target::{self, Target, TargetError, Wanted};
 use anyhow::{Context as _, anyhow};
 use meshsniff::capture::Input;
 use meshsniff::condition::Filter;
-use meshsniff::event::{Report as _, ReportEvent};
-use meshsniff::relay::{Gathered, MAX_LINE, Progress, Received, Receiver};
 use meshsniff::stream::reader::End;
 use meshsniff_contract::arguments::{Report, Request, Task};
-use std::io::{self, BufRead, BufReader, Read as _, Write};
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Most targets of a run that follows them.
 const ROOM: usize = 4096;
@@ -132,18 +129,18 @@ impl Run {
         let unnamed = Unnamed::default();
         let mut reports = look.start(buffered(out))?;
         reports.add(Box::new(unnamed.clone()));
-        let heard = Arc::new(Heard {
+        let until = self
+            .live
+            .until_findings
+            .map(|enough| (enough, self.stop.clone()));
+        let heard = Arc::new(Heard::new(
             begun,
-            state: Mutex::new(State {
-                reports,
-                gathered: Gathered::with_room(Vec::new(), room),
-                progress: Vec::new(),
-            }),
-            until: self.live.until_findings,
-            watched: look.watched.clone(),
-            talk: self.talk.clone(),
-            stop: self.stop.clone(),
-        });
+            reports,
+            room,
+            until,
+            look.watched.clone(),
+            self.talk.clone(),
+        ));
         let watch = self.watch(look.watched.as_ref())?;
         let looked_up = names::look_up(self.cluster.clone(), self.targets.clone());
         let named = Arc::clone(&heard);
@@ -313,167 +310,13 @@ impl<A: Write, B: Write> Write for Both<A, B> {
     }
 }
 
-/// State of what the agents have sent.
-struct Heard {
-    /// Whether any agent has sent anything.
-    begun: Begun,
-    state: Mutex<State>,
-    /// Number of exchanges that did not go well after which the run ends.
-    until: Option<u64>,
-    /// The live view, if there is one.
-    watched: Option<Shared>,
-    talk: Talk,
-    stop: Stop,
-}
-
-struct State {
-    reports: Reports<'static>,
-    gathered: Gathered,
-    /// By the number of the stream.
-    progress: Vec<Progress>,
-}
-
-impl State {
-    /// Tells the name of an address. A report that cannot be written fails at its next line, too.
-    fn name(&mut self, address: IpAddr, name: &str) {
-        let _ = self.reports.report.tell(ReportEvent::Name(address, name));
-    }
-}
-
-impl Heard {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells names of addresses, the best one of each.
-    fn name(&self, names: Named) {
-        let state = &mut *self.state();
-        for (address, names) in names {
-            if let Some(name) = names.first() {
-                state.name(address, name);
-            }
-        }
-    }
-
-    /// Writes the report; returns all that it lacks, `errors` included.
-    fn finish(self, errors: impl IntoIterator<Item = String>) -> anyhow::Result<Done> {
-        let state = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let State {
-            mut reports,
-            mut gathered,
-            ..
-        } = state;
-        for error in errors {
-            gathered.error(error);
-        }
-        let capture = gathered
-            .finish(&mut reports.report)
-            .context("the report could not be written")?;
-        Ok(Done {
-            errors: capture.errors,
-            failures: reports.done()?,
-        })
-    }
-
-    /// Shows the progress, and ends the run if it has seen enough.
-    fn progressed(&self, number: usize, progress: Progress) {
-        let mut sum = Progress::default();
-        {
-            let mut state = self.state();
-            if state.progress.len() <= number {
-                state.progress.resize(number + 1, Progress::default());
-            }
-            state.progress[number] = progress;
-            for one in &state.progress {
-                sum.exchanges = sum.exchanges.saturating_add(one.exchanges);
-                sum.not_ok = sum.not_ok.saturating_add(one.not_ok);
-                sum.frames = sum.frames.saturating_add(one.frames);
-                sum.dropped = sum.dropped.saturating_add(one.dropped);
-            }
-        }
-        if let Some(shared) = &self.watched {
-            watch::lock(shared).dropped = sum.dropped;
-        }
-        let mut line = format!(
-            "{} exchanges, {} of them not ok, {} packets",
-            sum.exchanges, sum.not_ok, sum.frames
-        );
-        if sum.dropped > 0 {
-            line = format!("{line}, {} lost", sum.dropped);
-        }
-        self.talk
-            .live(&format!("{line}; Ctrl-C ends it and reports"));
-        if self.until.is_some_and(|enough| sum.not_ok >= enough) {
-            self.stop.ask(Why::Enough);
-        }
-    }
-}
-
 impl Consumer for Heard {
     fn begin(&self, number: usize, target: &Target) -> Result<(), Unconsumed> {
-        let state = &mut *self.state();
-        for (address, name) in names::of_target(target) {
-            state.name(address, &name);
-        }
-        let added = state.gathered.add(target.full_name());
-        let same = added.is_some_and(|added| usize::from(added) == number);
-        let same = same.then_some(());
-        Ok(same.context("more targets came than one report can hold: start another one")?)
+        let begun = self.source(number, target.full_name(), names::of_target(target));
+        Ok(begun?)
     }
 
     fn consume(&self, number: usize, output: Output) -> Result<Option<End>, Unconsumed> {
         Ok(self.read(number, output)?)
-    }
-}
-
-impl Heard {
-    fn read(&self, number: usize, output: Output) -> anyhow::Result<Option<End>> {
-        let mut receiver = Receiver::new(u16::try_from(number)?);
-        let mut lines = BufReader::with_capacity(64 << 10, output);
-        let mut line = Vec::new();
-        let mut end = None;
-        let read = loop {
-            line.clear();
-            // One byte more than a line may have: then it is too long, and not another one.
-            let most = MAX_LINE as u64 + 2;
-            match (&mut lines).take(most).read_until(b'\n', &mut line) {
-                Ok(0) => break Ok(()),
-                Ok(_) if !line.ends_with(b"\n") && line.len() <= MAX_LINE => break Ok(()),
-                Ok(_) => {}
-                Err(error) => break Err(anyhow::Error::from(error)),
-            }
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            let received = {
-                let state = &mut *self.state();
-                receiver.line(line, &mut state.gathered, &mut state.reports.report)
-            };
-            if received.is_ok() {
-                self.begun.set();
-            }
-            match received {
-                Ok(Received::Item) => {}
-                Ok(Received::Progress(progress)) => self.progressed(number, progress),
-                Ok(Received::Recent(routes)) => {
-                    if let Some(shared) = &self.watched {
-                        watch::lock(shared).counted(&routes);
-                    }
-                }
-                Ok(Received::End(told)) => {
-                    end = Some(End {
-                        reason: told.reason,
-                        sentence: told.sentence,
-                    });
-                }
-                Err(error) => break Err(error.into()),
-            }
-        };
-        // Of one that said nothing the session knows more.
-        if receiver.has_begun() {
-            receiver.close(&mut self.state().gathered);
-        }
-        read.map(|()| end)
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 21] = [
+const CAPTURES: [(&str, Check); 22] = [
     ("into Wireshark, which shows packets", files::into_wireshark),
     ("a pod, to a file", files::to_a_file),
     (
@@ -54,6 +54,7 @@ const CAPTURES: [(&str, Check); 21] = [
     ),
     ("a report, live", reports::live),
     ("a report that names pods", reports::named),
+    ("a report of who does not read", reports::unread),
     ("a report with the packets beside it", reports::with_packets),
     ("a report, watched and judged", reports::judged),
     ("no report of what was not captured", reports::none),

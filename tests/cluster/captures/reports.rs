@@ -36,6 +36,64 @@ pub(super) fn live(lab: &Lab) -> Checked {
     namespace.nothing_left(&[])
 }
 
+/// What the kernel knows: a server that reads is told from one whose pool is exhausted, in both ways
+/// into a pod.
+pub(super) fn unread(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.server()?;
+    namespace.running("pool", &["serve", "-pool", "1"], "")?;
+    for pod in ["app", "pool"] {
+        let url = namespace.url(pod, "/slow?ms=400")?;
+        let args = [
+            "get", "-every", "100ms", "-timeout", "300ms", "-c", "4", &url,
+        ];
+        namespace.running(&format!("hasty-{pod}"), &args, "")?;
+    }
+    for mode in ["pod", "ephemeral"] {
+        for (pod, expected) in [("app", "read"), ("pool", "not_accepted")] {
+            let args = [
+                "report",
+                pod,
+                "--mode",
+                mode,
+                "-o",
+                "json",
+                "--until-findings",
+                "30",
+            ];
+            let ended = namespace.run(&args)?;
+            ended.is(0, &["capturing on"])?;
+            let document = ended.json()?;
+            let problem = &document["summary"]["problems"][0];
+            if problem["readings"][expected]
+                .as_u64()
+                .is_none_or(|count| count == 0)
+            {
+                return Err(format!("{mode}: not one {expected} in {problem:#}").into());
+            }
+            let exchanges = document["exchanges"].as_array().into_iter().flatten();
+            let mut unread = exchanges.filter(|one| {
+                let findings = one["findings"].as_array().into_iter().flatten();
+                let mut kinds = findings.map(|finding| &finding["kind"]);
+                kinds.any(|kind| kind == "unread-request")
+            });
+            let is_right = match (expected, unread.next()) {
+                ("read", None) => true,
+                ("not_accepted", Some(exchange)) => {
+                    let sockets = &exchange["sockets"];
+                    sockets["server"]["receive_queue"] == exchange["request_bytes"]
+                        && sockets["accepted"] == false
+                }
+                _ => false,
+            };
+            if !is_right {
+                return Err(format!("{mode}: {pod} is not told right: {document:#}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The target and a caller from another namespace by their names, live and in a file that was made
 /// meanwhile.
 pub(super) fn named(lab: &Lab) -> Checked {

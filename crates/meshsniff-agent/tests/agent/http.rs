@@ -140,7 +140,13 @@ impl Client {
         Self(BufReader::new(stream))
     }
 
-    fn send(&mut self, path: &str) {
+    /// Its own address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.get_ref().local_addr().expect("an address")
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&mut self, path: &str) {
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
         let stream = self.0.get_mut();
         stream.write_all(request.as_bytes()).expect("a request");
@@ -149,11 +155,17 @@ impl Client {
     /// Sends a request and returns the status of its response, once that is whole.
     pub(crate) fn get(&mut self, path: &str) -> u16 {
         self.send(path);
+        self.receive()
+    }
+
+    /// The status of a response, once that is whole.
+    pub(crate) fn receive(&mut self) -> u16 {
         let (mut status, mut length, mut line) = (0, 0, String::new());
         while line != "\r\n" {
             line.clear();
             assert_ne!(self.0.read_line(&mut line).expect("a head"), 0, "cut");
-            if let Some(count) = line.strip_prefix("content-length: ") {
+            let lower = line.to_ascii_lowercase();
+            if let Some(count) = lower.strip_prefix("content-length: ") {
                 length = count.trim().parse().expect("a length");
             } else if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
                 status = rest[..3].parse().expect("a status");

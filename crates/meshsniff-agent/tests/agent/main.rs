@@ -12,6 +12,7 @@
 //! | `slow_reader` | what is lost where, and that it is counted |
 //! | `hold` | the helper pod's main process, and what a helper refuses |
 //! | `errors` | one sentence each, that names the next step |
+//! | `unread` | programs that do not read what they are sent |
 //! | `live_report` | `report` while the traffic runs |
 //! | `netns`, `http`, `program`, `stream`, `tcpdump`, `tools` | what they share |
 //!
@@ -43,3 +44,4 @@ mod stream;
 mod targets;
 mod tcpdump;
 mod tools;
+mod unread;

@@ -349,6 +349,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         close_scope: crate::exchange::Scope::Connection,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
+        sockets: None,
     }
 }
 

@@ -13,6 +13,7 @@ pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use crate::dns::{Dns, Ended, Transport};
 use crate::escape::cut;
+use crate::kernel::{Listener, Sockets};
 use crate::mesh::logs;
 use crate::packet::{Endpoint, Mark};
 use crate::time::{Span, Timestamp};
@@ -206,6 +207,11 @@ pub enum FindingKind {
     DnsRetry,
     /// The name's lookup took long, the time until it was repeated aside.
     DnsSlow,
+    /// The request lay unread in the server's socket; costs from its last byte to the last time that
+    /// the kernel was asked and it lay there.
+    UnreadRequest,
+    /// The server's accept queue was full while the exchange, or its SYN, waited.
+    AcceptQueueFull,
 }
 
 impl FindingKind {
@@ -259,6 +265,19 @@ pub enum ResponseShape {
     UntilClose,
     /// Bytes came that are no HTTP response.
     NotHttp,
+}
+
+/// What became of a request in the server's socket for most of the time that it waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The server had no socket for it, because its accept queue was full.
+    TurnedAway,
+    /// It lay unread: no program had accepted the connection.
+    NotAccepted,
+    /// It lay unread in the socket of a program.
+    Unread,
+    /// A program read it, and waited or worked.
+    Read,
 }
 
 /// Exchanges that one belongs together with, by their ids. Of two that do, the one settled last
@@ -386,6 +405,9 @@ pub struct Exchange {
     pub envoy: EnvoyFlags,
     /// What else was seen.
     pub findings: Vec<Finding>,
+    /// What the kernel said of its sockets while it waited; `None` if nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<Box<Sockets>>,
 }
 
 impl Exchange {
@@ -404,7 +426,9 @@ impl Exchange {
         let findings: usize = findings
             .map(|finding| size_of::<Finding>() + finding.frames.len() * size_of::<Mark>())
             .sum();
-        size_of::<Self>() + texts + findings + self.events.interim.len() * size_of::<(Mark, u16)>()
+        let interim = self.events.interim.len() * size_of::<(Mark, u16)>();
+        let sockets = self.sockets.as_ref().map_or(0, |_| size_of::<Sockets>());
+        size_of::<Self>() + texts + findings + interim + sockets
     }
 
     /// Bytes of a copy that is kept, about, and of one of its texts. A request head may have 256 KiB,
@@ -541,6 +565,25 @@ impl Exchange {
         }
     }
 
+    /// What became of the request in the server's socket, as far as its kernel was asked.
+    #[must_use]
+    pub fn reading(&self) -> Option<Reading> {
+        let sockets = self.sockets.as_ref()?;
+        if let Some(unread) = sockets.unread.filter(|_| sockets.unread_bytes > 0) {
+            let twice = unread.as_nanos().saturating_mul(2);
+            if self.gaps.wait.is_none_or(|wait| twice >= wait.as_nanos()) {
+                return Some(match sockets.accepted {
+                    Some(false) => Reading::NotAccepted,
+                    _ => Reading::Unread,
+                });
+            }
+        }
+        match sockets.accepted {
+            None => sockets.accept_queue_was_full.then_some(Reading::TurnedAway),
+            Some(_) => sockets.read_by.map(|_| Reading::Read),
+        }
+    }
+
     /// The finding of this kind, if there is one.
     #[must_use]
     pub fn finding(&self, kind: FindingKind) -> Option<&Finding> {
@@ -640,6 +683,10 @@ pub struct Connection {
     /// did not answer: its accept queue is full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub server_answered_others: bool,
+    /// The server's accept queue when its kernel was asked about this connection's SYN, and it was
+    /// full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_queue: Option<Listener>,
     /// From the last byte of payload, of either side, to the close.
     pub silence: Option<Span>,
     /// The side that sent that byte.
@@ -702,6 +749,7 @@ impl Connection {
             close: None,
             idle: None,
             server_answered_others: false,
+            accept_queue: None,
             silence: None,
             last_byte_by: None,
             tunnel: false,

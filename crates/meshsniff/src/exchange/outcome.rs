@@ -7,9 +7,12 @@ use super::model::{
 };
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
+use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
 use crate::protocol::tls::Handshake;
-use crate::tcp::{self, CloseEvidence, Counters, Offset, Side, StreamEvent, TrackedConnection};
+use crate::tcp::{
+    self, CloseEvidence, Counters, Offset, Opening, Side, StreamEvent, TrackedConnection,
+};
 use crate::time::{Span, Timestamp};
 
 /// A SYN unanswered for this long, and repeated, is a connect that timed out.
@@ -17,6 +20,9 @@ const CONNECT_TIMEOUT: Span = Span::from_secs(1);
 
 /// A TLS hello unanswered for this long is told although nobody has closed.
 const TLS_TIMEOUT: Span = Span::from_secs(1);
+/// A request that lies in a socket for this long is unread; any lies there for a moment.
+const UNREAD: Span = Span::from_millis(10);
+
 /// Who says in TLS that it closes does so within this time.
 const PARTING: Span = Span::from_millis(5);
 
@@ -27,6 +33,8 @@ pub(crate) struct Exchanges {
     settled: u64,
     /// Of the exchange settled last.
     last_verdict: Option<Verdict>,
+    /// The server's accept queue, if it was full while the SYN waited.
+    accept_queue: Option<Listener>,
 }
 
 impl Exchanges {
@@ -37,12 +45,54 @@ impl Exchanges {
             pairing: Pairing::new(connection.id(), ends, connection.is_whole(), forced),
             settled: 0,
             last_verdict: None,
+            accept_queue: None,
         }
     }
 
     /// A request with an id, once after its head was read.
     pub(crate) fn newly_asked(&mut self) -> Option<&Exchange> {
         self.pairing.newly_asked()
+    }
+
+    /// Whether something may wait that did not before: once.
+    #[inline]
+    pub(crate) const fn newly_waiting(&mut self) -> bool {
+        self.pairing.newly_waiting()
+    }
+
+    /// Since when a request waits for the first byte of its answer, or else the SYN for its own.
+    pub(crate) fn waits_since(&mut self, connection: &TrackedConnection) -> Option<Timestamp> {
+        let Opening {
+            syn,
+            opened,
+            refused,
+            ..
+        } = *connection.opening();
+        let since = match self.pairing.unanswered() {
+            Some(open) => open.exchange.start(),
+            None if opened.is_some() || refused.is_some() => return None,
+            None => syn?.first.time,
+        };
+        (!connection.is_closing()).then_some(since)
+    }
+
+    /// What the kernel says of the connection's sockets, while something waits there. No packet of
+    /// before `seen` will come any more.
+    pub(crate) fn observe(
+        &mut self,
+        connection: &TrackedConnection,
+        answer: Answer,
+        seen: Timestamp,
+    ) {
+        if let Some(open) = self.pairing.unanswered() {
+            // Without the handshake nobody knows where the kernel's count began.
+            let counted = answer.received.filter(|_| connection.is_whole());
+            let received = counted.map(|bytes| Offset::ORIGIN + bytes);
+            let received = received.unwrap_or_else(|| connection.evidence().client.high);
+            return open.observe(answer, received, seen);
+        }
+        let full = answer.listener.filter(|listener| listener.is_full());
+        self.accept_queue = full.or(self.accept_queue);
     }
 
     /// Whether another protocol began the connection: there will be no exchanges.
@@ -117,6 +167,7 @@ impl Exchanges {
         hand_out: &mut dyn FnMut(&mut Exchange),
     ) -> Option<Timestamp> {
         judge::settle(&mut open, circumstances);
+        tell_sockets(&mut open);
         let exchange = &mut open.exchange;
         let syn = connection.opening().syn;
         if let Some(syn) = syn.filter(|syn| self.settled == 0 && syn.retries > 0) {
@@ -124,6 +175,14 @@ impl Exchanges {
                 kind: FindingKind::SynRetry,
                 side: Side::Client,
                 frames: vec![syn.first, syn.last],
+                cost: syn.last.time - syn.first.time,
+            });
+        }
+        if let Some(syn) = syn.filter(|_| self.settled == 0 && self.accept_queue.is_some()) {
+            exchange.findings.push(Finding {
+                kind: FindingKind::AcceptQueueFull,
+                side: Side::Server,
+                frames: vec![syn.first],
                 cost: syn.last.time - syn.first.time,
             });
         }
@@ -240,6 +299,7 @@ impl Exchanges {
                 .and_then(|close| Some(close.mark.time - self.pairing.last_response_end()?))
                 .filter(|&idle| idle >= Span::ZERO),
             server_answered_others: false,
+            accept_queue: self.accept_queue,
             silence: close.and_then(|close| Some(close.mark.time - last_spoke?.1.time)),
             last_byte_by: last_spoke.map(|(side, _)| side),
             tunnel: self.pairing.is_tunnel(),
@@ -276,6 +336,48 @@ impl tcp::Application for Exchanges {
     fn weight(&self) -> usize {
         self.pairing.weight()
     }
+}
+
+/// Adds what the kernel said of an exchange's sockets while it waited.
+fn tell_sockets(open: &mut PendingExchange) {
+    let Some(observed) = open.observed.take() else {
+        return;
+    };
+    let exchange = &mut open.exchange;
+    let events = &exchange.events;
+    let start = events.request_start;
+    let sent = events.request_end.or(events.request_last).unwrap_or(start);
+    let ends = [
+        events.response_start,
+        events.late_response,
+        events.client_fin,
+        events.client_rst,
+        events.server_fin,
+        events.server_rst,
+    ];
+    // The end of an idle connection may have been under way when the request came.
+    let ends = ends.into_iter().flatten().map(|mark| mark.time);
+    let until = ends.filter(|end| *end >= start.time).min();
+    let Some((sockets, full)) = observed.end(sent.time, until) else {
+        return;
+    };
+    if let Some(cost) = sockets.unread.filter(|&span| span >= UNREAD) {
+        exchange.findings.push(Finding {
+            kind: FindingKind::UnreadRequest,
+            side: Side::Server,
+            frames: vec![sent],
+            cost,
+        });
+    }
+    if let Some(full) = full {
+        exchange.findings.push(Finding {
+            kind: FindingKind::AcceptQueueFull,
+            side: Side::Server,
+            frames: vec![start],
+            cost: full - start.time,
+        });
+    }
+    exchange.sockets = Some(Box::new(sockets));
 }
 
 /// Why the verdict on a TLS handshake is not certain.

@@ -4,6 +4,7 @@ use super::model::{
     AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations,
     ResponseShape, Verdict,
 };
+use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::http1::head::{self, Maker, RequestHead};
@@ -117,6 +118,8 @@ pub(super) struct PendingExchange {
     /// When the response was known to be whole, in the order of the capture.
     pub(super) whole_at: Option<u64>,
     pub(super) confidence: Confidence,
+    /// What the kernel said of its sockets so far.
+    pub(super) observed: Option<Box<Observed>>,
     /// When the exchange before it on the connection had ended.
     pub(super) previous_end: Option<Timestamp>,
 }
@@ -191,6 +194,7 @@ impl PendingExchange {
                 close_scope: Scope::Connection,
                 envoy: EnvoyFlags::default(),
                 findings: Vec::new(),
+                sockets: None,
             },
             confirmed: false,
             behind_missing: false,
@@ -210,6 +214,7 @@ impl PendingExchange {
             server_at_start: Offset::ORIGIN,
             whole_at: None,
             confidence,
+            observed: None,
             previous_end: None,
         }
     }
@@ -369,7 +374,21 @@ impl PendingExchange {
     pub(super) fn weight(&self) -> usize {
         let maker = self.maker.as_ref();
         let maker = maker.map_or(0, |(_, bytes)| size_of::<Maker>() + bytes.capacity());
-        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker
+        let observed = self.observed.as_ref().map_or(0, |one| one.weight());
+        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker + observed
+    }
+
+    /// The kernel said something of its sockets; `received` and `seen` are those of
+    /// [`Observed::take`].
+    pub(super) fn observe(&mut self, answer: Answer, received: Offset, seen: Timestamp) {
+        let last = self.request.last.map(|(_, upto)| upto);
+        let request = Request {
+            from: self.request_from,
+            upto: self.request.upto.or(last).unwrap_or(self.request_from),
+            whole: self.request.upto.is_some(),
+        };
+        let observed = self.observed.get_or_insert_default();
+        observed.take(answer, request, received, seen);
     }
 
     /// Adds a finding. Windows of one side that were closed are one, and so are bytes that nobody

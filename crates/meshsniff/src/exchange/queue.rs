@@ -51,6 +51,16 @@ impl Queue {
         self.waiting.get_mut(self.answered).map(|open| &mut **open)
     }
 
+    /// The request that the server answers next, if nothing of that answer has come.
+    pub(super) fn unanswered(&mut self) -> Option<&mut PendingExchange> {
+        let open = self.due()?;
+        open.exchange
+            .events
+            .response_start
+            .is_none()
+            .then_some(open)
+    }
+
     /// Every request that waits for its answer, from the one answered next on.
     pub(super) fn all_due(&mut self) -> impl Iterator<Item = &mut PendingExchange> {
         let answered = self.answered;

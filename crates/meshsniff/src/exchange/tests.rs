@@ -11,6 +11,7 @@
 //! | `holes` | what the capture lacks, and what it does not |
 //! | `pairing` | which response answers which request |
 //! | `field` | answers nobody can use, requests that stop, connections somebody forgot |
+//! | `sockets` | what the kernel says of sockets meanwhile |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
 mod closes;
@@ -20,6 +21,7 @@ mod handshakes;
 mod holes;
 mod pairing;
 mod settled;
+mod sockets;
 mod talk;
 
 pub(super) use settled::Settled;

@@ -7,6 +7,7 @@ use crate::analyzer::Totals;
 use crate::dns::Dns;
 use crate::event::{Capture, Source};
 use crate::exchange::{Connection, Exchange};
+use crate::kernel::Counters;
 use crate::packet::{FrameId, Mark};
 use crate::statistics::{MAX_COUNT, MAX_NANOS};
 use crate::time::{Span, Timestamp};
@@ -145,6 +146,11 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
         ensure(finding.frames.len() <= MAX_ENTRIES, "too many frames")?;
         marks(&mut finding.frames, source)?;
     }
+    if let Some(sockets) = exchange.sockets.as_deref() {
+        bytes(sockets.unread_bytes)?;
+        spans([sockets.unread, sockets.read_by])?;
+        spans([sockets.client, sockets.server].map(|one| Some(one?.rtt)))?;
+    }
     Ok(())
 }
 
@@ -222,6 +228,8 @@ pub(super) fn capture(capture: &Capture) -> Checked {
     ensure(links.len() <= MAX_INTERFACES, "too many link types")?;
     links.values().try_for_each(|frames| count(*frames))?;
     count(capture.comments_left_out)?;
+    let counters = capture.kernel.iter().flat_map(Counters::counted);
+    counters.map(|(_, number)| number).try_for_each(count)?;
     let short = capture
         .errors
         .iter()

@@ -3,6 +3,7 @@ use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
 use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
+use crate::kernel::Counters;
 use crate::packet::NotRead;
 use crate::relay::aggregate::{Aggregating, Aggregation};
 use crate::report::json::{JsonReport, Style};
@@ -567,6 +568,7 @@ fn full_exchange() -> Exchange {
         },
         gaps: Gaps::from_values([Some(Span::from_micros(1)); Gaps::COUNT]),
         doubt: Some(Doubt::Snaplen),
+        sockets: Some(Box::new(fixtures::unread())),
         ..gave_up
     }
 }
@@ -585,6 +587,7 @@ fn full_lines() -> Vec<Item<'static>> {
         handshake: Some(Span::from_micros(1)),
         syn_to_synack: Some(Span::from_micros(1)),
         idle: Some(Span::from_micros(1)),
+        accept_queue: fixtures::unread().listener,
         dns: fixtures::lookups().dns,
         ..fixtures::refused()
     };
@@ -596,6 +599,10 @@ fn full_lines() -> Vec<Item<'static>> {
         summary.exchange(&fixtures::ok());
     }
     summary.exchange(&fixtures::gave_up());
+    summary.exchange(&Exchange {
+        sockets: Some(Box::new(fixtures::unread())),
+        ..fixtures::gave_up()
+    });
     summary.connection(&fixtures::refused());
     let mut judge = Judge::new(Rules {
         assertions: vec![Assertion::parse("total.p50>1ms").unwrap()],
@@ -605,6 +612,7 @@ fn full_lines() -> Vec<Item<'static>> {
     let mut capture = Capture {
         dropped: Some(1),
         unsupported_frames: BTreeMap::from([(195, 2)]),
+        kernel: Some(Counters::read("Icmp6InPktTooBigs 3")),
         errors: vec!["cut".to_owned()],
         ..capture()
     };

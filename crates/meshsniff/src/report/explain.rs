@@ -5,7 +5,8 @@
 
 use crate::dns::{Dns, code_name};
 use crate::exchange::{
-    Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, ResponseShape, Side, Verdict,
+    Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, Reading, ResponseShape, Side,
+    Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
@@ -45,6 +46,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
         | Verdict::PlainRefusedTls => unanswered(out, exchange),
     }
     costs(out, exchange);
+    reading(out, exchange);
     if let Some(id) = exchange.relations.front {
         push!(out; " Its caller is a proxy, which had been asked for it in exchange ", Number(id),
             ".");
@@ -78,7 +80,9 @@ pub fn connection(out: &mut String, connection: &Connection, names: &Names) {
         Some(Verdict::ConnectTimeout) => {
             push!(out; "The server (", server, ") did not answer ", Grouped(syns), " SYNs from ",
                 client, ": ");
-            out.push_str(if connection.server_answered_others {
+            out.push_str(if connection.accept_queue.is_some() {
+                "its accept queue was full"
+            } else if connection.server_answered_others {
                 "it answered others within a minute, so its accept queue is full, unless it has gone \
                  since"
             } else {
@@ -662,6 +666,18 @@ fn costs(out: &mut String, exchange: &Exchange) {
     }
 }
 
+/// Pushes what the server's program did with the request, where its kernel was asked; nothing if it
+/// is said already that it did not read it.
+fn reading(out: &mut String, exchange: &Exchange) {
+    let read = exchange.reading() == Some(Reading::Read);
+    if let Some(sockets) = exchange.sockets.as_deref().filter(|_| read)
+        && let Some(by) = sockets.read_by
+    {
+        push!(out; " Its program had read the request within ", Spoken(by),
+            ": it was at work on it, or waited for others.");
+    }
+}
+
 /// `, 30 ms later`.
 fn took_since(finding: &Finding) -> impl Piece {
     (", ", Spoken(finding.cost), " later")
@@ -729,6 +745,30 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
         }
         FindingKind::DnsSlow => push!(out; " Before the connection the lookup of the name in DNS ",
             "took ", took, "."),
+        FindingKind::UnreadRequest => {
+            let sockets = exchange.sockets.as_deref();
+            let bytes = sockets.map(|one| (" (", Bytes(one.unread_bytes), ")"));
+            push!(out; " The request lay unread in the server's socket for ", took, bytes, ": ");
+            out.push_str(match sockets.and_then(|one| one.accepted) {
+                Some(false) => {
+                    "its program had not even accepted the connection (a blocked event loop, an \
+                     exhausted pool, a stopped process)."
+                }
+                _ => {
+                    "its program did not read it (a blocked event loop, an exhausted pool, a \
+                     stopped process)."
+                }
+            });
+        }
+        FindingKind::AcceptQueueFull => {
+            push!(out; " The server's accept queue was full");
+            let sockets = exchange.sockets.as_deref();
+            if let Some(listener) = sockets.and_then(|one| one.listener) {
+                push!(out; " (", Grouped(listener.waiting.into()), " waited, for ",
+                    Grouped(listener.most.into()), " it was made)");
+            }
+            out.push_str(": its program accepts connections too slowly, or its backlog is small.");
+        }
         FindingKind::StrangerReset => push!(out; " The connection had been idle for ", took,
             "; a RST without an ACK comes from somebody who does not know it any more: a restart, ",
             "a NAT or balancer on the way that forgot it, or a server that had closed it."),

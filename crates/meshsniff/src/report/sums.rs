@@ -141,6 +141,8 @@ const fn did(kind: FindingKind) -> &'static str {
         FindingKind::ResponseUnacknowledged => "had a response that nobody acknowledged",
         FindingKind::StrangerReset => "met a RST from somebody who did not know the connection",
         FindingKind::DnsRetry => "waited for a DNS query that had to be sent again",
+        FindingKind::UnreadRequest => "lay unread in the server's socket",
+        FindingKind::AcceptQueueFull => "met a full accept queue",
         FindingKind::DnsSlow => "waited for a slow lookup in DNS",
         FindingKind::Retry => "tried again what had been asked before",
         FindingKind::PortReuse => "reused ports of a connection that the server still knew",

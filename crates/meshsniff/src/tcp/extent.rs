@@ -25,6 +25,12 @@ impl Offset {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The place `len` bytes before, as far as there are places.
+    #[must_use]
+    pub const fn saturating_sub(self, len: u64) -> Self {
+        Self(self.0.saturating_sub(len))
+    }
+
     /// The place `len` bytes on, as far as there are places.
     #[must_use]
     pub const fn saturating_add(self, len: u64) -> Self {

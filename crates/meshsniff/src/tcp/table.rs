@@ -74,11 +74,11 @@ struct Key(Endpoint, Endpoint);
 
 impl Key {
     fn of(segment: &Segment<'_>) -> Self {
-        if segment.src <= segment.dst {
-            Self(segment.src, segment.dst)
-        } else {
-            Self(segment.dst, segment.src)
-        }
+        Self::new(segment.src, segment.dst)
+    }
+
+    fn new(a: Endpoint, b: Endpoint) -> Self {
+        if a <= b { Self(a, b) } else { Self(b, a) }
     }
 }
 
@@ -153,6 +153,17 @@ impl<A: Application> Table<A> {
     #[must_use]
     pub const fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// The connection with this number between these two ends, and its reader.
+    pub fn get_mut(
+        &mut self,
+        (a, b): (Endpoint, Endpoint),
+        id: u64,
+    ) -> Option<(&TrackedConnection, &mut A)> {
+        let entry = self.tracked.get_mut(&Key::new(a, b))?;
+        let same = entry.connection.id() == id;
+        same.then_some((&entry.connection, &mut entry.application))
     }
 
     /// Takes the next segment of the capture.

@@ -5,6 +5,7 @@ use crate::exchange::{
     AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Protocol,
     ResponseShape, Side, Verdict,
 };
+use crate::kernel::{Listener, Socket, Sockets};
 use crate::packet::{Endpoint, FrameId, Mark};
 use crate::time::{Span, Timestamp};
 
@@ -104,6 +105,7 @@ fn asked() -> Exchange {
         close_scope: crate::exchange::Scope::Connection,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
+        sockets: None,
     }
 }
 
@@ -282,6 +284,7 @@ pub fn connection() -> Connection {
         }),
         idle: None,
         server_answered_others: false,
+        accept_queue: None,
         silence: None,
         last_byte_by: None,
         tunnel: false,
@@ -291,6 +294,34 @@ pub fn connection() -> Connection {
         hidden_bytes: 0,
         retransmissions: 0,
         dns: None,
+    }
+}
+
+/// What a kernel said of a request that its program had not read in time.
+pub const fn unread() -> Sockets {
+    let server = Socket {
+        receive_queue: 161,
+        send_queue: 0,
+        retransmits: 0,
+        congestion_window: 10,
+        rtt: Span::from_micros(21),
+    };
+    Sockets {
+        asked: 5,
+        unread_bytes: 161,
+        unread: Some(Span::from_millis(320)),
+        read_by: None,
+        accepted: Some(true),
+        accept_queue_was_full: false,
+        client: Some(Socket {
+            receive_queue: 0,
+            ..server
+        }),
+        server: Some(server),
+        listener: Some(Listener {
+            waiting: 0,
+            most: 128,
+        }),
     }
 }
 

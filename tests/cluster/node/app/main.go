@@ -21,7 +21,9 @@ import (
 )
 
 const usage = `usage: app COMMAND
-  serve [-addr :8080]   /fast  /slow?ms=N  /bytes?n=N  /hang  /reset  /close  /eat?mb=N  /exit?code=N
+  serve [-addr :8080] [-pool 0]
+                        accepts no more than POOL connections at once (0: any number)
+                        /fast  /slow?ms=N  /bytes?n=N  /hang  /reset  /close  /eat?mb=N  /exit?code=N
   get URL... [-timeout 5s] [-every 1s] [-n 0] [-c 1]
                         asks for the URLs in turn, N times each (0: for ever), C at once; a line for each answer
   sleep                 until SIGTERM
@@ -159,10 +161,38 @@ func handler() http.Handler {
 	return mux
 }
 
-func serve(address string) {
+// Accepts a connection once there is room for it.
+type pool struct {
+	net.Listener
+	room chan struct{}
+}
+
+type pooled struct {
+	net.Conn
+	leave func()
+}
+
+func (p pool) Accept() (net.Conn, error) {
+	p.room <- struct{}{}
+	connection, err := p.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return pooled{connection, sync.OnceFunc(func() { <-p.room })}, nil
+}
+
+func (p pooled) Close() error {
+	p.leave()
+	return p.Conn.Close()
+}
+
+func serve(address string, most int) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		fail("%v", err)
+	}
+	if most > 0 {
+		listener = pool{listener, make(chan struct{}, most)}
 	}
 	fmt.Println("serving on", listener.Addr())
 	go func() { fail("%v", http.Serve(listener, handler())) }()
@@ -277,9 +307,9 @@ func main() {
 	}
 	switch command {
 	case "serve":
-		known := map[string]string{"addr": ":8080"}
+		known := map[string]string{"addr": ":8080", "pool": "0"}
 		none(options(arguments, known))
-		serve(known["addr"])
+		serve(known["addr"], number(known["pool"]))
 		untilTold()
 	case "get":
 		known := map[string]string{"timeout": "5s", "every": "1s", "n": "0", "c": "1"}
@@ -310,7 +340,7 @@ func main() {
 		if command == child {
 			raiseLoopback()
 		}
-		serve(known["addr"])
+		serve(known["addr"], 0)
 		every := duration(known["every"])
 		if command == "newnet" {
 			startChild(known["addr"], known["every"])

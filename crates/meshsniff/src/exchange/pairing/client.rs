@@ -143,7 +143,7 @@ impl Pairing {
         self.client.pipelines |= self.queue.is_answer_due();
         // A client that waits for answers has taken all there is of them when it asks again.
         let sure = at.client_acked >= Some(offset)
-            && at.server_high > self.client.server_high
+            && self.has_answered(at)
             && at.server_acked >= at.server_high;
         let joined_late = self.doubts.next.pairing == Some(Doubt::CaptureStartedLate);
         let waits = !self.client.pipelines && self.client.to_come_in_turn == 0;
@@ -183,6 +183,7 @@ impl Pairing {
         open.server_at_start = answered.map_or(high, |(_, from)| from.min(high));
         open.answer.possible = lost.then_some(at.server_next);
         self.queue.push(open);
+        self.newly_waiting = true;
         self.client.untouched = false;
         self.client.mode = Mode::Messages;
         self.client.reader.begin(offset, mark);
@@ -195,7 +196,7 @@ impl Pairing {
             return;
         }
         let taken = at.server_acked >= Some(at.server_next);
-        let progressed = at.server_high > self.client.server_high;
+        let progressed = self.has_answered(at);
         let untouched = self.client.untouched;
         if !(untouched || taken && progressed) {
             return;
@@ -426,9 +427,14 @@ impl Pairing {
             Mode::Messages if self.server.reader.is_until_close() => true,
             _ => self.queue.is_answer_due(),
         };
-        let acknowledged =
-            at.client_acked >= Some(offset) && at.server_high > self.client.server_high;
+        let acknowledged = at.client_acked >= Some(offset) && self.has_answered(at);
         self.client.untouched || acknowledged && !being_answered
+    }
+
+    /// Whether the server has said something since the client did, and more than that the answer is
+    /// still to come.
+    fn has_answered(&self, at: &Progress) -> bool {
+        at.server_high > self.client.server_high.max(self.server.interim)
     }
 
     /// Begins anew at a boundary of the client's.

@@ -96,6 +96,8 @@ struct Server {
     orphan: bool,
     /// Where the last response began that had none.
     last_orphan: Option<(Mark, Offset)>,
+    /// The end of the last interim answer to a request that is missing.
+    interim: Option<Offset>,
 }
 
 /// Doubts about the next exchange, each with its reason.
@@ -142,6 +144,8 @@ pub(crate) struct Pairing {
     answered_with_tls: bool,
     /// Whether the head of a request with an id was read, and nobody has asked for it.
     newly_asked: bool,
+    /// Whether a request began, or the connection itself, and nobody has asked for it.
+    newly_waiting: bool,
     counts: Counts,
     client: Client,
     server: Server,
@@ -170,6 +174,7 @@ impl Pairing {
             tls: None,
             answered_with_tls: false,
             newly_asked: false,
+            newly_waiting: true,
             counts: Counts::default(),
             client: Client {
                 mode,
@@ -186,6 +191,7 @@ impl Pairing {
                 from: None,
                 orphan: false,
                 last_orphan: None,
+                interim: None,
             },
             doubts: Doubts {
                 next: Confidence {
@@ -210,6 +216,18 @@ impl Pairing {
             return None;
         }
         self.queue.latest().map(|open| &open.exchange)
+    }
+
+    /// Whether a request began, or the connection itself: once.
+    #[inline]
+    pub(super) const fn newly_waiting(&mut self) -> bool {
+        std::mem::replace(&mut self.newly_waiting, false)
+    }
+
+    /// The request that is to be answered next, if nothing of that answer has come.
+    #[inline]
+    pub(super) fn unanswered(&mut self) -> Option<&mut PendingExchange> {
+        self.queue.unanswered()
     }
 
     /// Whether another protocol took over before there was a request.

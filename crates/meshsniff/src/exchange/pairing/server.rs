@@ -87,7 +87,10 @@ impl Pairing {
                 return true;
             }
             Some(false) => {
-                self.answered_with_tls |= detect::is_tls_record(rest);
+                // A server that has answered in HTTP speaks it.
+                let spoke =
+                    self.queue.last_response_end().is_some() || self.counts.orphan_responses > 0;
+                self.answered_with_tls |= !spoke && detect::is_tls_record(rest);
                 self.not_http(Defect::NoHttp, mark, offset);
             }
             Some(true) | None => self.server.reader.begin(offset, mark),
@@ -109,6 +112,7 @@ impl Pairing {
         self.server.orphan = !self.queue.is_answer_due();
         let Some(open) = self.queue.due() else {
             if (100..200).contains(&head.status) && !switches {
+                self.server.interim = Some(upto);
                 self.server.reader.body(Framing::None);
                 return;
             }

@@ -603,6 +603,11 @@ fn tls_and_plain_text_do_not_understand_each_other() {
     let seen = tls.fin(Server).seen();
     assert_eq!(seen.connections[0].verdict, Some(PlainRefusedTls));
     assert_eq!(seen.exchanges[0].verdict().0, ServerInvalidResponse);
+    // Bytes like those of TLS, on a connection that has answered in plain text.
+    let http = asked().say(Server, EMPTY).ack(Client).say(Client, GET);
+    let http = http.say(Server, record(21, &[2, 10])).fin(Server).seen();
+    assert_eq!(http.connections[0].verdict, None);
+    assert_eq!(http.exchanges[1].verdict().0, ServerInvalidResponse);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use super::settled::Settled;
 use crate::exchange::model::{Connection, Doubt, Exchange, Verdict};
+use crate::kernel::Answer;
 use crate::packet::{Flags, Frame, FrameId, LinkType};
 use crate::time::Timestamp;
 use crate::{Analyzer, Options, Sink, Totals};
@@ -340,8 +341,22 @@ impl Sink for Kept {
 
 impl Talk {
     pub(super) fn seen(&self) -> Seen {
+        self.analysed(Options::default(), |_| None)
+    }
+
+    /// The same, with what a kernel says of the sockets so many milliseconds after the first packet.
+    pub(super) fn asking(&self, kernel: impl FnMut(f64) -> Option<Answer>) -> Seen {
+        let options = Options {
+            asks_kernel: true,
+            ..Options::default()
+        };
+        self.analysed(options, kernel)
+    }
+
+    fn analysed(&self, options: Options, mut kernel: impl FnMut(f64) -> Option<Answer>) -> Seen {
         let mut kept = Kept::default();
-        let mut analyzer = Analyzer::new(Options::default());
+        let mut analyzer = Analyzer::new(options);
+        let first = Timestamp::from_nanos(self.packets.first().map_or(0, |one| one.nanos));
         analyzer.set_dropped(Some(u64::from(self.dropped)));
         for packet in &self.packets {
             let frame = Frame {
@@ -352,6 +367,12 @@ impl Talk {
                 wire_len: packet.wire_len,
                 data: &packet.data,
             };
+            while let Some(now) = analyzer.ask_at().filter(|at| *at < frame.time) {
+                analyzer.ask(now, &mut |_, _| {
+                    let answer = kernel((now - first).as_millis())?;
+                    Some(Answer { at: now, ..answer })
+                });
+            }
             analyzer.frame(&frame, &mut kept);
         }
         analyzer.finish(&mut kept);

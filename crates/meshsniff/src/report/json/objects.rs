@@ -7,6 +7,7 @@
 use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Side, Verdict};
+use crate::kernel::{Listener, Socket, Sockets};
 use crate::mesh::logs;
 use crate::number;
 use crate::packet::{Endpoint, FrameId};
@@ -19,7 +20,7 @@ use crate::report::facts::Facts;
 use crate::report::problems::Told;
 use crate::report::timeline::{self, EventKind, TimelineEvent};
 use crate::report::{explain, wireshark};
-use crate::statistics::problems::Example;
+use crate::statistics::problems::{Example, Readings};
 use crate::statistics::routes::{Route, RouteCounts};
 use crate::statistics::{GapStats, Problem, SuccessRate, Timer};
 
@@ -120,6 +121,7 @@ impl Objects {
             doubt,
             envoy,
             findings,
+            sockets,
             // Of HTTP/1 an exchange is no stream, and closes are of the connection.
             stream: _,
             close_scope: _,
@@ -179,6 +181,7 @@ impl Objects {
                     .flat_map(|(place, logs)| logs.known().map(move |line| log(place, line))),
             ),
             "findings": List(findings.iter().map(finding)),
+            "sockets": sockets.as_deref().map(sockets_of),
             "explanation": self.sentence(|out| explain::exchange(out, exchange, &facts.names)),
             "display_filter": Quoted(|out: &mut String| {
                 wireshark::exchange(out, exchange, facts.numbering());
@@ -246,6 +249,7 @@ impl Objects {
             close,
             idle,
             server_answered_others,
+            accept_queue,
             silence,
             last_byte_by,
             tunnel,
@@ -280,6 +284,7 @@ impl Objects {
             "close_frame": close.map(|close| close.mark.frame.number()),
             "idle_ms": idle.map(Millis),
             "server_answered_others": *server_answered_others,
+            "accept_queue": accept_queue.map(listener),
             "silence_ms": silence.map(Millis),
             "last_byte_by": last_byte_by.map(|side| Word(side.name())),
             "tunnel": *tunnel,
@@ -307,6 +312,7 @@ impl Objects {
             dropped,
             unsupported_frames,
             comments_left_out,
+            kernel,
             errors,
         } = capture;
         fields!(out, {
@@ -354,6 +360,9 @@ impl Objects {
             "retransmissions": totals.retransmissions,
             "connections_evicted": totals.connections_evicted,
             "bytes_given_up": totals.bytes_given_up,
+            "kernel": kernel.as_ref().map(|counters| {
+                Map(counters.counted().map(|(counter, count)| (counter.name, count)))
+            }),
             "errors": List(errors.iter().map(String::as_str)),
             "comments": List(facts.comments.iter().map(|(frame, text)| {
                 Object(move |out: &mut String| {
@@ -463,6 +472,7 @@ impl Objects {
             "count": problem.count,
             "of": problem.of,
             "uncertain": problem.uncertain,
+            "readings": (!problem.readings.are_none()).then(|| readings(problem.readings)),
             "behind": List(problem.behind.iter().map(|one| {
                 Object(move |out: &mut String| {
                     fields!(out, {
@@ -657,6 +667,71 @@ fn finding(finding: &Finding) -> impl Encode {
             "side": Word(side.name()),
             "frames": List(frames.iter().map(|mark| mark.frame.number())),
             "ms": Millis(*cost),
+        });
+    })
+}
+
+fn readings(readings: Readings) -> impl Encode {
+    let Readings {
+        turned_away,
+        not_accepted,
+        unread,
+        read,
+    } = readings;
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "turned_away": turned_away,
+            "not_accepted": not_accepted,
+            "unread": unread,
+            "read": read,
+        });
+    })
+}
+
+fn sockets_of(sockets: &Sockets) -> impl Encode {
+    let Sockets {
+        asked,
+        unread_bytes,
+        unread,
+        read_by,
+        accepted,
+        accept_queue_was_full,
+        client,
+        server,
+        listener: listens,
+    } = *sockets;
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "asked": u64::from(asked),
+            "unread_bytes": unread_bytes,
+            "unread_ms": unread.map(Millis),
+            "read_by_ms": read_by.map(Millis),
+            "accepted": accepted,
+            "accept_queue_was_full": accept_queue_was_full,
+            "client": client.map(socket),
+            "server": server.map(socket),
+            "accept_queue": listens.map(listener),
+        });
+    })
+}
+
+fn socket(socket: Socket) -> impl Encode {
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "receive_queue": u64::from(socket.receive_queue),
+            "send_queue": u64::from(socket.send_queue),
+            "retransmits": u64::from(socket.retransmits),
+            "congestion_window": u64::from(socket.congestion_window),
+            "rtt_ms": Millis(socket.rtt),
+        });
+    })
+}
+
+fn listener(listener: Listener) -> impl Encode {
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "waiting": u64::from(listener.waiting),
+            "most": u64::from(listener.most),
         });
     })
 }

@@ -4,7 +4,7 @@ use super::pieces::{Ends, Seconds, Words, may_be_a_proxys, usual_timeout};
 use crate::exchange::Verdict;
 use crate::piece::{Counted, Grouped, Number, Spoken, push};
 use crate::report::explain::doubt_in_words;
-use crate::statistics::problems::{Behind, BehindKind, Example, Problem, ProblemKind};
+use crate::statistics::problems::{Behind, BehindKind, Example, Problem, ProblemKind, Readings};
 use crate::time::Span;
 
 /// Characters of a caller's identity.
@@ -37,6 +37,7 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
         }
         push!(out; " within ", Spoken(slowest), ".");
     }
+    readings(out, problem);
     if let Some(by) = problem.late_by {
         match (alone, problem.late == problem.count) {
             (true, _) => push!(out; " The answer came ", Spoken(by), " too late"),
@@ -122,6 +123,54 @@ pub(super) fn facts(out: &mut String, problem: &Problem, words: &Words<'_>) {
     }
     if out.starts_with(' ') {
         out.remove(0);
+    }
+}
+
+/// Pushes what the server's program did with the requests, where its kernel was asked.
+fn readings(out: &mut String, problem: &Problem) {
+    let Readings {
+        turned_away,
+        not_accepted,
+        unread,
+        read,
+    } = problem.readings;
+    let left = not_accepted.saturating_add(unread);
+    // `it`, `any` and the like stand for all of them.
+    let alone = problem.count == 1;
+    if left > 0 {
+        out.push_str(" Its program did not read ");
+        match (alone, left == problem.count) {
+            (true, _) => out.push_str("it"),
+            (false, true) => out.push_str("any"),
+            (false, false) => push!(out; Grouped(left), " of them"),
+        }
+        if not_accepted > 0 {
+            out.push_str(", and had not even accepted ");
+            match (alone, not_accepted == left) {
+                (true, _) => out.push_str("the connection"),
+                (false, true) => out.push_str("the connections"),
+                (false, false) => {
+                    push!(out; Counted(not_accepted, "connection", "connections"));
+                }
+            }
+        }
+        out.push_str(" (a blocked event loop, an exhausted pool, a stopped process).");
+    }
+    if turned_away > 0 {
+        out.push_str(" Its accept queue was full");
+        match (alone, turned_away == problem.count) {
+            (true, _) | (false, true) => out.push('.'),
+            (false, false) => push!(out; " for ", Grouped(turned_away), " of them."),
+        }
+    }
+    if read > 0 {
+        out.push_str(" Its program had read ");
+        match (alone, read == problem.count) {
+            (true, _) => out.push_str("it"),
+            (false, true) => out.push_str("each"),
+            (false, false) => push!(out; Grouped(read), " of them"),
+        }
+        out.push_str(": it was at work, or waited for others.");
     }
 }
 

@@ -13,7 +13,8 @@ pub(super) fn own(out: &mut String, problem: &Problem, source: Option<&Source>, 
     let server = problem.server;
     match problem.kind {
         ProblemKind::ProcessEnd => out.push_str("kubectl get events, and the end of its log"),
-        ProblemKind::Verdict(Verdict::ConnectRefused) => {
+        ProblemKind::Verdict(Verdict::ConnectRefused)
+        | ProblemKind::Finding(FindingKind::AcceptQueueFull) => {
             push!(out; "on the server: ss -lnt 'sport = :",
             Number(u64::from(server.port)), "'")
         }
@@ -28,6 +29,10 @@ pub(super) fn own(out: &mut String, problem: &Problem, source: Option<&Source>, 
         }
         ProblemKind::Finding(FindingKind::ResponseUnacknowledged) => {
             push!(out; "on the server: ip route get ", Client(problem));
+        }
+        _ if problem.readings.not_accepted > 0 || problem.readings.unread > 0 => {
+            push!(out; "on the server: ss -tinp 'sport = :", Number(u64::from(server.port)),
+                "', and what that process does (its stack)");
         }
         ProblemKind::Verdict(Verdict::TlsFailed | Verdict::TlsUnanswered) => {
             push!(out; "openssl s_client -connect ", At(server));

@@ -7,7 +7,9 @@ use super::pieces::{
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{Bytes, Shown, push};
 use crate::report::sums;
-use crate::statistics::problems::{Example, FULL, Problem, ProblemKind, RESET, SLOW, UNANSWERED};
+use crate::statistics::problems::{
+    Example, FULL, Problem, ProblemKind, QUEUE, RESET, SLOW, UNANSWERED,
+};
 
 /// Pushes what happened.
 pub(super) fn sentence(out: &mut String, problem: &Problem, words: &Words<'_>) {
@@ -121,10 +123,12 @@ fn of_connections(out: &mut String, problem: &Problem, verdict: Verdict, words: 
         }
         Verdict::ConnectTimeout => {
             push!(out; server, " did not answer the SYNs of ", connections);
-            out.push_str(if problem.detail == FULL {
-                ", but others meanwhile: its accept queue is full, unless it has gone since"
-            } else {
-                ": the address is gone, or packets are dropped on the way"
+            out.push_str(match problem.detail.as_str() {
+                QUEUE => ": its accept queue was full",
+                FULL => {
+                    ", but others meanwhile: its accept queue is full, unless it has gone since"
+                }
+                _ => ": the address is gone, or packets are dropped on the way",
             });
         }
         Verdict::TlsUnanswered => {
@@ -219,6 +223,12 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, words: 
         FindingKind::PortReuse => {
             push!(out; " waited", Cost(problem),
                 ": the server still knew an older connection on the same ports");
+        }
+        FindingKind::UnreadRequest => {
+            push!(out; " lay", Cost(problem), " unread in the server's socket");
+        }
+        FindingKind::AcceptQueueFull => {
+            push!(out; " waited", Cost(problem), " because the server's accept queue was full");
         }
         FindingKind::LateResponse | FindingKind::Retry => {}
     }

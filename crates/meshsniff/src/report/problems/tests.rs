@@ -6,6 +6,7 @@ use crate::event::Source;
 use crate::exchange::{
     Connection, Doubt, EnvoyFlags, Exchange, Finding, FindingKind, ProxyAnswer, Side, Verdict,
 };
+use crate::kernel::Sockets;
 use crate::mesh::answer::Software;
 use crate::names::Names;
 use crate::report::wireshark::Numbering;
@@ -224,6 +225,16 @@ fn every_finding_has_its_words() {
             client,
             "waited 43.0 ms: the server still knew an older connection",
         ),
+        (
+            Kind::UnreadRequest,
+            server,
+            "1 request lay 43.0 ms unread in the server's socket",
+        ),
+        (
+            Kind::AcceptQueueFull,
+            server,
+            "1 request waited 43.0 ms because the server's accept queue was full",
+        ),
     ];
     for (kind, side, words) in cases {
         let said = sentence(found(kind, side, 43, ok()));
@@ -258,6 +269,73 @@ fn every_finding_has_its_words() {
 }
 
 #[test]
+fn what_became_of_requests_in_the_socket_is_said() {
+    let with = |change: fn(&mut Sockets)| {
+        let mut sockets = fixtures::unread();
+        change(&mut sockets);
+        Exchange {
+            sockets: Some(Box::new(sockets)),
+            ..fixtures::gave_up()
+        }
+    };
+    let unread = with(|_| {});
+    let not_accepted = with(|sockets| sockets.accepted = Some(false));
+    let read = with(|sockets| {
+        sockets.unread = None;
+        sockets.read_by = Some(Span::from_millis(21));
+    });
+    let turned_away = with(|sockets| {
+        sockets.unread = None;
+        sockets.accepted = None;
+        sockets.accept_queue_was_full = true;
+    });
+    let causes = "(a blocked event loop, an exhausted pool, a stopped process).";
+    let busy = ": it was at work, or waited for others.";
+    for (exchanges, expected) in [
+        (
+            vec![&unread],
+            format!(" Its program did not read it {causes}"),
+        ),
+        (
+            vec![&unread, &unread],
+            format!(" Its program did not read any {causes}"),
+        ),
+        (
+            vec![&unread, &not_accepted, &read],
+            format!(
+                " Its program did not read 2 of them, and had not even accepted 1 connection \
+                 {causes} Its program had read 1 of them{busy}"
+            ),
+        ),
+        (
+            vec![&not_accepted],
+            format!(
+                " Its program did not read it, and had not even accepted the connection {causes}"
+            ),
+        ),
+        (vec![&read], format!(" Its program had read it{busy}")),
+        (
+            vec![&read, &read],
+            format!(" Its program had read each{busy}"),
+        ),
+        (vec![&turned_away], " Its accept queue was full.".to_owned()),
+        (
+            vec![&turned_away, &read],
+            format!(
+                " Its accept queue was full for 1 of them. Its program had read 1 of them{busy}"
+            ),
+        ),
+    ] {
+        let exchanges: Vec<_> = exchanges.into_iter().cloned().collect();
+        let (_, more) = words(&exchanges, &[]);
+        assert!(more.contains(&expected), "{more}");
+    }
+    // Nobody asked.
+    let (_, more) = words(&[fixtures::gave_up()], &[]);
+    assert!(!more.contains("program"), "{more}");
+}
+
+#[test]
 fn connections_have_their_words() {
     let (said, _) = words(&[], &[fixtures::refused()]);
     assert!(
@@ -270,6 +348,13 @@ fn connections_have_their_words() {
         said.contains("the address is gone, or packets are dropped on the way"),
         "{said}"
     );
+    silent.accept_queue = fixtures::unread().listener;
+    let (said, _) = words(&[], std::slice::from_ref(&silent));
+    assert!(
+        said.ends_with("1 connection: its accept queue was full."),
+        "{said}"
+    );
+    silent.accept_queue = None;
     silent.server_answered_others = true;
     let (said, _) = words(&[], &[silent]);
     assert!(said.contains("its accept queue is full"), "{said}");

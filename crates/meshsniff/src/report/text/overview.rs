@@ -649,6 +649,25 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "close was one too many to be looked at for timers",
         "closes were too many to be looked at for timers",
     );
+    if let Some(counters) = &capture.kernel {
+        let counted = counters.counted();
+        notes.extend(counted.map(|(counter, count)| {
+            let ink = if counter.is_bad { Ink::Bad } else { Ink::Dim };
+            let name = counter.name;
+            (
+                ink,
+                said!(
+                    "the kernel counted ",
+                    Grouped(count),
+                    " ",
+                    counter.words,
+                    " (",
+                    name,
+                    ")"
+                ),
+            )
+        }));
+    }
     notes.extend(lookups(capture));
     for (ink, may_hide, one, many) in [
         (

@@ -72,6 +72,7 @@ impl Cell {
             counts.count = counts.count.saturating_sub(1);
             counts.uncertain = counts.uncertain.saturating_sub(less.uncertain);
             counts.acknowledged = counts.acknowledged.saturating_sub(less.acknowledged);
+            counts.readings.subtract(&less.readings);
             counts.late = counts.late.saturating_sub(less.late);
             counts.retries = counts.retries.saturating_sub(less.retries);
             let late_by = counts.late_by.as_nanos() - less.late_by.as_nanos();
@@ -116,6 +117,7 @@ impl CellRow {
             uncertain,
             acknowledged,
             slowest_ack,
+            readings,
             late,
             late_by,
             ref callers,
@@ -129,7 +131,7 @@ impl CellRow {
         } = self.counts;
         let span = |span: Span| (-latest..=latest).contains(&span.as_nanos());
         let time = |time: Timestamp| (0..=latest).contains(&time.as_nanos());
-        let of_some = [uncertain, acknowledged, late, retries];
+        let of_some = [uncertain, acknowledged, late, retries, readings.sum()];
         let ends = match (min, max) {
             (None, None) => true,
             (Some(min), Some(max)) => min <= max,

@@ -109,6 +109,7 @@ impl Problems {
             uncertain: exchange.doubt.is_some(),
             acknowledged: gaps.request_to_ack,
             is_acknowledged: exchange.events.request_acked.is_some(),
+            reading: exchange.reading(),
             // One that failed as well is no success to anybody.
             late: gaps
                 .client_close_to_late_response
@@ -160,6 +161,7 @@ impl Problems {
             uncertain: connection.doubt.is_some(),
             acknowledged: None,
             is_acknowledged: false,
+            reading: None,
             late: None,
             retry: false,
             client_left: false,

@@ -1,6 +1,6 @@
 //! In what those agree that one cell counts, and what it counts of them.
 
-use super::model::{Problem, ProblemKind};
+use super::model::{Problem, ProblemKind, Readings};
 use crate::exchange::Side;
 use crate::packet::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -29,6 +29,8 @@ pub(super) struct Counts {
     pub(super) uncertain: u64,
     pub(super) acknowledged: u64,
     pub(super) slowest_ack: Option<Span>,
+    #[serde(default, skip_serializing_if = "Readings::are_none")]
+    pub(super) readings: Readings,
     pub(super) late: u64,
     /// The sum of all.
     pub(super) late_by: Span,
@@ -56,6 +58,7 @@ impl Counts {
         more(&mut self.uncertain, other.uncertain);
         more(&mut self.acknowledged, other.acknowledged);
         more(&mut self.late, other.late);
+        self.readings.add(&other.readings);
         for caller in &other.callers {
             if self.callers.contains(caller) {
                 continue;

@@ -30,8 +30,8 @@ pub use behind::{Behind, BehindKind};
 pub use cell::CellRow;
 pub(super) use cells::Problems;
 pub use cells::Totals;
-pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Recurring, Severity};
-pub(crate) use sorting::{FULL, LARGE, RESET, SLOW, UNANSWERED, is_timeout, shown_by};
+pub use model::{Example, MAX_PROBLEMS, Problem, ProblemKind, Readings, Recurring, Severity};
+pub(crate) use sorting::{FULL, LARGE, QUEUE, RESET, SLOW, UNANSWERED, is_timeout, shown_by};
 pub(super) use told::Context;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a problem is.
 
 use super::behind::Behind;
-use crate::exchange::{Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
+use crate::exchange::{Connection, EnvoyFlags, Exchange, FindingKind, Reading, Side, Verdict};
 use crate::packet::{Endpoint, Mark};
 use crate::statistics::{ProcessEnd, Timer};
 use crate::time::{Span, Timestamp};
@@ -196,6 +196,71 @@ pub struct Recurring {
     pub guess: Option<Span>,
 }
 
+/// What became of requests in the server's socket: how many of each [`Reading`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Readings {
+    /// Turned away by a full accept queue.
+    pub turned_away: u64,
+    /// Not read, on a connection that no program had accepted.
+    pub not_accepted: u64,
+    /// Not read by a program that had accepted the connection.
+    pub unread: u64,
+    /// Read.
+    pub read: u64,
+}
+
+impl Readings {
+    /// Of one exchange.
+    pub(super) fn of(reading: Option<Reading>) -> Self {
+        let mut readings = Self::default();
+        if let Some(reading) = reading {
+            *match reading {
+                Reading::TurnedAway => &mut readings.turned_away,
+                Reading::NotAccepted => &mut readings.not_accepted,
+                Reading::Unread => &mut readings.unread,
+                Reading::Read => &mut readings.read,
+            } = 1;
+        }
+        readings
+    }
+
+    fn zip<'a>(&'a mut self, other: &'a Self) -> impl Iterator<Item = (&'a mut u64, u64)> {
+        [
+            (&mut self.turned_away, other.turned_away),
+            (&mut self.not_accepted, other.not_accepted),
+            (&mut self.unread, other.unread),
+            (&mut self.read, other.read),
+        ]
+        .into_iter()
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (count, more) in self.zip(other) {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for (count, less) in self.zip(other) {
+            *count = count.saturating_sub(less);
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        let first = self.turned_away.saturating_add(self.not_accepted);
+        first.saturating_add(self.unread).saturating_add(self.read)
+    }
+
+    /// Whether no kernel was asked.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What exchanges or connections have in common that went wrong.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -226,6 +291,8 @@ pub struct Problem {
     pub acknowledged: u64,
     /// The longest time until that.
     pub slowest_ack: Option<Span>,
+    /// What became of requests in the server's socket, of those whose kernel was asked.
+    pub readings: Readings,
     /// How many had an answer below 500 after all, too late.
     pub late: u64,
     /// How much too late, on average.

@@ -1,7 +1,8 @@
 //! What one exchange or connection added to its cell.
 
 use super::counts::Counts;
-use super::model::Example;
+use super::model::{Example, Readings};
+use crate::exchange::Reading;
 use crate::packet::Mark;
 use crate::time::{Span, Timestamp};
 
@@ -22,6 +23,7 @@ pub(super) struct Record {
     pub(super) uncertain: bool,
     pub(super) acknowledged: Option<Span>,
     pub(super) is_acknowledged: bool,
+    pub(super) reading: Option<Reading>,
     pub(super) late: Option<Span>,
     pub(super) retry: bool,
     pub(super) client_left: bool,
@@ -50,6 +52,7 @@ impl Record {
             uncertain: u64::from(self.uncertain),
             acknowledged: u64::from(self.is_acknowledged),
             slowest_ack: self.acknowledged,
+            readings: Readings::of(self.reading),
             late: u64::from(self.late.is_some()),
             late_by: self.late.unwrap_or_default(),
             retries: u64::from(self.retry),

@@ -17,6 +17,8 @@ const WORTH_TELLING: Span = Span::from_millis(5);
 pub(crate) const LARGE: &str = "large segments";
 /// A connect that timed out while the port answered others.
 pub(crate) const FULL: &str = "others answered";
+/// A connect that timed out at a full accept queue, as the server's kernel said.
+pub(crate) const QUEUE: &str = "accept queue full";
 /// How a response was cut off, if by a RST.
 pub(crate) const RESET: &str = "RST";
 /// What went wrong with lookups, beside the names of response codes.
@@ -231,6 +233,7 @@ pub(super) fn connection(connection: &Connection) -> Option<Sorted> {
         };
         let detail = match connection.alert {
             Some(alert) => Some(alert.name().into()),
+            None if connection.accept_queue.is_some() => Some(CompactString::const_new(QUEUE)),
             None if connection.server_answered_others => Some(CompactString::const_new(FULL)),
             None => None,
         };

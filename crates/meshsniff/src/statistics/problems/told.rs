@@ -4,7 +4,7 @@ use super::behind::{self, Behind, Servers};
 use super::cell::Cell;
 use super::cells::Problems;
 use super::counts::Key;
-use super::model::{Example, Problem, ProblemKind, Recurring, Severity};
+use super::model::{Example, Problem, ProblemKind, Readings, Recurring, Severity};
 use super::record::Record;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::packet::Endpoint;
@@ -234,6 +234,7 @@ fn empty(kind: ProblemKind, server: Endpoint, side: Side) -> Problem {
         uncertain: 0,
         acknowledged: 0,
         slowest_ack: None,
+        readings: Readings::default(),
         late: 0,
         late_by: None,
         behind: Vec::new(),
@@ -265,6 +266,7 @@ fn with(problem: Problem, cell: Cell) -> Problem {
         uncertain: counts.uncertain,
         acknowledged: counts.acknowledged,
         slowest_ack: counts.slowest_ack,
+        readings: counts.readings,
         late: counts.late,
         late_by: (counts.late > 0).then(|| Span::from_nanos(average)),
         callers: counts.callers,

@@ -245,6 +245,13 @@ impl TrackedConnection {
         }
     }
 
+    /// Whether either side has closed.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        let mut closes = self.directions.iter();
+        closes.any(|direction| direction.fin.is_some() || direction.rst.is_some())
+    }
+
     /// Whether both sides are done with it.
     #[must_use]
     pub fn is_over(&self) -> bool {
