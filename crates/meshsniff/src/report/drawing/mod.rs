@@ -19,9 +19,10 @@
 //! of two neighbours in time become one. So a drawing of millions takes no more room than one of
 //! thousands. What a target only counted has no time, and is not drawn: that is said.
 //!
-//! It is drawn by our own code. uPlot (MIT, 50 kB) was weighed: it draws series of lines on a canvas,
-//! and of what is needed here it lacks cells, bars of connections, a picture without a script, names
-//! for a screen reader and picking by keyboard. What it would save are axes and a zoom.
+//! It is drawn by our own code, 24 kB of script. uPlot 1.6.32 (MIT, 51 kB) was weighed: it draws
+//! series of lines on a canvas, and of what is needed here it lacks cells, bars of connections, a
+//! picture without a script, names for a screen reader and picking by keyboard. What it would save
+//! are axes and a zoom.
 
 mod axis;
 mod bars;

@@ -291,6 +291,7 @@
     return make('div', { class: 'card' },
       make('div', { class: 'head' }, make('span', { class: 'full', text: row.request }),
         make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),
+        seen ? make('a', { href: `#seen-${row.key}`, text: 'on the drawing', title: 'Where it is on the drawing of the capture' }) : null,
         make('a', { href: `#${row.key}`, text: `${row.kind} ${row.id}`, title: 'A link to this timeline' })),
       make('p', { class: 'parties dim' }, make('code', { text: ended(row.client_name, row.client) }), row.sidecar ? ' (Istio’s sidecar)' : '', ' → ',
         make('code', { text: ended(row.server_name, row.server) }), ...(row.host ? [', host ', make('code', { text: row.host })] : []),
@@ -886,6 +887,13 @@
 
     // -- Links to a point
 
+    /** The cell that has this exchange among others. */
+    const cellOf = (row) => {
+      if (!row) return undefined;
+      const us = Number(row.start) * 1e6;
+      const wait = row.took.wait === undefined ? -1 : Math.floor(Math.log10(Math.max(1, Number(row.took.wait) * 1e3)) * seen.per_decade + 1e-9);
+      return items.find(({ cell, of }) => cell && cell.row === wait && us >= cell.us - 1 && us <= cell.us + of.width && (of.name === 'good') === (row.good === true));
+    };
     const goTo = (hash) => {
       const found = /^seen(?:-(\d+)-(\d+))?(?:-(exchange|connection)-(\d+))?$/.exec(hash);
       if (!found) return false;
@@ -893,7 +901,7 @@
       if (from !== undefined && Number(to) > Number(from)) show(Number(from), Number(to));
       else if (kind) show(0, ALL);
       const bar = kind === 'connection' ? seen.bars.find((bar) => bar.id === Number(id)) : undefined;
-      const item = kind === 'exchange' ? byId.get(Number(id)) ?? items.find((item) => item.id === Number(id)) : undefined;
+      const item = kind === 'exchange' ? byId.get(Number(id)) ?? items.find((item) => item.id === Number(id)) ?? cellOf(byKey.get(`exchange-${id}`)) : undefined;
       const busy = kind === 'exchange' && !item ? seen.bars.map((bar) => [bar, bar.busy.find((busy) => busy[3] === Number(id))]).find(([, busy]) => busy) : undefined;
       if (item) pick(item);
       else if (busy) pickBar(...busy);

@@ -37,6 +37,7 @@ text { font: 12.5px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neu
 .head { font-weight: 600; }
 .said { font-size: 13px; }
 .dim { fill: var(--dim); }
+.gap { font-weight: 600; }
 .title { font-size: 17px; font-weight: 650; }
 .good { fill: var(--good); }
 .bad { fill: var(--bad); font-weight: 600; }
@@ -190,7 +191,7 @@ impl Body {
         self.y += 24.0;
         let sign = format!("title {}", name(scene.ink));
         self.text(EDGE, &sign, "start", scene.sign);
-        let room = 74;
+        let room = 60;
         self.text(
             EDGE + 20.0,
             "title",
@@ -200,9 +201,10 @@ impl Body {
         self.text(WIDTH - EDGE, "dim", "end", &scene.name);
         self.y += 20.0;
         self.text(EDGE + 20.0, name(scene.ink), "start", &scene.came);
-        if !scene.ends.is_empty() {
+        let room = ((WIDTH - 2.0 * EDGE - 20.0) / BROAD) as usize;
+        for line in lines(&scene.ends, room) {
             self.y += 18.0;
-            self.text(EDGE + 20.0, "dim", "start", &scene.ends);
+            self.text(EDGE + 20.0, "dim", "start", &line);
         }
     }
 
@@ -212,7 +214,13 @@ impl Body {
         self.text(SERVER, "head", "middle", "server");
         self.text(EDGE, "dim", "start", "frame, s");
         self.y += 15.0;
-        self.text(CLIENT, "dim", "middle", &shortened(&scene.client, 44));
+        // A long name begins at the edge: the lane is too near to it.
+        let (x, anchor) = if scene.client.chars().count() > 34 {
+            (EDGE, "start")
+        } else {
+            (CLIENT, "middle")
+        };
+        self.text(x, "dim", anchor, &shortened(&scene.client, 52));
         self.text(SERVER, "dim", "middle", &shortened(&scene.server, 60));
         let top = self.y + 6.0;
         // What is drawn below comes first, though where it ends is known last.
@@ -276,12 +284,8 @@ impl Body {
         let end_of_zone = (top + zone).max(middle);
         self.y = middle;
         let step = said!(Exact(since(before.at, packet.at)), " ms");
-        self.text(
-            CLIENT + if bar.cut { 16.0 } else { 10.0 },
-            "dim",
-            "start",
-            &step,
-        );
+        let x = CLIENT + if bar.cut { 16.0 } else { 10.0 };
+        self.text(x, "dim step", "start", &step);
         self.y = end_of_zone + 4.0;
     }
 
@@ -352,10 +356,14 @@ impl Body {
         );
         self.y = y - 3.0;
         self.text(EDGE, "head", "start", &packet.frame.to_string());
-        if let Some(gap) = &packet.gap {
-            self.y = y + 4.0;
-            let class = if ink.is_empty() { "dim" } else { ink };
-            self.text(SERVER + 12.0, class, "start", &shortened(gap, 38));
+        if let Some((gap, since)) = &packet.gap {
+            self.y = y;
+            self.text(SERVER + 12.0, &format!("gap {ink}"), "start", gap);
+            let room = ((WIDTH - EDGE - SERVER - 12.0) / BROAD) as usize;
+            for line in lines(since, room) {
+                self.y += 14.0;
+                self.text(SERVER + 12.0, "dim", "start", &line);
+            }
         }
         self.y = y + 12.0;
         self.text(EDGE, "dim", "start", &seconds);
@@ -398,7 +406,10 @@ fn shortened(text: &str, most: usize) -> String {
 
 /// Text broken between words into lines of a number of characters. A longer word is broken, too.
 fn lines(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines = Vec::new();
+    if !text.is_empty() {
+        lines.push(String::new());
+    }
     let mut used = 0;
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();

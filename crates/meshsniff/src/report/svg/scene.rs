@@ -25,7 +25,7 @@ pub(super) struct Packet {
     pub(super) what: String,
     pub(super) ink: Option<Ink>,
     /// The gap that ends here, and since when it counts.
-    pub(super) gap: Option<String>,
+    pub(super) gap: Option<(String, &'static str)>,
     /// The packet's comment.
     pub(super) comment: Option<String>,
 }
@@ -95,7 +95,7 @@ impl Scene {
         let packets = text::lines(exchange).into_iter().map(|line| {
             let (kind, mark) = line.event;
             Packet {
-                gap: line.gap.map(|(gap, since)| said!(Beside(gap), " ", since)),
+                gap: line.gap.map(|(gap, since)| (said!(Beside(gap)), since)),
                 ..packet(facts, mark, kind.sender(), line.what, line.ink)
             }
         });
@@ -163,7 +163,7 @@ impl Scene {
             };
             let gap = connection.silence;
             packets.push(Packet {
-                gap: gap.map(|gap| said!(Beside(gap), " after the last byte")),
+                gap: gap.map(|gap| (said!(Beside(gap)), "after the last byte")),
                 ..packet(facts, close.mark, close.by, what.to_owned(), Some(Ink::Bad))
             });
         }
