@@ -80,8 +80,7 @@ def cells(exchange):
                 if isinstance(part, dict):
                     continue
                 known[f"{name}_{inner}"] = part if isinstance(part, list) else shown(part)
-        elif name in ("logs", "sockets"):
-            # No columns: commands, and what a kernel says of a live target's sockets.
+        elif name == "logs":
             pass
         elif isinstance(value, bool):
             known[name] = str(value).lower()
@@ -187,14 +186,21 @@ def read_sizes(message, known, who):
 
 def read_bodies(capture, document, entries):
     """The bodies of responses are those that tshark puts together."""
-    command = ["tshark", "-r", capture, "-Y", "http.response && http.file_data", "-T", "jsonraw"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = ["tshark", "-r", capture, "-Y", "http.response && http.file_data"]
+
+    def told(*more):
+        done = subprocess.run([*command, *more], check=False, capture_output=True, text=True)
+        return done.stdout
+
+    # Neither form has both the numbers of frames and all bytes.
+    numbers = told("-T", "fields", "-e", "frame.number").split()
+    packets = json.loads(told("-T", "jsonraw", "--no-duplicate-keys", "-j", "http") or "[]")
     known = {}
-    for packet in json.loads(done.stdout or "[]"):
-        layers = packet["_source"]["layers"]
-        http = layers["http"] if isinstance(layers["http"], list) else [layers["http"]]
-        bodies = [one["http.file_data_raw"][0] for one in http if "http.file_data_raw" in one]
-        known[int(layers["frame"]["frame.number"])] = bodies
+    for number, packet in zip(numbers, packets):
+        http = packet["_source"]["layers"]["http"]
+        http = http if isinstance(http, list) else [http]
+        bodies = [one["http.file_data_raw"] for one in http if "http.file_data_raw" in one]
+        known[int(number)] = [body[0] for body in bodies]
     compared = 0
     for raw, exchange in zip(entries, document["exchanges"]):
         ends = [event["frame"] for event in exchange["events"] if event["kind"] == "response_end"]

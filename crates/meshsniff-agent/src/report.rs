@@ -183,6 +183,7 @@ fn analyse_to<R: Leaving>(
             ports: args.port.clone(),
             memory: Some(MEMORY),
             asks_kernel: true,
+            ..Options::default()
         }),
         kernel: running.kernel.take(),
         report,
