@@ -507,6 +507,8 @@ impl<'a> Facts<'a> {
         let close = &decider.close;
         let open = self.open;
         let hole = Some(Doubt::SequenceHole);
+        // Then it closed first, it may be.
+        let client_left = self.at.evidence.client.may_lack_fin;
         if open.answer.seen.is_some() && self.is_invalid() {
             return (
                 Verdict::ServerInvalidResponse,
@@ -518,6 +520,7 @@ impl<'a> Facts<'a> {
             let ends_short = open.response.announced.is_some_and(|end| close.at < end);
             let proven = (close.is_next || ends_short)
                 && !self.at.evidence.client.lacks_fin
+                && !client_left
                 && self.response_is_final();
             let doubt = first([open.confidence.pairing, unless_proven(proven)]);
             return (Verdict::ServerTruncatedResponse, doubt, Some(decider));
@@ -528,7 +531,7 @@ impl<'a> Facts<'a> {
             return (Verdict::ClientGaveUp, hole, None);
         }
         if !decider.reset {
-            let proven = close.is_next && !open.request.tail_lost;
+            let proven = close.is_next && !open.request.tail_lost && !client_left;
             let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
             return (Verdict::ServerClosedUnanswered, doubt, Some(decider));
         }
@@ -539,7 +542,7 @@ impl<'a> Facts<'a> {
         // server was there to acknowledge the request.
         let alive = self.was_acknowledged_before(close);
         let proven = close.is_next && (close.has_ack || alive) && !open.request.tail_lost;
-        let proven = proven && !self.at.evidence.server.may_lack_fin;
+        let proven = proven && !self.at.evidence.server.may_lack_fin && !client_left;
         let doubt = first([unless_proven(proven), self.misread(Some(close.at))]);
         (Verdict::ServerResetUnanswered, doubt, Some(decider))
     }
