@@ -9,6 +9,7 @@
 //! Entries are written as they settle. The document ends when the capture does, also if that was
 //! cut short: then its `comment` says so.
 
+use self::form::{Content, Nothing, Pair, PostData, UNKNOWN};
 use self::spoken::Spoken;
 use super::explain;
 use super::facts::{Facts, Standing};
@@ -22,6 +23,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+mod form;
 mod spoken;
 
 /// Bytes gathered before they are written.
@@ -134,10 +136,6 @@ struct Entry<'a> {
     own: Own<'a>,
 }
 
-/// An empty object.
-#[derive(Serialize)]
-struct Nothing {}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Request<'a> {
@@ -167,38 +165,6 @@ struct Response<'a> {
     redirect_url: String,
     headers_size: i64,
     body_size: i64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PostData {
-    mime_type: String,
-    params: [Nothing; 0],
-    text: String,
-    /// `base64`: HAR has a field for that in a response only.
-    #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    size: i64,
-    mime_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Pair<'a> {
-    name: std::borrow::Cow<'a, str>,
-    value: std::borrow::Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -382,9 +348,6 @@ impl<'a> Entry<'a> {
         }
     }
 }
-
-/// A size that is not known.
-const UNKNOWN: i64 = -1;
 
 const fn version(minor: Option<u8>) -> &'static str {
     match minor {

@@ -1,6 +1,6 @@
 //! A message that was kept, as an HTTP Archive shows it.
 
-use super::{Content, Pair, PostData};
+use super::form::{Content, Pair, PostData, UNKNOWN};
 use crate::exchange::Message;
 use crate::redacted::MASK;
 use crate::report::text::SECRET_FIELDS;
@@ -116,7 +116,7 @@ impl<'a> Spoken<'a> {
         let size = match whole {
             Some(plain) => plain.bytes.len() as i64,
             None if self.body_size == 0 => 0,
-            None => super::UNKNOWN,
+            None => UNKNOWN,
         };
         let (text, encoding) = plain.as_ref().map(in_text).unzip();
         Content {
