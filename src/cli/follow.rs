@@ -116,7 +116,8 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         secret.extend(SECRET_FIELDS.map(str::to_owned));
     }
     if let Some(nth) = before {
-        return command(&found.exchange, &said.entries, nth, &secret, errors);
+        let shown = (secret.as_slice(), args.show_secrets);
+        return command(&found.exchange, &said.entries, nth, shown, errors);
     }
     let mut out = String::new();
     push_ends(&mut out, &found.exchange, &said.names);
@@ -150,11 +151,11 @@ fn command(
     exchange: &Exchange,
     entries: &[Entry],
     nth: usize,
-    secret: &[String],
+    (secret, credentials): (&[String], bool),
     errors: Vec<String>,
 ) -> anyhow::Result<Done> {
     let mut out = String::new();
-    if !curl::push_command(&mut out, exchange, entries, nth, secret) {
+    if !curl::push_command(&mut out, exchange, entries, nth, secret, credentials) {
         bail!(
             "the capture does not have the whole request line of exchange {}: capture whole \
              packets, or follow it without --curl",

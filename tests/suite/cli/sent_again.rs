@@ -250,6 +250,15 @@ fn credentials_are_named_and_left_out() {
         let sent = Request::parse(bytes, Vec::new());
         assert_eq!(received("sh", &all, &server), sent);
     }
+    let signed = asked(b"GET /a?b=c&sig=top-secret HTTP/1.1\r\nHost: a\r\n\r\n");
+    let masked = command(&signed, &["--exchange", "0"]);
+    assert!(
+        masked.contains("# left out as secret, of the query: sig\n"),
+        "{masked}"
+    );
+    assert!(masked.contains("?b=c&sig=redacted"), "{masked}");
+    let whole = command(&signed, &["--exchange", "0", "--show-secrets"]);
+    assert!(whole.contains("?b=c&sig=top-secret"), "{whole}");
     let hidden = command(&talk, &["--exchange", "0", "--redact", "host"]);
     assert!(hidden.contains("left out as secret: host"), "{hidden}");
     assert!(!hidden.contains("--connect-to"), "{hidden}");

@@ -5,6 +5,8 @@
 //! comments. These have neither quotes nor text from the wire: zsh, at a prompt, takes a comment
 //! for a command.
 
+use super::chunks::unchunked;
+use super::secrets;
 use super::shell::{Exact, Printed};
 use crate::conversation::{Entry, What};
 use crate::escape;
@@ -12,7 +14,6 @@ use crate::exchange::{Exchange, Side};
 use crate::number;
 use crate::piece::{At, Bytes, Counted, Number, push};
 use crate::time::Span;
-use httparse::Status;
 
 /// The longest body that is written into a command, as it was sent.
 pub const MAX_BODY: usize = 8 << 10;
@@ -44,8 +45,8 @@ enum Body<'a> {
 }
 
 /// Pushes the command. `nth`: which of the requests that begin in its frame it is, from 0.
-/// `secret`: the fields that are left out, in lower case. Returns `false` if the capture does not
-/// have its request line.
+/// `secret`: the fields that are left out, in lower case. `credentials`: whether those of a query are
+/// shown. Returns `false` if the capture does not have its request line.
 #[must_use]
 pub fn push_command(
     out: &mut String,
@@ -53,11 +54,20 @@ pub fn push_command(
     entries: &[Entry],
     nth: usize,
     secret: &[String],
+    credentials: bool,
 ) -> bool {
-    let Some(request) = Request::find(exchange, entries, nth) else {
+    let Some(mut request) = Request::find(exchange, entries, nth) else {
         return false;
     };
     let mut comments = Vec::new();
+    let masked = secrets::masked(request.target).filter(|_| !credentials);
+    if let Some((target, names)) = &masked {
+        request.target = target;
+        comments.push(format!(
+            "left out as secret, of the query: {}",
+            names.join(", ")
+        ));
+    }
     let mut options = Vec::new();
     let mut piped = None;
     let mut data = Vec::new();
@@ -261,11 +271,11 @@ impl<'a> Request<'a> {
                 return false;
             }
         };
-        let decoded = self.is_chunked().then(|| dechunked(bytes));
+        let decoded = self.is_chunked().then(|| unchunked(bytes));
         let bytes = match decoded {
             None => bytes.to_vec(),
-            Some(Some(bytes)) => bytes,
-            Some(None) => {
+            Some((bytes, true)) => bytes,
+            Some((_, false)) => {
                 comment.push_str("chunks that cannot be read");
                 comments.push(comment);
                 return false;
@@ -405,21 +415,4 @@ fn is_plain_target(target: &[u8]) -> bool {
     let plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"/?-._~%!$&'()*+,;=:@[]{}".contains(byte);
     target.starts_with(b"/") && !target.starts_with(b"//") && target.iter().all(plain)
-}
-
-/// A body without its chunk sizes and trailers; `None` if they cannot be read.
-fn dechunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(Status::Complete((head, size))) = httparse::parse_chunk_size(bytes) else {
-            return None;
-        };
-        if size == 0 {
-            return Some(body);
-        }
-        let end = head.checked_add(usize::try_from(size).ok()?)?;
-        body.extend(bytes.get(head..end)?);
-        let rest = bytes.get(end..)?;
-        bytes = rest.strip_prefix(b"\r\n").or(rest.strip_prefix(b"\n"))?;
-    }
 }

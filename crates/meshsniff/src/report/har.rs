@@ -13,6 +13,7 @@ use self::form::{Content, Nothing, Pair, PostData, UNKNOWN};
 use self::spoken::Spoken;
 use super::explain;
 use super::facts::{Facts, Standing};
+use super::secrets;
 use crate::condition::Filter;
 use crate::escape;
 use crate::event::{Capture, Report, ReportEvent};
@@ -71,7 +72,8 @@ impl<W: Write> HarReport<W> {
         self.buffer
             .push_str(if self.entries > 0 { ",\n" } else { "\n" });
         self.entries += 1;
-        let entry = serde_json::to_string(&Entry::of(exchange, &self.facts))?;
+        let exchange = secrets::exchange(exchange);
+        let entry = serde_json::to_string(&Entry::of(&exchange, &self.facts))?;
         self.buffer.push_str(&escape::escaped_json(entry));
         if self.buffer.len() >= BATCH {
             self.write()?;
@@ -593,6 +595,12 @@ mod tests {
             assert_eq!(entry["_path"], path);
             assert_eq!(entry["request"]["headers"][0]["value"], host);
         }
+        exchange.path = Some("/?token=abc&q".into());
+        let document = report_of(&[exchange.clone()], &[]).to_string();
+        assert!(
+            document.contains("?token=redacted&q") && !document.contains("abc"),
+            "{document}"
+        );
         exchange.path = Some("/?q=a+b%21&=&x".into());
         let document = report_of(&[exchange], &[]);
         let query = &entries(&document)[0]["request"]["queryString"];

@@ -20,7 +20,8 @@
 //! | `facts` | state that the formats share |
 //! | `timeline` | the events of an exchange in capture order |
 //! | `comments` | packet comments |
-//! | `shell` | words of commands |
+//! | `shell`, `secrets` | words of commands, and what does not belong into them |
+//! | `chunks` | bodies without their framing |
 //! | `spans` | pieces of Markdown |
 //!
 //! A report is fed while the capture is read and keeps nothing that grows with the capture, except
@@ -28,6 +29,7 @@
 //! nothing: figures come from [`crate::statistics`], verdicts from [`crate::exchange`].
 
 pub mod annotations;
+mod chunks;
 mod comments;
 pub mod comparison;
 pub mod csv;
@@ -43,6 +45,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod problems;
+mod secrets;
 mod shell;
 mod spans;
 mod sums;

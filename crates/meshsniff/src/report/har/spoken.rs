@@ -3,6 +3,7 @@
 use super::form::{Content, Pair, PostData, UNKNOWN};
 use crate::exchange::Message;
 use crate::redacted::MASK;
+use crate::report::chunks::unchunked;
 use crate::report::text::SECRET_FIELDS;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -192,24 +193,6 @@ fn in_text(plain: &Plain) -> (String, Option<&'static str>) {
         Ok(text) if !plain.coded => (text.to_owned(), None),
         _ => (STANDARD.encode(bytes), Some("base64")),
     }
-}
-
-/// What chunks carry (RFC 9112, 7.1), and whether the last of them is there.
-fn unchunked(mut body: &[u8]) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::with_capacity(body.len());
-    while let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(body) {
-        if size == 0 {
-            return (bytes, true);
-        }
-        body = &body[line..];
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        bytes.extend(&body[..size.min(body.len())]);
-        let Some(rest) = size.checked_add(2).and_then(|next| body.get(next..)) else {
-            break;
-        };
-        body = rest;
-    }
-    (bytes, false)
 }
 
 /// What is compressed with gzip; `None` if it cannot be read, or is too much.
