@@ -764,8 +764,8 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
             push!(out; " The server's accept queue was full");
             let sockets = exchange.sockets.as_deref();
             if let Some(listener) = sockets.and_then(|one| one.listener) {
-                push!(out; " (", Grouped(listener.waiting.into()), " waited, for ",
-                    Grouped(listener.most.into()), " it was made)");
+                push!(out; " (", Grouped(listener.waiting.into()), " waiting, its backlog is ",
+                    Grouped(listener.most.into()), ")");
             }
             out.push_str(": its program accepts connections too slowly, or its backlog is small.");
         }
