@@ -324,6 +324,16 @@ fn failure(status: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+impl Default for Output {
+    /// One that has ended before it began.
+    fn default() -> Self {
+        let messages = mpsc::channel(1).1;
+        let current = Bytes::new();
+        Self { messages, current }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tokio_tungstenite::WebSocketStream;

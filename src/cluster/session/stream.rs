@@ -3,16 +3,18 @@
 use super::plan::{Consumer, Cut, Finished, Plan, RanOut, RunError, Unconsumed};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::Cause;
-use crate::cluster::exec::{self, Ended, Exec};
+use crate::cluster::exec::{self, Ended, Exec, Output};
 use crate::cluster::rights::missing_for_exec;
 use crate::cluster::stop::{EndedEarly, Why};
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, Wanted};
 use crate::cluster::way::Way;
 use crate::cluster::way::way_in::{Container, Life, WayError};
+use meshsniff::stream::reader::End;
 use meshsniff_contract::ending;
 use meshsniff_contract::stderr::{Capture, Event, Line};
 use meshsniff_contract::{AGENT_PATH, VERSION};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -100,15 +102,7 @@ impl<C: Consumer> Session<C> {
             failed: None,
         };
         let listener = tokio::spawn(heard.listen(said_already, exec.lines));
-        let (done, consumed) = oneshot::channel();
-        let consumer = Arc::clone(&self.consumer);
-        let (number, output) = (of.number, exec.output);
-        std::thread::Builder::new()
-            .name(format!("stream {number}"))
-            .spawn(move || {
-                // Whoever waits for it may have gone.
-                let _ = done.send(consumer.consume(number, output));
-            })?;
+        let consumed = consume(Arc::clone(&self.consumer), of.number, exec.output)?;
         let how = exec.ended.await.unwrap_or(Ended::NoTrailer);
         let consumed = consumed.await;
         guard.abort();
@@ -211,6 +205,27 @@ impl<C: Consumer> Session<C> {
     }
 }
 
+/// Lets `consumer` read a stream's output on a thread of its own, which holds the consumer no
+/// longer once it has answered, nor once it has panicked.
+fn consume<C: Consumer>(
+    consumer: Arc<C>,
+    number: usize,
+    output: Output,
+) -> io::Result<oneshot::Receiver<Result<Option<End>, Unconsumed>>> {
+    let (answer, answered) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(format!("stream {number}"))
+        .spawn(move || {
+            // Dropped in the reverse order, also by a panic.
+            let (answer, consumer) = (answer, consumer);
+            let consumed = consumer.consume(number, output);
+            drop(consumer);
+            // Whoever waits for it may have gone.
+            let _ = answer.send(consumed);
+        })?;
+    Ok(answered)
+}
+
 /// Reads the agent's lines until it is ready, and whether it ever is.
 async fn first_lines(lines: &mut mpsc::Receiver<String>) -> (bool, Vec<String>) {
     let mut said = Vec::new();
@@ -285,6 +300,51 @@ impl Heard {
             Event::Warning | Event::Drops { .. } => talk.warn(&format!("{label}{message}")),
             Event::End { .. } | Event::Note { .. } => talk.say(&format!("{label}{message}")),
             Event::Error | Event::Unknown => self.failed = Some(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A consumer that takes its time to go.
+    struct Slow {
+        panics: bool,
+        gone: Arc<AtomicBool>,
+    }
+
+    impl Consumer for Slow {
+        fn begin(&self, _: usize, _: &Target) -> Result<(), Unconsumed> {
+            Ok(())
+        }
+
+        fn consume(&self, _: usize, _: Output) -> Result<Option<End>, Unconsumed> {
+            assert!(!self.panics, "as asked");
+            Ok(None)
+        }
+    }
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(50));
+            self.gone.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whoever has the answer may take the consumer apart.
+    #[tokio::test]
+    async fn nobody_holds_the_consumer_once_it_has_answered() {
+        for panics in [false, true] {
+            let gone = Arc::new(AtomicBool::new(false));
+            let consumer = Slow {
+                panics,
+                gone: Arc::clone(&gone),
+            };
+            let answered = consume(Arc::new(consumer), 0, Output::default()).unwrap();
+            assert_eq!(answered.await.is_err(), panics);
+            assert!(gone.load(Ordering::SeqCst), "panics: {panics}");
         }
     }
 }
