@@ -2,6 +2,7 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | [`carried`] | the agents that the plugin carries |
 //! | [`cli`] | what can be typed, and what is then done |
 //! | [`cluster`] | the way into a cluster, and out of it again |
 //! | [`signals`] | signals that end a run |
@@ -10,6 +11,7 @@
 //!
 //! What turns packets into reports is the library's, `meshsniff`.
 
+pub mod carried;
 pub mod cli;
 pub mod cluster;
 pub mod signals;
