@@ -1,5 +1,6 @@
 //! Options about targets in a cluster and about the helper.
 
+use crate::cluster::bringing::Agent;
 use crate::cluster::connect::ConnectArgs;
 use crate::cluster::manifest::HelperOptions;
 use crate::cluster::mode::Mode;
@@ -85,7 +86,12 @@ pub(super) struct HelperArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) helper_namespace: Option<String>,
 
-    /// Image of the agent, for mirrors and air gaps [default: this version's; MESHSNIFF_IMAGE]
+    /// Where the agent comes from
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) agent: Agent,
+
+    /// Image of the agent, for mirrors and air gaps [default: this version's; MESHSNIFF_IMAGE]. With
+    /// --agent carried: image that the node has, which the agent is carried into
     #[arg(long, value_name = "IMAGE")]
     pub(super) image: Option<String>,
 
@@ -138,8 +144,13 @@ pub(super) struct HelperArgs {
 impl HelperArgs {
     /// Properties of the helper.
     pub(super) fn options(&self) -> HelperOptions {
+        let carried = self.agent == Agent::Carried;
+        let (image, is_named) = default_image();
         HelperOptions {
-            image: self.image.clone().unwrap_or_else(default_image),
+            agent: self.agent,
+            image: self.image.clone().unwrap_or(image),
+            image_is_named: is_named || self.image.is_some(),
+            carrier: self.image.clone().filter(|_| carried),
             pull_policy: self.image_pull_policy.clone(),
             pull_secrets: self.image_pull_secret.clone(),
             service_account: self.service_account.clone(),
@@ -164,14 +175,15 @@ impl HelperArgs {
     }
 }
 
-/// Image of this version: with its digest if the release was built with one
-/// (`MESHSNIFF_RELEASE_IMAGE` at build time).
-pub(super) fn default_image() -> String {
+/// Image of this version, and whether somebody named it: the environment, or the release, with its
+/// digest (`MESHSNIFF_RELEASE_IMAGE` at build time).
+fn default_image() -> (String, bool) {
     let named = std::env::var(IMAGE).ok().filter(|image| !image.is_empty());
-    named.unwrap_or_else(|| {
-        let released = option_env!("MESHSNIFF_RELEASE_IMAGE");
-        released.map_or_else(|| format!("{AGENT}:{VERSION}"), str::to_owned)
-    })
+    let released = option_env!("MESHSNIFF_RELEASE_IMAGE").map(str::to_owned);
+    let named = named.or(released);
+    let is_named = named.is_some();
+    let image = named.unwrap_or_else(|| format!("{AGENT}:{VERSION}"));
+    (image, is_named)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -3,6 +3,7 @@
 
 use super::cluster::ClusterArgs;
 use super::wireshark;
+use crate::cluster::bringing::{self, Brought};
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::error::{Cause, Doing};
 use crate::cluster::manifest::HelperOptions;
@@ -10,6 +11,7 @@ use crate::cluster::mode::{Mode, rules};
 use crate::cluster::rights::{self, NAMESPACES, Need, Place, Rule, is_granted};
 use crate::cluster::target::node::fits;
 use crate::cluster::target::{self, Target, Wanted};
+use crate::cluster::way::pod::CARRIES;
 use crate::cluster::way::way_in::{Mark, Shared};
 use crate::cluster::way::{Making, WAYS, Way};
 use clap::Args;
@@ -442,6 +444,27 @@ impl Check {
         }
     }
 
+    /// Checks the rights that an agent takes which is carried: here they are not optional.
+    async fn may_carry(&self, lines: &mut Lines) {
+        for namespace in &self.helper_namespaces {
+            let asked = CARRIES.iter().map(async |rule| {
+                let granted = is_granted(&self.cluster, namespace, rule.right).await;
+                (granted == Some(false)).then(|| rule.right.to_string())
+            });
+            let missing: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+            if !missing.is_empty() {
+                let text = format!(
+                    "you may not {} {}, through which the agent is carried: ask for the rights that \
+                     {} prints, or name an image of the agent with --agent image --image",
+                    missing.join(", "),
+                    place(namespace),
+                    self.rbac(namespace)
+                );
+                lines.fail(Some(WAYS[0]), text);
+            }
+        }
+    }
+
     /// Checks the nodes of the targets.
     async fn nodes(&self, lines: &mut Lines) {
         let names: BTreeSet<&str> = self.targets.iter().map(|one| one.node.as_str()).collect();
@@ -465,6 +488,32 @@ impl Check {
                     lines.fail(None, error.to_string());
                     continue;
                 }
+            }
+            let namespaces = self.helper_namespaces.iter();
+            let namespace = namespaces.map(String::as_str).next().unwrap_or_default();
+            let here = self.targets.iter().filter(|one| one.node == name);
+            let here: Vec<Target> = here.cloned().collect();
+            let ways = bringing::ways(&self.options, namespace, name, Some(&node), &here);
+            match ways
+                .as_ref()
+                .map(|ways| ways.first().and_then(Brought::carrier))
+            {
+                Err(error) => {
+                    lines.fail(None, error.to_string());
+                    continue;
+                }
+                Ok(Some(carrier)) if self.mode.allows(WAYS[0]) => {
+                    lines.ok(None, format!(
+                        "node {name} gets the agent for {} that this plugin carries ({} kB), into a \
+                         container of the image {}, which it has",
+                        carrier.agent.architecture,
+                        carrier.agent.packed.len() / 1000,
+                        carrier.image
+                    ));
+                    self.may_carry(lines).await;
+                    continue;
+                }
+                Ok(_) => {}
             }
             let image = &self.options.image;
             let images = node.status.into_iter().flat_map(|status| status.images);

@@ -1,7 +1,8 @@
 //! What all manifests have in common: names, labels and annotations, the container of the agent.
 
+use super::bringing::{Agent, Brought};
 use super::target::Target;
-use meshsniff_contract::{AGENT_PATH, arguments, environment};
+use meshsniff_contract::{arguments, environment};
 use serde_json::{Map, Value, json};
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -19,8 +20,14 @@ pub const PREFIX: &str = "meshsniff-";
 /// How the helper is to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HelperOptions {
+    /// Where the agent comes from.
+    pub agent: Agent,
     /// The agent's image.
     pub image: String,
+    /// Whether somebody named it.
+    pub image_is_named: bool,
+    /// The image that an agent which is carried is to be carried into.
+    pub carrier: Option<String>,
     /// When the image is pulled; the cluster's default if empty.
     pub pull_policy: Option<String>,
     /// Names of secrets to pull it with.
@@ -135,20 +142,26 @@ pub fn annotations(options: &HelperOptions, run: &Run, targets: &[Target]) -> Va
 
 /// A container that waits for captures; `guest` if its memory is the target's.
 #[must_use]
-pub fn container(options: &HelperOptions, run: &Run, name: &str, guest: bool) -> Value {
-    let hold = arguments::hold(guest);
-    let command: Vec<&str> = [AGENT_PATH]
-        .into_iter()
-        .chain(hold.iter().map(String::as_str))
-        .collect();
+pub fn container(
+    options: &HelperOptions,
+    brought: &Brought,
+    run: &Run,
+    name: &str,
+    guest: bool,
+) -> Value {
+    let hold = arguments::hold(guest).into_iter();
+    let command: Vec<String> = brought.command().into_iter().chain(hold).collect();
+    let carrier = brought.carrier();
     let mut container = json!({
         "name": name,
-        "image": options.image,
+        "image": carrier.map_or(&options.image, |carrier| &carrier.image),
         "command": command,
         "env": [{"name": environment::HOLD, "value": run.id}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     });
-    if let Some(policy) = &options.pull_policy {
+    // What carries the agent is there already, or does not.
+    let never = carrier.map(|_| "Never");
+    if let Some(policy) = options.pull_policy.as_deref().or(never) {
         container["imagePullPolicy"] = json!(policy);
     }
     container

@@ -6,6 +6,7 @@
 //! | [`connect`] | which cluster, as whom |
 //! | [`target`] | from the names that a user types to pods |
 //! | [`rights`] | rights, and whether one has them |
+//! | [`bringing`] | how the agent comes there: in an image, or carried |
 //! | [`manifest`] | what all objects that are made have in common |
 //! | [`mutation`] | what the cluster changed in what was sent |
 //! | [`waiting`] | how far a container has come |
@@ -21,6 +22,7 @@
 //! What a stream holds is not looked at here: a consumer takes it ([`session::Consumer`]). Errors
 //! have types; their texts are whole sentences that name the next step.
 
+pub mod bringing;
 pub mod connect;
 pub mod error;
 pub mod exec;

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use meshsniff_contract::AGENT_PATH;
 use serde_json::Value;
 use std::fmt;
+use std::path::Path;
 
 /// Most changes in a sentence.
 const MAX_TOLD: usize = 5;
@@ -350,6 +351,16 @@ impl<'a> Seen<'a> {
                 ),
             }
         }
+        for volume in items(&sent["volumes"]) {
+            let name = &volume["name"];
+            let of_made = named(&made["volumes"], name).unwrap_or(&Value::Null);
+            // What is in them is executed.
+            if !is_among(volume, of_made) {
+                let at = path(at, &["f:volumes", &key(name)]);
+                let what = format!("volume {} was changed", told(name));
+                self.note(Harmful, what, &at);
+            }
+        }
         for volume in items(&made["volumes"]) {
             let name = &volume["name"];
             let of_server = name.as_str().is_some_and(|name| name.starts_with(TOKEN));
@@ -412,16 +423,7 @@ impl<'a> Seen<'a> {
             self.field_called(Harmless, at, field, &of(field), sent, made);
         }
         self.environment(at, sent, made);
-        for mount in items(&made["volumeMounts"]) {
-            let place = &mount["mountPath"];
-            let hides_agent = place
-                .as_str()
-                .is_some_and(|place| std::path::Path::new(AGENT_PATH).starts_with(place));
-            let harm = if hides_agent { Harmful } else { Harmless };
-            let quoted = format!("k:{{\"mountPath\":{place}}}");
-            let what = format!("a mount on {} was added", told(place));
-            self.note(harm, what, &path(at, &["f:volumeMounts", &quoted]));
-        }
+        self.mounts(at, sent, made);
         for kind in ["requests", "limits"] {
             let (old, new) = (&sent["resources"][kind], &made["resources"][kind]);
             for (name, amount) in old.as_object().into_iter().flatten() {
@@ -434,6 +436,36 @@ impl<'a> Seen<'a> {
             }
         }
         self.container_security(at, sent, made);
+    }
+
+    fn mounts(&mut self, at: &[String], sent: &Value, made: &Value) {
+        let of = |side: &Value, place: &Value| {
+            let mut mounts = items(&side["volumeMounts"]);
+            mounts.find(|one| one["mountPath"] == *place).cloned()
+        };
+        let sent_places = items(&sent["volumeMounts"]).map(|mount| &mount["mountPath"]);
+        let made_places = items(&made["volumeMounts"]).map(|mount| &mount["mountPath"]);
+        for place in sent_places {
+            let (old, new) = (of(sent, place), of(made, place));
+            if !is_among(&old.unwrap_or_default(), &new.unwrap_or_default()) {
+                let what = format!("the mount on {} was changed", told(place));
+                self.note(Harmful, what, &mount_at(at, place));
+            }
+        }
+        for place in made_places.filter(|place| of(sent, place).is_none()) {
+            // The agent is there, or what becomes the agent.
+            let own = items(&sent["volumeMounts"]).map(|mount| &mount["mountPath"]);
+            let mut own = own.filter_map(Value::as_str).chain([AGENT_PATH]);
+            let hides_agent = place.as_str().is_some_and(|place| {
+                own.any(|own| {
+                    let (own, place) = (Path::new(own), Path::new(place));
+                    own.starts_with(place) || place.starts_with(own)
+                })
+            });
+            let harm = if hides_agent { Harmful } else { Harmless };
+            let what = format!("a mount on {} was added", told(place));
+            self.note(harm, what, &mount_at(at, place));
+        }
     }
 
     fn environment(&mut self, at: &[String], sent: &Value, made: &Value) {
@@ -536,6 +568,27 @@ fn is_same(old: &Value, new: &Value) -> bool {
         }
         _ => old == new,
     }
+}
+
+/// Whether all that was sent is in what was made, which the server may have filled up.
+fn is_among(sent: &Value, made: &Value) -> bool {
+    match (sent, made) {
+        (Value::Object(sent), Value::Object(made)) => {
+            let of = |key| made.get(key).unwrap_or(&Value::Null);
+            sent.iter().all(|(key, value)| is_among(value, of(key)))
+        }
+        (Value::Array(sent), Value::Array(made)) => {
+            let mut pairs = sent.iter().zip(made);
+            sent.len() == made.len() && pairs.all(|(sent, made)| is_among(sent, made))
+        }
+        _ => is_same(sent, made),
+    }
+}
+
+/// Where a mount is in `managedFields`.
+fn mount_at(at: &[String], place: &Value) -> Vec<String> {
+    let key = format!("k:{{\"mountPath\":{place}}}");
+    path(at, &["f:volumeMounts", &key])
 }
 
 /// What became of a field, in words.

@@ -144,6 +144,8 @@ pub const PODS: Resource = Resource::new("", "pods");
 pub const EPHEMERAL: Resource = PODS.sub("ephemeralcontainers");
 /// `jobs`.
 pub const JOBS: Resource = Resource::new("batch", "jobs");
+/// `configmaps`.
+pub const CONFIG_MAPS: Resource = Resource::new("", "configmaps");
 /// `events`.
 pub const EVENTS: Resource = Resource::new("", "events");
 /// `namespaces`.

@@ -248,9 +248,9 @@ impl Ending {
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn wait_for_signals(&self) -> io::Result<()> {
-        self.spawn("signals", |ending| {
-            if let Ok(signal) = ending_signals().wait() {
+    pub fn wait_for_signals(&self, more: &'static [Signal]) -> io::Result<()> {
+        self.spawn("signals", move |ending| {
+            if let Ok(signal) = ending_signals(more).wait() {
                 ending.decide(Reason::Signal(signal.as_str()));
             }
         })
@@ -310,21 +310,22 @@ impl Ending {
     }
 }
 
-fn ending_signals() -> SigSet {
+fn ending_signals(more: &[Signal]) -> SigSet {
     // The one that is ignored would come all the same once it is blocked.
     let hangup = (!hangup_is_ignored()).then_some(Signal::SIGHUP);
     let ending = [Signal::SIGTERM, Signal::SIGINT];
-    ending.into_iter().chain(hangup).collect()
+    let more = more.iter().copied();
+    ending.into_iter().chain(hangup).chain(more).collect()
 }
 
-/// Keeps the signals that end a capture from this thread and from those it starts. Waiting for them
+/// Keeps the signals that end a capture, and `more`, from this thread and from those it starts. Waiting for them
 /// instead of handling them works as process 1 too, which the kernel sends no signal it has no
 /// handler for.
 ///
 /// # Errors
 /// If the system refuses.
-pub fn block_signals() -> io::Result<()> {
-    ending_signals().thread_block().map_err(io::Error::from)
+pub fn block_signals(more: &[Signal]) -> io::Result<()> {
+    ending_signals(more).thread_block().map_err(io::Error::from)
 }
 
 /// Writes all of `bytes` to the stream, and if `flush` at once. A reader that is gone decides the

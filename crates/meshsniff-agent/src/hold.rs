@@ -21,6 +21,7 @@ use meshsniff_contract::stderr::Event;
 use meshsniff_contract::times::STOPPED_WITHIN;
 use meshsniff_contract::{environment, stdin};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -31,6 +32,15 @@ use std::time::{Duration, Instant};
 
 /// Most captures at a time: each is somebody at a terminal, or a job.
 const MOST: usize = 64;
+
+/// With which images ask their process to end that do not do it with SIGTERM (`STOPSIGNAL`; nginx,
+/// httpd, `PostgreSQL`): an agent that is carried runs in any of them.
+const STOP_SIGNALS: [Signal; 4] = [
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
 
 /// The address of the socket. Without a name in the environment it is one for all.
 fn address() -> std::io::Result<SocketAddr> {
@@ -133,7 +143,7 @@ fn is_of_this_container(peer: &UnixStream) -> bool {
 /// # Errors
 /// If it cannot wait, or another one does already.
 pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
-    ending::block_signals().context("signals cannot be waited for")?;
+    ending::block_signals(&STOP_SIGNALS).context("signals cannot be waited for")?;
     oom::end_early(args.oom_score_adj, talk);
     let listener = address().and_then(|address| UnixListener::bind_addr(&address));
     let listener = listener.context("another hold runs here already, or sockets are forbidden")?;
@@ -141,7 +151,7 @@ pub fn run(args: &HoldArgs, talk: Talk) -> anyhow::Result<()> {
     // What captures need they have from the container, not from here.
     rights::give_up_capabilities()?;
     let (ending, woken) = Ending::new()?;
-    ending.wait_for_signals()?;
+    ending.wait_for_signals(&STOP_SIGNALS)?;
     talk.say(Event::Ready { capture: None }, "waiting for captures");
     let rings = rings();
     let mut captures: Vec<Held> = Vec::new();

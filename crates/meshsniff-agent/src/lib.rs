@@ -67,6 +67,8 @@ pub fn main() -> ExitCode {
         }
     };
     let talk = Talk::by_terminal();
+    // One that was carried was executed without a name. It is for whoever looks at the processes.
+    let _ = rustix::thread::set_name(c"meshsniff-agent");
     let done = match &cli.command {
         Command::Capture(args) => capture::run(args, talk),
         Command::Report(args) => report::run(args, talk),

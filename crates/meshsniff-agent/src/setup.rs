@@ -221,7 +221,7 @@ pub fn set_up<T>(
     talk: Talk,
     before: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<(Running, T)> {
-    ending::block_signals().context("signals cannot be waited for")?;
+    ending::block_signals(&[]).context("signals cannot be waited for")?;
     allow(&args.target)?;
     oom::end_early(args.oom_score_adj, talk);
     let There {
@@ -307,7 +307,7 @@ fn start_watchers(
     hold: Option<std::os::unix::net::UnixStream>,
 ) -> io::Result<()> {
     ending.watch_deadlines()?;
-    ending.wait_for_signals()?;
+    ending.wait_for_signals(&[])?;
     if let Some(duration) = args.duration {
         ending.after(duration);
     }

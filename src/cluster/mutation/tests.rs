@@ -1,24 +1,29 @@
 //! What is a change, what does harm, and who is named.
 
 use super::*;
+use crate::cluster::bringing::Brought;
 use crate::cluster::manifest::{HelperOptions, Run, container, labels};
 use serde_json::json;
 
 /// A Job's manifest, as far as it is compared.
 fn sent() -> Value {
     let (options, run) = (HelperOptions::default(), Run::new());
-    let mut agent = container(&options, &run, "agent", false);
+    let mut agent = container(&options, &Brought::Image, &run, "agent", false);
     agent["image"] = json!("agent:1");
     agent["resources"] = json!({"limits": {"memory": "1024Mi", "cpu": "2"}});
     agent["securityContext"] = json!({"runAsUser": 0, "runAsNonRoot": false,
             "capabilities": {"drop": ["ALL"], "add": ["NET_RAW", "SYS_ADMIN"]}});
+    agent["volumeMounts"] = json!([{"name": "meshsniff-agent", "mountPath": "/meshsniff"}]);
+    let sources = json!([{"configMap": {"name": "meshsniff-agent-0"}}]);
+    let volumes = json!([{"name": "meshsniff-agent", "projected": {"sources": sources}}]);
     let metadata = json!({"name": run.name(), "labels": labels(&options, &run)});
     json!({"metadata": metadata, "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 90,
             "ttlSecondsAfterFinished": 30, "template": {
                 "metadata": {"labels": metadata["labels"], "annotations": {"who": "eve"}},
                 "spec": {"nodeName": "n1", "hostPID": true, "restartPolicy": "Never",
                     "terminationGracePeriodSeconds": 5, "automountServiceAccountToken": false,
-                    "tolerations": [{"operator": "Exists"}], "containers": [agent]}}}})
+                    "tolerations": [{"operator": "Exists"}], "containers": [agent],
+                    "volumes": volumes}}}})
 }
 
 /// The pod that is made of it, with all that an API server of 1.33 and the Job controller add.
@@ -182,10 +187,40 @@ fn what_does_harm_is_told_from_what_does_not() {
             "HTTP_PROXY was added",
         ),
         (
-            "/spec/containers/0/volumeMounts",
-            json!([{"name": "x", "mountPath": "/"}]),
+            "/spec/containers/0/volumeMounts/1",
+            json!({"name": "x", "mountPath": "/"}),
             true,
             "a mount on / was added",
+        ),
+        (
+            "/spec/containers/0/volumeMounts/1",
+            json!({"name": "x", "mountPath": "/meshsniff/a"}),
+            true,
+            "a mount on /meshsniff/a was added",
+        ),
+        (
+            "/spec/containers/0/volumeMounts/1",
+            json!({"name": "x", "mountPath": "/var/run/secrets"}),
+            false,
+            "a mount on /var/run/secrets was added",
+        ),
+        (
+            "/spec/containers/0/volumeMounts/0/name",
+            json!("other"),
+            true,
+            "the mount on /meshsniff was changed",
+        ),
+        (
+            "/spec/volumes/0/projected/sources/0/configMap/name",
+            json!("other"),
+            true,
+            "volume meshsniff-agent was changed",
+        ),
+        (
+            "/spec/volumes/0/projected/sources/0/configMap/optional",
+            json!(false),
+            false,
+            "",
         ),
         (
             "/spec/containers/0/lifecycle",
@@ -200,20 +235,20 @@ fn what_does_harm_is_told_from_what_does_not() {
             "limits.memory",
         ),
         (
-            "/spec/volumes",
-            json!([{"name": "v", "hostPath": {"path": "/etc"}}]),
+            "/spec/volumes/1",
+            json!({"name": "v", "hostPath": {"path": "/etc"}}),
             false,
             "volume v of the node's /etc",
         ),
         (
-            "/spec/volumes",
-            json!([{"name": "v", "emptyDir": {}}]),
+            "/spec/volumes/1",
+            json!({"name": "v", "emptyDir": {}}),
             false,
             "volume v was added",
         ),
         (
-            "/spec/volumes",
-            json!([{"name": "kube-api-access-x", "projected": {}}]),
+            "/spec/volumes/1",
+            json!({"name": "kube-api-access-x", "projected": {}}),
             false,
             "",
         ),

@@ -74,17 +74,8 @@ mod tests {
 
     fn target(containers: &[&str]) -> Target {
         Target {
-            namespace: "shop".to_owned(),
-            name: "catalog".to_owned(),
-            uid: "u-1".to_owned(),
-            proof: None,
-            cgroup: "u-1".to_owned(),
-            node: "n1".to_owned(),
-            container: None,
-            addresses: vec![[10, 0, 0, 1].into()],
-            host_network: false,
             containers: containers.iter().map(|id| (*id).to_owned()).collect(),
-            ending: false,
+            ..Target::for_tests()
         }
     }
 

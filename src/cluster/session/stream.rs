@@ -11,9 +11,9 @@ use crate::cluster::target::{Target, Wanted};
 use crate::cluster::way::Way;
 use crate::cluster::way::way_in::{Container, Life, WayError};
 use meshsniff::stream::reader::End;
+use meshsniff_contract::VERSION;
 use meshsniff_contract::ending;
 use meshsniff_contract::stderr::{Capture, Event, Line};
-use meshsniff_contract::{AGENT_PATH, VERSION};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,13 +177,13 @@ impl<C: Consumer> Session<C> {
     async fn exec(&self, of: &Stream) -> Result<Exec, RunError> {
         let mut request = self.plan.request.clone();
         of.way.set_target(&of.target, &mut request);
-        let mut command = vec![AGENT_PATH.to_owned()];
-        command.extend(request.arguments());
         let Container {
             namespace,
             pod,
             name,
+            command,
         } = &of.container;
+        let command = [command.clone(), request.arguments()].concat();
         let client = &self.cluster.client;
         let deadline = Instant::now() + TRY;
         loop {

@@ -43,21 +43,24 @@ pub(super) async fn target(cluster: &Cluster, named: &Named) -> Result<Target, A
         host_network: true,
         containers: BTreeSet::new(),
         proof: None,
+        images: Vec::new(),
+        pull_secrets: Vec::new(),
         ending: false,
     })
 }
 
-/// Looks at the node of this name: can it run the agent? `Ok` if it may not be looked at.
+/// Looks at the node of this name: `None` if it may not be looked at.
 ///
 /// # Errors
-/// If it cannot.
-pub async fn check(cluster: &Cluster, name: &str) -> Result<(), NodeError> {
+/// If it cannot run the agent.
+pub async fn look(cluster: &Cluster, name: &str) -> Result<Option<Node>, NodeError> {
     let api: Api<Node> = Api::all(cluster.client.clone());
     // Few have the right to look at nodes: without it, it is seen when the helper does not start.
     let Ok(node) = api.get(name).await else {
-        return Ok(());
+        return Ok(None);
     };
-    fits(&node)
+    fits(&node)?;
+    Ok(Some(node))
 }
 
 /// Checks whether a node can run the agent; `Ok` if its status does not show that.

@@ -34,6 +34,10 @@ pub struct Target {
     /// The ids of its containers that run or did, ephemeral ones aside: there are others once the
     /// pod has got a new sandbox.
     pub containers: BTreeSet<String>,
+    /// The images of its containers that run, as the node has them.
+    pub images: Vec<String>,
+    /// The names of the secrets with which they were pulled.
+    pub pull_secrets: Vec<String>,
     /// Whether it is being deleted.
     pub ending: bool,
 }
@@ -52,6 +56,28 @@ impl Target {
             return format!("node/{}", self.name);
         }
         format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// A pod called `shop/catalog` on node `n1`.
+    pub(in crate::cluster) fn for_tests() -> Self {
+        Self {
+            namespace: "shop".to_owned(),
+            name: "catalog".to_owned(),
+            uid: "u-1".to_owned(),
+            cgroup: "u-1".to_owned(),
+            proof: None,
+            node: "n1".to_owned(),
+            container: None,
+            addresses: vec![[10, 0, 0, 1].into()],
+            host_network: false,
+            containers: BTreeSet::new(),
+            images: Vec::new(),
+            pull_secrets: Vec::new(),
+            ending: false,
+        }
     }
 }
 
@@ -132,6 +158,8 @@ pub(super) fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, Unfit> {
     let proof = mirrored.map(|(_, id)| bare(id).to_owned());
     let addresses = status.and_then(|status| status.pod_ips.as_ref());
     let addresses = addresses.into_iter().flatten();
+    let pull_secrets = spec.and_then(|spec| spec.image_pull_secrets.as_ref());
+    let pull_secrets = pull_secrets.into_iter().flatten();
     Ok(Target {
         container: container(pod, wanted.container.as_deref())?,
         addresses: addresses.filter_map(|ip| ip.ip.parse().ok()).collect(),
@@ -143,6 +171,8 @@ pub(super) fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, Unfit> {
         host_network,
         containers,
         proof,
+        images: images(pod),
+        pull_secrets: pull_secrets.map(|one| one.name.clone()).collect(),
         ending: pod.metadata.deletion_timestamp.is_some(),
     })
 }
@@ -152,6 +182,26 @@ fn lasting(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     let lists = status.flat_map(|s| [&s.container_statuses, &s.init_container_statuses]);
     lists.flatten().flatten()
+}
+
+/// The images of the containers that run: by digest where they came from a registry, else by name.
+fn images(pod: &Pod) -> Vec<String> {
+    let status = pod.status.iter();
+    let statuses = status.flat_map(|status| status.container_statuses.iter().flatten());
+    let running = statuses.filter(|status| {
+        let state = status.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    });
+    let image = |status: &ContainerStatus| {
+        // Docker's kubelets put a scheme before it.
+        let id = status.image_id.as_str();
+        let id = id.split_once("://").map_or(id, |(_, id)| id);
+        let is_pulled = id.contains("@sha256:");
+        Some(if is_pulled { id } else { status.image.as_str() })
+            .filter(|image| !image.is_empty())
+            .map(str::to_owned)
+    };
+    running.filter_map(image).collect()
 }
 
 /// The id of the container called `wanted`, wherever a pod may have containers. One that is not

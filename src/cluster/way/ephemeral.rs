@@ -8,6 +8,7 @@ use super::way_in::{
     Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
     WayError, WayIn,
 };
+use crate::cluster::bringing::Brought;
 use crate::cluster::error::{ApiError, Cause, Doing};
 use crate::cluster::manifest::{self, HelperOptions, PREFIX, Run};
 use crate::cluster::mutation::Changes;
@@ -122,8 +123,8 @@ impl WayIn for EphemeralContainer {
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
         for target in making.targets {
-            let checked = node::check(making.cluster, &target.node);
-            life.stop.unless_asked(checked).await??;
+            let looked = node::look(making.cluster, &target.node);
+            life.stop.unless_asked(looked).await??;
         }
         // It cannot be taken away again: what would be of no use is not made.
         let missing = missing_for_exec(making.cluster, making.namespace);
@@ -136,6 +137,7 @@ impl WayIn for EphemeralContainer {
             namespace: making.namespace.to_owned(),
             pod: making.shared.to_owned(),
             name: run.name(),
+            command: Brought::Image.command(),
         };
         let sent = manifest(making.options, &run);
         let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
@@ -189,6 +191,7 @@ impl Made for Another {
             namespace,
             pod,
             name,
+            ..
         } = &self.0;
         talk.warn(&format!(
             "the ephemeral container {name} cannot be deleted: it runs what was made of it until \
@@ -228,7 +231,7 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, Api
 
 /// The patch (strategic merge) that adds the container to a pod.
 fn manifest(options: &HelperOptions, run: &Run) -> Value {
-    let mut container = manifest::container(options, run, &run.name(), true);
+    let mut container = manifest::container(options, &Brought::Image, run, &run.name(), true);
     // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set
     // has NET_RAW.
     container["securityContext"] = json!({

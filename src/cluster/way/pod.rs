@@ -5,6 +5,7 @@
 //! quick.
 
 mod manifest;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -12,24 +13,27 @@ use super::way_in::{
     Awaited, Container, Facts, Finding, Lease, Life, Made, Making, Mark, Meanwhile, Preview,
     Shared, WayError, WayIn,
 };
+use crate::carried;
+use crate::cluster::bringing::{self, Brought, NotCarried};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
 use crate::cluster::manifest::{MANAGED_BY, RUN, Run, STARTED_BY, TARGETS};
 use crate::cluster::mutation::Changes;
-use crate::cluster::rights::{EVENTS, JOBS, Need, PODS, Place, Resource, Rule};
+use crate::cluster::rights::{CONFIG_MAPS, EVENTS, JOBS, Need, PODS, Place, Resource, Rule};
 use crate::cluster::stop::Stop;
 use crate::cluster::talk::Talk;
 use crate::cluster::target::{Target, node};
 use crate::cluster::traces::{Fate, Leftover, Look, LookError, Traces};
-use crate::cluster::waiting::{By, Complaint, Events, Follow, LOOK, of_pod};
+use crate::cluster::waiting::{By, Complaint, Events, Follow, LOOK, State, of_pod};
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use manifest::{CONTAINER, GRACE, LEASE, job, pod};
 use meshsniff_contract::arguments::Request;
 use meshsniff_contract::ending;
+use parts::Parts;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -84,6 +88,24 @@ const RULES: &[Rule] = {
         get_exec,
         create_exec,
         rule(Optional, "list", EVENTS).why("telling why the helper does not start"),
+        CARRIES[0],
+        CARRIES[1],
+        CARRIES[2],
+        rule(Optional, "list", CONFIG_MAPS).why("cleanup"),
+        rule(Optional, "delete", CONFIG_MAPS)
+            .why("cleanup; some clusters let nobody else say whom an object belongs to"),
+    ]
+};
+
+/// The rights that an agent takes which is carried.
+pub const CARRIES: [Rule; 3] = {
+    const fn rule(verb: &'static str) -> Rule {
+        Rule::new(Place::Helper, Need::Sometimes, verb, CONFIG_MAPS)
+    }
+    [
+        rule("create").why("an agent that is carried: bringing it"),
+        rule("patch").why("an agent that is carried: having it in common with other runs"),
+        rule("get").why("an agent that is carried: seeing that it was not replaced"),
     ]
 };
 
@@ -127,7 +149,8 @@ impl WayIn for HelperPod {
     async fn dry_run(&self, making: Making<'_>) -> Result<(), ApiError> {
         let doing = Doing::request("create", "pods", making.namespace, "pod");
         let api: Api<Pod> = making.cluster.api(Some(making.namespace));
-        let tried = match serde_json::from_value(pod(&making, &Run::new())) {
+        let brought = first_way(making).await;
+        let tried = match serde_json::from_value(pod(&making, &brought, &Run::new())) {
             Ok(pod) => api.create(&dry(), &pod).await.map(drop),
             Err(error) => Err(kube::Error::SerdeError(error)),
         };
@@ -165,10 +188,12 @@ impl WayIn for HelperPod {
         talk: &Talk,
     ) -> Result<Preview, WayError> {
         let namespace = making.namespace;
-        let mut job = job(&making, &Run::new());
+        let brought = first_way(making).await;
+        let mut job = job(&making, &brought, &Run::new());
+        let beside = brought.carrier().map(|carrier| parts::told(&carrier.agent));
         if !ask {
             job["metadata"]["namespace"] = json!(namespace);
-            return Ok((job, None));
+            return Ok((job, beside));
         }
         // The Job's own dry run says nothing of Pod Security and quotas.
         match self.dry_run(making).await {
@@ -184,32 +209,44 @@ impl WayIn for HelperPod {
         let mut made = made.map_err(creating(namespace).failed())?;
         // Who set which field is of no use to a reader.
         made.metadata.managed_fields = None;
-        Ok((serde_json::to_value(made)?, None))
+        Ok((serde_json::to_value(made)?, beside))
     }
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
-        let checked = node::check(making.cluster, making.shared);
-        life.stop.unless_asked(checked).await??;
-        let run = Run::new();
-        let helper = Helper {
-            cluster: making.cluster.clone(),
-            namespace: making.namespace.to_owned(),
-            job: run.name(),
-            run: run.id.clone(),
-        };
-        let sent = job(&making, &run);
-        let made = helper.create(serde_json::from_value(sent.clone())?, life);
-        let made = made.await?;
-        life.lease.renewed(LASTS);
-        let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
-        life.keep(Leased(helper.clone(), tokio::spawn(renewing)));
-        let changes = unharmed(Changes::of_job(&sent, &made))?;
-        let pod = helper.wait(&sent, changes, life).await?;
-        Ok(Container {
-            namespace: helper.namespace,
-            pod,
-            name: CONTAINER.to_owned(),
-        })
+        let looked = node::look(making.cluster, making.shared);
+        let node = life.stop.unless_asked(looked).await??;
+        let mut ways = ways(making, node.as_ref())?.into_iter().peekable();
+        loop {
+            // There is one at least.
+            let Some(brought) = ways.next() else {
+                return Err(WayError::NoTarget);
+            };
+            let error = match start(making, &brought, ways.peek().is_some(), life).await {
+                Ok(container) => return Ok(container),
+                Err((error, _)) if ways.peek().is_none() || !is_of_the_way(&error) => {
+                    // It is not asked for, and would have helped.
+                    if is_of_the_way(&error) && carried::all().is_empty() {
+                        life.talk.say(&NotCarried::None.to_string());
+                    }
+                    return Err(error);
+                }
+                Err((error, helper)) => {
+                    // Not at the end only: what cannot run is nobody's capture.
+                    if let Some(helper) = helper {
+                        helper.end(&life.talk, &life.stop).await;
+                    }
+                    error
+                }
+            };
+            let next = match ways.peek().and_then(Brought::carrier) {
+                Some(carrier) => format!(
+                    "the agent for {} is carried there, into a container of the image {}",
+                    carrier.agent.architecture, carrier.image
+                ),
+                None => "its image is tried".to_owned(),
+            };
+            life.talk.say(&format!("{error}: {next}"));
+        }
     }
 
     fn set_target(&self, target: &Target, request: &mut Request) {
@@ -226,8 +263,99 @@ impl WayIn for HelperPod {
     async fn left_behind(&self, look: &Look<'_>) -> Result<Traces, LookError> {
         let jobs: Vec<Job> = look.list(Some(MANAGED_BY)).await?;
         let pods = look.pods().await?;
-        let leftovers = sort(&jobs, pods, look.now().await);
+        let mut leftovers = sort(&jobs, pods, look.now().await);
+        // Whoever may not list them has made none.
+        let maps = look.list(Some(MANAGED_BY)).await.unwrap_or_default();
+        leftovers.extend(parts::without_a_job(&maps, &jobs));
         Ok((leftovers, Vec::new()))
+    }
+}
+
+/// The ways for the agent to come to the node of these targets.
+fn ways(making: Making<'_>, node: Option<&Node>) -> Result<Vec<Brought>, NotCarried> {
+    let Making {
+        options,
+        namespace,
+        shared,
+        targets,
+        ..
+    } = making;
+    bringing::ways(options, namespace, shared, node, targets)
+}
+
+/// The way that is tried first. What cannot be carried at all is said when it is to start.
+async fn first_way(making: Making<'_>) -> Brought {
+    let node = node::look(making.cluster, making.shared).await;
+    let ways = ways(making, node.ok().flatten().as_ref()).unwrap_or_default();
+    ways.into_iter().next().unwrap_or(Brought::Image)
+}
+
+/// Whether an error is about the image or the architecture, so that another may do.
+fn is_of_the_way(error: &WayError) -> bool {
+    match error {
+        WayError::CannotRun(_, why) => {
+            let of_image = [
+                "CreateContainer",
+                "RunContainer",
+                "StartError",
+                "exec format",
+            ];
+            why.obstacle == Some(Obstacle::Image)
+                || of_image.iter().any(|word| why.words.contains(word))
+        }
+        WayError::Late(_, _, why, _) => Obstacle::in_words(why) == Some(Obstacle::Image),
+        _ => false,
+    }
+}
+
+/// Makes a helper and waits until it runs; `impatient` if there is another way for its agent to
+/// come. After an error, the helper that is still to be ended, if one was made.
+async fn start(
+    making: Making<'_>,
+    brought: &Brought,
+    impatient: bool,
+    life: &Life,
+) -> Result<Container, (WayError, Option<Helper>)> {
+    let run = Run::new();
+    let helper = Helper {
+        cluster: making.cluster.clone(),
+        namespace: making.namespace.to_owned(),
+        job: run.name(),
+        run: run.id.clone(),
+    };
+    let sent = job(&making, brought, &run);
+    let read = serde_json::from_value(sent.clone()).map_err(|error| (error.into(), None))?;
+    let made = helper.create(read, life).await;
+    let made = made.map_err(|error| (error, None))?;
+    life.lease.renewed(LASTS);
+    let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
+    life.keep(Leased(helper.clone(), tokio::spawn(renewing)));
+    let started = async {
+        let changes = unharmed(Changes::of_job(&sent, &made))?;
+        let parts = match brought.carrier() {
+            Some(carrier) => {
+                let uid = made.uid().unwrap_or_default();
+                let owner = (helper.job.as_str(), uid.as_str());
+                let (cluster, namespace) = (making.cluster, making.namespace);
+                let parts = Parts::bring(cluster, namespace, making.options, &carrier.agent, owner);
+                Some(life.stop.unless_asked(parts).await??)
+            }
+            None => None,
+        };
+        let pod = helper.wait(&sent, changes, impatient, life).await?;
+        if let Some(parts) = parts {
+            life.stop.unless_asked(parts.are_the_same()).await??;
+        }
+        Ok(pod)
+    };
+    match started.await {
+        Ok(pod) => Ok(Container {
+            namespace: helper.namespace,
+            pod,
+            name: CONTAINER.to_owned(),
+            command: brought.command(),
+        }),
+        Err(error) => Err((error, Some(helper))),
     }
 }
 
@@ -297,7 +425,13 @@ impl Helper {
     }
 
     /// Waits until the Job's pod runs; returns its name.
-    async fn wait(&self, sent: &Value, of_job: Changes, life: &Life) -> Result<String, WayError> {
+    async fn wait(
+        &self,
+        sent: &Value,
+        of_job: Changes,
+        impatient: bool,
+        life: &Life,
+    ) -> Result<String, WayError> {
         let by = By::Label(format!("{RUN}={}", self.run));
         let follow = Follow::new(&self.cluster, &self.namespace, by);
         let looks = Looks {
@@ -309,7 +443,11 @@ impl Helper {
             of_job,
             seen: false,
         };
-        let pod = AWAITED.until_it_runs(follow, |pod| of_pod(pod, CONTAINER), looks, life);
+        let state = |pod: &Pod| match of_pod(pod, CONTAINER) {
+            State::Waiting(why) if impatient => without_a_second_pull(why),
+            state => state,
+        };
+        let pod = AWAITED.until_it_runs(follow, state, looks, life);
         Ok(pod.await?.name_any())
     }
 
@@ -470,6 +608,18 @@ impl Helper {
                 _ => {}
             }
         }
+    }
+}
+
+/// The state of a container that waits, where the image is not pulled again before another way is
+/// tried.
+fn without_a_second_pull(why: Option<String>) -> State {
+    match why {
+        Some(words) if words.starts_with("ErrImagePull") => State::Failed(Complaint {
+            words,
+            obstacle: Some(Obstacle::Image),
+        }),
+        why => State::Waiting(why),
     }
 }
 

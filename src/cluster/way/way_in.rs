@@ -1,5 +1,6 @@
 //! What a way in is, and what it is given.
 
+use crate::cluster::bringing::NotCarried;
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::manifest::HelperOptions;
@@ -51,8 +52,8 @@ pub trait WayIn: Sync {
     /// The same for `doctor`; `None` if something else says it.
     fn diagnosis(&self, error: ApiError, making: Making<'_>) -> Option<Finding>;
 
-    /// What would be made, and the command for it where `kubectl create` is none; with `ask` as the
-    /// server would make it.
+    /// What would be made, and a line about it: the command where `kubectl create` is none, or what
+    /// comes with it; with `ask` as the server would make it.
     ///
     /// # Errors
     /// If the server would not.
@@ -221,9 +222,11 @@ pub struct Container {
     pub pod: String,
     /// The container.
     pub name: String,
+    /// The agent's command in it, without its arguments.
+    pub command: Vec<String>,
 }
 
-/// An object or a patch that would be made, and the command for it.
+/// An object or a patch that would be made, and the command for it, or what would be made beside it.
 pub type Preview = (Value, Option<String>);
 
 /// Something that `doctor` looked at, in a sentence.
@@ -255,6 +258,21 @@ pub enum WayError {
     Neither(String, String),
     #[error("there is nothing to capture")]
     NoTarget,
+    #[error(transparent)]
+    NotCarried(#[from] NotCarried),
+    /// Its namespace and name.
+    #[error(
+        "configmap {1} in namespace {0} has the name of the agent that is carried, and holds \
+         something else: see who made it, and delete it (kubectl -n {0} delete configmap {1})"
+    )]
+    Foreign(String, String),
+    /// Its namespace and name.
+    #[error(
+        "configmap {1} in namespace {0} was deleted or replaced while the helper started, so what \
+         runs there may not be the agent: see who may do that, or let the helper run in a namespace \
+         of its own with --helper-namespace"
+    )]
+    Replaced(String, String),
     #[error(
         "{0} is in its node's network, which only a helper pod can capture without its own stream: \
          use --mode pod, with --helper-namespace if need be"

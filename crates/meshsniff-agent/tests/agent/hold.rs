@@ -73,7 +73,14 @@ fn it_ends_its_captures_and_then_itself() {
     let Some(pod) = Pod::new() else {
         return;
     };
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    // The last two are what some images have their process end with.
+    let ends = [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGWINCH,
+    ];
+    for signal in ends {
         let hold = unique("meshsniff-test-hold");
         let mut holding = Program::ready(of(&hold, agent(&["hold"])));
         let mut captures = [(); 2].map(|()| {

@@ -2,6 +2,8 @@
 //! beside it.
 
 use super::super::way_in::Making;
+use super::parts;
+use crate::cluster::bringing::Brought;
 use crate::cluster::manifest::{self, HelperOptions, Run};
 use meshsniff_contract::environment;
 use serde_json::{Value, json};
@@ -36,7 +38,7 @@ fn security(options: &HelperOptions) -> Value {
     })
 }
 
-fn pod_spec(making: &Making<'_>, run: &Run) -> Value {
+fn pod_spec(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
     let Making {
         options, targets, ..
     } = making;
@@ -47,7 +49,7 @@ fn pod_spec(making: &Making<'_>, run: &Run) -> Value {
         .iter()
         .map(|target| target.cgroup.as_str())
         .collect();
-    let mut container = manifest::container(options, run, CONTAINER, false);
+    let mut container = manifest::container(options, brought, run, CONTAINER, false);
     container["resources"] = json!({
         "requests": {"cpu": "10m", "memory": "16Mi"},
         "limits": {"cpu": "2", "memory": memory},
@@ -69,10 +71,15 @@ fn pod_spec(making: &Making<'_>, run: &Run) -> Value {
         "enableServiceLinks": false,
         // A node that is tainted may be the very one to look at.
         "tolerations": [{"operator": "Exists"}],
-        "containers": [container],
     });
-    if !options.pull_secrets.is_empty() {
-        let secrets = options.pull_secrets.iter();
+    let carrier = brought.carrier();
+    if let Some(carrier) = carrier {
+        parts::mount(&carrier.agent, &mut spec, &mut container);
+    }
+    spec["containers"] = json!([container]);
+    let secrets = carrier.map_or(&options.pull_secrets, |carrier| &carrier.pull_secrets);
+    if !secrets.is_empty() {
+        let secrets = secrets.iter();
         spec["imagePullSecrets"] = secrets.map(|name| json!({"name": name})).collect();
     }
     if let Some(account) = &options.service_account {
@@ -94,7 +101,7 @@ fn metadata(making: &Making<'_>, run: &Run) -> Value {
 
 /// The helper's Job. The cluster itself ends it at the deadline, which the plugin moves on while it
 /// lives, and deletes it soon after its end.
-pub(super) fn job(making: &Making<'_>, run: &Run) -> Value {
+pub(super) fn job(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
     let metadata = metadata(making, run);
     json!({
         "apiVersion": "batch/v1",
@@ -106,7 +113,7 @@ pub(super) fn job(making: &Making<'_>, run: &Run) -> Value {
             "activeDeadlineSeconds": LEASE,
             "template": {
                 "metadata": {"labels": metadata["labels"], "annotations": metadata["annotations"]},
-                "spec": pod_spec(making, run),
+                "spec": pod_spec(making, brought, run),
             },
         },
     })
@@ -114,11 +121,11 @@ pub(super) fn job(making: &Making<'_>, run: &Run) -> Value {
 
 /// The Pod that the Job will make: Pod Security and quotas say what they think of a Pod, never of a
 /// Job.
-pub(super) fn pod(making: &Making<'_>, run: &Run) -> Value {
+pub(super) fn pod(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata(making, run),
-        "spec": pod_spec(making, run),
+        "spec": pod_spec(making, brought, run),
     })
 }

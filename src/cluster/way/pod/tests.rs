@@ -3,21 +3,11 @@
 use super::*;
 use crate::cluster::manifest::HelperOptions;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 fn target() -> Target {
     Target {
-        namespace: "shop".to_owned(),
-        name: "catalog".to_owned(),
-        uid: "u-1".to_owned(),
-        proof: None,
-        cgroup: "u-1".to_owned(),
-        node: "n1".to_owned(),
-        container: None,
         addresses: Vec::new(),
-        host_network: false,
-        containers: BTreeSet::new(),
-        ending: false,
+        ..Target::for_tests()
     }
 }
 
@@ -41,8 +31,11 @@ async fn made(options: &HelperOptions) -> (Job, Pod) {
     let targets = [target()];
     let making = Making::new(&cluster, options, &shared, &targets);
     let run = Run::new();
-    let job = serde_json::from_value(job(&making, &run)).unwrap();
-    (job, serde_json::from_value(pod(&making, &run)).unwrap())
+    let job = serde_json::from_value(job(&making, &Brought::Image, &run)).unwrap();
+    (
+        job,
+        serde_json::from_value(pod(&making, &Brought::Image, &run)).unwrap(),
+    )
 }
 
 #[tokio::test]
