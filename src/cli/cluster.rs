@@ -1,6 +1,6 @@
 //! Options about targets in a cluster and about the helper.
 
-use crate::cluster::bringing::Agent;
+use crate::cluster::bringing::{Agent, Source};
 use crate::cluster::connect::ConnectArgs;
 use crate::cluster::manifest::HelperOptions;
 use crate::cluster::mode::Mode;
@@ -147,12 +147,14 @@ impl HelperArgs {
         let carried = self.agent == Agent::Carried;
         let (image, is_named) = default_image();
         HelperOptions {
-            agent: self.agent,
-            image: self.image.clone().unwrap_or(image),
-            image_is_named: is_named || self.image.is_some(),
-            carrier: self.image.clone().filter(|_| carried),
+            source: Source {
+                agent: self.agent,
+                image: self.image.clone().unwrap_or(image),
+                image_is_named: is_named || self.image.is_some(),
+                carrier: self.image.clone().filter(|_| carried),
+                pull_secrets: self.image_pull_secret.clone(),
+            },
             pull_policy: self.image_pull_policy.clone(),
-            pull_secrets: self.image_pull_secret.clone(),
             service_account: self.service_account.clone(),
             priority_class: self.priority_class.clone(),
             labels: self.helper_label.clone(),

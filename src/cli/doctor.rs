@@ -476,7 +476,7 @@ impl Check {
                     let text = format!(
                         "node {name} cannot be looked at: whether it can run the agent and pull {} \
                          is seen when it is to",
-                        self.options.image
+                        self.options.source.image
                     );
                     lines.warn(None, text);
                     continue;
@@ -493,7 +493,7 @@ impl Check {
             let namespace = namespaces.map(String::as_str).next().unwrap_or_default();
             let here = self.targets.iter().filter(|one| one.node == name);
             let here: Vec<Target> = here.cloned().collect();
-            let ways = bringing::ways(&self.options, namespace, name, Some(&node), &here);
+            let ways = bringing::ways(&self.options.source, namespace, name, Some(&node), &here);
             match ways
                 .as_ref()
                 .map(|ways| ways.first().and_then(Brought::carrier))
@@ -515,7 +515,7 @@ impl Check {
                 }
                 Ok(_) => {}
             }
-            let image = &self.options.image;
+            let image = &self.options.source.image;
             let images = node.status.into_iter().flat_map(|status| status.images);
             let known: Vec<String> = images
                 .flatten()

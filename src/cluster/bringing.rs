@@ -6,7 +6,6 @@
 //! never executed. But whoever may exec into the helper finds it there, with the helper's rights: so
 //! an image without a shell comes first.
 
-use super::manifest::HelperOptions;
 use super::target::Target;
 use crate::carried::{self, Architecture, Carried};
 use clap::ValueEnum;
@@ -36,6 +35,21 @@ impl fmt::Display for Agent {
             Self::Carried => "carried",
         })
     }
+}
+
+/// What is asked for of the agent's coming.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Where it comes from.
+    pub agent: Agent,
+    /// Its image.
+    pub image: String,
+    /// Whether somebody named that.
+    pub image_is_named: bool,
+    /// The image that an agent which is carried is to be carried into.
+    pub carrier: Option<String>,
+    /// Names of secrets to pull the image with.
+    pub pull_secrets: Vec<String>,
 }
 
 /// A way for the agent to come.
@@ -106,18 +120,18 @@ pub enum NotCarried {
 /// # Errors
 /// If it has to be carried and cannot.
 pub fn ways(
-    options: &HelperOptions,
+    source: &Source,
     namespace: &str,
     node_name: &str,
     node: Option<&Node>,
     targets: &[Target],
 ) -> Result<Vec<Brought>, NotCarried> {
-    ways_with(carried::all(), options, namespace, node_name, node, targets)
+    ways_with(carried::all(), source, namespace, node_name, node, targets)
 }
 
 fn ways_with(
     all: &[Carried],
-    options: &HelperOptions,
+    source: &Source,
     namespace: &str,
     node_name: &str,
     node: Option<&Node>,
@@ -127,7 +141,7 @@ fn ways_with(
         if all.is_empty() {
             return Err(NotCarried::None);
         }
-        let images = images(options, namespace, node, targets);
+        let images = images(source, namespace, node, targets);
         let agents = agents(all, node);
         let pairs = images
             .into_iter()
@@ -145,12 +159,12 @@ fn ways_with(
         }
         Ok(ways)
     };
-    match options.agent {
+    match source.agent {
         Agent::Image => Ok(vec![Brought::Image]),
         Agent::Carried => carried(),
         Agent::Auto => {
             let carried = carried().unwrap_or_default();
-            if !options.image_is_named && !carried.is_empty() {
+            if !source.image_is_named && !carried.is_empty() {
                 return Ok(carried);
             }
             Ok([vec![Brought::Image], carried].concat())
@@ -171,13 +185,13 @@ fn agents(all: &[Carried], node: Option<&Node>) -> Vec<Carried> {
 /// of the sandboxes, in which there is no shell, or else the target's own; last, whichever the node
 /// names.
 fn images(
-    options: &HelperOptions,
+    source: &Source,
     namespace: &str,
     node: Option<&Node>,
     targets: &[Target],
 ) -> Vec<(String, Vec<String>)> {
-    if let Some(named) = &options.carrier {
-        return vec![(named.clone(), options.pull_secrets.clone())];
+    if let Some(named) = &source.carrier {
+        return vec![(named.clone(), source.pull_secrets.clone())];
     }
     let status = node.and_then(|node| node.status.as_ref());
     let listed = status.into_iter().flat_map(|status| status.images.iter());
@@ -263,12 +277,12 @@ mod tests {
     /// Each way in a word or two.
     fn told(
         all: &[Carried],
-        options: &HelperOptions,
+        source: &Source,
         namespace: &str,
         node: Option<&Node>,
         targets: &[Target],
     ) -> Result<Vec<String>, NotCarried> {
-        let ways = ways_with(all, options, namespace, "n1", node, targets)?;
+        let ways = ways_with(all, source, namespace, "n1", node, targets)?;
         let told = ways.iter().map(|way| match way {
             Brought::Image => "image".to_owned(),
             Brought::Carried(carrier) => format!(
@@ -281,20 +295,20 @@ mod tests {
         Ok(told.map(|told| told.trim_end().to_owned()).collect())
     }
 
-    fn options(agent: Agent) -> HelperOptions {
-        HelperOptions {
+    fn source(agent: Agent) -> Source {
+        Source {
             agent,
-            ..HelperOptions::default()
+            ..Source::default()
         }
     }
 
     #[test]
     fn an_image_without_a_shell_comes_first() {
         let node = node(&["r.example/big:1", "registry.k8s.io/pause:3.10"]);
-        let ways = |options: &HelperOptions, namespace, targets: &[Target]| {
-            told(&ALL, options, namespace, Some(&node), targets).unwrap()
+        let ways = |source: &Source, namespace, targets: &[Target]| {
+            told(&ALL, source, namespace, Some(&node), targets).unwrap()
         };
-        let carried = options(Agent::Carried);
+        let carried = source(Agent::Carried);
         assert_eq!(
             ways(&carried, "shop", &[target("app@sha256:1")]),
             [
@@ -307,7 +321,7 @@ mod tests {
             "app@sha256:1 arm64",
             "a secret is its namespace's"
         );
-        let named = HelperOptions {
+        let named = Source {
             carrier: Some("mine:1".to_owned()),
             ..carried
         };
@@ -316,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_node_of_which_nothing_is_known_is_tried_with_both() {
-        let carried = options(Agent::Carried);
+        let carried = source(Agent::Carried);
         assert_eq!(
             told(&ALL, &carried, "shop", None, &[target("app")]).unwrap(),
             ["app amd64 regcred", "app arm64 regcred"]
@@ -333,19 +347,18 @@ mod tests {
     #[test]
     fn an_image_that_is_named_is_tried_first() {
         let node = node(&["pause:1"]);
-        let auto = options(Agent::Auto);
-        let ways = |options: &HelperOptions, all: &[Carried]| {
-            told(all, options, "shop", Some(&node), &[]).unwrap()
-        };
+        let auto = source(Agent::Auto);
+        let ways =
+            |source: &Source, all: &[Carried]| told(all, source, "shop", Some(&node), &[]).unwrap();
         assert_eq!(ways(&auto, &ALL), ["pause:1 arm64"]);
         assert_eq!(ways(&auto, &[]), ["image"]);
-        let named = HelperOptions {
+        let named = Source {
             image_is_named: true,
             ..auto
         };
         assert_eq!(ways(&named, &ALL), ["image", "pause:1 arm64"]);
-        assert_eq!(ways(&options(Agent::Image), &ALL), ["image"]);
-        let carried = options(Agent::Carried);
+        assert_eq!(ways(&source(Agent::Image), &ALL), ["image"]);
+        let carried = source(Agent::Carried);
         let none = told(&[], &carried, "shop", Some(&node), &[]);
         assert_eq!(none, Err(NotCarried::None));
     }

@@ -1,6 +1,6 @@
 //! What all manifests have in common: names, labels and annotations, the container of the agent.
 
-use super::bringing::{Agent, Brought};
+use super::bringing::{Brought, Source};
 use super::target::Target;
 use meshsniff_contract::{arguments, environment};
 use serde_json::{Map, Value, json};
@@ -21,17 +21,9 @@ pub const PREFIX: &str = "meshsniff-";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HelperOptions {
     /// Where the agent comes from.
-    pub agent: Agent,
-    /// The agent's image.
-    pub image: String,
-    /// Whether somebody named it.
-    pub image_is_named: bool,
-    /// The image that an agent which is carried is to be carried into.
-    pub carrier: Option<String>,
+    pub source: Source,
     /// When the image is pulled; the cluster's default if empty.
     pub pull_policy: Option<String>,
-    /// Names of secrets to pull it with.
-    pub pull_secrets: Vec<String>,
     /// The service account; the namespace's default if empty.
     pub service_account: Option<String>,
     /// The priority class.
@@ -154,7 +146,7 @@ pub fn container(
     let carrier = brought.carrier();
     let mut container = json!({
         "name": name,
-        "image": carrier.map_or(&options.image, |carrier| &carrier.image),
+        "image": carrier.map_or(&options.source.image, |carrier| &carrier.image),
         "command": command,
         "env": [{"name": environment::HOLD, "value": run.id}],
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -280,7 +280,7 @@ fn ways(making: Making<'_>, node: Option<&Node>) -> Result<Vec<Brought>, NotCarr
         targets,
         ..
     } = making;
-    bringing::ways(options, namespace, shared, node, targets)
+    bringing::ways(&options.source, namespace, shared, node, targets)
 }
 
 /// The way that is tried first. What cannot be carried at all is said when it is to start.

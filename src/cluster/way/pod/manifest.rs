@@ -77,7 +77,9 @@ fn pod_spec(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
         parts::mount(&carrier.agent, &mut spec, &mut container);
     }
     spec["containers"] = json!([container]);
-    let secrets = carrier.map_or(&options.pull_secrets, |carrier| &carrier.pull_secrets);
+    let secrets = carrier.map_or(&options.source.pull_secrets, |carrier| {
+        &carrier.pull_secrets
+    });
     if !secrets.is_empty() {
         let secrets = secrets.iter();
         spec["imagePullSecrets"] = secrets.map(|name| json!({"name": name})).collect();

@@ -1,6 +1,7 @@
 //! The helper's manifests, and what is left of helpers.
 
 use super::*;
+use crate::cluster::bringing::Source;
 use crate::cluster::manifest::HelperOptions;
 use serde_json::Value;
 
@@ -13,7 +14,10 @@ fn target() -> Target {
 
 fn options() -> HelperOptions {
     HelperOptions {
-        image: "agent:1".to_owned(),
+        source: Source {
+            image: "agent:1".to_owned(),
+            ..Source::default()
+        },
         labels: vec![("team".to_owned(), "mesh".to_owned())],
         ..HelperOptions::default()
     }
