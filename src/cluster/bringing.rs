@@ -52,6 +52,18 @@ pub struct Source {
     pub pull_secrets: Vec<String>,
 }
 
+impl Source {
+    /// Whether it is carried, unless that turns out not to be possible.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        match self.agent {
+            Agent::Image => false,
+            Agent::Carried => true,
+            Agent::Auto => !self.image_is_named && !carried::all().is_empty(),
+        }
+    }
+}
+
 /// A way for the agent to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brought {

@@ -1,6 +1,6 @@
 //! What all manifests have in common: names, labels and annotations, the container of the agent.
 
-use super::bringing::{Brought, Source};
+use super::bringing::{Agent, Brought, Source};
 use super::target::Target;
 use meshsniff_contract::{arguments, environment};
 use serde_json::{Map, Value, json};
@@ -151,9 +151,11 @@ pub fn container(
         "env": [{"name": environment::HOLD, "value": run.id}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     });
-    // What carries the agent is there already, or does not.
-    let never = carrier.map(|_| "Never");
-    if let Some(policy) = options.pull_policy.as_deref().or(never) {
+    // What carries the agent is there already, or does not; the policy is that of the image which was
+    // asked for.
+    let is_asked_for = carrier.is_none() || options.source.agent == Agent::Carried;
+    let policy = options.pull_policy.as_deref().filter(|_| is_asked_for);
+    if let Some(policy) = policy.or(carrier.map(|_| "Never")) {
         container["imagePullPolicy"] = json!(policy);
     }
     container

@@ -24,9 +24,11 @@ pub(crate) struct Lab {
     kubectl: PathBuf,
     /// The folder of scripts of the cluster that runs on this machine.
     pub(crate) node: Option<PathBuf>,
-    /// The agent's image, which the nodes have.
+    /// The agent's image, which the nodes have, unless the agent is carried.
     pub(crate) image: String,
-    app: String,
+    /// Whether the nodes have no image of ours, and the plugin carries the agent.
+    pub(crate) carried: bool,
+    pub(crate) app: String,
     next: AtomicU32,
 }
 
@@ -44,9 +46,19 @@ impl Lab {
                 .map_or_else(|| "kubectl".into(), PathBuf::from),
             node: named("MESHSNIFF_TEST_NODE").map(PathBuf::from),
             image: text("MESHSNIFF_IMAGE", &format!("meshsniff-agent:{version}")),
+            carried: named("MESHSNIFF_TEST_CARRIED").is_some(),
             app: text("MESHSNIFF_TEST_APP_IMAGE", "local/app:1"),
             next: AtomicU32::new(0),
         })
+    }
+
+    /// The ways in that are tried. An ephemeral container takes an image of the agent.
+    pub(crate) const fn modes(&self) -> &'static [&'static str] {
+        if self.carried {
+            &["pod"]
+        } else {
+            &["pod", "ephemeral"]
+        }
     }
 
     /// Whether the nodes' processes are this machine's.
@@ -249,10 +261,10 @@ impl Namespace<'_> {
         Ok(listed["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Names of the helper's Jobs and pods that are here.
+    /// Names of the helper's Jobs, pods and `ConfigMap`s that are here.
     pub(crate) fn helpers(&self) -> Result<Vec<String>, Failed> {
         let mut names = Vec::new();
-        for what in ["jobs", "pods"] {
+        for what in ["jobs", "pods", "configmaps"] {
             for object in self.objects(what)? {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 names.push(format!("{what}/{name}"));

@@ -2,6 +2,7 @@
 //!
 //! | here | holds |
 //! |---|---|
+//! | `carried` | the agent without an image of ours, and what can be done to it on its way |
 //! | `captures` | what works: modes, targets, formats, rights |
 //! | `faults` | the table of what goes wrong, and that nothing is left behind after it |
 //! | `recipe` | the files of `manifests/ci`, as they stand |
@@ -26,6 +27,7 @@
 )]
 
 mod captures;
+mod carried;
 mod faults;
 mod file;
 mod lab;
@@ -54,7 +56,11 @@ fn main() -> ExitCode {
     let lab = Arc::new(lab);
     let (mut quiet, disturbing) = faults::trials(&lab);
     quiet.extend(captures::trials(&lab));
-    quiet.extend(recipe::trials(&lab));
+    if lab.carried {
+        quiet.extend(carried::trials(&lab));
+    } else {
+        quiet.extend(recipe::trials(&lab));
+    }
     arguments.test_threads.get_or_insert(AT_ONCE);
     let first = libtest_mimic::run(&arguments, quiet);
     // What restarts a kubelet is nobody's neighbour.

@@ -46,8 +46,11 @@ impl Plugin {
             .args(args)
             .arg("--kubeconfig")
             .arg(&lab.kubeconfig)
-            .env("MESHSNIFF_IMAGE", &lab.image)
+            .env_remove("MESHSNIFF_IMAGE")
             .env_remove("KUBECONFIG");
+        if !lab.carried {
+            command.env("MESHSNIFF_IMAGE", &lab.image);
+        }
     }
 
     pub(crate) fn start(lab: &Lab, args: &[&str]) -> Result<Self, Failed> {

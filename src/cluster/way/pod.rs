@@ -161,6 +161,10 @@ impl WayIn for HelperPod {
         match error.cause() {
             Cause::NotFound => WayError::NoNamespace(making.namespace.to_owned()),
             Cause::Refused(Some(obstacle)) => WayError::Refused(error, obstacle.advice()),
+            // It may be the volumes that are not admitted, or a command that the image has not.
+            Cause::Refused(None) if making.options.source.is_carried() => {
+                WayError::Refused(error, parts::OR_AN_IMAGE)
+            }
             _ => error.into(),
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn unread(lab: &Lab) -> Checked {
         ];
         namespace.running(&format!("hasty-{pod}"), &args, "")?;
     }
-    for mode in ["pod", "ephemeral"] {
+    for mode in lab.modes() {
         for (pod, expected) in [("app", "read"), ("pool", "not_accepted")] {
             let args = [
                 "report",
@@ -244,7 +244,15 @@ pub(super) fn none(lab: &Lab) -> Checked {
     let file = File::new()?;
     fs::write(&file, "what was there before")?;
     let to_file: &[&str] = &["app", "-w", &file];
-    let never = ["--image", "local/none:1", "--image-pull-policy", "Never"];
+    let how = if lab.carried { "carried" } else { "image" };
+    let never = [
+        "--agent",
+        how,
+        "--image",
+        "local/none:1",
+        "--image-pull-policy",
+        "Never",
+    ];
     let nowhere = ["--helper-namespace", "nowhere"];
     for (why, words) in [
         (&never[..], "ErrImageNeverPull"),

@@ -4,7 +4,7 @@ use crate::file::{File, packets};
 use crate::lab::{Checked, Lab, Namespace, SOON, wait_until};
 
 /// Rights: verb and resource, and whether an error has to name the right when it is missing.
-fn rules(ephemeral: bool) -> Vec<(&'static str, &'static str, bool)> {
+fn rules(lab: &Lab, ephemeral: bool) -> Vec<(&'static str, &'static str, bool)> {
     let mut rules = vec![
         ("get", "pods", true),
         ("get", "pods/exec", true),
@@ -21,6 +21,10 @@ fn rules(ephemeral: bool) -> Vec<(&'static str, &'static str, bool)> {
             ("list", "pods", false),
             ("watch", "pods", false),
         ]);
+        if lab.carried {
+            let verbs = ["create", "patch", "get"];
+            rules.extend(verbs.map(|verb| (verb, "configmaps", true)));
+        }
     }
     rules
 }
@@ -63,14 +67,14 @@ fn grant(
 }
 
 pub(super) fn each_one(lab: &Lab) -> Checked {
-    for mode in ["pod", "ephemeral"] {
+    for mode in lab.modes() {
         let namespace = lab.namespace()?;
         namespace.server()?;
         let name = &namespace.name;
         namespace.kubectl(&["create", "serviceaccount", "eve"])?;
         let account = format!("--serviceaccount={name}:eve");
         namespace.kubectl(&["create", "rolebinding", "eve", "--role=eve", &account])?;
-        let rules = rules(mode == "ephemeral");
+        let rules = rules(lab, *mode == "ephemeral");
         let user = format!("system:serviceaccount:{name}:eve");
         let how = ["--mode", mode, "-w", "-", "--duration", "500ms"];
         let args = [&["app", "--as", &user][..], &how].concat();
@@ -98,7 +102,7 @@ pub(super) fn no_renewal(lab: &Lab) -> Checked {
     namespace.kubectl(&["create", "serviceaccount", "eve"])?;
     let account = format!("--serviceaccount={name}:eve");
     namespace.kubectl(&["create", "rolebinding", "eve", "--role=eve", &account])?;
-    let rules = rules(false);
+    let rules = rules(lab, false);
     let renewing = rules
         .iter()
         .position(|rule| (rule.0, rule.1) == ("patch", "jobs"));

@@ -142,10 +142,19 @@ const MISUSE: [Fault; 1] = [anywhere(
     target::misuse,
 )];
 
+/// Whether a fault is one of the agent's image: ephemeral containers take one, too.
+fn takes_an_image(name: &str) -> bool {
+    name.contains("ephemeral")
+        || ["image that comes after", "must not run as root"]
+            .iter()
+            .any(|one| name.contains(one))
+}
+
 /// The tests that may run beside others, and those that may not.
 pub(crate) fn trials(lab: &Arc<Lab>) -> (Vec<Trial>, Vec<Trial>) {
     let (mut quiet, mut disturbing) = (Vec::new(), Vec::new());
-    for fault in FAULTS.into_iter().chain(MISUSE) {
+    let faults = FAULTS.into_iter().chain(MISUSE);
+    for fault in faults.filter(|fault| !(lab.carried && takes_an_image(fault.name))) {
         let own = Arc::clone(lab);
         let trial = Trial::test(format!("fault: {}", fault.name), move || {
             if fault.place != Place::Anywhere && !own.is_here() {

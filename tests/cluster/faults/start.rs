@@ -9,7 +9,9 @@ const NOWHERE: &str = "registry.invalid/meshsniff-agent:none";
 pub(super) fn no_image(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.server()?;
-    let plugin = namespace.start(&["app", "-w", "-", "--image", NOWHERE])?;
+    let how = if lab.carried { "carried" } else { "image" };
+    let args = ["app", "-w", "-", "--agent", how, "--image", NOWHERE];
+    let plugin = namespace.start(&args)?;
     let ended = plugin.ended(SOON * 2)?;
     ended.is(1, &["image", "--image"])?;
     namespace.nothing_left(&[])
@@ -29,7 +31,8 @@ pub(super) fn late_image(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.server()?;
     let late = format!("docker.io/library/meshsniff-late-{}:1", std::process::id());
-    let plugin = namespace.start(&["app", "-w", "-", "--image", &late])?;
+    let args = ["app", "-w", "-", "--agent", "image", "--image", &late];
+    let plugin = namespace.start(&args)?;
     let mut runs = Vec::new();
     wait_until("a job of ours", SOON, || {
         runs = namespace.runs()?;
@@ -101,14 +104,14 @@ pub(super) fn webhook(lab: &Lab) -> Checked {
 pub(super) fn sidecar(lab: &Lab) -> Checked {
     let namespace = lab.namespace()?;
     namespace.server()?;
-    let (name, image) = (&namespace.name, &lab.image);
+    let (name, image) = (&namespace.name, &lab.app);
     let kinds = ["mutatingadmissionpolicybinding", "mutatingadmissionpolicy"];
     lab.apply(&format!(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {{name: {name}}}\n\
          spec: {{failurePolicy: Fail, reinvocationPolicy: Never, matchConstraints: {{resourceRules: [{{apiGroups: [\"\"], \
          apiVersions: [v1], operations: [CREATE], resources: [pods]}}]}}, mutations: [{{patchType: JSONPatch, jsonPatch: \
          {{expression: '[JSONPatch{{op: \"add\", path: \"/spec/containers/-\", value: Object.spec.containers{{name: \
-         \"sidecar\", image: \"{image}\"}}}}]'}}}}]}}\n\
+         \"sidecar\", image: \"{image}\", imagePullPolicy: \"IfNotPresent\", args: [\"serve\"]}}}}]'}}}}]}}\n\
          ---\napiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicyBinding\nmetadata: {{name: {name}}}\n\
          spec: {{policyName: {name}, matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: \
          {name}}}}}}}}}\n"

@@ -135,7 +135,7 @@ pub(super) fn sandbox_killed_and_followed(lab: &Lab) -> Checked {
                  args: [get, -every, 100ms, \"http://127.0.0.1:8080/fast\"]}]";
     namespace.running("app", &["serve"], talks)?;
     let file = File::new()?;
-    for mode in ["pod", "ephemeral"] {
+    for mode in lab.modes() {
         let (mut plugin, _) = namespace.capturing(&file, &["--follow", "--mode", mode])?;
         for times in 2..4 {
             kill_sandbox(&namespace)?;
@@ -255,7 +255,7 @@ pub(super) fn completed(lab: &Lab) -> Checked {
         let phase = namespace.get("pod/app", ".status.phase")?;
         Ok(matches!(phase.as_str(), "Succeeded" | "Failed"))
     })?;
-    for mode in ["pod", "ephemeral"] {
+    for mode in lab.modes() {
         let ended = namespace.run(&["app", "-w", "-", "--mode", mode])?;
         ended.is(1, &["has ended", "its network is gone"])?;
     }
@@ -310,29 +310,29 @@ pub(super) fn misuse(lab: &Lab) -> Checked {
     let runs = namespace.runs()?;
     let helper = namespace.helper_pod()?;
     let other = namespace.get("pod/load", ".metadata.uid")?;
-    let agent = "/meshsniff-agent";
+    // As the plugin itself runs it there.
+    let command = namespace.get(&format!("pod/{helper}"), ".spec.containers[0].command")?;
+    let command: Vec<String> = serde_json::from_str(&command)?;
+    let agent = command.iter().take_while(|word| *word != "hold");
+    let agent: Vec<&str> = agent.map(String::as_str).collect();
+    let agent = |more: &[&'static str]| [&agent[..], more].concat();
+    let foreign = |more: &[&'static str]| [&agent(more)[..], &[&other]].concat();
     for (command, words) in [
         (vec!["/bin/sh", "-c", "id"], "no such file"),
+        (foreign(&["capture", "--pod-uid"]), "not among the targets"),
+        (foreign(&["report", "--pod-uid"]), "not among the targets"),
+        (agent(&["capture", "--pid", "1"]), "not for a helper pod"),
         (
-            vec![agent, "capture", "--pod-uid", &other],
-            "not among the targets",
-        ),
-        (
-            vec![agent, "report", "--pod-uid", &other],
-            "not among the targets",
-        ),
-        (vec![agent, "capture", "--pid", "1"], "not for a helper pod"),
-        (
-            vec![agent, "capture", "--netns", "/proc/1/ns/net"],
+            agent(&["capture", "--netns", "/proc/1/ns/net"]),
             "not for a helper pod",
         ),
-        (vec![agent, "capture"], "name one with --pod-uid"),
+        (agent(&["capture"]), "name one with --pod-uid"),
         (
-            vec![agent, "capture", "--node"],
+            agent(&["capture", "--node"]),
             "the node is not among the targets",
         ),
         (
-            vec![agent, "capture", "--node", "--container-id", &other],
+            foreign(&["capture", "--node", "--container-id"]),
             "name one with --pod-uid",
         ),
     ] {
@@ -349,13 +349,10 @@ pub(super) fn misuse(lab: &Lab) -> Checked {
     }
     let uid = namespace.get("pod/app", ".metadata.uid")?;
     let written = [
-        agent,
-        "capture",
-        "--pod-uid",
-        &uid,
-        "--write",
-        "/proc/1/root/tmp/x",
-    ];
+        &agent(&["capture", "--write", "/proc/1/root/tmp/x", "--pod-uid"])[..],
+        &[&uid],
+    ]
+    .concat();
     let args = [
         &["-n", &namespace.name, "exec", &helper, "--"],
         written.as_slice(),

@@ -36,8 +36,8 @@ const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// What to do where the cluster refuses them.
-const OR_AN_IMAGE: &str = ": that is how the agent is carried there; --agent image does without, \
-                           with an image of it that the node can pull (--image)";
+pub(super) const OR_AN_IMAGE: &str = ": the agent is carried there in ConfigMaps; --agent image does \
+                                      without, with an image of it that the node can pull (--image)";
 
 /// The volumes' names.
 const VOLUME: &str = "meshsniff-agent";
@@ -164,33 +164,38 @@ impl Parts {
         let owned = Patch::Strategic(json!({"metadata": {"ownerReferences": [owner]}}));
         let mut new = map.clone();
         new.metadata.owner_references = serde_json::from_value(json!([owner])).ok();
+        let params = PatchParams::default();
         for _ in 0..TRIES {
-            // Another run may have brought it: that is asked with little before much is sent.
-            match self.api.patch(&name, &PatchParams::default(), &owned).await {
-                // It goes: its last owner has.
-                Ok(found) if found.metadata.deletion_timestamp.is_some() => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
+            // Another run may have brought it. What is somebody else's is not made ours: it would go
+            // with our Job.
+            match self.api.get_opt(&name).await {
+                Ok(Some(found)) if found.binary_data != map.binary_data => {
+                    return Err(WayError::Foreign(self.namespace.clone(), name));
                 }
-                Ok(found) if found.binary_data == map.binary_data => {
-                    return Ok(found.uid().unwrap_or_default());
-                }
-                Ok(_) => return Err(WayError::Foreign(self.namespace.clone(), name)),
-                Err(error) => match Cause::of(&error) {
-                    Cause::NotFound => {}
-                    cause if cause.is_transient() => {
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
+                Ok(Some(found)) => {
+                    let patched = self.api.patch_metadata(&name, &params, &owned).await;
+                    match patched {
+                        Ok(owned) if owned.uid() == found.uid() => {
+                            let goes = owned.metadata.deletion_timestamp.is_some();
+                            if let (false, Some(uid)) = (goes, owned.uid()) {
+                                return Ok(uid);
+                            }
+                        }
+                        Ok(_) => {}
+                        Err(error) if may_pass(&error) => {}
+                        Err(error) => return Err(self.failed("patch", map)(error)),
                     }
-                    _ => return Err(self.failed("patch", map)(error)),
+                }
+                Ok(None) => match self.api.create(&PostParams::default(), &new).await {
+                    Ok(made) => return Ok(made.uid().unwrap_or_default()),
+                    Err(error) if may_pass(&error) => {}
+                    Err(error) => return Err(self.failed("create", map)(error)),
                 },
+                Err(error) if may_pass(&error) => {}
+                Err(error) => return Err(self.failed("get", map)(error)),
             }
-            match self.api.create(&PostParams::default(), &new).await {
-                Ok(made) => return Ok(made.uid().unwrap_or_default()),
-                // Others were faster, or the server is away for a moment.
-                Err(error) if Cause::of(&error).is_transient() => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(self.failed("create", map)(error)),
-            }
+            // It goes with its last owner, others were faster, or the server is away for a moment.
+            tokio::time::sleep(PAUSE).await;
         }
         Err(WayError::NoAnswer((PAUSE * TRIES).as_secs()))
     }
@@ -213,6 +218,12 @@ impl Parts {
         });
         try_join_all(look).await.map(drop)
     }
+}
+
+/// Whether the same request may succeed in a moment.
+fn may_pass(error: &kube::Error) -> bool {
+    let cause = Cause::of(error);
+    cause == Cause::NotFound || cause.is_transient()
 }
 
 /// Those whose Jobs have gone: the garbage collector would take them, too.
