@@ -225,7 +225,7 @@ fn images(
             Vec::new()
         };
         let own = target.images.iter().take(1);
-        images.extend(own.map(|image| (image.clone(), secrets.clone())));
+        images.extend(own.map(|(_, image)| (image.clone(), secrets.clone())));
     }
     if images.is_empty() {
         let smallest = listed.iter().min_by_key(|(_, size)| *size);
@@ -280,7 +280,9 @@ mod tests {
 
     fn target(image: &str) -> Target {
         Target {
-            images: vec![image.to_owned(), "sidecar:1".to_owned()],
+            images: [("app", image), ("proxy", "sidecar:1")]
+                .map(|(name, image)| (name.to_owned(), image.to_owned()))
+                .to_vec(),
             pull_secrets: vec!["regcred".to_owned()],
             ..Target::for_tests()
         }

@@ -34,8 +34,8 @@ pub struct Target {
     /// The ids of its containers that run or did, ephemeral ones aside: there are others once the
     /// pod has got a new sandbox.
     pub containers: BTreeSet<String>,
-    /// The images of its containers that run, as the node has them.
-    pub images: Vec<String>,
+    /// Its containers that run, and the images that they are of, as the node has them.
+    pub images: Vec<(String, String)>,
     /// The names of the secrets with which they were pulled.
     pub pull_secrets: Vec<String>,
     /// Whether it is being deleted.
@@ -184,8 +184,8 @@ fn lasting(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     lists.flatten().flatten()
 }
 
-/// The images of the containers that run: by digest where they came from a registry, else by name.
-fn images(pod: &Pod) -> Vec<String> {
+/// The containers that run, and their images: by digest where they came from a registry, else by name.
+fn images(pod: &Pod) -> Vec<(String, String)> {
     let status = pod.status.iter();
     let statuses = status.flat_map(|status| status.container_statuses.iter().flatten());
     let running = statuses.filter(|status| {
@@ -197,9 +197,8 @@ fn images(pod: &Pod) -> Vec<String> {
         let id = status.image_id.as_str();
         let id = id.split_once("://").map_or(id, |(_, id)| id);
         let is_pulled = id.contains("@sha256:");
-        Some(if is_pulled { id } else { status.image.as_str() })
-            .filter(|image| !image.is_empty())
-            .map(str::to_owned)
+        let image = if is_pulled { id } else { status.image.as_str() };
+        (!image.is_empty()).then(|| (status.name.clone(), image.to_owned()))
     };
     running.filter_map(image).collect()
 }

@@ -4,10 +4,13 @@
 //! It cannot be deleted. The agent in it ends, and one entry with its end stays in the pod's
 //! status.
 
+mod shell;
+
 use super::way_in::{
     Awaited, Container, Facts, Finding, Life, Made, Making, Mark, Meanwhile, Preview, Shared,
     WayError, WayIn,
 };
+use crate::carried;
 use crate::cluster::bringing::Brought;
 use crate::cluster::error::{ApiError, Cause, Doing};
 use crate::cluster::manifest::{self, HelperOptions, PREFIX, Run};
@@ -22,7 +25,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
-use meshsniff_contract::arguments::Request;
+use meshsniff_contract::arguments::{self, Request};
 use meshsniff_contract::ending;
 use serde_json::{Value, json};
 
@@ -84,7 +87,8 @@ impl WayIn for EphemeralContainer {
     }
 
     async fn dry_run(&self, making: Making<'_>) -> Result<(), ApiError> {
-        patch(&making, &Run::new(), true).await.map(drop)
+        let brought = Brought::Image;
+        patch(&making, &brought, &Run::new(), true).await.map(drop)
     }
 
     fn refusal(&self, error: ApiError, _making: Making<'_>) -> WayError {
@@ -118,7 +122,8 @@ impl WayIn for EphemeralContainer {
             "kubectl -n {namespace} patch pod {shared} --subresource ephemeralcontainers \
              --patch-file FILE"
         );
-        Ok((manifest(making.options, &Run::new()), Some(command)))
+        let manifest = manifest(making.options, &Brought::Image, &Run::new());
+        Ok((manifest, Some(command)))
     }
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
@@ -132,14 +137,15 @@ impl WayIn for EphemeralContainer {
             return Err(missing.into());
         }
         let run = Run::new();
-        let made = patch(&making, &run, false).await?;
+        let brought = life.stop.unless_asked(brought(&making, life)).await?;
+        let made = patch(&making, &brought, &run, false).await?;
         let added = Container {
             namespace: making.namespace.to_owned(),
             pod: making.shared.to_owned(),
             name: run.name(),
-            command: Brought::Image.command(),
+            command: brought.command(),
         };
-        let sent = manifest(making.options, &run);
+        let sent = manifest(making.options, &brought, &run);
         let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
         if let Some(harmful) = changes.harmful() {
             life.keep(Another(added));
@@ -152,6 +158,11 @@ impl WayIn for EphemeralContainer {
         AWAITED
             .until_it_runs(follow, state, Changed(changes), life)
             .await?;
+        if let Some(carrier) = brought.carrier() {
+            let agent = &carrier.agent;
+            let arrives = shell::bring(making.cluster, &added, agent);
+            life.stop.unless_asked(arrives).await??;
+        }
         Ok(added)
     }
 
@@ -214,13 +225,44 @@ impl Meanwhile for Changed {
     }
 }
 
-async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, ApiError> {
+/// How the agent comes into the pod. What was added cannot be taken away again: nothing is tried
+/// that may fail.
+async fn brought(making: &Making<'_>, life: &Life) -> Brought {
+    let source = &making.options.source;
+    let [target] = making.targets else {
+        return Brought::Image;
+    };
+    if !source.is_carried() {
+        return Brought::Image;
+    }
+    let carrier = match carried::all() {
+        [] => None,
+        all => shell::find(making.cluster, target, all).await,
+    };
+    if let Some(carrier) = carrier {
+        return Brought::Carried(carrier);
+    }
+    life.talk.say(&format!(
+        "no container of pod {} has a shell by which the agent could be carried: the image {} is \
+         pulled",
+        target.full_name(),
+        source.image
+    ));
+    Brought::Image
+}
+
+async fn patch(
+    making: &Making<'_>,
+    brought: &Brought,
+    run: &Run,
+    dry_run: bool,
+) -> Result<Pod, ApiError> {
     let api: Api<Pod> = making.cluster.api(Some(making.namespace));
     let params = PatchParams {
         dry_run,
         ..PatchParams::default()
     };
-    let patch = Patch::Strategic(manifest(making.options, run));
+    let patch = Patch::Strategic(manifest(making.options, brought, run));
     let what = format!("pod {}", making.shared);
     let doing = Doing::request("patch", "pods/ephemeralcontainers", making.namespace, what);
     let patched = api
@@ -230,8 +272,12 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, Api
 }
 
 /// The patch (strategic merge) that adds the container to a pod.
-fn manifest(options: &HelperOptions, run: &Run) -> Value {
-    let mut container = manifest::container(options, &Brought::Image, run, &run.name(), true);
+fn manifest(options: &HelperOptions, brought: &Brought, run: &Run) -> Value {
+    let mut container = manifest::container(options, brought, run, &run.name(), true);
+    let carrier = brought.carrier();
+    if let Some(carrier) = carrier {
+        container["command"] = json!(shell::command(carrier, &arguments::hold(true)));
+    }
     // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set
     // has NET_RAW.
     container["securityContext"] = json!({
@@ -240,7 +286,8 @@ fn manifest(options: &HelperOptions, run: &Run) -> Value {
         // Or a pod whose spec says true would leave it waiting for ever.
         "runAsNonRoot": false,
         "allowPrivilegeEscalation": false,
-        "readOnlyRootFilesystem": true,
+        // An agent that is carried has to be put somewhere.
+        "readOnlyRootFilesystem": carrier.is_none(),
         "seccompProfile": {"type": "RuntimeDefault"},
     });
     json!({"spec": {"ephemeralContainers": [container]}})
@@ -326,7 +373,7 @@ mod tests {
     #[test]
     fn its_memory_is_the_pods() {
         let run = Run::new();
-        let patch = manifest(&HelperOptions::default(), &run);
+        let patch = manifest(&HelperOptions::default(), &Brought::Image, &run);
         let container = &patch["spec"]["ephemeralContainers"][0];
         assert_eq!(container["name"], run.name());
         let command = json!(["/meshsniff-agent", "hold", "--oom-score-adj", "1000"]);

@@ -13,7 +13,7 @@ use super::way_in::{
     Awaited, Container, Facts, Finding, Lease, Life, Made, Making, Mark, Meanwhile, Preview,
     Shared, WayError, WayIn,
 };
-use crate::carried;
+use crate::carried::{self, Carried};
 use crate::cluster::bringing::{self, Brought, NotCarried};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::{ApiError, Cause, Doing, Obstacle};
@@ -321,27 +321,30 @@ async fn start(
     life: &Life,
 ) -> Result<Container, (WayError, Option<Helper>)> {
     let run = Run::new();
-    let helper = Helper {
+    let mut helper = Helper {
         cluster: making.cluster.clone(),
         namespace: making.namespace.to_owned(),
         job: run.name(),
         run: run.id.clone(),
+        carried: None,
     };
     let sent = job(&making, brought, &run);
     let read = serde_json::from_value(sent.clone()).map_err(|error| (error.into(), None))?;
     let made = helper.create(read, life).await;
     let made = made.map_err(|error| (error, None))?;
+    helper.carried = brought
+        .carrier()
+        .map(|carrier| (carrier.agent, made.uid().unwrap_or_default()));
     life.lease.renewed(LASTS);
     let renewing = helper.clone().renew(life.talk.clone(), life.lease.clone());
     life.keep(Leased(helper.clone(), tokio::spawn(renewing)));
     let started = async {
         let changes = unharmed(Changes::of_job(&sent, &made))?;
-        let parts = match brought.carrier() {
-            Some(carrier) => {
-                let uid = made.uid().unwrap_or_default();
+        let parts = match &helper.carried {
+            Some((agent, uid)) => {
                 let owner = (helper.job.as_str(), uid.as_str());
                 let (cluster, namespace) = (making.cluster, making.namespace);
-                let parts = Parts::bring(cluster, namespace, making.options, &carrier.agent, owner);
+                let parts = Parts::bring(cluster, namespace, making.options, agent, owner);
                 Some(life.stop.unless_asked(parts).await??)
             }
             None => None,
@@ -382,6 +385,8 @@ struct Helper {
     job: String,
     /// The value of the label of the run.
     run: String,
+    /// The agent that is carried, and the UID of the Job that its `ConfigMap`s belong to.
+    carried: Option<(Carried, String)>,
 }
 
 /// One whose lease is renewed.
@@ -493,7 +498,13 @@ impl Helper {
             // The server cannot be reached.
             Vec::new()
         } else {
-            let pods = tokio::time::timeout(PATIENCE, self.delete_pods());
+            let parts = async {
+                if let Some((agent, uid)) = &self.carried {
+                    parts::remove(&self.cluster, namespace, agent, uid).await;
+                }
+            };
+            let both = async { tokio::join!(self.delete_pods(), parts).0 };
+            let pods = tokio::time::timeout(PATIENCE, both);
             pods.await.unwrap_or_default()
         };
         for (pod, why) in pods {
@@ -589,7 +600,7 @@ impl Helper {
         loop {
             tick.tick().await;
             // The deadline counts from the Job's start.
-            let deadline = started.elapsed().as_secs().cast_signed() + LEASE + 10;
+            let deadline = started.elapsed().as_secs().cast_signed() + LEASE;
             let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": deadline}}));
             let params = PatchParams::default();
             let patched = jobs.patch(&self.job, &params, &patch);

@@ -282,6 +282,9 @@ pub enum WayError {
     Node(#[from] NodeError),
     #[error(transparent)]
     NoExec(#[from] NoExec),
+    /// The container, and why.
+    #[error("a shell in container {0} did not do as it was told ({1})")]
+    Shell(String, String),
     #[error("there is no namespace {0}: create it, or name another one")]
     NoNamespace(String),
     #[error("the API server did not answer within {0} s: see whether kubectl get ns works")]

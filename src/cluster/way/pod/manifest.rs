@@ -15,7 +15,7 @@ pub(super) const CONTAINER: &str = "agent";
 /// it lives.
 pub(super) const LEASE: i64 = 90;
 /// Seconds after its end at which the cluster deletes the Job and its pod.
-const TTL: i64 = 30;
+const TTL: i64 = 10;
 /// Seconds that captures have for their trailers when the pod is deleted.
 pub(super) const GRACE: u32 = 5;
 

@@ -13,11 +13,11 @@ use crate::cluster::error::{Cause, Doing};
 use crate::cluster::manifest::{self, HelperOptions, MANAGED_BY};
 use crate::cluster::traces::{Fate, Leftover};
 use crate::cluster::way::way_in::WayError;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use meshsniff_loader::{FOLDER, LOADER, PART, SPARE_FOLDER};
 use serde_json::{Value, json};
@@ -218,6 +218,30 @@ impl Parts {
         });
         try_join_all(look).await.map(drop)
     }
+}
+
+/// Deletes those of an agent that no Job owns but this one, which has ended. The garbage collector
+/// would, too, but not those that somebody orphaned with the Job.
+pub(super) async fn remove(cluster: &Cluster, namespace: &str, agent: &Carried, job: &str) {
+    let api: Api<ConfigMap> = cluster.api(Some(namespace));
+    let removed = names(agent).map(async |name| {
+        let found = api.get_metadata(&name).await?;
+        let mut owners = found.owner_references().iter();
+        if !owners.all(|owner| owner.uid == job) {
+            return Ok(());
+        }
+        // Whoever makes them theirs meanwhile changes the version.
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: found.uid(),
+                resource_version: found.resource_version(),
+            }),
+            ..DeleteParams::background()
+        };
+        api.delete(&name, &params).await.map(drop)
+    });
+    // Whoever may not delete them leaves it to the garbage collector.
+    let _: Vec<kube::Result<()>> = join_all(removed).await;
 }
 
 /// Whether the same request may succeed in a moment.
