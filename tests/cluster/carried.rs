@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CASES: [(&str, Check); 7] = [
+const CASES: [(&str, Check); 9] = [
     (
         "an image that cannot be pulled is done without",
         instead_of_an_image,
@@ -25,6 +25,11 @@ const CASES: [(&str, Check); 7] = [
     ("a policy refuses it", policy),
     ("cleanup removes what has lost its jobs", cleanup),
     ("the target's own image carries it", own_image),
+    ("an ephemeral container gets it by a shell", by_a_shell),
+    (
+        "an ephemeral container without a shell is told before",
+        without_a_shell,
+    ),
 ];
 
 pub(crate) fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
@@ -211,4 +216,63 @@ fn own_image(lab: &Lab) -> Checked {
     file.has_packets()?;
     plugin.interrupt()?.is(0, &[])?;
     namespace.nothing_left(&[])
+}
+
+/// Everything of the agent goes with it: what is left is the entry, with its end.
+fn by_a_shell(lab: &Lab) -> Checked {
+    let namespace = lab.namespace_with(&["pod-security.kubernetes.io/enforce=baseline"])?;
+    lab.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web, namespace: {}}}\n\
+         spec: {{containers: [{{name: web, image: \"docker.io/local/web:1\", imagePullPolicy: IfNotPresent}}]}}\n",
+        namespace.name
+    ))?;
+    namespace.ready("pod/web")?;
+    let address = namespace.get("pod/web", ".status.podIP")?;
+    let url = format!("http://{address}/");
+    namespace.running("load", &["get", "-every", "50ms", &url], "")?;
+    let file = File::new()?;
+    let args = ["web", "-w", &file, "--mode", "ephemeral", "--count", "40"];
+    namespace.run(&args)?.is(0, &["40 packets captured"])?;
+    let report = [
+        "report",
+        "web",
+        "--mode",
+        "auto",
+        "--duration",
+        "2s",
+        "-o",
+        "json",
+    ];
+    let ended = namespace.run(&report)?;
+    ended.is(0, &["an ephemeral container is used"])?;
+    let counted = ended.json()?["summary"]["exchanges"].as_u64();
+    if counted.is_none_or(|count| count == 0) {
+        return Err(format!("no exchange was told: {}", ended.stderr).into());
+    }
+    wait_until("the end of both", SOON, || {
+        let path = ".status.ephemeralContainerStatuses[*].state.terminated.exitCode";
+        Ok(namespace.get("pod/web", path)? == "0 0")
+    })
+}
+
+fn without_a_shell(lab: &Lab) -> Checked {
+    let namespace = lab.namespace()?;
+    lab.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: app, namespace: {}}}\n\
+         spec: {{containers: [{{name: app, image: \"docker.io/local/pause:1\", imagePullPolicy: IfNotPresent}}]}}\n",
+        namespace.name
+    ))?;
+    namespace.ready("pod/app")?;
+    let ended = namespace.run(&["app", "-w", "-", "--mode", "ephemeral"])?;
+    let before = "no container of pod";
+    ended.is(
+        1,
+        &[before, "has a shell", "--image", "its entry stays in pod"],
+    )?;
+    let order = ended.stderr.find(before) < ended.stderr.find("error:");
+    if order {
+        Ok(())
+    } else {
+        Err(ended.stderr.into())
+    }
 }

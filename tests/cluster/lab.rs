@@ -52,15 +52,6 @@ impl Lab {
         })
     }
 
-    /// The ways in that are tried. An ephemeral container takes an image of the agent.
-    pub(crate) const fn modes(&self) -> &'static [&'static str] {
-        if self.carried {
-            &["pod"]
-        } else {
-            &["pod", "ephemeral"]
-        }
-    }
-
     /// Whether the nodes' processes are this machine's.
     pub(crate) const fn is_here(&self) -> bool {
         self.node.is_some()

@@ -58,10 +58,24 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// The longest question.
 const MAX_QUESTION: usize = 32;
 
+/// How long a capture waits for the `hold` of its container, which may still be starting: one that
+/// is missed ends the container because nobody captures.
+const HELD_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks for it.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Connects a capture to the `hold` of its container; `None` if there is none.
 pub(super) fn join() -> Option<UnixStream> {
-    let hold = UnixStream::connect_addr(&address().ok()?).ok()?;
-    is_of_this_container(&hold).then_some(hold)
+    let is_named = std::env::var_os(environment::HOLD).is_some_and(|name| !name.is_empty());
+    let address = address().ok()?;
+    let deadline = clock::now() + HELD_WITHIN;
+    loop {
+        match UnixStream::connect_addr(&address) {
+            Ok(hold) => return is_of_this_container(&hold).then_some(hold),
+            Err(_) if is_named && clock::now() < deadline => std::thread::sleep(LOOK),
+            Err(_) => return None,
+        }
+    }
 }
 
 /// How many of the KiB that a capture's rings would like to take they may; without a `hold`, what

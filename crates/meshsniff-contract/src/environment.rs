@@ -8,5 +8,6 @@ pub const TARGETS: &str = "MESHSNIFF_TARGETS";
 pub const NODE: &str = "node";
 
 /// Names the abstract socket by which captures tell `hold` that they run. An ephemeral container
-/// shares the pod's network namespace, and with it the names of such sockets.
+/// shares the pod's network namespace, and with it the names of such sockets. Without one, or with
+/// an empty one, there may be no `hold`, and none is waited for.
 pub const HOLD: &str = "MESHSNIFF_HOLD";

@@ -148,10 +148,7 @@ pub(super) fn target(pod: &Pod, wanted: &Wanted) -> Result<Target, Unfit> {
         annotations.contains_key(CONFIG_MIRROR) && is_hash(hash) && is_of_node(pod, &node)
     });
     // The kubelet tells which containers of a static pod run. Of what is none it tells nothing.
-    let running = lasting(pod).filter(|status| {
-        let state = status.state.as_ref();
-        state.is_some_and(|state| state.running.is_some())
-    });
+    let running = lasting(pod).filter(|status| is_running(status));
     let mut running = running.filter_map(|status| status.container_id.as_deref());
     let mirrored = hash.zip(running.next());
     let cgroup = mirrored.map_or(&uid, |(hash, _)| hash).clone();
@@ -184,14 +181,14 @@ fn lasting(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     lists.flatten().flatten()
 }
 
+fn is_running(status: &ContainerStatus) -> bool {
+    let state = status.state.as_ref();
+    state.is_some_and(|state| state.running.is_some())
+}
+
 /// The containers that run, and their images: by digest where they came from a registry, else by name.
-fn images(pod: &Pod) -> Vec<(String, String)> {
-    let status = pod.status.iter();
-    let statuses = status.flat_map(|status| status.container_statuses.iter().flatten());
-    let running = statuses.filter(|status| {
-        let state = status.state.as_ref();
-        state.is_some_and(|state| state.running.is_some())
-    });
+pub fn images(pod: &Pod) -> Vec<(String, String)> {
+    let running = lasting(pod).filter(|status| is_running(status));
     let image = |status: &ContainerStatus| {
         // Docker's kubelets put a scheme before it.
         let id = status.image_id.as_str();

@@ -235,11 +235,13 @@ async fn brought(making: &Making<'_>, life: &Life) -> Brought {
     if !source.is_carried() {
         return Brought::Image;
     }
-    let carrier = match carried::all() {
-        [] => None,
-        all => shell::find(making.cluster, target, all).await,
+    let carrier = match (life.carrier(&target.uid), carried::all()) {
+        (Some(known), _) => Some(known),
+        (None, []) => None,
+        (None, all) => shell::find(making.cluster, target, all).await,
     };
     if let Some(carrier) = carrier {
+        life.carries(&target.uid, &carrier);
         return Brought::Carried(carrier);
     }
     life.talk.say(&format!(

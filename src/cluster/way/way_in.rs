@@ -1,6 +1,6 @@
 //! What a way in is, and what it is given.
 
-use crate::cluster::bringing::NotCarried;
+use crate::cluster::bringing::{Carrier, NotCarried};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::manifest::HelperOptions;
@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use meshsniff_contract::arguments::Request;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -154,6 +155,9 @@ pub struct Life {
     /// How long what was made lives by itself.
     pub lease: Lease,
     made: Mutex<Vec<Box<dyn Made>>>,
+    /// What carried the agent into a pod, by its UID: it does so again into a new sandbox, where
+    /// none of the pod's containers may run yet.
+    carriers: Mutex<BTreeMap<String, Carrier>>,
 }
 
 /// How long the cluster lets something live without a word of this program. Clones share it.
@@ -190,7 +194,20 @@ impl Life {
             talk,
             lease: Lease::default(),
             made: Mutex::default(),
+            carriers: Mutex::default(),
         }
+    }
+
+    /// What carried the agent into a pod before.
+    pub(super) fn carrier(&self, uid: &str) -> Option<Carrier> {
+        let carriers = self.carriers.lock().unwrap_or_else(PoisonError::into_inner);
+        carriers.get(uid).cloned()
+    }
+
+    /// Remembers what carries the agent into a pod.
+    pub(super) fn carries(&self, uid: &str, carrier: &Carrier) {
+        let mut carriers = self.carriers.lock().unwrap_or_else(PoisonError::into_inner);
+        carriers.insert(uid.to_owned(), carrier.clone());
     }
 
     /// Takes care of something that was made.

@@ -49,7 +49,7 @@ pub(super) fn unread(lab: &Lab) -> Checked {
         ];
         namespace.running(&format!("hasty-{pod}"), &args, "")?;
     }
-    for mode in lab.modes() {
+    for mode in ["pod", "ephemeral"] {
         for (pod, expected) in [("app", "read"), ("pool", "not_accepted")] {
             let args = [
                 "report",

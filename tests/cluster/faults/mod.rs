@@ -142,12 +142,13 @@ const MISUSE: [Fault; 1] = [anywhere(
     target::misuse,
 )];
 
-/// Whether a fault is one of the agent's image: ephemeral containers take one, too.
+/// Whether a fault is one of the agent's image.
 fn takes_an_image(name: &str) -> bool {
-    name.contains("ephemeral")
-        || ["image that comes after", "must not run as root"]
-            .iter()
-            .any(|one| name.contains(one))
+    [
+        "image that comes after the plugin died",
+        "image that cannot be pulled, ephemeral",
+    ]
+    .contains(&name)
 }
 
 /// The tests that may run beside others, and those that may not.

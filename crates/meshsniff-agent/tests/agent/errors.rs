@@ -191,7 +191,7 @@ fn without_rights(folder: &TempDir, args: &[&str]) -> Command {
         .args(["--inh-caps=-all", "--bounding-set=-all", "--"])
         .arg(program);
     command.args(args);
-    command.env("MESHSNIFF_HOLD", unique("meshsniff-test-no-hold"));
+    command.env("MESHSNIFF_HOLD", "");
     command.env_remove("MESHSNIFF_TARGETS");
     command
 }

@@ -68,6 +68,23 @@ fn it_lives_as_long_as_captures_do() {
     drop(other);
 }
 
+/// The container runs before its process waits for captures.
+#[test]
+fn a_capture_that_is_quicker_waits_for_it() {
+    if !can(&[IP]) {
+        return;
+    }
+    let netns = Netns::new();
+    let hold = unique("meshsniff-test-hold");
+    let mut capture = Program::start(of(&hold, netns.agent("capture", &[])));
+    let args = ["hold", "--first", "1s", "--after", "1s"];
+    let mut holding = Program::ready(of(&hold, agent(&args)));
+    let stream = capture.stream();
+    assert!(!holding.ends(Duration::from_millis(1500)));
+    capture.stop(stream);
+    assert!(holding.end(Duration::from_secs(1) + END).status.success());
+}
+
 #[test]
 fn it_ends_its_captures_and_then_itself() {
     let Some(pod) = Pod::new() else {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshsniff-agent"));
     command.args(args);
-    command.env("MESHSNIFF_HOLD", unique("meshsniff-test-no-hold"));
+    command.env("MESHSNIFF_HOLD", "");
     command.env_remove("MESHSNIFF_TARGETS");
     command
 }

@@ -10,6 +10,8 @@ use crate::cluster::bringing::{Brought, Carrier};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::Doing;
 use crate::cluster::target::Target;
+use crate::cluster::target::pod::images;
+use crate::cluster::waiting::LOOK;
 use crate::cluster::way::way_in::{Container, WayError};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -17,9 +19,13 @@ use kube::api::AttachParams;
 use meshsniff_loader::{FOLDER, LOADER, PART};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 /// How long a shell may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a container may take to start that was ended with its pod's sandbox: the kubelet waits
+/// longer each time.
+const STARTS: Duration = Duration::from_secs(45);
 /// How long the agent may take to come.
 const ARRIVES: Duration = Duration::from_secs(120);
 /// The most of its words.
@@ -35,11 +41,11 @@ pub(super) async fn find(
     target: &Target,
     agents: &[Carried],
 ) -> Option<Carrier> {
-    for (container, image) in &target.images {
+    for (container, image) in containers(cluster, target).await {
         // `uname -m` names the machine, as an image for several architectures does not.
         let script = format!("command -v {PROGRAMS} >/dev/null && uname -m");
         let place = (target.namespace.as_str(), target.name.as_str());
-        let said = run(cluster, place, container, &script, &[]);
+        let said = run(cluster, place, &container, &script, &[]);
         let Ok(Ok(said)) = tokio::time::timeout(PATIENCE, said).await else {
             continue;
         };
@@ -51,11 +57,25 @@ pub(super) async fn find(
         let agent = agents.iter().find(|one| one.architecture.name() == machine);
         return agent.map(|agent| Carrier {
             agent: *agent,
-            image: image.clone(),
+            image,
             pull_secrets: Vec::new(),
         });
     }
     None
+}
+
+/// The containers that run, and their images. Those of a pod that runs again may be about to start.
+async fn containers(cluster: &Cluster, target: &Target) -> Vec<(String, String)> {
+    let api: Api<Pod> = cluster.api(Some(&target.namespace));
+    let deadline = Instant::now() + STARTS;
+    let mut found = target.images.clone();
+    while found.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(pod) = api.get(&target.name).await {
+            found = images(&pod);
+        }
+    }
+    found
 }
 
 /// The command of the container: waits for the agent, then is nothing but its shell.
