@@ -25,7 +25,7 @@ PLUGIN = "kubectl-meshsniff"
 COMPLETION = "kubectl_complete-meshsniff"
 SHORT = "Time HTTP in a pod's packets: who hung up on whom"
 CAVEATS = """\
-The agent's image has to be one that your nodes can pull: see kubectl meshsniff --help, --image.
+It takes no image: the agent comes through the API server (--agent, --image for those who want one).
 Which rights it takes: kubectl meshsniff rbac. What would fail here: kubectl meshsniff doctor.
 Completion by kubectl: a link called kubectl_complete-meshsniff to kubectl-meshsniff, on the PATH.
 """
