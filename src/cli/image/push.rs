@@ -89,7 +89,10 @@ impl<'a> Pushing<'a> {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config);
-        let client = client.context("the registry cannot be spoken with from this system")?;
+        let client = client.context(
+            "a registry cannot be spoken with from here: where the system has no certificates, \
+             name a file of some in SSL_CERT_FILE",
+        )?;
         Ok(Self { client, name, auth })
     }
 
