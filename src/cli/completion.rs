@@ -216,8 +216,8 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     let command = typed.command;
     let is_root = std::ptr::eq(command, root);
     let mut found = Candidates::new();
-    if is_root && typed.plain.is_empty() {
-        let commands = root
+    if typed.plain.is_empty() {
+        let commands = command
             .get_subcommands()
             .filter(|command| !command.is_hide_set());
         let fitting = commands.filter(|command| command.get_name().starts_with(last));
@@ -231,13 +231,18 @@ fn plain(root: &Command, typed: &Typed<'_>, last: &str, names: &impl Names) -> (
     if command.get_name() == "compare" {
         return (found, FILES);
     }
+    if command.has_subcommands() && !is_root {
+        return (found, NO_FILES);
+    }
     if !(is_root || matches!(command.get_name(), "capture" | "report" | "doctor")) {
         let mut takes = command.get_positionals();
-        let values = takes.next().filter(|_| typed.plain.is_empty());
-        return (
-            values.map(|arg| possible(arg, last)).unwrap_or_default(),
-            NO_FILES,
-        );
+        let Some(arg) = takes.next().filter(|_| typed.plain.is_empty()) else {
+            return (Candidates::new(), NO_FILES);
+        };
+        return match arg.get_value_hint() {
+            ValueHint::FilePath => (Candidates::new(), FILES),
+            _ => (possible(arg, last), NO_FILES),
+        };
     }
     let files = if command.get_name() == "report" {
         FILES
@@ -427,6 +432,11 @@ mod tests {
         assert_eq!(names("rbac --user "), Vec::<String>::new());
         assert_eq!(completed("-w "), (Vec::new(), FILES));
         assert_eq!(names("completion z"), ["zsh"]);
+        assert_eq!(names("image "), ["save", "push", "load", "help"]);
+        assert_eq!(completed("image save a").1, FILES);
+        assert_eq!(completed("image push a"), (Vec::new(), NO_FILES));
+        assert_eq!(names("image load --into k"), ["kind", "k3d"]);
+        assert_eq!(names("image load --context "), ["my-context"]);
         assert!(!names("-").contains(&"--dry_run".to_owned()));
     }
 }

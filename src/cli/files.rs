@@ -63,6 +63,41 @@ impl Kept {
     }
 }
 
+/// A file for another program, which goes with this value, or when a signal ends this one.
+#[derive(Debug)]
+pub(super) struct Passing(NamedTempFile);
+
+impl Passing {
+    /// Writes the file, whose name ends with `suffix`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn new(suffix: &str, content: &[u8]) -> anyhow::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("meshsniff-").suffix(suffix);
+        signals::on_each_if_alone(|| exit_on_signal())?;
+        // A signal waits until the file is known.
+        let mut unfinished = unfinished();
+        let made = builder.tempfile();
+        let mut file = made.context("a temporary file cannot be made: name a folder in TMPDIR")?;
+        unfinished.push(file.path().to_owned());
+        drop(unfinished);
+        let written = file.write_all(content);
+        written.with_context(|| format!("{} cannot be written", file.path().display()))?;
+        Ok(Self(file))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        unfinished().retain(|known| known != self.0.path());
+    }
+}
+
 /// Writes a whole report to a file, which keeps its old content until then.
 ///
 /// # Errors

@@ -11,6 +11,7 @@
 //! | `cleanup` | what old runs left in a cluster |
 //! | `doctor` | what would fail in a cluster |
 //! | `rbac` | the rights that a capture takes, as YAML |
+//! | `image` | `image`: the agent's image, of what the plugin carries |
 //! | `completion` | what a shell and kubectl complete |
 //! | `help` | short help that fits what packets come from |
 //! | `meant` | the next step for what was typed wrong |
@@ -49,6 +50,7 @@ mod follow;
 mod formats;
 mod held;
 mod help;
+mod image;
 mod local;
 mod meant;
 mod names;

@@ -10,6 +10,7 @@ use super::doctor::{self, DoctorArgs};
 use super::done::{Done, say};
 use super::follow::{self, FollowArgs};
 use super::help;
+use super::image::{self, ImageArgs};
 use super::meant;
 use super::options::Misuse;
 use super::rbac::{self, RbacArgs};
@@ -51,6 +52,7 @@ enum Command {
     Cleanup(CleanupArgs),
     Doctor(Box<DoctorArgs>),
     Rbac(RbacArgs),
+    Image(ImageArgs),
     Completion(CompletionArgs),
     Schema(SchemaArgs),
 }
@@ -131,6 +133,7 @@ impl Command {
             Self::Completion(args) => completion::run(&mut Cli::command(), &args).map(Done::from),
             Self::Doctor(args) => doctor::run(&args).map(Done::from),
             Self::Follow(args) => follow::run(args),
+            Self::Image(args) => image::run(&args).map(Done::from),
             Self::Rbac(args) => rbac::run(args).map(Done::from),
             Self::Schema(args) => schema(&args).map(Done::from),
         }

@@ -26,18 +26,17 @@ impl<'a> Typed<'a> {
             only_plain: false,
         };
         for word in words {
-            typed.word(root, word);
+            typed.word(word);
         }
         typed
     }
 
-    fn word(&mut self, root: &'a Command, word: &str) {
+    fn word(&mut self, word: &str) {
         if let Some(option) = self.pending.take() {
             self.options.push((option, word.to_owned()));
         } else if self.only_plain || !word.starts_with('-') || word == "-" {
-            let first =
-                self.plain.is_empty() && std::ptr::eq(self.command, root) && !self.only_plain;
-            match root.find_subcommand(word).filter(|_| first) {
+            let first = self.plain.is_empty() && !self.only_plain;
+            match self.command.find_subcommand(word).filter(|_| first) {
                 Some(command) => self.command = command,
                 None => self.plain.push(word.to_owned()),
             }

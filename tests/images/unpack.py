@@ -4,7 +4,7 @@
     unpack.py ARCHIVE.tar DIRECTORY [meshsniff-agent|kubectl-meshsniff]
 
 Writes DIRECTORY/linux/amd64 and so on, and prints a line to each: platform, bytes of the compressed layer. It shares no
-code with images/oci.py, which wrote the archive. Ends with a sentence at the first thing that is not as it should be.
+code with crates/meshsniff-oci, which wrote the archive. Ends with a sentence at the first thing that is not as it should be.
 """
 
 import gzip

@@ -11,6 +11,7 @@
 //! | `drawings` | pictures of one exchange, and the capture as a drawing on a terminal |
 //! | `following` | `follow`: what it masks, which exchange a frame is part of |
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
+//! | `images` | the image of the agents that a plugin carries |
 //! | `live_view` | `report --live` |
 //! | `secrets` | what is left out of reports |
 //! | `sent_again` | `follow --curl`, against a server |
@@ -24,6 +25,7 @@ mod drawings;
 mod drops;
 mod following;
 mod for_ci;
+mod images;
 mod live_view;
 mod pipes;
 mod secrets;

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 
 /// Rooms of each crate, in the order of who may be used.
-const ROOMS: [(&str, &str); 5] = [
+const ROOMS: [(&str, &str); 6] = [
     (
         "crates/meshsniff/src",
         "time escape packet number piece names tcp kernel protocol mesh dns exchange analyzer conversation condition statistics \
@@ -36,6 +36,10 @@ const ROOMS: [(&str, &str); 5] = [
         "times signals arguments ending environment stderr stdin",
     ),
     ("crates/meshsniff-loader/src", ""),
+    (
+        "crates/meshsniff-oci/src",
+        "program elf name json packing image",
+    ),
     ("src", "carried stderr signals cluster watch cli"),
 ];
 
