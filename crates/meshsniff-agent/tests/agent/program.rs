@@ -1,6 +1,6 @@
 //! A program that is being tested: started, heard, ended, and never left behind.
 
-use crate::netns::{Netns, unique};
+use crate::netns::Netns;
 use crate::stream::{Capture, Stream};
 use crate::tools::{END, FOR_EVER};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
