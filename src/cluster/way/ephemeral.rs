@@ -118,12 +118,12 @@ impl WayIn for EphemeralContainer {
             "kubectl -n {namespace} patch pod {shared} --subresource ephemeralcontainers \
              --patch-file FILE"
         );
-        Ok((manifest(making.options, &Run::new()), Some(command)))
+        Ok((manifest(&making, &Run::new()), Some(command)))
     }
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
         for target in making.targets {
-            let looked = node::look(making.cluster, &target.node);
+            let looked = node::look(making.cluster, &target.node, Place::Target);
             life.stop.unless_asked(looked).await??;
         }
         // It cannot be taken away again: what would be of no use is not made.
@@ -139,7 +139,7 @@ impl WayIn for EphemeralContainer {
             name: run.name(),
             command: Brought::Image.command(),
         };
-        let sent = manifest(making.options, &run);
+        let sent = manifest(&making, &run);
         let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
         if let Some(harmful) = changes.harmful() {
             life.keep(Another(added));
@@ -220,7 +220,7 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, Api
         dry_run,
         ..PatchParams::default()
     };
-    let patch = Patch::Strategic(manifest(making.options, run));
+    let patch = Patch::Strategic(manifest(making, run));
     let what = format!("pod {}", making.shared);
     let doing = Doing::request("patch", "pods/ephemeralcontainers", making.namespace, what);
     let patched = api
@@ -230,10 +230,18 @@ async fn patch(making: &Making<'_>, run: &Run, dry_run: bool) -> Result<Pod, Api
 }
 
 /// The patch (strategic merge) that adds the container to a pod.
-fn manifest(options: &HelperOptions, run: &Run) -> Value {
+fn manifest(making: &Making<'_>, run: &Run) -> Value {
+    patch_for(making.options, making.targets, run)
+}
+
+/// Whether the runtime gives containers NET_RAW by itself. CRI-O, and with it OpenShift, does not.
+fn has_net_raw(targets: &[Target]) -> bool {
+    let mut containers = targets.iter().flat_map(|target| &target.containers);
+    !containers.any(|id| id.starts_with("cri-o://"))
+}
+
+fn patch_for(options: &HelperOptions, targets: &[Target], run: &Run) -> Value {
     let mut container = manifest::container(options, &Brought::Image, run, &run.name(), true);
-    // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set
-    // has NET_RAW.
     container["securityContext"] = json!({
         "runAsUser": 0,
         "runAsGroup": 0,
@@ -243,6 +251,10 @@ fn manifest(options: &HelperOptions, run: &Run) -> Value {
         "readOnlyRootFilesystem": true,
         "seccompProfile": {"type": "RuntimeDefault"},
     });
+    // Not where it is there anyway: Pod Security "baseline" admits no container that asks for it.
+    if !has_net_raw(targets) {
+        container["securityContext"]["capabilities"] = json!({"add": ["NET_RAW"]});
+    }
     json!({"spec": {"ephemeralContainers": [container]}})
 }
 
@@ -326,7 +338,7 @@ mod tests {
     #[test]
     fn its_memory_is_the_pods() {
         let run = Run::new();
-        let patch = manifest(&HelperOptions::default(), &run);
+        let patch = patch_for(&HelperOptions::default(), &[Target::for_tests()], &run);
         let container = &patch["spec"]["ephemeralContainers"][0];
         assert_eq!(container["name"], run.name());
         let command = json!(["/meshsniff-agent", "hold", "--oom-score-adj", "1000"]);
@@ -335,5 +347,19 @@ mod tests {
             container["env"],
             json!([{"name": "MESHSNIFF_HOLD", "value": run.id}])
         );
+    }
+
+    #[test]
+    fn net_raw_is_asked_for_where_the_runtime_does_not_give_it() {
+        let capabilities = |container: &str| {
+            let target = Target {
+                containers: [container.to_owned()].into(),
+                ..Target::for_tests()
+            };
+            let patch = patch_for(&HelperOptions::default(), &[target], &Run::new());
+            patch["spec"]["ephemeralContainers"][0]["securityContext"]["capabilities"].clone()
+        };
+        assert_eq!(capabilities("containerd://ab"), Value::Null);
+        assert_eq!(capabilities("cri-o://ab"), json!({"add": ["NET_RAW"]}));
     }
 }
