@@ -49,7 +49,7 @@ have() { # package:program…
 
 kubectl() { "$bin/kubectl" --kubeconfig "$kubeconfig" "$@"; }
 # The container runtime of the cluster that is up: containerd or crio.
-runtime() { cat "$state/runtime"; }
+runtime() { cat "$state/runtime" 2>/dev/null || echo containerd; }
 in_node() { # node, command…
   local node=$1 pid; shift
   pid=$(part_pid "$node") || die "$node is not up"
@@ -66,7 +66,7 @@ crio_copy() { # node, from, to
 }
 # The names of the images in an archive of docker save's kind or of OCI's, each with where skopeo finds it.
 images_in() { # archive
-  python3 -B "$here/archive.py" "$1"
+  python3 -B "$(dirname "${BASH_SOURCE[0]}")/archive.py" "$1"
 }
 crio_import() { # node, archive
   local source name
@@ -154,8 +154,8 @@ stop_part() { # name, [signal]
 part_name() { # name
   case $1 in
     kubelet | containerd | crio) echo "node1-$1" ;;
-    runtime) echo "node1-$(runtime 2>/dev/null)" ;;
-    node[0-9]-runtime) echo "${1%runtime}$(runtime 2>/dev/null)" ;;
+    runtime) echo "node1-$(runtime)" ;;
+    node[0-9]-runtime) echo "${1%runtime}$(runtime)" ;;
     *) echo "$1" ;;
   esac
 }
