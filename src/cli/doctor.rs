@@ -9,7 +9,7 @@ use crate::cluster::error::{Cause, Doing};
 use crate::cluster::manifest::HelperOptions;
 use crate::cluster::mode::{Mode, rules};
 use crate::cluster::rights::{self, NAMESPACES, Need, Place, Rule, is_granted};
-use crate::cluster::target::node::fits;
+use crate::cluster::target::node::{caution, fits};
 use crate::cluster::target::{self, Target, Wanted};
 use crate::cluster::way::pod::CARRIES;
 use crate::cluster::way::way_in::{Mark, Shared};
@@ -482,12 +482,24 @@ impl Check {
                     continue;
                 }
             };
-            match fits(&node) {
-                Ok(()) => lines.ok(None, format!("node {name} can run the agent")),
-                Err(error) => {
-                    lines.fail(None, error.to_string());
-                    continue;
+            if let Err(error) = fits(&node, Place::Target) {
+                lines.fail(None, error.to_string());
+                continue;
+            }
+            let ways = WAYS.into_iter().filter(|way| self.mode.allows(*way));
+            let mut fitting = 0;
+            for way in ways {
+                match fits(&node, way.facts().place) {
+                    Ok(()) => fitting += 1,
+                    Err(error) => lines.fail(Some(way), error.to_string()),
                 }
+            }
+            if fitting == 0 {
+                continue;
+            }
+            match caution(&node) {
+                Some(caution) => lines.warn(None, caution),
+                None => lines.ok(None, format!("node {name} can run the agent")),
             }
             let namespaces = self.helper_namespaces.iter();
             let namespace = namespaces.map(String::as_str).next().unwrap_or_default();

@@ -4,7 +4,7 @@ use super::connect::Cluster;
 use super::error::{ApiError, Cause};
 use super::manifest::HelperOptions;
 use super::rights::{ON_OTHERS, ON_PODS, Rule};
-use super::target::Target;
+use super::target::{Target, node};
 use super::way::{Making, WAYS, Way, WayError};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use std::fmt;
@@ -82,6 +82,7 @@ pub async fn choose(
     targets: &[Target],
 ) -> Result<(Way, Option<String>), WayError> {
     let target = targets.first().ok_or(WayError::NoTarget)?;
+    let mut passed_over = None;
     let ways = match mode {
         Mode::Way(way) => {
             way.suits(targets)?;
@@ -90,11 +91,23 @@ pub async fn choose(
             }
             vec![way]
         }
-        Mode::Auto => WAYS
-            .into_iter()
-            .filter(|way| way.suits(targets).is_ok())
-            .collect(),
+        Mode::Auto => {
+            let node = node::get(cluster, &target.node).await;
+            let mut ways = Vec::new();
+            for way in WAYS.into_iter().filter(|way| way.suits(targets).is_ok()) {
+                let place = way.facts().place;
+                match node.as_ref().map_or(Ok(()), |node| node::fits(node, place)) {
+                    Ok(()) => ways.push(way),
+                    Err(error) => passed_over = Some(error),
+                }
+            }
+            match passed_over {
+                Some(error) if ways.is_empty() => return Err(error.into()),
+                _ => ways,
+            }
+        }
     };
+    let passed_over = passed_over.map(|error| error.to_string());
     let only = ways.len() == 1;
     let mut refused: Vec<(&str, ApiError)> = Vec::new();
     for way in ways {
@@ -103,7 +116,7 @@ pub async fn choose(
         let noun = way.facts().noun;
         let error = match way.dry_run(making).await {
             Err(error) if !is_no_refusal(mode, error.cause()) => error,
-            _ if refused.is_empty() => return Ok((way, None)),
+            _ if refused.is_empty() => return Ok((way, passed_over)),
             _ => {
                 let bare = |noun: &'static str| noun.split_once(' ').map_or(noun, |(_, bare)| bare);
                 let why = refused.iter().map(|(noun, error)| {

@@ -147,6 +147,80 @@ fn what_makes_another_helper_of_it_ends_the_run_at_once() {
     }
 }
 
+/// A server whose node is marked so.
+fn on_node(labels: Value, taints: Value) -> Server {
+    let server = Server::start(Ways::default());
+    server.state().node = json!({"kind": "Node", "apiVersion": "v1",
+        "metadata": {"name": "n1", "labels": labels}, "spec": {"taints": taints}});
+    server
+}
+
+/// Whether something was made, in a place that ends so.
+fn was_made(server: &Server, place: &str) -> bool {
+    let state = server.state();
+    let mut requests = state.requests.iter();
+    requests
+        .any(|(verb, path, _)| ["POST", "PATCH"].contains(&verb.as_str()) && path.ends_with(place))
+}
+
+fn fargate() -> (Value, Value) {
+    let taint = json!({"key": "eks.amazonaws.com/compute-type", "value": "fargate",
+        "effect": "NoSchedule"});
+    (json!({"kubernetes.io/os": "linux"}), json!([taint]))
+}
+
+#[test]
+fn nothing_is_made_on_a_node_where_it_cannot_run() {
+    let windows = (json!({"kubernetes.io/os": "windows"}), json!([]));
+    let azure = (json!({"type": "virtual-kubelet"}), json!([]));
+    for (marks, mode, words) in [
+        (&windows, "pod", "node n1 runs windows"),
+        (&windows, "ephemeral", "node n1 runs windows"),
+        (&windows, "auto", "node n1 runs windows"),
+        (&fargate(), "pod", "node n1 is of AWS Fargate"),
+        (&azure, "pod", "a Virtual Kubelet"),
+    ] {
+        let (labels, taints) = marks.clone();
+        let server = on_node(labels, taints);
+        let (said, took) = capture(&server, &["--mode", mode]);
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+        assert!(took < START, "{took:?}: {said}");
+        assert!(!was_made(&server, "/jobs") && !was_made(&server, "/ephemeralcontainers"));
+    }
+}
+
+#[test]
+fn auto_takes_the_way_that_the_node_leaves_open() {
+    let (labels, taints) = fargate();
+    let server = on_node(labels, taints);
+    let (said, _) = capture(&server, &["--mode", "auto"]);
+    assert!(said.contains("AWS Fargate"), "{said}");
+    assert!(!was_made(&server, "/jobs") && was_made(&server, "/ephemeralcontainers"));
+}
+
+#[test]
+fn doctor_tells_what_the_node_is() {
+    let autopilot = json!({"cloud.google.com/gke-autopilot": "true"});
+    let (labels, taints) = fargate();
+    for (labels, taints, words) in [
+        (labels, taints, "FAIL node n1 is of AWS Fargate"),
+        (autopilot, json!([]), "warn node n1 is of GKE Autopilot"),
+        (
+            json!({"kubernetes.io/os": "windows"}),
+            json!([]),
+            "FAIL node n1 runs windows",
+        ),
+        (json!({}), json!([]), "ok   node n1 can run the agent"),
+    ] {
+        let server = on_node(labels, taints);
+        let folder = tempfile::tempdir().unwrap();
+        let child = start(&server, &folder, &["doctor", "app"]);
+        let said = child.wait_with_output().unwrap().stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+}
+
 #[test]
 fn a_changed_job_ends_the_run_at_once() {
     let ways = Ways {

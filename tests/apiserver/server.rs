@@ -43,6 +43,8 @@ impl Default for Ways {
 pub(crate) struct State {
     pub(crate) jobs: Vec<Value>,
     pub(crate) pods: Vec<Value>,
+    /// The target's node; null where it may not be looked at.
+    pub(crate) node: Value,
     /// Verb and path of each request, and its body.
     pub(crate) requests: Vec<(String, String, Value)>,
     /// Rises with each change.
@@ -211,6 +213,9 @@ fn answer(state: &Mutex<State>, ways: Ways, verb: &str, url: &str, body: Value) 
         .position(|part| ["jobs", "pods"].contains(part));
     let Some(at) = at else {
         return match verb {
+            "GET" if parts.last() == Some(&"n1") && !state.node.is_null() => {
+                (200, state.node.clone())
+            }
             "GET" if parts.last() != Some(&"n1") => (200, json!({"items": [], "metadata": {}})),
             _ => status(404, "NotFound", "not found"),
         };

@@ -166,11 +166,13 @@ fn is_pod(component: &str, uid: &str) -> bool {
     same && (before.is_empty() || before.ends_with('-'))
 }
 
-/// `<id>`, or `<runtime>-<id>.scope`.
+/// `<id>` or `crio-<id>` of the cgroupfs driver, `<runtime>-<id>.scope` of systemd's.
 fn is_container(component: &str, id: &str) -> bool {
     let scope = component.strip_suffix(".scope");
     let named = scope.and_then(|scope| scope.rsplit_once('-'));
-    component == id || named.is_some_and(|(_, named)| named == id)
+    component == id
+        || component.strip_prefix("crio-") == Some(id)
+        || named.is_some_and(|(_, named)| named == id)
 }
 
 /// CRI-O's and Podman's monitor of a container has a scope beside it, and lives in the host's
@@ -354,6 +356,7 @@ mod tests {
                  0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscores}.slice/cri-containerd-{ID}.scope"
             ),
             format!("0::/kubepods.slice/kubepods-pod{underscores}.slice/crio-{ID}.scope/container"),
+            format!("11:memory:/kubepods/besteffort/pod{UID}/crio-{ID}\n1:name=systemd:/"),
             format!("0::/../../kubepods-pod{underscores}.slice/docker-{ID}.scope"),
             format!(
                 "\
@@ -374,6 +377,9 @@ mod tests {
             format!("0::/kubepods/xpod{UID}/x{ID}"),
             format!("0::/kubepods/pod{}/{}", &UID[1..], &ID[1..]),
             format!("0::/kubepods.slice/kubepods-pod{UID}.slice/crio-conmon-{ID}.scope"),
+            format!(
+                "11:memory:/kubepods/pod{UID}/crio-conmon-{ID}\n1:name=systemd:/kubepods/pod{UID}"
+            ),
             "0::/user.slice".to_owned(),
         ] {
             assert!(!pod().owns(&path), "{path}");

@@ -122,13 +122,13 @@ impl WayIn for EphemeralContainer {
             "kubectl -n {namespace} patch pod {shared} --subresource ephemeralcontainers \
              --patch-file FILE"
         );
-        let manifest = manifest(making.options, &Brought::Image, &Run::new());
+        let manifest = manifest(&making, &Brought::Image, &Run::new());
         Ok((manifest, Some(command)))
     }
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
         for target in making.targets {
-            let looked = node::look(making.cluster, &target.node);
+            let looked = node::look(making.cluster, &target.node, Place::Target);
             life.stop.unless_asked(looked).await??;
         }
         // It cannot be taken away again: what would be of no use is not made.
@@ -145,7 +145,7 @@ impl WayIn for EphemeralContainer {
             name: run.name(),
             command: brought.command(),
         };
-        let sent = manifest(making.options, &brought, &run);
+        let sent = manifest(&making, &brought, &run);
         let changes = Changes::of_ephemeral(&sent["spec"]["ephemeralContainers"][0], &made);
         if let Some(harmful) = changes.harmful() {
             life.keep(Another(added));
@@ -264,7 +264,7 @@ async fn patch(
         dry_run,
         ..PatchParams::default()
     };
-    let patch = Patch::Strategic(manifest(making.options, brought, run));
+    let patch = Patch::Strategic(manifest(making, brought, run));
     let what = format!("pod {}", making.shared);
     let doing = Doing::request("patch", "pods/ephemeralcontainers", making.namespace, what);
     let patched = api
@@ -274,14 +274,22 @@ async fn patch(
 }
 
 /// The patch (strategic merge) that adds the container to a pod.
-fn manifest(options: &HelperOptions, brought: &Brought, run: &Run) -> Value {
+fn manifest(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
+    patch_for(making.options, making.targets, brought, run)
+}
+
+/// Whether the runtime gives containers NET_RAW by itself. CRI-O, and with it OpenShift, does not.
+fn has_net_raw(targets: &[Target]) -> bool {
+    let mut containers = targets.iter().flat_map(|target| &target.containers);
+    !containers.any(|id| id.starts_with("cri-o://"))
+}
+
+fn patch_for(options: &HelperOptions, targets: &[Target], brought: &Brought, run: &Run) -> Value {
     let mut container = manifest::container(options, brought, run, &run.name(), true);
     let carrier = brought.carrier();
     if let Some(carrier) = carrier {
         container["command"] = json!(shell::command(carrier, &arguments::hold(true)));
     }
-    // No capability is added: Pod Security "baseline" forbids that, and the runtime's default set
-    // has NET_RAW.
     container["securityContext"] = json!({
         "runAsUser": 0,
         "runAsGroup": 0,
@@ -292,6 +300,10 @@ fn manifest(options: &HelperOptions, brought: &Brought, run: &Run) -> Value {
         "readOnlyRootFilesystem": carrier.is_none(),
         "seccompProfile": {"type": "RuntimeDefault"},
     });
+    // Not where it is there anyway: Pod Security "baseline" admits no container that asks for it.
+    if !has_net_raw(targets) {
+        container["securityContext"]["capabilities"] = json!({"add": ["NET_RAW"]});
+    }
     json!({"spec": {"ephemeralContainers": [container]}})
 }
 
@@ -375,7 +387,8 @@ mod tests {
     #[test]
     fn its_memory_is_the_pods() {
         let run = Run::new();
-        let patch = manifest(&HelperOptions::default(), &Brought::Image, &run);
+        let options = HelperOptions::default();
+        let patch = patch_for(&options, &[Target::for_tests()], &Brought::Image, &run);
         let container = &patch["spec"]["ephemeralContainers"][0];
         assert_eq!(container["name"], run.name());
         let command = json!(["/meshsniff-agent", "hold", "--oom-score-adj", "1000"]);
@@ -384,5 +397,24 @@ mod tests {
             container["env"],
             json!([{"name": "MESHSNIFF_HOLD", "value": run.id}])
         );
+    }
+
+    #[test]
+    fn net_raw_is_asked_for_where_the_runtime_does_not_give_it() {
+        let capabilities = |container: &str| {
+            let target = Target {
+                containers: [container.to_owned()].into(),
+                ..Target::for_tests()
+            };
+            let patch = patch_for(
+                &HelperOptions::default(),
+                &[target],
+                &Brought::Image,
+                &Run::new(),
+            );
+            patch["spec"]["ephemeralContainers"][0]["securityContext"]["capabilities"].clone()
+        };
+        assert_eq!(capabilities("containerd://ab"), Value::Null);
+        assert_eq!(capabilities("cri-o://ab"), json!({"add": ["NET_RAW"]}));
     }
 }

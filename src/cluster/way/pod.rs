@@ -217,7 +217,7 @@ impl WayIn for HelperPod {
     }
 
     async fn start(&self, making: Making<'_>, life: &Life) -> Result<Container, WayError> {
-        let looked = node::look(making.cluster, making.shared);
+        let looked = node::look(making.cluster, making.shared, Place::Helper);
         let node = life.stop.unless_asked(looked).await??;
         let mut ways = ways(making, node.as_ref())?.into_iter().peekable();
         loop {
@@ -289,7 +289,7 @@ fn ways(making: Making<'_>, node: Option<&Node>) -> Result<Vec<Brought>, NotCarr
 
 /// The way that is tried first. What cannot be carried at all is said when it is to start.
 async fn first_way(making: Making<'_>) -> Brought {
-    let node = node::look(making.cluster, making.shared).await;
+    let node = node::look(making.cluster, making.shared, Place::Helper).await;
     let ways = ways(making, node.ok().flatten().as_ref()).unwrap_or_default();
     ways.into_iter().next().unwrap_or(Brought::Image)
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 type Check = fn(&Lab) -> Checked;
 
-const CAPTURES: [(&str, Check); 22] = [
+const CAPTURES: [(&str, Check); 24] = [
     ("into Wireshark, which shows packets", files::into_wireshark),
     ("a pod, to a file", files::to_a_file),
     (
@@ -36,6 +36,8 @@ const CAPTURES: [(&str, Check); 22] = [
         targets::helper_namespace,
     ),
     ("every kind of target", targets::kinds),
+    ("a pod that the runtime confines", targets::confined),
+    ("a pod with users of its own", targets::own_users),
     ("several pods are several interfaces", files::several),
     ("several pods, a file each", files::file_each),
     (

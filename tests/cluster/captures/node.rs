@@ -33,9 +33,9 @@ fn left_out(said: &str) -> Result<Vec<String>, Failed> {
         .filter(|word| word.parse::<u16>().is_ok())
         .map(str::to_owned)
         .collect();
-    for name in ["containerd", "kubelet"] {
-        if !line.contains(&format!("({name})")) {
-            return Err(format!("no port of {name} is left out: {line}").into());
+    for names in [&["containerd", "crio"][..], &["kubelet"]] {
+        if !names.iter().any(|name| line.contains(&format!("({name})"))) {
+            return Err(format!("no port of {} is left out: {line}", names.join(" or ")).into());
         }
     }
     if ports.contains(&"10250".to_owned()) {

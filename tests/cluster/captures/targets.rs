@@ -1,5 +1,6 @@
 //! Every kind of target, and those that are refused.
 
+use crate::file::{File, whole};
 use crate::lab::{Checked, Lab};
 
 pub(super) fn helper_namespace(lab: &Lab) -> Checked {
@@ -100,4 +101,37 @@ pub(super) fn host_network(lab: &Lab) -> Checked {
     let ended = namespace.run(&["app", "-w", "-"])?;
     ended.is(1, &["shares the network of its node", "--node"])?;
     namespace.nothing_left(&[])
+}
+
+/// A server called `app` with more of its spec, which a client asks: captured in every mode.
+fn with_spec(lab: &Lab, spec: &str) -> Checked {
+    let namespace = lab.namespace()?;
+    namespace.running("app", &["serve"], spec)?;
+    namespace.load("/fast", "100ms")?;
+    for mode in ["pod", "ephemeral"] {
+        let file = File::new()?;
+        let ended = namespace.run(&["app", "-w", &file, "--count", "50", "--mode", mode])?;
+        ended.is(0, &["as many packets as asked for"])?;
+        whole(&file)?;
+    }
+    let ended = namespace.run(&["report", "app", "--duration", "2s", "-o", "json"])?;
+    ended.is(0, &["the time asked for is over"])?;
+    namespace.nothing_left(&[])
+}
+
+pub(super) fn confined(lab: &Lab) -> Checked {
+    with_spec(
+        lab,
+        "securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}",
+    )
+}
+
+/// Its network belongs to a user namespace of its own.
+pub(super) fn own_users(lab: &Lab) -> Checked {
+    let able = "jsonpath={.items[*].status.runtimeHandlers[*].features.userNamespaces}";
+    if !lab.kubectl(&["get", "nodes", "-o", able])?.contains("true") {
+        eprintln!("SKIPPED: the container runtime has no user namespaces");
+        return Ok(());
+    }
+    with_spec(lab, "hostUsers: false")
 }

@@ -124,8 +124,11 @@ const FAULTS: [Fault; 50] = [
     anywhere("capture is OOM-killed", output::capture_oom_killed),
     alone("kubelet is restarted", node::kubelet_restarted),
     alone("kubelet is killed", node::kubelet_killed),
-    alone("containerd is restarted", node::containerd_restarted),
-    alone("containerd is killed", node::containerd_killed),
+    alone(
+        "the container runtime is restarted",
+        node::runtime_restarted,
+    ),
+    alone("the container runtime is killed", node::runtime_killed),
     alone("API server is restarted", node::api_server_restarted),
     alone("API server is killed, and away", node::api_server_away),
     here("network is cut while idle", network::cut_idle),

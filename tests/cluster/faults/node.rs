@@ -57,12 +57,12 @@ pub(super) fn kubelet_killed(lab: &Lab) -> Checked {
     restart(lab, "kubelet", true)
 }
 
-pub(super) fn containerd_restarted(lab: &Lab) -> Checked {
-    restart(lab, "containerd", false)
+pub(super) fn runtime_restarted(lab: &Lab) -> Checked {
+    restart(lab, "runtime", false)
 }
 
-pub(super) fn containerd_killed(lab: &Lab) -> Checked {
-    restart(lab, "containerd", true)
+pub(super) fn runtime_killed(lab: &Lab) -> Checked {
+    restart(lab, "runtime", true)
 }
 
 /// A part that is stopped or started.

@@ -48,15 +48,44 @@ have() { # package:program…
 }
 
 kubectl() { "$bin/kubectl" --kubeconfig "$kubeconfig" "$@"; }
+# The container runtime of the cluster that is up: containerd or crio.
+runtime() { cat "$state/runtime" 2>/dev/null || echo containerd; }
+in_node() { # node, command…
+  local node=$1 pid; shift
+  pid=$(part_pid "$node") || die "$node is not up"
+  nsenter --mount --target "$pid" "$@"
+}
 containerd_ctr() { # node, arguments…
   local node=$1; shift
   ctr -a "$state/$node/run/containerd/containerd.sock" -n k8s.io "$@"
 }
+# CRI-O imports no archives: what it knows is what is in its storage.
+crio_storage='containers-storage:[overlay@/var/lib/containers/storage+/run/containers/storage]'
+crio_copy() { # node, from, to
+  in_node "$1" skopeo --insecure-policy copy --quiet "$2" "$3"
+}
+# The names of the images in an archive of docker save's kind or of OCI's, each with where skopeo finds it.
+images_in() { # archive
+  python3 -B "$(dirname "${BASH_SOURCE[0]}")/archive.py" "$1"
+}
+crio_import() { # node, archive
+  local source name
+  images_in "$2" | while read -r source name; do crio_copy "$1" "$source" "$crio_storage$name" </dev/null || return 1; done
+}
 import_images() { # node, archives…
   local node=$1 archive said; shift
   for archive; do
-    said=$(containerd_ctr "$node" images import "$archive" 2>&1) || die "could not import $archive into $node: $said"
+    case $(runtime) in
+      crio) said=$(crio_import "$node" "$archive" 2>&1) ;;
+      *) said=$(containerd_ctr "$node" images import "$archive" 2>&1) ;;
+    esac || die "could not import $archive into $node: $said"
   done
+}
+tag_image() { # node, image, its other name
+  case $(runtime) in
+    crio) crio_copy "$1" "$crio_storage$2" "$crio_storage$3" ;;
+    *) containerd_ctr "$1" images tag --force "$2" "$3" >/dev/null ;;
+  esac
 }
 # The node that has a cgroup of its own to put its pods in. The other's are where a machine's kubelet puts them: /kubepods.
 node2_cgroup=node2
@@ -124,14 +153,16 @@ stop_part() { # name, [signal]
 # A part by the name its user gives: what belongs to a node is node1's unless it says which.
 part_name() { # name
   case $1 in
-    kubelet | containerd) echo "node1-$1" ;;
+    kubelet | containerd | crio) echo "node1-$1" ;;
+    runtime) echo "node1-$(runtime)" ;;
+    node[0-9]-runtime) echo "${1%runtime}$(runtime)" ;;
     *) echo "$1" ;;
   esac
 }
 part_names() {
   local node
   echo etcd apiserver controller-manager scheduler proxy coredns
-  for node in $(nodes); do echo "$node $node-containerd $node-kubelet"; done
+  for node in $(nodes); do echo "$node $node-$(runtime) $node-kubelet"; done
 }
 
 answers() { # address, port
@@ -158,6 +189,7 @@ part_ready() { # name
     # The process that holds the node's mounts ends up as this one.
     node[0-9]) [ "$(cat "/proc/$(part_pid "$1")/comm")" = sleep ] ;;
     *-containerd) containerd_ctr "${1%-containerd}" version ;;
+    *-crio) [ "$(curl -sS --unix-socket "$state/${1%-crio}/run/crio/crio.sock" -o /dev/null -w '%{http_code}' http://crio/info)" = 200 ] ;;
     # Asked by way of the API server, which needs it for exec and logs.
     *-kubelet) [ "$(kubectl get --raw "/api/v1/nodes/${1%-kubelet}/proxy/healthz")" = ok ] && node_ready "${1%-kubelet}" ;;
   esac
