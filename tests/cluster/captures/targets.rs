@@ -130,7 +130,9 @@ pub(super) fn confined(lab: &Lab) -> Checked {
 pub(super) fn own_users(lab: &Lab) -> Checked {
     let able = "jsonpath={.items[*].status.runtimeHandlers[*].features.userNamespaces}";
     if !lab.kubectl(&["get", "nodes", "-o", able])?.contains("true") {
-        println!("SKIPPED a pod with users of its own: the container runtime has no user namespaces");
+        println!(
+            "SKIPPED a pod with users of its own: the container runtime has no user namespaces"
+        );
         return Ok(());
     }
     with_spec(lab, "hostUsers: false")
