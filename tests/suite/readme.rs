@@ -110,8 +110,11 @@ fn prose_ends_at_100_columns() {
     let mut long = Vec::new();
     for page in pages(Path::new(ROOT)) {
         let text = fs::read_to_string(&page).expect("a page");
-        let lines =
-            prose(&text).filter(|(_, line)| !line.starts_with('|') && line.chars().count() > 100);
+        // Neither a table's row nor an address can be broken.
+        let lines = prose(&text).filter(|(_, line)| {
+            let is_whole = line.starts_with('|') || line.contains("]: https://");
+            !is_whole && line.chars().count() > 100
+        });
         long.extend(lines.map(|(number, _)| format!("{}:{number}", page.display())));
     }
     assert!(long.is_empty(), "longer than 100 columns: {long:#?}");
