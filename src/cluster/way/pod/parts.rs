@@ -226,8 +226,7 @@ pub(super) async fn remove(cluster: &Cluster, namespace: &str, agent: &Carried, 
     let api: Api<ConfigMap> = cluster.api(Some(namespace));
     let removed = names(agent).map(async |name| {
         let found = api.get_metadata(&name).await?;
-        let mut owners = found.owner_references().iter();
-        if !owners.all(|owner| owner.uid == job) {
+        if !is_for_nobody_else(&found, job) {
             return Ok(());
         }
         // Whoever makes them theirs meanwhile changes the version.
@@ -242,6 +241,15 @@ pub(super) async fn remove(cluster: &Cluster, namespace: &str, agent: &Carried, 
     });
     // Whoever may not delete them leaves it to the garbage collector.
     let _: Vec<kube::Result<()>> = join_all(removed).await;
+}
+
+/// Whether an object is of this program, and belongs to no Job but this one. One that somebody else
+/// made under such a name has not the label, and is not touched.
+fn is_for_nobody_else<K: kube::Resource>(found: &K, job: &str) -> bool {
+    let (key, value) = MANAGED_BY;
+    let mut owners = found.owner_references().iter();
+    found.labels().get(key).is_some_and(|found| found == value)
+        && owners.all(|owner| owner.uid == job)
 }
 
 /// Whether the same request may succeed in a moment.
@@ -331,6 +339,36 @@ mod tests {
         let left = |uids: &[&str]| without_a_job(&[owned(uids)], &jobs).len();
         assert_eq!([left(&["here"]), left(&["gone", "here"])], [0, 0]);
         assert_eq!([left(&["gone"]), left(&[])], [1, 1]);
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_not_removed() {
+        let (key, value) = MANAGED_BY;
+        let map = |labels: Value, owners: &[&str]| {
+            let owners = owners.iter().map(|uid| {
+                json!({"apiVersion": "batch/v1", "kind": "Job", "name": "meshsniff-a", "uid": uid})
+            });
+            let owners: Vec<Value> = owners.collect();
+            let metadata = json!({"name": "x", "labels": labels, "ownerReferences": owners});
+            serde_json::from_value::<ConfigMap>(json!({"metadata": metadata})).unwrap()
+        };
+        let ours = json!({key: value});
+        for (labels, owners, removed) in [
+            (&ours, &["own"][..], true),
+            // As `--cascade=orphan` leaves it.
+            (&ours, &[], true),
+            (&ours, &["own", "other"], false),
+            (&ours, &["other"], false),
+            (&json!({}), &[], false),
+            (&json!({key: "helm"}), &["own"], false),
+        ] {
+            let map = map(labels.clone(), owners);
+            assert_eq!(
+                is_for_nobody_else(&map, "own"),
+                removed,
+                "{labels} {owners:?}"
+            );
+        }
     }
 
     #[test]
