@@ -13,9 +13,6 @@ use sha2::{Digest as _, Sha256};
 use std::io;
 use thiserror::Error;
 
-/// The last second that can stand in an image: later years have more than four digits.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 /// A program for one architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Binary<'a> {
@@ -57,7 +54,7 @@ pub fn epoch(text: &str) -> Result<u64, BadImage> {
         "" => Some(0),
         text => text.parse().ok(),
     };
-    let epoch = epoch.filter(|epoch| *epoch <= LAST_SECOND);
+    let epoch = epoch.filter(|epoch| written(*epoch).is_some());
     epoch.ok_or_else(|| BadImage::Time(text.to_owned()))
 }
 
@@ -301,32 +298,12 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", digits.collect::<String>())
 }
 
-/// Writes a time as RFC 3339 has it, if its year has four digits.
+/// Writes a time as RFC 3339 has it, if it is before the last day of the year 9999: later years have
+/// more than four digits.
 fn written(epoch: u64) -> Option<String> {
-    if epoch > LAST_SECOND {
-        return None;
-    }
-    let (day, second) = (epoch / 86400, epoch % 86400);
-    // From days to a date of the Gregorian calendar, whose eras of 400 years begin in March.
-    let day = day + 719_468;
-    let (era, day_of_era) = (day / 146_097, day % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    Some(format!(
-        "{year:04}-{month:02}-{day_of_month:02}T{:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    ))
+    let second = i64::try_from(epoch).ok()?;
+    let time = jiff::Timestamp::from_second(second).ok()?;
+    Some(time.to_string())
 }
 
 #[cfg(test)]
@@ -492,14 +469,14 @@ pub(crate) mod tests {
             (951_782_400, "2000-02-29T00:00:00Z"),
             (1_709_251_199, "2024-02-29T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (LAST_SECOND, "9999-12-31T23:59:59Z"),
+            (253_402_207_200, "9999-12-30T22:00:00Z"),
         ] {
             assert_eq!(written(epoch).as_deref(), Some(time));
         }
-        assert_eq!(written(LAST_SECOND + 1), None);
+        assert_eq!(written(253_402_207_201), None);
         assert_eq!(epoch("").unwrap(), 0);
-        assert_eq!(epoch("253402300799").unwrap(), LAST_SECOND);
-        for bad in ["253402300800", "-1", "today"] {
+        assert_eq!(epoch("253402207200").unwrap(), 253_402_207_200);
+        for bad in ["253402207201", "-1", "today"] {
             assert!(matches!(epoch(bad), Err(BadImage::Time(_))), "{bad}");
         }
     }
