@@ -4,42 +4,8 @@
 //! without them has none.
 
 use meshsniff_loader::Unfit;
+pub use meshsniff_oci::Architecture;
 use std::fmt;
-
-/// An architecture of nodes that there is an agent for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// x86-64.
-    Amd64,
-    /// 64-bit ARM.
-    Arm64,
-}
-
-impl Architecture {
-    /// All.
-    pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
-
-    /// By the name that a node gives it.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
-    }
-
-    /// As Go and Kubernetes call it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// An agent that is carried.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use super::cluster::ClusterArgs;
 use super::wireshark;
+use crate::carried;
 use crate::cluster::bringing::{self, Brought};
 use crate::cluster::connect::{Cluster, block_on};
 use crate::cluster::error::{Cause, Doing};
@@ -505,7 +506,14 @@ impl Check {
             let namespace = namespaces.map(String::as_str).next().unwrap_or_default();
             let here = self.targets.iter().filter(|one| one.node == name);
             let here: Vec<Target> = here.cloned().collect();
-            let ways = bringing::ways(&self.options.source, namespace, name, Some(&node), &here);
+            let ways = bringing::ways(
+                carried::all(),
+                &self.options.source,
+                namespace,
+                name,
+                Some(&node),
+                &here,
+            );
             match ways
                 .as_ref()
                 .map(|ways| ways.first().and_then(Brought::carrier))

@@ -127,21 +127,11 @@ pub enum NotCarried {
 }
 
 /// The ways for the agent to come to a node, in the order in which they are tried; never none.
-/// `node` is the node, if it may be looked at.
+/// `all` is what the plugin carries, and `node` the node, if it may be looked at.
 ///
 /// # Errors
 /// If it has to be carried and cannot.
 pub fn ways(
-    source: &Source,
-    namespace: &str,
-    node_name: &str,
-    node: Option<&Node>,
-    targets: &[Target],
-) -> Result<Vec<Brought>, NotCarried> {
-    ways_with(carried::all(), source, namespace, node_name, node, targets)
-}
-
-fn ways_with(
     all: &[Carried],
     source: &Source,
     namespace: &str,
@@ -296,7 +286,7 @@ mod tests {
         node: Option<&Node>,
         targets: &[Target],
     ) -> Result<Vec<String>, NotCarried> {
-        let ways = ways_with(all, source, namespace, "n1", node, targets)?;
+        let ways = ways(all, source, namespace, "n1", node, targets)?;
         let told = ways.iter().map(|way| match way {
             Brought::Image => "image".to_owned(),
             Brought::Carried(carrier) => format!(

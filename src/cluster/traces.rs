@@ -108,6 +108,17 @@ pub enum LookError {
     Api(#[from] ApiError),
 }
 
+impl LookError {
+    /// Whether it is a right that is missing.
+    #[must_use]
+    pub fn is_missing_right(&self) -> bool {
+        match self {
+            Self::Everywhere(_) => true,
+            Self::Api(error) => error.cause() == Cause::MissingRight,
+        }
+    }
+}
+
 /// The objects of a namespace, or of all, where traces are looked for.
 pub struct Look<'a> {
     cluster: &'a Cluster,

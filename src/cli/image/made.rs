@@ -1,7 +1,7 @@
 //! The image of the agents that the plugin carries.
 
 use crate::carried::{self, Carried, MAKES_THEM};
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use meshsniff_contract::VERSION;
 use meshsniff_oci::image::epoch;
 use meshsniff_oci::name::BadName;
@@ -49,12 +49,9 @@ pub(super) fn image(agents: &[Carried]) -> anyhow::Result<Image> {
 }
 
 fn program(carried: &Carried) -> anyhow::Result<(Architecture, Vec<u8>)> {
-    let name = carried.architecture.name();
-    let architecture = Architecture::named(name);
-    let architecture = architecture.with_context(|| format!("there are no images for {name}"))?;
+    let architecture = carried.architecture;
     let program = carried.program().map_err(|_| {
-        let which = format!("the agent for {name} in this plugin is damaged");
-        anyhow::anyhow!("{which}: install the plugin again")
+        anyhow!("the agent for {architecture} in this plugin is damaged: install the plugin again")
     })?;
     Ok((architecture, program))
 }

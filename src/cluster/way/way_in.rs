@@ -299,8 +299,17 @@ pub enum WayError {
     Node(#[from] NodeError),
     #[error(transparent)]
     NoExec(#[from] NoExec),
+    /// After how many seconds.
+    #[error(
+        "the agent was not carried to the cluster within {0} s: allow it more with --timeout, or \
+         name an image of it with --agent image --image"
+    )]
+    NotThere(u64),
     /// The container, and why.
-    #[error("a shell in container {0} did not do as it was told ({1})")]
+    #[error(
+        "a shell in container {0} did not do as it was told ({1}): use --mode pod, or name an image \
+         of the agent with --agent image --image"
+    )]
     Shell(String, String),
     #[error("there is no namespace {0}: create it, or name another one")]
     NoNamespace(String),

@@ -118,7 +118,7 @@ pub(super) async fn bring(
     let brought = run(cluster, place, name, &script, &bytes);
     match tokio::time::timeout(ARRIVES, brought).await {
         Ok(brought) => brought.map(drop),
-        Err(_) => Err(WayError::NoAnswer(ARRIVES.as_secs())),
+        Err(_) => Err(WayError::NotThere(ARRIVES.as_secs())),
     }
 }
 

@@ -131,3 +131,116 @@ pub(super) fn pod(making: &Making<'_>, brought: &Brought, run: &Run) -> Value {
         "spec": pod_spec(making, brought, run),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carried::{Architecture, Carried};
+    use crate::cluster::bringing::{Carrier, Source};
+    use crate::cluster::connect::Cluster;
+    use crate::cluster::manifest::MANAGED_BY;
+    use crate::cluster::target::Target;
+    use k8s_openapi::api::batch::v1::Job;
+    use k8s_openapi::api::core::v1::Pod;
+
+    fn target() -> Target {
+        Target {
+            addresses: Vec::new(),
+            ..Target::for_tests()
+        }
+    }
+
+    fn options() -> HelperOptions {
+        HelperOptions {
+            source: Source {
+                image: "agent:1".to_owned(),
+                ..Source::default()
+            },
+            labels: vec![("team".to_owned(), "mesh".to_owned())],
+            ..HelperOptions::default()
+        }
+    }
+
+    /// The Job and the Pod of a helper.
+    async fn made(options: &HelperOptions) -> (Job, Pod) {
+        made_of(options, &Brought::Image).await
+    }
+
+    async fn made_of(options: &HelperOptions, brought: &Brought) -> (Job, Pod) {
+        let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+        let cluster = Cluster {
+            client: kube::Client::try_from(config).unwrap(),
+            namespace: "shop".to_owned(),
+            server: String::new(),
+        };
+        let shared = ("shop".to_owned(), "n1".to_owned());
+        let targets = [target()];
+        let making = Making::new(&cluster, options, &shared, &targets);
+        let run = Run::new();
+        let job = serde_json::from_value(job(&making, brought, &run)).unwrap();
+        (
+            job,
+            serde_json::from_value(pod(&making, brought, &run)).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn the_manifests_are_what_the_cluster_reads() {
+        let (job, pod) = made(&options()).await;
+        let spec = job.spec.unwrap();
+        assert_eq!(spec.active_deadline_seconds, Some(LEASE));
+        let template = spec.template;
+        let labels = template.metadata.unwrap().labels.unwrap();
+        assert_eq!(labels["team"], "mesh");
+        assert_eq!(labels["sidecar.istio.io/inject"], "false");
+        assert_eq!(pod.spec, template.spec, "what is tried is what is made");
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.host_pid, Some(true));
+        assert_eq!(spec.node_name.as_deref(), Some("n1"));
+        let container = &spec.containers[0];
+        let names: Vec<_> = container
+            .env
+            .iter()
+            .flatten()
+            .map(|one| one.name.as_str())
+            .collect();
+        assert_eq!(names, ["MESHSNIFF_TARGETS", "MESHSNIFF_HOLD"]);
+        let pinned = &container.env.as_ref().unwrap()[0];
+        assert_eq!(pinned.value.as_deref(), Some("u-1"));
+        assert!(container.image_pull_policy.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_own_label_is_never_taken_over() {
+        let mut options = options();
+        let (key, value) = MANAGED_BY;
+        options.labels.push((key.to_owned(), "helm".to_owned()));
+        let (_, pod) = made(&options).await;
+        assert_eq!(pod.metadata.labels.unwrap()[key], value);
+    }
+
+    /// Nothing is pulled, and what it is carried in is executed by no other command.
+    #[tokio::test]
+    async fn an_agent_that_is_carried_takes_what_the_node_has() {
+        let carrier = Carrier {
+            agent: Carried {
+                architecture: Architecture::Amd64,
+                packed: b"agent",
+                digest: "0123456789",
+                loader: b"loader",
+            },
+            image: "pause:1".to_owned(),
+            pull_secrets: vec!["regcred".to_owned()],
+        };
+        let (job, pod) = made_of(&options(), &Brought::Carried(carrier)).await;
+        let spec = pod.spec.unwrap();
+        assert_eq!(job.spec.unwrap().template.spec.as_ref(), Some(&spec));
+        assert_eq!(spec.image_pull_secrets.unwrap()[0].name, "regcred");
+        assert_eq!(spec.volumes.unwrap().len(), 2);
+        let container = &spec.containers[0];
+        assert_eq!(container.image.as_deref(), Some("pause:1"));
+        assert_eq!(container.image_pull_policy.as_deref(), Some("Never"));
+        let command = container.command.as_ref().unwrap();
+        assert_eq!(command[..], ["/meshsniff/loader", "0123456789", "hold"]);
+    }
+}
