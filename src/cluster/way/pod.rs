@@ -208,7 +208,7 @@ impl WayIn for HelperPod {
                     if is_of_the_way(&error) && carried::all().is_empty() {
                         life.talk.say(&NotCarried::None.to_string());
                     }
-                    return Err(error);
+                    return Err(of_carrier(error, &brought));
                 }
                 Err((error, helper)) => {
                     // Not at the end only: what cannot run is nobody's capture.
@@ -279,6 +279,18 @@ async fn first_way(making: Making<'_>) -> Brought {
     let node = node::look(making.cluster, making.shared, Place::Helper).await;
     let ways = ways(making, node.ok().flatten().as_ref()).unwrap_or_default();
     ways.into_iter().next().unwrap_or(Brought::Image)
+}
+
+/// An error about an image that is only there to carry the agent: it is none to pull.
+fn of_carrier(error: WayError, brought: &Brought) -> WayError {
+    match (error, brought) {
+        (WayError::CannotRun(_, why), Brought::Carried(carrier))
+            if why.obstacle == Some(Obstacle::Image) =>
+        {
+            WayError::NoCarrier(carrier.image.clone(), why.words)
+        }
+        (error, _) => error,
+    }
 }
 
 /// An error whose next step is taken here.

@@ -277,6 +277,12 @@ pub enum WayError {
     NoTarget,
     #[error(transparent)]
     NotCarried(#[from] NotCarried),
+    /// The image, and why.
+    #[error(
+        "the node has not the image {0}, into which the agent was to be carried ({1}): name one that \
+         it has with --agent carried --image, or an image of the agent with --agent image --image"
+    )]
+    NoCarrier(String, String),
     /// Its namespace and name.
     #[error(
         "configmap {1} in namespace {0} has the name of the agent that is carried, and holds \
