@@ -533,7 +533,15 @@ impl Check {
                     self.may_carry(lines).await;
                     continue;
                 }
-                Ok(_) => {}
+                Ok(Some(_)) => {
+                    lines.ok(None, format!(
+                        "the agent that this plugin carries comes by a shell of the pod's own image; \
+                         where no container of the pod has one, the image {} is pulled",
+                        self.options.source.image
+                    ));
+                    continue;
+                }
+                Ok(None) => {}
             }
             let image = &self.options.source.image;
             let images = node.status.into_iter().flat_map(|status| status.images);

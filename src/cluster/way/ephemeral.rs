@@ -238,7 +238,7 @@ async fn brought(making: &Making<'_>, life: &Life) -> Brought {
     let carrier = match (life.carrier(&target.uid), carried::all()) {
         (Some(known), _) => Some(known),
         (None, []) => None,
-        (None, all) => shell::find(making.cluster, target, all).await,
+        (None, all) => shell::find(making.cluster, target, all, &life.talk).await,
     };
     if let Some(carrier) = carrier {
         life.carries(&target.uid, &carrier);

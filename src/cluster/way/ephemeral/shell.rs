@@ -5,10 +5,11 @@
 //! until the loader and the agent have come through `exec`, starts them, and removes them at the
 //! end: what can be written there is a layer of the container's own, which stays as long as the pod.
 
-use crate::carried::Carried;
+use crate::carried::{Architecture, Carried};
 use crate::cluster::bringing::{Brought, Carrier};
 use crate::cluster::connect::Cluster;
 use crate::cluster::error::Doing;
+use crate::cluster::talk::Talk;
 use crate::cluster::target::Target;
 use crate::cluster::target::pod::images;
 use crate::cluster::waiting::LOOK;
@@ -33,28 +34,31 @@ const MOST_SAID: u64 = 4096;
 /// The file that says that all has come.
 const WHOLE: &str = "whole";
 /// What is used of the image, beside the shell.
-const PROGRAMS: &str = "head tail chmod mkdir rm sleep";
+const PROGRAMS: &str = "head tail chmod mkdir rm sleep uname";
 
 /// The carrier for a pod: the image of its first container that has a shell and what it takes.
 pub(super) async fn find(
     cluster: &Cluster,
     target: &Target,
     agents: &[Carried],
+    talk: &Talk,
 ) -> Option<Carrier> {
-    for (container, image) in containers(cluster, target).await {
+    for (container, image) in containers(cluster, target, talk).await {
         // `uname -m` names the machine, as an image for several architectures does not.
-        let script = format!("command -v {PROGRAMS} >/dev/null && uname -m");
+        let script = format!(
+            "for one in {PROGRAMS}; do command -v $one >/dev/null || exit 1; done; uname -m"
+        );
         let place = (target.namespace.as_str(), target.name.as_str());
         let said = run(cluster, place, &container, &script, &[]);
         let Ok(Ok(said)) = tokio::time::timeout(PATIENCE, said).await else {
             continue;
         };
         let machine = match said.trim() {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
+            "x86_64" => Architecture::Amd64,
+            "aarch64" => Architecture::Arm64,
             _ => continue,
         };
-        let agent = agents.iter().find(|one| one.architecture.name() == machine);
+        let agent = agents.iter().find(|one| one.architecture == machine);
         return agent.map(|agent| Carrier {
             agent: *agent,
             image,
@@ -65,10 +69,16 @@ pub(super) async fn find(
 }
 
 /// The containers that run, and their images. Those of a pod that runs again may be about to start.
-async fn containers(cluster: &Cluster, target: &Target) -> Vec<(String, String)> {
+async fn containers(cluster: &Cluster, target: &Target, talk: &Talk) -> Vec<(String, String)> {
     let api: Api<Pod> = cluster.api(Some(&target.namespace));
     let deadline = Instant::now() + STARTS;
     let mut found = target.images.clone();
+    if found.is_empty() {
+        talk.say(&format!(
+            "no container of pod {} runs: one is waited for, to see whether it has a shell",
+            target.full_name()
+        ));
+    }
     while found.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
         if let Ok(pod) = api.get(&target.name).await {
