@@ -146,6 +146,7 @@ impl ShareOf {
                 | Verdict::ServerTruncatedResponse
                 | Verdict::ServerResetEarlyAnswer
                 | Verdict::ServerInvalidResponse
+                | Verdict::Refused
                 | Verdict::ConnectRefused
                 | Verdict::ConnectTimeout
                 | Verdict::TlsUnanswered

@@ -24,6 +24,8 @@ pub(super) struct Seen<'a> {
     pub(super) shape: ResponseShape,
     /// Whether the close that decided was a RST.
     pub(super) reset: bool,
+    /// Whether it ended one stream of several.
+    pub(super) stream_ended: bool,
     /// Why the response is one that a proxy must refuse.
     pub(super) defect: Option<Defect>,
     /// The proxy that made the answer itself.
@@ -36,7 +38,12 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
     let accepted_by_proxy: &[&str] = if mesh::is_istio_inbound(seen.client) {
         &[]
     } else {
-        &["DC"]
+        // Where HTTP/1 has a disconnect, a stream is reset.
+        if seen.stream_ended {
+            &["DR"]
+        } else {
+            &["DC"]
+        }
     };
     let plain = |client: &'static [&'static str]| EnvoyFlags {
         client,
@@ -97,12 +104,19 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
             };
             (flags, None)
         }
-        Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered => (plain(&["UC"]), None),
+        Verdict::ServerResetUnanswered | Verdict::Refused | Verdict::ServerTruncatedResponse
+            if seen.stream_ended =>
+        {
+            (plain(&["UR"]), None)
+        }
+        Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered | Verdict::Refused => {
+            (plain(&["UC"]), None)
+        }
         Verdict::ServerTruncatedResponse => {
             let client: &[&str] = match (seen.shape, seen.reset) {
                 // A FIN inside a head is, to Envoy's codec, as bad as bytes that are none.
                 (ResponseShape::Chunked | ResponseShape::Unread, false) => &["UPE"],
-                (ResponseShape::UntilClose, true) => &["UC"],
+                (ResponseShape::UntilClose, true) | (ResponseShape::Stream, _) => &["UC"],
                 // Envoy's codec calls a RST inside a message a protocol error, its connection pool
                 // a termination: which is logged depends on which of them comes to know first.
                 (ResponseShape::Length, false) | (_, true) => &["UC", "UPE"],
@@ -153,6 +167,7 @@ mod tests {
             silent_for: None,
             shape: ResponseShape::Length,
             reset: false,
+            stream_ended: false,
             defect: None,
             answered_by: None,
         }

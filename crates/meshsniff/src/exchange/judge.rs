@@ -4,8 +4,9 @@
 //! stand in `docs/verdicts-and-fields.md` under "Verdicts" and "Certainty".
 
 use super::envoy::{self, Seen};
+use super::streams::state::StreamClose;
 use super::model::{
-    AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, Verdict,
+    AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, StreamReset, Verdict,
 };
 use super::pending::PendingExchange;
 use crate::mesh::answer;
@@ -54,6 +55,7 @@ struct Decider {
 
 /// Settles `open`: its exchange is whole then.
 pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
+    open.end_call();
     let facts = Facts::new(open, at);
     let (verdict, doubt, decider) = facts.decide();
     let half_closed = facts.half_closed;
@@ -61,7 +63,12 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     let request_cut = facts.request_is_cut();
     let raced = decider.filter(|decider| facts.is_race(decider));
     let stranger = decider.filter(|decider| facts.is_stranger(decider));
-    let doubt = doubt.or(open.confidence.head).map(|doubt| match doubt {
+    let reset = facts.stream_end().copied();
+    let of_stream = open.stream.as_ref().and_then(|stream| stream.doubt);
+    // Frames that nobody saw may have ended the stream before, but not before its client did.
+    let by_client = reset.is_some_and(|reset| reset.by == Side::Client);
+    let of_stream = of_stream.filter(|_| !by_client || open.exchange.status.is_none());
+    let doubt = first([doubt, open.confidence.head, of_stream]).map(|doubt| match doubt {
         Doubt::SequenceHole if at.dropped => Doubt::CaptureDropped,
         Doubt::SequenceHole if at.evidence.one_sided => Doubt::OneSided,
         other => other,
@@ -71,14 +78,23 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     exchange.answered_by = open.maker.take().and_then(|maker| {
         let (headers, body) = maker;
         passed_on = headers.from_upstream;
-        let body = unchunked(exchange, body);
-        let answer = answer::recognise(exchange.status?, &headers, &body, open.no_body);
+        let answer = if exchange.status == Some(200) {
+            answer::recognise_call(&headers, &body)
+        } else {
+            let body = unchunked(exchange, body);
+            answer::recognise(exchange.status?, &headers, &body, open.no_body)
+        };
         answer.map(Box::new)
     });
     exchange.verdict = verdict;
     exchange.doubt = doubt;
     exchange.request_cut = request_cut;
     exchange.close_scope = decider.map_or_else(Scope::default, |by| by.close.scope);
+    exchange.reset = reset.map(|end| StreamReset {
+        by: end.by,
+        code: end.code,
+        by_goaway: end.by_goaway,
+    });
     exchange.half_closed = half_closed;
     list_closes(exchange, at, decider, open.response.upto);
     if answered_late {
@@ -108,6 +124,12 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
         }
         _ => 0,
     };
+    if let Some(stream) = &open.stream {
+        [exchange.request_bytes, exchange.response_bytes] = stream.bytes;
+        if answered_late {
+            exchange.response_bytes = 0;
+        }
+    }
     let events = &mut exchange.events;
     // Bytes that came after the client had closed ended no silence of its.
     let by_client = decider.is_some_and(|decider| decider.side == Side::Client);
@@ -142,6 +164,7 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
             .or(exchange.gaps.request_silence),
         shape: exchange.response_shape,
         reset: decider.is_some_and(|decider| decider.reset),
+        stream_ended: reset.is_some(),
         defect: exchange.defect,
         answered_by: exchange.answered_by.as_deref().filter(|_| !passed_on),
     });
@@ -193,7 +216,9 @@ impl<'a> Facts<'a> {
         // Server data beyond the client's FIN that the client went on to acknowledge. Inside a
         // request a FIN is no half-close of its exchange: nobody can complete it.
         let request_is_cut = open.request.upto.is_none() && open.confidence.request.is_none();
+        let one_of_several = open.stream.is_some();
         let half_closed = !(at.at_boundary || request_is_cut)
+            && (!one_of_several || open.exchange.events.response_acked.is_some())
             && at.evidence.client.fin.is_some_and(|fin| {
                 at.evidence.server.data_acked > fin.acked
                     && response_end.is_none_or(|end| fin.acked < Some(end))
@@ -210,6 +235,9 @@ impl<'a> Facts<'a> {
         if self.open.upgraded {
             return (Verdict::Upgraded, self.open.confidence.pairing, None);
         }
+        if let Some(end) = self.stream_end() {
+            return self.stream_closed(end);
+        }
         if let Some(reset) = self.early_answer_reset() {
             let client = &self.at.evidence.client;
             // Bytes of the client's beyond what can be read say that it had sent more.
@@ -224,6 +252,44 @@ impl<'a> Facts<'a> {
             Some(decider) => self.server_closed(decider),
             None => self.not_closed(),
         }
+    }
+
+    /// The end of the stream alone, if it was inside the exchange and before the connection's.
+    fn stream_end(&self) -> Option<&'a StreamClose> {
+        let end = self.open.stream.as_ref()?.close.as_ref()?;
+        let taken = |upto| end.by == Side::Server || end.close.acked >= Some(upto);
+        let whole = self.open.whole_at;
+        let before = whole.is_some_and(|order| order < end.close.mark.order);
+        let inside = !before || self.open.response.upto.is_some_and(|upto| !taken(upto));
+        let connection = self.decider().map(|decider| decider.close.mark.order);
+        let is_first = connection.is_none_or(|order| order >= end.close.mark.order);
+        (inside && is_first).then_some(end)
+    }
+
+    /// A stream ended by itself. Its frames came in order, so what was not seen before was not sent,
+    /// unless it is missing.
+    fn stream_closed(&self, end: &StreamClose) -> Decision {
+        let doubts = &self.open.confidence;
+        let decider = Decider {
+            side: end.by,
+            reset: !end.by_goaway,
+            close: end.close,
+        };
+        let unread = doubts.response.filter(|_| !self.response_is_final());
+        let answered = self.open.answer.seen.is_some();
+        let (verdict, doubt) = match end.by {
+            Side::Client if self.client_took_some(&end.close) => {
+                (Verdict::ClientGaveUpMidResponse, unread)
+            }
+            Side::Client if !self.request_is_whole(&end.close) => {
+                (Verdict::ClientAbortedRequest, first([doubts.request, unread]))
+            }
+            Side::Client => (Verdict::ClientGaveUp, unread),
+            Side::Server if answered => (Verdict::ServerTruncatedResponse, unread),
+            Side::Server if end.is_refusal() => (Verdict::Refused, unread),
+            Side::Server => (Verdict::ServerResetUnanswered, unread),
+        };
+        (verdict, doubt, Some(decider))
     }
 
     /// The first close inside the exchange.
@@ -290,6 +356,8 @@ impl<'a> Facts<'a> {
     fn request_is_cut(&self) -> bool {
         let open = self.open;
         let waits = open.expecting.is_some() && open.exchange.status.is_some();
+        // A stream's answer may end before its request does (RFC 9113, 8.1).
+        let waits = waits || open.stream.is_some() && open.is_answered();
         open.request.upto.is_none() && open.confidence.request.is_none() && !waits
     }
 

@@ -6,6 +6,7 @@
 //! | `gaps` | the gaps between its events |
 //! | `said` | what both messages said, where that is kept |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
+//! | `streams` | the same by the number of a stream, where a connection has several |
 //! | `queue` | the exchanges of a connection that are not settled yet |
 //! | `pending` | one of them: what has been seen of it, and its [confidence](Doubt) |
 //! | `judge` | verdict, certainty, gaps: a pure function of what was seen |
@@ -22,6 +23,7 @@ mod pending;
 mod queue;
 pub(crate) mod related;
 mod said;
+mod streams;
 
 #[cfg(test)]
 mod tests;

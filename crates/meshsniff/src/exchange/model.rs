@@ -6,7 +6,9 @@
 pub use super::gaps::{Gap, Gaps};
 pub use crate::mesh::answer::ProxyAnswer;
 pub use crate::mesh::envoy::EnvoyFlags;
+pub use crate::protocol::grpc::{Status, Wire};
 pub use crate::protocol::http1::head::Defect;
+pub use crate::protocol::http2::frame::ErrorCode;
 pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::protocol::tls::Alert;
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
@@ -63,6 +65,9 @@ pub enum Verdict {
     Upgraded,
     /// The capture ended first.
     Unanswered,
+    /// The server did not process the stream: RST_STREAM with REFUSED_STREAM, or a GOAWAY that
+    /// names a lower one as its last. It may be sent again.
+    Refused,
     /// Of a connection: RST to the SYN.
     ConnectRefused,
     /// Of a connection: at least 2 SYNs and at least 1 s without an answer.
@@ -153,6 +158,15 @@ pub struct Events {
     pub server_rst: Option<Mark>,
     /// First byte of an answer that came after the client had closed.
     pub late_response: Option<Mark>,
+    /// The client's RST_STREAM, between `request_start` and `response_end`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_rst_stream: Option<Mark>,
+    /// The server's RST_STREAM in the same span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_rst_stream: Option<Mark>,
+    /// The server's GOAWAY that says that it will not process the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goaway: Option<Mark>,
 }
 
 /// Kind of a finding.
@@ -213,6 +227,16 @@ pub enum FindingKind {
     UnreadRequest,
     /// The server's accept queue was full while the exchange, or its SYN, waited.
     AcceptQueueFull,
+    /// A sender of HTTP/2 that was not allowed to send more; costs until it was.
+    FlowControlStall,
+    /// Frames of the stream had come, but had to wait for bytes of another that were lost.
+    HeadOfLine,
+    /// The stream began when another ended: no more were permitted at once.
+    StreamsExhausted,
+    /// A PING was not answered; costs from then to the end.
+    PingUnanswered,
+    /// SETTINGS were not acknowledged; costs from then to the end.
+    SettingsUnacknowledged,
 }
 
 impl FindingKind {
@@ -266,6 +290,8 @@ pub enum ResponseShape {
     UntilClose,
     /// Bytes came that are no HTTP response.
     NotHttp,
+    /// Ends with a flag on its stream's last frame.
+    Stream,
 }
 
 /// What became of a request in the server's socket for most of the time that it waited.
@@ -313,6 +339,72 @@ impl Relations {
             *id = id.and_then(&renumber);
         }
     }
+}
+
+/// The end of one stream alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamReset {
+    /// Who ended it.
+    pub by: Side,
+    /// The reason given.
+    pub code: ErrorCode,
+    /// Whether it was by a GOAWAY that names a lower stream as the last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_goaway: bool,
+}
+
+/// A remote procedure call: gRPC, gRPC-Web or Connect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grpc {
+    /// How its messages stand in the bodies.
+    pub wire: Wire,
+    /// The service, with its package.
+    pub service: Option<CompactString>,
+    /// The method.
+    pub method: Option<CompactString>,
+    /// `grpc-status`; `None` if it did not come, or is not known.
+    pub status: Option<Status>,
+    /// `grpc-message`, decoded.
+    pub message: Option<CompactString>,
+    /// Messages of the client that began; `None` if bytes of them are missing.
+    pub request: Option<u64>,
+    /// Messages of the server that began; `None` if bytes of them are missing.
+    pub response: Option<u64>,
+    /// How many of the client's and of the server's were compressed.
+    pub compressed: [u64; 2],
+    /// From the request's beginning to the end of the server's first message.
+    pub first_message: Option<Span>,
+    /// The longest time between two messages of the server; `None` if there are no two.
+    pub longest_silence: Option<Span>,
+}
+
+impl Grpc {
+    fn weight(&self) -> usize {
+        let texts = [&self.service, &self.method, &self.message];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        size_of::<Self>() + texts
+    }
+
+    /// Service and method as one name, as far as they are known.
+    #[must_use]
+    pub fn name(&self) -> CompactString {
+        let service = self.service.as_deref().unwrap_or("?");
+        let method = self.method.as_deref().unwrap_or("?");
+        format_compact!("{service}/{method}")
+    }
+}
+
+/// Why a connection takes no further streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoneAway {
+    /// Who said so.
+    pub by: Side,
+    /// The reason given.
+    pub code: ErrorCode,
+    /// The last stream that will be processed.
+    pub last_stream: u32,
+    /// The frame.
+    pub mark: Mark,
 }
 
 /// One request and all that answers it.
@@ -402,6 +494,15 @@ pub struct Exchange {
     /// What the close ended that decided it: the connection, unless its stream alone was reset.
     #[serde(default, skip_serializing_if = "Scope::is_connection")]
     pub close_scope: Scope,
+    /// Who ended the stream alone, and the reason given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<StreamReset>,
+    /// Whether header fields are left out that stand in a part of HPACK's table nobody saw.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub headers_cut: bool,
+    /// The remote procedure call that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Box<Grpc>>,
     /// Flags that proxies would log.
     pub envoy: EnvoyFlags,
     /// What else was seen.
@@ -434,7 +535,8 @@ impl Exchange {
         let interim = self.events.interim.len() * size_of::<(Mark, u16)>();
         let sockets = self.sockets.as_ref().map_or(0, |_| size_of::<Sockets>());
         let said = self.said.as_ref().map_or(0, |said| said.weight());
-        size_of::<Self>() + texts + findings + interim + sockets + said
+        let grpc = self.grpc.as_ref().map_or(0, |grpc| grpc.weight());
+        size_of::<Self>() + texts + findings + interim + sockets + said + grpc
     }
 
     /// Bytes of a copy that is kept, about, and of one of its texts. A request head may have 256 KiB,
@@ -461,7 +563,9 @@ impl Exchange {
             &mut kept.trace_id,
             &mut kept.caller,
         ];
-        for text in texts.into_iter().flatten() {
+        let grpc = kept.grpc.as_deref_mut();
+        let of_grpc = grpc.map(|grpc| [&mut grpc.service, &mut grpc.method, &mut grpc.message]);
+        for text in texts.into_iter().chain(of_grpc.into_iter().flatten()).flatten() {
             if text.len() > Self::MAX_KEPT_TEXT {
                 // A cut text would keep its memory.
                 *text = format_compact!("{}…", cut(text, Self::MAX_KEPT_TEXT));
@@ -479,13 +583,27 @@ impl Exchange {
     }
 
     /// `ok` or `upgraded` with a status below 500, of a request that became whole; `None` if the
-    /// status is not known.
+    /// status is not known. Of a call its own status decides, if it came with a 200.
     #[must_use]
     pub fn good(&self) -> Option<bool> {
         match self.verdict {
             Verdict::Ok | Verdict::Upgraded if self.request_cut => Some(false),
+            Verdict::Ok if self.status == Some(200) && self.grpc.is_some() => self.call_is_good(),
             Verdict::Ok | Verdict::Upgraded => self.status.map(|status| status < 500),
             _ => Some(false),
+        }
+    }
+
+    /// Whether a call that was answered went well, as far as the server is to blame.
+    fn call_is_good(&self) -> Option<bool> {
+        let grpc = self.grpc.as_ref()?;
+        match grpc.status {
+            Some(status) => Some(!status.is_server_failure()),
+            // What ends without a status failed, to any client; of these nobody looks for one.
+            None if matches!(grpc.wire, Wire::Connect | Wire::ConnectUnary) => Some(true),
+            None if matches!(grpc.wire, Wire::WebText) => None,
+            None if self.headers_cut || grpc.response.is_none() => None,
+            None => Some(false),
         }
     }
 
@@ -495,17 +613,27 @@ impl Exchange {
         self.events.request_start.time
     }
 
-    /// The client's first close and whether it was a RST; `None` for a half-close alone.
+    /// The client's first close and whether it was a RST or RST_STREAM; `None` for a half-close
+    /// alone.
     #[must_use]
     pub fn client_close(&self) -> Option<(Mark, bool)> {
         let fin = self.events.client_fin.filter(|_| !self.half_closed);
-        first(fin, self.events.client_rst)
+        first([
+            (fin, false),
+            (self.events.client_rst, true),
+            (self.events.client_rst_stream, true),
+        ])
     }
 
-    /// The server's first close and whether it was a RST.
+    /// The server's first close, or GOAWAY, and whether it was a RST or RST_STREAM.
     #[must_use]
     pub fn server_close(&self) -> Option<(Mark, bool)> {
-        first(self.events.server_fin, self.events.server_rst)
+        first([
+            (self.events.server_fin, false),
+            (self.events.server_rst, true),
+            (self.events.server_rst_stream, true),
+            (self.events.goaway, false),
+        ])
     }
 
     /// What its caller waited, for ranking: a pipelined one is not to blame for those before it.
@@ -523,6 +651,7 @@ impl Exchange {
             | Verdict::ClientAbortedRequest => self.client_close(),
             Verdict::ServerClosedUnanswered
             | Verdict::ServerResetUnanswered
+            | Verdict::Refused
             | Verdict::ServerTruncatedResponse => self.server_close(),
             Verdict::ServerResetEarlyAnswer => self.events.server_rst.map(|mark| (mark, true)),
             _ => None,
@@ -600,13 +729,12 @@ impl Exchange {
     }
 }
 
-fn first(fin: Option<Mark>, rst: Option<Mark>) -> Option<(Mark, bool)> {
-    match (fin, rst) {
-        (Some(fin), Some(rst)) if rst.order < fin.order => Some((rst, true)),
-        (Some(fin), _) => Some((fin, false)),
-        (None, Some(rst)) => Some((rst, true)),
-        (None, None) => None,
-    }
+/// The first of several closes, each with whether it is a reset.
+fn first<const N: usize>(closes: [(Option<Mark>, bool); N]) -> Option<(Mark, bool)> {
+    closes
+        .into_iter()
+        .filter_map(|(mark, reset)| mark.map(|mark| (mark, reset)))
+        .min_by_key(|(mark, _)| mark.order)
 }
 
 /// What a connection carried.
@@ -618,7 +746,7 @@ pub enum Protocol {
     None,
     /// HTTP/1.0 or HTTP/1.1.
     Http1,
-    /// HTTP/2: recognised, not analysed yet.
+    /// HTTP/2.
     Http2,
     /// TLS records.
     Tls,
@@ -700,6 +828,12 @@ pub struct Connection {
     pub silence: Option<Span>,
     /// The side that sent that byte.
     pub last_byte_by: Option<Side>,
+    /// The GOAWAY that ended it, of HTTP/2: the server's, else the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goaway: Option<GoneAway>,
+    /// Most streams that the server permits at once, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
     /// Whether it became a tunnel: by a 101 or a CONNECT.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tunnel: bool,
@@ -761,6 +895,8 @@ impl Connection {
             accept_queue: None,
             silence: None,
             last_byte_by: None,
+            goaway: None,
+            max_concurrent: None,
             tunnel: false,
             alert: None,
             exchanges: 0,

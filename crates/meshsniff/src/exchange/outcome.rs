@@ -8,6 +8,7 @@ use super::model::{
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
 use super::said::{Keeping, Said};
+use super::streams::Streams;
 use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
 use crate::protocol::tls::Handshake;
@@ -67,7 +68,7 @@ impl Exchanges {
 
     /// Whether something may wait that did not before: once.
     #[inline]
-    pub(crate) const fn newly_waiting(&mut self) -> bool {
+    pub(crate) fn newly_waiting(&mut self) -> bool {
         self.pairing.newly_waiting()
     }
 
@@ -286,6 +287,7 @@ impl Exchanges {
             silent_for: None,
             shape: ResponseShape::Unread,
             reset: false,
+            stream_ended: false,
             defect: None,
             answered_by: None,
         });
@@ -325,6 +327,8 @@ impl Exchanges {
             accept_queue: self.accept_queue,
             silence: close.and_then(|close| Some(close.mark.time - last_spoke?.1.time)),
             last_byte_by: last_spoke.map(|(side, _)| side),
+            goaway: self.pairing.streams().and_then(Streams::gone_away),
+            max_concurrent: self.pairing.streams().and_then(Streams::max_concurrent),
             tunnel: self.pairing.is_tunnel(),
             alert: self.pairing.tls().and_then(Handshake::alert),
             exchanges: self.settled,

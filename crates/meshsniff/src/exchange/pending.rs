@@ -5,10 +5,12 @@ use super::model::{
     ResponseShape, Verdict,
 };
 use super::said::Keeping;
+use super::streams::state::StreamState;
 use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
-use crate::protocol::http1::head::{self, Maker, RequestHead};
+use crate::protocol::fields::{Maker, RequestFields};
+use crate::protocol::http1::head::{self, RequestHead};
 use crate::tcp::{Ack, Offset, Scope, Side};
 use crate::time::{Span, Timestamp};
 
@@ -94,6 +96,8 @@ pub(super) struct PendingExchange {
     pub(super) method: MethodKind,
     /// Whether the request asked for an upgrade.
     pub(super) wants_upgrade: bool,
+    /// Whether it asked for HTTP/2.
+    pub(super) wants_h2c: bool,
     /// The end of a head with `Expect: 100-continue`, while no byte of its body has come.
     pub(super) expecting: Option<Mark>,
     /// Whether it ended in a 101 or a CONNECT tunnel.
@@ -125,6 +129,8 @@ pub(super) struct PendingExchange {
     pub(super) said: Option<Box<[Keeping; 2]>>,
     /// When the exchange before it on the connection had ended.
     pub(super) previous_end: Option<Timestamp>,
+    /// What it has as one stream of several.
+    pub(super) stream: Option<Box<StreamState>>,
 }
 
 /// What of a method changes the framing of a response (RFC 9112, 6.3).
@@ -195,6 +201,9 @@ impl PendingExchange {
                 verdict: Verdict::Unanswered,
                 doubt: None,
                 close_scope: Scope::Connection,
+                reset: None,
+                headers_cut: false,
+                grpc: None,
                 envoy: EnvoyFlags::default(),
                 findings: Vec::new(),
                 sockets: None,
@@ -204,6 +213,7 @@ impl PendingExchange {
             behind_missing: false,
             method: MethodKind::Plain,
             wants_upgrade: false,
+            wants_h2c: false,
             expecting: None,
             upgraded: false,
             request_from: from,
@@ -221,6 +231,7 @@ impl PendingExchange {
             observed: None,
             said: None,
             previous_end: None,
+            stream: None,
         }
     }
 
@@ -230,21 +241,28 @@ impl PendingExchange {
         self.confirmed = true;
         self.confidence.head = None;
         self.method = Some(head.method.as_str()).into();
-        let announced =
-            |value: Option<&str>, parse: fn(&[u8]) -> _| value.and_then(|v| parse(v.as_bytes()));
-        exchange.expected_timeout =
-            announced(head.envoy_timeout.as_deref(), timeout::parse_envoy_millis)
-                .or_else(|| announced(head.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
         self.wants_upgrade = head.upgrade;
-        exchange.attempt = head.attempt;
-        exchange.caller = head.caller;
-        exchange.probe |= head.kube_probe;
+        self.wants_h2c = head.h2c;
         exchange.minor_version = Some(head.minor_version);
         exchange.method = Some(head.method);
         exchange.path = Some(head.path);
         exchange.authority = head.authority;
-        exchange.request_id = head.request_id;
-        exchange.trace_id = head.trace_id;
+        self.read_fields(head.fields);
+    }
+
+    /// Takes over what the fields of a request's head say.
+    pub(super) fn read_fields(&mut self, fields: RequestFields) {
+        let exchange = &mut self.exchange;
+        let announced =
+            |value: Option<&str>, parse: fn(&[u8]) -> _| value.and_then(|v| parse(v.as_bytes()));
+        exchange.expected_timeout =
+            announced(fields.envoy_timeout.as_deref(), timeout::parse_envoy_millis)
+                .or_else(|| announced(fields.grpc_timeout.as_deref(), timeout::parse_grpc_timeout));
+        exchange.attempt = fields.attempt;
+        exchange.caller = fields.caller;
+        exchange.probe |= fields.kube_probe;
+        exchange.request_id = fields.request_id;
+        exchange.trace_id = fields.trace_id;
     }
 
     /// Takes over what the beginning of a cut request head says: only what is certainly whole.
@@ -340,7 +358,12 @@ impl PendingExchange {
     }
 
     /// Whether nothing that may still come can change it.
-    pub(super) const fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
+        if let Some(stream) = &self.stream
+            && stream.is_over()
+        {
+            return true;
+        }
         let until_close = matches!(self.exchange.response_shape, ResponseShape::UntilClose);
         self.is_answered()
             && self.exchange.events.response_acked.is_some()
@@ -365,6 +388,7 @@ impl PendingExchange {
             }
             Side::Client | Side::Server => {}
         }
+        self.close_acknowledged(side, ack);
     }
 
     /// An interim response began in `mark`.
@@ -384,7 +408,9 @@ impl PendingExchange {
             let kept = kept.iter().map(Keeping::weight);
             kept.sum::<usize>() + size_of::<[Keeping; 2]>()
         });
-        size_of::<Self>() - size_of::<Exchange>() + self.exchange.weight() + maker + observed + said
+        let stream = self.stream.as_ref().map_or(0, |stream| stream.weight());
+        let own = size_of::<Self>() - size_of::<Exchange>();
+        own + self.exchange.weight() + maker + observed + said + stream
     }
 
     /// What is kept of the message of `side`.

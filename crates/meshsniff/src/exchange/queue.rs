@@ -95,6 +95,11 @@ impl Queue {
         self.waiting.pop_back();
     }
 
+    /// Takes out the request that the server answers next.
+    pub(super) fn take_due(&mut self) -> Option<Box<PendingExchange>> {
+        self.waiting.remove(self.answered)
+    }
+
     /// The response that was due is over.
     pub(super) fn count_answered(&mut self) {
         if let Some(open) = self.due() {

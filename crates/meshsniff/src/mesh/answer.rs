@@ -4,7 +4,7 @@
 //! place when they reached none, or lost it. Such an answer is told by a header that only that
 //! software sends together with a text that only it writes: either alone may be the server's own.
 
-use crate::protocol::http1::head::Maker;
+use crate::protocol::fields::Maker;
 use compact_str::CompactString;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -173,7 +173,7 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8], is_empty: bool) -> O
         // Envoy says so where an upstream made the answer: that was another proxy, and what that
         // one logged is not this one's.
         let passed_on = headers.from_upstream;
-        return envoy(status, body, is_empty && !passed_on)
+        return envoy(Some(status), body, is_empty && !passed_on)
             .and_then(|(flag, text)| told(Software::Envoy, flag, &text));
     }
     let is_gateway_error = matches!(status, 502..=504);
@@ -202,8 +202,26 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8], is_empty: bool) -> O
     None
 }
 
-/// The flag and the text of an answer of Envoy's.
-fn envoy(status: u16, body: &[u8], is_empty: bool) -> Option<(&'static str, CompactString)> {
+/// Tells whether Envoy made an answer to a call itself, by its head and `grpc-message`: there stands
+/// what is the body of its other answers.
+#[must_use]
+pub fn recognise_call(headers: &Maker, message: &[u8]) -> Option<ProxyAnswer> {
+    let server = headers.server.as_str();
+    let made = matches!(server, "envoy" | "istio-envoy") && !headers.from_upstream;
+    let (flag, text) = envoy(None, message, false).filter(|_| made)?;
+    Some(ProxyAnswer {
+        software: Software::Envoy,
+        flag: flag.into(),
+        text,
+    })
+}
+
+/// The flag and the text of an answer of Envoy's; of a call its HTTP status is not known.
+fn envoy(
+    status: Option<u16>,
+    body: &[u8],
+    is_empty: bool,
+) -> Option<(&'static str, CompactString)> {
     let body = body.trim_ascii();
     let begins = |text: &str| body.starts_with(text.as_bytes());
     if begins("upstream connect error or disconnect/reset before headers") {
@@ -217,7 +235,9 @@ fn envoy(status: u16, body: &[u8], is_empty: bool) -> Option<(&'static str, Comp
         return Some((flag, text.into()));
     }
     let known = ENVOY_BODIES.into_iter();
-    let mut known = known.filter(|&(of, text, _)| of == status && body == text.as_bytes());
+    let mut known = known.filter(|&(of, text, _)| {
+        status.is_none_or(|status| of == status) && body == text.as_bytes()
+    });
     if let Some((_, text, flag)) = known.next() {
         return Some((flag, text.into()));
     }
@@ -228,9 +248,9 @@ fn envoy(status: u16, body: &[u8], is_empty: bool) -> Option<(&'static str, Comp
         return Some(("", text.into()));
     }
     match status {
-        400 if is_empty => Some(("", "".into())),
-        404 if is_empty => Some(("NR", "".into())),
-        503 if is_empty => Some(("NC", "".into())),
+        Some(400) if is_empty => Some(("", "".into())),
+        Some(404) if is_empty => Some(("NR", "".into())),
+        Some(503) if is_empty => Some(("NC", "".into())),
         _ => None,
     }
 }

@@ -1,10 +1,9 @@
 //! What the first bytes of a stream, or of a segment, are.
 
+use super::http2::frame::{self, PREFACE};
+use super::http2::hpack::Decoder;
 use crate::tcp::Side;
 use memchr::memchr;
-
-/// The client connection preface of HTTP/2 (RFC 9113, 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// No method in the IANA registry is longer than 17 bytes; `UPDATEREDIRECTREF` is.
 const MAX_METHOD: usize = 24;
@@ -41,8 +40,8 @@ pub enum Opening {
 /// believed as soon as it is followed by a space.
 #[must_use]
 pub fn client_opening(bytes: &[u8], forced: bool) -> Opening {
-    let shared = bytes.len().min(HTTP2_PREFACE.len());
-    if shared >= 5 && bytes[..shared] == HTTP2_PREFACE[..shared] {
+    let shared = bytes.len().min(PREFACE.len());
+    if shared >= 5 && bytes[..shared] == PREFACE[..shared] {
         return Opening::Http2;
     }
     if is_tls_record(bytes) {
@@ -103,11 +102,41 @@ pub fn begins_request_on(bytes: &[u8], forced: bool) -> bool {
 /// The side that says `bytes`, by their first words; with `forced` as for [`client_opening`].
 #[must_use]
 pub fn speaker(bytes: &[u8], forced: bool) -> Option<Side> {
-    if begins_request_on(bytes, forced) {
+    if begins_request_on(bytes, forced) || bytes.starts_with(PREFACE) {
         Some(Side::Client)
+    } else if begins_response(bytes) == Some(true) {
+        Some(Side::Server)
     } else {
-        (begins_response(bytes) == Some(true)).then_some(Side::Server)
+        speaker_of_frames(bytes)
     }
+}
+
+/// The side that says the first header block in frames of HTTP/2.
+fn speaker_of_frames(bytes: &[u8]) -> Option<Side> {
+    let (begin, end) = frame::find(bytes, None)?.block?;
+    let (mut client, mut server) = (false, false);
+    let mut look = |field: super::http2::hpack::Field<'_>| {
+        let name = field.name.unwrap_or_default();
+        server |= name == b":status";
+        client |= name.first() == Some(&b':') && name != b":status";
+    };
+    // It need not be whole, nor known: what is there tells.
+    let _ = Decoder::new(false).decode(&bytes[begin..end], &mut look);
+    match (client, server) {
+        (true, false) => Some(Side::Client),
+        (false, true) => Some(Side::Server),
+        _ => None,
+    }
+}
+
+/// Whether `bytes`, in the middle of a connection, surely are frames of HTTP/2 that `side` sends.
+#[must_use]
+pub fn begins_frames(bytes: &[u8], side: Option<Side>) -> bool {
+    let Some(found) = frame::find(bytes, side) else {
+        return false;
+    };
+    let certain = found.sure && (found.exact || found.frames > 1);
+    certain || speaker_of_frames(bytes).is_some_and(|by| side.is_none_or(|side| side == by))
 }
 
 /// Whether `bytes` begin with a request line: a token, a target and `HTTP/1.x`, or, if the line's
@@ -310,7 +339,7 @@ mod tests {
 
     #[test]
     fn http2_and_tls() {
-        assert_eq!(client_opening(HTTP2_PREFACE, false), Opening::Http2);
+        assert_eq!(client_opening(PREFACE, false), Opening::Http2);
         assert_eq!(client_opening(b"PRI * HTTP/2.0\r\n", false), Opening::Http2);
         let hello = [22, 3, 1, 2, 0, 1, 0, 1, 0xfc];
         assert_eq!(client_opening(&hello, false), Opening::Tls);

@@ -6,7 +6,7 @@
 use crate::dns::{Dns, code_name};
 use crate::exchange::{
     Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, Reading, ResponseShape, Side,
-    Verdict,
+    Status, Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
@@ -34,6 +34,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
             server_left(out, exchange, names);
         }
         Verdict::ServerTruncatedResponse => truncated(out, exchange, names),
+        Verdict::Refused => refused(out, exchange, names),
         Verdict::ServerResetEarlyAnswer => reset_early(out, exchange, names),
         Verdict::ServerInvalidResponse => invalid(out, exchange, names),
         // The others are verdicts of connections.
@@ -45,6 +46,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
         | Verdict::TlsRefusedPlain
         | Verdict::PlainRefusedTls => unanswered(out, exchange),
     }
+    call(out, exchange);
     costs(out, exchange);
     reading(out, exchange);
     if let Some(id) = exchange.relations.front {
@@ -391,10 +393,64 @@ const fn how(reset: bool) -> &'static str {
     }
 }
 
+/// How `side` ended the exchange: its stream alone, or the connection with a RST or not.
+fn how_ended(exchange: &Exchange, side: Side, reset: bool) -> impl Piece + use<> {
+    let stream = exchange.reset.filter(|end| end.by == side && !end.by_goaway);
+    let of_connection = stream.is_none().then(|| how(reset));
+    let of_stream = stream.map(|end| (" reset the stream (", end.code.name(), ")"));
+    (of_stream, of_connection)
+}
+
 /// The client, and how it closed first.
 fn client_closed<'a>(exchange: &Exchange, names: &'a Names) -> impl Piece + use<'a> {
     let reset = exchange.client_close().is_some_and(|(_, reset)| reset);
-    (Party::new(Side::Client, exchange.client, names), how(reset))
+    let ended = how_ended(exchange, Side::Client, reset);
+    (Party::new(Side::Client, exchange.client, names), ended)
+}
+
+/// `, the server's: DC`, if a proxy may have accepted the connection.
+fn servers_flag(exchange: &Exchange) -> impl Piece + use<> {
+    let flag = exchange.envoy.server.first();
+    flag.map(|flag| (", the server's: ", *flag))
+}
+
+/// The server did not process the stream.
+fn refused(out: &mut String, exchange: &Exchange, names: &Names) {
+    push!(out; Party::new(Side::Server, exchange.server, names), " refused ", request(exchange),
+        known(" after ", exchange.gaps.request_to_server_close), " without processing it");
+    if let Some(end) = exchange.reset {
+        let how = if end.by_goaway {
+            "its GOAWAY names a lower stream as the last, "
+        } else {
+            "RST_STREAM, "
+        };
+        push!(out; " (", how, end.code.name(), ")");
+    }
+    out.push_str(": it may be sent again safely");
+    flags(out, exchange);
+}
+
+/// Pushes how a remote procedure call ended.
+fn call(out: &mut String, exchange: &Exchange) {
+    let Some(grpc) = exchange.grpc.as_deref() else {
+        return;
+    };
+    let Some(status) = grpc.status else {
+        if exchange.verdict == Verdict::Ok && exchange.good() == Some(false) {
+            out.push_str(" The call ended without a grpc-status: to its caller it failed.");
+        }
+        return;
+    };
+    if status == Status::OK {
+        return;
+    }
+    push!(out; " The call ended with ", status.name(), " (", Number(u64::from(status.0)), ")",
+        grpc.message.as_deref().map(|text| (": “", Shown(text, MAX_PATH), "”")));
+    out.push_str(if status.is_server_failure() {
+        ", which counts as the server's failure."
+    } else {
+        ", which is the caller's own affair."
+    });
 }
 
 fn gave_up(out: &mut String, exchange: &Exchange, names: &Names) {
@@ -418,6 +474,9 @@ fn gave_up(out: &mut String, exchange: &Exchange, names: &Names) {
         }
         (None, _) if exchange.doubt == Some(Doubt::CaptureEnded) => {
             out.push_str("; the capture ended before the server reacted. ");
+        }
+        (None, Some((_, true))) if exchange.reset.is_some() => {
+            out.push_str("; the server sent nothing more than its own RST_STREAM. ");
         }
         (None, Some((_, true))) => out.push_str("; the server sent nothing more than a RST. "),
         (None, Some((_, false))) => {
@@ -459,8 +518,7 @@ fn whose_timeout(out: &mut String, exchange: &Exchange) {
             None => push!(out; "The request announced a timeout of ", timeout,
                 " (the client's proxy: UT or DC"),
         }
-        let server = !exchange.envoy.server.is_empty();
-        push!(out; server.then_some(", the server's: DC"), ").");
+        push!(out; servers_flag(exchange), ").");
         return;
     }
     match exchange.timeout_guess {
@@ -490,8 +548,7 @@ fn gave_up_mid_response(out: &mut String, exchange: &Exchange, names: &Names) {
     push!(out; client_closed(exchange, names), after(close), " after sending ", request(exchange),
         ", inside ", response(exchange.status), ", of which ", Bytes(exchange.response_bytes),
         " had come", known("; the response had begun after ", gaps.request_to_response));
-    let server = !exchange.envoy.server.is_empty();
-    let server = server.then_some(", the server's: DC");
+    let server = servers_flag(exchange);
     let announced = exchange.expected_timeout;
     if let Some(announced) = announced.filter(|_| exchange.envoy.client == ["UT"]) {
         push!(out; ". That is the timeout of ", Timeout(announced),
@@ -539,7 +596,8 @@ fn server_left(out: &mut String, exchange: &Exchange, names: &Names) {
         return;
     }
     // Both a FIN and a RST may be there: the verdict knows which decided.
-    push!(out; server, how(exchange.verdict == Verdict::ServerResetUnanswered));
+    let reset = exchange.verdict == Verdict::ServerResetUnanswered;
+    push!(out; server, how_ended(exchange, Side::Server, reset));
     match exchange.gaps.request_to_server_close {
         Some(gap) if gap >= Span::ZERO => {
             push!(out; " ", Spoken(gap), " after ", request(exchange));
@@ -550,15 +608,16 @@ fn server_left(out: &mut String, exchange: &Exchange, names: &Names) {
     let closed = exchange.verdict == Verdict::ServerClosedUnanswered;
     let had = exchange.gaps.request_to_ack.filter(|_| closed);
     push!(out; " without a single response byte", known("; its kernel had the request after ", had),
-        " (the client's proxy: UC, and a 503 to its caller).");
+        " (the client's proxy: ", *exchange.envoy.client.first().unwrap_or(&"UC"),
+        ", and a 503 to its caller).");
 }
 
 fn truncated(out: &mut String, exchange: &Exchange, names: &Names) {
     let server = Party::new(Side::Server, exchange.server, names);
     let reset = exchange.server_close().is_some_and(|(_, reset)| reset);
     let chunked = exchange.response_shape == ResponseShape::Chunked;
-    push!(out; server, how(reset), after(exchange.gaps.request_to_server_close), " after ",
-        request(exchange), ", inside ", response(exchange.status), ": only ",
+    push!(out; server, how_ended(exchange, Side::Server, reset),
+        after(exchange.gaps.request_to_server_close), " after ", request(exchange), ", inside ", response(exchange.status), ": only ",
         Bytes(exchange.response_bytes), " of it came",
         chunked.then_some(", without the last chunk"));
     let silence = exchange.gaps.response_silence;
@@ -798,6 +857,18 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
                 out.push_str(" The server does not expect one, it seems: 400 is its answer to it.");
             }
         }
+        FindingKind::FlowControlStall => push!(out; " For ", took, " the ", whose,
+            "'s window of HTTP/2 was used up, and nothing could be sent to it."),
+        FindingKind::HeadOfLine => push!(out; " Frames of it had come and waited ", took,
+            " for another stream's segment that was lost on the way (head-of-line blocking)."),
+        FindingKind::StreamsExhausted => {
+            out.push_str(" It began the moment another stream ended: the server permits no more ");
+            out.push_str("streams at once, so it had waited before it was sent.");
+        }
+        FindingKind::PingUnanswered => push!(out; " The ", whose, " had not answered a PING for ",
+            took, "."),
+        FindingKind::SettingsUnacknowledged => push!(out; " The ", whose,
+            " had not acknowledged SETTINGS for ", took, "."),
         // The sentence before says so.
         FindingKind::KeepaliveRace | FindingKind::LateResponse => {}
     }

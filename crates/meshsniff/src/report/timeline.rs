@@ -22,6 +22,9 @@ pub(crate) enum EventKind {
     ClientRst,
     ServerRst,
     LateResponse,
+    ClientRstStream,
+    ServerRstStream,
+    Goaway,
 }
 
 impl EventKind {
@@ -38,7 +41,8 @@ impl EventKind {
             | Self::RequestLast
             | Self::ResponseAcked
             | Self::ClientFin
-            | Self::ClientRst => Side::Client,
+            | Self::ClientRst
+            | Self::ClientRstStream => Side::Client,
             Self::RequestAcked(_)
             | Self::Interim(_)
             | Self::ResponseStart
@@ -46,7 +50,9 @@ impl EventKind {
             | Self::ResponseLast
             | Self::ServerFin
             | Self::ServerRst
-            | Self::LateResponse => Side::Server,
+            | Self::LateResponse
+            | Self::ServerRstStream
+            | Self::Goaway => Side::Server,
         }
     }
 }
@@ -73,6 +79,9 @@ pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
         client_rst,
         server_rst,
         late_response,
+        client_rst_stream,
+        server_rst_stream,
+        goaway,
     } = &exchange.events;
     events.clear();
     events.push((EventKind::RequestStart, request_start));
@@ -94,5 +103,8 @@ pub(crate) fn fill(events: &mut Vec<TimelineEvent>, exchange: &Exchange) {
     push(EventKind::ClientRst, client_rst);
     push(EventKind::ServerRst, server_rst);
     push(EventKind::LateResponse, late_response);
+    push(EventKind::ClientRstStream, client_rst_stream);
+    push(EventKind::ServerRstStream, server_rst_stream);
+    push(EventKind::Goaway, goaway);
     events.sort_by_key(|(_, mark)| mark.order);
 }

@@ -9,9 +9,10 @@ use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{MAX_HEAD, RequestHead};
 use crate::protocol::http1::reader::{Event, Partial};
+use crate::protocol::http2::frame::PREFACE;
 use crate::protocol::proxy_header;
 use crate::protocol::tls::Handshake;
-use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
+use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 use crate::time::Span;
 use std::borrow::Cow;
 
@@ -26,6 +27,9 @@ impl Pairing {
         while used < run.bytes.len() && self.successor.is_none() {
             let rest = &run.bytes[used..];
             let offset = run.from + used as u64;
+            if let Some(begun) = self.preface_begun(rest) {
+                return self.begin_with_preface(&begun, Run { from: offset, bytes: rest, ..run }, at);
+            }
             match self.client.mode {
                 Mode::Messages if self.client.reader.is_between() => {
                     used += self
@@ -74,6 +78,31 @@ impl Pairing {
         self.client.server_high = at.server_high;
     }
 
+    /// What was taken for the beginning of a request's head, if `rest` makes it one of HTTP/2's
+    /// preface: its first letters could be a method's.
+    fn preface_begun(&mut self, rest: &[u8]) -> Option<Vec<u8>> {
+        let partial = self.client.reader.partial()?;
+        let begun = partial.bytes.as_slice();
+        let short = (1..PREFACE.len()).contains(&begun.len()) && PREFACE.starts_with(begun);
+        let upto = rest.len().min(PREFACE.len() - begun.len().min(PREFACE.len()));
+        let joined = short.then(|| [begun, &rest[..upto]].concat())?;
+        let is_preface = detect::client_opening(&joined, false) == Opening::Http2;
+        is_preface.then(|| begun.to_vec())
+    }
+
+    /// What began as a request is HTTP/2: its first bytes were `begun`, and `run` follows.
+    fn begin_with_preface(&mut self, begun: &[u8], run: Run<'_>, at: &Progress) {
+        self.queue.withdraw();
+        self.begin_streams(true);
+        let first = Run {
+            from: run.from.saturating_sub(begun.len() as u64),
+            bytes: begun,
+            ..run
+        };
+        self.tell_successor(Side::Client, StreamEvent::Bytes(first, *at));
+        self.tell_successor(Side::Client, StreamEvent::Bytes(run, *at));
+    }
+
     /// Looks at bytes at a message boundary; returns how many blank ones to skip, or none if a
     /// state was entered.
     fn client_between(
@@ -100,7 +129,16 @@ impl Pairing {
             Opening::Request | Opening::PerhapsRequest if !self.queue.is_full() => {
                 self.begin_request(offset, mark, at);
             }
-            Opening::Http2 => self.hand_over(Successor::Http2),
+            Opening::Http2 => {
+                self.begin_streams(true);
+                let run = Run {
+                    from: offset,
+                    bytes: rest,
+                    mark,
+                    segment_start: true,
+                };
+                self.tell_successor(Side::Client, StreamEvent::Bytes(run, *at));
+            }
             Opening::Tls => self.begin_tls(rest, mark),
             _ => self.lose_client(None, at),
         }
@@ -218,7 +256,7 @@ impl Pairing {
     fn request_head(&mut self, head: RequestHead, upto: Offset) {
         let mark = self.client.reader.latest();
         let (framing, expect) = (head.framing, head.expect);
-        let named = head.request_id.is_some();
+        let named = head.fields.request_id.is_some();
         if let Some(open) = self.queue.latest() {
             open.read_head(head);
         }
@@ -400,12 +438,34 @@ impl Pairing {
         self.client.server_high = at.server_high;
     }
 
+    /// In the middle of a connection a segment of `side` has frames of HTTP/2.
+    pub(super) fn find_streams(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        from: Offset,
+        mark: Mark,
+        at: &Progress,
+    ) {
+        self.begin_streams(false);
+        let run = Run {
+            from,
+            bytes,
+            mark,
+            segment_start: true,
+        };
+        self.tell_successor(side, StreamEvent::Bytes(run, *at));
+    }
+
     /// Client bytes that cannot be read.
     fn hide(&mut self, bytes: &[u8], from: Offset, mark: Mark, segment_start: bool, at: &Progress) {
         if segment_start && self.is_fresh() {
             match detect::client_opening(bytes, false) {
                 Opening::Tls => return self.hand_over(Successor::Tls),
-                Opening::Http2 => return self.hand_over(Successor::Http2),
+                Opening::Http2 => return self.find_streams(Side::Client, bytes, from, mark, at),
+                _ if detect::begins_frames(bytes, Some(Side::Client)) => {
+                    return self.find_streams(Side::Client, bytes, from, mark, at);
+                }
                 _ => {}
             }
         }

@@ -12,6 +12,7 @@ mod server;
 use super::model::{Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape};
 use super::pending::{Confidence, PendingExchange};
 use super::queue::Queue;
+use super::streams::Streams;
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
@@ -38,10 +39,11 @@ enum Mode {
 }
 
 /// Protocol that takes over both streams of a connection from HTTP/1: from its beginning, at a
-/// message boundary, or behind the head that agreed on it. None of them is read yet.
+/// message boundary, or behind the head that agreed on it. Only HTTP/2 is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Successor {
-    /// HTTP/2, by its preface (RFC 9113, 3.4).
+    /// HTTP/2: by its preface (RFC 9113, 3.4), by frames in the middle of a connection, or because
+    /// HTTP/1 agreed on it.
     Http2,
     /// TLS, by its first record.
     Tls,
@@ -126,7 +128,7 @@ pub(super) struct Counts {
 }
 
 /// The exchanges of one connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pairing {
     connection: u64,
     ends: (Endpoint, Endpoint),
@@ -142,6 +144,8 @@ pub(crate) struct Pairing {
     proxied: Option<Box<Proxied>>,
     /// The TLS handshake, of a connection that begins with one.
     tls: Option<Box<Handshake>>,
+    /// The streams of HTTP/2, of a connection that speaks it.
+    streams: Option<Box<Streams>>,
     /// Whether the server answered a request with TLS.
     answered_with_tls: bool,
     /// Whether the head of a request with an id was read, and nobody has asked for it.
@@ -175,6 +179,7 @@ impl Pairing {
             successor: None,
             proxied: None,
             tls: None,
+            streams: None,
             answered_with_tls: false,
             newly_asked: false,
             newly_waiting: true,
@@ -215,6 +220,9 @@ impl Pairing {
 
     /// A request with an id, once after its head was read.
     pub(super) fn newly_asked(&mut self) -> Option<&Exchange> {
+        if let Some(streams) = &mut self.streams {
+            return streams.newly_asked();
+        }
         if !std::mem::take(&mut self.newly_asked) {
             return None;
         }
@@ -223,19 +231,30 @@ impl Pairing {
 
     /// Whether a request began, or the connection itself: once.
     #[inline]
-    pub(super) const fn newly_waiting(&mut self) -> bool {
+    pub(super) fn newly_waiting(&mut self) -> bool {
+        if let Some(streams) = &mut self.streams {
+            return streams.newly_waiting();
+        }
         std::mem::replace(&mut self.newly_waiting, false)
     }
 
     /// The request that is to be answered next, if nothing of that answer has come.
     #[inline]
     pub(super) fn unanswered(&mut self) -> Option<&mut PendingExchange> {
-        self.queue.unanswered()
+        match &mut self.streams {
+            Some(streams) => streams.unanswered(),
+            None => self.queue.unanswered(),
+        }
     }
 
     /// Whether another protocol took over before there was a request.
     pub(super) const fn is_anothers(&self) -> bool {
-        self.successor.is_some() && self.counts.exchanges == 0
+        self.successor.is_some() && self.streams.is_none() && self.counts.exchanges == 0
+    }
+
+    /// The streams of HTTP/2, of a connection that speaks it.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        self.streams.as_deref()
     }
 
     /// Whether a 101 or a CONNECT opened a tunnel.
@@ -254,24 +273,33 @@ impl Pairing {
     }
 
     /// The counts.
-    pub(super) const fn counts(&self) -> &Counts {
-        &self.counts
+    pub(super) fn counts(&self) -> &Counts {
+        match &self.streams {
+            Some(streams) => streams.counts(),
+            None => &self.counts,
+        }
     }
 
     /// When the last finished response ended.
-    pub(super) const fn last_response_end(&self) -> Option<Timestamp> {
-        self.queue.last_response_end()
+    pub(super) fn last_response_end(&self) -> Option<Timestamp> {
+        let streams = self.streams.as_ref();
+        let streams = streams.and_then(|streams| streams.last_response_end());
+        streams.or_else(|| self.queue.last_response_end())
     }
 
     /// Whether there is an exchange that nothing can change any more.
     #[inline]
     pub(super) fn has_settled(&self) -> bool {
-        self.queue.has_settled()
+        let streams = self.streams.as_ref();
+        self.queue.has_settled() || streams.is_some_and(|streams| streams.has_settled())
     }
 
     /// The next exchange that nothing can change any more, and whether a boundary ended it.
     pub(super) fn take_settled(&mut self) -> Option<(Box<PendingExchange>, bool)> {
-        self.queue.take_settled()
+        self.queue.take_settled().or_else(|| {
+            let open = self.streams.as_mut()?.take_settled()?;
+            Some((open, false))
+        })
     }
 
     /// Everything left, at the end of the connection or of the capture.
@@ -293,11 +321,15 @@ impl Pairing {
         }
         let is_lost = self.successor.is_none() && self.server.mode == Mode::Lost;
         let lost = self.doubts.next.response.filter(|_| is_lost);
-        self.queue.take_rest(|open| {
+        let mut rest = self.queue.take_rest(|open| {
             if !open.is_answered() {
                 open.confidence.response = open.confidence.response.or(lost);
             }
-        })
+        });
+        if let Some(streams) = &mut self.streams {
+            rest.extend(streams.take_rest());
+        }
+        rest
     }
 
     /// Whether no client's byte, not only its SYN, has been looked at.
@@ -319,17 +351,27 @@ impl Pairing {
     /// Another protocol takes over both streams: what follows on them is its.
     fn hand_over(&mut self, successor: Successor) {
         match successor {
-            Successor::Http2 if self.protocol != Protocol::Http1 => self.protocol = Protocol::Http2,
+            Successor::Http2 => self.protocol = Protocol::Http2,
             Successor::Tls if self.protocol != Protocol::Http1 => self.protocol = Protocol::Tls,
-            Successor::Http2 | Successor::Tls | Successor::Tunnel => {}
+            Successor::Tls | Successor::Tunnel => {}
         }
         self.client.reader.leave();
         self.server.reader.leave();
         self.successor = Some(successor);
     }
 
+    /// HTTP/2 takes over. `whole`: from the client's preface on.
+    fn begin_streams(&mut self, whole: bool) {
+        self.hand_over(Successor::Http2);
+        let streams = Streams::new(self.connection, self.ends, whole, self.messages);
+        self.streams = Some(Box::new(streams));
+    }
+
     /// What a protocol that took over is told of its streams.
-    fn tell_successor(&mut self, side: Side, event: &StreamEvent<'_>) {
+    fn tell_successor(&mut self, side: Side, event: StreamEvent<'_>) {
+        if let Some(streams) = &mut self.streams {
+            return streams.tell(side, event);
+        }
         let Some(tls) = &mut self.tls else {
             return;
         };
@@ -437,22 +479,28 @@ impl Application for Pairing {
     }
 
     fn expected(&self, side: Side) -> Option<u64> {
-        match side {
-            Side::Client => self.client.reader.remaining(),
-            Side::Server => self.server.reader.remaining(),
+        match (&self.streams, side) {
+            (Some(streams), _) => streams.expected(side),
+            (None, Side::Client) => self.client.reader.remaining(),
+            (None, Side::Server) => self.server.reader.remaining(),
         }
     }
 
     fn weight(&self) -> usize {
-        self.client.reader.weight() + self.server.reader.weight() + self.queue.weight()
+        let streams = self.streams.as_ref().map_or(0, |streams| streams.weight());
+        let readers = self.client.reader.weight() + self.server.reader.weight();
+        readers + self.queue.weight() + streams
     }
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        if self.streams.is_some() && self.queue.is_empty() {
+            return self.tell_successor(side, event);
+        }
         match event {
             StreamEvent::Bytes(..) | StreamEvent::Missing(..) | StreamEvent::Finished(..)
                 if self.successor.is_some() =>
             {
-                self.tell_successor(side, &event);
+                self.tell_successor(side, event);
             }
             StreamEvent::Bytes(run, at) => {
                 if self.protocol == Protocol::None {
@@ -478,7 +526,12 @@ impl Application for Pairing {
                     self.server_finished(upto, &at);
                 }
             }
-            StreamEvent::Acknowledged(ack) => self.queue.acknowledged(side, ack),
+            StreamEvent::Acknowledged(ack) => {
+                self.queue.acknowledged(side, ack);
+                if self.streams.is_some() {
+                    self.tell_successor(side, event);
+                }
+            }
             StreamEvent::Closes => {
                 if side == Side::Client
                     && let Some(open) = self.queue.due()

@@ -8,7 +8,7 @@ use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{Defect, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial};
-use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side};
+use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 
 impl Pairing {
     pub(super) fn server_bytes(&mut self, run: Run<'_>, at: &Progress) {
@@ -56,6 +56,11 @@ impl Pairing {
                     let begins = used == 0 && run.segment_start && !trimmed;
                     if begins && self.is_fresh() && detect::is_tls_record(rest) {
                         self.hand_over(Successor::Tls);
+                    } else if begins
+                        && self.is_fresh()
+                        && detect::begins_frames(rest, Some(Side::Server))
+                    {
+                        return self.find_streams(Side::Server, rest, offset, run.mark, at);
                     } else {
                         self.lost_server_bytes(rest, offset, run.mark);
                     }
@@ -63,6 +68,29 @@ impl Pairing {
                 }
                 Mode::Waiting | Mode::NotHttp | Mode::Over => break,
             }
+        }
+        if self.streams.is_some() && used < run.bytes.len() {
+            // What stands behind the answer that agreed on HTTP/2.
+            let rest = Run {
+                from: run.from + used as u64,
+                bytes: &run.bytes[used..],
+                segment_start: false,
+                ..run
+            };
+            self.tell_successor(Side::Server, StreamEvent::Bytes(rest, *at));
+        }
+    }
+
+    /// The answer to the request that is due comes in HTTP/2, as it asked for: its 101 began in
+    /// `start`.
+    fn upgrade_to_streams(&mut self, start: Mark) {
+        let Some(mut open) = self.queue.take_due() else {
+            return;
+        };
+        open.interim(start, 101);
+        self.begin_streams(true);
+        if let Some(streams) = &mut self.streams {
+            streams.adopt(open);
         }
     }
 
@@ -126,6 +154,9 @@ impl Pairing {
             }
             return;
         };
+        if switches && open.wants_h2c {
+            return self.upgrade_to_streams(start);
+        }
         if (100..200).contains(&head.status) && !switches {
             open.interim(start, head.status);
             if let Some(kept) = open.kept(Side::Server) {

@@ -1,8 +1,8 @@
 //! Heads: the request line or status line and the header fields, read with `httparse`.
 
 use super::body::Framing;
-use super::{caller, trace};
 use crate::protocol::detect::{self, Opening};
+use crate::protocol::fields::{Maker, RequestFields, text};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -25,24 +25,14 @@ pub struct RequestHead {
     pub minor_version: u8,
     /// `Host`.
     pub authority: Option<CompactString>,
-    /// `x-request-id`.
-    pub request_id: Option<CompactString>,
-    /// The trace, by `traceparent`, `b3` or `x-b3-traceid`.
-    pub trace_id: Option<CompactString>,
-    /// `x-envoy-expected-rq-timeout-ms`, as sent.
-    pub envoy_timeout: Option<CompactString>,
-    /// `grpc-timeout`, as sent.
-    pub grpc_timeout: Option<CompactString>,
     /// Whether there is an `Upgrade` field.
     pub upgrade: bool,
+    /// Whether it asks for HTTP/2 (RFC 7540, 3.2).
+    pub h2c: bool,
     /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub expect: bool,
-    /// `x-envoy-attempt-count`.
-    pub attempt: Option<u32>,
-    /// The caller, by `x-forwarded-client-cert`, else `x-envoy-peer-metadata-id`.
-    pub caller: Option<CompactString>,
-    /// Whether `user-agent` is the kubelet's.
-    pub kube_probe: bool,
+    /// Fields that say the same in every version of HTTP.
+    pub fields: RequestFields,
     /// How the request's end is told.
     pub framing: Framing,
 }
@@ -109,40 +99,6 @@ impl Defect {
             Self::ControlByte => "a control byte in a header",
             Self::BareCr => "a bare CR in a header",
         }
-    }
-}
-
-/// Fields of a response head that tell who made it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Maker {
-    /// `Server`.
-    pub server: CompactString,
-    /// `Via`.
-    pub via: CompactString,
-    /// `l5d-proxy-error`.
-    pub linkerd_error: CompactString,
-    /// Whether there is an `x-envoy-upstream-service-time`: an upstream made it.
-    pub from_upstream: bool,
-}
-
-impl Maker {
-    fn read(fields: &[httparse::Header<'_>]) -> Box<Self> {
-        let mut maker = Self::default();
-        for field in fields {
-            let name = field.name;
-            match name.len() {
-                3 if name.eq_ignore_ascii_case("via") => maker.via = text(field.value),
-                6 if name.eq_ignore_ascii_case("server") => maker.server = text(field.value),
-                15 if name.eq_ignore_ascii_case("l5d-proxy-error") => {
-                    maker.linkerd_error = text(field.value);
-                }
-                29 if name.eq_ignore_ascii_case("x-envoy-upstream-service-time") => {
-                    maker.from_upstream = true;
-                }
-                _ => {}
-            }
-        }
-        Box::new(maker)
     }
 }
 
@@ -301,25 +257,16 @@ fn finish_request(
         path: CompactString::new(path),
         minor_version,
         authority: None,
-        request_id: None,
-        trace_id: None,
-        envoy_timeout: None,
-        grpc_timeout: None,
         upgrade: false,
+        h2c: false,
         expect: false,
-        attempt: None,
-        caller: None,
-        kube_probe: false,
+        fields: RequestFields::default(),
         framing: Framing::None,
     };
     let mut length = BodyLength::default();
     for field in request.headers.iter() {
         let name = field.name;
-        // The length picks at most two names to compare with: most fields cost one jump.
         match name.len() {
-            2 if name.eq_ignore_ascii_case("b3") => {
-                head.trace_id = head.trace_id.or_else(|| trace::by_b3(field.value));
-            }
             4 if name.eq_ignore_ascii_case("host") => head.authority = Some(text(field.value)),
             6 if name.eq_ignore_ascii_case("expect") => {
                 head.expect = field
@@ -327,38 +274,14 @@ fn finish_request(
                     .trim_ascii()
                     .eq_ignore_ascii_case(b"100-continue");
             }
-            7 if name.eq_ignore_ascii_case("upgrade") => head.upgrade = true,
-            11 if name.eq_ignore_ascii_case("traceparent") => {
-                head.trace_id = trace::by_traceparent(field.value).or(head.trace_id);
-            }
-            12 if name.eq_ignore_ascii_case("x-request-id") => {
-                head.request_id = Some(text(field.value)).filter(|id| !id.trim().is_empty());
-            }
-            12 if name.eq_ignore_ascii_case("x-b3-traceid") => {
-                head.trace_id = head.trace_id.or_else(|| trace::by_id(field.value));
-            }
-            12 if name.eq_ignore_ascii_case("grpc-timeout") => {
-                head.grpc_timeout = Some(text(field.value));
-            }
-            10 if name.eq_ignore_ascii_case("user-agent") => {
-                head.kube_probe = field.value.starts_with(b"kube-probe/");
-            }
-            21 if name.eq_ignore_ascii_case("x-envoy-attempt-count") => {
-                let digits = std::str::from_utf8(field.value.trim_ascii());
-                head.attempt = digits.ok().and_then(|digits| digits.parse().ok());
-            }
-            23 if name.eq_ignore_ascii_case("x-forwarded-client-cert") => {
-                head.caller = caller::by_certificate(field.value).or(head.caller);
-            }
-            24 if name.eq_ignore_ascii_case("x-envoy-peer-metadata-id") => {
-                head.caller = head.caller.or_else(|| caller::by_metadata(field.value));
-            }
-            30 if name.eq_ignore_ascii_case("x-envoy-expected-rq-timeout-ms") => {
-                head.envoy_timeout = Some(text(field.value));
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                head.upgrade = true;
+                let mut protocols = field.value.split(|&b| b == b',');
+                head.h2c |= protocols.any(|one| one.trim_ascii() == b"h2c");
             }
             14 if name.eq_ignore_ascii_case("content-length") => length.length(field.value),
             17 if name.eq_ignore_ascii_case("transfer-encoding") => length.coding(field.value),
-            _ => {}
+            _ => head.fields.take(name, field.value),
         }
     }
     head.framing = match length.framing() {
@@ -510,10 +433,18 @@ fn finish_response(
     let head = ResponseHead {
         status,
         defect: length.defect(status),
-        maker: (status >= 400).then(|| Maker::read(response.headers)),
+        maker: (status >= 400).then(|| made_by(response.headers)),
         framing,
     };
     Parsed::Whole(head, used)
+}
+
+fn made_by(fields: &[httparse::Header<'_>]) -> Box<Maker> {
+    let mut maker = Box::<Maker>::default();
+    for field in fields {
+        maker.take(field.name, field.value);
+    }
+    maker
 }
 
 /// The fields that tell a body's length (RFC 9112, 6.3).
@@ -578,10 +509,6 @@ impl BodyLength {
     }
 }
 
-fn text(value: &[u8]) -> CompactString {
-    CompactString::from_utf8_lossy(value.trim_ascii())
-}
-
 /// Where the blank line that ends a head lies: the length of the head, found without reading it
 /// again from the start. `from` is where earlier bytes were searched to.
 #[must_use]
@@ -614,8 +541,8 @@ mod tests {
         assert_eq!(head.method, "POST");
         assert_eq!(head.path, "/items?x=1");
         assert_eq!(head.authority.as_deref(), Some("catalog"));
-        assert_eq!(head.request_id.as_deref(), Some("d3bf"));
-        assert_eq!(head.envoy_timeout.as_deref(), Some("500"));
+        assert_eq!(head.fields.request_id.as_deref(), Some("d3bf"));
+        assert_eq!(head.fields.envoy_timeout.as_deref(), Some("500"));
         assert_eq!(head.framing, Framing::Length(5));
     }
 

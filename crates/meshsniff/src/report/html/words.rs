@@ -39,6 +39,7 @@ pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
         Verdict::ServerInvalidResponse => "the answer is one that a proxy must refuse",
         Verdict::Upgraded => "what follows is no HTTP any more",
         Verdict::Unanswered => "the capture ended before the answer",
+        Verdict::Refused => "the server did not process it: it may be sent again",
         Verdict::ConnectRefused => "the connection was refused",
         Verdict::ConnectTimeout => "the connection was never answered",
         Verdict::TlsUnanswered => "the TLS hello was never answered",

@@ -6,7 +6,9 @@
 
 use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Side, Verdict};
+use crate::exchange::{
+    Connection, Doubt, EnvoyFlags, Exchange, Finding, Grpc, Protocol, Side, Verdict,
+};
 use crate::kernel::{Listener, Socket, Sockets};
 use crate::mesh::logs;
 use crate::number;
@@ -124,9 +126,12 @@ impl Objects {
             sockets,
             // Only an HTTP Archive has it.
             said: _,
-            // Of HTTP/1 an exchange is no stream, and closes are of the connection.
-            stream: _,
+            stream,
+            // `reset` tells it.
             close_scope: _,
+            reset,
+            headers_cut,
+            grpc,
         } = exchange;
         fields!(out, {
             "id": *id,
@@ -137,9 +142,13 @@ impl Objects {
             "client_name": facts.names.of(client.ip()),
             "server_name": facts.names.of(server.ip()),
             "start": Time(&mut self.clock, exchange.start()),
-            "protocol": minor_version.map(|minor| Quoted(move |out: &mut String| {
-                push!(out; "HTTP/1.", Number(u64::from(minor)));
-            })),
+            "stream": stream.map(u64::from),
+            "protocol": (minor_version.is_some() || stream.is_some()).then_some(Quoted(
+                |out: &mut String| match minor_version {
+                    Some(minor) => push!(out; "HTTP/1.", Number(u64::from(*minor))),
+                    None => out.push_str("HTTP/2"),
+                },
+            )),
             "method": method.as_deref(),
             "path": path.as_deref(),
             "authority": authority.as_deref(),
@@ -168,6 +177,15 @@ impl Objects {
             "request_bytes": *request_bytes,
             "response_bytes": *response_bytes,
             "response_defect": defect.map(|defect| Word(defect.name())),
+            "headers_known": Word(if *headers_cut { "some" } else { "all" }),
+            "reset": reset.map(|end| Object(move |out: &mut String| {
+                fields!(out, {
+                    "by": Word(end.by.name()),
+                    "code": Word(end.code.name()),
+                    "frame": Word(if end.by_goaway { "GOAWAY" } else { "RST_STREAM" }),
+                });
+            })),
+            "grpc": grpc.as_deref().map(|grpc| Object(move |out: &mut String| call(out, grpc, exchange))),
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),
             "gaps": Map(gaps.present().map(|(gap, span)| (gap.name(), Millis(span)))),
             "verdict": Word(verdict.name()),
@@ -213,6 +231,10 @@ impl Objects {
             match kind {
                 EventKind::RequestAcked(with) => more_fields!(out, { "with": Word(with.name()) }),
                 EventKind::Interim(status) => more_fields!(out, { "status": status }),
+                EventKind::ClientRstStream | EventKind::ServerRstStream | EventKind::Goaway => {
+                    let code = exchange.reset.map(|end| Word(end.code.name()));
+                    more_fields!(out, { "code": code });
+                }
                 _ => {}
             }
             if facts.sources.len() > 1 {
@@ -254,6 +276,8 @@ impl Objects {
             accept_queue,
             silence,
             last_byte_by,
+            goaway,
+            max_concurrent,
             tunnel,
             alert,
             exchanges,
@@ -289,6 +313,16 @@ impl Objects {
             "accept_queue": accept_queue.map(listener),
             "silence_ms": silence.map(Millis),
             "last_byte_by": last_byte_by.map(|side| Word(side.name())),
+            "streams": (*protocol == Protocol::Http2).then_some(*exchanges),
+            "max_concurrent": max_concurrent.map(u64::from),
+            "goaway": goaway.map(|goaway| Object(move |out: &mut String| {
+                fields!(out, {
+                    "by": Word(goaway.by.name()),
+                    "code": Word(goaway.code.name()),
+                    "last_stream": u64::from(goaway.last_stream),
+                    "frame": goaway.mark.frame.number(),
+                });
+            })),
             "tunnel": *tunnel,
             "tls_alert": alert.map(|alert| Object(move |out: &mut String| {
                 fields!(out, {
@@ -654,6 +688,28 @@ fn log(place: Side, (software, line): (&'static str, &'static str)) -> impl Enco
             "line": Word(line),
         });
     })
+}
+
+/// A remote procedure call.
+fn call(out: &mut String, grpc: &Grpc, exchange: &Exchange) {
+    let [of_client, of_server] = grpc.compressed;
+    fields!(out, {
+        "wire": Word(grpc.wire.name()),
+        "service": grpc.service.as_deref(),
+        "method": grpc.method.as_deref(),
+        "status": grpc.status.map(|status| u64::from(status.0)),
+        "status_name": grpc.status.map(|status| Word(status.name())),
+        "message": grpc.message.as_deref(),
+        "deadline_ms": exchange.expected_timeout.map(PlainMillis),
+        "messages": Object(move |out: &mut String| {
+            fields!(out, { "request": grpc.request, "response": grpc.response });
+        }),
+        "compressed": Object(move |out: &mut String| {
+            fields!(out, { "request": of_client, "response": of_server });
+        }),
+        "first_message_ms": grpc.first_message.map(Millis),
+        "longest_silence_ms": grpc.longest_silence.map(Millis),
+    });
 }
 
 fn finding(finding: &Finding) -> impl Encode {

@@ -230,6 +230,23 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, words: 
         FindingKind::AcceptQueueFull => {
             push!(out; " waited", Cost(problem), " because the server's accept queue was full");
         }
+        FindingKind::FlowControlStall => {
+            push!(out; " waited", Cost(problem), " for ", whose, " window of HTTP/2 to open");
+        }
+        FindingKind::HeadOfLine => {
+            push!(out; " waited", Cost(problem),
+                " behind segments of another stream that were lost");
+        }
+        FindingKind::StreamsExhausted => {
+            push!(out; " began only when another stream ended: no more are permitted at once");
+        }
+        FindingKind::PingUnanswered => {
+            push!(out; " ran beside a PING that the ", side(problem.side), " never answered");
+        }
+        FindingKind::SettingsUnacknowledged => {
+            push!(out; " ran beside SETTINGS that the ", side(problem.side),
+                " never acknowledged");
+        }
         FindingKind::LateResponse | FindingKind::Retry => {}
     }
 }

@@ -29,6 +29,7 @@ impl Ink {
             | Verdict::ServerTruncatedResponse
             | Verdict::ServerResetEarlyAnswer
             | Verdict::ServerInvalidResponse
+            | Verdict::Refused
             | Verdict::ConnectRefused
             | Verdict::ConnectTimeout
             | Verdict::TlsUnanswered

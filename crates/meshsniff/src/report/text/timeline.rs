@@ -570,6 +570,19 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         EventKind::ClientRst => out.push_str("RST: the client resets"),
         EventKind::ServerFin => out.push_str("FIN: the server closes"),
         EventKind::ServerRst => out.push_str("RST: the server resets"),
+        EventKind::ClientRstStream | EventKind::ServerRstStream => {
+            let who = if kind == EventKind::ClientRstStream {
+                "the client"
+            } else {
+                "the server"
+            };
+            let code = exchange.reset.map(|reset| (" (", reset.code.name(), ")"));
+            push!(&mut out; "RST_STREAM", code, ": ", who, " ends the stream");
+        }
+        EventKind::Goaway => {
+            let code = exchange.reset.map(|reset| (" (", reset.code.name(), ")"));
+            push!(&mut out; "GOAWAY", code, ": the server will not process the stream");
+        }
         EventKind::LateResponse => {
             status(&mut out, exchange.late_status);
             out.push_str(", too late");
@@ -589,6 +602,7 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         Verdict::ServerClosedUnanswered
         | Verdict::ServerResetUnanswered
         | Verdict::ServerTruncatedResponse
+        | Verdict::Refused
         | Verdict::ServerResetEarlyAnswer => (false, true),
         Verdict::Ok
         | Verdict::Upgraded
@@ -602,6 +616,8 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         | Verdict::PlainRefusedTls => (false, false),
     };
     let decided = match kind {
+        EventKind::ClientRstStream => by_client && exchange.reset.is_some(),
+        EventKind::ServerRstStream | EventKind::Goaway => by_server && exchange.reset.is_some(),
         EventKind::ClientFin => by_client && client == Some(false),
         EventKind::ClientRst => by_client && client == Some(true),
         EventKind::ServerFin | EventKind::RequestAcked(AckWith::Fin) => {
@@ -656,7 +672,7 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
             "after its first byte",
         ),
         EventKind::ResponseAcked => (gaps.response_to_ack, "after the response"),
-        EventKind::ClientFin | EventKind::ClientRst => {
+        EventKind::ClientFin | EventKind::ClientRst | EventKind::ClientRstStream => {
             let (_, reset) = exchange.client_close()?;
             let is_first = match kind {
                 EventKind::ClientFin => !reset,
@@ -678,9 +694,12 @@ fn gap(exchange: &Exchange, kind: EventKind) -> Option<(Span, &'static str)> {
                 _ => (gaps.request_to_client_close, "after the request"),
             }
         }
-        EventKind::ServerFin | EventKind::ServerRst => {
+        EventKind::ServerFin
+        | EventKind::ServerRst
+        | EventKind::ServerRstStream
+        | EventKind::Goaway => {
             let (_, reset) = exchange.server_close()?;
-            if reset != matches!(kind, EventKind::ServerRst) {
+            if reset == matches!(kind, EventKind::ServerFin | EventKind::Goaway) {
                 return None;
             }
             match gaps.request_silence {

@@ -1,0 +1,127 @@
+//! What a header block says: a request, a response, or trailers (RFC 9113, 8).
+
+use super::hpack::Field;
+use crate::protocol::fields::{Maker, RequestFields, text};
+use crate::protocol::grpc;
+use compact_str::CompactString;
+
+/// Bytes of a head that are spelt out for somebody who asked for it.
+const MAX_SPELT: usize = 16 << 10;
+
+/// Contents of a header block. What it has of the table that nobody saw is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// `:method`.
+    pub method: Option<CompactString>,
+    /// `:path`.
+    pub path: Option<CompactString>,
+    /// `:authority`, else `host`.
+    pub authority: Option<CompactString>,
+    /// `:protocol`, of an extended CONNECT (RFC 8441).
+    pub protocol: Option<CompactString>,
+    /// `:status`.
+    pub status: Option<u16>,
+    /// Whether it has a field that only requests have.
+    pub is_request: bool,
+    /// Whether it has `:status`, known or not.
+    pub is_response: bool,
+    /// Fields of a request.
+    pub fields: RequestFields,
+    /// Fields of a response that tell who made it.
+    pub maker: Maker,
+    /// `content-length`.
+    pub length: Option<u64>,
+    /// Whether the client waits for a `100 Continue` before it sends the body.
+    pub expect: bool,
+    /// What `content-type` says of the messages within.
+    pub wire: Option<grpc::Wire>,
+    /// `grpc-status`.
+    pub grpc_status: Option<u32>,
+    /// `grpc-message`, as sent.
+    pub grpc_message: Option<CompactString>,
+    /// Whether a name or a value is not known, or the block was cut.
+    pub is_cut: bool,
+    /// All of it that is known, a line for each field, if that was asked for.
+    pub spelt: Option<Vec<u8>>,
+}
+
+impl Head {
+    /// A head; with `spell` it is spelt out.
+    #[must_use]
+    pub fn new(spell: bool) -> Self {
+        Self {
+            spelt: spell.then(Vec::new),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next field.
+    pub fn take(&mut self, field: Field<'_>) {
+        self.spell(&field);
+        let (Some(name), Some(value)) = (field.name, field.value) else {
+            self.is_cut = true;
+            self.is_response |= field.name == Some(b":status");
+            self.is_request |= field.name.is_some_and(is_of_request);
+            return;
+        };
+        let Ok(name) = std::str::from_utf8(name) else {
+            return;
+        };
+        match name {
+            ":status" => {
+                self.is_response = true;
+                self.status = std::str::from_utf8(value)
+                    .ok()
+                    .filter(|digits| digits.len() == 3)
+                    .and_then(|digits| digits.parse().ok());
+            }
+            ":method" => self.method = Some(text(value)),
+            ":path" => self.path = Some(text(value)),
+            ":authority" => self.authority = Some(text(value)),
+            ":protocol" => self.protocol = Some(text(value)),
+            ":scheme" => {}
+            "host" => {
+                self.authority.get_or_insert_with(|| text(value));
+            }
+            "content-type" => self.wire = grpc::Wire::of(value).or(self.wire),
+            "connect-protocol-version" => {
+                self.wire.get_or_insert(grpc::Wire::ConnectUnary);
+            }
+            "content-length" => {
+                self.length = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|digits| digits.parse().ok());
+            }
+            "expect" => self.expect = value.eq_ignore_ascii_case(b"100-continue"),
+            "grpc-status" => {
+                self.grpc_status = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|digits| digits.parse().ok());
+            }
+            "grpc-message" => self.grpc_message = Some(grpc::message(value)),
+            // A block has the fields of one or of the other.
+            _ if self.is_response => self.maker.take(name, value),
+            _ => self.fields.take(name, value),
+        }
+        self.is_request |= is_of_request(name.as_bytes());
+    }
+
+    fn spell(&mut self, field: &Field<'_>) {
+        let Some(spelt) = &mut self.spelt else {
+            return;
+        };
+        let name = field.name.unwrap_or(b"?");
+        let value = field.value.unwrap_or(b"?");
+        if spelt.len() + name.len() + value.len() <= MAX_SPELT {
+            for part in [name, b": ", value, b"\r\n"] {
+                spelt.extend_from_slice(part);
+            }
+        }
+    }
+}
+
+/// Whether only requests have this field.
+fn is_of_request(name: &[u8]) -> bool {
+    let pseudo: [&[u8]; 5] = [b":method", b":path", b":scheme", b":authority", b":protocol"];
+    pseudo.contains(&name)
+}
