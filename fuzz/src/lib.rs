@@ -8,6 +8,7 @@
 //! | [`decoder`] | a link type and frames | a cut frame says nothing that the whole one does not |
 //! | [`reassembly`] | what happens to one direction | it agrees with a table of bytes |
 //! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
+//! | [`hpack`] | header blocks and what happens to them | who joins late is never wrong |
 //! | [`analyzer`] | a capture file, or choices of one | reports that parse, of exchanges that make sense |
 //! | [`conversation`] | any segments of one connection | exchanges that make sense |
 //! | [`relay`] | lines of a relay, or choices of them | reports that parse, whatever they say |
@@ -18,6 +19,7 @@ pub mod choices;
 pub mod conversation;
 pub mod decoder;
 pub mod file;
+pub mod hpack;
 pub mod http;
 pub mod json;
 pub mod judge;
@@ -32,12 +34,13 @@ pub mod stream;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("reader", reader::check),
     ("stream", stream::check),
     ("decoder", decoder::check),
     ("reassembly", reassembly::check),
     ("http", http::check),
+    ("hpack", hpack::check),
     ("analyzer", analyzer::check),
     ("conversation", conversation::check),
     ("missing_frame", missing_frame::check),
