@@ -134,7 +134,7 @@ impl Streams {
     pub(super) fn setting(&mut self, side: Side, setting: Setting) {
         let sender = side.other();
         match setting {
-            Setting::HeaderTableSize(bytes) => self.way(sender).reader.limit(bytes),
+            Setting::HeaderTableSize(_) => {}
             Setting::MaxConcurrentStreams(most) => self.way(side).peer.max_concurrent = Some(most),
             Setting::InitialWindowSize(bytes) => {
                 let new = i64::from(bytes);

@@ -24,7 +24,7 @@ use super::model::{Doubt, Finding, FindingKind, GoneAway, Side};
 use super::pairing::Counts;
 use super::pending::{Acks, PendingExchange};
 use crate::packet::{Endpoint, Mark};
-use crate::protocol::http2::frame::ErrorCode;
+use crate::protocol::http2::frame::{ErrorCode, Setting};
 use crate::protocol::http2::reader::{Event, Reader};
 use crate::tcp::{
     Ack, CloseEvidence, Delay, Delayed, Extent, Missing, Offset, Progress, Run, Scope, StreamEvent,
@@ -325,6 +325,9 @@ impl Streams {
         way.unsure = Some(why);
         way.flow.lose();
         self.way(side.other()).peer.lose();
+        // Settings of its own, or its acknowledgments, may be among them.
+        self.client.reader.limit(None);
+        self.server.reader.limit(None);
         for open in self.open.values_mut() {
             open.lose_frames(side, why, from);
         }
@@ -362,12 +365,21 @@ impl Streams {
             }
             Event::Settings(settings) => {
                 let mark = mark.unwrap_or(at.mark);
+                let mut limit = None;
                 for setting in settings {
-                    self.setting(side, setting);
+                    match setting {
+                        Setting::HeaderTableSize(bytes) => limit = Some(bytes),
+                        other => self.setting(side, other),
+                    }
                 }
-                self.way(side).peer.settings_sent(mark);
+                self.way(side).peer.settings_sent(limit, mark);
             }
-            Event::SettingsTaken => self.way(side.other()).peer.settings_taken(),
+            // Its sender keeps to them from here on, in the order of its frames.
+            Event::SettingsTaken => {
+                if let Some(limit) = self.way(side.other()).peer.settings_taken() {
+                    self.way(side).reader.limit(Some(limit));
+                }
+            }
             Event::Ping { ack: false, payload } => {
                 let mark = mark.unwrap_or(at.mark);
                 self.way(side).peer.pinged(payload, mark);

@@ -5,12 +5,16 @@ use crate::exchange::pending::PendingExchange;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
 use crate::time::Span;
+use std::collections::VecDeque;
 
 /// A ping or settings that wait for this long are not answered.
 const UNANSWERED: Span = Span::from_secs(1);
 
+/// Settings that wait for their acknowledgment: nobody sends more.
+const MAX_SETTINGS: usize = 64;
+
 /// What one side said.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
     /// Most streams that the other may have open at once.
     pub(super) max_concurrent: Option<u32>,
@@ -18,8 +22,10 @@ pub(super) struct Peer {
     pub(super) goaway: Option<(u32, ErrorCode, Mark)>,
     /// Its oldest ping that was not answered.
     ping: Option<([u8; 8], Mark)>,
-    /// Its oldest settings that were not acknowledged, and how many were sent since.
-    settings: Option<(Mark, u32)>,
+    /// Its oldest settings that were not acknowledged.
+    settings: Option<Mark>,
+    /// The limit of the header table in each of its settings that were not acknowledged.
+    limits: VecDeque<Option<u32>>,
 }
 
 impl Peer {
@@ -32,24 +38,29 @@ impl Peer {
         self.ping.take_if(|(sent, _)| *sent == payload);
     }
 
-    pub(super) fn settings_sent(&mut self, mark: Mark) {
-        let (_, count) = self.settings.get_or_insert((mark, 0));
-        *count += 1;
-    }
-
-    pub(super) fn settings_taken(&mut self) {
-        if let Some((_, count)) = &mut self.settings {
-            *count -= 1;
-            if *count == 0 {
-                self.settings = None;
-            }
+    /// It sent settings, with this limit of the header table, if with one.
+    pub(super) fn settings_sent(&mut self, limit: Option<u32>, mark: Mark) {
+        self.settings.get_or_insert(mark);
+        if self.limits.len() < MAX_SETTINGS {
+            self.limits.push_back(limit);
         }
     }
 
+    /// The other side acknowledged its settings, the oldest of those that are not. Returns the limit
+    /// of the header table that is in force from now on, if they had one.
+    pub(super) fn settings_taken(&mut self) -> Option<u32> {
+        let limit = self.limits.pop_front().flatten();
+        if self.limits.is_empty() {
+            self.settings = None;
+        }
+        limit
+    }
+
     /// Frames of the other side are missing: what is not answered may have been.
-    pub(super) const fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         self.ping = None;
         self.settings = None;
+        self.limits.clear();
     }
 
     /// At the end: notes what `other` did not answer, beside an exchange that was open then.
@@ -57,7 +68,7 @@ impl Peer {
         let ping = self.ping.map(|(_, mark)| (FindingKind::PingUnanswered, mark));
         let settings = self
             .settings
-            .map(|(mark, _)| (FindingKind::SettingsUnacknowledged, mark));
+            .map(|mark| (FindingKind::SettingsUnacknowledged, mark));
         for (kind, mark) in [ping, settings].into_iter().flatten() {
             let cost = now.time - mark.time;
             if cost >= UNANSWERED {

@@ -185,9 +185,10 @@ impl Reader {
         self.decoder = Decoder::new(true);
     }
 
-    /// What its receiver accepts as a table's size.
-    pub fn limit(&mut self, bytes: u32) {
-        self.decoder.limit(Some(bytes));
+    /// What its receiver accepts as a table's size, from its sender's acknowledgment on; `None` if
+    /// that is not known.
+    pub fn limit(&mut self, bytes: Option<u32>) {
+        self.decoder.limit(bytes);
     }
 
     /// Whether it does not know where the next frame begins.
