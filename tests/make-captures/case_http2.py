@@ -7,7 +7,7 @@ import subprocess
 
 from lab import case, wait, wait_closed, wait_listening
 from origin import Origin
-from streams import Streams
+from streams import ERRORS, Streams
 
 H2 = ("h2==4.4.1",)
 
@@ -509,3 +509,215 @@ def http2_resets(case):
     case.finish()
     streams.write()
     open_end.fin()
+
+
+@case("http2-joined",
+      "A capture that begins in the middle of HTTP/2 connections: no preface, no SETTINGS, and header blocks that refer to a dynamic table whose entries nobody saw; one stream was open when it began",
+      "client and server on the Python library h2, on port 8080; tcpdump begins after some exchanges", packages=H2)
+def http2_joined(case):
+    from http2_ends import Client, Server
+    known = behaviours()
+    server = Server(8080, known)
+    streams = Streams(case, "127.0.0.1:8080")
+    fields = {"x_tenant": "shop", "accept": "application/json"}
+
+    def exchange(client, path, method="GET", body=None, told=True, **more):
+        number = client.request(method, path, body, **fields)
+        stream = client.answer(number)
+        assert stream.ended and stream.status in (200, 413)
+        if told:
+            streams.add(client.port, number, method, path, stream.status, "ok", expect={"certain": False}, **more)
+
+    first, second = Client(port=8080), Client(port=8080)
+    # Twice: the second time whatever can be in the tables is in them.
+    for client in (first, first, second, second):
+        exchange(client, "/items/1", told=False)
+        exchange(client, "/trailers", told=False)
+    slow = second.request("GET", "/slow?before", **fields)
+    wait("the server to have it", lambda: server.seen("/slow?before"))
+    case.capture("tcp port 8080")
+    exchange(first, "/items/1", note="the path was in the table before the capture began")
+    exchange(first, "/items/2", note="the path is a literal, and in the table afterwards")
+    exchange(first, "/items/2", note="the path is in the table, by an entry that was seen")
+    exchange(first, "/trailers", note="the path was in the table before the capture began", trailers={"x-checksum": "5eb63bbb"})
+    exchange(first, "/items", "POST", b"item=tea", note="another method")
+    assert second.answer(slow).status == 200
+    streams.add(second.port, slow, "GET", "/slow?before", 200, None, note="the request was before the capture, the answer in it")
+    number = second.request("GET", "/stall?cancel", **fields)
+    wait("the server to have it", lambda: server.seen("/stall?cancel"))
+    second.reset_stream(number, 8)
+    streams.add(second.port, number, "GET", "/stall?cancel", None, "client-gave-up", expect={"certain": False}, reset=("client", 8))
+    fresh = Client(port=8080)
+    number = fresh.request("GET", "/items/1", **fields)
+    assert fresh.answer(number).status == 200
+    streams.add(fresh.port, number, "GET", "/items/1", 200, "ok", note="a connection from its beginning")
+    for client in (first, second, fresh):
+        client.close()
+        streams.connection(client.port, goaway={"by": "client", "code": "NO_ERROR", "last_stream": 0}, ended="fin by the client",
+                           note="from its beginning" if client is fresh else "joined")
+    wait_closed(8080)
+    case.truth.connections = {"total": 3}
+    case.finish()
+    streams.write()
+
+
+def at_origin(streams, server, path, port=3000):
+    """What the origin saw of a path, for Streams.add: one for each attempt."""
+    return [{"connection": entry["connection"], "stream": entry["stream"], "method": entry["method"], "path": path, "server": f"127.0.0.1:{port}",
+             "request_id": entry["headers"].get("x-request-id"), "seen": entry["seen"]} for entry in server.seen(path)]
+
+
+@case("http2-envoy",
+      "Envoy between two hops of HTTP/2, both captured, with its flags beside: the route's timeout (UT: RST_STREAM to the origin), an origin that resets streams (UR, before and inside the answer), closes (UC), refuses a stream or answers 503 and is asked again, says GOAWAY; a client that resets (DR) and one that leaves (DC); gRPC's status in the log; Envoy's GOAWAY for an idle connection",
+      "client on the Python library h2 → Envoy on port 8080 → origin on h2 on port 3000", packages=H2, alone=True)
+def http2_envoy(case):
+    import time
+
+    from envoy import Envoy, cluster, deliver_logs, route
+    from http2_ends import Client, Server
+    known = behaviours()
+
+    def first_time(end, stream):
+        return len(end.server.seen(stream.headers[":path"])) == 1
+
+    def unavailable_once(end, stream):
+        end.whole_request(stream)
+        end.respond(stream, 503 if first_time(end, stream) else 200)
+
+    def refused_once(end, stream):
+        end.whole_request(stream)
+        if first_time(end, stream):
+            end.reset_stream(stream.number, 7)
+        else:
+            end.respond(stream)
+
+    def close(end, stream):
+        end.whole_request(stream)
+        end.fin()
+
+    def goaway(end, stream):
+        """The last answer of a connection, as a server does that is being stopped."""
+        end.whole_request(stream)
+        end.say_goaway(0, last=stream.number)
+        time.sleep(0.05)
+        end.respond(stream)
+
+    def catalog(end, stream):
+        end.whole_request(stream)
+        end.headers(stream.number, {":status": "200", "content-type": "application/grpc", "grpc-status": "5", "grpc-message": "no such item"}, end=True)
+
+    def catalog_item(end, stream):
+        end.whole_request(stream)
+        if stream.headers[":path"].endswith("GetItem"):
+            end.headers(stream.number, {":status": "200", "content-type": "application/grpc"})
+            end.data(stream.number, b"\0\0\0\0\x05\x0a\x03tea")
+            end.headers(stream.number, {"grpc-status": "0"}, end=True)
+        elif stream.headers[":path"].endswith("FindItem"):
+            catalog(end, stream)
+        else:
+            known["stall"](end, stream)
+
+    known.update({"unavailable": unavailable_once, "refused": refused_once, "close": close, "goaway": goaway, "shop.v1.Catalog": catalog_item})
+    origin = Server(3000, known)
+    retry = {"retry_policy": {"retry_on": "5xx,refused-stream", "num_retries": 2}}
+    routes = [route("origin", "0.5s", prefix="/stall", name="stall"), route("origin", "0.5s", prefix="/shop.v1.Catalog/Slow", name="slow"),
+              route("origin", prefix="/unavailable", name="retried", **retry), route("origin", prefix="/refused", name="refused", **retry), route("origin")]
+    proxy = Envoy(case, "gateway", "127.0.0.1", 8080, routes, [cluster("origin", "127.0.0.1", 3000, http2=True)], edge=True,
+                  more_keys={"grpc_status": "%GRPC_STATUS_NUMBER%", "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                             "upstream_protocol": "%UPSTREAM_PROTOCOL%"},
+                  every_host={"include_request_attempt_count": True}, more={"common_http_protocol_options": {"idle_timeout": "1s"}})
+    streams = Streams(case, "127.0.0.1:8080")
+    case.capture("tcp port 8080 or tcp port 3000")
+
+    def told(client, number, method, path, verdict, status, flags, upstream, reset=None, seen_interim=(), **more):
+        """`upstream`: the verdict, the status and who resets with what, for each attempt."""
+        (line,) = wait(f"{path} in Envoy's log", lambda: [line for line in proxy.lines() if line["path"] == path])
+        assert flags is None or line["response_flags"] == flags, (path, line["response_flags"], line["response_code_details"])
+        both = {"request_id": line["request_id"]}
+        expect = {"envoy_flags": line["response_flags"], "envoy_code": line["response_code"]}
+        grpc = {key: more.pop(key) for key in list(more) if key.startswith(("grpc", "messages"))}
+        passed_on = {"interim": seen_interim} if seen_interim else {}
+        streams.add(client.port, number, method, path, status, verdict, expect={**expect, **passed_on}, reset=reset, **grpc, **both, **passed_on, **more)
+        said = {"interim": [103]} if path == "/hints" else {}
+        seen = at_origin(streams, origin, path)
+        assert len(seen) == len(upstream), (path, seen)
+        for entry, (verdict, status, expected) in zip(seen, upstream):
+            stream = entry.pop("seen")
+            assert entry.pop("request_id") == line["request_id"]
+            if expected == "client":
+                assert stream.reset is not None, path
+                expected = ("client", stream.reset)
+            streams.add(entry["connection"], entry["stream"], method, path, status, verdict, server=entry["server"], reset=expected, expect=said, **said,
+                        **({key: value for key, value in grpc.items() if stream.reset is None or key in ("grpc_service", "grpc_method")}), **both)
+
+    def seen(client, path, verdict, status, flags, upstream, method="GET", body=None, **more):
+        number = client.request(method, path, body)
+        stream = client.answer(number)
+        assert stream.status == status, (path, stream.status)
+        reset = ("server", stream.reset) if stream.reset is not None else None
+        told(client, number, method, path, verdict, status, flags, upstream, reset=reset, seen_interim=stream.interim, **more)
+
+    fine = [("ok", 200, None)]
+    user = Client(port=8080)
+    seen(user, "/items/1", "ok", 200, "-", fine)
+    seen(user, "/items", "ok", 200, "-", fine, method="POST", body=b"item=tea")
+    seen(user, "/stall?timeout", "ok", 504, "UT", [("client-gave-up", None, "client")], note="the route's timeout is 500 ms")
+    seen(user, "/reset-before", "ok", 503, "UR", [("server-reset-unanswered", None, ("server", 2))])
+    seen(user, "/reset-inside", "server-truncated-response", 200, None, [("server-truncated-response", 200, ("server", 2))])
+    seen(user, "/refused", "ok", 200, "-", [("server-reset-unanswered", None, ("server", 7)), ("ok", 200, None)], note="retried by Envoy")
+    seen(user, "/unavailable", "ok", 200, "-", [("ok", 503, None), ("ok", 200, None)], note="retried by Envoy")
+    seen(user, "/trailers", "ok", 200, "-", fine)
+    seen(user, "/hints", "ok", 200, "-", fine)
+    seen(user, "/goaway", "ok", 200, "-", fine, note="the origin said GOAWAY before it answered")
+    seen(user, "/items/2", "ok", 200, "-", fine, note="on a new connection to the origin")
+    seen(user, "/close", "ok", 503, "UC", [("server-closed-unanswered", None, None)])
+    # Two at once, the later one done first.
+    slow, quick = user.request("GET", "/slow"), user.request("GET", "/items/3")
+    assert user.answer(quick).status == user.answer(slow).status == 200
+    told(user, slow, "GET", "/slow", "ok", 200, "-", fine)
+    told(user, quick, "GET", "/items/3", "ok", 200, "-", fine)
+    number = user.request("GET", "/stall?cancel")
+    wait("the origin to have it", lambda: origin.seen("/stall?cancel"))
+    time.sleep(0.1)
+    user.reset_stream(number, 8)
+    wait("the origin's RST_STREAM", lambda: origin.seen("/stall?cancel")[0]["seen"].reset is not None)
+    told(user, number, "GET", "/stall?cancel", "client-gave-up", None, "DR", [("client-gave-up", None, "client")], reset=("client", 8))
+
+    message = b"\0\0\0\0\x05\x0a\x03tea"
+
+    def call(name, status, grpc_status, flags, upstream, messages, **more):
+        path = f"/shop.v1.Catalog/{name}"
+        number = user.request("POST", path, message, content_type="application/grpc", te="trailers")
+        stream = user.answer(number)
+        assert stream.status == status
+        said = stream.trailers or stream.headers
+        assert said["grpc-status"] == grpc_status, said
+        told(user, number, "POST", path, "ok", status, flags, upstream, grpc_service="shop.v1.Catalog", grpc_method=name,
+             grpc_status=int(said["grpc-status"]), grpc_message=said.get("grpc-message"), messages_request=1, messages_response=messages, **more)
+
+    call("GetItem", 200, "0", "-", fine, 1)
+    call("FindItem", 200, "5", "-", fine, 0, note="trailers-only")
+    call("SlowItem", 200, "14", "UT", [("client-gave-up", None, "client")], 0, note="Envoy's own answer to a gRPC call that took 500 ms")
+    leaving = Client(port=8080)
+    number = leaving.request("GET", "/slow?leave")
+    wait("the origin to have it", lambda: origin.seen("/slow?leave"))
+    leaving.fin()
+    told(leaving, number, "GET", "/slow?leave", "client-gave-up", None, "DC", [("client-gave-up", None, "client")], note="the client's FIN")
+    streams.connection(leaving.port, ended="fin by the client")
+    user.wait("Envoy's GOAWAY for an idle connection", lambda: user.goaway and user.ended)
+    user.fin()
+    streams.connection(user.port, goaway={"by": "server", "code": ERRORS[user.goaway[0]], "last_stream": user.goaway[1]},
+                       ended="fin by the server", note="idle for 1 s")
+    for end in origin.ends:
+        paths = [entry["path"] for entry in origin.log if entry["end"] is end]
+        last = [entry["stream"] for entry in origin.log if entry["path"] == "/goaway"]
+        more = {"goaway": {"by": "server", "code": "NO_ERROR", "last_stream": last[0]}} if "/goaway" in paths else {}
+        streams.connection(end.port, server="127.0.0.1:3000", **more, ended="fin by the client" if end.ended == "fin" else "fin by the server")
+        if end.ended is None:
+            end.fin()
+    wait_closed(8080, 3000)
+    total = 2 + len(origin.ends)
+    case.truth.connections = {"total": total, "http/2": total}
+    case.finish()
+    deliver_logs(case, proxy)
+    streams.write()
