@@ -568,7 +568,7 @@ def at_origin(streams, server, path, port=3000):
 
 
 @case("http2-envoy",
-      "Envoy between two hops of HTTP/2, both captured, with its flags beside: the route's timeout (UT: RST_STREAM to the origin), an origin that resets streams (UR, before and inside the answer), closes (UC), refuses a stream or answers 503 and is asked again, says GOAWAY; a client that resets (DR) and one that leaves (DC); gRPC's status in the log; Envoy's GOAWAY for an idle connection",
+      "Envoy between two hops of HTTP/2, both captured, with its flags beside: the route's timeout (UT: RST_STREAM to the origin, with INTERNAL_ERROR as with everything that Envoy takes back), an origin that resets streams (UR, before and inside the answer), closes (UC), refuses a stream or answers 503 and is asked again, says GOAWAY; a client that resets (DR) and one that leaves (DC); gRPC's status in the log; Envoy's GOAWAY for an idle connection",
       "client on the Python library h2 → Envoy on port 8080 → origin on h2 on port 3000", packages=H2, alone=True)
 def http2_envoy(case):
     import time
@@ -582,7 +582,14 @@ def http2_envoy(case):
 
     def unavailable_once(end, stream):
         end.whole_request(stream)
-        end.respond(stream, 503 if first_time(end, stream) else 200)
+        if not first_time(end, stream):
+            end.respond(stream)
+        elif stream.headers[":path"] == "/unavailable":
+            end.respond(stream, 503, body=b"")
+        else:
+            # Envoy asks again as soon as it has the status, and takes the first stream back.
+            end.headers(stream.number, {":status": "503", "content-length": "6"})
+            end.wait("RST_STREAM", lambda: stream.reset is not None)
 
     def refused_once(end, stream):
         end.whole_request(stream)
@@ -625,7 +632,7 @@ def http2_envoy(case):
     proxy = Envoy(case, "gateway", "127.0.0.1", 8080, routes, [cluster("origin", "127.0.0.1", 3000, http2=True)], edge=True,
                   more_keys={"grpc_status": "%GRPC_STATUS_NUMBER%", "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                              "upstream_protocol": "%UPSTREAM_PROTOCOL%"},
-                  every_host={"include_request_attempt_count": True}, more={"common_http_protocol_options": {"idle_timeout": "1s"}})
+                  every_host={"include_request_attempt_count": True}, more={"common_http_protocol_options": {"idle_timeout": "1s"}, "drain_timeout": "0.2s"})
     streams = Streams(case, "127.0.0.1:8080")
     case.capture("tcp port 8080 or tcp port 3000")
 
@@ -644,6 +651,7 @@ def http2_envoy(case):
         for entry, (verdict, status, expected) in zip(seen, upstream):
             stream = entry.pop("seen")
             assert entry.pop("request_id") == line["request_id"]
+            assert expected == "client" or stream.reset is None, (path, stream.reset)
             if expected == "client":
                 assert stream.reset is not None, path
                 expected = ("client", stream.reset)
@@ -666,6 +674,7 @@ def http2_envoy(case):
     seen(user, "/reset-inside", "server-truncated-response", 200, None, [("server-truncated-response", 200, ("server", 2))])
     seen(user, "/refused", "ok", 200, "-", [("server-reset-unanswered", None, ("server", 7)), ("ok", 200, None)], note="retried by Envoy")
     seen(user, "/unavailable", "ok", 200, "-", [("ok", 503, None), ("ok", 200, None)], note="retried by Envoy")
+    seen(user, "/unavailable?body", "ok", 200, "-", [("client-gave-up-mid-response", 503, "client"), ("ok", 200, None)], note="retried by Envoy, which did not wait for the body of the 503")
     seen(user, "/trailers", "ok", 200, "-", fine)
     seen(user, "/hints", "ok", 200, "-", fine)
     seen(user, "/goaway", "ok", 200, "-", fine, note="the origin said GOAWAY before it answered")
