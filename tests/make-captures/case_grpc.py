@@ -159,3 +159,33 @@ def grpc_python(case):
 def wait_listening_ends(port):
     from lab import LISTEN, sockets
     wait(f"port {port} to be free", lambda: not any(s[0] == port and s[2] == LISTEN for s in sockets()))
+
+
+@case("grpc-go",
+      f"Go's gRPC: {KINDS}; a server that lets connections grow only so old, one that is stopped gracefully, one that is not",
+      "client and server of google.golang.org/grpc in tests/make-captures/grpc-go, on ports 50051 and, for other server settings, 50052", go="grpc-go", alone=True)
+def grpc_go(case):
+    streams = Streams(case, "127.0.0.1:50051")
+    case.capture("tcp port 50051 or tcp port 50052")
+    done = case.run([os.path.join(os.path.dirname(os.path.abspath(__file__)), ".venv", "go", "grpc-go")], timeout=60)
+    wait_closed(50051, 50052)
+    cancel = ("client", "CANCEL")
+    # How a call ended: status, verdict, RST_STREAM, and whether the server's status went out.
+    ends = {"whole": (200, "ok", None, True), "deadline": (None, "client-gave-up", cancel, False), "cancelled": (None, "client-gave-up", cancel, False),
+            "cancelled inside": (200, "client-gave-up-mid-response", cancel, False), "closed": (None, "server-closed-unanswered", None, False)}
+    for entry in map(json.loads, done.stdout.splitlines()):
+        status, verdict, reset, sent = ends[entry["kind"]]
+        # The server has the deadline, too: if its clock was the first, its handler says so.
+        if entry["kind"] == "deadline" and entry["status"] == 4:
+            verdict, reset = "server-reset-unanswered", ("server", "CANCEL")
+        if entry["connection"] not in [connection["connection"] for connection in streams.connections]:
+            goaway = {"goaway": {"by": "server", "code": "NO_ERROR"}} if "GOAWAY" in entry["note"] else {}
+            streams.connection(entry["connection"], server=entry["server"], **goaway)
+        probe = {"expect": {"probe": True}} if "grpc.health" in entry["path"] else {}
+        streams.grpc(entry["connection"], entry["stream"], entry["path"], status, entry["status"] if sent else None, (entry["message"] or None) if sent else None,
+                     (entry["received"], entry["client_received"]), verdict, reset=reset, client_status=entry["client_status"],
+                     client_message=entry["client_message"] or None, server=entry["server"], **({"note": entry["note"]} if entry["note"] else {}), **probe)
+    total = len(streams.connections)
+    case.truth.connections = {"total": total, "http/2": total}
+    case.finish()
+    streams.write()
