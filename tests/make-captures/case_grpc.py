@@ -1,12 +1,13 @@
 """gRPC: Python's and Go's libraries with themselves, and gRPC-Web and Connect through Envoy."""
 
+import base64
+import http.client
 import json
 import os
-import subprocess
 import threading
 import time
 
-from lab import case, wait, wait_closed, wait_listening
+from lab import LISTEN, case, sockets, wait, wait_closed
 from streams import Streams
 
 GRPC = ("grpcio==1.85.3", "grpcio-health-checking==1.85.1")
@@ -143,9 +144,9 @@ def grpc_python(case):
         streams.connection(entry.port, server=f"127.0.0.1:{port}", **connection)
         client.close()
 
-    wait_listening_ends(50052)
+    wait_free(50052)
     stopped(10, "sleep=400", 0, {"goaway": {"by": "server", "code": "NO_ERROR"}, "note": "server.stop with a grace of 10 s"}, note="answered after the server's GOAWAY")
-    wait_listening_ends(50052)
+    wait_free(50052)
     stopped(0, "sleep=5000", 14, {"goaway": {"by": "server", "code": "NO_ERROR"}, "note": "server.stop without grace"}, its_own=True,
             note="the server's library ended its calls at once")
     server.server.stop(None).wait()
@@ -156,8 +157,7 @@ def grpc_python(case):
     streams.write()
 
 
-def wait_listening_ends(port):
-    from lab import LISTEN, sockets
+def wait_free(port):
     wait(f"port {port} to be free", lambda: not any(s[0] == port and s[2] == LISTEN for s in sockets()))
 
 
@@ -188,4 +188,168 @@ def grpc_go(case):
     total = len(streams.connections)
     case.truth.connections = {"total": total, "http/2": total}
     case.finish()
+    streams.write()
+
+
+def framed(data, flags=0):
+    return bytes([flags]) + len(data).to_bytes(4, "big") + data
+
+
+def unframed(data):
+    """(flags, bytes) of each message of gRPC, gRPC-Web and Connect's streams."""
+    found = []
+    while data:
+        size = int.from_bytes(data[1:5], "big")
+        assert len(data) >= 5 + size, data
+        found.append((data[0], data[5:5 + size]))
+        data = data[5 + size:]
+    return found
+
+
+@case("grpc-web-envoy",
+      "gRPC-Web and the Connect protocol become gRPC in Envoy, both sides of it captured, its log beside: binary and base64, statuses in the body's last frame and in the headers alone, a stream of answers; Connect's unary calls with HTTP's own statuses, and its streams; plain gRPC through the same Envoy with a deadline and with the route's timeout",
+      "Python's http.client (HTTP/1.1), h2 and grpcio → Envoy on port 8080 with the filters grpc_web and connect_grpc_bridge → server of grpcio on port 50051",
+      packages=(*GRPC, "h2==4.4.1"), alone=True)
+def grpc_web_envoy(case):
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    from envoy import Envoy, cluster, deliver_logs, route
+    proxy_route = route("catalog", "5s")
+    slow_route = route("catalog", "0.5s", name="slow")
+    slow_route["match"]["headers"] = [{"name": "x-slow", "present_match": True}]
+    proxy = Envoy(case, "gateway", "127.0.0.1", 8080, [slow_route, proxy_route], [cluster("catalog", "127.0.0.1", 50051, http2=True)], edge=True,
+                  filters=(("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"), ("envoy.filters.http.connect_grpc_bridge", "connect_grpc_bridge.v3.FilterConfig")),
+                  more_keys={"grpc_status": "%GRPC_STATUS_NUMBER%", "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "upstream_protocol": "%UPSTREAM_PROTOCOL%",
+                             "content_type": "%REQ(CONTENT-TYPE)%"})
+    # After Envoy: forking is over before grpcio has threads.
+    import grpc
+    from grpc_python import SERVICE, Client, Server, outcome, text
+    from http2_ends import Client as Http2Client
+    server = Server(50051)
+    streams = Streams(case, "127.0.0.1:8080")
+    case.capture("tcp port 8080 or tcp port 50051")
+    lines_taken = entries_taken = 0
+
+    def told(port, stream, method, status, grpc_status, grpc_message, messages, flags, upstream=None, verdict="ok", reset=None, protocol=None, **more):
+        """Both hops of a call. `upstream`: what differs there: verdict, status, reset, sent."""
+        nonlocal lines_taken, entries_taken
+        lines_taken += 1
+        line = proxy.wait_logged(lines_taken)[-1]
+        assert line["response_flags"] == flags and line["path"].endswith(method), line
+        server.wait_entries(entries_taken + 1)
+        entry = server.log.entries[entries_taken]
+        entries_taken += 1
+        entry.over.wait(10)
+        assert entry.request_id == line["request_id"]
+        path = f"/{SERVICE}/{method}"
+        kind = {"protocol": protocol} if protocol else {}
+        streams.grpc(port, stream, path, status, grpc_status, grpc_message, messages, verdict, reset=reset, request_id=entry.request_id,
+                     expect={"envoy_flags": flags, "envoy_code": line["response_code"]}, **kind, **more)
+        upstream = {"status": 200, "verdict": "ok", "sent": True, "reset": None, **(upstream or {})}
+        sent = upstream.pop("sent")
+        streams.grpc(entry.port, entry.stream, path, upstream["status"], entry.status if sent else None, entry.message if sent else None,
+                     (entry.received, entry.sent if sent else 0), upstream["verdict"], reset=upstream["reset"], server="127.0.0.1:50051", request_id=entry.request_id)
+        if entry.port not in used:
+            used.append(entry.port)
+
+    used = []
+    web = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
+    web.connect()
+    web_port = web.sock.getsockname()[1]
+    streams.connection(web_port, ended="fin by the client", note="HTTP/1.1: gRPC-Web and Connect")
+
+    def ask(method, body, kind, **headers):
+        fields = {"Content-Type": kind, "User-Agent": "make-captures/1", "Accept": "*/*", **{key.replace("_", "-"): value for key, value in headers.items()}}
+        web.request("POST", f"/{SERVICE}/{method}", body, fields)
+        answer = web.getresponse()
+        data = answer.read()
+        return answer, data
+
+    def message(asked):
+        return text(asked).SerializeToString()
+
+    def web_told(method, asked, status, count, flags="-", base64_too=False, in_headers=False, upstream=None, http_status=200, note=None, **headers):
+        """gRPC-Web over HTTP/1.1."""
+        body = framed(message(asked))
+        kind = "application/grpc-web-text+proto" if base64_too else "application/grpc-web+proto"
+        answer, data = ask(method, base64.b64encode(body) if base64_too else body, kind, X_Grpc_Web="1", Accept=kind, **headers)
+        if base64_too:
+            data = b"".join(base64.b64decode(part + b"=" * (-len(part) % 4)) for part in data.split(b"=") if part)
+        frames = unframed(data)
+        if in_headers:
+            said = {key.lower(): value for key, value in answer.getheaders()}
+        else:
+            flag, last = frames.pop()
+            assert flag == 0x80, flag
+            said = dict(line.split(":", 1) for line in last.decode().strip().split("\r\n"))
+            said = {key.strip(): value.strip() for key, value in said.items()}
+        assert answer.status == http_status and int(said["grpc-status"]) == status and len(frames) == count, (answer.status, said, frames)
+        told(web_port, None, method, answer.status, status, said.get("grpc-message") or None, (1, count), flags, upstream=upstream,
+             protocol="grpc-web-text" if base64_too else "grpc-web", note=note or ("the status is in the headers" if in_headers else "the status is in the body's last frame"))
+
+    web_told("GetItem", "item=tea", 0, 1)
+    web_told("ListItems", "count=3&gap=40", 0, 3)
+    web_told("GetItem", "status=NOT_FOUND&message=no such item", 5, 0, in_headers=True)
+    web_told("ListItems", "count=2&status=RESOURCE_EXHAUSTED&message=that is all", 8, 2)
+    web_told("GetItem", "item=tea", 0, 1, base64_too=True)
+    # grpcio's server does not tell with which code a stream was reset; in http2-envoy the origin says what Envoy's is.
+    gone = {"status": None, "verdict": "client-gave-up", "sent": False, "reset": ("client", "INTERNAL_ERROR")}
+    web_told("GetItem", "sleep=3000", 14, 0, flags="UT", in_headers=True, http_status=504, upstream=gone, note="the route's timeout of 500 ms: Envoy's own answer", X_Slow="1")
+
+    def connect_told(asked, http_status, status, **more):
+        """A unary call of the Connect protocol: the message is the body, an error is JSON with a status of HTTP's."""
+        answer, data = ask("GetItem", message(asked), "application/proto", Connect_Protocol_Version="1", **more)
+        assert answer.status == http_status, (answer.status, data)
+        error = json.loads(data) if http_status != 200 else {}
+        told(web_port, None, "GetItem", answer.status, status, error.get("message"), (1, 0 if error else 1), "-", protocol="connect",
+             note=f"Connect, unary{': the body says ' + error['code'] if error else ''}")
+
+    connect_told("item=tea", 200, None)
+    connect_told("status=NOT_FOUND&message=no such item", 404, None)
+    answer, data = ask("ListItems", framed(message("count=3&gap=40")), "application/connect+proto", Connect_Protocol_Version="1")
+    frames = unframed(data)
+    assert answer.status == 200 and [flags for flags, _ in frames] == [0, 0, 0, 2], frames
+    told(web_port, None, "ListItems", 200, None, None, (1, 3), "-", protocol="connect", note="Connect, a stream: its last frame is JSON: " + frames[-1][1].decode())
+    answer, data = ask("ListItems", framed(message("count=1&status=PERMISSION_DENIED&message=not for you")), "application/connect+proto", Connect_Protocol_Version="1")
+    frames = unframed(data)
+    assert answer.status == 200 and [flags for flags, _ in frames] == [0, 2], frames
+    told(web_port, None, "ListItems", 200, None, None, (1, 1), "-", protocol="connect", note="Connect, a stream: its last frame is JSON: " + frames[-1][1].decode())
+    web.close()
+
+    # gRPC-Web over HTTP/2.
+    two = Http2Client(port=8080)
+    number = two.request("POST", f"/{SERVICE}/GetItem", framed(message("item=rice")), content_type="application/grpc-web+proto", x_grpc_web="1")
+    stream = two.answer(number)
+    frames = unframed(stream.data)
+    assert stream.status == 200 and [flags for flags, _ in frames] == [0, 0x80]
+    told(two.port, number, "GetItem", 200, 0, None, (1, 1), "-", protocol="grpc-web", note="the status is in the body's last frame")
+    two.close()
+    streams.connection(two.port, ended="fin by the client", note="gRPC-Web over HTTP/2")
+
+    # gRPC as it is.
+    class Through:
+        log, port = server.log, 8080
+    client = Client(Through)
+    done = outcome(client.stubs["GetItem"].future(text("item=tea")))
+    assert done == (0, None, 1)
+    line = proxy.wait_logged(lines_taken + 1)[-1]
+    port = int(line["downstream_remote_address"].rsplit(":", 1)[1])
+    told(port, 1, "GetItem", 200, 0, None, (1, 1), "-")
+    code, words, _ = outcome(client.stubs["GetItem"].future(text("sleep=3001"), metadata=(("x-slow", "1"),)))
+    assert code == 14, (code, words)
+    told(port, 3, "GetItem", 200, 14, words, (1, 0), "UT", upstream=gone, client_status=14, client_message=words, note="the route's timeout of 500 ms: Envoy's own answer")
+    code, words, _ = outcome(client.stubs["GetItem"].future(text("sleep=3002"), timeout=0.3))
+    assert code == 4
+    told(port, 5, "GetItem", None, None, None, (1, 0), "DR", upstream=gone, verdict="client-gave-up", reset=("client", "CANCEL"), client_status=4,
+         client_message=words, note="the client's deadline of 300 ms")
+    client.close()
+    streams.connection(port, note="gRPC by grpcio: its port is from Envoy's log")
+    server.server.stop(None).wait()
+    for port in used:
+        streams.connection(port, server="127.0.0.1:50051", note="Envoy's")
+    wait_closed(8080, 50051)
+    total = len(streams.connections)
+    case.truth.connections = {"total": total, "http/2": total - 1, "http/1": 1}
+    case.finish()
+    deliver_logs(case, proxy)
     streams.write()

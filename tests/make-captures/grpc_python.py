@@ -35,6 +35,7 @@ class Entry:
     def __init__(self, context, path, streams):
         self.port, self.path = int(context.peer().rsplit(":", 1)[1]), path
         metadata = dict(context.invocation_metadata())
+        self.request_id = metadata.get("x-request-id")
         self.before = int(metadata.get("grpc-previous-rpc-attempts", 0))
         self.received = self.sent = 0
         self.status = self.message = None
