@@ -41,7 +41,8 @@ def grpc_python(case):
         the client then has."""
         entry.over.wait(10)
         answered = (code, message) if its_own else (entry.status, entry.message or message) if sent else (None, None)
-        streams.grpc(entry.port, entry.stream, entry.path, status, *answered, (entry.received, received), verdict, reset=reset, client_status=code, client_message=message,
+        streams.grpc(entry.port, entry.stream, entry.path, status, *answered,
+                     (entry.received, entry.sent if sent and not its_own else received), verdict, reset=reset, client_status=code, client_message=message,
                      server=f"127.0.0.1:{entry.server}", **more)
 
     def told(client, done, expected, attempts=1, **more):
