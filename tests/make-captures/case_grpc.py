@@ -7,6 +7,7 @@ import os
 import threading
 import time
 
+from case_http2 import H2
 from lab import LISTEN, case, sockets, wait, wait_closed
 from streams import Streams
 
@@ -16,7 +17,7 @@ KINDS = "the four kinds of call, a call beside a stream, a message larger than a
 
 @case("grpc-python",
       f"Python's gRPC: {KINDS}; pings that are too many (GOAWAY with ENHANCE_YOUR_CALM), a server that is stopped gracefully and one that is not",
-      "client and server of grpcio on ports 50051 and, for other server settings, 50052", packages=GRPC, alone=True)
+      "client and server of grpcio on ports 50051 and, for other server settings, 50052", packages=(*GRPC, *H2), alone=True)
 def grpc_python(case):
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ["GRPC_VERBOSITY"] = "NONE"
@@ -120,6 +121,17 @@ def grpc_python(case):
         client.close()
 
     one_call(Client(server, compression=grpc.Compression.Gzip), "size=3000&" + "note=" + "tea and rice " * 40, note="gzip, request and answer", connection={"ended": "by the client", "note": "gzip"})
+    # A client that leaves its deadline to the server. What it had is what h2 has.
+    from http2_ends import Client as Http2Client
+    waiting = Http2Client(port=50051)
+    number = waiting.request("POST", f"/{SERVICE}/GetItem", framed(text("sleep=3002").SerializeToString()), content_type="application/grpc", te="trailers", grpc_timeout="300m")
+    stream = waiting.answer(number)
+    (entry,) = entries(server)
+    assert (stream.status, stream.headers["grpc-status"]) == (200, "4"), stream.headers
+    assert (entry.port, entry.stream) == (waiting.port, number)
+    streams.grpc(waiting.port, number, entry.path, stream.status, 4, stream.headers["grpc-message"], (1, 0), note="the deadline of 300 ms, of which only the server took care; trailers-only")
+    waiting.close()
+    streams.connection(waiting.port, ended="by the client")
     policy = {"methodConfig": [{"name": [{}], "retryPolicy": {
         "maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "0.2s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]}
     config = ("grpc.service_config", json.dumps(policy))
@@ -210,7 +222,7 @@ def unframed(data):
 @case("grpc-web-envoy",
       "gRPC-Web and the Connect protocol become gRPC in Envoy, both sides of it captured, its log beside: binary and base64, statuses in the body's last frame and in the headers alone, a stream of answers; Connect's unary calls with HTTP's own statuses, and its streams; plain gRPC through the same Envoy with a deadline and with the route's timeout",
       "Python's http.client (HTTP/1.1), h2 and grpcio → Envoy on port 8080 with the filters grpc_web and connect_grpc_bridge → server of grpcio on port 50051",
-      packages=(*GRPC, "h2==4.4.1"), alone=True)
+      packages=(*GRPC, *H2), alone=True)
 def grpc_web_envoy(case):
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ["GRPC_VERBOSITY"] = "NONE"

@@ -3,7 +3,8 @@
 
 A second witness beside NAME.truth.json, from which it takes the ports of servers (else 8080, 3000, 50051, 50052); with --compare it prints
 where the two differ instead, and fails if they do. Keys: `server` (its port), `connection` (the client's), `stream`, `method`,
-`path`, `status` (the final one; `interim` has the others, `late_status` what came after the client's RST_STREAM), `grpc_status` and `grpc_message` (as on the wire, percent-encoded),
+`path`, `status` (the final one; `interim` has the others, `late_status` what came after the client's RST_STREAM), `grpc_status` and
+`grpc_message` (as on the wire, percent-encoded),
 `messages_request` and `messages_response` (gRPC's), `data_request` and `data_response` (bytes of DATA without padding), `first` and
 `last` (seconds from the capture's first frame), `first_response`, `resets` (by whom, which code, in their order), `ended` (who sent
 END_STREAM), `pushed_by`. Stream 0 has `goaway`, `pings` (sent, answered, by side) and `settings`.
@@ -49,7 +50,7 @@ def truth_of(capture):
 def only_http2(capture, port):
     """Whether no connection to this port begins as something else than HTTP/2."""
     done = subprocess.run(["tshark", "-r", capture, "-Y", f"tcp.dstport=={port} && (tcp.flags.syn==1 || tcp.len>0)", "-T", "fields",
-                           "-e", "tcp.stream", "-e", "tcp.payload"], capture_output=True, text=True, check=True)
+                           "-e", "tcp.stream", "-e", "tcp.payload"], capture_output=True, text=True)
     begun, first = set(), {}
     for line in done.stdout.splitlines():
         connection, _, payload = line.partition("\t")
