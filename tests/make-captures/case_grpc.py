@@ -12,11 +12,11 @@ from lab import LISTEN, case, sockets, wait, wait_closed
 from streams import Streams
 
 GRPC = ("grpcio==1.85.3", "grpcio-health-checking==1.85.1")
-KINDS = "the four kinds of call, a call beside a stream, a message larger than a frame, gzip, statuses in trailers and trailers-only, a percent-encoded message, an unknown method, a deadline of 500 ms, calls that the client cancels before and inside the answer, health checks, UNAVAILABLE that is tried again, pings that keep a connection alive"
+KINDS = "the four kinds of call, a call beside a stream, gzip, statuses in trailers and trailers-only, a percent-encoded message, an unknown method, a deadline of 500 ms, calls that the client cancels before and inside the answer, health checks, UNAVAILABLE that is tried again, pings that keep a connection alive"
 
 
 @case("grpc-python",
-      f"Python's gRPC: {KINDS}; pings that are too many (GOAWAY with ENHANCE_YOUR_CALM), a server that is stopped gracefully and one that is not",
+      f"Python's gRPC: {KINDS}; a message larger than a frame, a deadline that only the server keeps; pings that are too many (GOAWAY with ENHANCE_YOUR_CALM), a server that is stopped gracefully and one that is not",
       "client and server of grpcio on ports 50051 and, for other server settings, 50052", packages=(*GRPC, *H2), alone=True)
 def grpc_python(case):
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
