@@ -70,18 +70,23 @@ class Tls:
 
 
 class Envoy:
-    def __init__(self, case, name, host, port, routes, clusters, tls=None, edge=False, trusted=False, codec="AUTO", ready_port=None):
+    def __init__(self, case, name, host, port, routes, clusters, tls=None, edge=False, trusted=False, codec="AUTO", ready_port=None,
+                 filters=(), more_keys=None, every_host=None, more=None):
         """`edge`: the first proxy, which makes X-Forwarded-For and the request id. `trusted`: takes the caller for internal
-        and lets its x-envoy-… headers through."""
+        and lets its x-envoy-… headers through. `filters`, before the router, are pairs of a name and a type of Envoy's HTTP filters, `more_keys`
+        further keys of the log, `every_host` and `more` further settings of virtual host and connection manager."""
+        self.more_keys = more_keys or {}
         self.name, self.log = name, os.path.join(case.work, name + ".log.jsonl")
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name, "codec_type": codec, "use_remote_address": edge, "generate_request_id": True,
-            "route_config": {"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
-            "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+            "route_config": {"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes, **(every_host or {})}]},
+            "http_filters": [*({"name": filter, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.filters.http.{kind}"}}
+                               for filter, kind in filters), {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
             "access_log": [{"name": "file", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": self.log,
-                "log_format": {"json_format": {"proxy": name, **LOG_KEYS}}}}],
+                "log_format": {"json_format": {"proxy": name, **LOG_KEYS, **self.more_keys}}}}],
+            **(more or {}),
         }
         if trusted:
             ranges = [{"address_prefix": "127.0.0.0", "prefix_len": 8}, {"address_prefix": "10.0.0.0", "prefix_len": 8}]
@@ -124,7 +129,8 @@ class Envoy:
 def deliver_logs(case, *proxies):
     """One access log beside the capture, in the order in which requests began."""
     lines = sorted((line for proxy in proxies for line in proxy.lines()), key=lambda line: line["start_time"])
+    keys = {**LOG_KEYS, **{key: None for proxy in proxies for key in proxy.more_keys}}
     with open(os.path.join(case.out, case.name + ".envoy.jsonl"), "w") as file:
         for line in lines:
-            ordered = {"proxy": line["proxy"], **{key: line.get(key) for key in LOG_KEYS}}
+            ordered = {"proxy": line["proxy"], **{key: line.get(key) for key in keys}}
             file.write(json.dumps(ordered) + "\n")

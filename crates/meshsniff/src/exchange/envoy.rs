@@ -376,13 +376,17 @@ mod tests {
             ResponseShape::Chunked,
             ResponseShape::UntilClose,
             ResponseShape::NotHttp,
+            ResponseShape::Stream,
         ];
         for verdict in Verdict::ALL {
             for client in endpoints {
                 for (announced, gave_up_after) in
                     spans.iter().flat_map(|a| spans.iter().map(|b| (*a, *b)))
                 {
-                    for (shape, reset) in shapes.iter().flat_map(|s| [(*s, false), (*s, true)]) {
+                    for (shape, reset, stream_ended) in shapes
+                        .iter()
+                        .flat_map(|s| [(*s, false, false), (*s, true, false), (*s, true, true)])
+                    {
                         let seen = Seen {
                             verdict,
                             client,
@@ -392,6 +396,7 @@ mod tests {
                             silent_for: gave_up_after,
                             shape,
                             reset,
+                            stream_ended,
                             defect: None,
                             answered_by: None,
                         };

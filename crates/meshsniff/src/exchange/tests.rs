@@ -11,9 +11,12 @@
 //! | `holes` | what the capture lacks, and what it does not |
 //! | `pairing` | which response answers which request |
 //! | `field` | answers nobody can use, requests that stop, connections somebody forgot |
+//! | `streams` | HTTP/2: streams, their ends, and what the capture lacks of them |
+//! | `calls` | gRPC |
 //! | `sockets` | what the kernel says of sockets meanwhile |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
+mod calls;
 mod closes;
 mod field;
 mod flow;
@@ -22,6 +25,7 @@ mod holes;
 mod pairing;
 mod settled;
 mod sockets;
+mod streams;
 mod talk;
 
 pub(super) use settled::Settled;

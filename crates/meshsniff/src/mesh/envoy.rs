@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
 /// Every list of flags that a place can have.
-const LISTS: [&[&str]; 23] = [
+const LISTS: [&[&str]; 24] = [
     &[],
     &["DC"],
+    &["DR"],
     &["UT"],
     &["UT", "DC"],
     &["DC", "UT"],
@@ -69,9 +70,9 @@ pub struct EnvoyFlags {
 
 impl EnvoyFlags {
     /// Every flag that any place can have.
-    pub const KNOWN: [&'static str; 17] = [
-        "DC", "DPE", "FI", "LR", "NC", "NR", "RL", "SI", "UC", "UF", "UH", "UMSDR", "UO", "UPE",
-        "UR", "URX", "UT",
+    pub const KNOWN: [&'static str; 18] = [
+        "DC", "DPE", "DR", "FI", "LR", "NC", "NR", "RL", "SI", "UC", "UF", "UH", "UMSDR", "UO",
+        "UPE", "UR", "URX", "UT",
     ];
 
     /// Whether any of the places might log this flag.

@@ -120,10 +120,19 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
         &mut events.client_rst,
         &mut events.server_rst,
         &mut events.late_response,
+        &mut events.client_rst_stream,
+        &mut events.server_rst_stream,
+        &mut events.goaway,
     ] {
         marks(event, source)?;
     }
     bytes(exchange.request_announced.unwrap_or(0))?;
+    if let Some(grpc) = exchange.grpc.as_deref() {
+        for count in grpc.compressed.into_iter().chain(grpc.request).chain(grpc.response) {
+            self::count(count)?;
+        }
+        spans([grpc.first_message, grpc.longest_silence])?;
+    }
     if let Some(by) = exchange.answered_by.as_deref() {
         let flag = by.flag.len() <= MAX_FLAG && by.flag.bytes().all(|b| b.is_ascii_alphabetic());
         ensure(
@@ -162,6 +171,8 @@ pub(super) fn connection(connection: &mut Connection, source: u16) -> Checked {
         connection.close.iter_mut().map(|close| &mut close.mark),
         source,
     )?;
+    let goaway = connection.goaway.as_mut();
+    marks(goaway.map(|goaway| &mut goaway.mark), source)?;
     spans([
         connection.handshake,
         connection.syn_to_synack,

@@ -2,7 +2,10 @@ use super::*;
 use crate::assertion::{Assertion, Judge, Rules, WithAssertions};
 use crate::condition::filter::Filter;
 use crate::event::{Report as _, ReportEvent};
-use crate::exchange::{AckWith, Doubt, Events, Finding, FindingKind, Gaps, Scope, Verdict};
+use crate::exchange::{
+    AckWith, Doubt, ErrorCode, Events, Finding, FindingKind, Gaps, GoneAway, Scope, Side,
+    StreamReset, Verdict,
+};
 use crate::kernel::Counters;
 use crate::packet::NotRead;
 use crate::relay::aggregate::{Aggregating, Aggregation};
@@ -565,7 +568,17 @@ fn full_exchange() -> Exchange {
             client_rst: Some(mark),
             server_rst: Some(mark),
             late_response: Some(mark),
+            client_rst_stream: Some(mark),
+            server_rst_stream: Some(mark),
+            goaway: Some(mark),
         },
+        reset: Some(StreamReset {
+            by: Side::Server,
+            code: ErrorCode::REFUSED_STREAM,
+            by_goaway: true,
+        }),
+        headers_cut: true,
+        grpc: Some(Box::new(fixtures::call())),
         gaps: Gaps::from_values([Some(Span::from_micros(1)); Gaps::COUNT]),
         doubt: Some(Doubt::Snaplen),
         sockets: Some(Box::new(fixtures::unread())),
@@ -588,6 +601,13 @@ fn full_lines() -> Vec<Item<'static>> {
         syn_to_synack: Some(Span::from_micros(1)),
         idle: Some(Span::from_micros(1)),
         accept_queue: fixtures::unread().listener,
+        goaway: Some(GoneAway {
+            by: Side::Server,
+            code: ErrorCode::NO_ERROR,
+            last_stream: 3,
+            mark: fixtures::mark(7, 1_500),
+        }),
+        max_concurrent: Some(100),
         dns: fixtures::lookups().dns,
         ..fixtures::refused()
     };

@@ -30,7 +30,7 @@ const BETWEEN: char = ';';
 type Put = fn(&mut Cell<'_>, &Exchange);
 
 /// The columns but the gaps.
-const COLUMNS: [(&str, Put); 64] = [
+const COLUMNS: [(&str, Put); 78] = [
     ("id", |cell, one| cell.count(Some(one.id))),
     ("source", |cell, one| {
         cell.count(Some(one.events.request_start.frame.source().into()));
@@ -54,14 +54,49 @@ const COLUMNS: [(&str, Put); 64] = [
         if let Some(minor) = one.minor_version {
             cell.out.push_str("HTTP/1.");
             cell.count(Some(minor.into()));
+        } else if one.stream.is_some() {
+            cell.out.push_str("HTTP/2");
         }
     }),
+    ("stream", |cell, one| cell.count(one.stream.map(u64::from))),
     ("method", |cell, one| cell.text(one.method.as_deref())),
     ("path", |cell, one| cell.text(one.path.as_deref())),
     ("authority", |cell, one| cell.text(one.authority.as_deref())),
     ("status", |cell, one| cell.count(one.status.map(u64::from))),
     ("late_status", |cell, one| {
         cell.count(one.late_status.map(u64::from));
+    }),
+    ("headers_known", |cell, one| {
+        cell.out
+            .push_str(if one.headers_cut { "some" } else { "all" });
+    }),
+    ("reset_by", |cell, one| {
+        cell.text(one.reset.map(|end| end.by.name()));
+    }),
+    ("reset_code", |cell, one| {
+        cell.text(one.reset.map(|end| end.code.name()));
+    }),
+    ("grpc_service", |cell, one| {
+        cell.text(one.grpc.as_deref().and_then(|grpc| grpc.service.as_deref()));
+    }),
+    ("grpc_method", |cell, one| {
+        cell.text(one.grpc.as_deref().and_then(|grpc| grpc.method.as_deref()));
+    }),
+    ("grpc_status", |cell, one| {
+        let status = one.grpc.as_deref().and_then(|grpc| grpc.status);
+        cell.text(status.map(|status| status.name()));
+    }),
+    ("grpc_message", |cell, one| {
+        cell.text(one.grpc.as_deref().and_then(|grpc| grpc.message.as_deref()));
+    }),
+    ("grpc_request_messages", |cell, one| {
+        cell.count(one.grpc.as_deref().and_then(|grpc| grpc.request));
+    }),
+    ("grpc_response_messages", |cell, one| {
+        cell.count(one.grpc.as_deref().and_then(|grpc| grpc.response));
+    }),
+    ("grpc_longest_silence_ms", |cell, one| {
+        cell.millis(one.grpc.as_deref().and_then(|grpc| grpc.longest_silence));
     }),
     ("verdict", |cell, one| cell.out.push_str(one.verdict.name())),
     ("good", |cell, one| cell.flag(one.good())),
@@ -199,6 +234,13 @@ const COLUMNS: [(&str, Put); 64] = [
     ("server_rst_frame", |cell, one| {
         cell.frame(one.events.server_rst);
     }),
+    ("client_rst_stream_frame", |cell, one| {
+        cell.frame(one.events.client_rst_stream);
+    }),
+    ("server_rst_stream_frame", |cell, one| {
+        cell.frame(one.events.server_rst_stream);
+    }),
+    ("goaway_frame", |cell, one| cell.frame(one.events.goaway)),
     ("late_response_frame", |cell, one| {
         cell.frame(one.events.late_response);
     }),

@@ -206,6 +206,14 @@ struct Own<'a> {
     certainty: &'static str,
     #[serde(rename = "_certainty_reason", skip_serializing_if = "Option::is_none")]
     doubt: Option<&'static str>,
+    #[serde(rename = "_stream", skip_serializing_if = "Option::is_none")]
+    stream: Option<u32>,
+    #[serde(rename = "_reset_by", skip_serializing_if = "Option::is_none")]
+    reset_by: Option<&'static str>,
+    #[serde(rename = "_reset_code", skip_serializing_if = "Option::is_none")]
+    reset_code: Option<&'static str>,
+    #[serde(rename = "_grpc_status", skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<&'static str>,
     #[serde(rename = "_late_status", skip_serializing_if = "Option::is_none")]
     late_status: Option<u16>,
     #[serde(
@@ -259,7 +267,7 @@ impl<'a> Entry<'a> {
     fn of(exchange: &'a Exchange, facts: &'a Facts) -> Self {
         let phases = Phases::of(exchange);
         let begin = exchange.start().plus(phases.before());
-        let version = version(exchange.minor_version);
+        let version = version(exchange);
         let answered = exchange.status.is_some();
         let source = usize::from(exchange.events.request_start.frame.source());
         let source = facts
@@ -270,9 +278,12 @@ impl<'a> Entry<'a> {
         explain::exchange(&mut explanation, exchange, &facts.names);
         let gaps = exchange.gaps.present();
         let said = exchange.said.as_deref();
-        let asked = said.and_then(|said| Spoken::of(&said.request, exchange.request_bytes));
+        // In HTTP/2 a head has another length than it is spelt with here.
+        let sized = |bytes| Some(bytes).filter(|_| exchange.stream.is_none());
+        let asked = said.and_then(|said| Spoken::of(&said.request, sized(exchange.request_bytes)));
         let answer = said.filter(|_| answered);
-        let answer = answer.and_then(|said| Spoken::of(&said.response, exchange.response_bytes));
+        let answer =
+            answer.and_then(|said| Spoken::of(&said.response, sized(exchange.response_bytes)));
         Self {
             started_date_time: begin.to_string(),
             time: millis(phases.sum()),
@@ -334,6 +345,14 @@ impl<'a> Entry<'a> {
                     "uncertain"
                 },
                 doubt: exchange.doubt.map(|doubt| doubt.name()),
+                stream: exchange.stream,
+                reset_by: exchange.reset.map(|end| end.by.name()),
+                reset_code: exchange.reset.map(|end| end.code.name()),
+                grpc_status: exchange
+                    .grpc
+                    .as_deref()
+                    .and_then(|grpc| grpc.status)
+                    .map(|status| status.name()),
                 late_status: exchange.late_status,
                 expected_timeout: exchange.expected_timeout.map(|span| span.as_millis()),
                 timeout_guess: exchange.timeout_guess.map(|span| span.as_millis()),
@@ -351,10 +370,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-const fn version(minor: Option<u8>) -> &'static str {
-    match minor {
-        Some(0) => "HTTP/1.0",
-        Some(1) => "HTTP/1.1",
+const fn version(exchange: &Exchange) -> &'static str {
+    match (exchange.minor_version, exchange.stream) {
+        (Some(0), _) => "HTTP/1.0",
+        (Some(1), _) => "HTTP/1.1",
+        (None, Some(_)) => "HTTP/2",
         _ => "",
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::dns::{Dns, Ended, Failure, Transport};
 use crate::exchange::{
-    AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Protocol,
-    ResponseShape, Side, Verdict,
+    AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Grpc,
+    Protocol, ResponseShape, Side, Status, Verdict, Wire,
 };
 use crate::kernel::{Listener, Socket, Sockets};
 use crate::packet::{Endpoint, FrameId, Mark};
@@ -291,6 +291,8 @@ pub fn connection() -> Connection {
         accept_queue: None,
         silence: None,
         last_byte_by: None,
+        goaway: None,
+        max_concurrent: None,
         tunnel: false,
         alert: None,
         exchanges: 4,
@@ -385,4 +387,21 @@ pub fn lookups() -> Connection {
             slowest_name: Some("catalog.shop.svc.cluster.local".into()),
         }),
     })
+}
+
+/// A call that failed.
+#[must_use]
+pub fn call() -> Grpc {
+    Grpc {
+        wire: Wire::Grpc,
+        service: Some("shop.Catalog".into()),
+        method: Some("List".into()),
+        status: Some(Status::UNAVAILABLE),
+        message: Some("no room".into()),
+        request: Some(1),
+        response: Some(5),
+        compressed: [1, 2],
+        first_message: Some(Span::from_millis(12)),
+        longest_silence: Some(Span::from_millis(300)),
+    }
 }

@@ -14,6 +14,7 @@
 
 pub mod dns;
 pub mod files;
+pub mod frames;
 pub mod fixtures;
 mod packet;
 mod segment;

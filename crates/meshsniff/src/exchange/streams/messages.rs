@@ -323,11 +323,11 @@ impl PendingExchange {
     }
 }
 
-/// A request's head in the form that HTTP/1 has.
+/// A request's head as HTTP/1.1 would have it: what reads kept messages reads that.
 fn request_text(head: &Head) -> Vec<u8> {
     let method = head.method.as_deref().unwrap_or("?");
     let path = head.path.as_deref().unwrap_or("?");
-    let mut text = format!("{method} {path} HTTP/2\r\n").into_bytes();
+    let mut text = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
     if let Some(authority) = &head.authority {
         // A vector takes whatever is written.
         let _ = write!(text, "host: {authority}\r\n");
@@ -337,10 +337,10 @@ fn request_text(head: &Head) -> Vec<u8> {
     text
 }
 
-/// A response's head in the form that HTTP/1 has.
+/// A response's head as HTTP/1.1 would have it.
 fn response_text(head: &Head) -> Vec<u8> {
-    let status = head.status.map_or_else(|| "?".to_owned(), |status| status.to_string());
-    let mut text = format!("HTTP/2 {status}\r\n").into_bytes();
+    let status = head.status.unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {status}\r\n").into_bytes();
     text.extend(head.spelt.iter().flatten());
     text.extend(b"\r\n");
     text

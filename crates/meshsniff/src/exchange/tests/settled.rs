@@ -1,6 +1,6 @@
 //! What is asked of an exchange that was judged.
 
-use crate::exchange::model::{AckWith, Doubt, Exchange, FindingKind, Gaps, Scope, Verdict};
+use crate::exchange::model::{AckWith, Doubt, Exchange, FindingKind, Gaps, Scope, Side, Verdict};
 use crate::packet::Mark;
 
 fn number(mark: Mark) -> u64 {
@@ -32,6 +32,9 @@ impl Settled {
             "server_fin" => events.server_fin,
             "server_rst" => events.server_rst,
             "late_response" => events.late_response,
+            "client_rst_stream" => events.client_rst_stream,
+            "server_rst_stream" => events.server_rst_stream,
+            "goaway" => events.goaway,
             _ => panic!("there is no event {name}"),
         };
         mark.map(number)
@@ -92,6 +95,22 @@ impl Settled {
     /// The status of an answer in time, and that of a late one.
     pub(in crate::exchange) const fn statuses(&self) -> (Option<u16>, Option<u16>) {
         (self.0.status, self.0.late_status)
+    }
+
+    /// Who ended the stream alone, the code's name, and whether a GOAWAY did it.
+    pub(in crate::exchange) fn reset(&self) -> Option<(Side, &'static str, bool)> {
+        let reset = self.0.reset?;
+        Some((reset.by, reset.code.name(), reset.by_goaway))
+    }
+
+    /// Its stream, its method and its path.
+    pub(in crate::exchange) fn asked(&self) -> (Option<u32>, Option<&str>, Option<&str>) {
+        let exchange = &self.0;
+        (
+            exchange.stream,
+            exchange.method.as_deref(),
+            exchange.path.as_deref(),
+        )
     }
 
     /// Whether the close that decided ended the exchange's stream alone.

@@ -572,7 +572,7 @@ mod tests {
             (b3.to_owned(), Some("80f198ee56343ba864fe8b2a57d3eff7")),
             (String::new(), None),
         ] {
-            assert_eq!(head(&fields).trace_id.as_deref(), trace, "{fields}");
+            assert_eq!(head(&fields).fields.trace_id.as_deref(), trace, "{fields}");
         }
     }
 

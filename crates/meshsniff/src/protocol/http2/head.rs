@@ -41,7 +41,8 @@ pub struct Head {
     pub grpc_message: Option<CompactString>,
     /// Whether a name or a value is not known, or the block was cut.
     pub is_cut: bool,
-    /// All of it that is known, a line for each field, if that was asked for.
+    /// All of its fields that are known, a line for each, if that was asked for; pseudo-header fields
+    /// aside.
     pub spelt: Option<Vec<u8>>,
 }
 
@@ -110,9 +111,10 @@ impl Head {
         let Some(spelt) = &mut self.spelt else {
             return;
         };
-        let name = field.name.unwrap_or(b"?");
-        let value = field.value.unwrap_or(b"?");
-        if spelt.len() + name.len() + value.len() <= MAX_SPELT {
+        let (Some(name), Some(value)) = (field.name, field.value) else {
+            return;
+        };
+        if name.first() != Some(&b':') && spelt.len() + name.len() + value.len() <= MAX_SPELT {
             for part in [name, b": ", value, b"\r\n"] {
                 spelt.extend_from_slice(part);
             }

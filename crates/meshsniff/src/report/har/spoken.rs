@@ -36,8 +36,9 @@ struct Plain {
 }
 
 impl<'a> Spoken<'a> {
-    /// A message of so many bytes; `None` if its head is not there.
-    pub(super) fn of(message: &'a Message, bytes: u64) -> Option<Self> {
+    /// A message of so many bytes, if its head is as long as it was sent; `None` if its head is not
+    /// there.
+    pub(super) fn of(message: &'a Message, bytes: Option<u64>) -> Option<Self> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut reason = String::new();
         let parsed: &[httparse::Header<'_>] = if message.head.starts_with(b"HTTP/") {
@@ -58,8 +59,8 @@ impl<'a> Spoken<'a> {
             message,
             fields: parsed.iter().map(|one| (one.name, one.value)).collect(),
             reason,
-            head_size: size(head),
-            body_size: size(bytes.saturating_sub(head)),
+            head_size: bytes.map_or(UNKNOWN, |_| size(head)),
+            body_size: bytes.map_or(UNKNOWN, |bytes| size(bytes.saturating_sub(head))),
         })
     }
 
@@ -219,7 +220,7 @@ mod tests {
     fn content(head: &str, body: &[u8]) -> Content {
         let message = message(head, body);
         let bytes = (message.head.len() + body.len()) as u64;
-        Spoken::of(&message, bytes).unwrap().content()
+        Spoken::of(&message, Some(bytes)).unwrap().content()
     }
 
     #[test]
@@ -228,7 +229,7 @@ mod tests {
             "GET / HTTP/1.1\nHost: a\nAuthorization: Bearer x\nCookie: a=b\n\n",
             b"",
         );
-        let spoken = Spoken::of(&message, message.head.len() as u64).unwrap();
+        let spoken = Spoken::of(&message, Some(message.head.len() as u64)).unwrap();
         let headers = spoken.headers();
         let values: Vec<_> = headers.iter().map(|pair| &*pair.value).collect();
         assert_eq!(values, ["a", MASK, MASK]);

@@ -5,7 +5,7 @@ use super::pieces::{
     may_be_a_proxys, side, were,
 };
 use crate::exchange::{FindingKind, Side, Verdict};
-use crate::piece::{Bytes, Shown, push};
+use crate::piece::{Bytes, Piece, Shown, push};
 use crate::report::sums;
 use crate::statistics::problems::{
     Example, FULL, Problem, ProblemKind, QUEUE, RESET, SLOW, UNANSWERED,
@@ -86,15 +86,28 @@ fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, words: &Wor
                 Of(problem, "request"), After(problem), Timer(problem));
         }
         Verdict::ServerResetUnanswered => {
-            push!(out; "the server reset the connection instead of answering ",
-                Of(problem, "request"), After(problem), Timer(problem));
+            let what = if problem.detail.is_empty() {
+                "connection"
+            } else {
+                "stream"
+            };
+            push!(out; "the server reset the ", what, InBrackets(&problem.detail),
+                " instead of answering ", Of(problem, "request"), After(problem), Timer(problem));
         }
         Verdict::ServerTruncatedResponse => {
             let how = match problem.detail.as_str() {
                 RESET => "the server reset the connection inside ",
-                _ => "the server closed inside ",
+                "" => "the server closed inside ",
+                _ => "the server reset the stream inside ",
             };
-            push!(out; how, Of(problem, "response"), After(problem), Timer(problem));
+            let frame = problem.detail.as_str();
+            let frame = if frame == RESET { "" } else { frame };
+            push!(out; how, Of(problem, "response"), InBrackets(frame), After(problem),
+                Timer(problem));
+        }
+        Verdict::Refused => {
+            push!(out; "the server refused ", Of(problem, "request"), InBrackets(&problem.detail),
+                " without processing them: they may be sent again safely");
         }
         Verdict::ServerResetEarlyAnswer => {
             push!(out; "the server answered ", Of(problem, "request"),
@@ -109,6 +122,17 @@ fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, words: &Wor
         }
         _ => {
             push!(out; Of(problem, "request"), " had no answer yet when the capture ended");
+        }
+    }
+}
+
+/// ` (RST_STREAM CANCEL)`, or nothing.
+struct InBrackets<'a>(&'a str);
+
+impl Piece for InBrackets<'_> {
+    fn push(self, out: &mut String) {
+        if !self.0.is_empty() {
+            push!(out; " (", Shown(self.0, MAX_ROUTE), ")");
         }
     }
 }

@@ -585,12 +585,6 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     );
     note(
         Ink::Dim,
-        totals.http2_connections,
-        "connection is HTTP/2, not analysed yet",
-        "connections are HTTP/2, not analysed yet",
-    );
-    note(
-        Ink::Dim,
         totals.other_connections.saturating_sub(never),
         "connection carries something else or nothing (--port forces HTTP)",
         "connections carry something else or nothing (--port forces HTTP)",

@@ -8,7 +8,7 @@ use crate::number;
 use crate::packet::{Endpoint, Mark};
 use crate::statistics::timers::deciding_gap;
 use crate::time::Span;
-use compact_str::{CompactString, ToCompactString as _};
+use compact_str::{CompactString, ToCompactString as _, format_compact};
 
 /// A finding that cost less is not what anybody waited for.
 const WORTH_TELLING: Span = Span::from_millis(5);
@@ -98,6 +98,9 @@ fn failed(exchange: &Exchange) -> Sorted {
         // Of one that was cut any answer is a failure.
         return match exchange.status {
             Some(500..) => failing_answer(exchange, shown_by),
+            _ if exchange.grpc.is_some() && !exchange.request_cut => {
+                failing_answer(exchange, shown_by)
+            }
             status => Sorted {
                 detail: status
                     .map(|status| status.to_compact_string())
@@ -119,6 +122,14 @@ fn failed(exchange: &Exchange) -> Sorted {
             if exchange.envoy.client == ["UT"] =>
         {
             exchange.expected_timeout.map(configured)
+        }
+        Verdict::ServerTruncatedResponse | Verdict::ServerResetUnanswered | Verdict::Refused
+            if exchange.reset.is_some() =>
+        {
+            exchange.reset.map(|end| {
+                let frame = if end.by_goaway { "GOAWAY" } else { "RST_STREAM" };
+                format_compact!("{frame} {}", end.code.name())
+            })
         }
         Verdict::ServerTruncatedResponse
             if exchange.server_close().is_some_and(|(_, reset)| reset) =>
@@ -149,7 +160,15 @@ pub(crate) fn is_timeout(detail: &str) -> bool {
 
 /// An answer whose status says that it failed: by the server, or by a proxy in its place.
 fn failing_answer(exchange: &Exchange, shown_by: Mark) -> Sorted {
-    let status = exchange.status.unwrap_or_default().to_compact_string();
+    // Of a call its own status says more than the 200 that it came with.
+    let of_call = exchange.grpc.as_deref().filter(|_| exchange.status == Some(200));
+    let status = match of_call {
+        Some(grpc) => CompactString::const_new(match grpc.status {
+            Some(status) => status.name(),
+            None => "no grpc-status",
+        }),
+        None => exchange.status.unwrap_or_default().to_compact_string(),
+    };
     let (kind, detail) = match exchange.answered_by.as_deref() {
         Some(by) => {
             let mut detail = status;
