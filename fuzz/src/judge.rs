@@ -99,7 +99,7 @@ impl Sink for Judge {
             self.mark("close", close.mark);
         }
         if exchanges > 0 {
-            assert_eq!(connection.protocol.name(), "http/1");
+            assert!(matches!(connection.protocol.name(), "http/1" | "http/2"));
             assert!(
                 matches!(connection.verdict, None | Some(Verdict::PlainRefusedTls)),
                 "a connection with exchanges never opened"
@@ -131,6 +131,9 @@ fn marks(exchange: &Exchange) -> Vec<(&'static str, Mark)> {
         ("client_rst", events.client_rst),
         ("server_rst", events.server_rst),
         ("late_response", events.late_response),
+        ("client_rst_stream", events.client_rst_stream),
+        ("server_rst_stream", events.server_rst_stream),
+        ("goaway", events.goaway),
     ];
     marks.extend(
         optional
@@ -259,7 +262,11 @@ fn claims(exchange: &Exchange) {
         }
         Verdict::ServerResetUnanswered => {
             assert!(events.response_start.is_none() && exchange.status.is_none());
-            assert!(!certain || events.server_rst.is_some());
+            assert!(!certain || events.server_rst.or(events.server_rst_stream).is_some());
+        }
+        Verdict::Refused => {
+            assert!(events.response_start.is_none() && exchange.status.is_none());
+            assert!(events.server_rst_stream.or(events.goaway).is_some());
         }
         Verdict::ServerTruncatedResponse => {
             assert!(!certain || events.response_start.is_some());

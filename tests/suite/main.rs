@@ -18,6 +18,7 @@ mod readme;
 mod reassembly_model;
 mod relay;
 mod scenarios;
+mod stream_truth;
 mod streams;
 mod tools;
 mod truth;

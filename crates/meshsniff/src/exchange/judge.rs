@@ -68,6 +68,10 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     // Frames that nobody saw may have ended the stream before, but not before its client did.
     let by_client = reset.is_some_and(|reset| reset.by == Side::Client);
     let of_stream = of_stream.filter(|_| !by_client || open.exchange.status.is_none());
+    // An answer of which only the end is there.
+    let headless = verdict == Verdict::Ok && open.exchange.status.is_none();
+    let headless = open.confidence.response.filter(|_| headless && open.stream.is_some());
+    let of_stream = of_stream.or(headless);
     let doubt = first([doubt, open.confidence.head, of_stream]).map(|doubt| match doubt {
         Doubt::SequenceHole if at.dropped => Doubt::CaptureDropped,
         Doubt::SequenceHole if at.evidence.one_sided => Doubt::OneSided,
@@ -257,13 +261,9 @@ impl<'a> Facts<'a> {
     /// The end of the stream alone, if it was inside the exchange and before the connection's.
     fn stream_end(&self) -> Option<&'a StreamClose> {
         let end = self.open.stream.as_ref()?.close.as_ref()?;
-        let taken = |upto| end.by == Side::Server || end.close.acked >= Some(upto);
-        let whole = self.open.whole_at;
-        let before = whole.is_some_and(|order| order < end.close.mark.order);
-        let inside = !before || self.open.response.upto.is_some_and(|upto| !taken(upto));
         let connection = self.decider().map(|decider| decider.close.mark.order);
         let is_first = connection.is_none_or(|order| order >= end.close.mark.order);
-        (inside && is_first).then_some(end)
+        (end.is_inside && is_first).then_some(end)
     }
 
     /// A stream ended by itself. Its frames came in order, so what was not seen before was not sent,
@@ -275,7 +275,8 @@ impl<'a> Facts<'a> {
             reset: !end.by_goaway,
             close: end.close,
         };
-        let unread = doubts.response.filter(|_| !self.response_is_final());
+        // What is missing of the answer may have been its end.
+        let unread = doubts.response;
         let answered = self.open.answer.seen.is_some();
         let (verdict, doubt) = match end.by {
             Side::Client if self.client_took_some(&end.close) => {

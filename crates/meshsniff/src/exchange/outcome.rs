@@ -160,7 +160,7 @@ impl Exchanges {
         hand_out: &mut dyn FnMut(&mut Exchange),
     ) -> Connection {
         self.settle(connection, counters, hand_out);
-        let mut rest = self.pairing.take_rest();
+        let mut rest = self.pairing.take_rest(now);
         if connection.never_opened() {
             // Data in a SYN that nobody took: the connection's verdict is all there is to say.
             rest.clear();

@@ -302,8 +302,8 @@ impl Pairing {
         })
     }
 
-    /// Everything left, at the end of the connection or of the capture.
-    pub(super) fn take_rest(&mut self) -> VecDeque<Box<PendingExchange>> {
+    /// Everything left at `now`, the end of the connection or of the capture.
+    pub(super) fn take_rest(&mut self, now: Timestamp) -> VecDeque<Box<PendingExchange>> {
         if self.latest_is_unconfirmed() {
             // On a connection that is known to be HTTP, the beginning of a line is a request too.
             let partial = self.client.reader.leave().filter(|partial| {
@@ -327,7 +327,7 @@ impl Pairing {
             }
         });
         if let Some(streams) = &mut self.streams {
-            rest.extend(streams.take_rest());
+            rest.extend(streams.take_rest(now));
         }
         rest
     }

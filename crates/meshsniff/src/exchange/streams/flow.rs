@@ -7,7 +7,7 @@ use crate::exchange::pending::PendingExchange;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::Setting;
 use crate::protocol::http2::reader::Data;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// What a window is until somebody says otherwise.
 const DEFAULT: i64 = 65_535;
@@ -45,28 +45,33 @@ impl Flow {
     }
 
     /// The exchange ends: if `side` still could not send, that held it up.
-    pub(super) fn end(&self, open: &mut PendingExchange, side: Side, now: Mark) {
+    pub(super) fn end(open: &mut PendingExchange, side: Side, now: Timestamp) {
         let done = match side {
             Side::Client => open.request.upto.is_some(),
             Side::Server => open.is_answered(),
         };
         let end = open.stream.as_ref().and_then(|stream| stream.close);
-        let end = end.map_or(now, |close| close.close.mark);
+        let end = end.map_or(now, |close| close.close.mark.time);
         let blocked = open.stream_mut().blocked[index(side)].take();
         if let Some((since, opened)) = blocked.filter(|_| !done) {
-            note(open, side, since, opened.unwrap_or(end));
+            note(open, side, (since, opened), end);
         }
     }
 }
 
-/// `side` could not send from `since` until `opened`.
-fn note(open: &mut PendingExchange, side: Side, since: Mark, opened: Mark) {
-    let cost = opened.time - since.time;
+/// `side` could not send from one packet to the other, or until this time.
+fn note(
+    open: &mut PendingExchange,
+    side: Side,
+    (since, opened): (Mark, Option<Mark>),
+    until: Timestamp,
+) {
+    let cost = opened.map_or(until, |opened| opened.time) - since.time;
     if cost >= STALL {
         open.note(Finding {
             kind: FindingKind::FlowControlStall,
             side: side.other(),
-            frames: vec![since, opened],
+            frames: [Some(since), opened].into_iter().flatten().collect(),
             cost,
         });
     }
@@ -85,9 +90,9 @@ impl Streams {
         let at = index(side);
         let stream = open.stream_mut();
         if counted > 0
-            && let Some((since, opened)) = stream.blocked[at].take()
+            && let Some(blocked) = stream.blocked[at].take()
         {
-            note(open, side, since, opened.unwrap_or(mark));
+            note(open, side, blocked, mark.time);
         }
         let stream = open.stream_mut();
         let window = &mut stream.windows[at];

@@ -74,9 +74,9 @@ impl Streams {
         self.counts.exchanges += 1;
         self.newly_waiting = true;
         let mut confidence = Confidence::default();
-        if !head.is_request && self.client.unsure.is_some() {
-            // Perhaps the trailers of a request that began before.
-            confidence.head = self.client.unsure;
+        if head.method.is_none() && head.is_cut {
+            // Perhaps the trailers of a request that began before, or a CONNECT.
+            confidence.head = self.client.unsure.or(Some(Doubt::Unreadable));
         }
         if self.server.reader.is_lost() {
             confidence.response = self.server.lost;
@@ -288,7 +288,9 @@ impl PendingExchange {
         self.expecting = head.expect.then_some(self.exchange.events.request_start);
         self.exchange.headers_cut = head.is_cut;
         self.exchange.method = head.method;
-        self.exchange.path = head.path;
+        // What a CONNECT asks for is named there (RFC 9113, 8.5).
+        let target = head.authority.clone().filter(|_| self.method == MethodKind::Connect);
+        self.exchange.path = head.path.or(target);
         self.exchange.authority = head.authority;
         self.read_fields(head.fields);
         if let Some(wire) = head.wire {

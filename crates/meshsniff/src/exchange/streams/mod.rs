@@ -205,8 +205,8 @@ impl Streams {
         self.settled.pop_front()
     }
 
-    /// Everything left, at the end of the connection or of the capture.
-    pub(super) fn take_rest(&mut self) -> VecDeque<Box<PendingExchange>> {
+    /// Everything left at `now`, the end of the connection or of the capture.
+    pub(super) fn take_rest(&mut self, now: Timestamp) -> VecDeque<Box<PendingExchange>> {
         for side in [Side::Client, Side::Server] {
             if let Some(headers) = self.way(side).reader.lose() {
                 let upto = headers.start.0;
@@ -220,11 +220,10 @@ impl Streams {
                 self.headers(side, *headers, upto, None, &at);
             }
         }
-        let now = self.now;
         let mut rest: VecDeque<_> = std::mem::take(&mut self.open).into_values().collect();
         for open in &mut rest {
-            self.client.flow.end(open, Side::Client, now);
-            self.server.flow.end(open, Side::Server, now);
+            Flow::end(open, Side::Client, now);
+            Flow::end(open, Side::Server, now);
             for (side, peer) in [(Side::Client, &self.client.peer), (Side::Server, &self.server.peer)] {
                 peer.note_unanswered(open, side.other(), now);
             }
@@ -424,6 +423,7 @@ impl Streams {
             by,
             code,
             by_goaway: false,
+            is_inside: true,
             close: CloseEvidence {
                 scope: Scope::Stream,
                 mark,

@@ -4,7 +4,7 @@ use crate::exchange::model::{Finding, FindingKind, Side};
 use crate::exchange::pending::PendingExchange;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use std::collections::VecDeque;
 
 /// A ping or settings that wait for this long are not answered.
@@ -64,13 +64,13 @@ impl Peer {
     }
 
     /// At the end: notes what `other` did not answer, beside an exchange that was open then.
-    pub(super) fn note_unanswered(&self, open: &mut PendingExchange, other: Side, now: Mark) {
+    pub(super) fn note_unanswered(&self, open: &mut PendingExchange, other: Side, now: Timestamp) {
         let ping = self.ping.map(|(_, mark)| (FindingKind::PingUnanswered, mark));
         let settings = self
             .settings
             .map(|mark| (FindingKind::SettingsUnacknowledged, mark));
         for (kind, mark) in [ping, settings].into_iter().flatten() {
-            let cost = now.time - mark.time;
+            let cost = now - mark.time;
             if cost >= UNANSWERED {
                 open.note(Finding {
                     kind,

@@ -16,6 +16,9 @@ pub(in crate::exchange) struct StreamClose {
     pub(in crate::exchange) code: ErrorCode,
     /// Whether a GOAWAY did it, for every stream above its last.
     pub(in crate::exchange) by_goaway: bool,
+    /// Whether it was inside the exchange: not behind an answer that was whole by then, and that the
+    /// client had taken where it is the client's.
+    pub(in crate::exchange) is_inside: bool,
     /// The frame, as evidence.
     pub(in crate::exchange) close: CloseEvidence,
 }
@@ -33,6 +36,7 @@ impl StreamClose {
             by: Side::Server,
             code,
             by_goaway: true,
+            is_inside: true,
             close: CloseEvidence {
                 scope: Scope::Connection,
                 mark,
@@ -113,17 +117,17 @@ impl PendingExchange {
         let mark = close.close.mark;
         // What comes after a whole answer ends only what was left of the request.
         let taken = self.response.upto.is_none_or(|upto| close.close.acked >= Some(upto));
-        let after = self.is_answered() && (close.by == Side::Server || taken);
+        let is_inside = !self.is_answered() || close.by == Side::Client && !taken;
         let stream = self.stream.get_or_insert_default();
         if stream.close.is_some() {
             return;
         }
-        stream.close = Some(close);
+        stream.close = Some(StreamClose { is_inside, ..close });
         if close.by == Side::Client {
             let last = self.response.last;
             self.response_before_close.get_or_insert(last);
         }
-        if after {
+        if !is_inside {
             return;
         }
         let events = &mut self.exchange.events;
@@ -216,6 +220,7 @@ impl PendingExchange {
         let [request, response] = *counters;
         let (status, message) = response.trailers();
         grpc.status = grpc.status.or(status.map(Status));
+        let message = message.filter(|text| !text.is_empty());
         grpc.message = grpc.message.take().or(message);
         let (request, response) = (request.messages(), response.messages());
         grpc.request = request.count;
