@@ -89,7 +89,9 @@ fn check(name: &str, truth: &Value, wrong: &mut Vec<String>) -> usize {
             let none = expected.is_null() || expected == "";
             let told = said(exchange, field);
             if !is_unknown(exchange, field) && told != *expected && !(none && told.is_null()) {
-                wrong.push(format!("{what}: {field}: said {told}, but it was {expected}"));
+                wrong.push(format!(
+                    "{what}: {field}: said {told}, but it was {expected}"
+                ));
             }
         }
         let told = exchange
@@ -98,7 +100,9 @@ fn check(name: &str, truth: &Value, wrong: &mut Vec<String>) -> usize {
             .map(|end| (end.by.name().to_owned(), end.code.name().to_owned()));
         let expected = reset(stream, exchange);
         if told != expected {
-            wrong.push(format!("{what}: reset: said {told:?}, but it was {expected:?}"));
+            wrong.push(format!(
+                "{what}: reset: said {told:?}, but it was {expected:?}"
+            ));
         }
     }
     for connection in truth["connections"].as_array().into_iter().flatten() {
@@ -125,13 +129,20 @@ fn check(name: &str, truth: &Value, wrong: &mut Vec<String>) -> usize {
 fn streams_and_calls_are_told_as_their_ends_saw_them() {
     let (mut wrong, mut checked) = (Vec::new(), 0);
     for name in corpus::names(&corpus::own_folder()) {
-        let path = corpus::own_folder().join(&name).with_extension("truth.json");
+        let path = corpus::own_folder()
+            .join(&name)
+            .with_extension("truth.json");
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
         };
         let truth: Value = serde_json::from_str(&text).expect("a truth in JSON");
         checked += check(&name, &truth, &mut wrong);
     }
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(checked > 150, "only {checked} streams were checked");
 }

@@ -39,11 +39,13 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
         &[]
     } else {
         // Where HTTP/1 has a disconnect, a stream is reset.
-        if seen.stream_ended {
-            &["DR"]
-        } else {
-            &["DC"]
-        }
+        if seen.stream_ended { &["DR"] } else { &["DC"] }
+    };
+    // A proxy resets a stream because its own caller left or reset one.
+    let (left, silent_or_left): (&[&str], &[&str]) = if seen.stream_ended {
+        (&["DC", "DR"], &["SI", "DC", "DR"])
+    } else {
+        (&["DC"], &["SI", "DC"])
     };
     let plain = |client: &'static [&'static str]| EnvoyFlags {
         client,
@@ -57,9 +59,9 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
                     &["UT"]
                 } else if timeout::usual_figure(gap).is_some() {
                     // Another timer of the same proxy: its stream idle timeout.
-                    &["SI", "DC"]
+                    silent_or_left
                 } else {
-                    &["DC"]
+                    left
                 };
                 let flags = EnvoyFlags {
                     client,
@@ -80,7 +82,7 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
                     &["DC", "UT"]
                 };
                 let flags = EnvoyFlags {
-                    client: &["DC"],
+                    client: left,
                     client_downstream: downstream,
                     server: accepted_by_proxy,
                 };
@@ -94,8 +96,8 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
             let idle = seen.silent_for.and_then(timeout::usual_figure).is_some();
             let client: &[&str] = match mid_response && timed_out {
                 true => &["UT"],
-                false if idle => &["SI", "DC"],
-                false => &["DC"],
+                false if idle => silent_or_left,
+                false => left,
             };
             let flags = EnvoyFlags {
                 client,
@@ -104,9 +106,15 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
             };
             (flags, None)
         }
-        Verdict::ServerResetUnanswered | Verdict::Refused | Verdict::ServerTruncatedResponse
-            if seen.stream_ended =>
-        {
+        Verdict::ServerTruncatedResponse if seen.stream_ended => {
+            let flags = EnvoyFlags {
+                // A proxy that breaks off its answer passes on what its upstream did.
+                server: &["UR", "UC", "UPE"],
+                ..plain(&["UR"])
+            };
+            (flags, None)
+        }
+        Verdict::ServerResetUnanswered | Verdict::Refused if seen.stream_ended => {
             (plain(&["UR"]), None)
         }
         Verdict::ServerClosedUnanswered | Verdict::ServerResetUnanswered | Verdict::Refused => {

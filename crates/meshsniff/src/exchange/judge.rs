@@ -4,11 +4,11 @@
 //! stand in `docs/verdicts-and-fields.md` under "Verdicts" and "Certainty".
 
 use super::envoy::{self, Seen};
-use super::streams::state::StreamClose;
 use super::model::{
     AckWith, Doubt, Exchange, Finding, FindingKind, Gaps, ResponseShape, Side, StreamReset, Verdict,
 };
 use super::pending::PendingExchange;
+use super::stream::StreamClose;
 use crate::mesh::answer;
 use crate::packet::Mark;
 use crate::tcp::{CloseEvidence, Evidence, Offset, Scope};
@@ -70,7 +70,10 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     let of_stream = of_stream.filter(|_| !by_client || open.exchange.status.is_none());
     // An answer of which only the end is there.
     let headless = verdict == Verdict::Ok && open.exchange.status.is_none();
-    let headless = open.confidence.response.filter(|_| headless && open.stream.is_some());
+    let headless = open
+        .confidence
+        .response
+        .filter(|_| headless && open.stream.is_some());
     let of_stream = of_stream.or(headless);
     let doubt = first([doubt, open.confidence.head, of_stream]).map(|doubt| match doubt {
         Doubt::SequenceHole if at.dropped => Doubt::CaptureDropped,
@@ -282,9 +285,10 @@ impl<'a> Facts<'a> {
             Side::Client if self.client_took_some(&end.close) => {
                 (Verdict::ClientGaveUpMidResponse, unread)
             }
-            Side::Client if !self.request_is_whole(&end.close) => {
-                (Verdict::ClientAbortedRequest, first([doubts.request, unread]))
-            }
+            Side::Client if !self.request_is_whole(&end.close) => (
+                Verdict::ClientAbortedRequest,
+                first([doubts.request, unread]),
+            ),
             Side::Client => (Verdict::ClientGaveUp, unread),
             Side::Server if answered => (Verdict::ServerTruncatedResponse, unread),
             Side::Server if end.is_refusal() => (Verdict::Refused, unread),

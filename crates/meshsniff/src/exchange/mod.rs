@@ -6,13 +6,16 @@
 //! | `gaps` | the gaps between its events |
 //! | `said` | what both messages said, where that is kept |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
+//! | `stream` | what an exchange has that is one stream of several |
 //! | `streams` | the same by the number of a stream, where a connection has several |
+//! | `counts` | what is counted on one connection |
 //! | `queue` | the exchanges of a connection that are not settled yet |
 //! | `pending` | one of them: what has been seen of it, and its [confidence](Doubt) |
 //! | `judge` | verdict, certainty, gaps: a pure function of what was seen |
 //! | `envoy` | the flags that proxies would log |
 //! | `outcome` | what is handed out, and when |
 
+mod counts;
 mod envoy;
 mod gaps;
 mod judge;
@@ -23,6 +26,7 @@ mod pending;
 mod queue;
 pub(crate) mod related;
 mod said;
+mod stream;
 mod streams;
 
 #[cfg(test)]

@@ -565,7 +565,11 @@ impl Exchange {
         ];
         let grpc = kept.grpc.as_deref_mut();
         let of_grpc = grpc.map(|grpc| [&mut grpc.service, &mut grpc.method, &mut grpc.message]);
-        for text in texts.into_iter().chain(of_grpc.into_iter().flatten()).flatten() {
+        for text in texts
+            .into_iter()
+            .chain(of_grpc.into_iter().flatten())
+            .flatten()
+        {
             if text.len() > Self::MAX_KEPT_TEXT {
                 // A cut text would keep its memory.
                 *text = format_compact!("{}…", cut(text, Self::MAX_KEPT_TEXT));
@@ -673,7 +677,7 @@ impl Exchange {
         let unread = self.response_shape == ResponseShape::Unread;
         match (self.verdict, proxy) {
             (Verdict::ClientGaveUp, Side::Client) => {
-                let own = self.envoy.client != ["DC"] || self.timeout_guess.is_some();
+                let own = !is_of_caller(self.envoy) || self.timeout_guess.is_some();
                 Some(if own {
                     Event::TimedOut
                 } else {
@@ -684,7 +688,7 @@ impl Exchange {
             (Verdict::ClientGaveUp, Side::Server) => Some(Event::CallerLeft),
             // Whether it was a timer of the proxy's or its caller is told by a silence alone.
             (Verdict::ClientGaveUpMidResponse, Side::Client) => {
-                (self.envoy.client != ["DC"] && !stuck).then_some(Event::TimedOutInside)
+                (!is_of_caller(self.envoy) && !stuck).then_some(Event::TimedOutInside)
             }
             (Verdict::ClientGaveUpMidResponse, Side::Server) => {
                 (!stuck).then_some(Event::CallerLeftInside)
@@ -727,6 +731,12 @@ impl Exchange {
     pub fn finding(&self, kind: FindingKind) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.kind == kind)
     }
+}
+
+/// Whether the proxy that opened the connection had been left by its own caller, as far as its
+/// flags say.
+fn is_of_caller(flags: EnvoyFlags) -> bool {
+    matches!(flags.client, ["DC"] | ["DC", "DR"])
 }
 
 /// The first of several closes, each with whether it is a reset.

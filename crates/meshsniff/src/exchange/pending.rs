@@ -5,11 +5,12 @@ use super::model::{
     ResponseShape, Verdict,
 };
 use super::said::Keeping;
-use super::streams::state::StreamState;
+use super::stream::StreamState;
 use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::fields::{Maker, RequestFields};
+use crate::protocol::grpc::Status;
 use crate::protocol::http1::head::{self, RequestHead};
 use crate::tcp::{Ack, Offset, Scope, Side};
 use crate::time::{Span, Timestamp};
@@ -389,6 +390,44 @@ impl PendingExchange {
             Side::Client | Side::Server => {}
         }
         self.close_acknowledged(side, ack);
+    }
+
+    /// Bytes of `side` were acknowledged: its end of the stream may be among them.
+    fn close_acknowledged(&mut self, side: Side, ack: Ack) {
+        if let Some(stream) = self.stream.as_deref_mut()
+            && let Some(close) = stream.close
+            && close.by == side
+            && ack.upto >= close.close.at
+        {
+            stream.close_acked = true;
+        }
+    }
+
+    /// The exchange is over: what was counted of its messages is told.
+    pub(super) fn end_call(&mut self) {
+        let start = self.exchange.start();
+        let Some(counters) = self
+            .stream
+            .as_deref_mut()
+            .and_then(|stream| stream.counters.take())
+        else {
+            return;
+        };
+        let Some(grpc) = &mut self.exchange.grpc else {
+            return;
+        };
+        let [request, response] = *counters;
+        let (status, message) = response.trailers();
+        grpc.status = grpc.status.or(status.map(Status));
+        let message = message.filter(|text| !text.is_empty());
+        grpc.message = grpc.message.take().or(message);
+        let (request, response) = (request.messages(), response.messages());
+        grpc.request = request.count;
+        grpc.response = response.count;
+        grpc.compressed = [request.compressed, response.compressed];
+        grpc.first_message = response.first.map(|first| first - start);
+        let silence = response.longest_silence;
+        grpc.longest_silence = (response.count > Some(1)).then_some(silence);
     }
 
     /// An interim response began in `mark`.

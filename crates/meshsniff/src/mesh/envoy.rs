@@ -8,10 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
 /// Every list of flags that a place can have.
-const LISTS: [&[&str]; 24] = [
+const LISTS: [&[&str]; 27] = [
     &[],
     &["DC"],
     &["DR"],
+    &["DC", "DR"],
+    &["SI", "DC", "DR"],
+    &["UR", "UC", "UPE"],
     &["UT"],
     &["UT", "DC"],
     &["DC", "UT"],

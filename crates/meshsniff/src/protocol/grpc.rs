@@ -235,14 +235,19 @@ impl Counter {
     #[must_use]
     pub fn trailers(&self) -> (Option<u32>, Option<CompactString>) {
         let (mut status, mut text) = (None, None);
-        let lines = self.trailers.iter().flat_map(|lines| lines.split(|&b| b == b'\n'));
+        let lines = self
+            .trailers
+            .iter()
+            .flat_map(|lines| lines.split(|&b| b == b'\n'));
         for line in lines {
             let Some(colon) = memchr::memchr(b':', line) else {
                 continue;
             };
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
             if name.eq_ignore_ascii_case(b"grpc-status") {
-                status = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                status = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|value| value.parse().ok());
             } else if name.eq_ignore_ascii_case(b"grpc-message") {
                 text = Some(message(value));
             }
@@ -315,7 +320,11 @@ mod tests {
                 counter.bytes(piece, at(1));
             }
             let messages = counter.messages();
-            assert_eq!((messages.count, messages.compressed), (Some(3), 1), "{size}");
+            assert_eq!(
+                (messages.count, messages.compressed),
+                (Some(3), 1),
+                "{size}"
+            );
             assert_eq!(messages.first, Some(at(1)));
         }
     }

@@ -128,7 +128,12 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
     }
     bytes(exchange.request_announced.unwrap_or(0))?;
     if let Some(grpc) = exchange.grpc.as_deref() {
-        for count in grpc.compressed.into_iter().chain(grpc.request).chain(grpc.response) {
+        for count in grpc
+            .compressed
+            .into_iter()
+            .chain(grpc.request)
+            .chain(grpc.response)
+        {
             self::count(count)?;
         }
         spans([grpc.first_message, grpc.longest_silence])?;

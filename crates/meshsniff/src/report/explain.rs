@@ -395,7 +395,9 @@ const fn how(reset: bool) -> &'static str {
 
 /// How `side` ended the exchange: its stream alone, or the connection with a RST or not.
 fn how_ended(exchange: &Exchange, side: Side, reset: bool) -> impl Piece + use<> {
-    let stream = exchange.reset.filter(|end| end.by == side && !end.by_goaway);
+    let stream = exchange
+        .reset
+        .filter(|end| end.by == side && !end.by_goaway);
     let of_connection = stream.is_none().then(|| how(reset));
     let of_stream = stream.map(|end| (" reset the stream (", end.code.name(), ")"));
     (of_stream, of_connection)

@@ -14,8 +14,8 @@
 
 pub mod dns;
 pub mod files;
-pub mod frames;
 pub mod fixtures;
+pub mod frames;
 mod packet;
 mod segment;
 mod talk;

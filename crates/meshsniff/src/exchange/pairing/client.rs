@@ -28,7 +28,15 @@ impl Pairing {
             let rest = &run.bytes[used..];
             let offset = run.from + used as u64;
             if let Some(begun) = self.preface_begun(rest) {
-                return self.begin_with_preface(&begun, Run { from: offset, bytes: rest, ..run }, at);
+                return self.begin_with_preface(
+                    &begun,
+                    Run {
+                        from: offset,
+                        bytes: rest,
+                        ..run
+                    },
+                    at,
+                );
             }
             match self.client.mode {
                 Mode::Messages if self.client.reader.is_between() => {
@@ -84,7 +92,9 @@ impl Pairing {
         let partial = self.client.reader.partial()?;
         let begun = partial.bytes.as_slice();
         let short = (1..PREFACE.len()).contains(&begun.len()) && PREFACE.starts_with(begun);
-        let upto = rest.len().min(PREFACE.len() - begun.len().min(PREFACE.len()));
+        let upto = rest
+            .len()
+            .min(PREFACE.len() - begun.len().min(PREFACE.len()));
         let joined = short.then(|| [begun, &rest[..upto]].concat())?;
         let is_preface = detect::client_opening(&joined, false) == Opening::Http2;
         is_preface.then(|| begun.to_vec())

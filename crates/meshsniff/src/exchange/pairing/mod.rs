@@ -9,6 +9,7 @@
 mod client;
 mod server;
 
+use super::counts::Counts;
 use super::model::{Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape};
 use super::pending::{Confidence, PendingExchange};
 use super::queue::Queue;
@@ -114,17 +115,6 @@ struct Doubts {
     /// Why it is in doubt that the server's next byte begins a response: it was found after a
     /// stretch that could not be read.
     resumed: Option<Doubt>,
-}
-
-/// Counts of one connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    /// Requests.
-    pub(super) exchanges: u64,
-    /// Responses whose request the capture does not have.
-    pub(super) orphan_responses: u64,
-    /// Client bytes in stretches that could not be read as requests.
-    pub(super) hidden_bytes: u64,
 }
 
 /// The exchanges of one connection.

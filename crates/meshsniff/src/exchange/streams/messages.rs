@@ -1,10 +1,10 @@
 //! Heads and bodies on the streams.
 
-use super::state::{StreamClose, index};
 use super::{MAX_OPEN, Streams, acked_by};
 use crate::exchange::model::{Doubt, Finding, FindingKind, ResponseShape, Side};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
+use crate::exchange::stream::{StreamClose, index};
 use crate::packet::Mark;
 use crate::protocol::http2::head::Head;
 use crate::protocol::http2::reader::{Data, Headers};
@@ -111,10 +111,16 @@ impl Streams {
             self.newly_asked = Some(stream);
         }
         open.read_request(head);
-        if let Some((last, code, mark)) = self.server.peer.goaway.filter(|goaway| stream > goaway.0) {
+        if let Some((last, code, mark)) = self.server.peer.goaway.filter(|goaway| stream > goaway.0)
+        {
             debug_assert!(last < stream, "it is refused");
             let acked = acked_by(Side::Server, at);
-            open.close_stream(StreamClose::refused_by_goaway(code, mark, Offset::ORIGIN, acked));
+            open.close_stream(StreamClose::refused_by_goaway(
+                code,
+                mark,
+                Offset::ORIGIN,
+                acked,
+            ));
         }
         self.open.insert(stream, open);
     }
@@ -160,13 +166,20 @@ impl Streams {
         if answered && !was_interim {
             open.read_status(head.grpc_status, head.grpc_message.as_deref());
             open.exchange.headers_cut |= head.is_cut;
-        } else if head.status.is_some_and(|status| (100..200).contains(&status)) && !end_stream {
+        } else if head
+            .status
+            .is_some_and(|status| (100..200).contains(&status))
+            && !end_stream
+        {
             open.answer.possible = None;
             open.interim(start.1, head.status.unwrap_or_default());
             return;
         } else {
             let connect = open.method == MethodKind::Connect;
-            let tunnel = connect && head.status.is_some_and(|status| (200..300).contains(&status));
+            let tunnel = connect
+                && head
+                    .status
+                    .is_some_and(|status| (200..300).contains(&status));
             if head.status.is_none() {
                 let doubt = unsure.or(Some(Doubt::Unreadable));
                 let stream = open.stream_mut();
@@ -267,13 +280,7 @@ impl Streams {
 
 impl PendingExchange {
     /// A head of `side`'s came, from `from` up to `upto`.
-    fn came(
-        &mut self,
-        side: Side,
-        from: Offset,
-        (upto, mark): (Offset, Option<Mark>),
-        now: Mark,
-    ) {
+    fn came(&mut self, side: Side, from: Offset, (upto, mark): (Offset, Option<Mark>), now: Mark) {
         self.stream_mut().bytes[index(side)] += upto.since(from);
         let last = Some((mark.unwrap_or(now), upto));
         match side {
@@ -289,7 +296,10 @@ impl PendingExchange {
         self.exchange.headers_cut = head.is_cut;
         self.exchange.method = head.method;
         // What a CONNECT asks for is named there (RFC 9113, 8.5).
-        let target = head.authority.clone().filter(|_| self.method == MethodKind::Connect);
+        let target = head
+            .authority
+            .clone()
+            .filter(|_| self.method == MethodKind::Connect);
         self.exchange.path = head.path.or(target);
         self.exchange.authority = head.authority;
         self.read_fields(head.fields);

@@ -8,9 +8,9 @@
 //! | here | holds |
 //! |---|---|
 //! | this file | the streams that are open, and where frames go |
-//! | `state` | what an open stream has that other exchanges do not |
+//! | `state` | what becomes of one of them |
 //! | `messages` | heads and bodies of the two sides |
-//! | `flow` | windows, and the streams that they hold up |
+//! | `flow`, `window` | flow control, and the streams that it holds up |
 //! | `peer` | settings, pings, and who said goodbye |
 //!
 //! A stream that the server begins (a push) makes no exchange: nobody waits for it.
@@ -18,11 +18,13 @@
 mod flow;
 mod messages;
 mod peer;
-pub(super) mod state;
+mod state;
+mod window;
 
+use super::counts::Counts;
 use super::model::{Doubt, Finding, FindingKind, GoneAway, Side};
-use super::pairing::Counts;
 use super::pending::{Acks, PendingExchange};
+use super::stream::StreamClose;
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::http2::frame::{ErrorCode, Setting};
 use crate::protocol::http2::reader::{Event, Reader};
@@ -30,10 +32,9 @@ use crate::tcp::{
     Ack, CloseEvidence, Delay, Delayed, Extent, Missing, Offset, Progress, Run, Scope, StreamEvent,
 };
 use crate::time::{Span, Timestamp};
-use flow::Flow;
 use peer::Peer;
-use state::StreamClose;
 use std::collections::{BTreeMap, VecDeque};
+use window::Flow;
 
 /// Most streams of one connection that are open at once. Servers permit some hundred.
 const MAX_OPEN: usize = 4096;
@@ -181,13 +182,12 @@ impl Streams {
     /// Who ended the connection's streams by a GOAWAY: the server, else the client.
     pub(super) fn gone_away(&self) -> Option<GoneAway> {
         let by = |side, peer: &Peer| {
-            peer.goaway
-                .map(|(last_stream, code, mark)| GoneAway {
-                    by: side,
-                    code,
-                    last_stream,
-                    mark,
-                })
+            peer.goaway.map(|(last_stream, code, mark)| GoneAway {
+                by: side,
+                code,
+                last_stream,
+                mark,
+            })
         };
         by(Side::Server, &self.server.peer).or_else(|| by(Side::Client, &self.client.peer))
     }
@@ -224,7 +224,10 @@ impl Streams {
         for open in &mut rest {
             Flow::end(open, Side::Client, now);
             Flow::end(open, Side::Server, now);
-            for (side, peer) in [(Side::Client, &self.client.peer), (Side::Server, &self.server.peer)] {
+            for (side, peer) in [
+                (Side::Client, &self.client.peer),
+                (Side::Server, &self.server.peer),
+            ] {
                 peer.note_unanswered(open, side.other(), now);
             }
         }
@@ -379,7 +382,10 @@ impl Streams {
                     self.way(side).reader.limit(Some(limit));
                 }
             }
-            Event::Ping { ack: false, payload } => {
+            Event::Ping {
+                ack: false,
+                payload,
+            } => {
                 let mark = mark.unwrap_or(at.mark);
                 self.way(side).peer.pinged(payload, mark);
             }
@@ -453,7 +459,11 @@ impl Streams {
             return;
         }
         let acked = acked_by(by, at);
-        let refused: Vec<u32> = self.open.range(last.saturating_add(1)..).map(|(id, _)| *id).collect();
+        let refused: Vec<u32> = self
+            .open
+            .range(last.saturating_add(1)..)
+            .map(|(id, _)| *id)
+            .collect();
         for stream in refused {
             if let Some(open) = self.open.get_mut(&stream) {
                 open.close_stream(StreamClose::refused_by_goaway(code, mark, upto, acked));
@@ -517,7 +527,10 @@ impl Streams {
         let mut held_up = Vec::new();
         let mut begin = Offset::ORIGIN.saturating_sub(u64::MAX);
         for &(upto, stream, mark) in &way.frames {
-            let extent = Extent { from: begin.min(upto), upto };
+            let extent = Extent {
+                from: begin.min(upto),
+                upto,
+            };
             begin = upto;
             if extent.overlaps(delayed.extent) {
                 owners.push(stream);

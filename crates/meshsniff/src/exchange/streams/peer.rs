@@ -65,7 +65,9 @@ impl Peer {
 
     /// At the end: notes what `other` did not answer, beside an exchange that was open then.
     pub(super) fn note_unanswered(&self, open: &mut PendingExchange, other: Side, now: Timestamp) {
-        let ping = self.ping.map(|(_, mark)| (FindingKind::PingUnanswered, mark));
+        let ping = self
+            .ping
+            .map(|(_, mark)| (FindingKind::PingUnanswered, mark));
         let settings = self
             .settings
             .map(|mark| (FindingKind::SettingsUnacknowledged, mark));

@@ -23,7 +23,12 @@ fn opened() -> Talk {
 
 /// The head of a call.
 fn head(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
-    let begin = [(":method", "POST"), (":scheme", "http"), (":path", path), TYPE];
+    let begin = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        TYPE,
+    ];
     headers(1, false, &[&begin, more].concat())
 }
 
@@ -44,7 +49,10 @@ fn trailers(fields: &[(&str, &str)]) -> Vec<u8> {
 fn a_call_has_a_service_messages_and_a_status() {
     let exchange = opened()
         .say(Client, call("/shop.Catalog/List"))
-        .say(Server, [begun(), data(1, false, &message(true, b"one"))].concat())
+        .say(
+            Server,
+            [begun(), data(1, false, &message(true, b"one"))].concat(),
+        )
         .after(300.0)
         .say(Server, data(1, false, &message(false, b"two")))
         .say(Server, trailers(&[("grpc-status", "0")]))
@@ -125,7 +133,10 @@ fn a_server_may_end_a_call_before_its_client_does() {
     let exchange = opened()
         .say(Client, head("/a.B/Talk", &[]))
         .say(Client, data(1, false, &message(false, b"hello")))
-        .say(Server, [begun(), trailers(&[("grpc-status", "16")])].concat())
+        .say(
+            Server,
+            [begun(), trailers(&[("grpc-status", "16")])].concat(),
+        )
         .say(Server, reset(1, 0))
         .ack(Client)
         .exchange();
@@ -137,7 +148,10 @@ fn a_server_may_end_a_call_before_its_client_does() {
 fn a_health_check_is_a_probe() {
     let exchange = opened()
         .say(Client, call("/grpc.health.v1.Health/Check"))
-        .say(Server, [begun(), trailers(&[("grpc-status", "0")])].concat())
+        .say(
+            Server,
+            [begun(), trailers(&[("grpc-status", "0")])].concat(),
+        )
         .ack(Client)
         .exchange();
     assert!(exchange.0.probe);

@@ -228,7 +228,9 @@ fn is_sure(frame: Frame, payload: &[u8]) -> bool {
     match frame.kind {
         Kind::Reset => word(0).is_some_and(|code| code <= ErrorCode::LAST),
         Kind::Goaway => word(4).is_some_and(|code| code <= ErrorCode::LAST),
-        Kind::WindowUpdate => word(0).is_some_and(|increment| increment >> 31 == 0 && increment > 0),
+        Kind::WindowUpdate => {
+            word(0).is_some_and(|increment| increment >> 31 == 0 && increment > 0)
+        }
         Kind::Ping | Kind::Priority => true,
         Kind::Settings => {
             frame.has(ACK)

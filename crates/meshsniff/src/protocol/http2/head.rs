@@ -124,6 +124,12 @@ impl Head {
 
 /// Whether only requests have this field.
 fn is_of_request(name: &[u8]) -> bool {
-    let pseudo: [&[u8]; 5] = [b":method", b":path", b":scheme", b":authority", b":protocol"];
+    let pseudo: [&[u8]; 5] = [
+        b":method",
+        b":path",
+        b":scheme",
+        b":authority",
+        b":protocol",
+    ];
     pseudo.contains(&name)
 }

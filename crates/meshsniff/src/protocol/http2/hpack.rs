@@ -9,20 +9,21 @@
 //! |---|---|
 //! | `block` | integers and strings |
 //! | `huffman` | the code of strings |
+//! | `malformed` | why a block cannot be read on |
 //! | `table` | what an index points to |
 
 mod block;
 mod huffman;
+mod malformed;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use malformed::Malformed;
+pub use table::MAX_TABLE;
+
 use block::Block;
 use table::{Name, Table};
-
-/// The most that is kept of a table, in bytes as RFC 7541 (4.1) counts them. Of larger ones the
-/// oldest entries are unknown.
-pub const MAX_TABLE: usize = 64 * 1024;
 
 /// Buffers for decoded strings are as large as strings are; larger ones are not kept.
 const MAX_SCRATCH: usize = 4096;
@@ -39,30 +40,6 @@ pub struct Field<'a> {
     pub value: Option<&'a [u8]>,
     /// Whether no proxy may ever index it: it is a secret (RFC 7541, 7.1.3).
     pub never_indexed: bool,
-}
-
-/// A reason why a block cannot be read on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Malformed {
-    /// An index of 0, or one beyond everything that the table can hold.
-    #[error("an index that points to nothing")]
-    IndexOfNothing,
-    /// An integer of more than 32 bits, or in too many bytes.
-    #[error("an integer that is too long")]
-    Integer,
-    /// The block ends in the middle of a field.
-    #[error("a field that is cut off")]
-    Cut,
-    /// A wrong padding, or an EOS.
-    #[error("a Huffman-coded string without a proper end")]
-    Huffman,
-    /// A change of the table's size behind a field (RFC 7541, 4.2).
-    #[error("a change of the table's size behind a field")]
-    LateUpdate,
-    /// A change of the table's size to more than the receiver allows.
-    #[error("a change of the table's size above its limit")]
-    UpdateAboveLimit,
 }
 
 /// Where a decoded literal goes.

@@ -317,7 +317,9 @@ impl Reader {
     /// A frame's header is whole.
     fn begin(&mut self, parts: FrameParts, start: (Offset, Mark)) -> Event<'static> {
         let frame = parts.frame();
-        let continues = self.assembling.is_some_and(|open| open.stream == frame.stream);
+        let continues = self
+            .assembling
+            .is_some_and(|open| open.stream == frame.stream);
         let in_order = match frame.kind {
             Kind::Continuation => continues,
             _ => self.assembling.is_none(),

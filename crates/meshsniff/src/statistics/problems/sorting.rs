@@ -127,7 +127,11 @@ fn failed(exchange: &Exchange) -> Sorted {
             if exchange.reset.is_some() =>
         {
             exchange.reset.map(|end| {
-                let frame = if end.by_goaway { "GOAWAY" } else { "RST_STREAM" };
+                let frame = if end.by_goaway {
+                    "GOAWAY"
+                } else {
+                    "RST_STREAM"
+                };
                 format_compact!("{frame} {}", end.code.name())
             })
         }
@@ -161,7 +165,10 @@ pub(crate) fn is_timeout(detail: &str) -> bool {
 /// An answer whose status says that it failed: by the server, or by a proxy in its place.
 fn failing_answer(exchange: &Exchange, shown_by: Mark) -> Sorted {
     // Of a call its own status says more than the 200 that it came with.
-    let of_call = exchange.grpc.as_deref().filter(|_| exchange.status == Some(200));
+    let of_call = exchange
+        .grpc
+        .as_deref()
+        .filter(|_| exchange.status == Some(200));
     let status = match of_call {
         Some(grpc) => CompactString::const_new(match grpc.status {
             Some(status) => status.name(),

@@ -1,6 +1,7 @@
 //! The bytes of a header block (RFC 7541, 5).
 
-use super::{Malformed, huffman};
+use super::huffman;
+use super::malformed::Malformed;
 
 /// Bytes of an integer behind its first one. Four would do for every length and index in use; with
 /// five, every 32-bit number can be written.

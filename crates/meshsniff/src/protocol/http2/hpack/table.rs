@@ -1,8 +1,12 @@
 //! The tables that an index points into (RFC 7541, 2.3, 4 and appendix A).
 
-use super::{MAX_TABLE, Malformed};
+use super::malformed::Malformed;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// The most that is kept of a table, in bytes as RFC 7541 (4.1) counts them. Of larger ones the
+/// oldest entries are unknown.
+pub const MAX_TABLE: usize = 64 * 1024;
 
 /// What an entry costs beside its text (RFC 7541, 4.1). No entry is smaller.
 pub(super) const OVERHEAD: usize = 32;

@@ -1,0 +1,98 @@
+//! What an exchange has that is one stream of several.
+
+use super::model::{Doubt, Side};
+use crate::packet::Mark;
+use crate::protocol::grpc::Counter;
+use crate::protocol::http2::frame::ErrorCode;
+use crate::tcp::{CloseEvidence, Offset, Scope};
+
+/// The end of a stream alone, before both sides were done with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamClose {
+    /// Who ended it.
+    pub(super) by: Side,
+    /// The reason given.
+    pub(super) code: ErrorCode,
+    /// Whether a GOAWAY did it, for every stream above its last.
+    pub(super) by_goaway: bool,
+    /// Whether it was inside the exchange: not behind an answer that was whole by then, and that the
+    /// client had taken where it is the client's.
+    pub(super) is_inside: bool,
+    /// The frame, as evidence.
+    pub(super) close: CloseEvidence,
+}
+
+impl StreamClose {
+    /// The server will not process the stream: its GOAWAY, before `upto`, names a lower one as the
+    /// last.
+    pub(super) const fn refused_by_goaway(
+        code: ErrorCode,
+        mark: Mark,
+        upto: Offset,
+        acked: Option<Offset>,
+    ) -> Self {
+        Self {
+            by: Side::Server,
+            code,
+            by_goaway: true,
+            is_inside: true,
+            close: CloseEvidence {
+                scope: Scope::Connection,
+                mark,
+                at: upto,
+                acked,
+                has_ack: true,
+                claimed: None,
+                is_next: true,
+            },
+        }
+    }
+
+    /// Whether the server says that it did not process the stream: it may be tried again.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.by == Side::Server && (self.by_goaway || self.code == ErrorCode::REFUSED_STREAM)
+    }
+}
+
+/// State of an exchange that is one stream of several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StreamState {
+    /// Bytes of its frames, by side: heads compressed as they were sent, padding aside.
+    pub(super) bytes: [u64; 2],
+    /// Its end, if it was not by both sides being done.
+    pub(super) close: Option<StreamClose>,
+    /// Whether the other side acknowledged that end.
+    pub(super) close_acked: bool,
+    /// Why frames of it may be missing that would change what became of it.
+    pub(super) doubt: Option<Doubt>,
+    /// What counts the messages of each side.
+    pub(super) counters: Option<Box<[Counter; 2]>>,
+    /// What may still be sent, by side; `None` where that is not known.
+    pub(super) windows: [Option<i64>; 2],
+    /// Since when a side cannot send, and when it could again.
+    pub(super) blocked: [Option<(Mark, Option<Mark>)>; 2],
+}
+
+/// The index of a side in what is kept by side.
+pub(super) const fn index(side: Side) -> usize {
+    match side {
+        Side::Client => 0,
+        Side::Server => 1,
+    }
+}
+
+impl StreamState {
+    /// Whether nothing that may still come can change what became of it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.close.is_some() && self.close_acked
+    }
+
+    /// Bytes that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let counters = self.counters.as_ref();
+        let counters = counters.map_or(0, |two| {
+            size_of::<[Counter; 2]>() + two.iter().map(Counter::weight).sum::<usize>()
+        });
+        size_of::<Self>() + counters
+    }
+}
