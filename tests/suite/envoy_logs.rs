@@ -33,11 +33,12 @@ struct Line {
 }
 
 impl Line {
-    /// From when to when the Envoy was at it: its clock is the capture's, cut to milliseconds.
+    /// From when to when the Envoy was at it: its clock is the capture's, cut to milliseconds. It may
+    /// come to a request a little after the packet did.
     fn span(&self) -> RangeInclusive<i64> {
         let start: jiff::Timestamp = self.start_time.parse().expect("a time");
         let start = start.as_millisecond();
-        start..=start + self.duration + 1
+        start - 5..=start + self.duration + 1
     }
 }
 

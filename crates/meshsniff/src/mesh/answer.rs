@@ -173,7 +173,10 @@ pub fn recognise(status: u16, headers: &Maker, body: &[u8], is_empty: bool) -> O
         // Envoy says so where an upstream made the answer: that was another proxy, and what that
         // one logged is not this one's.
         let passed_on = headers.from_upstream;
-        return envoy(Some(status), body, is_empty && !passed_on)
+        let said = headers.grpc_message.as_bytes();
+        let body = if body.is_empty() { said } else { body };
+        let is_empty = is_empty && said.is_empty() && !passed_on;
+        return envoy(Some(status), body, is_empty)
             .and_then(|(flag, text)| told(Software::Envoy, flag, &text));
     }
     let is_gateway_error = matches!(status, 502..=504);

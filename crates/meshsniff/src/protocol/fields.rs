@@ -74,6 +74,8 @@ pub struct Maker {
     pub via: CompactString,
     /// `l5d-proxy-error`.
     pub linkerd_error: CompactString,
+    /// `grpc-message`, as sent: to a call a proxy says there what it says to others in the body.
+    pub grpc_message: CompactString,
     /// Whether there is an `x-envoy-upstream-service-time`: an upstream made it.
     pub from_upstream: bool,
 }
@@ -84,6 +86,7 @@ impl Maker {
         match name.len() {
             3 if name.eq_ignore_ascii_case("via") => self.via = text(value),
             6 if name.eq_ignore_ascii_case("server") => self.server = text(value),
+            12 if name.eq_ignore_ascii_case("grpc-message") => self.grpc_message = text(value),
             15 if name.eq_ignore_ascii_case("l5d-proxy-error") => self.linkerd_error = text(value),
             29 if name.eq_ignore_ascii_case("x-envoy-upstream-service-time") => {
                 self.from_upstream = true;
