@@ -144,7 +144,8 @@ pub(in crate::cli) struct ReportArgs {
     ///
     /// Terms: method=GET,POST path=/items* status=404,5xx,500-504,none verdict=client-gave-up (or
     /// not-ok) host=catalog request-id=d3bf* client=10.0.0.1 server=10.0.0.1:80 (or :80)
-    /// certainty=uncertain finding=zero-window envoy=UT
+    /// certainty=uncertain finding=zero-window envoy=UT protocol=http/2 reset=CANCEL (or client,
+    /// server, any) grpc-status=UNAVAILABLE,14,none
     #[arg(help_heading = "The exchanges", long, value_name = "TERMS", value_parser = terms)]
     filter_http: Vec<Terms>,
 

@@ -348,6 +348,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         doubt: None,
         close_scope: crate::exchange::Scope::Connection,
         reset: None,
+        connection_error: None,
         headers_cut: false,
         grpc: None,
         envoy: EnvoyFlags::default(),

@@ -4,7 +4,9 @@
 //! commas, and one of them must hold. A leading `!` negates a term. Whoever needs more has `-o
 //! jsonl` and `jq`.
 
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, FindingKind, Verdict};
+use crate::exchange::{
+    Connection, Doubt, EnvoyFlags, ErrorCode, Exchange, FindingKind, Side, Status, Verdict,
+};
 use crate::packet::Endpoint;
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +18,8 @@ pub enum FilterError {
     /// A term without `=`, or with an unknown name.
     #[error(
         "“{0}” is not a term of a filter: method=, path=, status=, verdict=, host=, request-id=, \
-         client=, server=, certainty=, finding= and envoy= are, each with a value"
+         client=, server=, certainty=, finding=, envoy=, protocol=, reset= and grpc-status= are, \
+         each with a value"
     )]
     Term(String),
     /// A value that the term does not take.
@@ -56,6 +59,12 @@ enum Test {
     AnyFinding,
     Finding(FindingKind),
     Envoy(&'static str),
+    Http2(bool),
+    AnyReset,
+    ResetBy(Side),
+    Reset(ErrorCode),
+    NoCall,
+    GrpcStatus(Status),
     Host(Glob),
     RequestId(Glob),
     Client(Address),
@@ -177,6 +186,9 @@ impl Term {
             "certainty" => certainty,
             "finding" => finding,
             "envoy" => envoy,
+            "protocol" => protocol,
+            "reset" => reset,
+            "grpc-status" => grpc_status,
             "host" => |value| Ok(Test::Host(Glob(value.to_ascii_lowercase()))),
             "request-id" => |value| Ok(Test::RequestId(Glob(value.to_ascii_lowercase()))),
             "client" => |value| address(value).map(Test::Client),
@@ -248,11 +260,22 @@ impl Test {
             Self::Doubt(doubt) => exchange.doubt == Some(*doubt),
             Self::AnyFinding => !exchange.findings.is_empty(),
             Self::Finding(kind) => exchange.finding(*kind).is_some(),
+            Self::Http2(http2) => exchange.stream.is_some() == *http2,
+            Self::AnyReset => exchange.reset.is_some(),
+            Self::ResetBy(side) => exchange.reset.is_some_and(|end| end.by == *side),
+            Self::Reset(code) => exchange.reset.is_some_and(|end| end.code == *code),
+            Self::NoCall => grpc_status_of(exchange).is_none(),
+            Self::GrpcStatus(status) => grpc_status_of(exchange) == Some(*status),
             Self::Verdict(_) | Self::NotOk | Self::Envoy(_) | Self::Client(_) | Self::Server(_) => {
                 false
             }
         }
     }
+}
+
+/// The status of a call that ended with one.
+fn grpc_status_of(exchange: &Exchange) -> Option<Status> {
+    exchange.grpc.as_deref()?.status
 }
 
 fn without_port(host: &str) -> &str {
@@ -357,6 +380,44 @@ fn envoy(value: &str) -> Result<Test, FilterError> {
     .map(Test::Envoy)
 }
 
+fn protocol(value: &str) -> Result<Test, FilterError> {
+    let protocols = [("http/1", false), ("http/2", true)];
+    named(
+        value,
+        &protocols,
+        |(name, _)| name,
+        ("a protocol with exchanges", &[]),
+    )
+    .map(|(_, http2)| Test::Http2(http2))
+}
+
+/// Who reset a stream, or the error code that was given.
+fn reset(value: &str) -> Result<Test, FilterError> {
+    match value {
+        "any" => return Ok(Test::AnyReset),
+        "client" => return Ok(Test::ResetBy(Side::Client)),
+        "server" => return Ok(Test::ResetBy(Side::Server)),
+        _ => {}
+    }
+    if let Some(code) = ErrorCode::by_name(value) {
+        return Ok(Test::Reset(code));
+    }
+    let names = ("the reset of a stream", &["any", "client", "server"][..]);
+    named(value, ErrorCode::names(), |name| name, names).map(|_| Test::AnyReset)
+}
+
+/// The status of a call, by name or number.
+fn grpc_status(value: &str) -> Result<Test, FilterError> {
+    if value == "none" {
+        return Ok(Test::NoCall);
+    }
+    if let Some(status) = Status::by_name(value) {
+        return Ok(Test::GrpcStatus(status));
+    }
+    let names = ("the status of a call", &["none"][..]);
+    named(value, Status::names(), |name| name, names).map(|_| Test::NoCall)
+}
+
 fn address(value: &str) -> Result<Address, FilterError> {
     let whole = |ip, port| Some(Address { ip, port });
     let parsed = if let Ok(both) = value.parse::<SocketAddr>() {
@@ -417,6 +478,7 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::StreamReset;
     use crate::testing::fixtures;
 
     fn selects(filter: &str, exchange: &Exchange) -> bool {
@@ -491,9 +553,43 @@ mod tests {
     }
 
     #[test]
+    fn streams_and_calls() {
+        let exchange = Exchange {
+            stream: Some(1),
+            reset: Some(StreamReset {
+                by: Side::Client,
+                code: ErrorCode::CANCEL,
+                by_goaway: false,
+            }),
+            grpc: Some(Box::new(fixtures::call())),
+            ..fixtures::gave_up()
+        };
+        for filter in [
+            "protocol=http/2",
+            "reset=any",
+            "reset=client",
+            "reset=CANCEL",
+            "reset=cancel,refused_stream",
+            "grpc-status=UNAVAILABLE",
+            "grpc-status=unavailable",
+            "grpc-status=14",
+            "!grpc-status=none",
+        ] {
+            assert!(selects(filter, &exchange), "{filter}");
+            assert!(!selects(filter, &fixtures::gave_up()) || filter.starts_with('!'));
+        }
+        for filter in ["protocol=http/1", "reset=server", "grpc-status=OK"] {
+            assert!(!selects(filter, &exchange), "{filter}");
+        }
+    }
+
+    #[test]
     fn errors_say_what_is_allowed() {
         for (filter, allowed) in [
             ("items", "request-id="),
+            ("reset=red", "REFUSED_STREAM"),
+            ("grpc-status=red", "UNAVAILABLE"),
+            ("protocol=red", "http/2"),
             ("colour=red", "verdict="),
             ("path=", "path="),
             ("path=a,,b", "path="),

@@ -497,6 +497,10 @@ pub struct Exchange {
     /// Who ended the stream alone, and the reason given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<StreamReset>,
+    /// Who gave up on the connection while the stream was open, by a GOAWAY with an error, and the
+    /// error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_error: Option<(Side, ErrorCode)>,
     /// Whether header fields are left out that stand in a part of HPACK's table nobody saw.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headers_cut: bool,

@@ -203,6 +203,7 @@ impl PendingExchange {
                 doubt: None,
                 close_scope: Scope::Connection,
                 reset: None,
+                connection_error: None,
                 headers_cut: false,
                 grpc: None,
                 envoy: EnvoyFlags::default(),

@@ -577,6 +577,7 @@ fn full_exchange() -> Exchange {
             code: ErrorCode::REFUSED_STREAM,
             by_goaway: true,
         }),
+        connection_error: Some((Side::Server, ErrorCode::CANCEL)),
         headers_cut: true,
         grpc: Some(Box::new(fixtures::call())),
         gaps: Gaps::from_values([Some(Span::from_micros(1)); Gaps::COUNT]),

@@ -5,8 +5,8 @@
 
 use crate::dns::{Dns, code_name};
 use crate::exchange::{
-    Close, Connection, Defect, Doubt, Exchange, Finding, FindingKind, Reading, ResponseShape, Side,
-    Status, Verdict,
+    Close, Connection, Defect, Doubt, ErrorCode, Exchange, Finding, FindingKind, Reading,
+    ResponseShape, Side, Status, Verdict,
 };
 use crate::mesh;
 use crate::mesh::timeout;
@@ -46,6 +46,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
         | Verdict::TlsRefusedPlain
         | Verdict::PlainRefusedTls => unanswered(out, exchange),
     }
+    connection_error(out, exchange);
     call(out, exchange);
     costs(out, exchange);
     reading(out, exchange);
@@ -432,11 +433,38 @@ fn refused(out: &mut String, exchange: &Exchange, names: &Names) {
     flags(out, exchange);
 }
 
+/// Pushes who gave up on the connection by a GOAWAY with an error.
+fn connection_error(out: &mut String, exchange: &Exchange) {
+    let refused = exchange.verdict == Verdict::Refused;
+    if let Some((by, code)) = exchange.connection_error.filter(|_| !refused) {
+        let (who, other) = match by {
+            Side::Client => ("client", "server"),
+            Side::Server => ("server", "client"),
+        };
+        push!(out; " The ", who, " had given up on the connection: GOAWAY (", code.name());
+        out.push_str(match code {
+            ErrorCode::ENHANCE_YOUR_CALM => {
+                "), because of too many requests, pings or the like of the "
+            }
+            _ => "), because of what it took for a fault of the ",
+        });
+        out.push_str(other);
+        out.push_str("'s.");
+    }
+}
+
 /// Pushes how a remote procedure call ended.
 fn call(out: &mut String, exchange: &Exchange) {
     let Some(grpc) = exchange.grpc.as_deref() else {
         return;
     };
+    if let (Some(asked), Some(answered)) = (grpc.request, grpc.response)
+        && (asked > 1 || answered > 1)
+    {
+        push!(out; " The client sent ", Counted(asked, "message", "messages"), ", the server ",
+            Grouped(answered), known(", never silent for longer than ", grpc.longest_silence),
+            ".");
+    }
     let Some(status) = grpc.status else {
         if exchange.verdict == Verdict::Ok && exchange.good() == Some(false) {
             out.push_str(" The call ended without a grpc-status: to its caller it failed.");

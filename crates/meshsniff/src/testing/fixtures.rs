@@ -104,6 +104,7 @@ fn asked() -> Exchange {
         doubt: None,
         close_scope: crate::exchange::Scope::Connection,
         reset: None,
+        connection_error: None,
         headers_cut: false,
         grpc: None,
         envoy: EnvoyFlags::default(),

@@ -455,6 +455,11 @@ impl Streams {
         at: &Progress,
     ) {
         self.way(by).peer.goaway = Some((last, code, mark));
+        if code != ErrorCode::NO_ERROR {
+            for open in self.open.values_mut() {
+                open.exchange.connection_error.get_or_insert((by, code));
+            }
+        }
         if by == Side::Client {
             return;
         }

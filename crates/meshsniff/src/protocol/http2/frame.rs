@@ -255,6 +255,8 @@ impl ErrorCode {
     pub const REFUSED_STREAM: Self = Self(7);
     /// The stream is not wanted any more.
     pub const CANCEL: Self = Self(8);
+    /// The other side does too much of something.
+    pub const ENHANCE_YOUR_CALM: Self = Self(11);
     /// The last that the RFC defines.
     const LAST: u32 = 13;
 

@@ -130,6 +130,7 @@ impl Objects {
             // `reset` tells it.
             close_scope: _,
             reset,
+            connection_error,
             headers_cut,
             grpc,
         } = exchange;
@@ -184,6 +185,9 @@ impl Objects {
                     "code": Word(end.code.name()),
                     "frame": Word(if end.by_goaway { "GOAWAY" } else { "RST_STREAM" }),
                 });
+            })),
+            "connection_error": connection_error.map(|(by, code)| Object(move |out: &mut String| {
+                fields!(out, { "by": Word(by.name()), "code": Word(code.name()) });
             })),
             "grpc": grpc.as_deref().map(|grpc| Object(move |out: &mut String| call(out, grpc, exchange))),
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),

@@ -107,7 +107,7 @@ fn of_verdict(out: &mut String, problem: &Problem, verdict: Verdict, words: &Wor
         }
         Verdict::Refused => {
             push!(out; "the server refused ", Of(problem, "request"), InBrackets(&problem.detail),
-                " without processing them: they may be sent again safely");
+                " without processing: safe to send again");
         }
         Verdict::ServerResetEarlyAnswer => {
             push!(out; "the server answered ", Of(problem, "request"),

@@ -13,7 +13,9 @@
 
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::event::Source;
-use crate::exchange::{AckWith, Connection, EnvoyFlags, Exchange, FindingKind, Side, Verdict};
+use crate::exchange::{
+    AckWith, Connection, EnvoyFlags, ErrorCode, Exchange, FindingKind, Side, Status, Verdict,
+};
 use crate::mesh;
 use crate::names::Names;
 use crate::number;
@@ -76,6 +78,9 @@ impl Canvas<'_> {
         self.parties(&mut ends, exchange.client, exchange.server);
         if let Some(host) = exchange.authority.as_deref() {
             push!(&mut ends; ", host ", Shown(host, MAX_LINE));
+        }
+        if let Some(stream) = exchange.stream {
+            push!(&mut ends; ", stream ", Number(u64::from(stream)));
         }
         if let Some(caller) = exchange.caller.as_deref() {
             push!(&mut ends; ", asked by ", Shown(caller, MAX_CALLER));
@@ -216,6 +221,10 @@ impl Canvas<'_> {
         let mut verdict = verdict.to_owned();
         if let Some(status) = exchange.status {
             push!(&mut verdict; " ", Number(u64::from(status)));
+        }
+        let call = exchange.grpc.as_deref().and_then(|grpc| grpc.status);
+        if let Some(status) = call.filter(|status| *status != Status::OK) {
+            push!(&mut verdict; " ", status.name());
         }
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
         if used > self.width {
@@ -572,16 +581,20 @@ fn what(exchange: &Exchange, kind: EventKind) -> String {
         EventKind::ServerRst => out.push_str("RST: the server resets"),
         EventKind::ClientRstStream | EventKind::ServerRstStream => {
             let who = if kind == EventKind::ClientRstStream {
-                "the client"
+                ": the client cancels"
             } else {
-                "the server"
+                ": the server resets"
             };
-            let code = exchange.reset.map(|reset| (" (", reset.code.name(), ")"));
-            push!(&mut out; "RST_STREAM", code, ": ", who, " ends the stream");
+            push!(&mut out; "RST_STREAM", who);
+            let code = exchange.reset.map(|end| end.code);
+            let code = code.filter(|code| *code != ErrorCode::CANCEL);
+            push!(&mut out; code.map(|code| (", ", code.name())));
         }
         EventKind::Goaway => {
-            let code = exchange.reset.map(|reset| (" (", reset.code.name(), ")"));
-            push!(&mut out; "GOAWAY", code, ": the server will not process the stream");
+            push!(&mut out; "GOAWAY: not to be processed");
+            let code = exchange.reset.map(|end| end.code);
+            let code = code.filter(|code| *code != ErrorCode::NO_ERROR);
+            push!(&mut out; code.map(|code| (", ", code.name())));
         }
         EventKind::LateResponse => {
             status(&mut out, exchange.late_status);
