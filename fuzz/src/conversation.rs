@@ -6,7 +6,7 @@ use meshsniff::packet::{Flags, LinkType};
 use meshsniff::testing::{ACK, CLIENT, FIN, Packet, RST, SERVER, SYN, TcpSegment};
 
 /// What a payload may be: heads and bodies, whole and in parts.
-pub(super) const SAID: [&[u8]; 24] = [
+pub(super) const SAID: [&[u8]; 43] = [
     b"",
     b"GET /items HTTP/1.1\r\nHost: catalog\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -31,6 +31,25 @@ pub(super) const SAID: [&[u8]; 24] = [
     b"\x16\x03\x01\x02\x00\x01",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"\0\xff not http \r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    b"\0\0\x0c\x04\0\0\0\0\0\0\x03\0\0\0\x01\0\x04\0\0\0\n\0\0\0\x04\x01\0\0\0\0",
+    b"\0\0\x08\x01\x05\0\0\0\x01\x82\x86\x84@\x01a\x01b",
+    b"\0\0\x07\x01\x04\0\0\0\x03\x83\x86D\x02/c\xbe",
+    b"\0\0\n\0\x01\0\0\0\x03\0\0\0\0\x05hello",
+    b"\0\0\x04\x01\x05\0\0\0\x05\x82\x86\x84\xbf",
+    b"\0\0\x01\x01\x04\0\0\0\x01\x88",
+    b"\0\0\n\0\0\0\0\0\x010123456789",
+    b"\0\0\x05\0\x01\0\0\0\x0101234",
+    b"\0\0\x01\x01\x05\0\0\0\x03\x8d",
+    b"\0\0\x05\x01\x04\0\0\0\x03\x08\x03103",
+    b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    b"\0\0\x04\x03\0\0\0\0\x03\0\0\0\x07",
+    b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\x0b",
+    b"\0\0\x04\x08\0\0\0\0\x01\0\0\x01\0\0\0\x04\x08\0\0\0\0\0\0\0\x01\0",
+    b"\0\0\x08\x06\0\0\0\0\0pingping",
+    b"\0\0\x02\x01\0\0\0\0\x07\x82\x86",
+    b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
 ];
 
 /// Two starting numbers, then segments: a byte of flags, a byte of what is odd about it, a byte of

@@ -8,6 +8,7 @@
 //! | [`decoder`] | a link type and frames | a cut frame says nothing that the whole one does not |
 //! | [`reassembly`] | what happens to one direction | it agrees with a table of bytes |
 //! | [`http`] | a message and where to cut it | the same heads and bodies wherever it is cut |
+//! | [`frames`] | frames of HTTP/2 and where to cut them | the same wherever they are cut; little is kept |
 //! | [`hpack`] | header blocks and what happens to them | who joins late is never wrong |
 //! | [`analyzer`] | a capture file, or choices of one | reports that parse, of exchanges that make sense |
 //! | [`conversation`] | any segments of one connection | exchanges that make sense |
@@ -19,6 +20,7 @@ pub mod choices;
 pub mod conversation;
 pub mod decoder;
 pub mod file;
+pub mod frames;
 pub mod hpack;
 pub mod http;
 pub mod json;
@@ -34,12 +36,13 @@ pub mod stream;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("reader", reader::check),
     ("stream", stream::check),
     ("decoder", decoder::check),
     ("reassembly", reassembly::check),
     ("http", http::check),
+    ("frames", frames::check),
     ("hpack", hpack::check),
     ("analyzer", analyzer::check),
     ("conversation", conversation::check),
