@@ -6,7 +6,9 @@
 use super::kept::{Kept, LeftOut};
 use super::seen;
 use super::words::{gap_in_words, verdict_in_words};
-use crate::exchange::{Connection, Doubt, EnvoyFlags, Exchange, Finding, Gap, Side, Verdict};
+use crate::exchange::{
+    Connection, Doubt, EnvoyFlags, Exchange, Finding, Gap, Grpc, Side, Status, Verdict,
+};
 use crate::mesh;
 use crate::packet::{Endpoint, Mark};
 use crate::piece::{Exact, Grouped, Shown, push, said};
@@ -158,6 +160,12 @@ impl Rows<'_> {
             if exchange.probe {
                 more_fields!(out, { "probe": true });
             }
+            if let Some(stream) = exchange.stream {
+                more_fields!(out, { "stream": u64::from(stream) });
+            }
+            if let Some(grpc) = exchange.grpc.as_deref() {
+                more_fields!(out, { "call": Object(|out: &mut String| call(out, grpc)) });
+            }
             self.ends(out, exchange.client, exchange.server, start);
             more_fields!(out, { "took": Map(taken) });
             timeout(out, exchange);
@@ -302,6 +310,16 @@ impl Rows<'_> {
             more_fields!(out, { "comment": Text(comment) });
         }
     }
+}
+
+/// A remote procedure call: its status, if that is not OK, and how many messages it had.
+fn call(out: &mut String, grpc: &Grpc) {
+    let failed = grpc.status.filter(|status| *status != Status::OK);
+    fields!(out, {
+        "status": failed.map(|status| Word(status.name())),
+        "sent": grpc.request,
+        "answered": grpc.response,
+    });
 }
 
 /// Pushes the timeout to mark: it counts from the request's end and is placed from its begin.

@@ -281,13 +281,16 @@
     }
     facts.append(...term('Certainty', row.doubt ? make('span', {}, make('b', { class: 'doubt', text: 'uncertain' }), ' ', make('code', { text: row.doubt.name }),
       `: ${row.doubt.words}`) : 'certain'));
+    if (row.stream) facts.append(...term('Stream', String(row.stream)));
+    const messages = (count) => (count === null ? 'an unknown number' : String(count));
+    if (row.call) facts.append(...term('Messages', `${messages(row.call.sent)} sent, ${messages(row.call.answered)} in the answer`));
     if (row.request_id) facts.append(...term('Request id', make('code', { text: row.request_id })));
     if (row.trace_id) facts.append(...term('Trace', make('code', { text: row.trace_id })));
     facts.append(...term('Wireshark', make('code', { text: row.filter }), copier(row.filter)));
     const cut = make('span', { hidden: true, text: ' Where a bar is broken, time is left out.' });
     const drawing = make('div', { class: 'paper', 'data-key': row.key });
     const [sign, ink] = SIGNS.get(row.good);
-    const came = `${named(row)}${row.status === undefined ? '' : ` ${row.status}`}`;
+    const came = `${named(row)}${row.status === undefined ? '' : ` ${row.status}`}${row.call?.status ? ` ${row.call.status}` : ''}`;
     return make('div', { class: 'card' },
       make('div', { class: 'head' }, make('span', { class: 'full', text: row.request }),
         make('span', { class: `came ${ink}`, title: data.verdicts[row.verdict] }, make('span', { class: 'sign', text: sign }), ' ', make('code', { text: came })),
