@@ -153,7 +153,7 @@ impl Streams {
         let Some(open) = self.open.get_mut(&stream) else {
             // Of a stream that the client began while it was watched the request is known.
             let asked = stream <= self.highest && self.client.unsure.is_none();
-            let is_final = head.is_response && !head.status.is_some_and(|status| status < 200);
+            let is_final = head.is_response && head.status.is_none_or(|status| status >= 200);
             if !asked && is_final && !stream.is_multiple_of(2) {
                 self.counts.orphan_responses += 1;
             }
