@@ -111,7 +111,7 @@ pub fn conversation(
     let paint = Paint {
         colour: options.colour,
     };
-    let mut told = Beside::new(exchanges);
+    let mut told = Beside::new(exchanges, entries);
     let added = told.missing(entries);
     let mut said: Vec<&Entry> = entries.iter().chain(&added).collect();
     said.sort_by_key(|entry| entry.mark.order);
@@ -158,10 +158,14 @@ struct Beside<'a> {
     what: HashMap<u64, String>,
     /// The gaps that end there, each with the stream of its exchange.
     gaps: HashMap<u64, Vec<(Option<u32>, String)>>,
+    /// The frames that say something of a stream.
+    there: HashSet<(u64, Option<u32>)>,
 }
 
 impl<'a> Beside<'a> {
-    fn new(exchanges: &'a [Exchange]) -> Self {
+    fn new(exchanges: &'a [Exchange], entries: &[Entry]) -> Self {
+        let there = entries.iter();
+        let there = there.map(|entry| (entry.mark.order, entry.stream));
         let mut what = HashMap::new();
         let mut gaps: HashMap<_, Vec<_>> = HashMap::new();
         for exchange in exchanges {
@@ -182,6 +186,7 @@ impl<'a> Beside<'a> {
             exchanges,
             what,
             gaps,
+            there: there.collect(),
         }
     }
 
@@ -203,14 +208,17 @@ impl<'a> Beside<'a> {
         added.into_values().collect()
     }
 
-    /// The gap beside a line of `stream`. What is of the connection is of every stream.
+    /// The gap beside a line of `stream`. What is of the connection is of every stream that has no
+    /// line of its own in that frame.
     fn take_gap(&mut self, order: u64, stream: Option<u32>) -> Option<String> {
         let several = self.exchanges.len() > 1;
+        let there = &self.there;
         let gaps = self.gaps.get_mut(&order)?;
         let of_all = matches!(stream, None | Some(0));
-        let at = gaps
-            .iter()
-            .position(|(of, _)| of_all || of.is_none() || *of == stream)?;
+        let fits = |of: Option<u32>| {
+            of.is_none() || of == stream || of_all && !there.contains(&(order, of))
+        };
+        let at = gaps.iter().position(|(of, _)| fits(*of))?;
         let (of, mut text) = gaps.remove(at);
         if let Some(of) = of.filter(|_| of_all && several) {
             push!(&mut text; ", stream ", Number(u64::from(of)));

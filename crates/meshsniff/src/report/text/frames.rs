@@ -9,7 +9,7 @@
 //! ```
 
 use super::paint::Ink;
-use super::spoken::{Mask, Row, bytes, push_bytes};
+use super::spoken::{Mask, Row, binary, bytes, push_bytes};
 use crate::conversation::{Block, Piece, Told};
 use crate::exchange::ErrorCode;
 use crate::number;
@@ -54,7 +54,11 @@ pub(super) fn lines(told: &Told, mask: Mask<'_>) -> Vec<Row> {
         } => {
             push_message(&mut text, *kind, *compressed, *length, piece);
             push_end(&mut text, *end);
-            return bytes(text, &piece.begin, piece.size);
+            // A message that is no JSON may look like text, and is none.
+            let is_text =
+                *kind != MessageKind::Message || matches!(piece.begin.first(), Some(b'{' | b'['));
+            let shown = if is_text { bytes } else { binary };
+            return shown(text, &piece.begin, piece.size);
         }
         Told::Goaway {
             last,
@@ -132,7 +136,7 @@ fn data(piece: &Piece, end: bool) -> Vec<Row> {
     if piece.size == 0 {
         text.push_str("nothing more");
     } else {
-        push_bytes(&mut text, piece.size, " of body");
+        push_bytes(&mut text, piece.size, "");
     }
     if !piece.whole {
         text.push_str(", and then no more");
@@ -176,8 +180,8 @@ fn push_goaway(out: &mut String, last: u32, code: ErrorCode, size: u32) {
         push!(out; ", last stream ", Number(u64::from(last)));
     }
     if size > 0 {
-        out.push_str(", and ");
-        push_bytes(out, u64::from(size), " to debug");
+        out.push_str(", with ");
+        push_bytes(out, u64::from(size), " of debug data");
     }
 }
 

@@ -71,9 +71,13 @@ impl Mask<'_> {
             None => !self.secret.is_empty(),
         };
         match &name {
-            Some(name) => push!(out; Shown(name, MAX_LINE), ": "),
-            None => out.push_str("(unknown name): "),
+            Some(name) => push!(out; Shown(name, MAX_LINE), ":"),
+            None => out.push_str("(unknown name):"),
         }
+        if value.is_empty() {
+            return;
+        }
+        out.push(' ');
         if hidden || field.never_indexed && self.sealed {
             push_redacted(out, field.size);
         } else {
@@ -96,10 +100,6 @@ pub(super) fn push_bytes(out: &mut String, count: u64, told: &str) {
 
 /// The line of a body and its beginning: as text if it is text, otherwise as bytes.
 pub(super) fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<Row> {
-    let mut lines = vec![(headline, Some(Ink::Dim))];
-    if begin.is_empty() {
-        return lines;
-    }
     let cut = match std::str::from_utf8(begin) {
         Ok(text) => Some(text),
         // The last character may be cut.
@@ -109,28 +109,45 @@ pub(super) fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<Row> {
         Err(_) => None,
     };
     let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-    if let Some(text) = cut.filter(is_text) {
-        for line in text.lines() {
-            let mut shown = String::from("  ");
-            escape::shown(&mut shown, line, MAX_LINE);
-            lines.push((shown, None));
+    let Some(text) = cut.filter(is_text) else {
+        return binary(headline, begin, size);
+    };
+    let shown = text.lines().map(|line| {
+        let mut shown = String::from("  ");
+        escape::shown(&mut shown, line, MAX_LINE);
+        shown
+    });
+    below(headline, shown, begin, size)
+}
+
+/// The line of a body and its beginning as bytes.
+pub(super) fn binary(headline: String, begin: &[u8], size: u64) -> Vec<Row> {
+    let shown = begin.chunks(DUMP).map(|chunk| {
+        let mut shown = String::from("  ");
+        for byte in chunk {
+            shown.push_str(&format!("{byte:02x} "));
         }
-    } else {
-        for chunk in begin.chunks(DUMP) {
-            let mut shown = String::from("  ");
-            for byte in chunk {
-                shown.push_str(&format!("{byte:02x} "));
-            }
-            blanks(&mut shown, (DUMP - chunk.len()) * 3 + 1);
-            let plain = |byte: &u8| matches!(byte, b' '..=b'~');
-            let letters = chunk
-                .iter()
-                .map(|byte| if plain(byte) { char::from(*byte) } else { '.' });
-            shown.extend(letters);
-            lines.push((shown, None));
-        }
-    }
-    if size > begin.len() as u64 {
+        blanks(&mut shown, (DUMP - chunk.len()) * 3 + 1);
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~');
+        let letters = chunk
+            .iter()
+            .map(|byte| if plain(byte) { char::from(*byte) } else { '.' });
+        shown.extend(letters);
+        shown
+    });
+    below(headline, shown, begin, size)
+}
+
+/// A line of a body, what is shown of `begin` below it, and whether there is more.
+fn below(
+    headline: String,
+    shown: impl Iterator<Item = String>,
+    begin: &[u8],
+    size: u64,
+) -> Vec<Row> {
+    let mut lines = vec![(headline, Some(Ink::Dim))];
+    lines.extend(shown.map(|line| (line, None)));
+    if !begin.is_empty() && size > begin.len() as u64 {
         lines.push(("  …".to_owned(), None));
     }
     lines
