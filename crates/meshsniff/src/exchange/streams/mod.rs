@@ -345,10 +345,7 @@ impl Streams {
         at: &Progress,
     ) {
         match event {
-            Event::Nothing
-            | Event::Preface
-            | Event::Priority { .. }
-            | Event::Passed(_) => {}
+            Event::Nothing | Event::Preface | Event::Priority { .. } | Event::Passed(_) => {}
             Event::Headers(headers) => {
                 self.remember(side, headers.stream, upto, headers.start.1);
                 self.headers(side, *headers, upto, mark, at);
