@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
 use meshsniff::capture::{CaptureReader, Input, OpenError};
-use meshsniff::conversation::{Conversation, Entry};
+use meshsniff::conversation::{Conversation, Entry, What};
 use meshsniff::event::{Report, ReportEvent};
+use meshsniff::exchange::Side;
 use meshsniff::names::Names;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
 use meshsniff::report::curl;
@@ -55,11 +56,15 @@ pub(super) struct FollowArgs {
     #[arg(long)]
     connection: bool,
 
+    /// Show all streams of HTTP/2 as they were interleaved, not only the exchange's
+    #[arg(long)]
+    all_streams: bool,
+
     /// Print the request as a curl command that sends it again, without credentials
-    #[arg(long, conflicts_with_all = ["connection", "body", "acks"])]
+    #[arg(long, conflicts_with_all = ["connection", "all_streams", "body", "acks"])]
     curl: bool,
 
-    /// Bytes of each body to show
+    /// Bytes of each body to show; of HTTP/2 of each piece or message
     #[arg(
         long,
         value_name = "BYTES",
@@ -116,6 +121,16 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         secret.extend(SECRET_FIELDS.map(str::to_owned));
     }
     if let Some(nth) = before {
+        if found
+            .exchange
+            .stream
+            .is_some_and(|_| !asked_in_lines(&said))
+        {
+            bail!(
+                "exchange {} is HTTP/2: --curl prints requests of HTTP/1 only",
+                found.exchange.id
+            );
+        }
         let shown = (secret.as_slice(), args.show_secrets);
         return command(&found.exchange, &said.entries, nth, shown, errors);
     }
@@ -125,7 +140,9 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
         colour: args.color.is_wanted(),
         secret,
         unread: args.show_secrets,
+        sealed: !args.show_secrets,
         acks: args.acks,
+        streams: args.connection || args.all_streams,
     };
     let (exchanges, entries) = (&said.exchanges, &said.entries);
     conversation(&mut out, &options, found.origin, exchanges, entries);
@@ -176,6 +193,14 @@ fn begun_before(said: &Said, exchange: &Exchange) -> usize {
     others.filter(|one| one.id < exchange.id).count()
 }
 
+/// Whether the request was asked in HTTP/1, also where HTTP/2 answers.
+fn asked_in_lines(said: &Said) -> bool {
+    let begins = |entry: &Entry| {
+        entry.from == Side::Client && matches!(entry.what, What::Line { first: true, .. })
+    };
+    said.entries.iter().any(begins)
+}
+
 /// Takes out of an exchange what a field says that is not to be shown.
 fn forget(exchange: &mut Exchange, field: &str) {
     match field.to_ascii_lowercase().as_str() {
@@ -211,6 +236,11 @@ fn marks(exchange: &Exchange) -> impl Iterator<Item = Mark> + '_ {
         events.client_rst,
         events.server_rst,
         events.late_response,
+        events.request_last,
+        events.response_last,
+        events.client_rst_stream,
+        events.server_rst_stream,
+        events.goaway,
     ]
     .into_iter()
     .flatten();
@@ -219,6 +249,13 @@ fn marks(exchange: &Exchange) -> impl Iterator<Item = Mark> + '_ {
 
 fn last_order(exchange: &Exchange) -> u64 {
     marks(exchange).map(|mark| mark.order).max().unwrap_or(0)
+}
+
+/// The place of its first frame: a GOAWAY may refuse a stream that begins behind it.
+fn first_order(exchange: &Exchange) -> u64 {
+    let start = exchange.events.request_start.order;
+    let goaway = exchange.events.goaway.map(|mark| mark.order);
+    goaway.map_or(start, |goaway| goaway.min(start))
 }
 
 /// Returns how surely a frame of the client, or of the server, is part of an exchange on its
@@ -306,7 +343,7 @@ impl FollowArgs {
         let name = self.file.display();
         let exchanges = finder.exchanges;
         let there_are = match exchanges {
-            0 => "it holds no HTTP/1 exchange".to_owned(),
+            0 => "it holds no HTTP exchange".to_owned(),
             1 => "its only exchange has the number 0".to_owned(),
             _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
         };
@@ -333,7 +370,7 @@ impl FollowArgs {
         let wanted = if self.connection {
             connection_range(&exchange, &begins)
         } else {
-            exchange.events.request_start.order..=last_order(&exchange)
+            first_order(&exchange)..=last_order(&exchange)
         };
         Ok(Found {
             exchange,
@@ -363,6 +400,12 @@ impl FollowArgs {
             },
             found.wanted.clone(),
         );
+        let only = exchange
+            .stream
+            .filter(|_| !self.connection && !self.all_streams);
+        if let Some(stream) = only {
+            followed = followed.of_stream(stream);
+        }
         let mut order = 0;
         while pipeline.step(&mut said)? {
             if let Some(frame) = pipeline.frame() {

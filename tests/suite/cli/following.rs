@@ -2,6 +2,8 @@
 //! packet is blamed for nothing.
 
 use super::{folder, good, run};
+use crate::corpus;
+use meshsniff::testing::frames::{answer, frame, literals, preface};
 use meshsniff::testing::{ACK, End, Talk, write_pcap};
 
 /// `follow` on what was said, with these arguments.
@@ -121,4 +123,110 @@ fn one_byte_is_no_bytes() {
     ] {
         assert!(out.contains(told), "{told}\n{out}");
     }
+}
+
+/// `follow` on a capture of the corpus, with these arguments.
+fn follow_captured(name: &str, args: &[&str]) -> String {
+    let path = corpus::folder().join(name);
+    let path = path.to_str().expect("a path");
+    good(run(&[&["follow", path], args].concat()))
+}
+
+#[test]
+fn a_call_alone_and_among_others() {
+    let alone = follow_captured("grpc-go.pcap", &["--exchange", "3"]);
+    assert!(alone.contains("exchange 3, stream 7"), "{alone}");
+    for told in [
+        "▶  :path: /shop.v1.Catalog/Chat\n",
+        "◀  HEADERS: response ",
+        "◀  message of 12 bytes\n",
+        "▶  DATA: nothing more, END_STREAM ",
+        "◀  HEADERS: trailers, END_STREAM ",
+        "◀  grpc-status: 0\n",
+    ] {
+        assert!(alone.contains(told), "{told:?}\n{alone}");
+    }
+    assert!(!alone.contains("PING"), "{alone}");
+    let all = follow_captured("grpc-go.pcap", &["--exchange", "3", "--all-streams"]);
+    assert!(
+        all.contains("stream\n") && all.contains("▶  PING\n"),
+        "{all}"
+    );
+    assert!(all.contains("9  ▶  HEADERS: request\n"), "{all}");
+}
+
+#[test]
+fn frames_that_end_streams_have_names() {
+    let out = follow_captured("http2-resets.pcap", &["--exchange", "1"]);
+    assert!(out.contains("▶  RST_STREAM: CANCEL "), "{out}");
+    let out = follow_captured("http2-resets.pcap", &["--exchange", "18"]);
+    assert!(out.contains("◀  GOAWAY: NO_ERROR, last stream 1 "), "{out}");
+}
+
+#[test]
+fn an_upgrade_to_frames_is_followed() {
+    let out = follow_captured("http2-upgrade.pcap", &["--exchange", "0", "--connection"]);
+    for told in [
+        "◀  HTTP/1.1 101 Switching Protocols\n",
+        "0  ▶  preface of HTTP/2\n",
+        "◀  SETTINGS: MAX_CONCURRENT_STREAMS 100, INITIAL_WINDOW_SIZE 65,535",
+        "1  ◀  HEADERS: response ",
+        "◀  DATA: 32 bytes, END_STREAM\n",
+    ] {
+        assert!(out.contains(told), "{told:?}\n{out}");
+    }
+    let out = follow_captured("http2-joined.pcap", &["--exchange", "0"]);
+    let unknown = "▶  (unknown field: first sent outside the capture)\n";
+    assert!(out.contains(unknown), "{out}");
+}
+
+#[test]
+fn secrets_in_frames_are_masked() {
+    let secret = [("authorization", "Bearer abcdef"), ("x-a", "seen")];
+    let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/")];
+    let mut talk = Talk::opened("secret-frames");
+    talk.say(End::Client, &preface());
+    // Its sender calls the last one a secret.
+    let sealed = [&[0x10][..], &literals(&[("x-b", "ghijkl")])[1..]].concat();
+    let block = [literals(&[&fields[..], &secret].concat()), sealed].concat();
+    talk.say(End::Client, &frame(1, 5, 1, &block))
+        .ack(End::Server);
+    talk.say(End::Server, &answer(1, true, "200"))
+        .ack(End::Client);
+    let out = follow(&talk, &["--exchange", "0"]);
+    for told in [
+        "authorization: (redacted, 13 bytes)",
+        "x-b: (redacted, 6 bytes)",
+    ] {
+        assert!(out.contains(told), "{told}\n{out}");
+    }
+    assert!(out.contains("x-a: seen"), "{out}");
+    let out = follow(
+        &talk,
+        &["--exchange", "0", "--show-secrets", "--redact", "x-a"],
+    );
+    assert!(
+        out.contains("Bearer abcdef") && out.contains("ghijkl"),
+        "{out}"
+    );
+    assert!(out.contains("x-a: (redacted, 4 bytes)"), "{out}");
+}
+
+#[test]
+fn a_value_whose_name_is_unknown_is_masked() {
+    let mut talk = Talk::new("no-name");
+    // Index 62 is the newest entry of a table that nobody saw.
+    let block = [
+        &literals(&[(":method", "GET"), (":path", "/")])[..],
+        b"\x7e\x06abcdef",
+    ]
+    .concat();
+    talk.say(End::Client, &frame(1, 5, 7, &block))
+        .ack(End::Server);
+    talk.say(End::Server, &answer(7, true, "200"));
+    talk.ack(End::Client);
+    let out = follow(&talk, &["--exchange", "0"]);
+    assert!(out.contains("(unknown name): (redacted, 6 bytes)"), "{out}");
+    let out = follow(&talk, &["--exchange", "0", "--show-secrets"]);
+    assert!(out.contains("(unknown name): abcdef"), "{out}");
 }

@@ -2,21 +2,32 @@
 //! and times.
 //!
 //! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in
-//! order and reads HTTP/1 messages in them: a line of a head is an entry, a body is one with its
-//! size. Nothing is judged here.
+//! order and reads them: of HTTP/1 a line of a head is an entry, and a body is one with its size; of
+//! HTTP/2 a frame is one, a field in it, and a message of a call. Nothing is judged here.
+//!
+//! | here | holds |
+//! |---|---|
+//! | this file | the connection, and which entries are kept |
+//! | `entry` | what was said, one thing at a time |
+//! | `voice` | one side that speaks HTTP/1 |
+//! | `frames`, `bodies` | two sides that speak HTTP/2, and the bodies on their streams |
 
+mod bodies;
+mod counted;
 mod entry;
+mod frames;
 mod voice;
 
-pub use entry::{Entry, Unread, What};
+pub use entry::{Block, Entry, Piece, Told, Unread, What};
 
 use crate::exchange::Side;
 use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark};
 use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
-use crate::tcp::{Application, Counters, Repeat, StreamEvent, TrackedConnection};
+use crate::tcp::{Application, Counters, Repeat, Run, StreamEvent, TrackedConnection};
+use frames::Frames;
 use std::ops::RangeInclusive;
-use voice::{Asked, Voice};
+use voice::{Asked, Takeover, Voice};
 
 /// Entries that are kept: far more than a person reads.
 const MAX_ENTRIES: usize = 100_000;
@@ -37,6 +48,8 @@ pub struct Conversation {
 struct Kept {
     /// Orders of the entries that are wanted.
     wanted: RangeInclusive<u64>,
+    /// The stream that is wanted; `None` for all.
+    stream: Option<u32>,
     entries: Vec<Entry>,
     left_out: u64,
 }
@@ -46,6 +59,10 @@ struct Talk {
     client: Voice<RequestHead>,
     server: Voice<ResponseHead>,
     asked: Asked,
+    /// HTTP/2, on a connection that speaks it.
+    frames: Option<Frames>,
+    /// Bytes of each body that are kept.
+    keep: usize,
     /// Whether TCP takes the two sides for each other.
     swapped: bool,
     entries: Vec<Entry>,
@@ -70,10 +87,18 @@ impl Conversation {
             body,
             kept: Kept {
                 wanted,
+                stream: None,
                 entries: Vec::new(),
                 left_out: 0,
             },
         }
+    }
+
+    /// Keeps only one stream of HTTP/2, with what concerns it of the rest.
+    #[must_use]
+    pub fn of_stream(mut self, stream: u32) -> Self {
+        self.kept.stream = Some(stream);
+        self
     }
 
     /// Takes a frame of the capture; `order` is its place in it.
@@ -112,7 +137,7 @@ impl Conversation {
         let control = Flags::SYN.with(Flags::FIN).with(Flags::RST);
         if segment.flags.any(control) || segment.wire_payload == 0 {
             let what = What::Control(segment.flags);
-            talk.entries.push(Entry { from, mark, what });
+            talk.entries.push(Entry::new(from, mark, what));
         }
         self.kept.push(std::mem::take(&mut talk.entries));
     }
@@ -136,7 +161,13 @@ impl Conversation {
 
 impl Kept {
     fn push(&mut self, mut entries: Vec<Entry>) {
-        entries.retain(|entry| self.wanted.contains(&entry.mark.order));
+        let concerns = |entry: &Entry| match (self.stream, entry.stream) {
+            (None, _) | (_, None) => true,
+            // All streams end with their connection.
+            (Some(_), Some(0)) => matches!(entry.what, What::Frame(Told::Goaway { .. })),
+            (wanted, stream) => wanted == stream,
+        };
+        entries.retain(|entry| self.wanted.contains(&entry.mark.order) && concerns(entry));
         let room = MAX_ENTRIES.saturating_sub(self.entries.len());
         self.left_out += entries.len().saturating_sub(room) as u64;
         self.entries.extend(entries.into_iter().take(room));
@@ -150,6 +181,8 @@ impl Talk {
             client: Voice::new(body, whole),
             server: Voice::new(body, whole),
             asked: Asked::default(),
+            frames: None,
+            keep: body,
             swapped: connection.client() != client,
             entries: Vec::new(),
         }
@@ -157,9 +190,63 @@ impl Talk {
 
     /// The connection is over: what was begun is told as it is.
     fn end(mut self) -> Vec<Entry> {
+        match &mut self.frames {
+            Some(frames) => frames.end(&mut self.entries),
+            None => self.end_voices(),
+        }
+        self.entries
+    }
+
+    fn end_voices(&mut self) {
         self.client.end(&mut self.asked, &mut self.entries);
         self.server.end(&mut self.asked, &mut self.entries);
-        self.entries
+    }
+
+    fn bytes(&mut self, from: Side, run: Run<'_>) {
+        if let Some(frames) = &mut self.frames {
+            return frames.bytes(from, run, &mut self.entries);
+        }
+        let (asked, entries) = (&mut self.asked, &mut self.entries);
+        let takeover = match from {
+            Side::Client => self.client.bytes(run, asked, entries),
+            Side::Server => self.server.bytes(run, asked, entries),
+        };
+        if let Some(takeover) = takeover {
+            self.take_over(from, &takeover);
+        }
+    }
+
+    /// HTTP/2 takes over, with what `from` says.
+    fn take_over(&mut self, from: Side, takeover: &Takeover<'_>) {
+        let Takeover {
+            begun,
+            first,
+            run,
+            whole,
+        } = takeover;
+        // Where bytes of the server's could not be read, nobody knows where its next frame begins.
+        let whole = [*whole, *whole && !self.server.is_unread()];
+        self.end_voices();
+        let mut frames = Frames::new(self.keep, whole);
+        let begun = Run {
+            from: run.from.saturating_sub(begun.len() as u64),
+            bytes: begun,
+            mark: *first,
+            segment_start: true,
+        };
+        for run in [begun, *run] {
+            frames.bytes(from, run, &mut self.entries);
+        }
+        self.frames = Some(frames);
+    }
+
+    fn missing(&mut self, from: Side, count: u64, mark: Mark) {
+        let (asked, entries) = (&mut self.asked, &mut self.entries);
+        match (&mut self.frames, from) {
+            (Some(frames), from) => frames.missing(from, count, mark, entries),
+            (None, Side::Client) => self.client.missing(count, mark, asked, entries),
+            (None, Side::Server) => self.server.missing(count, mark, asked, entries),
+        }
     }
 }
 
@@ -172,31 +259,24 @@ impl Application for Talk {
         self.swapped = !self.swapped;
     }
 
-    fn expected(&self, _: Side) -> Option<u64> {
-        None
+    fn expected(&self, side: Side) -> Option<u64> {
+        let from = if self.swapped { side.other() } else { side };
+        self.frames.as_ref()?.expected(from)
     }
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         let from = if self.swapped { side.other() } else { side };
-        let (asked, entries) = (&mut self.asked, &mut self.entries);
         match event {
             StreamEvent::Bytes(run, at) => {
-                asked.heard = if self.swapped {
+                self.asked.heard = if self.swapped {
                     at.server_acked
                 } else {
                     at.client_acked
                 };
-                match from {
-                    Side::Client => self.client.bytes(run, asked, entries),
-                    Side::Server => self.server.bytes(run, asked, entries),
-                }
+                self.bytes(from, run);
             }
             StreamEvent::Missing(missing, at) => {
-                let count = missing.extent.len();
-                match from {
-                    Side::Client => self.client.missing(count, at.mark, asked, entries),
-                    Side::Server => self.server.missing(count, at.mark, asked, entries),
-                }
+                self.missing(from, missing.extent.len(), at.mark);
             }
             StreamEvent::Repeated(repeat, mark) => {
                 let what = match repeat {
@@ -204,7 +284,7 @@ impl Application for Talk {
                     Repeat::KeepAlive => What::KeepAlive,
                     Repeat::Probe => What::Probe,
                 };
-                entries.push(Entry { from, mark, what });
+                self.entries.push(Entry::new(from, mark, what));
             }
             StreamEvent::Finished(..)
             | StreamEvent::Closes
@@ -218,7 +298,12 @@ impl Application for Talk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::ErrorCode;
     use crate::packet::LinkType;
+    use crate::testing::frames::{
+        answer, data, frame, get, goaway, headers, literals, message, ping, post, preface, reset,
+        settings, settings_ack, window,
+    };
     use crate::testing::{Packet, TcpSegment};
 
     struct Wire {
@@ -281,6 +366,9 @@ mod tests {
                     } => {
                         format!("body {size} {:?} {whole}", String::from_utf8_lossy(begin))
                     }
+                    What::Frame(told) => {
+                        format!("{} {}", entry.stream.unwrap(), plain(told))
+                    }
                     What::Other { size, begin, .. } => {
                         format!("other {size} {:?}", String::from_utf8_lossy(begin))
                     }
@@ -294,6 +382,40 @@ mod tests {
                 format!("{} {arrow} {what}", entry.mark.frame.number())
             });
             said.collect()
+        }
+    }
+
+    /// What a frame says, in short.
+    fn plain(told: &Told) -> String {
+        let text = |bytes: &Option<Vec<u8>>| match bytes {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => "?".to_owned(),
+        };
+        let ended = |end: &bool| if *end { " end" } else { "" };
+        match told {
+            Told::Block { block, end } => format!("{block:?}{}", ended(end)),
+            Told::Field(field) => format!("{}={}", text(&field.name), text(&field.value)),
+            Told::Data { piece, end } => {
+                let begin = String::from_utf8_lossy(&piece.begin);
+                let cut = if piece.whole { "" } else { " cut" };
+                format!("data {} {begin:?}{cut}{}", piece.size, ended(end))
+            }
+            Told::Message {
+                compressed,
+                length,
+                piece,
+                end,
+                ..
+            } => {
+                let packed = if *compressed { " compressed" } else { "" };
+                let size = piece.size;
+                format!("message {size} of {length}{packed}{}", ended(end))
+            }
+            Told::Reset(code) => format!("reset {}", code.map_or("?", ErrorCode::name)),
+            Told::Goaway { last, code, .. } => format!("goaway {last} {}", code.name()),
+            Told::Settings(settings) => format!("settings {}", settings.len()),
+            Told::Passed(frame) => format!("passed {:?}", frame.kind),
+            other => format!("{other:?}"),
         }
     }
 
@@ -506,5 +628,293 @@ mod tests {
         });
         let folds: Vec<_> = folds.collect();
         assert_eq!(folds, [None, None, Some(b"Cookie".to_vec())]);
+    }
+
+    /// What was said in frames, without the preface and what both sides say of themselves.
+    fn spoken(said: &[String]) -> Vec<&str> {
+        let dull = ["flags", "Preface", "settings", "Settings"];
+        let said = said.iter().map(String::as_str);
+        said.filter(|line| !dull.iter().any(|dull| line.contains(dull)))
+            .collect()
+    }
+
+    /// A wire on which both sides send these bytes, in segments of `size`, the client first.
+    fn talk(client: &[u8], server: &[u8], size: usize) -> Vec<String> {
+        let mut wire = Wire::new(99);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(false, 500, 101, 0x12, b"");
+        let mut sent = 0;
+        for part in client.chunks(size) {
+            wire.send(true, 101 + sent, 501, 0x18, part);
+            sent += part.len() as u32;
+        }
+        let mut at = 501;
+        for part in server.chunks(size) {
+            wire.send(false, at, 101 + sent, 0x18, part);
+            at += part.len() as u32;
+        }
+        wire.said()
+    }
+
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+    #[test]
+    fn frames_however_they_are_cut() {
+        let client = [
+            preface(),
+            headers(1, false, &[(":method", "POST"), (":path", "/a.B/C"), GRPC]),
+            data(1, false, &message(false, b"abc")[..4]),
+            get(3, "/x"),
+            data(
+                1,
+                true,
+                &[&message(false, b"abc")[4..], &message(true, b"d")].concat(),
+            ),
+        ];
+        let server = [
+            settings(&[(3, 100), (9, 1)]),
+            settings_ack(),
+            headers(1, false, &[(":status", "200"), GRPC]),
+            answer(3, false, "200"),
+            data(3, false, b"he"),
+            data(1, false, &message(false, b"")),
+            data(3, true, b"y"),
+            headers(1, true, &[("grpc-status", "0")]),
+            goaway(3, 0),
+        ];
+        let plain = |said: Vec<String>| -> Vec<String> {
+            let said = said.into_iter().filter(|line| !line.contains("flags"));
+            let said = said.map(|line| line.split_once(' ').unwrap().1.to_owned());
+            said.collect()
+        };
+        let expected = [
+            "> 0 Preface",
+            "> 0 settings 0",
+            "> 1 Request",
+            "> 1 :method=POST",
+            "> 1 :path=/a.B/C",
+            "> 1 content-type=application/grpc",
+            "> 3 Request end",
+            "> 3 :method=GET",
+            "> 3 :scheme=http",
+            "> 3 :path=/x",
+            "> 1 message 3 of 3",
+            "> 1 message 1 of 1 compressed end",
+            "< 0 settings 2",
+            "< 0 SettingsTaken",
+            "< 1 Response",
+            "< 1 :status=200",
+            "< 1 content-type=application/grpc",
+            "< 3 Response",
+            "< 3 :status=200",
+            "< 3 data 2 \"he\"",
+            "< 1 message 0 of 0",
+            "< 3 data 1 \"y\" end",
+            "< 1 Trailers end",
+            "< 1 grpc-status=0",
+            "< 0 goaway 3 NO_ERROR",
+        ];
+        let (client, server) = (client.concat(), server.concat());
+        for size in [1, 2, 3, 5, 8, 13, 24, 100, 1000] {
+            assert_eq!(plain(talk(&client, &server, size)), expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_speaks_first() {
+        let mut wire = Wire::new(0);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(false, 500, 101, 0x12, b"");
+        let greeting = settings(&[(3, 100)]);
+        wire.send(false, 501, 101, 0x18, &greeting);
+        let at = 501 + greeting.len() as u32;
+        wire.send(true, 101, at, 0x18, &[preface(), get(1, "/a")].concat());
+        let said = wire.said();
+        assert_eq!(
+            said[2..5],
+            ["3 < 0 settings 1", "4 > 0 Preface", "4 > 0 settings 0"]
+        );
+        assert!(said.contains(&"4 > 1 :path=/a".to_owned()), "{said:#?}");
+    }
+
+    #[test]
+    fn frames_behind_a_101() {
+        let request = b"GET /up HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+            Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+        let switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+        let mut wire = Wire::new(9);
+        wire.send(true, 101, 501, 0x18, request);
+        let asked = 101 + request.len() as u32;
+        let answered = [&switched[..], &settings(&[]), &answer(1, false, "200")].concat();
+        wire.send(false, 501, asked, 0x18, &answered);
+        let mut at = 501 + answered.len() as u32;
+        wire.send(true, asked, at, 0x18, &preface());
+        let last = data(1, true, b"up");
+        wire.send(false, at, asked + preface().len() as u32, 0x18, &last);
+        at += last.len() as u32;
+        let more = asked + preface().len() as u32;
+        wire.send(true, more, at, 0x18, &reset(3, 8));
+        let said = wire.said();
+        let ends = [
+            "2 < Upgrade: h2c",
+            "2 < ",
+            "2 < 0 settings 0",
+            "2 < 1 Response",
+            "2 < 1 :status=200",
+            "3 > 0 Preface",
+            "3 > 0 settings 0",
+            "4 < 1 data 2 \"up\" end",
+            "5 > 3 reset CANCEL",
+        ];
+        assert!(said.ends_with(&ends.map(str::to_owned)), "{said:#?}");
+    }
+
+    #[test]
+    fn a_connection_joined_late() {
+        let mut wire = Wire::new(9);
+        // The end of a frame, and then fields of a table that nobody saw.
+        wire.send(true, 101, 501, 0x18, b"rest of a frame");
+        let block = [
+            &[0x83, 0xbe, 0x7e, 0x01, b'v'][..],
+            &literals(&[("a", "b")]),
+        ]
+        .concat();
+        wire.send(true, 116, 501, 0x18, &frame(1, 5, 7, &block));
+        wire.send(
+            false,
+            501,
+            116,
+            0x18,
+            &[answer(7, true, "204"), ping(true)].concat(),
+        );
+        let said = wire.said();
+        let expected = [
+            "1 > other 15 \"rest of a\"",
+            "2 > 7 Request end",
+            "2 > 7 :method=POST",
+            "2 > 7 ?=?",
+            "2 > 7 ?=v",
+            "2 > 7 a=b",
+            "3 < 7 Response end",
+            "3 < 7 :status=204",
+            "3 < 0 Ping { answer: true }",
+        ];
+        assert_eq!(spoken(&said), expected);
+    }
+
+    #[test]
+    fn holes_in_frames_and_between_them() {
+        let begin = [preface(), post(1, "/a")].concat();
+        let body = data(1, false, b"0123456789");
+        let mut wire = Wire::new(99);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(false, 500, 101, 0x12, b"");
+        let mut at = 101;
+        for (bytes, seen) in [
+            (&begin[..], true),
+            // Within a frame what follows is known, and behind it is the next one.
+            (&body[..12], true),
+            (&body[12..15], false),
+            (&body[15..], true),
+            // Between frames it is not.
+            (&get(3, "/lost"), false),
+            (&data(1, false, b"unread")[4..], true),
+            (&[window(0, 5), get(5, "/b")].concat(), true),
+        ] {
+            if seen {
+                wire.send(true, at, 501, 0x18, bytes);
+            }
+            at += bytes.len() as u32;
+        }
+        wire.send(false, 501, at, 0x10, b"");
+        let said = wire.said();
+        let mut spoken = spoken(&said);
+        spoken.drain(..4);
+        spoken.sort_unstable();
+        let frames: Vec<_> = spoken
+            .iter()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .collect();
+        let expected = [
+            "> 1 data 10 \"0126789\"",
+            "> other 11 \"\\0\\0\\0\\0\\u{1}unread\"",
+            "> 0 Window(5)",
+            "> 5 Request end",
+            "> 5 :method=GET",
+            "> 5 :scheme=http",
+            "> 5 :path=/b",
+        ];
+        for line in expected {
+            assert!(frames.contains(&line), "{line}: {said:#?}");
+        }
+        let missing = frames.iter().filter(|line| line.contains("missing"));
+        assert_eq!(missing.count(), 2, "{said:#?}");
+        assert!(!said.iter().any(|line| line.contains("/lost")), "{said:#?}");
+    }
+
+    #[test]
+    fn a_message_that_never_becomes_whole() {
+        let client = [
+            preface(),
+            headers(1, false, &[(":method", "POST"), (":path", "/a.B/C"), GRPC]),
+            data(1, false, &message(false, b"abcdef")[..8]),
+            reset(1, 8),
+        ];
+        let said = talk(&client.concat(), b"", 1000);
+        assert_eq!(
+            said[said.len() - 2..],
+            ["3 > 1 message 3 of 6", "3 > 1 reset CANCEL"]
+        );
+    }
+
+    #[test]
+    fn one_stream_and_what_ends_it() {
+        let mut wire = Wire::new(0);
+        wire.conversation = wire.conversation.of_stream(3);
+        let said = [
+            preface(),
+            get(1, "/a"),
+            get(3, "/b"),
+            window(0, 1),
+            window(3, 1),
+            goaway(0, 0),
+        ];
+        wire.send(true, 101, 501, 0x18, &said.concat());
+        wire.send(true, 101 + said.concat().len() as u32, 501, 0x11, b"");
+        let expected = [
+            "1 > 3 Request end",
+            "1 > 3 :method=GET",
+            "1 > 3 :scheme=http",
+            "1 > 3 :path=/b",
+            "1 > 3 Window(1)",
+            "1 > 0 goaway 0 NO_ERROR",
+            "2 > flags 11",
+        ];
+        assert_eq!(wire.said(), expected);
+    }
+
+    #[test]
+    fn a_short_block_that_says_much_is_bounded() {
+        // One long value in the table, and then many times its index.
+        let mut block = vec![0x40, 1, b'a', 0x7f, 0xb1, 0x1e];
+        block.extend([b'v'; 4016]);
+        block.extend([0xbe; 9000]);
+        let client = [preface(), frame(1, 4, 1, &block)].concat();
+        let mut wire = Wire::new(0);
+        wire.send(true, 101, 501, 0x18, &client);
+        let (entries, _) = wire.conversation.finish();
+        let fields = entries.iter().filter_map(|entry| match &entry.what {
+            What::Frame(Told::Field(field)) => Some(field),
+            _ => None,
+        });
+        let kept: usize = fields
+            .map(|field| field.value.as_ref().unwrap().len())
+            .sum();
+        assert!((10_000..100_000).contains(&kept), "{kept}");
+        let more = |entry: &Entry| match entry.what {
+            What::Frame(Told::MoreFields(more)) => Some(more),
+            _ => None,
+        };
+        assert!(entries.iter().find_map(more) > Some(8_900));
     }
 }

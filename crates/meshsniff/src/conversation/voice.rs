@@ -1,5 +1,6 @@
 //! What one side says, from its bytes to entries.
 
+use super::counted::Counted;
 use super::entry::{Entry, Unread, What};
 use crate::exchange::Side;
 use crate::packet::Mark;
@@ -7,6 +8,7 @@ use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::body::{Framing, Stepped};
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Event, Head, Partial, Reader};
+use crate::protocol::http2::frame::PREFACE;
 use crate::tcp::{Offset, Run};
 use std::collections::VecDeque;
 
@@ -16,27 +18,46 @@ const MAX_METHODS: usize = 1_000;
 /// Requests whose responses have not come.
 #[derive(Default)]
 pub(super) struct Asked {
-    /// The method of each, and where in the client's stream it begins.
-    waiting: VecDeque<(String, Offset)>,
+    waiting: VecDeque<Ask>,
     /// How far the server has acknowledged what the client sent.
     pub(super) heard: Option<Offset>,
+    /// Whether a message was read on either side.
+    spoken: bool,
+}
+
+/// A request.
+struct Ask {
+    method: String,
+    /// Where in the client's stream it begins.
+    start: Offset,
+    /// Whether it asks for HTTP/2.
+    h2c: bool,
 }
 
 impl Asked {
-    fn ask(&mut self, method: &str, start: Offset) {
+    fn ask(&mut self, method: &str, start: Offset, h2c: bool) {
         if self.waiting.len() < MAX_METHODS {
-            self.waiting.push_back((method.to_owned(), start));
+            self.waiting.push_back(Ask {
+                method: method.to_owned(),
+                start,
+                h2c,
+            });
         }
     }
 
     /// The method of the request that a response now answers. One of which the server has not got a
     /// byte is not the one: then it answers what was asked before the capture began, or in a hole.
     fn answered(&mut self) -> Option<String> {
-        let (_, start) = self.waiting.front()?;
-        if Some(*start) >= self.heard {
+        let start = self.waiting.front()?.start;
+        if Some(start) >= self.heard {
             return None;
         }
-        self.waiting.pop_front().map(|(method, _)| method)
+        self.waiting.pop_front().map(|ask| ask.method)
+    }
+
+    /// Whether the request that a 101 answers asks for HTTP/2.
+    fn wants_frames(&self) -> bool {
+        self.waiting.front().is_some_and(|ask| ask.h2c)
     }
 }
 
@@ -46,6 +67,20 @@ pub(super) struct Next {
     framing: Option<Framing>,
     /// Whether the request is known that tells if there is a body at all.
     sure: bool,
+    /// Whether what follows is HTTP/2.
+    frames: bool,
+}
+
+/// HTTP/2 takes over both sides.
+pub(super) struct Takeover<'a> {
+    /// What came of its preface before.
+    pub(super) begun: Vec<u8>,
+    /// The frame of that, else of what follows.
+    pub(super) first: Mark,
+    /// What follows.
+    pub(super) run: Run<'a>,
+    /// Whether this side is read from its first frame on.
+    pub(super) whole: bool,
 }
 
 /// The head of one side's messages.
@@ -79,16 +114,18 @@ impl Said for RequestHead {
     }
 
     fn whole(&self, start: Offset, asked: &mut Asked) -> Next {
-        asked.ask(&self.method, start);
+        asked.ask(&self.method, start, self.h2c);
         Next {
             framing: (self.method != "CONNECT").then_some(self.framing),
             sure: true,
+            frames: false,
         }
     }
 
     fn cut(bytes: &[u8], start: Offset, asked: &mut Asked) {
         let method = bytes.split(|&byte| byte == b' ').next();
-        asked.ask(&String::from_utf8_lossy(method.unwrap_or_default()), start);
+        let method = String::from_utf8_lossy(method.unwrap_or_default());
+        asked.ask(&method, start, false);
     }
 }
 
@@ -108,6 +145,7 @@ impl Said for ResponseHead {
             return Next {
                 framing: (self.status != 101).then_some(Framing::None),
                 sure: true,
+                frames: self.status == 101 && asked.wants_frames(),
             };
         }
         let method = asked.answered();
@@ -118,6 +156,7 @@ impl Said for ResponseHead {
                 _ => Some(self.framing),
             },
             sure: method.is_some(),
+            frames: false,
         }
     }
 
@@ -134,6 +173,10 @@ pub(super) struct Voice<H> {
     keep: usize,
     reader: Reader<H>,
     part: Part,
+    /// Whether the connection is seen from its beginning.
+    whole: bool,
+    /// Whether the head read last agrees on HTTP/2.
+    hands_over: bool,
 }
 
 /// What comes next in the stream.
@@ -147,41 +190,6 @@ enum Part {
     Other { seen: Option<Counted>, why: Unread },
 }
 
-/// Bytes that are counted.
-struct Counted {
-    size: u64,
-    begin: Vec<u8>,
-    first: Mark,
-    last: Mark,
-}
-
-impl Counted {
-    const fn new(mark: Mark) -> Self {
-        Self {
-            size: 0,
-            begin: Vec::new(),
-            first: mark,
-            last: mark,
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8], mark: Mark, keep: usize) {
-        let room = keep.saturating_sub(self.begin.len());
-        self.begin.extend(&bytes[..bytes.len().min(room)]);
-        self.step(bytes.len() as u64, mark);
-    }
-
-    const fn step(&mut self, count: u64, mark: Mark) {
-        if self.size == 0 {
-            self.first = mark;
-        }
-        if count > 0 {
-            self.size += count;
-            self.last = mark;
-        }
-    }
-}
-
 impl<H: Said> Voice<H> {
     /// A side of which nothing was heard; `whole` if the connection is seen from its beginning.
     pub(super) fn new(keep: usize, whole: bool) -> Self {
@@ -189,23 +197,36 @@ impl<H: Said> Voice<H> {
             keep,
             reader: Reader::default(),
             part: Part::Head { sure: whole },
+            whole,
+            hands_over: false,
         }
     }
 
-    /// Takes the next bytes of the stream.
-    pub(super) fn bytes(&mut self, run: Run<'_>, asked: &mut Asked, entries: &mut Vec<Entry>) {
+    /// Takes the next bytes of the stream, up to where HTTP/2 takes over.
+    pub(super) fn bytes<'a>(
+        &mut self,
+        run: Run<'a>,
+        asked: &mut Asked,
+        entries: &mut Vec<Entry>,
+    ) -> Option<Takeover<'a>> {
         if run.segment_start {
+            if self.begins_frames(&run, asked) {
+                return Some(self.found_frames(run));
+            }
             self.resynchronise(&run, asked, entries);
         }
         let mark = run.mark;
         let end = run.from + run.bytes.len() as u64;
         let mut data = run.bytes;
         while !data.is_empty() {
+            if let Some((begun, first)) = self.preface_begun(data, mark) {
+                return Some(self.hand_over(begun, first, rest_of(run, data), true));
+            }
             let taken = match &mut self.part {
                 Part::Other { seen, .. } => {
                     let seen = seen.get_or_insert_with(|| Counted::new(mark));
                     seen.add(data, mark, self.keep);
-                    return;
+                    return None;
                 }
                 Part::Body { seen, .. } => {
                     let (event, taken) = self.reader.read(data, mark);
@@ -239,6 +260,76 @@ impl<H: Said> Voice<H> {
                 }
             };
             data = &data[taken..];
+            if self.hands_over {
+                return Some(self.hand_over(Vec::new(), mark, rest_of(run, data), true));
+            }
+        }
+        None
+    }
+
+    /// Whether bytes came that were not read.
+    pub(super) const fn is_unread(&self) -> bool {
+        matches!(&self.part, Part::Other { seen: Some(_), .. })
+    }
+
+    /// Whether a segment has frames of HTTP/2, where no message was read.
+    fn begins_frames(&self, run: &Run<'_>, asked: &Asked) -> bool {
+        let open = match &self.part {
+            Part::Head { .. } => self.reader.is_between(),
+            Part::Body { .. } => false,
+            Part::Other { why, .. } => *why != Unread::Switched,
+        };
+        let is_preface = H::SIDE == Side::Client && run.bytes.starts_with(PREFACE);
+        let begins = || is_preface || detect::begins_frames(run.bytes, Some(H::SIDE));
+        open && !asked.spoken && begins()
+    }
+
+    /// Frames were found. A server may send some before it has heard the client.
+    fn found_frames<'a>(&mut self, run: Run<'a>) -> Takeover<'a> {
+        let first = self.whole && run.from == Offset::ORIGIN;
+        let is_preface = run.bytes.starts_with(PREFACE);
+        let whole = first && (H::SIDE == Side::Server || is_preface);
+        self.hand_over(Vec::new(), run.mark, run, whole)
+    }
+
+    /// What came of HTTP/2's preface before `rest`, and its frame, if that makes it one: its first
+    /// letters could be a method's.
+    fn preface_begun(&self, rest: &[u8], mark: Mark) -> Option<(Vec<u8>, Mark)> {
+        if H::SIDE == Side::Server || !matches!(self.part, Part::Head { sure: true }) {
+            return None;
+        }
+        let (begun, first) = match self.reader.partial() {
+            Some(Partial { bytes, marks }) => {
+                let first = marks.first().map_or(mark, |(_, mark)| *mark);
+                (bytes.as_slice(), first)
+            }
+            None => (&[][..], mark),
+        };
+        if !PREFACE.starts_with(begun) {
+            return None;
+        }
+        let upto = rest.len().min(PREFACE.len() - begun.len());
+        let joined = [begun, &rest[..upto]].concat();
+        let is_preface = detect::client_opening(&joined, false) == Opening::Http2;
+        is_preface.then(|| (begun.to_vec(), first))
+    }
+
+    /// Nothing is told here any more of what comes.
+    fn hand_over<'a>(
+        &mut self,
+        begun: Vec<u8>,
+        first: Mark,
+        run: Run<'a>,
+        whole: bool,
+    ) -> Takeover<'a> {
+        if matches!(self.part, Part::Head { .. }) {
+            self.leave(Unread::Switched);
+        }
+        Takeover {
+            begun,
+            first,
+            run,
+            whole,
         }
     }
 
@@ -260,9 +351,7 @@ impl<H: Said> Voice<H> {
             Part::Head { .. } => self.end(asked, entries),
             Part::Other { .. } => {}
         }
-        let what = What::Missing(count);
-        let from = H::SIDE;
-        entries.push(Entry { from, mark, what });
+        entries.push(Entry::new(H::SIDE, mark, What::Missing(count)));
     }
 
     /// Nothing more comes: what was begun is told as it is.
@@ -307,7 +396,10 @@ impl<H: Said> Voice<H> {
                 Self::lines(bytes, marks, false, entries);
                 let start = self.reader.head_start();
                 let start = start.map_or(Offset::ORIGIN, |(start, _)| start);
-                let Next { framing, sure } = head.whole(start, asked);
+                let next = head.whole(start, asked);
+                let Next { framing, sure, .. } = next;
+                asked.spoken = true;
+                self.hands_over = next.frames;
                 let Some(framing) = framing else {
                     self.leave(Unread::Switched);
                     return taken;
@@ -345,6 +437,7 @@ impl<H: Said> Voice<H> {
         };
         if H::begins(bytes) {
             H::cut(bytes, start, asked);
+            asked.spoken = true;
             Self::lines(bytes, marks, true, entries);
         } else {
             let mut seen = Counted::new(*first);
@@ -393,30 +486,19 @@ impl<H: Said> Voice<H> {
 
     fn body(seen: Counted, whole: bool, entries: &mut Vec<Entry>) {
         if seen.size > 0 {
-            entries.push(Entry {
-                from: H::SIDE,
-                mark: seen.last,
-                what: What::Body {
-                    size: seen.size,
-                    first: seen.first,
-                    begin: seen.begin,
-                    whole,
-                },
-            });
+            let what = What::Body {
+                size: seen.size,
+                first: seen.first,
+                begin: seen.begin,
+                whole,
+            };
+            entries.push(Entry::new(H::SIDE, seen.last, what));
         }
     }
 
     fn other(seen: Option<Counted>, why: Unread, entries: &mut Vec<Entry>) {
         if let Some(seen) = seen {
-            entries.push(Entry {
-                from: H::SIDE,
-                mark: seen.first,
-                what: What::Other {
-                    size: seen.size,
-                    begin: seen.begin,
-                    why,
-                },
-            });
+            entries.push(seen.unread(H::SIDE, why));
         }
     }
 
@@ -444,13 +526,21 @@ impl<H: Said> Voice<H> {
                 folds: folded.then(|| field.clone()),
                 cut: cut && next == bytes.len(),
             };
-            entries.push(Entry {
-                from: H::SIDE,
-                mark: mark.map_or_else(Mark::default, |(_, mark)| *mark),
-                what,
-            });
+            let mark = mark.map_or_else(Mark::default, |(_, mark)| *mark);
+            entries.push(Entry::new(H::SIDE, mark, what));
             at = next;
         }
+    }
+}
+
+/// What of `run` is left with `data`, the end of its bytes.
+fn rest_of<'a>(run: Run<'a>, data: &'a [u8]) -> Run<'a> {
+    let used = run.bytes.len() - data.len();
+    Run {
+        from: run.from + used as u64,
+        bytes: data,
+        segment_start: run.segment_start && used == 0,
+        ..run
     }
 }
 

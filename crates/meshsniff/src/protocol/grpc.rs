@@ -160,15 +160,123 @@ pub struct Messages {
     pub longest_silence: Span,
 }
 
+/// What stands before a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// What it is.
+    pub kind: MessageKind,
+    /// Whether it is compressed.
+    pub compressed: bool,
+    /// Its length.
+    pub length: u32,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// A message of the call's.
+    Message,
+    /// Trailers, the last of a gRPC-Web body.
+    Trailers,
+    /// The end of a Connect stream, with its status.
+    EndOfStream,
+}
+
+/// The next bytes of a body with messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A part of a prefix.
+    Begun,
+    /// The rest of a prefix: a message begins. An empty one ends here, too.
+    Message(Prefix),
+    /// A part of a message.
+    Goes,
+    /// The rest of it.
+    Ends,
+}
+
+/// Splits a body into messages.
+#[derive(Clone, Debug)]
+pub struct Splitter {
+    wire: Wire,
+    prefix: [u8; PREFIX],
+    filled: usize,
+    /// Bytes of the message that are still due.
+    left: u32,
+}
+
+impl Splitter {
+    /// Of a body whose messages stand in it as `wire` says; `None` if none do.
+    #[must_use]
+    pub fn new(wire: Wire) -> Option<Self> {
+        (!matches!(wire, Wire::WebText | Wire::ConnectUnary)).then_some(Self {
+            wire,
+            prefix: [0; PREFIX],
+            filled: 0,
+            left: 0,
+        })
+    }
+
+    /// Takes the next bytes, of which there are some. Returns what they are, and how many of them
+    /// that is.
+    pub fn read(&mut self, bytes: &[u8]) -> (Step, usize) {
+        if self.left > 0 {
+            let taken = bytes.len().min(self.left as usize);
+            self.left -= taken as u32;
+            let step = if self.left > 0 {
+                Step::Goes
+            } else {
+                Step::Ends
+            };
+            return (step, taken);
+        }
+        let taken = bytes.len().min(PREFIX - self.filled);
+        self.prefix[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+        self.filled += taken;
+        if self.filled < PREFIX {
+            return (Step::Begun, taken);
+        }
+        self.filled = 0;
+        let [flags, length @ ..] = self.prefix;
+        self.left = u32::from_be_bytes(length);
+        let prefix = Prefix {
+            kind: self.kind(flags),
+            compressed: flags & 1 != 0,
+            length: self.left,
+        };
+        (Step::Message(prefix), taken)
+    }
+
+    /// Whether it stands in a message, behind its prefix.
+    #[must_use]
+    pub const fn is_in_message(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Passes over bytes that are missing. Returns whether they lie within one message, so that it
+    /// is known what follows.
+    pub fn miss(&mut self, count: u64) -> bool {
+        let within = count <= u64::from(self.left);
+        self.left = if within { self.left - count as u32 } else { 0 };
+        within
+    }
+
+    /// The end of a stream of Connect's has a flag of its own, trailers of gRPC-Web another.
+    const fn kind(&self, flags: u8) -> MessageKind {
+        match self.wire {
+            Wire::Web if flags & 0x80 != 0 => MessageKind::Trailers,
+            Wire::Connect if flags & 0x2 != 0 => MessageKind::EndOfStream,
+            _ => MessageKind::Message,
+        }
+    }
+}
+
 /// Counts the messages in one direction's body.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    wire: Wire,
+    /// What splits the body, unless its messages are not counted.
+    splitter: Option<Splitter>,
     seen: Messages,
-    prefix: [u8; PREFIX],
-    filled: usize,
-    left: u32,
-    in_message: bool,
     /// When the latest message was whole.
     last: Option<Timestamp>,
     /// The trailers of a gRPC-Web body, while they are being read.
@@ -179,16 +287,13 @@ impl Counter {
     /// Of a body whose messages stand in it as `wire` says.
     #[must_use]
     pub fn new(wire: Wire) -> Self {
+        let splitter = Splitter::new(wire);
         Self {
-            wire,
             seen: Messages {
-                count: (!matches!(wire, Wire::WebText | Wire::ConnectUnary)).then_some(0),
+                count: splitter.as_ref().map(|_| 0),
                 ..Messages::default()
             },
-            prefix: [0; PREFIX],
-            filled: 0,
-            left: 0,
-            in_message: false,
+            splitter,
             last: None,
             trailers: None,
         }
@@ -197,26 +302,20 @@ impl Counter {
     /// The next bytes of the body.
     pub fn bytes(&mut self, mut bytes: &[u8], time: Timestamp) {
         while self.seen.count.is_some() && !bytes.is_empty() {
-            if !self.in_message {
-                let taken = bytes.len().min(PREFIX - self.filled);
-                self.prefix[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-                self.filled += taken;
-                bytes = &bytes[taken..];
-                if self.filled == PREFIX {
-                    self.begin(time);
+            let Some(splitter) = &mut self.splitter else {
+                return;
+            };
+            let (step, taken) = splitter.read(bytes);
+            match (step, &mut self.trailers) {
+                (Step::Message(prefix), _) => self.begin(prefix, time),
+                (Step::Goes | Step::Ends, Some(trailers)) => {
+                    let room = MAX_TRAILERS.saturating_sub(trailers.len());
+                    trailers.extend_from_slice(&bytes[..taken.min(room)]);
                 }
-                continue;
+                (Step::Ends, None) => self.end(time),
+                (Step::Begun | Step::Goes, _) => {}
             }
-            let taken = bytes.len().min(self.left as usize);
-            if let Some(trailers) = &mut self.trailers {
-                let room = MAX_TRAILERS.saturating_sub(trailers.len());
-                trailers.extend_from_slice(&bytes[..taken.min(room)]);
-            }
-            self.left -= taken as u32;
             bytes = &bytes[taken..];
-            if self.left == 0 {
-                self.end(time);
-            }
         }
     }
 
@@ -261,33 +360,19 @@ impl Counter {
         self.trailers.as_ref().map_or(0, Vec::capacity)
     }
 
-    fn begin(&mut self, time: Timestamp) {
-        let [flags, length @ ..] = self.prefix;
-        self.filled = 0;
-        self.left = u32::from_be_bytes(length);
-        self.in_message = true;
-        // The end of a stream of Connect's has a flag of its own, trailers of gRPC-Web another.
-        let last = match self.wire {
-            Wire::Grpc | Wire::ConnectUnary => false,
-            Wire::Web | Wire::WebText => flags & 0x80 != 0,
-            Wire::Connect => flags & 0x2 != 0,
-        };
-        if last {
+    fn begin(&mut self, prefix: Prefix, time: Timestamp) {
+        if prefix.kind != MessageKind::Message {
             self.trailers = Some(Vec::new());
-        } else {
-            self.seen.count = self.seen.count.map(|count| count + 1);
-            self.seen.compressed += u64::from(flags & 1);
+            return;
         }
-        if self.left == 0 {
+        self.seen.count = self.seen.count.map(|count| count + 1);
+        self.seen.compressed += u64::from(prefix.compressed);
+        if prefix.length == 0 {
             self.end(time);
         }
     }
 
     fn end(&mut self, time: Timestamp) {
-        self.in_message = false;
-        if self.trailers.is_some() {
-            return;
-        }
         self.seen.first.get_or_insert(time);
         if let Some(last) = self.last {
             self.seen.longest_silence = self.seen.longest_silence.max(time - last);

@@ -71,7 +71,7 @@ impl Streams {
     pub(super) fn setting(&mut self, side: Side, setting: Setting) {
         let sender = side.other();
         match setting {
-            Setting::HeaderTableSize(_) => {}
+            Setting::HeaderTableSize(_) | Setting::Other(..) => {}
             Setting::MaxConcurrentStreams(most) => self.way(side).peer.max_concurrent = Some(most),
             Setting::InitialWindowSize(bytes) => {
                 let new = i64::from(bytes);

@@ -345,7 +345,7 @@ impl Streams {
         at: &Progress,
     ) {
         match event {
-            Event::Nothing => {}
+            Event::Nothing | Event::Preface | Event::Priority { .. } | Event::Passed(_) => {}
             Event::Headers(headers) => {
                 self.remember(side, headers.stream, upto, headers.start.1);
                 self.headers(side, *headers, upto, mark, at);
@@ -359,7 +359,7 @@ impl Streams {
                 let mark = mark.unwrap_or(at.mark);
                 self.reset(side, stream, code, (upto, mark), at);
             }
-            Event::Goaway { last, code } => {
+            Event::Goaway { last, code, .. } => {
                 self.goaway(side, (last, code), (upto, mark.unwrap_or(at.mark)), at);
             }
             Event::Window { stream, increment } => {

@@ -4,14 +4,11 @@ use crate::exchange::model::{Finding, FindingKind, Side};
 use crate::exchange::pending::PendingExchange;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
+use crate::protocol::http2::limits::Limits;
 use crate::time::{Span, Timestamp};
-use std::collections::VecDeque;
 
 /// A ping or settings that wait for this long are not answered.
 const UNANSWERED: Span = Span::from_secs(1);
-
-/// Settings that wait for their acknowledgment: nobody sends more.
-const MAX_SETTINGS: usize = 64;
 
 /// What one side said.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +22,7 @@ pub(super) struct Peer {
     /// Its oldest settings that were not acknowledged.
     settings: Option<Mark>,
     /// The limit of the header table in each of its settings that were not acknowledged.
-    limits: VecDeque<Option<u32>>,
+    limits: Limits,
 }
 
 impl Peer {
@@ -41,15 +38,13 @@ impl Peer {
     /// It sent settings, with this limit of the header table, if with one.
     pub(super) fn settings_sent(&mut self, limit: Option<u32>, mark: Mark) {
         self.settings.get_or_insert(mark);
-        if self.limits.len() < MAX_SETTINGS {
-            self.limits.push_back(limit);
-        }
+        self.limits.sent(limit);
     }
 
     /// The other side acknowledged its settings, the oldest of those that are not. Returns the limit
     /// of the header table that is in force from now on, if they had one.
     pub(super) fn settings_taken(&mut self) -> Option<u32> {
-        let limit = self.limits.pop_front().flatten();
+        let limit = self.limits.taken();
         if self.limits.is_empty() {
             self.settings = None;
         }
@@ -60,7 +55,7 @@ impl Peer {
     pub(super) fn lose(&mut self) {
         self.ping = None;
         self.settings = None;
-        self.limits.clear();
+        self.limits.lose();
     }
 
     /// At the end: notes what `other` did not answer, beside an exchange that was open then.

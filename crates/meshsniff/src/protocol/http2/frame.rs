@@ -51,6 +51,29 @@ pub enum Kind {
     Other(u8),
 }
 
+impl Kind {
+    /// Its name in the RFC, or in that of the extension.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Data => "DATA",
+            Self::Headers => "HEADERS",
+            Self::Priority => "PRIORITY",
+            Self::Reset => "RST_STREAM",
+            Self::Settings => "SETTINGS",
+            Self::PushPromise => "PUSH_PROMISE",
+            Self::Ping => "PING",
+            Self::Goaway => "GOAWAY",
+            Self::WindowUpdate => "WINDOW_UPDATE",
+            Self::Continuation => "CONTINUATION",
+            Self::Other(0x0a) => "ALTSVC",
+            Self::Other(0x0c) => "ORIGIN",
+            Self::Other(0x10) => "PRIORITY_UPDATE",
+            Self::Other(_) => return None,
+        })
+    }
+}
+
 impl From<u8> for Kind {
     fn from(kind: u8) -> Self {
         match kind {
@@ -301,7 +324,7 @@ impl ErrorCode {
     }
 }
 
-/// A setting that matters to whoever watches (RFC 9113, 6.5.2).
+/// A setting; those that matter to whoever judges apart (RFC 9113, 6.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// `SETTINGS_HEADER_TABLE_SIZE`.
@@ -310,6 +333,37 @@ pub enum Setting {
     MaxConcurrentStreams(u32),
     /// `SETTINGS_INITIAL_WINDOW_SIZE`.
     InitialWindowSize(u32),
+    /// Any other, by its number.
+    Other(u16, u32),
+}
+
+impl Setting {
+    /// Its number and its value.
+    #[must_use]
+    pub const fn parts(self) -> (u16, u32) {
+        match self {
+            Self::HeaderTableSize(value) => (1, value),
+            Self::MaxConcurrentStreams(value) => (3, value),
+            Self::InitialWindowSize(value) => (4, value),
+            Self::Other(id, value) => (id, value),
+        }
+    }
+
+    /// Its name in the registry, without `SETTINGS_`.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.parts().0 {
+            1 => "HEADER_TABLE_SIZE",
+            2 => "ENABLE_PUSH",
+            3 => "MAX_CONCURRENT_STREAMS",
+            4 => "INITIAL_WINDOW_SIZE",
+            5 => "MAX_FRAME_SIZE",
+            6 => "MAX_HEADER_LIST_SIZE",
+            8 => "ENABLE_CONNECT_PROTOCOL",
+            9 => "NO_RFC7540_PRIORITIES",
+            _ => return None,
+        })
+    }
 }
 
 /// The settings in a payload.
@@ -319,11 +373,11 @@ pub fn settings(payload: &[u8]) -> impl Iterator<Item = Setting> {
             return None;
         };
         let value = u32::from_be_bytes([a, b, c, d]);
-        match u16::from_be_bytes([high, low]) {
-            1 => Some(Setting::HeaderTableSize(value)),
-            3 => Some(Setting::MaxConcurrentStreams(value)),
-            4 => Some(Setting::InitialWindowSize(value)),
-            _ => None,
-        }
+        Some(match u16::from_be_bytes([high, low]) {
+            1 => Setting::HeaderTableSize(value),
+            3 => Setting::MaxConcurrentStreams(value),
+            4 => Setting::InitialWindowSize(value),
+            other => Setting::Other(other, value),
+        })
     })
 }

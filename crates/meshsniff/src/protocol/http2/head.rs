@@ -8,6 +8,55 @@ use compact_str::CompactString;
 /// Bytes of a head that are spelt out for somebody who asked for it.
 const MAX_SPELT: usize = 16 << 10;
 
+/// Bytes of a head that are listed for a person, and of one value: a field that the table holds takes
+/// one byte on the wire.
+const MAX_LISTED: usize = 64 << 10;
+const MAX_VALUE: usize = 2 << 10;
+
+/// A field as it was sent, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name; `None` if it stands in a part of the table that was not seen.
+    pub name: Option<Vec<u8>>,
+    /// The beginning of the value; `None` likewise.
+    pub value: Option<Vec<u8>>,
+    /// Bytes of the value.
+    pub size: u64,
+    /// Whether no proxy may ever index it: it is a secret (RFC 7541, 7.1.3).
+    pub never_indexed: bool,
+}
+
+/// The fields of a head in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// The fields.
+    pub fields: Vec<Listed>,
+    /// Fields beyond those that are kept.
+    pub left_out: u64,
+    bytes: usize,
+}
+
+impl List {
+    fn take(&mut self, field: &Field<'_>) {
+        let begin =
+            |text: Option<&[u8]>| text.map(|text| text[..text.len().min(MAX_VALUE)].to_vec());
+        let (name, value) = (begin(field.name), begin(field.value));
+        let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+        let bytes = size_of::<Listed>() + length(&name) + length(&value);
+        if self.bytes + bytes > MAX_LISTED {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += bytes;
+        self.fields.push(Listed {
+            name,
+            value,
+            size: field.value.map_or(0, |value| value.len() as u64),
+            never_indexed: field.never_indexed,
+        });
+    }
+}
+
 /// Contents of a header block. What it has of the table that nobody saw is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -44,6 +93,8 @@ pub struct Head {
     /// All of its fields that are known, a line for each, if that was asked for; pseudo-header fields
     /// aside.
     pub spelt: Option<Vec<u8>>,
+    /// All of its fields, known or not, if that was asked for.
+    pub list: Option<List>,
 }
 
 impl Head {
@@ -59,6 +110,9 @@ impl Head {
     /// Takes the next field.
     pub fn take(&mut self, field: Field<'_>) {
         self.spell(&field);
+        if let Some(list) = &mut self.list {
+            list.take(&field);
+        }
         let (Some(name), Some(value)) = (field.name, field.value) else {
             self.is_cut = true;
             self.is_response |= field.name == Some(b":status");

@@ -8,7 +8,7 @@ use super::frame::{
     self, ACK, END_HEADERS, END_STREAM, ErrorCode, Frame, FrameParts, HEADER, Kind, PADDED,
     PREFACE, PRIORITY, Setting,
 };
-use super::head::Head;
+use super::head::{Head, List};
 use super::hpack::{Decoder, Field};
 use crate::packet::Mark;
 use crate::tcp::{Offset, Side};
@@ -23,8 +23,10 @@ const MAX_PAYLOAD: usize = 1024;
 /// Meaning of the next bytes.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Nothing yet, or nothing that matters.
+    /// Nothing yet.
     Nothing,
+    /// The end of the client's preface.
+    Preface,
     /// A header block, whole as far as it will come.
     Headers(Box<Headers>),
     /// A part of a body.
@@ -42,6 +44,10 @@ pub enum Event<'a> {
         last: u32,
         /// The reason.
         code: ErrorCode,
+        /// The beginning of what else its sender says, for whoever looks into it.
+        debug: Vec<u8>,
+        /// Bytes of that.
+        debug_size: u32,
     },
     /// `SETTINGS`.
     Settings(Vec<Setting>),
@@ -61,6 +67,17 @@ pub enum Event<'a> {
         /// So many bytes more may be sent.
         increment: u32,
     },
+    /// `PRIORITY`.
+    Priority {
+        /// The stream.
+        stream: u32,
+        /// The one that it depends on; 0 for none.
+        parent: u32,
+        /// Its share among those that depend on the same, from 1 to 256.
+        weight: u16,
+    },
+    /// A frame of an extension, or one of which too much is missing.
+    Passed(Frame),
     /// Bytes that cannot be read: the connection ends with an error, unless somebody was misled
     /// here.
     Broken,
@@ -75,6 +92,10 @@ pub struct Headers {
     pub promised: Option<u32>,
     /// Whether its side is done with the stream.
     pub end_stream: bool,
+    /// Whether its end is missing, or too long to be read.
+    pub is_cut: bool,
+    /// Whether it cannot be read to its end.
+    pub is_malformed: bool,
     /// Where the first of its frames begins, and the packet.
     pub start: (Offset, Mark),
     /// What it says.
@@ -155,6 +176,8 @@ pub struct Reader {
     latest: Mark,
     /// Whether heads are to be spelt out.
     spell: bool,
+    /// Whether the fields of heads are to be listed.
+    list: bool,
     /// Whether it was lost, and found its place by itself.
     found: bool,
 }
@@ -176,8 +199,15 @@ impl Reader {
             assembling: None,
             latest: Mark::default(),
             spell,
+            list: false,
             found: false,
         }
+    }
+
+    /// Lists all fields of each head, too.
+    #[must_use]
+    pub fn listing(self) -> Self {
+        Self { list: true, ..self }
     }
 
     /// The side is read from its beginning on, as turns out.
@@ -254,10 +284,11 @@ impl Reader {
                     return (Event::Broken, taken);
                 }
                 *read += taken;
-                if *read == PREFACE.len() {
-                    self.state = State::between();
+                if *read < PREFACE.len() {
+                    return (Event::Nothing, taken);
                 }
-                (Event::Nothing, taken)
+                self.state = State::between();
+                (Event::Preface, taken)
             }
             State::Header(header, filled, start) => {
                 if *filled == 0 {
@@ -501,6 +532,7 @@ impl Reader {
 
     fn decode(&mut self, open: Assembling) -> Box<Headers> {
         let mut head = Head::new(self.spell);
+        head.list = self.list.then(List::default);
         let mut take = |field: Field<'_>| head.take(field);
         let decoded = self.decoder.decode(&self.buffer, &mut take);
         if open.cut || decoded.is_err() {
@@ -512,6 +544,8 @@ impl Reader {
             stream: open.stream,
             promised: open.promised,
             end_stream: open.end_stream,
+            is_cut: open.cut,
+            is_malformed: decoded.is_err() && !open.cut,
             start: open.start,
             head,
         })
@@ -533,6 +567,8 @@ impl Reader {
             Kind::Goaway => word(0).zip(word(4)).map(|(last, code)| Event::Goaway {
                 last: last & 0x7fff_ffff,
                 code: ErrorCode(code),
+                debug: self.buffer[8..].to_vec(),
+                debug_size: frame.length - 8,
             }),
             Kind::WindowUpdate => word(0).map(|increment| Event::Window {
                 stream,
@@ -546,8 +582,17 @@ impl Reader {
                 ack: frame.has(ACK),
                 payload: *payload,
             }),
+            Kind::Priority => {
+                word(0)
+                    .zip(self.buffer.get(4))
+                    .map(|(parent, weight)| Event::Priority {
+                        stream,
+                        parent: parent & 0x7fff_ffff,
+                        weight: u16::from(*weight) + 1,
+                    })
+            }
             _ => None,
         };
-        event.unwrap_or(Event::Nothing)
+        event.unwrap_or(Event::Passed(frame))
     }
 }

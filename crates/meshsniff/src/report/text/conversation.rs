@@ -10,18 +10,19 @@
 //! ```
 
 use super::paint::{Ink, Paint, blanks, columns, right, wrapped};
-use super::timeline;
+use super::spoken::{MAX_LINE, Mask, Row, bytes, push_bytes};
+use super::{frames, timeline};
 use crate::conversation::{Entry, Unread, What};
 use crate::exchange::{Exchange, Side};
 use crate::mesh;
 use crate::names::Names;
 use crate::packet::{Flags, Mark};
-use crate::piece::{Exact, Number, Shown, push, said};
+use crate::piece::{Exact, Number, push, said};
 use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
 use crate::time::Timestamp;
 use crate::{escape, number};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// Fields whose values are masked unless somebody asks for them: credentials, and what stands for
 /// them.
@@ -37,17 +38,15 @@ pub const SECRET_FIELDS: [&str; 9] = [
     "x-forwarded-client-cert",
 ];
 
-/// Characters of a line.
-const MAX_LINE: usize = 400;
 /// Columns of the frame and the time.
 const FRAME: usize = 8;
 const SECONDS: usize = 14;
+/// Columns of a stream's number.
+const STREAM: usize = 8;
 /// Columns before the gap beside a line.
 const WHAT: usize = 44;
 /// Columns of a sentence.
 const WIDTH: usize = 100;
-/// Bytes of a body in a line, if the body is no text.
-const DUMP: usize = 16;
 
 /// How a conversation is shown.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +57,21 @@ pub struct ConversationOptions {
     pub secret: Vec<String>,
     /// Whether the beginning of bytes that were not read is shown. Nothing in them can be masked.
     pub unread: bool,
+    /// Whether fields that their sender calls secret are masked, whatever their names.
+    pub sealed: bool,
     /// Whether all segments without data are shown, rather than those with news.
     pub acks: bool,
+    /// Whether streams of HTTP/2 have their numbers beside their lines.
+    pub streams: bool,
+}
+
+impl ConversationOptions {
+    fn mask(&self) -> Mask<'_> {
+        Mask {
+            secret: &self.secret,
+            sealed: self.sealed,
+        }
+    }
 }
 
 /// Pushes the exchange and its two ends.
@@ -67,8 +79,10 @@ pub fn push_ends(out: &mut String, exchange: &Exchange, names: &Names) {
     timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
     out.push_str(exchange.verdict.name());
-    push!(out; "   exchange ", Number(exchange.id), "\n",
-        names.at(exchange.client));
+    let stream = exchange
+        .stream
+        .map(|stream| (", stream ", Number(u64::from(stream))));
+    push!(out; "   exchange ", Number(exchange.id), stream, "\n", names.at(exchange.client));
     if mesh::is_istio_inbound(exchange.client) {
         out.push_str(" (Istio's sidecar)");
     }
@@ -97,50 +111,28 @@ pub fn conversation(
     let paint = Paint {
         colour: options.colour,
     };
-    let mut gaps: HashMap<u64, String> = HashMap::new();
-    let mut told = HashMap::new();
-    for exchange in exchanges {
-        for line in timeline::lines(exchange) {
-            let order = line.event.1.order;
-            if let Some((gap, since)) = line.gap {
-                let mut text = said!(Exact(gap), " ms ");
-                text.push_str(since);
-                gaps.entry(order).or_insert(text);
-            }
-            told.entry(order).or_insert(line.what);
-        }
-    }
-    let mut head = String::new();
-    right(&mut head, "frame", FRAME);
-    right(&mut head, "seconds", SECONDS);
-    paint.push(out, Ink::Dim, &head);
-    out.push('\n');
-    let mut last: Option<Mark> = None;
-    for entry in entries {
+    let mut told = Beside::new(exchanges, entries);
+    let added = told.missing(entries);
+    let mut said: Vec<&Entry> = entries.iter().chain(&added).collect();
+    said.sort_by_key(|entry| entry.mark.order);
+    let streams = options.streams && entries.iter().any(|entry| entry.stream.is_some());
+    push_columns(out, paint, streams);
+    let mut last: Option<(Mark, Option<u32>)> = None;
+    for entry in said {
         let order = entry.mark.order;
-        if matches!(entry.what, What::Control(_))
-            && !is_telling(entry, told.contains_key(&order), options.acks)
-        {
+        if !is_telling(entry, told.what.contains_key(&order), options.acks) {
             continue;
         }
-        let lines = lines(entry, options, told.get(&order).map(String::as_str));
+        let lines = lines(entry, options, told.what.get(&order).map(String::as_str));
         for (index, (text, ink)) in lines.iter().enumerate() {
-            let new = last.is_none_or(|last| last.order != order);
+            let new = last.is_none_or(|(last, _)| last.order != order);
             position(out, paint, entry.mark, origin, new);
-            last = Some(entry.mark);
-            out.push_str("  ");
-            let arrow = match entry.from {
-                Side::Client => "▶",
-                Side::Server => "◀",
-            };
-            paint.push(
-                out,
-                match entry.from {
-                    Side::Client => Ink::Accent,
-                    Side::Server => Ink::Good,
-                },
-                arrow,
-            );
+            if streams {
+                let changed = new || last.is_some_and(|(_, stream)| stream != entry.stream);
+                push_stream(out, paint, entry.stream.filter(|_| changed));
+            }
+            last = Some((entry.mark, entry.stream));
+            push_arrow(out, paint, entry.from);
             if !text.is_empty() {
                 out.push_str("  ");
                 match ink {
@@ -149,7 +141,7 @@ pub fn conversation(
                 }
             }
             if index == 0
-                && let Some(gap) = gaps.remove(&order)
+                && let Some(gap) = told.take_gap(order, entry.stream)
             {
                 blanks(out, WHAT.saturating_sub(columns(text)).max(2));
                 paint.push(out, Ink::Dim, &gap);
@@ -157,6 +149,109 @@ pub fn conversation(
             out.push('\n');
         }
     }
+}
+
+/// What the exchanges say beside the entries, by the place of a frame.
+struct Beside<'a> {
+    exchanges: &'a [Exchange],
+    /// What the frame did.
+    what: HashMap<u64, String>,
+    /// The gaps that end there, each with the stream of its exchange.
+    gaps: HashMap<u64, Vec<(Option<u32>, String)>>,
+    /// The frames that say something of a stream.
+    there: HashSet<(u64, Option<u32>)>,
+}
+
+impl<'a> Beside<'a> {
+    fn new(exchanges: &'a [Exchange], entries: &[Entry]) -> Self {
+        let there = entries.iter();
+        let there = there.map(|entry| (entry.mark.order, entry.stream));
+        let mut what = HashMap::new();
+        let mut gaps: HashMap<_, Vec<_>> = HashMap::new();
+        for exchange in exchanges {
+            for line in timeline::lines(exchange) {
+                let order = line.event.1.order;
+                if let Some((gap, since)) = line.gap {
+                    let mut text = said!(Exact(gap), " ms ");
+                    text.push_str(since);
+                    let here = gaps.entry(order).or_default();
+                    if here.iter().all(|(stream, _)| *stream != exchange.stream) {
+                        here.push((exchange.stream, text));
+                    }
+                }
+                what.entry(order).or_insert(line.what);
+            }
+        }
+        Self {
+            exchanges,
+            what,
+            gaps,
+            there: there.collect(),
+        }
+    }
+
+    /// Entries for events of a stream in frames that say nothing of it, such as acknowledgments.
+    fn missing(&self, entries: &[Entry]) -> Vec<Entry> {
+        let there: HashSet<u64> = entries.iter().map(|entry| entry.mark.order).collect();
+        let streams = self
+            .exchanges
+            .iter()
+            .filter(|exchange| exchange.stream.is_some());
+        let mut added: HashMap<u64, Entry> = HashMap::new();
+        for (kind, mark) in streams.flat_map(timeline::lines).map(|line| line.event) {
+            if !there.contains(&mark.order) {
+                let what = What::Control(Flags::ACK);
+                let entry = Entry::new(kind.sender(), mark, what);
+                added.entry(mark.order).or_insert(entry);
+            }
+        }
+        added.into_values().collect()
+    }
+
+    /// The gap beside a line of `stream`. What is of the connection is of every stream that has no
+    /// line of its own in that frame.
+    fn take_gap(&mut self, order: u64, stream: Option<u32>) -> Option<String> {
+        let several = self.exchanges.len() > 1;
+        let there = &self.there;
+        let gaps = self.gaps.get_mut(&order)?;
+        let of_all = matches!(stream, None | Some(0));
+        let fits = |of: Option<u32>| {
+            of.is_none() || of == stream || of_all && !there.contains(&(order, of))
+        };
+        let at = gaps.iter().position(|(of, _)| fits(*of))?;
+        let (of, mut text) = gaps.remove(at);
+        if let Some(of) = of.filter(|_| of_all && several) {
+            push!(&mut text; ", stream ", Number(u64::from(of)));
+        }
+        Some(text)
+    }
+}
+
+fn push_columns(out: &mut String, paint: Paint, streams: bool) {
+    let mut head = String::new();
+    right(&mut head, "frame", FRAME);
+    right(&mut head, "seconds", SECONDS);
+    if streams {
+        right(&mut head, "stream", STREAM);
+    }
+    paint.push(out, Ink::Dim, &head);
+    out.push('\n');
+}
+
+fn push_stream(out: &mut String, paint: Paint, stream: Option<u32>) {
+    let mut padded = String::new();
+    let number = stream.map(|stream| stream.to_string());
+    right(&mut padded, number.as_deref().unwrap_or_default(), STREAM);
+    paint.push(out, Ink::Dim, &padded);
+}
+
+fn push_arrow(out: &mut String, paint: Paint, from: Side) {
+    let (arrow, ink) = match from {
+        Side::Client => ("▶", Ink::Accent),
+        Side::Server => ("◀", Ink::Good),
+    };
+    out.push_str("  ");
+    paint.push(out, ink, arrow);
 }
 
 fn position(out: &mut String, paint: Paint, mark: Mark, origin: Timestamp, new: bool) {
@@ -183,11 +278,7 @@ fn is_telling(entry: &Entry, told: bool, acks: bool) -> bool {
     }
 }
 
-fn lines(
-    entry: &Entry,
-    options: &ConversationOptions,
-    told: Option<&str>,
-) -> Vec<(String, Option<Ink>)> {
+fn lines(entry: &Entry, options: &ConversationOptions, told: Option<&str>) -> Vec<Row> {
     let mut text = String::new();
     match &entry.what {
         What::Line {
@@ -199,7 +290,7 @@ fn lines(
             if *first {
                 escape::shown(&mut text, &String::from_utf8_lossy(line), MAX_LINE);
             } else {
-                push_line(&mut text, line, folds.as_deref(), &options.secret);
+                options.mask().push_line(&mut text, line, folds.as_deref());
             }
             if *cut {
                 text.push_str(" (the rest is not in the capture)");
@@ -224,6 +315,9 @@ fn lines(
         What::Other { size, begin, why } => {
             let told = match (why, *size) {
                 (Unread::Headless, _) => " of a message whose beginning is not in the capture",
+                (Unread::Frameless, _) => " of frames whose beginning is not in the capture",
+                (Unread::NoFrame, 1) => " that is no HTTP/2",
+                (Unread::NoFrame, _) => " that are no HTTP/2",
                 (_, 1) => " that is no HTTP/1",
                 _ => " that are no HTTP/1",
             };
@@ -234,6 +328,7 @@ fn lines(
                 bytes(text, &[], *size)
             }
         }
+        What::Frame(told) => frames::lines(told, options.mask()),
         What::Missing(size) => {
             let told = match *size {
                 1 => " is missing from the capture",
@@ -255,81 +350,7 @@ fn lines(
     }
 }
 
-fn push_bytes(out: &mut String, count: u64, told: &str) {
-    number::grouped(out, count);
-    out.push_str(if count == 1 { " byte" } else { " bytes" });
-    out.push_str(told);
-}
-
-/// Pushes a field, or a continuation of the field named `folds`.
-fn push_line(out: &mut String, line: &[u8], folds: Option<&[u8]>, secret: &[String]) {
-    let is_secret = |name: &str| {
-        let name = name.trim();
-        secret.iter().any(|one| one.eq_ignore_ascii_case(name))
-    };
-    let line = String::from_utf8_lossy(line);
-    if folds.is_some_and(|field| is_secret(&String::from_utf8_lossy(field))) {
-        out.push_str("  (redacted, ");
-        push_bytes(out, line.trim().len() as u64, ")");
-        return;
-    }
-    let field = line.split_once(':');
-    // Some programs forgive a missing colon.
-    let field = field
-        .filter(|(name, _)| is_secret(name))
-        .or_else(|| line.trim_start().split_once(char::is_whitespace));
-    match field {
-        Some((name, value)) if is_secret(name) => {
-            push!(out; Shown(name, MAX_LINE), ": (redacted, ");
-            push_bytes(out, value.trim().len() as u64, ")");
-        }
-        _ => escape::shown(out, &line, MAX_LINE),
-    }
-}
-
-/// The line of a body and its beginning: as text if it is text, otherwise as bytes.
-fn bytes(headline: String, begin: &[u8], size: u64) -> Vec<(String, Option<Ink>)> {
-    let mut lines = vec![(headline, Some(Ink::Dim))];
-    if begin.is_empty() {
-        return lines;
-    }
-    let cut = match std::str::from_utf8(begin) {
-        Ok(text) => Some(text),
-        // The last character may be cut.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&begin[..error.valid_up_to()]).ok()
-        }
-        Err(_) => None,
-    };
-    let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-    if let Some(text) = cut.filter(is_text) {
-        for line in text.lines() {
-            let mut shown = String::from("  ");
-            escape::shown(&mut shown, line, MAX_LINE);
-            lines.push((shown, None));
-        }
-    } else {
-        for chunk in begin.chunks(DUMP) {
-            let mut shown = String::from("  ");
-            for byte in chunk {
-                shown.push_str(&format!("{byte:02x} "));
-            }
-            blanks(&mut shown, (DUMP - chunk.len()) * 3 + 1);
-            let plain = |byte: &u8| matches!(byte, b' '..=b'~');
-            let letters = chunk
-                .iter()
-                .map(|byte| if plain(byte) { char::from(*byte) } else { '.' });
-            shown.extend(letters);
-            lines.push((shown, None));
-        }
-    }
-    if size > begin.len() as u64 {
-        lines.push(("  …".to_owned(), None));
-    }
-    lines
-}
-
-fn control(flags: Flags, from: Side, told: Option<&str>) -> (String, Option<Ink>) {
+fn control(flags: Flags, from: Side, told: Option<&str>) -> Row {
     // The timeline says more of the frame than its flags do.
     if let Some(told) = told.filter(|told| !told.is_empty()) {
         let bad = flags.any(Flags::FIN.with(Flags::RST));

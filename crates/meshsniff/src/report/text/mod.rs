@@ -5,10 +5,12 @@
 //! in memory, sorted, the rest (only without a limit) in a temporary file.
 
 mod conversation;
+mod frames;
 mod glance;
 mod overview;
 pub(super) mod paint;
 mod plain;
+mod spoken;
 mod timeline;
 
 use super::drawing::Gathering;
