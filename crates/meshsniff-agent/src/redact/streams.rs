@@ -1,17 +1,19 @@
 //! Conversations in HTTP/2 with secrets everywhere, held against what is left of them.
 
-use super::conversations::{Flow, Said, fate, kind_fate, packets_of, redacted};
+use super::conversations::{Flow, Said, fate, kind_fate, outline, packets_of, redacted};
 use super::tests::FIELDS;
+use super::{Redaction, Redactor};
 use meshsniff::exchange::Exchange;
 use meshsniff::protocol::http2::frame::{
     END_HEADERS, END_STREAM, Frame, HEADER, Kind, PADDED, PRIORITY,
 };
-use meshsniff::protocol::http2::hpack::Decoder;
-use meshsniff::testing::{End, Packet, Talk, analyse, frames};
+use meshsniff::protocol::http2::hpack::{Decoder, Field};
+use meshsniff::testing::{End, Packet, Talk, analyse, files, frames};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// A few names of the static table, and their indices.
 const STATIC_NAMES: [(&str, u32); 5] = [
@@ -384,7 +386,7 @@ fn fields(bytes: &[u8], skip: usize) -> Vec<(String, Vec<u8>)> {
         };
         block.extend(&payload[begin..payload.len() - padding]);
         if frame.has(END_HEADERS) {
-            let each = |field: meshsniff::protocol::http2::hpack::Field<'_>| {
+            let each = |field: Field<'_>| {
                 let name = String::from_utf8(field.name.unwrap().to_vec()).unwrap();
                 fields.push((name, field.value.unwrap().to_vec()));
             };
@@ -559,7 +561,7 @@ fn of_a_coded_value_neither_bytes_nor_characters_change_their_number() {
         talk.say(End::Client, &frames::frame(1, END_HEADERS, 1, &block));
         let left = last(false, &talk);
         let mut lengths = Vec::new();
-        let each = |field: meshsniff::protocol::http2::hpack::Field<'_>| {
+        let each = |field: Field<'_>| {
             lengths.push(field.value.unwrap().len());
         };
         Decoder::new(true).decode(&left[HEADER..], each).unwrap();
@@ -642,7 +644,7 @@ fn of_messages_the_prefixes_stay_where_they_are_known() {
 
 #[test]
 fn a_host_is_an_authority() {
-    let mut redactor = super::Redactor::new(super::Redaction {
+    let mut redactor = Redactor::new(Redaction {
         headers_only: false,
         fields: vec!["host".to_owned()],
     });
@@ -717,34 +719,94 @@ fn a_connection_that_was_open_is_known_by_its_frames() {
     assert!(last(true, &talk).is_empty());
 }
 
-#[test]
-fn a_full_table_points_to_what_it_pointed_to() {
-    let form = |may_index| Form {
-        may_index,
+/// Blocks that fill a table with these values many times over, each with the index of the oldest
+/// entry that is left. What is left of them is decoded: cut here, if anywhere.
+fn fill_a_table(value: impl Fn(u32) -> String, cut: Option<usize>) {
+    let form = Form {
         may_index_name: true,
         literal: (0x40, 6),
         huffman: true,
+        ..PLAIN
     };
+    let open = line("x-team", "blue", form);
     let mut encoder = Encoder::default();
     let mut talk = opened("a full table");
-    let all: Vec<Line> = (0..200)
-        .map(|number| line("cookie", &format!("{{\"{number}\":\"~~~~\"}}"), form(false)))
-        .collect();
-    let open = line("x-team", "blue", form(true));
+    let mut oldest = Vec::new();
+    for number in 0..30 {
+        let secrets = (0..7).map(|part| line("cookie", &value(7 * number + part), form));
+        let mut block = encoder.block(&[secrets.collect(), vec![open.clone()]].concat());
+        oldest.push(encoder.table.back().unwrap().clone());
+        integer(&mut block, 0x80, 7, 61 + encoder.table.len() as u32);
+        let headers = frames::frame(1, END_HEADERS, 2 * number + 1, &block);
+        let cut = cut.unwrap_or(headers.len());
+        for piece in [&headers[..cut], &headers[cut..]] {
+            talk.say(End::Client, piece);
+        }
+    }
+    let packets = talk.packets().iter().map(|packet| (packet.clone(), 54));
+    let left = redacted(false, &packets.collect::<Vec<_>>());
+    let left: Vec<_> = left[5..].iter().map(|packet| &packet.data[54..]).collect();
     let mut decoder = Decoder::new(true);
-    for (number, lines) in all.chunks(7).enumerate() {
-        let block = encoder.block(&[lines, std::slice::from_ref(&open)].concat());
-        let oldest = 61 + encoder.table.len() as u32;
-        let mut block = block;
-        integer(&mut block, 0x80, 7, oldest);
-        let stream = 2 * number as u32 + 1;
-        talk.say(End::Client, &frames::frame(1, END_HEADERS, stream, &block));
-        let left = last(false, &talk);
-        let mut teams = 0;
-        let each = |field: meshsniff::protocol::http2::hpack::Field<'_>| {
-            teams += usize::from(field.value == Some(b"blue"));
+    for (pieces, oldest) in left.chunks(2).zip(oldest) {
+        let mut pointed_to = None;
+        let each = |field: Field<'_>| {
+            let value = field.value.unwrap();
+            pointed_to = Some((field.name.unwrap().to_vec(), value.to_vec()));
         };
-        decoder.decode(&left[HEADER..], each).unwrap();
-        assert!(teams > 0, "{number}");
+        decoder.decode(&pieces.concat()[HEADER..], each).unwrap();
+        let (name, value) = pointed_to.unwrap();
+        assert_eq!(name, oldest.0.as_bytes());
+        assert!(value.len() <= oldest.1.len());
+        assert_eq!(value == b"blue", oldest.0 == "x-team");
+    }
+}
+
+#[test]
+fn a_full_table_points_to_what_it_pointed_to() {
+    fill_a_table(|number| format!("{{\"{number}\":\"~~~~\"}}"), None);
+    for cut in [9, 10, 14, 20, 30, 40] {
+        fill_a_table(|number| format!("{number:030}"), Some(cut));
+        fill_a_table(|number| format!("{number:04};****************"), Some(cut));
+    }
+}
+
+/// What is told of exchanges, but for what their bodies say.
+fn told(exchanges: &[Exchange]) -> Vec<serde_json::Value> {
+    let each = exchanges.iter().map(|exchange| {
+        let mut one = outline(exchange);
+        one["stream"] = json!(exchange.stream);
+        one["grpc"] = json!(exchange.grpc);
+        one
+    });
+    each.collect()
+}
+
+#[test]
+fn of_captures_the_same_is_said() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata-pcaps");
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_of_http2 = ["http2-", "grpc-"]
+            .iter()
+            .any(|kind| name.starts_with(kind));
+        if !is_of_http2 || path.extension() != Some("pcap".as_ref()) {
+            continue;
+        }
+        let packets = files::frames(&std::fs::read(&path).unwrap());
+        let before = analyse(&packets);
+        for headers_only in [false, true] {
+            let mut redactor = Redactor::new(Redaction {
+                headers_only,
+                fields: ["user-agent", "date", "cookie"].map(str::to_owned).to_vec(),
+            });
+            let redact = |packet: &Packet| Packet {
+                data: redactor.apply(&packet.frame()).to_vec(),
+                ..packet.clone()
+            };
+            let left: Vec<_> = packets.iter().map(redact).collect();
+            let after = analyse(&left);
+            assert_eq!(told(&before.exchanges), told(&after.exchanges), "{name}");
+        }
     }
 }

@@ -63,11 +63,7 @@ enum At {
     /// More of a number, of which this much is known, in so many bytes.
     Number(Number, u64, u32),
     /// More of a string, of which this much is left.
-    Text {
-        of: Of,
-        is_coded: bool,
-        left: u32,
-    },
+    Text { of: Of, is_coded: bool, left: u32 },
 }
 
 /// Masks the blocks of one direction of a connection, which it may have joined late.
@@ -162,12 +158,7 @@ impl Masker {
     }
 
     /// Reads a byte that is in no string.
-    fn byte(
-        &mut self,
-        byte: u8,
-        left: Option<usize>,
-        hides: Hides<'_>,
-    ) -> Result<(), Malformed> {
+    fn byte(&mut self, byte: u8, left: Option<usize>, hides: Hides<'_>) -> Result<(), Malformed> {
         match self.at {
             At::Field => {
                 self.is_indexed = (0x40..0x80).contains(&byte);
