@@ -83,7 +83,7 @@ impl CaptureArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The packets")]
 pub(super) struct KeepArgs {
-    /// Keep the heads of HTTP/1 messages, and of other protocols how a connection got on: no bodies
+    /// Keep the heads of HTTP messages, and of other protocols how a connection got on: no bodies
     #[arg(long)]
     headers_only: bool,
 

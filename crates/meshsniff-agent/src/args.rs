@@ -122,7 +122,7 @@ pub struct CaptureArgs {
     /// What to capture.
     #[command(flatten)]
     pub live: LiveArgs,
-    /// Keep the heads of HTTP/1 messages, and of other protocols how a connection got on: no bodies
+    /// Keep the heads of HTTP messages, and of other protocols how a connection got on: no bodies
     #[arg(long = option::HEADERS_ONLY)]
     pub headers_only: bool,
     /// Mask the values of these header fields, such as authorization,cookie

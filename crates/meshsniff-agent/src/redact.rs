@@ -2,21 +2,24 @@
 //! header.
 //!
 //! Works on the packets as they are, before they leave the node, and what no reader has named counts
-//! as secret: every protocol but HTTP/1 (of TLS the records' heads and the handshake stay, of HTTP/2
-//! the preface, of the DNS all), what follows a hole that no reader can step over, what is sent
-//! again, packets that cannot be looked into, and those that ICMP quotes. Lengths stay what they
-//! were; checksums do not.
+//! as secret: every protocol but HTTP (of TLS the records' heads and the handshake stay, of the DNS
+//! all), what follows a hole that no reader can step over, what is sent again, packets that cannot
+//! be looked into, and those that ICMP quotes. Lengths stay what they were; checksums do not.
 //!
 //! | here | holds |
 //! |---|---|
+//! | `body` | bodies on the streams of HTTP/2 |
 //! | `choice` | what is to be removed |
 //! | `connection` | what the next bytes of a connection are |
+//! | `http2` | frames of HTTP/2 |
 //! | `line` | which bytes of a head's lines are masked |
 //! | `out` | the bytes of a segment, as they are decided on |
 //! | `tls` | records of TLS |
 
+mod body;
 mod choice;
 mod connection;
+mod http2;
 mod line;
 mod out;
 mod tls;
@@ -200,5 +203,7 @@ fn headers(frame: &Frame<'_>) -> usize {
 
 #[cfg(test)]
 mod conversations;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod tests;

@@ -103,7 +103,7 @@ impl Default for Task {
 /// What of the packets leaves the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
-    /// Only the heads of HTTP/1 messages.
+    /// Only the heads of HTTP messages.
     pub headers_only: bool,
     /// Header fields whose values are masked.
     pub redact: Vec<String>,

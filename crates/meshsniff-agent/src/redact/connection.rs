@@ -4,6 +4,7 @@
 //! none of them has named is hidden.
 
 use super::choice::Redaction;
+use super::http2::Frames;
 use super::line::{Line, Part};
 use super::out::Out;
 use super::tls::{HANDSHAKE, Record};
@@ -11,11 +12,10 @@ use meshsniff::dns;
 use meshsniff::packet::{Flags, Segment, Seq};
 use meshsniff::protocol::http1::body::{Body, Fed, Framing, Stepped};
 use meshsniff::protocol::http1::head::{self, MAX_HEAD, Parsed, RequestHead};
+use meshsniff::protocol::http2::frame::{Frame, HEADER, Kind, PREFACE};
 use meshsniff::protocol::{detect, proxy_header};
+use meshsniff::tcp::Side;
 use std::collections::VecDeque;
-
-/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Most requests of a connection whose answers are waited for.
 const MAX_DUE: usize = 64;
@@ -38,6 +38,8 @@ pub(super) struct Connection {
     is_cut: bool,
     /// Whether it is inside a tunnel that was asked for.
     in_tunnel: bool,
+    /// Whether frames of HTTP/2 were seen: then nothing else follows.
+    is_http2: bool,
     /// Which ways were closed.
     ended: [bool; 2],
 }
@@ -48,6 +50,8 @@ enum Request {
     Head,
     Connect,
     Upgrade,
+    /// An upgrade to HTTP/2 (RFC 7540, 3.2).
+    H2c,
     /// Its head was cut: it may have asked for an upgrade.
     Cut,
     Other,
@@ -58,6 +62,7 @@ impl Request {
         match &*head.method {
             "HEAD" => Self::Head,
             "CONNECT" => Self::Connect,
+            _ if head.h2c => Self::H2c,
             _ if head.upgrade => Self::Upgrade,
             _ => Self::Other,
         }
@@ -65,7 +70,7 @@ impl Request {
 
     /// Whether the answer decides what the connection is from then on.
     const fn may_end_http(self) -> bool {
-        matches!(self, Self::Connect | Self::Upgrade | Self::Cut)
+        matches!(self, Self::Connect | Self::Upgrade | Self::H2c | Self::Cut)
     }
 }
 
@@ -104,6 +109,8 @@ enum Says {
     Tls(Record),
     /// Messages of the DNS, each after its length.
     Dns,
+    /// Frames of HTTP/2.
+    Http2(Box<Frames>),
 }
 
 impl Way {
@@ -127,6 +134,7 @@ impl Says {
     fn weight(&self) -> usize {
         match self {
             Self::Boundary { begun: bytes, .. } | Self::Head(bytes) => bytes.capacity(),
+            Self::Http2(frames) => frames.weight(),
             _ => 0,
         }
     }
@@ -256,6 +264,7 @@ impl Connection {
                 self.has_begun = false;
                 self.is_cut = false;
                 self.in_tunnel = false;
+                self.is_http2 = false;
                 self.ended = [false; 2];
             }
             None => {}
@@ -338,6 +347,7 @@ impl Connection {
                 true
             }
             Says::Tls(record) => record.step(missing as usize),
+            Says::Http2(frames) => frames.step(missing),
             Says::Hidden => true,
             _ => false,
         }
@@ -377,9 +387,12 @@ impl Connection {
     /// have become, something else than HTTP. What a server says in its turn answers what was asked.
     fn may_be_placed(&self, side: usize) -> bool {
         let is_http = match self.ways[side].says {
-            Says::Unknown | Says::Boundary { .. } | Says::Head(_) | Says::Body(_) | Says::Rest => {
-                true
-            }
+            Says::Unknown
+            | Says::Boundary { .. }
+            | Says::Head(_)
+            | Says::Body(_)
+            | Says::Rest
+            | Says::Http2(_) => true,
             Says::Hidden | Says::Waiting | Says::Tls(_) | Says::Dns => false,
         };
         let is_server = self.client == Some(1 - side);
@@ -393,7 +406,18 @@ impl Connection {
             return false;
         }
         let other = 1 - side;
-        let says = if self.client.is_none() && bytes.starts_with(PREFACE) {
+        let says = if detect::begins_frames(bytes, self.name(side)) {
+            self.is_http2 = true;
+            self.client = self
+                .client
+                .or_else(|| match detect::speaker(bytes, false)? {
+                    Side::Client => Some(side),
+                    Side::Server => Some(other),
+                });
+            Says::Http2(Box::new(Frames::found(self.name(side))))
+        } else if self.is_http2 {
+            return false;
+        } else if self.client.is_none() && bytes.starts_with(PREFACE) {
             self.client = Some(side);
             Says::boundary(true)
         } else if self.client != Some(other) && detect::begins_request(bytes) {
@@ -419,6 +443,15 @@ impl Connection {
         true
     }
 
+    /// Which side it is, if that is known.
+    fn name(&self, side: usize) -> Option<Side> {
+        let is_client = |client| match client == side {
+            true => Side::Client,
+            false => Side::Server,
+        };
+        self.client.map(is_client)
+    }
+
     /// Decides on the next bytes of a side.
     fn read(&mut self, side: usize, segment: &Segment<'_>, out: &mut Out<'_>) {
         match &mut self.ways[side].says {
@@ -427,6 +460,11 @@ impl Connection {
             Says::Body(_) => self.body(side, out),
             Says::Tls(record) => {
                 if !record.read(out) {
+                    self.ways[side].says = Says::Hidden;
+                }
+            }
+            Says::Http2(frames) => {
+                if !frames.read(out) {
                     self.ways[side].says = Says::Hidden;
                 }
             }
@@ -464,6 +502,13 @@ impl Connection {
                 return out.show(length);
             }
         }
+        let is_open = *is_first && self.client.is_some() && self.due.is_empty();
+        if begun.is_empty() && is_open && !is_client && begins_settings(rest) {
+            // A server need not wait for the client's preface.
+            self.is_http2 = true;
+            way.says = Says::Http2(Box::new(Frames::of_server()));
+            return;
+        }
         if begun.is_empty() && is_client {
             let blank = rest.len() - detect::skip_blank_lines(rest).len();
             if blank > 0 {
@@ -494,12 +539,27 @@ impl Connection {
             return out.show(out.rest().len());
         }
         if is_client && is_first && begun.starts_with(PREFACE) {
-            out.show(PREFACE.len() - before);
+            return self.begin_http2(side, before);
         }
         way.says = Says::Hidden;
         if is_client {
             self.ways[1 - side].says = Says::Hidden;
         }
+    }
+
+    /// A client says HTTP/2's preface, of which so many bytes came before.
+    fn begin_http2(&mut self, side: usize, before: usize) {
+        let ways = &mut self.ways;
+        ways[side].says = Says::Http2(Box::new(Frames::of_client(before)));
+        let server = &mut ways[1 - side];
+        match &server.says {
+            Says::Http2(_) => {}
+            Says::Boundary { is_first, begun } if *is_first && begun.is_empty() => {
+                server.says = Says::Http2(Box::new(Frames::of_server()));
+            }
+            _ => server.says = Says::Hidden,
+        }
+        self.is_http2 = true;
     }
 
     fn head(&mut self, side: usize, out: &mut Out<'_>) {
@@ -559,6 +619,15 @@ impl Connection {
         let other = 1 - side;
         let is_waiting = matches!(self.ways[other].says, Says::Waiting);
         match request {
+            Some(Request::H2c) if status == 101 => {
+                self.due.clear();
+                self.ways[side].says = Says::Http2(Box::new(Frames::of_server()));
+                if !matches!(self.ways[other].says, Says::Hidden) {
+                    self.ways[other].says = Says::Http2(Box::new(Frames::of_client(0)));
+                }
+                self.is_http2 = true;
+                return;
+            }
             _ if status == 101 => {
                 self.ways[side].says = Says::Hidden;
                 self.ways[other].says = Says::Hidden;
@@ -649,5 +718,14 @@ fn dns_message(out: &mut Out<'_>) -> bool {
     whole.is_some_and(|len| {
         out.show(len);
         true
+    })
+}
+
+/// Whether a server's first bytes are the header of its SETTINGS (RFC 9113, 3.4).
+fn begins_settings(bytes: &[u8]) -> bool {
+    let header = bytes.first_chunk::<HEADER>();
+    header.is_some_and(|header| {
+        let parts = Frame::parse(*header);
+        parts.is_plausible(Some(Side::Server)) && parts.frame().kind == Kind::Settings
     })
 }

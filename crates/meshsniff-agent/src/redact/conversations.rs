@@ -21,10 +21,10 @@ const OF_BODY: u8 = b'$';
 const OF_OTHER: u8 = b'@';
 
 /// What one side says at once.
-type Said = (Flow, Vec<u8>);
+pub(super) type Said = (Flow, Vec<u8>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     Up,
     Down,
 }
@@ -187,7 +187,7 @@ impl Conversation {
                 ));
             }
             Ending::Http2(number) if self.exchanges.is_empty() => {
-                let preface = super::connection::PREFACE.to_vec();
+                let preface = meshsniff::protocol::http2::frame::PREFACE.to_vec();
                 said.push((Flow::Up, [preface, trap(number, OF_OTHER)].concat()));
                 let settings = b"\0\0\x20\x04\0\0\0\0\0".to_vec();
                 said.push((Flow::Down, [settings, trap(number + 1, OF_OTHER)].concat()));
@@ -200,13 +200,13 @@ impl Conversation {
 
 /// What a network does to segments.
 #[derive(Clone, Debug)]
-struct Fate {
+pub(super) struct Fate {
     /// Where what is said is cut into segments.
-    cuts: Vec<Index>,
+    pub(super) cuts: Vec<Index>,
     /// Segments that are sent again, in another cut.
-    again: Vec<(Index, usize)>,
+    pub(super) again: Vec<(Index, usize)>,
     /// What they are wrapped in.
-    wrap: usize,
+    pub(super) wrap: usize,
     /// Only the packets from here on are seen.
     joined: usize,
     /// Packets that are not seen.
@@ -232,6 +232,12 @@ impl Fate {
 
 /// The packets of a conversation, and where in each its payload begins.
 fn packets(conversation: &Conversation, fate: &Fate) -> Vec<(Packet, usize)> {
+    let closes = matches!(conversation.ending, Ending::Close | Ending::UntilClose(_));
+    packets_of(conversation.said(), closes, fate)
+}
+
+/// The packets that say this, and then close the connection or do not.
+pub(super) fn packets_of(said: Vec<Said>, closes: bool, fate: &Fate) -> Vec<(Packet, usize)> {
     let mut segments: Vec<(Flow, Flags, u32, u32, Vec<u8>)> = Vec::new();
     // Numbers wrap soon.
     let mut next = [u32::MAX - 70, u32::MAX - 40];
@@ -247,7 +253,7 @@ fn packets(conversation: &Conversation, fate: &Fate) -> Vec<(Packet, usize)> {
     next[1] = next[1].wrapping_add(1);
     segments.push((Flow::Up, Flags::ACK, next[0], next[1], vec![]));
     let data = Flags::ACK.with(Flags::PSH);
-    for (flow, bytes) in conversation.said() {
+    for (flow, bytes) in said {
         let (own, other) = (flow as usize, 1 - flow as usize);
         let begin = next[own];
         let mut cuts: Vec<usize> = fate.cuts.iter().map(|cut| cut.index(bytes.len())).collect();
@@ -291,7 +297,7 @@ fn packets(conversation: &Conversation, fate: &Fate) -> Vec<(Packet, usize)> {
             segments.push((flow, data, seq, next[other], piece));
         }
     }
-    if matches!(conversation.ending, Ending::Close | Ending::UntilClose(_)) {
+    if closes {
         let fin = Flags::FIN.with(Flags::ACK);
         segments.push((Flow::Down, fin, next[1], next[0], vec![]));
         next[1] = next[1].wrapping_add(1);
@@ -374,7 +380,7 @@ fn wrapped(number: usize, packet: &[u8]) -> (LinkType, Vec<u8>) {
     (LinkType::Ethernet, data)
 }
 
-fn redacted(headers_only: bool, packets: &[(Packet, usize)]) -> Vec<Packet> {
+pub(super) fn redacted(headers_only: bool, packets: &[(Packet, usize)]) -> Vec<Packet> {
     let mut redactor = Redactor::new(Redaction {
         headers_only,
         fields: FIELDS.map(str::to_owned).to_vec(),
@@ -427,7 +433,7 @@ fn indices(most: usize) -> impl Strategy<Value = Vec<Index>> {
     prop::collection::vec(any::<Index>(), 0..most)
 }
 
-fn kind_fate() -> impl Strategy<Value = Fate> {
+pub(super) fn kind_fate() -> impl Strategy<Value = Fate> {
     let again = prop::collection::vec((any::<Index>(), 1..80_usize), 0..3);
     (indices(5), again, 0..9_usize).prop_map(|(cuts, again, wrap)| Fate {
         cuts,
@@ -441,7 +447,7 @@ fn kind_fate() -> impl Strategy<Value = Fate> {
     })
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
+pub(super) fn fate() -> impl Strategy<Value = Fate> {
     let snap = prop_oneof![3 => Just(0), 1 => 20..200_usize];
     // Where both the request and the answer are lost by which a connection became something else,
     // or cut by a snap length, what looks like a head, and comes in its turn, is believed: one of
@@ -466,7 +472,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 /// What is said of an exchange that does not hang on what its body says.
-fn outline(exchange: &Exchange) -> serde_json::Value {
+pub(super) fn outline(exchange: &Exchange) -> serde_json::Value {
     json!({
         "verdict": exchange.verdict,
         "status": exchange.status,

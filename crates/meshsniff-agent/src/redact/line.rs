@@ -1,5 +1,6 @@
 //! Lines of a head, byte by byte, and which of their bytes may be seen.
 
+use super::choice;
 use meshsniff::protocol::detect::is_token;
 
 /// Longest field name.
@@ -70,6 +71,18 @@ impl Line {
         self.masked = true;
     }
 
+    /// What comes next begins a line, unless it belongs to a value that is masked.
+    pub(super) fn part(&mut self) {
+        if !self.masked {
+            self.end();
+        }
+    }
+
+    /// Bytes that it takes beside itself.
+    pub(super) fn weight(&self) -> usize {
+        self.name.capacity()
+    }
+
     fn end(&mut self) {
         self.name.clear();
         *self = Self {
@@ -95,7 +108,7 @@ impl Line {
             b':' if !self.past_name => {
                 self.past_name = true;
                 let long = self.name.len() == MAX_NAME;
-                self.masked |= long || fields.iter().any(|field| field.as_bytes() == self.name);
+                self.masked |= long || choice::hides(fields, &self.name);
                 return false;
             }
             // An extension of a chunk is nothing that anybody reads.

@@ -29,6 +29,12 @@ impl Out<'_> {
         self.at += len;
     }
 
+    /// The next bytes become zeros that are kept.
+    pub(super) fn blank(&mut self, len: usize) {
+        self.hide(len);
+        self.kept = self.at;
+    }
+
     /// The next bytes are lines, of which the values that were asked for are masked.
     pub(super) fn lines(&mut self, line: &mut Line, part: Part, len: usize) {
         let bytes = &mut self.bytes[self.at..self.at + len];

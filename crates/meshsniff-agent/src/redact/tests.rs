@@ -1,8 +1,8 @@
-use super::connection::PREFACE;
 use super::line::{MASK, MAX_NAME};
 use super::*;
 use meshsniff::packet::LinkType;
 use meshsniff::protocol::http1::head::{self, Parsed};
+use meshsniff::protocol::http2::frame::PREFACE;
 use meshsniff::testing::{End, Packet, Talk, TcpSegment, dns, wrap};
 use proptest::prelude::*;
 use std::ops::Range;

@@ -319,6 +319,18 @@ impl Counter {
         }
     }
 
+    /// So many bytes of the body are missing. Within one message they hide
+    /// nothing of the others.
+    pub fn miss(&mut self, missing: u64, time: Timestamp) {
+        if !self.in_message || self.trailers.is_some() || missing > u64::from(self.left) {
+            return self.lose();
+        }
+        self.left -= missing as u32;
+        if self.left == 0 {
+            self.end(time);
+        }
+    }
+
     /// Bytes of the body are missing: what follows may begin anywhere in a message.
     pub const fn lose(&mut self) {
         self.seen.count = None;
@@ -431,6 +443,18 @@ mod tests {
         counter.bytes(&[0, 0, 0, 0, 9, 1], at(0));
         counter.lose();
         counter.bytes(&[0, 0, 0, 0, 0], at(0));
+        assert_eq!(counter.messages().count, None);
+    }
+
+    #[test]
+    fn bytes_that_are_missing_in_a_message_hide_no_other() {
+        let mut counter = Counter::new(Wire::Grpc);
+        counter.bytes(&[0, 0, 0, 0, 9, 1], at(0));
+        counter.miss(8, at(1));
+        counter.bytes(&[0, 0, 0, 0, 2], at(2));
+        assert_eq!(counter.messages().count, Some(2));
+        assert_eq!(counter.messages().first, Some(at(1)));
+        counter.miss(3, at(3));
         assert_eq!(counter.messages().count, None);
     }
 

@@ -4,6 +4,7 @@
 use crate::protocol::http2::frame;
 
 pub use crate::protocol::http2::frame::PREFACE;
+pub use crate::protocol::http2::hpack::encode as huffman;
 
 /// A frame.
 #[must_use]

@@ -235,7 +235,7 @@ impl Streams {
         if let Some(counters) = &mut stream.counters {
             let counter = &mut counters[index(side)];
             if data.missing > 0 {
-                counter.lose();
+                counter.miss(data.missing, seen.time);
             }
             counter.bytes(data.bytes, seen.time);
         }

@@ -311,8 +311,11 @@ impl Streams {
             }
             let (event, taken) = reader.miss(upto - from);
             from = from + taken;
-            self.way(side).flow.lose();
-            self.way(side).unsure.get_or_insert(missing.why);
+            // Of a body no more is missing than the header of its frame says.
+            if !matches!(event, Event::Data(_)) {
+                self.way(side).flow.lose();
+                self.way(side).unsure.get_or_insert(missing.why);
+            }
             self.event(side, event, from, missing.cut_in, at);
         }
     }

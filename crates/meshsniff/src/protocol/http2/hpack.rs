@@ -10,16 +10,21 @@
 //! | `block` | integers and strings |
 //! | `huffman` | the code of strings |
 //! | `malformed` | why a block cannot be read on |
+//! | `masker` | blocks whose secret values are replaced as they pass |
 //! | `table` | what an index points to |
 
 mod block;
 mod huffman;
 mod malformed;
+mod masker;
 mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "testing"))]
+pub use huffman::encode;
 pub use malformed::Malformed;
+pub use masker::{Hides, Masker};
 pub use table::MAX_TABLE;
 
 use block::Block;

@@ -5,7 +5,7 @@ use super::malformed::Malformed;
 
 /// Bytes of an integer behind its first one. Four would do for every length and index in use; with
 /// five, every 32-bit number can be written.
-const MAX_CONTINUATION: u32 = 5;
+pub(super) const MAX_CONTINUATION: u32 = 5;
 
 /// What is left of a block.
 pub(super) struct Block<'a>(pub(super) &'a [u8]);

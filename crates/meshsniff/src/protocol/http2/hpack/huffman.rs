@@ -178,30 +178,111 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
 }
 
+/// The code of a star, the only printable one of those that fill a byte which is no letter.
+pub(super) const STAR: u8 = 0xf9;
+
+impl Row {
+    /// The code of the symbol at this place in the row.
+    const fn code(&self, place: usize) -> u32 {
+        (self.first >> (32 - self.bits)) + place as u32
+    }
+
+    /// The symbol that stands for a masked one with a code as long as this row's.
+    fn mask(&self) -> u32 {
+        let place = match self.bits {
+            5 => self.symbols.iter().position(|&symbol| symbol == b'o'),
+            6 => self.symbols.iter().position(|&symbol| symbol == b'-'),
+            7 => self.symbols.iter().position(|&symbol| symbol == b'x'),
+            8 => self.symbols.iter().position(|&symbol| symbol == b'*'),
+            _ => None,
+        };
+        self.code(place.unwrap_or(self.symbols.len() - 1))
+    }
+}
+
+/// Rows that masked symbols are taken from: all but the last, of controls that no value has.
+fn mask_rows() -> &'static [Row] {
+    &ROWS[..ROWS.len() - 1]
+}
+
+/// Whether so many symbols can have so many bits.
+fn is_possible(symbols: usize, bits: usize) -> bool {
+    match symbols {
+        0 => bits == 0,
+        1 => mask_rows().iter().any(|row| usize::from(row.bits) == bits),
+        // Two symbols can have any number of bits from 10 to 56, and so can more.
+        _ => (5 * symbols..=28 * symbols).contains(&bits),
+    }
+}
+
+/// Fills bytes with the codes of so many symbols, or as near to that as can be, and a padding.
+/// Nothing else decides on what stands there then.
+pub(super) fn fill(symbols: usize, bytes: &mut [u8]) {
+    let room = 8 * bytes.len();
+    let symbols = symbols.clamp(room.saturating_sub(7).div_ceil(28), room / 5);
+    let padding = (0..8).find(|padding| is_possible(symbols, room.saturating_sub(*padding)));
+    let mut left = room - padding.unwrap_or_default().min(room);
+    let (mut word, mut have) = (0_u64, 0);
+    let mut out = bytes.iter_mut();
+    for behind in (0..symbols).rev() {
+        // As near to the mean as what is behind it permits.
+        let possible = |row: &&Row| {
+            let bits = usize::from(row.bits);
+            left >= bits && is_possible(behind, left - bits)
+        };
+        let from_mean = |row: &&Row| (usize::from(row.bits) * (behind + 1)).abs_diff(left);
+        let Some(row) = mask_rows().iter().filter(possible).min_by_key(from_mean) else {
+            break;
+        };
+        word = word << row.bits | u64::from(row.mask());
+        have += u32::from(row.bits);
+        left -= usize::from(row.bits);
+        while have >= 8 {
+            have -= 8;
+            if let Some(byte) = out.next() {
+                *byte = (word >> have) as u8;
+            }
+        }
+    }
+    if have > 0
+        && let Some(byte) = out.next()
+    {
+        *byte = (word << (8 - have)) as u8 | 0xff >> have;
+    }
+    // Nothing is left but what has no symbols.
+    out.for_each(|byte| *byte = STAR);
+}
+
+/// What a sender makes of a string.
+#[cfg(any(test, feature = "testing"))]
+#[must_use]
+pub fn encode(plain: &[u8]) -> Vec<u8> {
+    let (mut coded, mut word, mut bits) = (Vec::new(), 0_u64, 0);
+    for byte in plain {
+        let place = |row: &Row| row.symbols.iter().position(|symbol| symbol == byte);
+        let found = ROWS.iter().find_map(|row| Some((row, place(row)?)));
+        let Some((row, place)) = found else {
+            continue;
+        };
+        word = word << row.bits | u64::from(row.code(place));
+        bits += row.bits;
+        while bits >= 8 {
+            bits -= 8;
+            coded.push((word >> bits) as u8);
+        }
+    }
+    if bits > 0 {
+        coded.push((word << (8 - bits)) as u8 | 0xff >> bits);
+    }
+    coded
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a sender makes of a string.
-    pub(in super::super) fn encode(plain: &[u8]) -> Vec<u8> {
-        let (mut coded, mut word, mut bits) = (Vec::new(), 0_u64, 0);
-        for byte in plain {
-            let row = ROWS.iter().find(|row| row.symbols.contains(byte)).unwrap();
-            let place = row.symbols.iter().position(|symbol| symbol == byte);
-            let code = (row.first >> (32 - row.bits)) + place.unwrap() as u32;
-            word = word << row.bits | u64::from(code);
-            bits += row.bits;
-            while bits >= 8 {
-                bits -= 8;
-                coded.push((word >> bits) as u8);
-            }
-        }
-        if bits > 0 {
-            coded.push((word << (8 - bits)) as u8 | 0xff >> bits);
-        }
-        coded
-    }
+    pub(in super::super) use super::encode;
 
     fn decoded(coded: &[u8]) -> Option<Vec<u8>> {
         let mut out = b"what was there".to_vec();
@@ -264,6 +345,23 @@ pub(super) mod tests {
         #[test]
         fn what_is_coded_comes_back(plain: Vec<u8>) {
             prop_assert_eq!(decoded(&encode(&plain)), Some(plain));
+        }
+
+        /// What is masked has as many characters as it had, whatever it said.
+        #[test]
+        fn what_is_filled_is_as_long(plain in prop::collection::vec(b' '..=b'~', 0..80)) {
+            let mut coded = encode(&plain);
+            fill(plain.len(), &mut coded);
+            prop_assert_eq!(decoded(&coded).map(|said| said.len()), Some(plain.len()));
+        }
+
+        /// Where it cannot be, it is still a string.
+        #[test]
+        fn what_is_filled_is_a_string(symbols in 0..100_usize, mut coded: Vec<u8>) {
+            fill(symbols, &mut coded);
+            let said = decoded(&coded).map(|said| said.len());
+            prop_assert!(said.is_some());
+            prop_assert!(said <= Some(symbols) || symbols * 28 < coded.len() * 8);
         }
 
         /// What is taken has one coding only.
