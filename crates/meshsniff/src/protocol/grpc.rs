@@ -319,14 +319,16 @@ impl Counter {
         }
     }
 
-    /// So many bytes of the body are missing. Within one message they hide
-    /// nothing of the others.
+    /// So many bytes of the body are missing. Within one message they hide nothing of the others.
     pub fn miss(&mut self, missing: u64, time: Timestamp) {
-        if !self.in_message || self.trailers.is_some() || missing > u64::from(self.left) {
+        let Some(splitter) = self.splitter.as_mut().filter(|_| self.trailers.is_none()) else {
             return self.lose();
-        }
-        self.left -= missing as u32;
-        if self.left == 0 {
+        };
+        let within = splitter.is_in_message() && splitter.miss(missing);
+        let ends = within && !splitter.is_in_message();
+        if !within {
+            self.lose();
+        } else if ends {
             self.end(time);
         }
     }
