@@ -1,6 +1,6 @@
 //! What the first bytes of a stream, or of a segment, are.
 
-use super::http2::frame::{self, PREFACE};
+use super::http2::frame::{self, Frame, Kind, PREFACE};
 use super::http2::hpack::Decoder;
 use crate::tcp::Side;
 use memchr::memchr;
@@ -127,6 +127,17 @@ fn speaker_of_frames(bytes: &[u8]) -> Option<Side> {
         (false, true) => Some(Side::Server),
         _ => None,
     }
+}
+
+/// Whether `bytes` begin with SETTINGS, as what a side of HTTP/2 says first does.
+#[must_use]
+pub fn begins_settings(bytes: &[u8]) -> bool {
+    let header = bytes.first_chunk().map(|header| Frame::parse(*header));
+    header.is_some_and(|parts| {
+        let frame = parts.frame();
+        let settings = frame.kind == Kind::Settings && !frame.has(frame::ACK);
+        settings && parts.is_plausible(None)
+    })
 }
 
 /// Whether `bytes`, in the middle of a connection, surely are frames of HTTP/2 that `side` sends.

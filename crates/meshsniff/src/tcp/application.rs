@@ -147,6 +147,20 @@ pub struct Progress {
     pub mark: Mark,
 }
 
+impl Progress {
+    /// Before anything was acknowledged, when the server had said so much.
+    #[must_use]
+    pub const fn unacknowledged(server_next: Offset, mark: Mark) -> Self {
+        Self {
+            client_acked: None,
+            server_next,
+            server_acked: None,
+            server_high: None,
+            mark,
+        }
+    }
+}
+
 /// Kind of the packet that carried an ACK.
 #[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]

@@ -20,7 +20,7 @@ use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
 use crate::protocol::tls::Handshake;
-use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Side, StreamEvent};
+use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Run, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -59,6 +59,19 @@ enum Proxied {
     /// As many bytes of it as have come.
     Begun(Mark, Vec<u8>),
 }
+
+/// What a server says before its client does: one of HTTP/2 may say its SETTINGS.
+#[derive(Clone, Debug)]
+enum Early {
+    Nothing,
+    /// The beginning of frames: where, in which packet, and the bytes.
+    Frames(Offset, Mark, Vec<u8>),
+    /// Anything else, or bytes that are missing.
+    Other,
+}
+
+/// Bytes of it that are kept.
+const MAX_EARLY: usize = 1024;
 
 /// Client bytes that are missing, up to the next request.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +149,8 @@ pub(crate) struct Pairing {
     tls: Option<Box<Handshake>>,
     /// The streams of HTTP/2, of a connection that speaks it.
     streams: Option<Box<Streams>>,
+    /// What the server said before its client.
+    early: Early,
     /// Whether the server answered a request with TLS.
     answered_with_tls: bool,
     /// Whether the head of a request with an id was read, and nobody has asked for it.
@@ -170,6 +185,7 @@ impl Pairing {
             proxied: None,
             tls: None,
             streams: None,
+            early: Early::Nothing,
             answered_with_tls: false,
             newly_asked: false,
             newly_waiting: true,
@@ -352,9 +368,45 @@ impl Pairing {
 
     /// HTTP/2 takes over. `whole`: from the client's preface on.
     fn begin_streams(&mut self, whole: bool) {
+        let early = std::mem::replace(&mut self.early, Early::Nothing);
+        // Behind an answer in HTTP/1 the server's frames begin where that ends.
+        let fresh = self.is_fresh();
+        let server_whole = whole && !(fresh && matches!(early, Early::Other));
         self.hand_over(Successor::Http2);
-        let streams = Streams::new(self.connection, self.ends, whole, self.messages);
+        let ends = (self.connection, self.ends);
+        let streams = Streams::new(ends, (whole, server_whole), self.messages);
         self.streams = Some(Box::new(streams));
+        if let Early::Frames(from, mark, bytes) = early
+            && fresh
+            && whole
+        {
+            let run = Run {
+                from,
+                bytes: &bytes,
+                mark,
+                segment_start: true,
+            };
+            let at = Progress::unacknowledged(from + bytes.len() as u64, mark);
+            self.tell_successor(Side::Server, StreamEvent::Bytes(run, at));
+        }
+    }
+
+    /// Keeps what the server says before its client, if it may be HTTP/2.
+    fn keep_early(&mut self, bytes: &[u8], from: Offset, mark: Mark) {
+        let goes_on = match &mut self.early {
+            Early::Frames(first, _, kept) if *first + kept.len() as u64 == from => {
+                kept.extend_from_slice(bytes);
+                kept.len() <= MAX_EARLY
+            }
+            Early::Nothing if from == Offset::ORIGIN && detect::begins_settings(bytes) => {
+                self.early = Early::Frames(from, mark, bytes.to_vec());
+                bytes.len() <= MAX_EARLY
+            }
+            _ => false,
+        };
+        if !goes_on {
+            self.early = Early::Other;
+        }
     }
 
     /// What a protocol that took over is told of its streams.
@@ -478,7 +530,11 @@ impl Application for Pairing {
 
     fn weight(&self) -> usize {
         let streams = self.streams.as_ref().map_or(0, |streams| streams.weight());
-        let readers = self.client.reader.weight() + self.server.reader.weight();
+        let early = match &self.early {
+            Early::Frames(_, _, bytes) => bytes.capacity(),
+            Early::Nothing | Early::Other => 0,
+        };
+        let readers = self.client.reader.weight() + self.server.reader.weight() + early;
         readers + self.queue.weight() + streams
     }
 

@@ -1,6 +1,6 @@
 //! The server's stream: responses, and which request each answers.
 
-use super::{Mode, Pairing, Successor};
+use super::{Early, Mode, Pairing, Successor};
 use crate::exchange::model::{Doubt, Protocol, ResponseShape};
 use crate::exchange::pending::MethodKind;
 use crate::packet::Mark;
@@ -112,6 +112,8 @@ impl Pairing {
                 // A greeting, or more than was announced: no answer to anything.
                 if self.is_fresh() && detect::is_tls_record(rest) {
                     self.hand_over(Successor::Tls);
+                } else if self.is_fresh() {
+                    self.keep_early(rest, offset, mark);
                 }
                 return true;
             }
@@ -298,6 +300,9 @@ impl Pairing {
     }
 
     pub(super) fn server_missing(&mut self, missing: Missing, at: &Progress) {
+        if self.is_fresh() {
+            self.early = Early::Other;
+        }
         let Missing {
             extent: Extent { from, upto },
             why,

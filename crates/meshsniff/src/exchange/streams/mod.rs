@@ -107,12 +107,11 @@ impl Way {
 }
 
 impl Streams {
-    /// The exchanges of connection number `connection`; `whole` if it is seen from the client's
-    /// preface on.
+    /// The exchanges of a connection with this number and these ends. `whole`: whether the client is
+    /// seen from its preface on, and the server from its first frame on.
     pub(super) fn new(
-        connection: u64,
-        ends: (Endpoint, Endpoint),
-        whole: bool,
+        (connection, ends): (u64, (Endpoint, Endpoint)),
+        whole: (bool, bool),
         messages: Option<usize>,
     ) -> Self {
         let spell = messages.is_some();
@@ -120,8 +119,8 @@ impl Streams {
             connection,
             ends,
             messages,
-            client: Way::new(Side::Client, whole, spell),
-            server: Way::new(Side::Server, whole, spell),
+            client: Way::new(Side::Client, whole.0, spell),
+            server: Way::new(Side::Server, whole.1, spell),
             open: BTreeMap::new(),
             settled: VecDeque::new(),
             highest: 0,
@@ -210,13 +209,7 @@ impl Streams {
         for side in [Side::Client, Side::Server] {
             if let Some(headers) = self.way(side).reader.lose() {
                 let upto = headers.start.0;
-                let at = Progress {
-                    client_acked: None,
-                    server_next: upto,
-                    server_acked: None,
-                    server_high: None,
-                    mark: self.now,
-                };
+                let at = Progress::unacknowledged(upto, self.now);
                 self.headers(side, *headers, upto, None, &at);
             }
         }

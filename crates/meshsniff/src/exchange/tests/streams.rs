@@ -308,6 +308,36 @@ fn the_preface_may_be_cut_after_any_byte() {
 }
 
 #[test]
+fn a_server_may_say_its_settings_before_its_client_speaks() {
+    let settings = settings(&[(3, 7)]);
+    let talk = |opened: Talk| {
+        opened
+            .say(Client, all([preface(), window(0, 100_000), get(1, "/")]))
+            .say(
+                Server,
+                all([answer(1, false, "200"), data(1, false, &[0; 9])]),
+            )
+            .ack(Client)
+            .after(50.0)
+            .say(Server, data(1, true, b""))
+            .ack(Client)
+            .seen()
+    };
+    let whole = talk(Talk::opened().say(Server, &settings));
+    let (first, rest) = settings.split_at(12);
+    let split = talk(Talk::opened().say(Server, first).say(Server, rest));
+    for seen in [whole, split] {
+        assert_eq!(seen.exchanges[0].verdict(), (Ok, CERTAIN));
+        assert_eq!(seen.connections[0].max_concurrent, Some(7));
+        assert_eq!(seen.connections[0].orphan_responses, 0);
+    }
+    // If its beginning is missing, its frames are found again.
+    let lost = talk(Talk::opened().missing().say(Server, &settings).ack(Client));
+    assert_eq!(lost.connections[0].max_concurrent, None);
+    assert_eq!(lost.exchanges[0].verdict(), (Ok, CERTAIN));
+}
+
+#[test]
 fn http1_may_agree_on_http2() {
     let request = b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
         Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
