@@ -67,8 +67,9 @@ pub(super) struct StreamState {
     pub(super) doubt: Option<Doubt>,
     /// What counts the messages of each side.
     pub(super) counters: Option<Box<[Counter; 2]>>,
-    /// What may still be sent, by side; `None` where that is not known.
-    pub(super) windows: [Option<i64>; 2],
+    /// What a side may send beyond what a stream begins with, by side: less than nothing of what
+    /// it has sent.
+    pub(super) credits: [i64; 2],
     /// Since when a side cannot send, and when it could again.
     pub(super) blocked: [Option<(Mark, Option<Mark>)>; 2],
 }

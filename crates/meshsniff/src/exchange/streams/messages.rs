@@ -87,8 +87,6 @@ impl Streams {
         open.server_at_start = at.server_high.unwrap_or(Offset::ORIGIN);
         open.answer.possible = confidence.response.map(|_| at.server_next);
         open.previous_end = self.last_response_end.filter(|_| self.open.is_empty());
-        let windows = [self.client.flow.initial(), self.server.flow.initial()];
-        open.stream_mut().windows = windows;
         if let Some(limit) = self.server.peer.max_concurrent
             && let Some(end) = self.latest_end
             && self.open.len() + 1 >= limit as usize

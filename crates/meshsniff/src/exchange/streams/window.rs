@@ -5,9 +5,13 @@ use crate::exchange::pending::PendingExchange;
 use crate::exchange::stream::index;
 use crate::packet::Mark;
 use crate::time::{Span, Timestamp};
+use std::collections::BTreeSet;
 
 /// What a window is until somebody says otherwise.
 const DEFAULT: i64 = 65_535;
+
+/// Streams that wait for the connection's window: no server permits so many.
+const MAX_WAITING: usize = 4096;
 
 /// A wait for a window that is shorter than this is none.
 const STALL: Span = Span::from_millis(1);
@@ -18,7 +22,9 @@ pub(super) struct Flow {
     /// On the connection; `None` where that is not known.
     pub(super) window: Option<i64>,
     /// On a stream that begins; `None` where that is not known.
-    pub(super) initial: Option<i64>,
+    initial: Option<i64>,
+    /// Streams that may go on when the connection's window opens.
+    waiting: BTreeSet<u32>,
 }
 
 impl Flow {
@@ -27,18 +33,44 @@ impl Flow {
         Self {
             window: known,
             initial: known,
+            waiting: BTreeSet::new(),
         }
     }
 
-    /// The window of a stream that begins.
-    pub(super) const fn initial(&self) -> Option<i64> {
-        self.initial
+    /// Streams begin with this window from now on, and the others' change by the difference.
+    pub(super) fn set_initial(&mut self, bytes: u32) {
+        self.initial = self.initial.map(|_| i64::from(bytes));
     }
 
-    /// Frames are missing: nobody knows what was sent.
-    pub(super) const fn lose(&mut self) {
+    /// Frames are missing: nobody knows what was sent, from now on.
+    pub(super) fn lose(&mut self) {
         self.window = None;
         self.initial = None;
+        self.waiting.clear();
+    }
+
+    /// Whether nothing can be sent on a stream that may send so much beyond what it began with.
+    pub(super) fn is_used_up(&self, credits: i64) -> bool {
+        let of_stream = self.initial.map(|initial| initial + credits);
+        let mut known = [of_stream, self.window].into_iter().flatten();
+        known.any(|left| left <= 0)
+    }
+
+    /// A stream cannot send: if the connection's window is used up, it waits for that. Its own is
+    /// looked at when somebody opens it.
+    pub(super) fn wait(&mut self, stream: u32) {
+        let used_up = self.window.is_some_and(|left| left <= 0);
+        if used_up && self.waiting.len() < MAX_WAITING {
+            self.waiting.insert(stream);
+        }
+    }
+
+    /// The streams that waited, if the connection's window is open.
+    pub(super) fn wake(&mut self) -> Vec<u32> {
+        if self.window.is_none_or(|left| left <= 0) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.waiting).into_iter().collect()
     }
 
     /// The exchange ends: if `side` still could not send, that held it up.

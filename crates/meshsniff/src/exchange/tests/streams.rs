@@ -528,6 +528,30 @@ fn a_window_that_is_used_up_is_a_finding() {
 }
 
 #[test]
+fn the_window_of_the_connection_holds_up_all_streams() {
+    let body = |stream, end| data(stream, end, &[0; 20_000]);
+    let talk = opened()
+        .say(Client, all([get(1, "/1"), get(3, "/3")]))
+        .say(Server, all([answer(1, false, "200"), body(1, false)]))
+        .say(Server, all([answer(3, false, "200"), body(3, false)]))
+        .say(Server, body(1, false))
+        .say(Server, data(3, false, &[0; 5_535]))
+        .ack(Client)
+        .after(100.0)
+        // More for one stream does not help where the connection's is used up.
+        .say(Client, window(3, 9))
+        .after(200.0)
+        .say(Client, window(0, 100_000))
+        .say(Server, all([data(1, true, b"x"), data(3, true, b"x")]))
+        .ack(Client);
+    let seen = talk.seen();
+    let stalls: Vec<_> = seen.exchanges.iter().map(|one| one.findings()).collect();
+    // Stream 1 was not held up: it had nothing to send when the window was used up.
+    assert_eq!(stalls[0], []);
+    assert_eq!(stalls[1], [(FlowControlStall, vec![11, 14], 301)]);
+}
+
+#[test]
 fn a_loss_holds_up_the_streams_behind_it() {
     let lost = all([answer(1, false, "200"), data(1, true, &[b'1'; 100])]);
     let behind = answer(3, true, "200");
