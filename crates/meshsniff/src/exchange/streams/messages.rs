@@ -6,6 +6,7 @@ use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
 use crate::exchange::stream::{StreamClose, index};
 use crate::packet::Mark;
+use crate::protocol::http2::frame::ErrorCode;
 use crate::protocol::http2::head::Head;
 use crate::protocol::http2::reader::{Data, Headers};
 use crate::tcp::{Offset, Progress};
@@ -109,6 +110,11 @@ impl Streams {
             self.newly_asked = Some(stream);
         }
         open.read_request(head);
+        if let Some((_, code, _)) = self.server.peer.goaway
+            && code != ErrorCode::NO_ERROR
+        {
+            open.exchange.connection_error = Some((Side::Server, code));
+        }
         if let Some((last, code, mark)) = self.server.peer.goaway.filter(|goaway| stream > goaway.0)
         {
             debug_assert!(last < stream, "it is refused");
@@ -169,8 +175,9 @@ impl Streams {
             .is_some_and(|status| (100..200).contains(&status))
             && !end_stream
         {
-            open.answer.possible = None;
             open.interim(start.1, head.status.unwrap_or_default());
+            // Where frames are missing, the answer may have been among them.
+            open.answer.possible = open.confidence.response.map(|_| start.0);
             return;
         } else {
             let connect = open.method == MethodKind::Connect;

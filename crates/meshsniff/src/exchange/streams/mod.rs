@@ -42,6 +42,9 @@ const MAX_OPEN: usize = 4096;
 /// Frames of each direction that are remembered, to tell whose bytes were lost.
 const MAX_FRAMES: usize = 512;
 
+/// Streams that are told to have been held up by TCP's window, the oldest ones.
+const MAX_HELD_UP: usize = 256;
+
 /// Streams that are looked at for one that waits.
 const LOOKED_AT: usize = 16;
 
@@ -59,6 +62,8 @@ struct Way {
     unacknowledged: VecDeque<(Offset, u32)>,
     /// The latest frames: one past the last byte, the stream, and the packet.
     frames: VecDeque<(Offset, u32, Mark)>,
+    /// The highest number of a stream that is in doubt because frames of it are missing.
+    doubted: u32,
     /// What may be sent in it.
     flow: Flow,
     /// What its sender said of itself.
@@ -100,6 +105,7 @@ impl Way {
             acks: Acks::default(),
             unacknowledged: VecDeque::new(),
             frames: VecDeque::new(),
+            doubted: 0,
             flow: Flow::new(whole),
             peer: Peer::default(),
         }
@@ -326,7 +332,10 @@ impl Streams {
         // Settings of its own, or its acknowledgments, may be among them.
         self.client.reader.limit(None);
         self.server.reader.limit(None);
-        for open in self.open.values_mut() {
+        // Those of before are in doubt already: a capture with many holes costs no more for that.
+        let highest = self.highest;
+        let doubted = std::mem::replace(&mut self.way(side).doubted, highest);
+        for (_, open) in self.open.range_mut(doubted.saturating_add(1)..) {
             open.lose_frames(side, why, from);
         }
     }
@@ -450,13 +459,16 @@ impl Streams {
         (upto, mark): (Offset, Mark),
         at: &Progress,
     ) {
-        self.way(by).peer.goaway = Some((last, code, mark));
-        if code != ErrorCode::NO_ERROR {
+        let before = self.way(by).peer.goaway.replace((last, code, mark));
+        // Whoever says it again, and again, says nothing new.
+        let had_failed = before.is_some_and(|(_, code, _)| code != ErrorCode::NO_ERROR);
+        let had_refused = before.is_some_and(|(before, ..)| before <= last);
+        if code != ErrorCode::NO_ERROR && !had_failed {
             for open in self.open.values_mut() {
                 open.exchange.connection_error.get_or_insert((by, code));
             }
         }
-        if by == Side::Client {
+        if by == Side::Client || had_refused {
             return;
         }
         let acked = acked_by(by, at);
@@ -578,7 +590,7 @@ impl Streams {
 
     /// A receive window of TCP's was closed: that held up every stream.
     fn window_closed(&mut self, side: Side, since: Mark, opened: Option<Mark>, until: Timestamp) {
-        for open in self.open.values_mut() {
+        for open in self.open.values_mut().take(MAX_HELD_UP) {
             let begun = since.time.max(open.exchange.start());
             open.note(Finding {
                 kind: FindingKind::ZeroWindow,
