@@ -168,7 +168,12 @@ impl Comparison {
         } else {
             let messages = stream.iter().map(|segment| segment.messages.len()).sum();
             let said = |count: usize| format!("{count} HTTP/1 messages");
-            self.hold(&subject, &said(messages), &said(0));
+            // What agreed on HTTP/2: a request, and its 101.
+            let upgraded = exchanges.iter().filter(|exchange| {
+                let mut interim = exchange.events.interim.iter();
+                exchange.connection == connection.id && interim.any(|(_, status)| *status == 101)
+            });
+            self.hold(&subject, &said(messages), &said(2 * upgraded.count()));
         }
     }
 
