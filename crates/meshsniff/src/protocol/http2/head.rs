@@ -130,6 +130,8 @@ impl Head {
                     .filter(|digits| digits.len() == 3)
                     .and_then(|digits| digits.parse().ok());
             }
+            // An empty one is none.
+            ":method" if value.trim_ascii().is_empty() => self.is_cut = true,
             ":method" => self.method = Some(text(value)),
             ":path" => self.path = Some(text(value)),
             ":authority" => self.authority = Some(text(value)),

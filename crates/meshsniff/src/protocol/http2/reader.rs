@@ -514,11 +514,10 @@ impl Reader {
         let promised = self.buffer.get(padded..padded + 4).filter(|_| promises > 0);
         let promised = promised.and_then(|word| word.first_chunk());
         let promised = promised.map(|word| u32::from_be_bytes(*word) & 0x7fff_ffff);
-        let end = if payload.cut {
-            self.buffer.len()
-        } else {
-            self.buffer.len() - padding
-        };
+        // Of a frame that is not whole the padding, which ends it, did not come.
+        let cut = payload.cut || payload.left > 0;
+        let padding = if cut { 0 } else { padding };
+        let end = self.buffer.len().saturating_sub(padding);
         self.buffer.truncate(end);
         self.buffer.drain(..before.min(end));
         Some(Assembling {
@@ -526,7 +525,7 @@ impl Reader {
             promised,
             end_stream: frame.kind == Kind::Headers && frame.has(END_STREAM),
             start: payload.start,
-            cut: payload.cut,
+            cut,
         })
     }
 
