@@ -78,7 +78,7 @@ struct Sighting {
 
 impl Sighting {
     fn is_near(&self, time: Timestamp) -> bool {
-        (time - self.time).as_nanos().abs() <= APART.as_nanos()
+        (time - self.time).as_nanos().unsigned_abs() <= APART.as_nanos().unsigned_abs()
     }
 }
 
