@@ -127,7 +127,8 @@ pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
             .is_some_and(|_| !asked_in_lines(&said))
         {
             bail!(
-                "exchange {} is HTTP/2: --curl prints requests of HTTP/1 only",
+                "exchange {} is HTTP/2, and --curl prints requests of HTTP/1 only: without it \
+                 follow shows what was sent",
                 found.exchange.id
             );
         }

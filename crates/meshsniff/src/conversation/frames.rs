@@ -166,7 +166,7 @@ impl Frames {
             Event::Preface => {
                 // Nothing can have been answered before: the server's table is still empty.
                 if !self.server.heard {
-                    self.server.reader.is_whole();
+                    self.server.reader.set_whole();
                 }
                 (0, Told::Preface)
             }

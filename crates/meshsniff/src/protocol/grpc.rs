@@ -76,10 +76,6 @@ pub struct Status(pub u32);
 impl Status {
     /// The call went well.
     pub const OK: Self = Self(0);
-    /// The caller did not want it any more.
-    pub const CANCELLED: Self = Self(1);
-    /// The deadline passed.
-    pub const DEADLINE_EXCEEDED: Self = Self(4);
     /// Nobody was there to do it.
     pub const UNAVAILABLE: Self = Self(14);
 

@@ -210,8 +210,8 @@ impl Reader {
         Self { list: true, ..self }
     }
 
-    /// The side is read from its beginning on, as turns out.
-    pub fn is_whole(&mut self) {
+    /// The side is read from its beginning on, as turns out: its header table is empty.
+    pub fn set_whole(&mut self) {
         self.decoder = Decoder::new(true);
     }
 
