@@ -24,7 +24,11 @@ import svgelements
 # Cuts are rounded in HAR, and parts in JSON.
 TOLERANCE_MS = 0.0011
 # Objects inside an exchange, by the name that stands before their own fields.
-INSIDE = ("proxy", "envoy", "sockets")
+INSIDE = ("proxy", "envoy", "sockets", "reset", "grpc")
+# What has no column: a reset's frame is told by its events', and a call's other figures are for
+# programs, which read JSON.
+NO_COLUMN = ("logs", "connection_error", "reset_frame", "grpc_wire", "grpc_status_name",
+             "grpc_deadline_ms", "grpc_first_message_ms")
 # Bytes of bodies: more than any capture has.
 MAX_BODY = 16 << 20
 # So many exchanges of a capture are drawn: the first of each verdict before others.
@@ -77,11 +81,14 @@ def cells(exchange):
             known["findings_ms"] = [str(one["ms"]) for one in value]
         elif name in INSIDE:
             for inner, part in (value or {}).items():
-                if isinstance(part, dict):
-                    continue
-                known[f"{name}_{inner}"] = part if isinstance(part, list) else shown(part)
-        elif name == "logs":
-            pass
+                if name == "grpc" and inner == "status":
+                    # By its name, where it has one.
+                    known["grpc_status"] = shown(value["status_name"] or part)
+                elif inner == "messages":
+                    for side, count in part.items():
+                        known[f"grpc_{side}_messages"] = str(count)
+                elif not isinstance(part, dict):
+                    known[f"{name}_{inner}"] = part if isinstance(part, list) else shown(part)
         elif isinstance(value, bool):
             known[name] = str(value).lower()
         else:
@@ -89,6 +96,7 @@ def cells(exchange):
     return {
         name: ";".join(value) if isinstance(value, list) else value
         for name, value in known.items()
+        if name not in NO_COLUMN
     }
 
 
