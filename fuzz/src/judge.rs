@@ -294,6 +294,7 @@ fn claims(exchange: &Exchange) {
         | Verdict::TlsUnanswered
         | Verdict::TlsFailed
         | Verdict::TlsRefusedPlain
+        | Verdict::TlsLeftWaiting
         | Verdict::PlainRefusedTls => panic!("{:?}", exchange.verdict),
     }
 }

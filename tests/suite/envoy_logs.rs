@@ -196,6 +196,22 @@ fn pairs(capture: &'static str) -> (Vec<Pair>, usize) {
                 );
             }
         }
+        // An encrypted leg of which only the end tells something.
+        for connection in &seen.connections {
+            if let Some(close) = connection.close
+                && connection.verdict == Some(Verdict::TlsLeftWaiting)
+                && line.upstream_local_address == Some(connection.client.to_string())
+                && line.span().contains(&millis(close.mark.time))
+            {
+                connections.insert(connection.id);
+                pair(
+                    Place::Client,
+                    Verdict::TlsLeftWaiting,
+                    &connection.envoy,
+                    line,
+                );
+            }
+        }
         if line.upstream_local_address.is_none() {
             for connection in &seen.connections {
                 if let Some(verdict) = connection.verdict

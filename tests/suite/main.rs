@@ -20,5 +20,6 @@ mod relay;
 mod scenarios;
 mod stream_truth;
 mod streams;
+mod tls_truth;
 mod tools;
 mod truth;

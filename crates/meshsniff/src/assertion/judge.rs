@@ -77,7 +77,10 @@ impl Judge {
             summary.exchange(exchange);
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let of_exchanges = !matches!(assertion.what, Measure::Connects(_) | Measure::Dropped);
+            let of_exchanges = !matches!(
+                assertion.what,
+                Measure::Connects(_) | Measure::Handshakes(_) | Measure::Dropped
+            );
             if of_exchanges && assertion.only.exchange(exchange) {
                 check.exchange(assertion, exchange);
                 check.show(assertion, exchange);
@@ -133,11 +136,8 @@ impl Judge {
             return;
         }
         for (assertion, check) in self.rules.assertions.iter().zip(&mut self.checks) {
-            let Measure::Connects(verdicts) = &assertion.what else {
-                continue;
-            };
             if assertion.only.connection(connection) {
-                check.connection(verdicts, connection);
+                check.connection(assertion, connection);
             }
         }
     }
@@ -267,9 +267,25 @@ impl AssertionState {
         }
     }
 
-    fn connection(&mut self, verdicts: &[Verdict], connection: &Connection) {
-        let verdict = connection.verdict;
-        let hit = verdict.is_some_and(|verdict| verdicts.contains(&verdict));
+    fn connection(&mut self, assertion: &Assertion, connection: &Connection) {
+        let hit = match assertion.what {
+            Measure::Connects(verdicts) => {
+                let verdict = connection.verdict;
+                verdict.is_some_and(|verdict| verdicts.contains(&verdict))
+            }
+            Measure::Handshakes(part) => {
+                let tls = connection.tls.as_ref();
+                let Some(took) = tls.and_then(|tls| tls.part(part)) else {
+                    return;
+                };
+                let hit = assertion.is_beyond(took);
+                if hit {
+                    self.tally.value(took);
+                }
+                hit
+            }
+            _ => return,
+        };
         self.tally.look(hit);
         if hit && self.connections.len() < MAX_SHOWN {
             self.connections.push(connection.clone());
@@ -285,19 +301,25 @@ impl Assertion {
             Measure::NotGood => Some(exchange.good() == Some(false)),
             Measure::EachGap(gap) => {
                 let gap = exchange.gaps.get(*gap);
-                let BoundValue::Span(bound) = self.bound.value else {
-                    return None;
-                };
-                Some(gap.is_some_and(|gap| self.bound.operator.holds(gap, bound)))
+                Some(gap.is_some_and(|gap| self.is_beyond(gap)))
             }
             Measure::SuccessRate { of_server } => Some(
                 exchange.good() == Some(true) || (*of_server && exchange.verdict.ended_by_client()),
             ),
             Measure::Exchanges
             | Measure::Connects(_)
+            | Measure::Handshakes(_)
             | Measure::Percentile(..)
             | Measure::Problems(_)
             | Measure::Dropped => None,
+        }
+    }
+
+    /// Whether a time is beyond the bound.
+    fn is_beyond(&self, span: Span) -> bool {
+        match self.bound.value {
+            BoundValue::Span(bound) => self.bound.operator.holds(span, bound),
+            BoundValue::Count(_) | BoundValue::Share(_) => false,
         }
     }
 
@@ -373,6 +395,19 @@ impl Assertion {
                 );
                 (judged(counts(operator, hits, value)), observed)
             }
+            Measure::Handshakes(_) if count == 0 => (
+                Conclusion::NoTraffic,
+                "nothing to judge: there was no TLS handshake".to_owned(),
+            ),
+            Measure::Handshakes(_) => {
+                let mut observed = said!(
+                    Grouped(hits),
+                    " of ",
+                    Counted(count, "handshake", "handshakes")
+                );
+                self.push_extreme(&mut observed, tally);
+                (judged(hits > 0), observed)
+            }
             _ if count == 0 => (
                 Conclusion::NoTraffic,
                 if self.only.selects_all() {
@@ -399,21 +434,7 @@ impl Assertion {
             }
             Measure::EachGap(_) => {
                 let mut observed = of(hits, count);
-                let extreme = if operator.is_upper() {
-                    tally.percentile(Percentile::Max)
-                } else {
-                    tally.percentile(Percentile::Min)
-                };
-                if let Some(extreme) = extreme {
-                    observed.push_str(if hits == 1 {
-                        ": "
-                    } else if operator.is_upper() {
-                        ", at most "
-                    } else {
-                        ", at least "
-                    });
-                    push!(&mut observed; Exact(extreme), " ms");
-                }
+                self.push_extreme(&mut observed, tally);
                 (judged(hits > 0), observed)
             }
             Measure::Percentile(gap, _) if tally.values() == 0 && gap.is_of_every_answer() => (
@@ -432,6 +453,22 @@ impl Assertion {
                 push!(&mut observed; Exact(found), " ms of ", Grouped(tally.values()));
                 (judged(operator.holds(found, bound)), observed)
             }
+        }
+    }
+}
+
+impl Assertion {
+    /// Pushes the figure that was the furthest beyond the bound.
+    fn push_extreme(&self, observed: &mut String, tally: &Tally) {
+        let up = self.bound.operator.is_upper();
+        let extreme = tally.percentile(if up { Percentile::Max } else { Percentile::Min });
+        if let Some(extreme) = extreme {
+            observed.push_str(match (tally.hits(), up) {
+                (1, _) => ": ",
+                (_, true) => ", at most ",
+                (_, false) => ", at least ",
+            });
+            push!(observed; Exact(extreme), " ms");
         }
     }
 }
@@ -470,6 +507,7 @@ fn of(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::tls::Tls;
     use crate::testing::fixtures;
 
     fn judge(assertions: &[&str]) -> Judge {
@@ -480,6 +518,39 @@ mod tests {
                 .collect(),
             ..Rules::default()
         })
+    }
+
+    #[test]
+    fn the_time_that_tls_handshakes_took() {
+        let mut judge = judge(&[
+            "tls.handshake_ms>200ms",
+            "tls-left-waiting",
+            "tls.server_ms<1ms",
+        ]);
+        let outcomes = judge.outcomes(None);
+        assert_eq!(outcomes[0].verdict, Conclusion::NoTraffic);
+        for (ms, verdict) in [
+            (150, None),
+            (201, Some(Verdict::TlsLeftWaiting)),
+            (900, None),
+        ] {
+            let mut connection = fixtures::connection();
+            connection.verdict = verdict;
+            connection.tls = Some(Box::new(Tls {
+                handshake: Some(Span::from_millis(ms)),
+                ..Tls::default()
+            }));
+            judge.connection(&connection);
+        }
+        let outcomes = judge.outcomes(None);
+        assert_eq!(
+            outcomes[0].observed,
+            "2 of 3 handshakes, at most 900.000 ms"
+        );
+        assert_eq!(outcomes[0].verdict, Conclusion::Failed);
+        assert_eq!(outcomes[0].connections.len(), 2);
+        assert_eq!(outcomes[1].observed, "1 of 3 connections");
+        assert_eq!(outcomes[2].verdict, Conclusion::NoTraffic);
     }
 
     #[test]

@@ -11,7 +11,9 @@
 //!           | findings | findings.KIND          exchanges with such a finding
 //!           | terms                             exchanges that fit: certainty=uncertain, status=5xx
 //!           | connects_failed                   connections refused or timed out
-//!           | connect-refused | connect-timeout
+//!           | connect-refused | connect-timeout | tls-failed | tls-left-waiting | …
+//!           | tls.handshake_ms | tls.server_ms | tls.client_ms
+//!                                               any TLS handshake, or a side's part of it
 //!           | GAP                               any exchange's gap: ack_to_client_close>400ms
 //!           | GAP.min .p50 .p90 .p95 .p99 .max  a percentile (nearest rank) of a gap; p99(GAP) is
 //!                                               the same
@@ -25,6 +27,7 @@
 use super::near;
 use crate::condition::{self, AssertionError, Condition, Filter, Operator, Order, same};
 use crate::exchange::{FindingKind, Gap, Verdict};
+use crate::protocol::tls::Part;
 use crate::statistics::ProblemKind;
 use crate::statistics::gap_values::Percentile;
 use crate::time::Span;
@@ -50,6 +53,9 @@ pub(super) enum Measure {
     NotGood,
     /// The number of connections with one of these verdicts.
     Connects(&'static [Verdict]),
+    /// The number of connections whose TLS handshake, or a part of it, took longer, or less long,
+    /// than the bound.
+    Handshakes(Part),
     /// The number of exchanges whose gap is beyond the bound.
     EachGap(Gap),
     /// A percentile of a gap.
@@ -107,7 +113,7 @@ impl Bound {
     }
 }
 
-const CONNECTS: [(&str, &[Verdict]); 7] = [
+const CONNECTS: [(&str, &[Verdict]); 8] = [
     (
         "connects_failed",
         &[Verdict::ConnectRefused, Verdict::ConnectTimeout],
@@ -116,6 +122,7 @@ const CONNECTS: [(&str, &[Verdict]); 7] = [
     ("connect-timeout", &[Verdict::ConnectTimeout]),
     ("tls-unanswered", &[Verdict::TlsUnanswered]),
     ("tls-failed", &[Verdict::TlsFailed]),
+    ("tls-left-waiting", &[Verdict::TlsLeftWaiting]),
     ("tls-refused-plain", &[Verdict::TlsRefusedPlain]),
     ("plain-refused-tls", &[Verdict::PlainRefusedTls]),
 ];
@@ -194,7 +201,7 @@ impl Assertion {
     /// nothing else.
     #[must_use]
     pub fn is_about_connects(&self) -> bool {
-        matches!(self.what, Measure::Connects(_))
+        matches!(self.what, Measure::Connects(_) | Measure::Handshakes(_))
     }
 
     /// Whether the assertion is about problems, which are found in the whole report.
@@ -257,7 +264,7 @@ fn read(
                 "say how many: exchanges<1 fails where there was none".to_owned(),
             )),
             Measure::SuccessRate { .. } => Err(sense(format!("say below what: {text}<99%"))),
-            Measure::EachGap(_) | Measure::Percentile(..) => {
+            Measure::EachGap(_) | Measure::Percentile(..) | Measure::Handshakes(_) => {
                 Err(sense(format!("say how long: {text}>400ms")))
             }
         },
@@ -323,7 +330,10 @@ fn wish(condition: &Condition<'_>, what: &Measure, bound: &Bound) -> Option<Stri
             // Of terms nobody knows how many there should be.
             what_is_bad(name) && !is_good(name)
         }
-        Measure::Exchanges | Measure::EachGap(_) | Measure::Percentile(..) => false,
+        Measure::Exchanges
+        | Measure::EachGap(_)
+        | Measure::Percentile(..)
+        | Measure::Handshakes(_) => false,
     };
     let few = match operator {
         Operator::Less | Operator::AtMost => true,
@@ -358,6 +368,12 @@ fn what_is_bad(name: &str) -> bool {
 fn what(name: &str) -> Option<Measure> {
     if let Some((_, verdicts)) = CONNECTS.iter().find(|(known, _)| same(known, name)) {
         return Some(Measure::Connects(verdicts));
+    }
+    if let Some(part) = name.strip_prefix("tls.") {
+        let mut parts = Part::ALL.into_iter();
+        return parts
+            .find(|one| same(one.name(), part))
+            .map(Measure::Handshakes);
     }
     let plain = match name {
         "exchanges" => Some(Measure::Exchanges),
@@ -441,7 +457,7 @@ fn read_value(text: &str) -> Result<BoundValue, String> {
 fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     let &Bound { operator, value } = bound;
     match what {
-        Measure::EachGap(_) | Measure::Percentile(..) => {
+        Measure::EachGap(_) | Measure::Percentile(..) | Measure::Handshakes(_) => {
             if !matches!(value, BoundValue::Span(_)) {
                 return Err("a gap is a time and wants a unit, such as 400ms or 1.5s".to_owned());
             }
@@ -489,7 +505,7 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if matches!(what, Measure::Connects(_)) && !only.is_about_ends() {
+    if matches!(what, Measure::Connects(_) | Measure::Handshakes(_)) && !only.is_about_ends() {
         return Err(
             "a connection that never opened has a client and a server and nothing else: where \
              takes client= and server= here"

@@ -151,6 +151,7 @@ impl ShareOf {
                 | Verdict::ConnectTimeout
                 | Verdict::TlsUnanswered
                 | Verdict::TlsFailed
+                | Verdict::TlsLeftWaiting
                 | Verdict::TlsRefusedPlain
                 | Verdict::PlainRefusedTls,
             ) => false,

@@ -402,10 +402,10 @@ impl Report for Gatherer<'_> {
             }
             ReportEvent::Connection(connection) if self.selection.filter.connection(connection) => {
                 self.summary.connection(connection);
-                if connection.verdict.is_none() {
-                    return Ok(());
+                if let Some(Verdict::ConnectRefused | Verdict::ConnectTimeout) = connection.verdict
+                {
+                    self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
                 }
-                self.side.connects_failed = self.side.connects_failed.map(|failed| failed + 1);
             }
             ReportEvent::Finish(capture) => {
                 self.side.dropped = capture.dropped;

@@ -143,6 +143,14 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
         | Verdict::TlsFailed
         | Verdict::TlsRefusedPlain => (plain(&["UF", "URX,UF"]), None),
         Verdict::PlainRefusedTls => (plain(&["UPE"]), None),
+        // Its own timer, or its own client left.
+        Verdict::TlsLeftWaiting => {
+            let flags = EnvoyFlags {
+                server: accepted_by_proxy,
+                ..plain(&["UT", "DC"])
+            };
+            (flags, None)
+        }
         Verdict::Ok => {
             let logged = seen.answered_by.filter(|by| by.software == Software::Envoy);
             let flags = EnvoyFlags {

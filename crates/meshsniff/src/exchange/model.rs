@@ -10,7 +10,7 @@ pub use crate::protocol::grpc::{Status, Wire};
 pub use crate::protocol::http1::head::Defect;
 pub use crate::protocol::http2::frame::ErrorCode;
 pub use crate::protocol::proxy_header::ProxyHeader;
-pub use crate::protocol::tls::Alert;
+pub use crate::protocol::tls::{Alert, Bursts, Tls};
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use super::said::Said;
@@ -76,6 +76,9 @@ pub enum Verdict {
     TlsUnanswered,
     /// Of a connection: an alert, a FIN or a RST inside the TLS handshake.
     TlsFailed,
+    /// Of a connection, as far as can be seen without keys: the client closed while it waited for an
+    /// answer to its last TLS record.
+    TlsLeftWaiting,
     /// Of a connection: a TLS hello to a port that answers in plain text.
     TlsRefusedPlain,
     /// Of a connection: plain text to a port that answers with TLS.
@@ -93,11 +96,12 @@ impl Verdict {
     }
 
     /// Verdicts of connections, not of exchanges.
-    pub const OF_CONNECTIONS: [Self; 6] = [
+    pub const OF_CONNECTIONS: [Self; 7] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::TlsUnanswered,
         Self::TlsFailed,
+        Self::TlsLeftWaiting,
         Self::TlsRefusedPlain,
         Self::PlainRefusedTls,
     ];
@@ -851,9 +855,9 @@ pub struct Connection {
     /// Whether it became a tunnel: by a 101 or a CONNECT.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tunnel: bool,
-    /// The alert that ended its TLS handshake.
+    /// TLS, as far as it can be seen without keys, of a connection that speaks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alert: Option<Alert>,
+    pub tls: Option<Box<Tls>>,
     /// Exchanges on it.
     pub exchanges: u64,
     /// Responses whose request the capture does not have.
@@ -877,6 +881,12 @@ impl Connection {
     pub fn is_udp(&self) -> bool {
         let transport = self.dns.as_ref().map(|dns| dns.transport);
         transport == Some(Transport::Udp)
+    }
+
+    /// The alert that ended its TLS handshake.
+    #[must_use]
+    pub fn alert(&self) -> Option<Alert> {
+        self.tls.as_ref()?.alert
     }
 
     /// Whether it is a tunnel that somebody closed after a second of silence or more.
@@ -912,7 +922,7 @@ impl Connection {
             goaway: None,
             max_concurrent: None,
             tunnel: false,
-            alert: None,
+            tls: None,
             exchanges: 0,
             orphan_responses: 0,
             hidden_bytes: 0,

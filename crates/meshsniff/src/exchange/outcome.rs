@@ -11,7 +11,7 @@ use super::said::{Keeping, Said};
 use super::streams::Streams;
 use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
-use crate::protocol::tls::Handshake;
+use crate::protocol::tls::Session;
 use crate::tcp::{
     self, CloseEvidence, Counters, Offset, Opening, Side, StreamEvent, TrackedConnection,
 };
@@ -24,6 +24,9 @@ const CONNECT_TIMEOUT: Span = Span::from_secs(1);
 const TLS_TIMEOUT: Span = Span::from_secs(1);
 /// A request that lies in a socket for this long is unread; any lies there for a moment.
 const UNREAD: Span = Span::from_millis(10);
+
+/// A client that leaves sooner after its last record was not waiting.
+const LEFT_WAITING: Span = Span::from_millis(20);
 
 /// Who says in TLS that it closes does so within this time.
 const PARTING: Span = Span::from_millis(5);
@@ -262,7 +265,7 @@ impl Exchanges {
             return Some(Verdict::TlsRefusedPlain);
         }
         if tls.is_done() {
-            return None;
+            return tls.refused().map(|_| Verdict::TlsFailed);
         }
         let hung_up = close.filter(|close| close.by == Side::Server || tls.is_answered());
         if tls.alert().is_some() || hung_up.is_some() {
@@ -274,9 +277,78 @@ impl Exchanges {
         unanswered.then_some(Verdict::TlsUnanswered)
     }
 
+    /// How long the client had waited for an answer to its last record when it closed, of TLS that
+    /// is not read.
+    fn left_waiting(&self, close: Close) -> Option<Span> {
+        let tls = self.pairing.tls().filter(|tls| tls.is_done())?;
+        let asked = tls.asked()?;
+        let waited = close.mark.time - asked.last.time;
+        // What came after the close came too late.
+        let answered = asked
+            .answered
+            .is_some_and(|answered| answered.order < close.mark.order);
+        let left = close.by == Side::Client && !answered;
+        (left && waited >= LEFT_WAITING).then_some(waited)
+    }
+
+    /// Since when the connection was idle: the end of its last answer, or, of TLS that is not read,
+    /// its last record of data.
+    fn idle_from(&self) -> Option<Timestamp> {
+        match self.pairing.tls() {
+            Some(tls) => tls.last_record().map(|mark| mark.time),
+            None => self
+                .pairing
+                .last_response_end()
+                .filter(|_| self.last_verdict == Some(Verdict::Ok)),
+        }
+    }
+
+    /// Why the verdict on TLS is not certain.
+    fn tls_doubt(
+        &self,
+        connection: &TrackedConnection,
+        verdict: Verdict,
+        close: Option<Close>,
+    ) -> Option<Doubt> {
+        if !matches!(
+            verdict,
+            Verdict::TlsUnanswered | Verdict::TlsFailed | Verdict::TlsLeftWaiting
+        ) {
+            return None;
+        }
+        let evidence = connection.evidence();
+        if evidence.one_sided {
+            return Some(Doubt::OneSided);
+        }
+        let tls = self.pairing.tls();
+        if tls.is_some_and(Session::is_done) {
+            // Only the lengths of encrypted records tell this.
+            let holes = tls.is_some_and(Session::has_holes);
+            return Some(if holes {
+                Doubt::SequenceHole
+            } else {
+                Doubt::Encrypted
+            });
+        }
+        // A RST without an ACK comes from a socket that is gone: what closed it was not seen. Without
+        // an ACK of the hello the path may be gone, not the server.
+        let bare = [evidence.client.rst, evidence.server.rst];
+        let bare = bare.into_iter().flatten().any(|rst| !rst.has_ack);
+        let heard = evidence
+            .client
+            .data_acked
+            .is_some_and(|acked| acked > Offset::ORIGIN);
+        let lost = evidence.client.lacks_fin || evidence.server.lacks_fin;
+        let proven = heard && !lost && !(bare && close.is_some_and(|close| close.reset));
+        (!proven).then_some(Doubt::SequenceHole)
+    }
+
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
         let close = first_close(connection);
-        let verdict = verdict(connection, now).or_else(|| self.of_tls(connection, close, now));
+        let waited = close.and_then(|close| self.left_waiting(close));
+        let verdict = verdict(connection, now)
+            .or_else(|| self.of_tls(connection, close, now))
+            .or(waited.map(|_| Verdict::TlsLeftWaiting));
         let (client, server) = (connection.client(), connection.server());
         let (envoy, _) = envoy::flags(&Seen {
             verdict: verdict.unwrap_or(Verdict::Ok),
@@ -316,13 +388,13 @@ impl Exchanges {
             syn_to_synack: not_negative(since(syn, opening.synack)),
             syn_retries: opening.syn.map_or(0, |syn| syn.retries),
             verdict,
-            doubt: verdict.and_then(|verdict| tls_doubt(connection, verdict, close)),
+            doubt: verdict.and_then(|verdict| self.tls_doubt(connection, verdict, close)),
             envoy,
             close,
-            idle: close
-                .filter(|_| self.last_verdict == Some(Verdict::Ok))
-                .and_then(|close| Some(close.mark.time - self.pairing.last_response_end()?))
-                .filter(|&idle| idle >= Span::ZERO),
+            idle: waited.or_else(|| {
+                let idle = close?.mark.time - self.idle_from()?;
+                (idle >= Span::ZERO).then_some(idle)
+            }),
             server_answered_others: false,
             accept_queue: self.accept_queue,
             silence: close.and_then(|close| Some(close.mark.time - last_spoke?.1.time)),
@@ -330,7 +402,7 @@ impl Exchanges {
             goaway: self.pairing.streams().and_then(Streams::gone_away),
             max_concurrent: self.pairing.streams().and_then(Streams::max_concurrent),
             tunnel: self.pairing.is_tunnel(),
-            alert: self.pairing.tls().and_then(Handshake::alert),
+            tls: self.pairing.tls().map(|tls| Box::new(tls.told())),
             exchanges: self.settled,
             orphan_responses: counts.orphan_responses,
             hidden_bytes: match protocol {
@@ -405,32 +477,6 @@ fn tell_sockets(open: &mut PendingExchange) {
         });
     }
     exchange.sockets = Some(Box::new(sockets));
-}
-
-/// Why the verdict on a TLS handshake is not certain.
-fn tls_doubt(
-    connection: &TrackedConnection,
-    verdict: Verdict,
-    close: Option<Close>,
-) -> Option<Doubt> {
-    if !matches!(verdict, Verdict::TlsUnanswered | Verdict::TlsFailed) {
-        return None;
-    }
-    let evidence = connection.evidence();
-    if evidence.one_sided {
-        return Some(Doubt::OneSided);
-    }
-    // A RST without an ACK comes from a socket that is gone: what closed it was not seen. Without
-    // an ACK of the hello the path may be gone, not the server.
-    let bare = [evidence.client.rst, evidence.server.rst];
-    let bare = bare.into_iter().flatten().any(|rst| !rst.has_ack);
-    let heard = evidence
-        .client
-        .data_acked
-        .is_some_and(|acked| acked > Offset::ORIGIN);
-    let lost = evidence.client.lacks_fin || evidence.server.lacks_fin;
-    let proven = heard && !lost && !(bare && close.is_some_and(|close| close.reset));
-    (!proven).then_some(Doubt::SequenceHole)
 }
 
 /// The verdict on a connection that never opened.

@@ -4,6 +4,7 @@
 //! nothing anew; frame numbers and all flags stand elsewhere in a report.
 
 use crate::dns::{Dns, code_name};
+use crate::exchange::model::Alert;
 use crate::exchange::{
     Close, Connection, Defect, Doubt, ErrorCode, Exchange, Finding, FindingKind, Reading,
     ResponseShape, Side, Status, Verdict,
@@ -43,6 +44,7 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
         | Verdict::ConnectTimeout
         | Verdict::TlsUnanswered
         | Verdict::TlsFailed
+        | Verdict::TlsLeftWaiting
         | Verdict::TlsRefusedPlain
         | Verdict::PlainRefusedTls => unanswered(out, exchange),
     }
@@ -163,6 +165,12 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict, names: &N
             server, ", which answers with TLS: the port, or the protocol that the client is told ",
             "to speak, is wrong.")
         }
+        Verdict::TlsLeftWaiting => {
+            push!(out; "The client (", names.beside(connection.client), ") closed ", Spoken(connection.idle.unwrap_or_default()),
+                " after its last TLS record to ", server, ", and nothing had come back: as far as can be ",
+                "seen without keys it waited for an answer and gave up");
+            push!(out; " (a proxy in the client's place: UT, or DC behind it).");
+        }
         Verdict::TlsUnanswered => {
             push!(out; "The server (", names.beside(connection.server), ") did not answer the TLS hello of ", client);
             let long = connection
@@ -188,7 +196,7 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict, names: &N
         }
         _ => {
             push!(out; "The TLS handshake of ", client, " with ", server, " failed: ");
-            match (connection.alert, connection.close) {
+            match (connection.alert(), connection.close) {
                 (Some(alert), _) => {
                     let whose = match alert.by {
                         Side::Client => "the client sent ",
@@ -196,6 +204,9 @@ fn of_tls(out: &mut String, connection: &Connection, verdict: Verdict, names: &N
                     };
                     out.push_str(whose);
                     out.push_str(alert.name());
+                    if let Some(meaning) = Alert::meaning(alert.name()) {
+                        push!(out; ": ", meaning);
+                    }
                 }
                 (None, Some(close)) => {
                     let whose = match close.by {
@@ -250,6 +261,9 @@ pub const fn doubt_in_words(doubt: Doubt) -> &'static str {
         Doubt::CaptureEnded => "the capture ended before it was settled",
         Doubt::Snaplen => "the snap length cut bytes that were needed",
         Doubt::Unreadable => "the bytes are all there, but how they are framed cannot be read",
+        Doubt::Encrypted => {
+            "an estimate from the lengths and times of encrypted records: what is in them is not seen"
+        }
     }
 }
 

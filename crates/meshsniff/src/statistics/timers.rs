@@ -179,6 +179,10 @@ impl Closes {
             Some(Verdict::TlsUnanswered | Verdict::TlsFailed) => {
                 (TimerKind::Handshake, silence, SHORTEST_IDLE)
             }
+            Some(Verdict::TlsLeftWaiting) => match connection.idle {
+                Some(waited) => (TimerKind::GiveUp, waited, SHORTEST),
+                None => return,
+            },
             None if connection.tunnel => (TimerKind::TunnelIdle, silence, SHORTEST_IDLE),
             None => match connection.idle {
                 Some(idle) => (TimerKind::KeepAlive, idle, SHORTEST_IDLE),

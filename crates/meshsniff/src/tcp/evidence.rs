@@ -57,6 +57,8 @@ pub enum Doubt {
     Snaplen,
     /// The bytes are all there, but how they are framed cannot be read.
     Unreadable,
+    /// The bytes are encrypted: an estimate from their lengths and times.
+    Encrypted,
 }
 
 impl Doubt {

@@ -295,7 +295,7 @@ pub fn connection() -> Connection {
         goaway: None,
         max_concurrent: None,
         tunnel: false,
-        alert: None,
+        tls: None,
         exchanges: 4,
         orphan_responses: 0,
         hidden_bytes: 0,

@@ -1,7 +1,7 @@
 //! The client's stream: requests, and where pairing may begin anew.
 
-use super::{Mode, Pairing, Proxied, Stretch, Successor};
-use crate::exchange::model::{Doubt, Finding, FindingKind, Protocol};
+use super::{Mode, Pairing, Proxied, Stretch};
+use crate::exchange::model::{Doubt, Finding, FindingKind};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
 use crate::packet::Mark;
@@ -11,7 +11,6 @@ use crate::protocol::http1::head::{MAX_HEAD, RequestHead};
 use crate::protocol::http1::reader::{Event, Partial};
 use crate::protocol::http2::frame::PREFACE;
 use crate::protocol::proxy_header;
-use crate::protocol::tls::Handshake;
 use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 use crate::time::Span;
 use std::borrow::Cow;
@@ -149,7 +148,7 @@ impl Pairing {
                 };
                 self.tell_successor(Side::Client, StreamEvent::Bytes(run, *at));
             }
-            Opening::Tls => self.begin_tls(rest, mark),
+            Opening::Tls => self.begin_tls(Side::Client, rest, mark),
             _ => self.lose_client(None, at),
         }
         None
@@ -176,16 +175,6 @@ impl Pairing {
         let begun = proxy_header::is_begun(&bytes);
         self.proxied = begun.then(|| Box::new(Proxied::Begun(mark, bytes.into_owned())));
         begun.then_some(rest.len())
-    }
-
-    /// The connection begins with the client's TLS records: `rest` is the beginning of them.
-    fn begin_tls(&mut self, rest: &[u8], mark: Mark) {
-        self.hand_over(Successor::Tls);
-        if self.whole && self.protocol == Protocol::Tls {
-            let mut handshake = Box::new(Handshake::default());
-            handshake.bytes(Side::Client, rest, mark);
-            self.tls = Some(handshake);
-        }
     }
 
     fn begin_request(&mut self, offset: Offset, mark: Mark, at: &Progress) {
@@ -471,7 +460,7 @@ impl Pairing {
     fn hide(&mut self, bytes: &[u8], from: Offset, mark: Mark, segment_start: bool, at: &Progress) {
         if segment_start && self.is_fresh() {
             match detect::client_opening(bytes, false) {
-                Opening::Tls => return self.hand_over(Successor::Tls),
+                Opening::Tls => return self.begin_tls(Side::Client, bytes, mark),
                 Opening::Http2 => return self.find_streams(Side::Client, bytes, from, mark, at),
                 _ if detect::begins_frames(bytes, Some(Side::Client)) => {
                     return self.find_streams(Side::Client, bytes, from, mark, at);

@@ -19,7 +19,7 @@ use crate::protocol::detect;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
-use crate::protocol::tls::Handshake;
+use crate::protocol::tls::Session;
 use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Run, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -145,8 +145,8 @@ pub(crate) struct Pairing {
     successor: Option<Successor>,
     /// The PROXY header that the connection began with.
     proxied: Option<Box<Proxied>>,
-    /// The TLS handshake, of a connection that begins with one.
-    tls: Option<Box<Handshake>>,
+    /// TLS, of a connection that speaks it.
+    tls: Option<Box<Session>>,
     /// The streams of HTTP/2, of a connection that speaks it.
     streams: Option<Box<Streams>>,
     /// What the server said before its client.
@@ -268,8 +268,8 @@ impl Pairing {
         self.successor == Some(Successor::Tunnel)
     }
 
-    /// The TLS handshake, of a connection that begins with one.
-    pub(super) fn tls(&self) -> Option<&Handshake> {
+    /// TLS, of a connection that speaks it.
+    pub(super) fn tls(&self) -> Option<&Session> {
         self.tls.as_deref()
     }
 
@@ -366,6 +366,22 @@ impl Pairing {
         self.successor = Some(successor);
     }
 
+    /// The connection's next bytes, `side`'s, are TLS records.
+    fn begin_tls(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+        self.hand_over(Successor::Tls);
+        if self.protocol == Protocol::Tls {
+            // A record with the beginning of a client's hello, and all of the connection before it.
+            let hello = matches!(bytes, [22, _, _, _, _, 1, ..]) || self.whole;
+            let from_hello = side == Side::Client && hello;
+            let mut tls = match from_hello {
+                true => Session::default(),
+                false => Session::joined(),
+            };
+            tls.bytes(side, bytes, true, mark);
+            self.tls = Some(Box::new(tls));
+        }
+    }
+
     /// HTTP/2 takes over. `whole`: from the client's preface on.
     fn begin_streams(&mut self, whole: bool) {
         let early = std::mem::replace(&mut self.early, Early::Nothing);
@@ -418,7 +434,7 @@ impl Pairing {
             return;
         };
         match event {
-            StreamEvent::Bytes(run, _) => tls.bytes(side, run.bytes, run.mark),
+            StreamEvent::Bytes(run, _) => tls.bytes(side, run.bytes, run.segment_start, run.mark),
             StreamEvent::Missing(missing, _) => tls.missing(side, missing.extent.len()),
             _ => {}
         }
@@ -535,7 +551,8 @@ impl Application for Pairing {
             Early::Nothing | Early::Other => 0,
         };
         let readers = self.client.reader.weight() + self.server.reader.weight() + early;
-        readers + self.queue.weight() + streams
+        let tls = self.tls.as_ref().map_or(0, |tls| tls.weight());
+        readers + self.queue.weight() + streams + tls
     }
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {

@@ -55,7 +55,7 @@ impl Pairing {
                 Mode::Lost => {
                     let begins = used == 0 && run.segment_start && !trimmed;
                     if begins && self.is_fresh() && detect::is_tls_record(rest) {
-                        self.hand_over(Successor::Tls);
+                        self.begin_tls(Side::Server, rest, run.mark);
                     } else if begins
                         && self.is_fresh()
                         && detect::begins_frames(rest, Some(Side::Server))
@@ -111,7 +111,7 @@ impl Pairing {
             Some(false) if self.server.orphan => {
                 // A greeting, or more than was announced: no answer to anything.
                 if self.is_fresh() && detect::is_tls_record(rest) {
-                    self.hand_over(Successor::Tls);
+                    self.begin_tls(Side::Server, rest, mark);
                 } else if self.is_fresh() {
                     self.keep_early(rest, offset, mark);
                 }

@@ -585,7 +585,7 @@ fn a_tls_handshake_that_is_ended_inside_has_failed() {
         .fin(Client)
         .connection();
     assert_eq!(alert.verdict, Some(TlsFailed));
-    assert_eq!(alert.alert.map(|alert| alert.name()), Some("unknown_ca"));
+    assert_eq!(alert.alert().map(|alert| alert.name()), Some("unknown_ca"));
     let whole = answered().say(Server, [record(20, &[1]), record(23, &[0; 90])].concat());
     let whole = whole.say(Client, [record(20, &[1]), record(23, &[0; 53])].concat());
     assert_eq!(whole.fin(Client).ack(Server).connection().verdict, None);

@@ -480,6 +480,7 @@ const fn ending(bar: &Bar) -> &'static str {
     match (bar.verdict, bar.close) {
         (Some(Verdict::ConnectRefused), _) => "refused",
         (Some(Verdict::ConnectTimeout), _) => "no answer",
+        (Some(Verdict::TlsLeftWaiting), _) => "left waiting",
         (Some(_), _) => "TLS failed",
         (None, None) => "not closed",
         (None, Some(close)) => match (close.by, close.reset) {

@@ -44,6 +44,7 @@ pub(super) const fn verdict_in_words(verdict: Verdict) -> &'static str {
         Verdict::ConnectTimeout => "the connection was never answered",
         Verdict::TlsUnanswered => "the TLS hello was never answered",
         Verdict::TlsFailed => "the TLS handshake failed",
+        Verdict::TlsLeftWaiting => "the client closed while it waited, as far as TLS lets see",
         Verdict::TlsRefusedPlain => "TLS to a port that speaks plain text",
         Verdict::PlainRefusedTls => "plain text to a port that speaks TLS",
     }

@@ -6,6 +6,7 @@
 
 mod objects;
 pub mod read;
+mod tls;
 
 use super::facts::{Facts, Standing};
 use crate::condition::Filter;

@@ -4,6 +4,7 @@
 //! names and their order are those of the documentation. Exchanges and connections are taken apart
 //! by name, so that a new field is shown or left out on purpose.
 
+use super::tls::encrypted;
 use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{
@@ -283,7 +284,7 @@ impl Objects {
             goaway,
             max_concurrent,
             tunnel,
-            alert,
+            tls,
             exchanges,
             orphan_responses,
             hidden_bytes,
@@ -328,12 +329,11 @@ impl Objects {
                 });
             })),
             "tunnel": *tunnel,
-            "tls_alert": alert.map(|alert| Object(move |out: &mut String| {
-                fields!(out, {
-                    "by": Word(alert.by.name()),
-                    "description": alert.description.map(|_| Word(alert.name())),
-                });
-            })),
+            "last_record_by": tls
+                .as_ref()
+                .and_then(|tls| tls.last_record_by)
+                .map(|side| Word(side.name())),
+            "tls": tls.as_deref().map(|tls| Object(move |out: &mut String| encrypted(out, tls))),
             "exchanges": *exchanges,
             "orphan_responses": *orphan_responses,
             "hidden_bytes": *hidden_bytes,

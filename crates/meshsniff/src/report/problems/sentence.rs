@@ -4,6 +4,7 @@ use super::pieces::{
     After, ByTimer, Cost, Ends, Large, MAX_ROUTE, Of, TheServer, Timer, Where, Words,
     may_be_a_proxys, side, were,
 };
+use crate::exchange::model::Alert;
 use crate::exchange::{FindingKind, Side, Verdict};
 use crate::piece::{Bytes, Piece, Shown, push};
 use crate::report::sums;
@@ -168,6 +169,13 @@ fn of_connections(out: &mut String, problem: &Problem, verdict: Verdict, words: 
                 true => push!(out; " closed inside them"),
                 false => push!(out; " sent ", Shown(&problem.detail, MAX_ROUTE)),
             }
+            if let Some(meaning) = Alert::meaning(&problem.detail) {
+                push!(out; ": ", meaning);
+            }
+        }
+        Verdict::TlsLeftWaiting => {
+            push!(out; "the caller closed ", connections, " to ", server, Cost(problem),
+                " after its last TLS record, and nothing had come back", Timer(problem));
         }
         Verdict::TlsRefusedPlain => {
             push!(out; server, " answers in plain text, and the client spoke TLS to it on ",

@@ -378,7 +378,7 @@ fn connections_have_their_words() {
     ] {
         let connection = Connection {
             verdict: Some(verdict),
-            alert: None,
+            tls: None,
             close: None,
             ..fixtures::connection()
         };

@@ -34,6 +34,7 @@ impl Ink {
             | Verdict::ConnectTimeout
             | Verdict::TlsUnanswered
             | Verdict::TlsFailed
+            | Verdict::TlsLeftWaiting
             | Verdict::TlsRefusedPlain
             | Verdict::PlainRefusedTls => Self::Bad,
         }

@@ -625,6 +625,7 @@ fn ink(exchange: &Exchange, kind: EventKind) -> Option<Ink> {
         | Verdict::ConnectTimeout
         | Verdict::TlsUnanswered
         | Verdict::TlsFailed
+        | Verdict::TlsLeftWaiting
         | Verdict::TlsRefusedPlain
         | Verdict::PlainRefusedTls => (false, false),
     };

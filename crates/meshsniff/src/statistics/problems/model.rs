@@ -95,6 +95,8 @@ impl ProblemKind {
                 Severity::Note
             }
             Self::Lookups | Self::EarlyAnswer => Severity::Warning,
+            // An estimate: where the plain leg is seen, too, that one is told first.
+            Self::Verdict(Verdict::TlsLeftWaiting) => Severity::Warning,
             Self::Finding(finding) if !DECIDE.contains(&finding) => Severity::Warning,
             _ => Severity::Error,
         }

@@ -252,12 +252,12 @@ pub(super) fn connection(connection: &Connection) -> Option<Sorted> {
     let close = connection.close.map(|close| close.mark);
     let shown_by = close.unwrap_or(connection.first);
     if let Some(verdict) = connection.verdict {
-        let side = match (connection.alert, connection.close) {
+        let side = match (connection.alert(), connection.close) {
             (Some(alert), _) => alert.by,
             (None, Some(close)) => close.by,
             (None, None) => Side::Server,
         };
-        let detail = match connection.alert {
+        let detail = match connection.alert() {
             Some(alert) => Some(alert.name().into()),
             None if connection.accept_queue.is_some() => Some(CompactString::const_new(QUEUE)),
             None if connection.server_answered_others => Some(CompactString::const_new(FULL)),
@@ -265,8 +265,14 @@ pub(super) fn connection(connection: &Connection) -> Option<Sorted> {
         };
         return Some(Sorted {
             detail: detail.unwrap_or_default(),
-            figure: connection.silence,
-            timed: matches!(verdict, Verdict::TlsUnanswered | Verdict::TlsFailed),
+            figure: match verdict {
+                Verdict::TlsLeftWaiting => connection.idle,
+                _ => connection.silence,
+            },
+            timed: matches!(
+                verdict,
+                Verdict::TlsUnanswered | Verdict::TlsFailed | Verdict::TlsLeftWaiting
+            ),
             ..Sorted::new(ProblemKind::Verdict(verdict), side, shown_by)
         });
     }

@@ -1,0 +1,99 @@
+//! What a report says of TLS on a connection.
+
+use super::alert::Alert;
+use super::data::Bursts;
+use super::hello::{Cipher, Version};
+use crate::tcp::Side;
+use crate::time::Span;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+/// A time of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The server's part.
+    Server,
+    /// The client's.
+    Client,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Server, Self::Client];
+
+    /// The name that it has in a report's JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "handshake_ms",
+            Self::Server => "server_ms",
+            Self::Client => "client_ms",
+        }
+    }
+}
+
+/// TLS on one connection, as far as it can be seen without keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// The version that the server chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The name that the client asked for (RFC 6066, 3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<CompactString>,
+    /// The protocol that the server chose (RFC 7301); TLS 1.3 encrypts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<CompactString>,
+    /// Those that the client offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn_offered: Vec<CompactString>,
+    /// The cipher suite that the server chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<Cipher>,
+    /// Whether an earlier session was taken up again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
+    /// Whether the client sent data with its hello (0-RTT); whether they were taken is encrypted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub early_data: bool,
+    /// Whether the server asked for another hello.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
+    /// Whether the server asked for the client's certificate; TLS 1.3 encrypts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<bool>,
+    /// From the client's hello to the last message of the handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Span>,
+    /// The server's part: from the end of the client's hello to the first byte of its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Span>,
+    /// The client's part: from the server's last byte to the next that the client said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Span>,
+    /// The alert that ended the handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
+    /// Whether the client, and the server, said that it closes; `None` where that is not to be seen.
+    pub close_notify: [Option<bool>; 2],
+    /// What came after the handshake.
+    pub bursts: Bursts,
+    /// The side with the last record of data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_record_by: Option<Side>,
+}
+
+impl Tls {
+    /// How long that part of the handshake took, if it was seen.
+    #[must_use]
+    pub const fn part(&self, part: Part) -> Option<Span> {
+        match part {
+            Part::Whole => self.handshake,
+            Part::Server => self.server,
+            Part::Client => self.client,
+        }
+    }
+}
