@@ -99,13 +99,14 @@ pub fn check(data: &[u8]) {
     }
     reader.lose();
 
-    let wire = [Wire::Grpc, Wire::Web, Wire::Connect][usize::from(what >> 3) % 3];
+    let wires = [Wire::Grpc, Wire::Web, Wire::Connect, Wire::WebText];
+    let wire = wires[usize::from(what >> 3) % wires.len()];
     let count = |size: usize| {
         let mut counter = Counter::new(wire);
         for piece in bytes.chunks(size) {
             counter.bytes(piece, Timestamp::default());
         }
-        (counter.messages(), counter.trailers())
+        (counter.messages(), counter.said())
     };
     assert_eq!(count(bytes.len().max(1)), count(size.max(1)));
 }

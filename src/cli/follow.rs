@@ -26,6 +26,11 @@ const MAX_EXCHANGES: usize = 10_000;
 /// Most connections among which that of a frame is looked for.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
+/// Most exchanges on the connection of a frame among which that of a stream is looked for.
+const MAX_STREAMS: usize = 1 << 20;
+/// Streams named where a frame has several.
+const MAX_NAMED: usize = 8;
+
 /// Show one conversation of a capture as text, with frames, times and gaps beside the lines
 ///
 /// Like "Follow TCP Stream" of Wireshark, but in the order of time, and with the pauses. Bodies are
@@ -39,7 +44,8 @@ pub(super) struct FollowArgs {
     #[arg(long, value_name = "N", group = "which")]
     exchange: Option<u64>,
 
-    /// Exchange of which this frame is part, else the last one before it on its connection
+    /// Exchange of which this frame is part, of HTTP/2 by the stream whose frame begins in it, else
+    /// the last one before it on its connection
     #[arg(
         long,
         value_name = "N",
@@ -334,6 +340,7 @@ impl FollowArgs {
             fitting: None,
             by_ends: HashMap::new(),
             begins: Vec::new(),
+            of_streams: Vec::new(),
             exchanges: 0,
             not_good: 0,
             ambiguous: false,
@@ -349,6 +356,7 @@ impl FollowArgs {
             _ => format!("its exchanges have the numbers 0 to {}", exchanges - 1),
         };
         let begins = std::mem::take(&mut finder.begins);
+        let of_streams = std::mem::take(&mut finder.of_streams);
         let asked = (self.exchange, self.frame, &self.request_id);
         let exchange = finder.chosen().with_context(|| match asked {
             (Some(number), ..) => format!("{name} has no exchange {number}: {there_are}"),
@@ -368,6 +376,12 @@ impl FollowArgs {
                  meshsniff report --all shows them)"
             ),
         })?;
+        let exchange = match self.frame {
+            Some(frame) if exchange.stream.is_some() => {
+                self.of_stream(frame, exchange, &begins, &of_streams)?
+            }
+            _ => exchange,
+        };
         let wanted = if self.connection {
             connection_range(&exchange, &begins)
         } else {
@@ -378,6 +392,75 @@ impl FollowArgs {
             origin,
             wanted,
         })
+    }
+
+    /// The exchange of the stream that has a share in this frame, on the HTTP/2 connection of
+    /// `fitting`, which fits by its times.
+    ///
+    /// # Errors
+    /// If several have.
+    fn of_stream(
+        &self,
+        frame: u64,
+        fitting: Exchange,
+        begins: &[Begin],
+        of_streams: &[OfStream],
+    ) -> anyhow::Result<Exchange> {
+        let (client, server) = (fitting.client, fitting.server);
+        let mut reader = CaptureReader::open(vec![self.input()])?;
+        let mut looking = Conversation::streams_of(client, server, frame);
+        let mut order = 0;
+        while let Some(next) = reader.next() {
+            if let Ok(frame) = next {
+                order += 1;
+                looking.frame(&frame, order);
+            }
+        }
+        let streams = looking.streams();
+        // The same ends may have had another connection before.
+        let its = begins.iter().filter(|begin| {
+            begin.frame <= frame && [(client, server), (server, client)].contains(&begin.ends)
+        });
+        let its = its.max_by_key(|begin| begin.frame);
+        let here = of_streams
+            .iter()
+            .filter(|one| its.is_none_or(|its| its.id == one.connection));
+        let most = here.clone().map(|one| one.fit).max().unwrap_or(0);
+        let mut choice: Vec<&OfStream> = if streams.is_empty() {
+            // An ACK, or what is of the whole connection.
+            here.filter(|one| most > 0 && one.fit == most).collect()
+        } else {
+            here.filter(|one| streams.contains(&one.stream)).collect()
+        };
+        choice.sort_by_key(|one| one.stream);
+        let all = self.connection || self.all_streams;
+        let name = self.file.display();
+        let id = match choice.as_slice() {
+            [one] => one.id,
+            [first, ..] if all => first.id,
+            [] if all || streams.is_empty() => return Ok(fitting),
+            [] => bail!(
+                "frame {frame} of {name} is of stream {}, which has no exchange: the server pushed \
+                 it, or its request is not in the capture; --connection shows it with all others",
+                streams[0]
+            ),
+            several => bail!(
+                "frame {frame} of {name} {}; name one: {}, or --all-streams for all",
+                if streams.is_empty() {
+                    "is no stream's own, and several were open".to_owned()
+                } else {
+                    format!("has pieces of {} streams", several.len())
+                },
+                named(several),
+            ),
+        };
+        if id == fitting.id {
+            return Ok(fitting);
+        }
+        let mut numbered = Numbered { id, found: None };
+        // What could not be read is said when it is read again.
+        let _analysed = self.open()?.into_sink(&mut numbered);
+        Ok(numbered.found.unwrap_or(fitting))
     }
 
     /// Reads the conversation; returns what could not be read, too.
@@ -435,10 +518,54 @@ fn connection_range(exchange: &Exchange, begins: &[Begin]) -> RangeInclusive<u64
     first..=next.map_or(u64::MAX, |next| next - 1)
 }
 
+/// An exchange on a connection that was named by a frame.
+struct OfStream {
+    id: u64,
+    connection: u64,
+    stream: u32,
+    /// How surely the frame is part of it, by its times.
+    fit: u8,
+}
+
+/// How to name one of several streams.
+fn named(several: &[&OfStream]) -> String {
+    let mut words = String::from("--exchange ");
+    for (index, one) in several.iter().take(MAX_NAMED).enumerate() {
+        let (before, kind) = if index == 0 {
+            ("", " for stream ")
+        } else {
+            (", ", " for ")
+        };
+        words.push_str(&format!("{before}{}{kind}{}", one.id, one.stream));
+    }
+    if several.len() > MAX_NAMED {
+        words.push_str(&format!(" and {} more", several.len() - MAX_NAMED));
+    }
+    words
+}
+
+/// Sink that looks for the exchange with a number.
+struct Numbered {
+    id: u64,
+    found: Option<Exchange>,
+}
+
+impl Sink for Numbered {
+    fn exchange(&mut self, exchange: &Exchange) {
+        if exchange.id == self.id {
+            self.found = Some(exchange.clone());
+        }
+    }
+
+    fn connection(&mut self, _: &Connection) {}
+}
+
 /// Begin of a connection.
 struct Begin {
     id: u64,
     order: u64,
+    /// The number of its first frame.
+    frame: u64,
     ends: (Endpoint, Endpoint),
 }
 
@@ -452,8 +579,11 @@ struct Finder<'a> {
     fitting: Option<(u8, Exchange)>,
     /// The last exchange of each connection that began before the frame.
     by_ends: HashMap<(Endpoint, Endpoint), Exchange>,
-    /// Begins of all connections, if a whole one is to be shown.
+    /// Begins of connections: of all, if a whole one is to be shown, else of those that have the
+    /// ends of the frame that was named.
     begins: Vec<Begin>,
+    /// Streams of the connections that have these ends.
+    of_streams: Vec<OfStream>,
     exchanges: u64,
     not_good: u64,
     /// Whether several request ids begin like the one that was named.
@@ -489,6 +619,16 @@ impl Sink for Finder<'_> {
                 && [(src, dst), (dst, src)].contains(&ends)
             {
                 let fit = fit(exchange, frame, src == ends.0);
+                if let Some(stream) = exchange.stream
+                    && self.of_streams.len() < MAX_STREAMS
+                {
+                    self.of_streams.push(OfStream {
+                        id: exchange.id,
+                        connection: exchange.connection,
+                        stream,
+                        fit,
+                    });
+                }
                 if fit > self.fitting.as_ref().map_or(0, |(best, _)| *best) {
                     self.fitting = Some((fit, exchange.clone()));
                 }
@@ -526,11 +666,16 @@ impl Sink for Finder<'_> {
     }
 
     fn connection(&mut self, connection: &Connection) {
-        if self.args.connection && self.begins.len() < MAX_CONNECTIONS {
+        let ends = (connection.client, connection.server);
+        let named = self
+            .ends
+            .is_some_and(|(src, dst)| [(src, dst), (dst, src)].contains(&ends));
+        if (self.args.connection || named) && self.begins.len() < MAX_CONNECTIONS {
             self.begins.push(Begin {
                 id: connection.id,
                 order: connection.first.order,
-                ends: (connection.client, connection.server),
+                frame: connection.first.frame.number(),
+                ends,
             });
         }
     }

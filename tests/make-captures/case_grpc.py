@@ -223,6 +223,10 @@ def unframed(data):
     return found
 
 
+# Errors of Connect, by gRPC's number.
+CONNECT_CODES = {None: 0, "not_found": 5, "permission_denied": 7}
+
+
 @case("grpc-web-envoy",
       "gRPC-Web and the Connect protocol become gRPC in Envoy, both sides of it captured, its log beside: binary and base64, statuses in the body's last frame and in the headers alone, a stream of answers; Connect's unary calls with HTTP's own statuses, and its streams; plain gRPC through the same Envoy with a deadline and with the route's timeout",
       "Python's http.client (HTTP/1.1), h2 and grpcio → Envoy on port 8080 with the filters grpc_web and connect_grpc_bridge → server of grpcio on port 50051",
@@ -315,24 +319,28 @@ def grpc_web_envoy(case):
     gone = {"status": None, "verdict": "client-gave-up", "sent": False, "reset": ("client", "INTERNAL_ERROR")}
     web_told("GetItem", "sleep=3000", 14, 0, flags="UT", in_headers=True, http_status=504, upstream=gone, note="the route's timeout of 500 ms: Envoy's own answer", X_Slow="1")
 
-    def connect_told(asked, http_status, status, **more):
+    def connect_told(asked, http_status, **more):
         """A unary call of the Connect protocol: the message is the body, an error is JSON with a status of HTTP's."""
         answer, data = ask("GetItem", message(asked), "application/proto", Connect_Protocol_Version="1", **more)
         assert answer.status == http_status, (answer.status, data)
         error = json.loads(data) if http_status != 200 else {}
-        told(web_port, None, "GetItem", answer.status, status, error.get("message"), (1, 0 if error else 1), "-", protocol="connect",
+        told(web_port, None, "GetItem", answer.status, CONNECT_CODES[error.get("code")], error.get("message"), (1, 0 if error else 1), "-", protocol="connect",
              note=f"Connect, unary{': the body says ' + error['code'] if error else ''}")
 
-    connect_told("item=tea", 200, None)
-    connect_told("status=NOT_FOUND&message=no such item", 404, None)
-    answer, data = ask("ListItems", framed(message("count=3&gap=40")), "application/connect+proto", Connect_Protocol_Version="1")
-    frames = unframed(data)
-    assert answer.status == 200 and [flags for flags, _ in frames] == [0, 0, 0, 2], frames
-    told(web_port, None, "ListItems", 200, None, None, (1, 3), "-", protocol="connect", note="Connect, a stream: its last frame is JSON: " + frames[-1][1].decode())
-    answer, data = ask("ListItems", framed(message("count=1&status=PERMISSION_DENIED&message=not for you")), "application/connect+proto", Connect_Protocol_Version="1")
-    frames = unframed(data)
-    assert answer.status == 200 and [flags for flags, _ in frames] == [0, 2], frames
-    told(web_port, None, "ListItems", 200, None, None, (1, 1), "-", protocol="connect", note="Connect, a stream: its last frame is JSON: " + frames[-1][1].decode())
+    def connect_stream_told(asked, count):
+        """A stream of the Connect protocol: its last frame is JSON, with the error if there is one."""
+        answer, data = ask("ListItems", framed(message(asked)), "application/connect+proto", Connect_Protocol_Version="1")
+        frames = unframed(data)
+        assert answer.status == 200 and [flags for flags, _ in frames] == [0] * count + [2], frames
+        last = frames[-1][1].decode()
+        error = json.loads(last).get("error", {})
+        told(web_port, None, "ListItems", 200, CONNECT_CODES[error.get("code")], error.get("message"), (1, count), "-", protocol="connect",
+             note="Connect, a stream: its last frame is JSON: " + last)
+
+    connect_told("item=tea", 200)
+    connect_told("status=NOT_FOUND&message=no such item", 404)
+    connect_stream_told("count=3&gap=40", 3)
+    connect_stream_told("count=1&status=PERMISSION_DENIED&message=not for you", 1)
     web.close()
 
     # gRPC-Web over HTTP/2.

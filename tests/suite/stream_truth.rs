@@ -1,5 +1,5 @@
-//! What the analyser says of each stream of HTTP/2 and of each call, held against what the clients
-//! and servers themselves wrote down.
+//! What the analyser says of each stream of HTTP/2 and of each call, in HTTP/1, too, held against
+//! what the clients and servers themselves wrote down.
 //!
 //! Their words are in `NAME.truth.json` beside each capture; `testdata-pcaps/README.md` has the
 //! format.
@@ -8,6 +8,7 @@ use crate::corpus;
 use meshsniff::exchange::Exchange;
 use meshsniff::testing::analyse;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fs;
 
 /// What was said of a stream, by the names of the truth.
@@ -61,16 +62,26 @@ fn check(name: &str, truth: &Value, wrong: &mut Vec<String>) -> usize {
     let seen = analyse(&corpus::packets(&corpus::own_folder().join(name)));
     let mut checked = 0;
     let streams = truth["streams"].as_array().expect("streams");
+    // How many of each connection of HTTP/1 there were so far.
+    let mut in_turn: HashMap<Option<u64>, usize> = HashMap::new();
     for stream in streams {
         let number = stream["stream"].as_u64();
-        // Of HTTP/1, and what the server began by itself.
-        if number.is_none() || stream.get("pushed_by").is_some_and(|by| !by.is_null()) {
+        // What the server began by itself is no exchange.
+        if stream.get("pushed_by").is_some_and(|by| !by.is_null()) {
             continue;
         }
         let port = stream["connection"].as_u64();
-        let found = seen.exchanges.iter().find(|one| {
+        let mut found = seen.exchanges.iter().filter(|one| {
             Some(u64::from(one.client.port)) == port && one.stream.map(u64::from) == number
         });
+        let found = match number {
+            Some(_) => found.next(),
+            None => {
+                let turn = in_turn.entry(port).or_default();
+                *turn += 1;
+                found.nth(*turn - 1)
+            }
+        };
         let what = format!("{name}: stream {number:?} of port {port:?}");
         let Some(exchange) = found else {
             // The request of one of them came before the capture began.

@@ -3,7 +3,7 @@
 
 use super::{folder, good, run};
 use crate::corpus;
-use meshsniff::testing::frames::{answer, frame, literals, preface};
+use meshsniff::testing::frames::{answer, data, frame, get, literals, preface, window};
 use meshsniff::testing::{ACK, End, Talk, write_pcap};
 
 /// `follow` on what was said, with these arguments.
@@ -82,6 +82,54 @@ fn a_frame_of_a_pipelined_exchange() {
         let out = follow(&talk, &["--frame", frame]);
         let line = out.lines().next().expect("a line");
         assert!(line.contains(path), "{frame}: {out}");
+    }
+}
+
+#[test]
+fn a_packet_of_http_2_belongs_to_the_stream_that_begins_in_it() {
+    let mut talk = Talk::opened("shares");
+    let all = [preface(), get(1, "/a"), get(3, "/b")].concat();
+    talk.say(End::Client, &all).ack(End::Server);
+    let heads = [answer(1, false, "200"), answer(3, false, "200")].concat();
+    talk.say(End::Server, &heads).ack(End::Client);
+    // A piece of one body, and the beginning of the other.
+    let long = data(1, false, &[b'x'; 30]);
+    talk.say(End::Server, &long[..20]);
+    talk.say(End::Server, &long[20..30]);
+    talk.say(End::Server, &[&long[30..], &data(3, false, b"y")].concat());
+    talk.say(End::Client, &[window(1, 9), window(0, 9)].concat());
+    talk.say(End::Server, &data(1, true, b"")).ack(End::Client);
+    talk.say(End::Server, &data(3, true, b"")).ack(End::Client);
+    for (frame, stream) in [
+        ("8", 1),
+        ("9", 1),
+        ("10", 3),
+        ("11", 1),
+        ("12", 1),
+        ("14", 3),
+    ] {
+        let out = follow(&talk, &["--frame", frame]);
+        let line = out.lines().next().expect("a line");
+        assert!(
+            line.ends_with(&format!(", stream {stream}")),
+            "{frame}: {line}"
+        );
+    }
+    let folder = folder();
+    let path = folder.path().join("talk.pcap");
+    write_pcap(&path, talk.packets()).expect("a capture");
+    let path = path.to_str().expect("a path");
+    for (frame, told) in [
+        (
+            "4",
+            "has pieces of 2 streams; name one: --exchange 0 for stream 1, 1 for 3",
+        ),
+        ("6", "has pieces of 2 streams"),
+    ] {
+        let done = run(&["follow", path, "--frame", frame]);
+        assert!(done.err.contains(told), "{frame}: {}", done.err);
+        let out = good(run(&["follow", path, "--frame", frame, "--all-streams"]));
+        assert!(out.contains("/b"), "{out}");
     }
 }
 

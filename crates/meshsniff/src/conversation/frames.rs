@@ -3,6 +3,7 @@
 use super::bodies::Bodies;
 use super::counted::Counted;
 use super::entry::{Block, Entry, Told, Unread, What};
+use super::watched::Watched;
 use crate::exchange::{ErrorCode, Side};
 use crate::packet::Mark;
 use crate::protocol::http2::frame::Setting;
@@ -90,7 +91,13 @@ impl Frames {
     }
 
     /// Takes the next bytes of a side.
-    pub(super) fn bytes(&mut self, from: Side, run: Run<'_>, entries: &mut Vec<Entry>) {
+    pub(super) fn bytes(
+        &mut self,
+        from: Side,
+        run: Run<'_>,
+        watched: &mut Watched,
+        entries: &mut Vec<Entry>,
+    ) {
         let keep = self.keep;
         let way = self.way(from);
         if way.reader.is_lost() {
@@ -105,6 +112,7 @@ impl Frames {
             let reader = &mut self.way(from).reader;
             let (event, taken) = reader.read(&run.bytes[used..], offset, run.mark);
             let mark = reader.latest();
+            watched.event(from, &event, run.mark);
             self.event(from, event, mark, entries);
             let way = self.way(from);
             way.heard = true;

@@ -10,6 +10,7 @@
 //! | this file | the connection, and which entries are kept |
 //! | `entry` | what was said, one thing at a time |
 //! | `voice` | one side that speaks HTTP/1 |
+//! | `watched` | which streams have a share in one packet |
 //! | `frames`, `bodies` | two sides that speak HTTP/2, and the bodies on their streams |
 
 mod bodies;
@@ -17,6 +18,7 @@ mod counted;
 mod entry;
 mod frames;
 mod voice;
+mod watched;
 
 pub use entry::{Block, Entry, Piece, Told, Unread, What};
 
@@ -28,6 +30,7 @@ use crate::tcp::{Application, Counters, Repeat, Run, StreamEvent, TrackedConnect
 use frames::Frames;
 use std::ops::RangeInclusive;
 use voice::{Asked, Takeover, Voice};
+use watched::Watched;
 
 /// Entries that are kept: far more than a person reads.
 const MAX_ENTRIES: usize = 100_000;
@@ -42,6 +45,7 @@ pub struct Conversation {
     /// Bytes of each body that are kept.
     body: usize,
     kept: Kept,
+    watched: Watched,
 }
 
 /// What was said and is wanted.
@@ -66,6 +70,8 @@ struct Talk {
     /// Whether TCP takes the two sides for each other.
     swapped: bool,
     entries: Vec<Entry>,
+    /// Lent by the conversation while it takes a packet.
+    watched: Watched,
 }
 
 impl Conversation {
@@ -91,6 +97,16 @@ impl Conversation {
                 entries: Vec::new(),
                 left_out: 0,
             },
+            watched: Watched::default(),
+        }
+    }
+
+    /// Looks for the streams of the frame with this number, and keeps nothing of what was said.
+    #[must_use]
+    pub fn streams_of(client: Endpoint, server: Endpoint, frame: u64) -> Self {
+        Self {
+            watched: Watched::of(frame),
+            ..Self::new(client, server, 0, 0..=0)
         }
     }
 
@@ -124,13 +140,16 @@ impl Conversation {
         if let Some((_, talk)) = self.talk.take_if(|talk| superseded(talk)) {
             self.kept.push(talk.end());
         }
+        self.watched.packet(from, mark);
         let (connection, talk) = self.talk.get_or_insert_with(|| {
             let connection = TrackedConnection::new(0, &segment, mark);
             let talk = Talk::new(&connection, self.client, self.body);
             (connection, talk)
         });
         let twice = self.counters.duplicate_frames;
+        std::mem::swap(&mut self.watched, &mut talk.watched);
         connection.segment(&segment, mark, &mut self.counters, talk);
+        std::mem::swap(&mut self.watched, &mut talk.watched);
         if self.counters.duplicate_frames > twice {
             return;
         }
@@ -156,6 +175,15 @@ impl Conversation {
         } = self.kept;
         entries.sort_by_key(|entry| entry.mark.order);
         (entries, left_out)
+    }
+}
+
+impl Conversation {
+    /// The streams that have a share in the frame that was named: those of which a frame with a
+    /// head or a body begins in it, else a part of one, else what keeps them going.
+    #[must_use]
+    pub fn streams(self) -> Vec<u32> {
+        self.watched.streams()
     }
 }
 
@@ -185,6 +213,7 @@ impl Talk {
             keep: body,
             swapped: connection.client() != client,
             entries: Vec::new(),
+            watched: Watched::default(),
         }
     }
 
@@ -204,7 +233,7 @@ impl Talk {
 
     fn bytes(&mut self, from: Side, run: Run<'_>) {
         if let Some(frames) = &mut self.frames {
-            return frames.bytes(from, run, &mut self.entries);
+            return frames.bytes(from, run, &mut self.watched, &mut self.entries);
         }
         let (asked, entries) = (&mut self.asked, &mut self.entries);
         let takeover = match from {
@@ -235,7 +264,7 @@ impl Talk {
             segment_start: true,
         };
         for run in [begun, *run] {
-            frames.bytes(from, run, &mut self.entries);
+            frames.bytes(from, run, &mut self.watched, &mut self.entries);
         }
         self.frames = Some(frames);
     }

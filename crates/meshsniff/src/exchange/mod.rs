@@ -6,6 +6,7 @@
 //! | `gaps` | the gaps between its events |
 //! | `said` | what both messages said, where that is kept |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
+//! | `call` | what counts the messages of a remote procedure call |
 //! | `stream` | what an exchange has that is one stream of several |
 //! | `streams` | the same by the number of a stream, where a connection has several |
 //! | `counts` | what is counted on one connection |
@@ -15,6 +16,7 @@
 //! | `envoy` | the flags that proxies would log |
 //! | `outcome` | what is handed out, and when |
 
+mod call;
 mod counts;
 mod envoy;
 mod gaps;

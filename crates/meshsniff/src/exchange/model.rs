@@ -366,7 +366,8 @@ pub struct Grpc {
     pub service: Option<CompactString>,
     /// The method.
     pub method: Option<CompactString>,
-    /// `grpc-status`; `None` if it did not come, or is not known.
+    /// `grpc-status`, or what an error of Connect's stands for; `None` if it did not come, or is not
+    /// known.
     pub status: Option<Status>,
     /// `grpc-message`, decoded.
     pub message: Option<CompactString>,
@@ -505,7 +506,8 @@ pub struct Exchange {
     /// error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_error: Option<(Side, ErrorCode)>,
-    /// Whether header fields are left out that stand in a part of HPACK's table nobody saw.
+    /// Whether header fields are left out that stand in a part of HPACK's table nobody saw, or
+    /// trailers that cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headers_cut: bool,
     /// The remote procedure call that it is.
@@ -611,10 +613,8 @@ impl Exchange {
         let grpc = self.grpc.as_ref()?;
         match grpc.status {
             Some(status) => Some(!status.is_server_failure()),
-            // What ends without a status failed, to any client; of these nobody looks for one.
-            None if matches!(grpc.wire, Wire::Connect | Wire::ConnectUnary) => Some(true),
-            None if matches!(grpc.wire, Wire::WebText) => None,
             None if self.headers_cut || grpc.response.is_none() => None,
+            // What ends without a status failed, to any client.
             None => Some(false),
         }
     }

@@ -1,7 +1,8 @@
 //! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
 
+use super::call::{self, Call};
 use super::model::{
-    AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Relations,
+    AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Grpc, Relations,
     ResponseShape, Verdict,
 };
 use super::said::Keeping;
@@ -10,7 +11,7 @@ use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::fields::{Maker, RequestFields};
-use crate::protocol::grpc::Status;
+use crate::protocol::grpc::{Status, Wire};
 use crate::protocol::http1::head::{self, RequestHead};
 use crate::tcp::{Ack, Offset, Scope, Side};
 use crate::time::{Span, Timestamp};
@@ -132,6 +133,8 @@ pub(super) struct PendingExchange {
     pub(super) previous_end: Option<Timestamp>,
     /// What it has as one stream of several.
     pub(super) stream: Option<Box<StreamState>>,
+    /// What counts its messages, if it is a remote procedure call.
+    pub(super) call: Option<Box<Call>>,
 }
 
 /// What of a method changes the framing of a response (RFC 9112, 6.3).
@@ -234,6 +237,7 @@ impl PendingExchange {
             said: None,
             previous_end: None,
             stream: None,
+            call: None,
         }
     }
 
@@ -250,6 +254,56 @@ impl PendingExchange {
         exchange.path = Some(head.path);
         exchange.authority = head.authority;
         self.read_fields(head.fields);
+        if let Some(wire) = head.wire {
+            self.begin_call(wire, head.coded);
+            if let Some(call) = &mut self.call {
+                call.begin_body(Side::Client, head.framing);
+            }
+        }
+    }
+
+    /// The request is a call whose messages stand in its body as `wire` says, unless that is
+    /// `coded` as a whole.
+    pub(super) fn begin_call(&mut self, wire: Wire, coded: bool) {
+        let path = self.exchange.path.as_deref().unwrap_or_default();
+        let (service, method) = call::names(path);
+        let is_health = service == Some("grpc.health.v1.Health");
+        self.exchange.grpc = Some(Box::new(Grpc {
+            wire,
+            service: service.map(Into::into),
+            method: method.map(Into::into),
+            status: None,
+            message: None,
+            request: None,
+            response: None,
+            compressed: [0; 2],
+            first_message: None,
+            longest_silence: None,
+        }));
+        self.exchange.probe |= is_health;
+        let mut call = Box::new(Call::new(wire));
+        if coded {
+            call.lose(Side::Client);
+        }
+        self.call = Some(call);
+    }
+
+    /// Takes over what a head or trailers say of the call.
+    pub(super) fn read_status(&mut self, status: Option<u32>, message: Option<&str>) {
+        if let Some(grpc) = &mut self.exchange.grpc {
+            grpc.status = status.map(Status).or(grpc.status);
+            if let Some(message) = message.filter(|message| !message.is_empty()) {
+                grpc.message = Some(message.into());
+            }
+        }
+    }
+
+    /// The next bytes of a body of HTTP/1, the last of them in `mark`.
+    #[inline]
+    pub(super) fn body_bytes(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+        if let Some(call) = &mut self.call {
+            call.bytes(side, bytes, mark.time);
+        }
     }
 
     /// Takes over what the fields of a request's head say.
@@ -404,31 +458,29 @@ impl PendingExchange {
         }
     }
 
-    /// The exchange is over: what was counted of its messages is told.
+    /// The exchange is over: what was counted of its messages is told, and how the call ended.
     pub(super) fn end_call(&mut self) {
-        let start = self.exchange.start();
-        let Some(counters) = self
-            .stream
-            .as_deref_mut()
-            .and_then(|stream| stream.counters.take())
-        else {
+        let exchange = &mut self.exchange;
+        let start = exchange.start();
+        let Some((call, grpc)) = self.call.take().zip(exchange.grpc.as_deref_mut()) else {
             return;
         };
-        let Some(grpc) = &mut self.exchange.grpc else {
-            return;
-        };
-        let [request, response] = *counters;
-        let (status, message) = response.trailers();
-        grpc.status = grpc.status.or(status.map(Status));
-        let message = message.filter(|text| !text.is_empty());
-        grpc.message = grpc.message.take().or(message);
-        let (request, response) = (request.messages(), response.messages());
-        grpc.request = request.count;
-        grpc.response = response.count;
-        grpc.compressed = [request.compressed, response.compressed];
-        grpc.first_message = response.first.map(|first| first - start);
-        let silence = response.longest_silence;
-        grpc.longest_silence = (response.count > Some(1)).then_some(silence);
+        let unread =
+            [self.confidence.request, self.confidence.response].map(|doubt| doubt.is_some());
+        let said = call.end(grpc, start, self.stream.is_some(), unread);
+        grpc.status = grpc.status.or(said.status);
+        grpc.message = grpc.message.take().or(said.message);
+        exchange.headers_cut |= said.is_hidden && grpc.status.is_none();
+        if grpc.wire == Wire::ConnectUnary {
+            // Its body is its message, and what went well has a 200.
+            let end = exchange.events.response_end;
+            let went_well = exchange.status == Some(200);
+            grpc.status = grpc.status.or(went_well.then_some(Status::OK));
+            grpc.request = exchange.events.request_end.map(|_| 1);
+            grpc.response = end.map(|_| u64::from(went_well));
+            let whole = end.filter(|_| went_well);
+            grpc.first_message = whole.map(|end| end.time - start);
+        }
     }
 
     /// An interim response began in `mark`.
@@ -448,9 +500,10 @@ impl PendingExchange {
             let kept = kept.iter().map(Keeping::weight);
             kept.sum::<usize>() + size_of::<[Keeping; 2]>()
         });
-        let stream = self.stream.as_ref().map_or(0, |stream| stream.weight());
+        let stream = self.stream.as_ref().map_or(0, |_| size_of::<StreamState>());
+        let call = self.call.as_ref().map_or(0, |call| call.weight());
         let own = size_of::<Self>() - size_of::<Exchange>();
-        own + self.exchange.weight() + maker + observed + said + stream
+        own + self.exchange.weight() + maker + observed + said + stream + call
     }
 
     /// What is kept of the message of `side`.

@@ -2,7 +2,6 @@
 
 use super::model::{Doubt, Side};
 use crate::packet::Mark;
-use crate::protocol::grpc::Counter;
 use crate::protocol::http2::frame::ErrorCode;
 use crate::tcp::{CloseEvidence, Offset, Scope};
 
@@ -65,8 +64,6 @@ pub(super) struct StreamState {
     pub(super) close_acked: bool,
     /// Why frames of it may be missing that would change what became of it.
     pub(super) doubt: Option<Doubt>,
-    /// What counts the messages of each side.
-    pub(super) counters: Option<Box<[Counter; 2]>>,
     /// What a side may send beyond what a stream begins with, by side: less than nothing of what
     /// it has sent.
     pub(super) credits: [i64; 2],
@@ -86,14 +83,5 @@ impl StreamState {
     /// Whether nothing that may still come can change what became of it.
     pub(super) const fn is_over(&self) -> bool {
         self.close.is_some() && self.close_acked
-    }
-
-    /// Bytes that it takes, about.
-    pub(super) fn weight(&self) -> usize {
-        let counters = self.counters.as_ref();
-        let counters = counters.map_or(0, |two| {
-            size_of::<[Counter; 2]>() + two.iter().map(Counter::weight).sum::<usize>()
-        });
-        size_of::<Self>() + counters
     }
 }

@@ -13,6 +13,7 @@
 //! | `field` | answers nobody can use, requests that stop, connections somebody forgot |
 //! | `streams` | HTTP/2: streams, their ends, and what the capture lacks of them |
 //! | `calls` | gRPC |
+//! | `web` | its relatives in HTTP/1 |
 //! | `sockets` | what the kernel says of sockets meanwhile |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
@@ -27,6 +28,7 @@ mod settled;
 mod sockets;
 mod streams;
 mod talk;
+mod web;
 
 pub(super) use settled::Settled;
 

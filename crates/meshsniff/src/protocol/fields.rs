@@ -96,6 +96,13 @@ impl Maker {
     }
 }
 
+/// Whether a `content-encoding` leaves the content as anything but itself.
+#[must_use]
+pub fn is_coded(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+}
+
 /// A field's value as text.
 pub(super) fn text(value: &[u8]) -> CompactString {
     CompactString::from_utf8_lossy(value.trim_ascii())

@@ -1,4 +1,11 @@
-//! gRPC in HTTP/2, gRPC-Web and the Connect protocol: messages and statuses.
+//! gRPC, gRPC-Web and the Connect protocol: messages and statuses.
+//!
+//! | here | holds |
+//! |---|---|
+//! | this file | messages in a body, and what counts them |
+//! | `status` | statuses and their words |
+//! | `ending` | the end of a body that has the status |
+//! | `text` | bodies in base64 |
 //!
 //! The sources are gRPC's [protocol][grpc], [gRPC-Web][web] and [Connect][connect].
 //!
@@ -6,15 +13,16 @@
 //! [web]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
 //! [connect]: https://connectrpc.com/docs/protocol
 
+mod ending;
+mod status;
+mod text;
+
 use crate::time::{Span, Timestamp};
-use compact_str::CompactString;
+use ending::{Ending, Form};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a status message that are kept.
-const MAX_MESSAGE: usize = 1024;
-
-/// Bytes of trailers in a gRPC-Web body that are read.
-const MAX_TRAILERS: usize = 4096;
+pub use ending::Said;
+pub use status::{Status, message, number};
 
 /// Length of what stands before each message: a byte of flags, and the message's length.
 const PREFIX: usize = 5;
@@ -27,7 +35,7 @@ pub enum Wire {
     Grpc,
     /// gRPC-Web: trailers are the last message of the body.
     Web,
-    /// gRPC-Web in base64: its messages are not counted.
+    /// gRPC-Web in base64.
     WebText,
     /// A stream of the Connect protocol.
     Connect,
@@ -68,81 +76,6 @@ impl Wire {
     }
 }
 
-/// A status (`grpc-status`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Status(pub u32);
-
-impl Status {
-    /// The call went well.
-    pub const OK: Self = Self(0);
-    /// Nobody was there to do it.
-    pub const UNAVAILABLE: Self = Self(14);
-
-    const NAMES: [&'static str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-
-    /// Its name; a number that has none is to be read as `UNKNOWN`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        let index = usize::try_from(self.0).unwrap_or(usize::MAX);
-        Self::NAMES.get(index).copied().unwrap_or("UNKNOWN")
-    }
-
-    /// The status of this name, whatever its case, or of this number.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        let at = Self::NAMES
-            .iter()
-            .position(|known| known.eq_ignore_ascii_case(name));
-        match at {
-            Some(at) => u32::try_from(at).ok().map(Self),
-            None => name.parse().ok().map(Self),
-        }
-    }
-
-    /// Every name, in the order of their numbers.
-    #[must_use]
-    pub const fn names() -> &'static [&'static str] {
-        &Self::NAMES
-    }
-
-    /// Whether the server failed; the others are the caller's own affair. [OpenTelemetry's table
-    /// for servers][table].
-    ///
-    /// [table]: https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
-    #[must_use]
-    pub fn is_server_failure(self) -> bool {
-        matches!(self.0, 2 | 4 | 12 | 13 | 14 | 15 | 17..)
-    }
-}
-
-/// The text of a `grpc-message`: percent-decoded, and cut where it is too long.
-#[must_use]
-pub fn message(value: &[u8]) -> CompactString {
-    let decoded: Vec<u8> = percent_encoding::percent_decode(value)
-        .take(MAX_MESSAGE)
-        .collect();
-    CompactString::from_utf8_lossy(&decoded)
-}
-
 /// The messages of one direction of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Messages {
@@ -165,6 +98,8 @@ pub struct Prefix {
     pub compressed: bool,
     /// Its length.
     pub length: u32,
+    /// Whether it has no flags but those that it may have.
+    pub is_known: bool,
 }
 
 /// What a message is.
@@ -239,6 +174,7 @@ impl Splitter {
             kind: self.kind(flags),
             compressed: flags & 1 != 0,
             length: self.left,
+            is_known: flags & !self.flags() == 0,
         };
         (Step::Message(prefix), taken)
     }
@@ -257,6 +193,15 @@ impl Splitter {
         within
     }
 
+    /// Flags that there are.
+    const fn flags(&self) -> u8 {
+        match self.wire {
+            Wire::Web => 0x81,
+            Wire::Connect => 0x3,
+            _ => 0x1,
+        }
+    }
+
     /// The end of a stream of Connect's has a flag of its own, trailers of gRPC-Web another.
     const fn kind(&self, flags: u8) -> MessageKind {
         match self.wire {
@@ -267,46 +212,99 @@ impl Splitter {
     }
 }
 
-/// Counts the messages in one direction's body.
+/// Counts the messages in one direction's body, and reads the end that has the status.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    /// What splits the body, unless its messages are not counted.
+    /// What splits the body, unless nothing is counted in it.
     splitter: Option<Splitter>,
+    /// What reads a body in base64.
+    text: Option<text::Decoder>,
     seen: Messages,
     /// When the latest message was whole.
     last: Option<Timestamp>,
-    /// The trailers of a gRPC-Web body, while they are being read.
-    trailers: Option<Vec<u8>>,
+    /// The end of the body, while it is being read.
+    ending: Option<Ending>,
+    /// Whether all that came was zeros; `None` if nothing did.
+    is_blank: Option<bool>,
 }
 
 impl Counter {
     /// Of a body whose messages stand in it as `wire` says.
     #[must_use]
     pub fn new(wire: Wire) -> Self {
-        let splitter = Splitter::new(wire);
+        let text = (wire == Wire::WebText).then(text::Decoder::default);
+        let within = if text.is_some() { Wire::Web } else { wire };
+        let splitter = Splitter::new(within);
         Self {
             seen: Messages {
                 count: splitter.as_ref().map(|_| 0),
                 ..Messages::default()
             },
+            text,
+            ..Self::of_none(splitter)
+        }
+    }
+
+    /// Of a body that has no messages, whatever was asked for: that of a page, or of an error.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::of_none(None)
+    }
+
+    /// Of the body of a single call of Connect's that failed: it says why.
+    #[must_use]
+    pub fn of_error() -> Self {
+        Self {
+            ending: Some(Ending::new(Form::Error, false)),
+            ..Self::new(Wire::ConnectUnary)
+        }
+    }
+
+    fn of_none(splitter: Option<Splitter>) -> Self {
+        Self {
             splitter,
+            text: None,
+            seen: Messages {
+                count: Some(0),
+                ..Messages::default()
+            },
             last: None,
-            trailers: None,
+            ending: None,
+            is_blank: None,
         }
     }
 
     /// The next bytes of the body.
-    pub fn bytes(&mut self, mut bytes: &[u8], time: Timestamp) {
+    pub fn bytes(&mut self, bytes: &[u8], time: Timestamp) {
+        let Some(mut text) = self.text else {
+            return self.content(bytes, time);
+        };
+        let read = text.read(bytes, |content| self.content(content, time));
+        self.text = Some(text);
+        if read.is_err() {
+            self.lose();
+        }
+    }
+
+    fn content(&mut self, mut bytes: &[u8], time: Timestamp) {
+        if !bytes.is_empty() && self.is_blank != Some(false) {
+            self.is_blank = Some(bytes.iter().all(|&b| b == 0));
+        }
+        if self.splitter.is_none()
+            && let Some(ending) = &mut self.ending
+        {
+            return ending.bytes(bytes);
+        }
         while self.seen.count.is_some() && !bytes.is_empty() {
             let Some(splitter) = &mut self.splitter else {
                 return;
             };
             let (step, taken) = splitter.read(bytes);
-            match (step, &mut self.trailers) {
+            match (step, &mut self.ending) {
                 (Step::Message(prefix), _) => self.begin(prefix, time),
-                (Step::Goes | Step::Ends, Some(trailers)) => {
-                    let room = MAX_TRAILERS.saturating_sub(trailers.len());
-                    trailers.extend_from_slice(&bytes[..taken.min(room)]);
+                (Step::Goes | Step::Ends, Some(ending)) => {
+                    ending.bytes(&bytes[..taken]);
+                    ending.is_whole = step == Step::Ends;
                 }
                 (Step::Ends, None) => self.end(time),
                 (Step::Begun | Step::Goes, _) => {}
@@ -315,9 +313,21 @@ impl Counter {
         }
     }
 
+    /// The next bytes of trailers behind the body, with the last of them if it `ends`.
+    pub fn fields(&mut self, bytes: &[u8], ends: bool) {
+        let begin = || Ending::new(Form::Behind, false);
+        let ending = self.ending.get_or_insert_with(begin);
+        // A body that has an end of its own says it there.
+        if ending.form == Form::Behind {
+            ending.bytes(bytes);
+            ending.is_whole = ends;
+        }
+    }
+
     /// So many bytes of the body are missing. Within one message they hide nothing of the others.
     pub fn miss(&mut self, missing: u64, time: Timestamp) {
-        let Some(splitter) = self.splitter.as_mut().filter(|_| self.trailers.is_none()) else {
+        let counts = self.ending.is_none() && self.text.is_none();
+        let Some(splitter) = self.splitter.as_mut().filter(|_| counts) else {
             return self.lose();
         };
         let within = splitter.is_in_message() && splitter.miss(missing);
@@ -334,45 +344,44 @@ impl Counter {
         self.seen.count = None;
     }
 
+    /// Whether bytes came, and nothing but zeros: an agent that shows no bodies sends such ones.
+    #[must_use]
+    pub const fn is_blank(&self) -> bool {
+        matches!(self.is_blank, Some(true))
+    }
+
     /// What was seen.
     #[must_use]
     pub const fn messages(&self) -> Messages {
         self.seen
     }
 
-    /// Status and message in the trailers at the end of a gRPC-Web body.
+    /// Status and message at the end of the body.
     #[must_use]
-    pub fn trailers(&self) -> (Option<u32>, Option<CompactString>) {
-        let (mut status, mut text) = (None, None);
-        let lines = self
-            .trailers
-            .iter()
-            .flat_map(|lines| lines.split(|&b| b == b'\n'));
-        for line in lines {
-            let Some(colon) = memchr::memchr(b':', line) else {
-                continue;
-            };
-            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            if name.eq_ignore_ascii_case(b"grpc-status") {
-                status = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|value| value.parse().ok());
-            } else if name.eq_ignore_ascii_case(b"grpc-message") {
-                text = Some(message(value));
-            }
-        }
-        (status, text)
+    pub fn said(&self) -> Said {
+        self.ending.as_ref().map(Ending::said).unwrap_or_default()
     }
 
     /// Bytes that what it keeps takes, beside itself.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.trailers.as_ref().map_or(0, Vec::capacity)
+        self.ending.as_ref().map_or(0, Ending::weight)
     }
 
     fn begin(&mut self, prefix: Prefix, time: Timestamp) {
-        if prefix.kind != MessageKind::Message {
-            self.trailers = Some(Vec::new());
+        if !prefix.is_known {
+            // The body is something else, or masked.
+            return self.lose();
+        }
+        let form = match prefix.kind {
+            MessageKind::Message => None,
+            MessageKind::Trailers => Some(Form::Fields),
+            MessageKind::EndOfStream => Some(Form::EndOfStream),
+        };
+        if let Some(form) = form {
+            let mut ending = Ending::new(form, prefix.compressed);
+            ending.is_whole = prefix.length == 0;
+            self.ending = Some(ending);
             return;
         }
         self.seen.count = self.seen.count.map(|count| count + 1);
@@ -394,6 +403,7 @@ impl Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     const fn at(millis: i64) -> Timestamp {
         Timestamp::from_nanos(millis * 1_000_000)
@@ -464,9 +474,49 @@ mod tests {
         counter.bytes(&[0x80, 0, 0, 0, trailers.len() as u8], at(0));
         counter.bytes(trailers, at(0));
         assert_eq!(counter.messages().count, Some(1));
-        let (status, text) = counter.trailers();
-        assert_eq!(status, Some(5));
-        assert_eq!(text.as_deref(), Some("no such item"));
+        let said = counter.said();
+        assert_eq!(said.status, Some(Status(5)));
+        assert_eq!(said.message.as_deref(), Some("no such item"));
+    }
+
+    #[test]
+    fn messages_in_base64_are_counted_however_they_are_cut() {
+        let trailers = b"grpc-status:0\r\n";
+        let pieces = [
+            &[0, 0, 0, 0, 1, b'x', 0, 0, 0, 0, 2, b'y'][..],
+            b"z",
+            &[0x80, 0, 0, 0, trailers.len() as u8],
+            trailers,
+        ];
+        let text: Vec<u8> = pieces
+            .into_iter()
+            .flat_map(|piece| {
+                base64::engine::general_purpose::STANDARD
+                    .encode(piece)
+                    .into_bytes()
+            })
+            .collect();
+        for size in 1..text.len() {
+            let mut counter = Counter::new(Wire::WebText);
+            for piece in text.chunks(size) {
+                counter.bytes(piece, at(1));
+            }
+            assert_eq!(counter.messages().count, Some(2), "{size}");
+            assert_eq!(counter.said().status, Some(Status::OK), "{size}");
+        }
+        let mut counter = Counter::new(Wire::WebText);
+        counter.bytes(b"<html>", at(0));
+        assert_eq!(counter.messages().count, None);
+    }
+
+    #[test]
+    fn zeros_may_be_a_body_that_was_not_to_be_shown() {
+        let mut counter = Counter::new(Wire::Web);
+        assert!(!counter.is_blank(), "nothing came");
+        counter.bytes(&[0; 7], at(0));
+        assert!(counter.is_blank());
+        counter.bytes(&[0, 0, 1, b'x'], at(0));
+        assert!(!counter.is_blank());
     }
 
     #[test]

@@ -480,8 +480,13 @@ fn call(out: &mut String, exchange: &Exchange) {
             ".");
     }
     let Some(status) = grpc.status else {
-        if exchange.verdict == Verdict::Ok && exchange.good() == Some(false) {
-            out.push_str(" The call ended without a grpc-status: to its caller it failed.");
+        match exchange.good() {
+            _ if exchange.verdict != Verdict::Ok || exchange.status != Some(200) => {}
+            Some(false) => {
+                out.push_str(" The call ended without a status: to its caller it failed.");
+            }
+            Some(true) => {}
+            None => out.push_str(" The status of the call is in what the capture does not show."),
         }
         return;
     };

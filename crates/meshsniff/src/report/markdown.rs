@@ -72,6 +72,13 @@ impl<W: Write> MarkdownReport<W> {
             push!(out; ", ", Grouped(count), " `");
             out.push_str(verdict.name());
             out.push('`');
+            let answered = sums::answered(summary);
+            if verdict == Verdict::Ok && !answered.is_empty() {
+                let words: Vec<String> = answered.into_iter().map(|(text, _)| text).collect();
+                out.push_str(" (");
+                out.push_str(&words.join(", "));
+                out.push(')');
+            }
         }
         if summary.connects_failed() > 0 {
             push!(out; ", ", Counted(summary.connects_failed(), "connection", "connections"),

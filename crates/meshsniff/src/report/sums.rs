@@ -259,16 +259,27 @@ fn percentiles(out: &mut String, one: &str, many: &str, stats: GapStats) {
     }
 }
 
-/// The classes of statuses that occur, with their counts, failures first to be seen: `1 with a 4xx
-/// status`.
-pub(super) fn failing_classes(summary: &Summary) -> Vec<String> {
+/// What not all is well with of those that were answered in full, with counts: `1 with a 4xx status`,
+/// `3 failed calls`. Whether it is a failure stands beside each.
+pub(super) fn answered(summary: &Summary) -> Vec<(String, bool)> {
     let classes = [4_usize, 5].into_iter();
     let counts = classes.map(|class| (class, summary.statuses[class]));
     let occurring = counts.filter(|(_, count)| *count > 0);
     let words = occurring.map(|(class, count)| {
         let mut text = String::new();
         push!(&mut text; Grouped(count), " with a ", Number(class as u64), "xx status");
-        text
+        (text, class == 5)
     });
-    words.collect()
+    let mut all: Vec<_> = words.collect();
+    let mut call = |count: u64, (one, many): (&'static str, &'static str), failed| {
+        if count > 0 {
+            let mut text = String::new();
+            push!(&mut text; Counted(count, one, many));
+            all.push((text, failed));
+        }
+    };
+    call(summary.failed_calls, ("failed call", "failed calls"), true);
+    let unknown = ("call of unknown status", "calls of unknown status");
+    call(summary.unknown_calls, unknown, false);
+    all
 }

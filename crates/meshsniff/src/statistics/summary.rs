@@ -43,6 +43,10 @@ pub struct Summary {
     pub goodness: [u64; 3],
     /// Exchanges that were answered in full, with a status of 500 or above.
     pub failing_statuses: u64,
+    /// Calls that were answered in full, with a 200, and failed by their own status.
+    pub failed_calls: u64,
+    /// Calls that were answered so, and whose own status is not known.
+    pub unknown_calls: u64,
     /// Connections by verdict, in the order of [`Verdict::OF_CONNECTIONS`].
     pub connections: [u64; Verdict::OF_CONNECTIONS.len()],
     /// Exchanges by the hundreds of their status; the first is of those without one.
@@ -97,6 +101,10 @@ impl Summary {
         let answered = matches!(exchange.verdict, Verdict::Ok | Verdict::Upgraded);
         if answered && exchange.status.is_some_and(|status| status >= 500) {
             self.failing_statuses += 1;
+        }
+        if answered && exchange.grpc.is_some() && exchange.status == Some(200) {
+            self.failed_calls += u64::from(good == Some(false));
+            self.unknown_calls += u64::from(good.is_none());
         }
         let class = exchange
             .status
@@ -255,6 +263,8 @@ impl Summary {
             &mut self.uncertain,
             &mut self.filtered_out,
             &mut self.failing_statuses,
+            &mut self.failed_calls,
+            &mut self.unknown_calls,
             &mut self.syn_retries,
             &mut self.servers_left_out,
         ]
@@ -274,6 +284,8 @@ impl Summary {
             self.uncertain,
             self.filtered_out,
             self.failing_statuses,
+            self.failed_calls,
+            self.unknown_calls,
             self.syn_retries,
             self.servers_left_out,
         ]

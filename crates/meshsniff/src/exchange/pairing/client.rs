@@ -49,8 +49,8 @@ impl Pairing {
                     let upto = run.from + used as u64;
                     self.keep(Side::Client, &event, &rest[..taken]);
                     match event {
-                        Event::HeadGoesOn => self.request_goes_on(upto, false),
-                        Event::BodyGoesOn => self.request_goes_on(upto, true),
+                        Event::HeadGoesOn => self.request_goes_on(upto, None),
+                        Event::BodyGoesOn => self.request_goes_on(upto, Some(&rest[..taken])),
                         Event::Head(head) => self.request_head(head, upto),
                         Event::NoHead => {
                             self.refuse_request(rest, at);
@@ -58,7 +58,7 @@ impl Pairing {
                             break;
                         }
                         Event::End => {
-                            self.request_goes_on(upto, true);
+                            self.request_goes_on(upto, Some(&rest[..taken]));
                             self.end_request(upto, Some(self.client.reader.latest()));
                         }
                         Event::Broken => {
@@ -304,12 +304,13 @@ impl Pairing {
         };
     }
 
-    /// More of the request came, the last byte before `upto`.
-    fn request_goes_on(&mut self, upto: Offset, in_body: bool) {
+    /// More of the request came, of its `body` unless of its head, the last byte before `upto`.
+    fn request_goes_on(&mut self, upto: Offset, body: Option<&[u8]>) {
         let latest = self.client.reader.latest();
         if let Some(open) = self.queue.latest() {
-            if in_body {
+            if let Some(bytes) = body {
                 open.request_body(upto, latest);
+                open.body_bytes(Side::Client, bytes, latest);
             } else {
                 open.request.last = Some((latest, upto));
             }
@@ -387,22 +388,24 @@ impl Pairing {
                 self.cut_request(extent.upto, cut_in);
                 self.counts.hidden_bytes += extent.len();
             }
-            Mode::Messages => match self.client.reader.step(extent.len()) {
-                Stepped::Over => {}
-                Stepped::Done(taken) => {
-                    let from = extent.from + taken;
-                    self.end_request(from, cut_in);
-                    if from < extent.upto {
-                        let extent = Extent { from, ..extent };
-                        self.client_missing(Missing { extent, ..missing }, at);
+            Mode::Messages => {
+                match self.step(Side::Client, extent.len(), cut_in.unwrap_or(at.mark)) {
+                    Stepped::Over => {}
+                    Stepped::Done(taken) => {
+                        let from = extent.from + taken;
+                        self.end_request(from, cut_in);
+                        if from < extent.upto {
+                            let extent = Extent { from, ..extent };
+                            self.client_missing(Missing { extent, ..missing }, at);
+                        }
+                    }
+                    Stepped::Lost => {
+                        self.break_request(None, why);
+                        self.lose_requests(extent.from, false, why, at);
+                        self.cut_request(extent.upto, cut_in);
                     }
                 }
-                Stepped::Lost => {
-                    self.break_request(None, why);
-                    self.lose_requests(extent.from, false, why, at);
-                    self.cut_request(extent.upto, cut_in);
-                }
-            },
+            }
         }
         self.client.server_high = at.server_high;
     }

@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::streams::Streams;
 use crate::packet::{Endpoint, Mark};
 use crate::protocol::detect;
+use crate::protocol::http1::body::Stepped;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
@@ -492,6 +493,22 @@ impl Pairing {
             Event::BodyGoesOn | Event::End => kept.body(bytes),
             Event::NoHead | Event::Broken => kept.lose(),
         }
+    }
+
+    /// Passes over `missing` bytes of the body that `side` is sending; `mark` has what is behind.
+    fn step(&mut self, side: Side, missing: u64, mark: Mark) -> Stepped {
+        let orphan = self.server.orphan;
+        let (stepped, open) = match side {
+            Side::Client => (self.client.reader.step(missing), self.queue.latest()),
+            Side::Server => {
+                let open = self.queue.due().filter(|_| !orphan);
+                (self.server.reader.step(missing), open)
+            }
+        };
+        if let Some(call) = open.and_then(|open| open.call.as_mut()) {
+            call.miss(side, missing, mark.time);
+        }
+        stepped
     }
 
     /// Bytes of the message that `side` is sending are missing.

@@ -6,7 +6,7 @@ use crate::exchange::pending::MethodKind;
 use crate::packet::Mark;
 use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};
-use crate::protocol::http1::head::{Defect, ResponseHead};
+use crate::protocol::http1::head::{CallHead, Defect, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial};
 use crate::tcp::{Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 
@@ -175,7 +175,14 @@ impl Pairing {
         }
         open.exchange.status = Some(head.status);
         open.exchange.defect = open.exchange.defect.or(head.defect);
-        open.maker = head.maker.map(|maker| (maker, Vec::new()));
+        let said = head
+            .call
+            .as_deref()
+            .and_then(|call| call.message.as_deref());
+        // A proxy that answers a call itself says in the message what it says to others in the
+        // body.
+        let said = said.filter(|_| head.status < 400).unwrap_or_default();
+        open.maker = head.maker.map(|maker| (maker, said.as_bytes().to_vec()));
         open.exchange.events.response_start = Some(start);
         open.answer.possible = Some(from);
         open.answer.seen = Some(from);
@@ -186,6 +193,12 @@ impl Pairing {
         } else {
             head.framing
         };
+        if let Some(call) = &mut open.call {
+            let said = head.call.map_or_else(CallHead::default, |call| *call);
+            call.answered(Some(head.status), said.wire, said.coded);
+            call.begin_body(Side::Server, framing);
+            open.read_status(said.status, said.message.as_deref());
+        }
         open.exchange.response_shape = match framing {
             Framing::None | Framing::Length(_) => ResponseShape::Length,
             Framing::Chunked => ResponseShape::Chunked,
@@ -231,10 +244,12 @@ impl Pairing {
     }
 
     fn response_body(&mut self, bytes: &[u8]) {
+        let latest = self.server.reader.latest();
         if !self.server.orphan
             && let Some(open) = self.queue.due()
         {
             open.response_body(bytes);
+            open.body_bytes(Side::Server, bytes, latest);
         }
     }
 
@@ -319,7 +334,8 @@ impl Pairing {
             Mode::Messages if !self.server.reader.is_in_body() => {
                 self.lose_server(why, upto, cut_in);
             }
-            Mode::Messages => match self.server.reader.step(upto - from) {
+            Mode::Messages => match self.step(Side::Server, upto - from, cut_in.unwrap_or(at.mark))
+            {
                 Stepped::Over => {
                     if let Some(mark) = cut_in {
                         self.server_seen(upto, mark);

@@ -237,12 +237,11 @@ impl Streams {
         }
         let stream = open.stream_mut();
         stream.bytes[index(side)] += data.bytes.len() as u64 + data.missing;
-        if let Some(counters) = &mut stream.counters {
-            let counter = &mut counters[index(side)];
+        if let Some(call) = &mut open.call {
             if data.missing > 0 {
-                counter.miss(data.missing, seen.time);
+                call.miss(side, data.missing, seen.time);
             }
-            counter.bytes(data.bytes, seen.time);
+            call.bytes(side, data.bytes, seen.time);
         }
         if data.end_stream {
             match side {
@@ -309,7 +308,7 @@ impl PendingExchange {
         self.exchange.authority = head.authority;
         self.read_fields(head.fields);
         if let Some(wire) = head.wire {
-            self.begin_call(wire);
+            self.begin_call(wire, head.coded);
         }
     }
 
@@ -333,6 +332,9 @@ impl PendingExchange {
             self.maker = Some((Box::new(head.maker.clone()), text.as_bytes().to_vec()));
         }
         self.read_status(head.grpc_status, head.grpc_message.as_deref());
+        if let Some(call) = self.call.as_mut().filter(|_| !head.is_cut) {
+            call.answered(head.status, head.wire, head.coded);
+        }
         if let Some(kept) = self.kept(Side::Server) {
             kept.begin();
             kept.head(&response_text(&head));

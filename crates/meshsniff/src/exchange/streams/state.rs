@@ -1,9 +1,8 @@
 //! What becomes of an exchange that is one stream of several.
 
-use crate::exchange::model::{Doubt, Grpc, Side};
+use crate::exchange::model::{Doubt, Side};
 use crate::exchange::pending::PendingExchange;
-use crate::exchange::stream::{StreamClose, StreamState, index};
-use crate::protocol::grpc::{Counter, Status, Wire};
+use crate::exchange::stream::{StreamClose, StreamState};
 use crate::tcp::Offset;
 
 impl PendingExchange {
@@ -65,42 +64,8 @@ impl PendingExchange {
             }
             Side::Server => {}
         }
-        if let Some(counters) = &mut self.stream_mut().counters {
-            counters[index(side)].lose();
-        }
-    }
-
-    /// The request is a call whose messages stand in its body as `wire` says.
-    pub(super) fn begin_call(&mut self, wire: Wire) {
-        let path = self.exchange.path.as_deref().unwrap_or_default();
-        let mut parts = path.trim_start_matches('/').rsplitn(2, '/');
-        let method = parts.next().filter(|method| !method.is_empty());
-        let service = parts.next();
-        let is_health = service == Some("grpc.health.v1.Health");
-        self.exchange.grpc = Some(Box::new(Grpc {
-            wire,
-            service: service.map(Into::into),
-            method: method.map(Into::into),
-            status: None,
-            message: None,
-            request: None,
-            response: None,
-            compressed: [0; 2],
-            first_message: None,
-            longest_silence: None,
-        }));
-        self.exchange.probe |= is_health;
-        let counter = Counter::new(wire);
-        self.stream_mut().counters = Some(Box::new([counter.clone(), counter]));
-    }
-
-    /// Takes over what a head or trailers say of the call.
-    pub(super) fn read_status(&mut self, status: Option<u32>, message: Option<&str>) {
-        if let Some(grpc) = &mut self.exchange.grpc {
-            grpc.status = status.map(Status).or(grpc.status);
-            if let Some(message) = message.filter(|message| !message.is_empty()) {
-                grpc.message = Some(message.into());
-            }
+        if let Some(call) = &mut self.call {
+            call.lose(side);
         }
     }
 }

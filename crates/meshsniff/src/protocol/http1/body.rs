@@ -120,6 +120,12 @@ impl Body {
         }
     }
 
+    /// Whether the next bytes are lines of trailers.
+    #[must_use]
+    pub const fn is_in_trailers(&self) -> bool {
+        matches!(self.state, State::Trailer)
+    }
+
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         let mut at = 0;

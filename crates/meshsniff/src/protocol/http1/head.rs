@@ -2,7 +2,8 @@
 
 use super::body::Framing;
 use crate::protocol::detect::{self, Opening};
-use crate::protocol::fields::{Maker, RequestFields, text};
+use crate::protocol::fields::{Maker, RequestFields, is_coded, text};
+use crate::protocol::grpc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -31,6 +32,10 @@ pub struct RequestHead {
     pub h2c: bool,
     /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub expect: bool,
+    /// What it says of the messages of a call within.
+    pub wire: Option<grpc::Wire>,
+    /// Whether `Content-Encoding` says that they stand in something else.
+    pub coded: bool,
     /// Fields that say the same in every version of HTTP.
     pub fields: RequestFields,
     /// How the request's end is told.
@@ -111,8 +116,23 @@ pub struct ResponseHead {
     pub defect: Option<Defect>,
     /// Of an error, what may tell who made it.
     pub maker: Option<Box<Maker>>,
+    /// What it says of a call, if it says anything.
+    pub call: Option<Box<CallHead>>,
     /// How the response's end is told, for a request whose method does not change it.
     pub framing: Framing,
+}
+
+/// What the head of a response says of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallHead {
+    /// What `Content-Type` says of the messages within.
+    pub wire: Option<grpc::Wire>,
+    /// Whether `Content-Encoding` says that they stand in something else.
+    pub coded: bool,
+    /// `grpc-status`.
+    pub status: Option<u32>,
+    /// `grpc-message`, decoded.
+    pub message: Option<CompactString>,
 }
 
 /// Contents of the beginning of a cut request head: only what is certainly whole.
@@ -260,6 +280,8 @@ fn finish_request(
         upgrade: false,
         h2c: false,
         expect: false,
+        wire: None,
+        coded: false,
         fields: RequestFields::default(),
         framing: Framing::None,
     };
@@ -279,8 +301,17 @@ fn finish_request(
                 let mut protocols = field.value.split(|&b| b == b',');
                 head.h2c |= protocols.any(|one| one.trim_ascii() == b"h2c");
             }
+            12 if name.eq_ignore_ascii_case("content-type") => {
+                head.wire = grpc::Wire::of(field.value).or(head.wire);
+            }
             14 if name.eq_ignore_ascii_case("content-length") => length.length(field.value),
+            16 if name.eq_ignore_ascii_case("content-encoding") => {
+                head.coded = is_coded(field.value);
+            }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => length.coding(field.value),
+            24 if name.eq_ignore_ascii_case("connect-protocol-version") => {
+                head.wire.get_or_insert(grpc::Wire::ConnectUnary);
+            }
             _ => head.fields.take(name, field.value),
         }
     }
@@ -412,8 +443,23 @@ fn finish_response(
         return Parsed::Invalid;
     };
     let mut length = BodyLength::default();
+    let (mut call, mut coded) = (None::<Box<CallHead>>, false);
     for field in response.headers.iter() {
         match field.name.len() {
+            11 if field.name.eq_ignore_ascii_case("grpc-status") => {
+                call.get_or_insert_default().status = grpc::number(field.value);
+            }
+            12 if field.name.eq_ignore_ascii_case("content-type") => {
+                if let Some(wire) = grpc::Wire::of(field.value) {
+                    call.get_or_insert_default().wire = Some(wire);
+                }
+            }
+            12 if field.name.eq_ignore_ascii_case("grpc-message") => {
+                call.get_or_insert_default().message = Some(grpc::message(field.value));
+            }
+            16 if field.name.eq_ignore_ascii_case("content-encoding") => {
+                coded = is_coded(field.value);
+            }
             14 if field.name.eq_ignore_ascii_case("content-length") => length.length(field.value),
             17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
                 length.coding(field.value);
@@ -430,10 +476,15 @@ fn finish_response(
             .unwrap_or(None)
             .unwrap_or(Framing::UntilClose),
     };
+    if let Some(call) = &mut call {
+        call.coded = coded;
+    }
+    let refused = call.as_ref().and_then(|call| call.status) > Some(0);
     let head = ResponseHead {
         status,
         defect: length.defect(status),
-        maker: (status >= 400).then(|| made_by(response.headers)),
+        maker: (status >= 400 || refused).then(|| made_by(response.headers)),
+        call,
         framing,
     };
     Parsed::Whole(head, used)

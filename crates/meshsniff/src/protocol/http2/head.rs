@@ -1,7 +1,7 @@
 //! What a header block says: a request, a response, or trailers (RFC 9113, 8).
 
 use super::hpack::Field;
-use crate::protocol::fields::{Maker, RequestFields, text};
+use crate::protocol::fields::{self, Maker, RequestFields, text};
 use crate::protocol::grpc;
 use compact_str::CompactString;
 
@@ -84,6 +84,8 @@ pub struct Head {
     pub expect: bool,
     /// What `content-type` says of the messages within.
     pub wire: Option<grpc::Wire>,
+    /// Whether `content-encoding` says that they stand in something else.
+    pub coded: bool,
     /// `grpc-status`.
     pub grpc_status: Option<u32>,
     /// `grpc-message`, as sent.
@@ -141,6 +143,7 @@ impl Head {
                 self.authority.get_or_insert_with(|| text(value));
             }
             "content-type" => self.wire = grpc::Wire::of(value).or(self.wire),
+            "content-encoding" => self.coded = fields::is_coded(value),
             "connect-protocol-version" => {
                 self.wire.get_or_insert(grpc::Wire::ConnectUnary);
             }
@@ -151,9 +154,7 @@ impl Head {
             }
             "expect" => self.expect = value.eq_ignore_ascii_case(b"100-continue"),
             "grpc-status" => {
-                self.grpc_status = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|digits| digits.parse().ok());
+                self.grpc_status = grpc::number(value);
             }
             "grpc-message" => self.grpc_message = Some(grpc::message(value)),
             // A block has the fields of one or of the other.

@@ -162,8 +162,8 @@ impl Page<'_> {
         for (verdict, count) in counts.filter(|(_, count)| *count > 0) {
             verdict_item(out, verdict, count);
             if verdict == Verdict::Ok {
-                for class in sums::failing_classes(summary) {
-                    push!(out; " <span class=\"also bad\">", Html(&class), "</span>");
+                for (text, _) in sums::answered(summary) {
+                    push!(out; " <span class=\"also bad\">", Html(&text), "</span>");
                 }
             }
             out.push_str("</li>");

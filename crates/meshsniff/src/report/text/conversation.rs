@@ -78,7 +78,7 @@ impl ConversationOptions {
 pub fn push_ends(out: &mut String, exchange: &Exchange, names: &Names) {
     timeline::request(out, exchange, MAX_LINE);
     out.push_str("   ");
-    out.push_str(exchange.verdict.name());
+    timeline::outcome(out, exchange);
     let stream = exchange
         .stream
         .map(|stream| (", stream ", Number(u64::from(stream))));

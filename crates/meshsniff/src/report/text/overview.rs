@@ -194,18 +194,26 @@ fn exchanges(out: &mut String, paint: Paint, width: usize, summary: &Summary, to
         out.push(' ');
         first = false;
         paint.push(out, Ink::of(verdict), &text);
-        let classes = sums::failing_classes(summary);
-        if verdict == Verdict::Ok && !classes.is_empty() {
-            let text = classes.join(", ");
-            let ink = if summary.statuses[5] > 0 {
-                Ink::Bad
-            } else {
-                Ink::Doubt
-            };
-            out.push_str(" (");
-            used += columns(&text) + 3;
+        if verdict != Verdict::Ok {
+            continue;
+        }
+        let answered = sums::answered(summary);
+        let last = answered.len();
+        for (number, (text, failed)) in answered.into_iter().enumerate() {
+            let ink = if failed { Ink::Bad } else { Ink::Doubt };
+            let fits = used + columns(&text) + 3 <= width;
+            out.push_str(match (number, fits) {
+                (0, true) => " (",
+                (0, false) => "\n    (",
+                (_, true) => ", ",
+                (_, false) => ",\n    ",
+            });
+            used = if fits { used + 2 } else { 5 } + columns(&text);
             paint.push(out, ink, &text);
-            out.push(')');
+            if number + 1 == last {
+                out.push(')');
+                used += 1;
+            }
         }
     }
     if summary.uncertain > 0 {

@@ -211,21 +211,8 @@ impl Canvas<'_> {
         let most = MAX_HEADLINE.min(self.width.saturating_sub(8)).max(20);
         request(&mut title, exchange, most);
         self.paint.push(out, Ink::Bold, &title);
-        // A whole answer that says that it failed is not "ok" to a reader.
-        let failing = exchange.verdict == Verdict::Ok && exchange.good() == Some(false);
-        let verdict = if failing {
-            "answered"
-        } else {
-            exchange.verdict.name()
-        };
-        let mut verdict = verdict.to_owned();
-        if let Some(status) = exchange.status {
-            push!(&mut verdict; " ", Number(u64::from(status)));
-        }
-        let call = exchange.grpc.as_deref().and_then(|grpc| grpc.status);
-        if let Some(status) = call.filter(|status| *status != Status::OK) {
-            push!(&mut verdict; " ", status.name());
-        }
+        let mut verdict = String::new();
+        outcome(&mut verdict, exchange);
         let mut used = 2 + columns(&title) + 3 + columns(&verdict);
         if used > self.width {
             out.push_str("\n  ");
@@ -461,6 +448,31 @@ const ARROW: usize = 16;
 pub(super) const FRAMES: usize = 20;
 /// Columns of the status in a row.
 pub(super) const STATUS: usize = 9;
+
+/// Pushes what became of an exchange: its verdict, its status, and of a call the status that it has
+/// of its own.
+pub(super) fn outcome(out: &mut String, exchange: &Exchange) {
+    // A whole answer that says that it failed, or may say so, is not "ok" to a reader.
+    let is_good = exchange.good() == Some(true) || exchange.status.is_none();
+    out.push_str(match exchange.verdict {
+        Verdict::Ok if !is_good => "answered",
+        verdict => verdict.name(),
+    });
+    if let Some(status) = exchange.status {
+        push!(out; " ", Number(u64::from(status)));
+    }
+    let Some(grpc) = exchange.grpc.as_deref() else {
+        return;
+    };
+    match grpc.status {
+        Some(Status::OK) => {}
+        Some(status) => push!(out; " ", status.name()),
+        None if exchange.verdict == Verdict::Ok && exchange.good().is_none() => {
+            out.push_str(", its own status unknown");
+        }
+        None => {}
+    }
+}
 
 /// Pushes `GET /items`, or what is left of it.
 pub(super) fn request(out: &mut String, exchange: &Exchange, most: usize) {
