@@ -109,7 +109,7 @@ impl Session {
             } else {
                 match sent.record.take_header(bytes) {
                     Some(taken) => bytes = &bytes[taken..],
-                    None => self.no_tls(side, mark),
+                    None => return self.no_tls(side, mark),
                 }
                 if self.sent[index(side)].record.has_header() {
                     self.begin_record(side);
