@@ -29,6 +29,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from urllib.parse import unquote
 
@@ -59,6 +60,18 @@ def only_http2(capture, port):
         else:
             begun.add(connection)
     return all(first[connection].startswith(b"PRI * ".hex()) for connection in begun & set(first))
+
+
+def without_tls(capture, folder):
+    """The capture, or one without connections that begin with TLS: HTTP/2 is looked for by ports, and both may have the same."""
+    hello = "tcp.payload[0:2] == 16:03 && tcp.seq == 1"
+    done = subprocess.run(["tshark", "-r", capture, "-Y", hello, "-T", "fields", "-e", "tcp.stream"], capture_output=True, text=True)
+    found = sorted(set(done.stdout.split()))
+    if not found:
+        return capture
+    rest = os.path.join(folder, "rest.pcapng")
+    subprocess.run(["tshark", "-r", capture, "-Y", f"not tcp.stream in {{{', '.join(found)}}}", "-w", rest], check=True, stderr=subprocess.DEVNULL)
+    return rest
 
 
 def shown(element, name, default=None):
@@ -228,7 +241,8 @@ def main():
     if len(arguments) != 1:
         sys.exit("usage: http2_tshark.py [--compare] CAPTURE")
     truth = truth_of(arguments[0])
-    streams = witness(arguments[0], truth)
+    with tempfile.TemporaryDirectory() as folder:
+        streams = witness(without_tls(arguments[0], folder), truth)
     if "--compare" not in sys.argv:
         for key in sorted((key for key in streams if not key[2] or streams[key]["last"] is not None), key=lambda key: (streams[key].get("first") or 0, key)):
             print(json.dumps(streams[key], ensure_ascii=False))

@@ -195,12 +195,12 @@ class Case:
 CASES = {}
 
 
-def case(name, shows, how, peers=(), made_of=None, alone=False, packages=(), go=None):
+def case(name, shows, how, peers=(), made_of=None, alone=False, packages=(), go=None, cluster=False):
     """Register a case. `peers` are further network namespaces that it needs, `made_of` another case whose capture it
     takes; `alone`: its truth has times that a busy machine stretches; `packages` are PyPI's, `go` a folder with a Go
-    program. `shows` and `how` are its lines in the README."""
+    program; `cluster`: it takes a cluster with Istio, and no network namespace. `shows` and `how` are its lines in the README."""
     def register(function):
         CASES[name] = {"function": function, "shows": shows, "how": how, "peers": peers, "made_of": made_of, "alone": alone,
-                       "packages": packages, "go": go}
+                       "packages": packages, "go": go, "cluster": cluster}
         return function
     return register

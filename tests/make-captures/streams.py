@@ -45,10 +45,10 @@ class Streams:
         return self.add(connection, stream, "POST", path, status, verdict, grpc_service=service, grpc_method=method, grpc_status=grpc_status,
                         grpc_message=grpc_message, messages_request=messages[0], messages_response=messages[1], **more)
 
-    def write(self):
+    def write(self, capture=None):
         def lines(rows):
             text = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in rows)
             return f"[\n    {text}\n  ]" if rows else "[]"
-        capture = os.path.basename(self.case.captures[0].path)
+        capture = capture or os.path.basename(self.case.captures[0].path)
         with open(os.path.join(self.case.out, self.case.name + ".truth.json"), "w") as file:
             file.write('{\n  "capture": %s,\n  "connections": %s,\n  "streams": %s\n}\n' % (json.dumps(capture), lines(self.connections), lines(self.rows)))

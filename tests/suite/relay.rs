@@ -251,6 +251,13 @@ fn without_numbers(text: &str) -> String {
     kept.join(" ")
 }
 
+/// What stands before the number of another exchange.
+const RELATED: [&str; 3] = [
+    " What it called is exchange ",
+    " It is a later try of exchange ",
+    " It was tried again in exchange ",
+];
+
 #[test]
 fn folding_changes_no_figure() {
     let mut folded_exchanges = 0;
@@ -289,15 +296,14 @@ fn folding_changes_no_figure() {
                     let (words, _) = words
                         .split_once(" Its caller is a proxy")
                         .unwrap_or((&words, ""));
-                    // Nor which number what it called has.
-                    let called = " What it called is exchange ";
-                    let words = match words.split_once(called) {
-                        Some((before, rest)) => {
+                    // Nor which numbers those have.
+                    let mut words = words.to_owned();
+                    for before in RELATED {
+                        if let Some((head, rest)) = words.split_once(before) {
                             let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-                            format!("{before}{called}{rest}")
+                            words = format!("{head}{before}{rest}");
                         }
-                        None => words.to_owned(),
-                    };
+                    }
                     one["explanation"] = words.into();
                     one
                 });

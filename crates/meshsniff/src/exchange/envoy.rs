@@ -76,10 +76,11 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
                     .filter(|_| seen.acknowledged)
                     .and_then(timeout::usual_figure);
                 let guess = guess.filter(|_| seen.announced.is_none());
-                let downstream: &[&str] = if guess.is_some() {
-                    &["UT", "DC"]
-                } else {
-                    &["DC", "UT"]
+                let downstream: &[&str] = match (guess.is_some(), seen.stream_ended) {
+                    (true, false) => &["UT", "DC"],
+                    (true, true) => &["UT", "DC", "DR"],
+                    (false, false) => &["DC", "UT"],
+                    (false, true) => &["DC", "DR", "UT"],
                 };
                 let flags = EnvoyFlags {
                     client: left,
@@ -99,17 +100,21 @@ pub(super) fn flags(seen: &Seen<'_>) -> (EnvoyFlags, Option<Span>) {
                 false if idle => silent_or_left,
                 false => left,
             };
+            // Whoever called that proxy had a timer, or a caller that reset its stream, too.
+            let of_stream = seen.stream_ended && mid_response && !timed_out;
+            let client_downstream: &[&str] = if of_stream { &["DC", "DR", "UT"] } else { &[] };
             let flags = EnvoyFlags {
                 client,
-                client_downstream: &[],
+                client_downstream,
                 server: accepted_by_proxy,
             };
             (flags, None)
         }
         Verdict::ServerTruncatedResponse if seen.stream_ended => {
             let flags = EnvoyFlags {
-                // A proxy that breaks off its answer passes on what its upstream did.
-                server: &["UR", "UC", "UPE"],
+                // A proxy that breaks off its answer passes on what its upstream did, or its
+                // route's timeout was over.
+                server: &["UR", "UC", "UPE", "UT"],
                 ..plain(&["UR"])
             };
             (flags, None)

@@ -8,16 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
 /// Every list of flags that a place can have.
-const LISTS: [&[&str]; 27] = [
+const LISTS: [&[&str]; 29] = [
     &[],
     &["DC"],
     &["DR"],
     &["DC", "DR"],
     &["SI", "DC", "DR"],
-    &["UR", "UC", "UPE"],
+    &["UR", "UC", "UPE", "UT"],
     &["UT"],
     &["UT", "DC"],
     &["DC", "UT"],
+    &["UT", "DC", "DR"],
+    &["DC", "DR", "UT"],
     &["SI", "DC"],
     &["UC"],
     &["UPE"],

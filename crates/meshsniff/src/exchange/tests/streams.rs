@@ -120,7 +120,7 @@ fn a_client_that_cancels_a_stream_gave_up() {
     assert!(exchange.was_of_stream());
     assert_eq!(
         exchange.envoy(),
-        [&["DC", "DR"][..], &["UT", "DC"], &["DR"]]
+        [&["DC", "DR"][..], &["UT", "DC", "DR"], &["DR"]]
     );
 }
 
@@ -154,7 +154,7 @@ fn a_reset_inside_the_answer() {
     assert_eq!(by_server.verdict(), (ServerTruncatedResponse, CERTAIN));
     let reset = (Side::Server, "INTERNAL_ERROR", false);
     assert_eq!(by_server.reset(), Some(reset));
-    let flags = [&["UR"][..], &[], &["UR", "UC", "UPE"]];
+    let flags = [&["UR"][..], &[], &["UR", "UC", "UPE", "UT"]];
     assert_eq!(by_server.envoy(), flags);
 }
 
