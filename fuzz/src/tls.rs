@@ -48,7 +48,8 @@ fn run(joined: bool, steps: &[Step<'_>], cut: usize) -> Seen {
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let what = choices.byte();
-    let cut = usize::from(choices.byte()).max(1);
+    // Behind a hole a record is looked for in what a packet begins with.
+    let cut = usize::from(choices.byte()).max(3);
     let mut steps = Vec::new();
     while let Some(step) = choices.another() {
         let side = match step & 1 {

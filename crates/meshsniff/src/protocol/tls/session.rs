@@ -125,6 +125,9 @@ impl Session {
     pub fn missing(&mut self, side: Side, count: u64) {
         self.holes = true;
         let sent = &mut self.sent[index(side)];
+        if sent.lost || self.plain.is_some() {
+            return;
+        }
         let kept = sent.record.kind() == record::HANDSHAKE && !sent.encrypts;
         if !sent.record.step_over(count) {
             sent.lost = true;
