@@ -3,7 +3,8 @@
 use super::envoy::{self, Seen};
 use super::judge::{self, Circumstances};
 use super::model::{
-    Close, Connection, Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape, Verdict,
+    Alert, Close, Connection, Doubt, Exchange, Finding, FindingKind, Protocol, ResponseShape, Tls,
+    Verdict,
 };
 use super::pairing::Pairing;
 use super::pending::PendingExchange;
@@ -265,7 +266,11 @@ impl Exchanges {
             return Some(Verdict::TlsRefusedPlain);
         }
         if tls.is_done() {
-            return tls.refused().map(|_| Verdict::TlsFailed);
+            // Whoever hears that the other closes says so, too: that refuses nothing.
+            let refused = tls.refused()?;
+            let left = close.filter(|close| close.by == Side::Client);
+            let first = left.is_none_or(|close| refused.order < close.mark.order);
+            return first.then_some(Verdict::TlsFailed);
         }
         let hung_up = close.filter(|close| close.by == Side::Server || tls.is_answered());
         if tls.alert().is_some() || hung_up.is_some() {
@@ -275,6 +280,18 @@ impl Exchanges {
         let waited = close.map_or(now, |close| close.mark.time) - hello.time;
         let unanswered = !tls.is_answered() && (close.is_some() || waited >= TLS_TIMEOUT);
         unanswered.then_some(Verdict::TlsUnanswered)
+    }
+
+    /// What is told of TLS.
+    fn told_tls(&self, verdict: Option<Verdict>) -> Option<Tls> {
+        let tls = self.pairing.tls()?;
+        let mut told = tls.told();
+        let refused = tls.refused().is_some() && verdict == Some(Verdict::TlsFailed);
+        told.alert = told.alert.or(refused.then_some(Alert {
+            by: Side::Server,
+            description: None,
+        }));
+        Some(told)
     }
 
     /// How long the client had waited for an answer to its last record when it closed, of TLS that
@@ -402,7 +419,7 @@ impl Exchanges {
             goaway: self.pairing.streams().and_then(Streams::gone_away),
             max_concurrent: self.pairing.streams().and_then(Streams::max_concurrent),
             tunnel: self.pairing.is_tunnel(),
-            tls: self.pairing.tls().map(|tls| Box::new(tls.told())),
+            tls: self.told_tls(verdict).map(Box::new),
             exchanges: self.settled,
             orphan_responses: counts.orphan_responses,
             hidden_bytes: match protocol {

@@ -9,7 +9,7 @@ use super::talk::{
 use super::{BODY, CERTAIN, EMPTY, GET, HEAD_OF_300, POST_OF_300, UNTIL_CLOSE, doubtful};
 use crate::exchange::model::{
     Defect::{self, *},
-    Doubt::{CaptureEnded, SequenceHole},
+    Doubt::{CaptureEnded, Encrypted, SequenceHole},
     FindingKind::*,
     Side,
     Verdict::*,
@@ -589,6 +589,64 @@ fn a_tls_handshake_that_is_ended_inside_has_failed() {
     let whole = answered().say(Server, [record(20, &[1]), record(23, &[0; 90])].concat());
     let whole = whole.say(Client, [record(20, &[1]), record(23, &[0; 53])].concat());
     assert_eq!(whole.fin(Client).ack(Server).connection().verdict, None);
+}
+
+/// A TLS handshake that both sides finished, as TLS 1.3 shows it.
+fn encrypted() -> Talk {
+    let talk = Talk::opened().say(Client, client_hello());
+    let hello = record(22, &[2, 0, 0, 2, 3, 3]);
+    let talk = talk.say(Server, [hello, record(23, &[0; 90])].concat());
+    talk.say(Client, record(23, &[0; 53])).ack(Server)
+}
+
+#[test]
+fn an_alert_that_meets_the_end_of_a_handshake_refuses_it_unless_the_client_had_left() {
+    let alert = || record(23, &[7; 19]);
+    let refused = encrypted().say(Server, alert()).fin(Server).connection();
+    assert_eq!(
+        (refused.verdict, refused.doubt),
+        (Some(TlsFailed), Some(Encrypted))
+    );
+    assert_eq!(
+        refused.alert().map(|alert| (alert.by, alert.description)),
+        Some((Side::Server, None))
+    );
+    // A prober that is content, and a server that says good-bye.
+    let probed = encrypted().fin(Client).ack(Server).say(Server, alert());
+    assert_eq!(probed.fin(Server).connection().verdict, None);
+    let idle = encrypted().after(10_000.0).say(Server, alert());
+    assert_eq!(idle.fin(Server).connection().verdict, None);
+    let answered = encrypted().say(Client, record(23, &[9; 300]));
+    let answered = answered.say(Server, record(23, &[9; 300]));
+    assert_eq!(
+        answered
+            .say(Server, alert())
+            .fin(Server)
+            .connection()
+            .verdict,
+        None
+    );
+}
+
+#[test]
+fn a_client_of_tls_that_closes_while_nothing_has_come_back_left_waiting() {
+    let asked = || encrypted().say(Client, record(23, &[9; 300])).ack(Server);
+    let left = asked().after(500.0).fin(Client).ack(Server).connection();
+    assert_eq!(
+        (left.verdict, left.doubt),
+        (Some(TlsLeftWaiting), Some(Encrypted))
+    );
+    assert_eq!(left.idle.map(|idle| idle.as_millis().round()), Some(501.0));
+    let late = asked().after(500.0).fin(Client).ack(Server);
+    let late = late.say(Server, record(23, &[9; 200])).connection();
+    assert_eq!(late.verdict, Some(TlsLeftWaiting), "that came too late");
+    let at_once = asked().fin(Client).ack(Server).connection();
+    assert_eq!(at_once.verdict, None);
+    let answered = asked().say(Server, record(23, &[9; 200])).after(500.0);
+    assert_eq!(answered.fin(Client).ack(Server).connection().verdict, None);
+    let closed = asked().after(500.0).fin(Server).ack(Client).connection();
+    assert_eq!(closed.verdict, None, "the server closed");
+    assert_eq!(asked().after(500.0).connection().verdict, None, "not yet");
 }
 
 #[test]

@@ -8,8 +8,6 @@ const MAX_KEPT: usize = 16 << 10;
 /// Hellos: the client's and the server's.
 pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
-/// The sender's certificates.
-pub(super) const CERTIFICATE: u8 = 11;
 /// The server wants the client's.
 pub(super) const CERTIFICATE_REQUEST: u8 = 13;
 

@@ -55,8 +55,7 @@ pub struct Session {
     choice: Option<Choice>,
     /// The server asked for another hello.
     retried: bool,
-    /// The server sent certificates, and asked for the client's.
-    certificate: bool,
+    /// The server asked for the client's certificate.
     certificate_request: bool,
     /// The first byte of the client's hello, and the last of it before the server spoke.
     first: Option<Mark>,
@@ -70,8 +69,10 @@ pub struct Session {
     done: Option<Mark>,
     since_done: u8,
     data: Data,
+    /// The side that was done first.
+    first_done: Option<Side>,
     /// What the server said first after the handshake was an alert.
-    refused: Option<Alert>,
+    refused: Option<Mark>,
 }
 
 const fn index(side: Side) -> usize {
@@ -191,7 +192,6 @@ impl Session {
             offer,
             choice,
             retried,
-            certificate,
             certificate_request,
             ..
         } = self;
@@ -204,7 +204,6 @@ impl Session {
                 *retried |= read.as_ref().is_some_and(|choice| choice.retry);
                 *choice = read.or(choice.take());
             }
-            (Side::Server, message::CERTIFICATE, _) => *certificate = true,
             (Side::Server, message::CERTIFICATE_REQUEST, _) => *certificate_request = true,
             _ => {}
         };
@@ -310,6 +309,7 @@ impl Session {
             _ => {
                 sent.encrypts = true;
                 sent.finished = true;
+                self.first_done.get_or_insert(side);
             }
         }
         if let Some(description) = alert {
@@ -348,10 +348,7 @@ impl Session {
             .done
             .is_some_and(|done| mark.time - done.time <= REFUSAL);
         if is_alert && side == Side::Server && silent && soon && !self.sent[0].parting {
-            self.refused.get_or_insert(Alert {
-                by: side,
-                description: None,
-            });
+            self.refused.get_or_insert(mark);
         }
         if kind == record::DATA && !is_alert {
             self.data_goes_on(side, mark);
@@ -427,11 +424,11 @@ impl Session {
         self.alert
     }
 
-    /// The alert, as far as its length tells one, with which the server met the end of the
-    /// handshake: it did not take the client's certificate, or nothing else of it. Of TLS 1.3, in
-    /// which the client is done first.
+    /// The packet with the alert, as far as its length tells one, with which the server met the end
+    /// of the handshake: it does not take the client's certificate, or its name. Of TLS 1.3, in which
+    /// the client is done first. Whether the client had closed by then, only TCP knows.
     #[must_use]
-    pub const fn refused(&self) -> Option<Alert> {
+    pub const fn refused(&self) -> Option<Mark> {
         self.refused
     }
 
@@ -487,8 +484,12 @@ impl Session {
             cipher: choice.map(|choice| choice.cipher),
             resumed: match is_1_3 {
                 Some(true) => choice.map(|choice| choice.known_key),
-                // Whoever takes up a session shows no certificates again.
-                _ => seen.then_some(!self.certificate),
+                // Of a session that is taken up the server knows enough to be done first.
+                Some(false) => self
+                    .first_done
+                    .filter(|_| self.is_done() && !self.has_holes())
+                    .map(|first| first == Side::Server),
+                None => None,
             },
             early_data: offer.early_data,
             retried: self.retried,
@@ -497,7 +498,7 @@ impl Session {
             handshake: not_negative(since(self.first, self.done)),
             server: not_negative(since(self.hello_end, self.answer)),
             client: not_negative(since(self.flight, self.reply)),
-            alert: self.alert.or(self.refused),
+            alert: self.alert,
             close_notify: [closes(&self.sent[0]), closes(&self.sent[1])],
             bursts: self.data.bursts,
             last_record_by: self.data.last.map(|last| last.by),
