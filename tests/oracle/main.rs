@@ -4,6 +4,7 @@
 //! | compared | see |
 //! |---|---|
 //! | TCP connections: how many, between whom, from which frame on; retransmissions on each | [`compare`] |
+//! | what hellos and plain alerts of TLS say | [`hellos`] |
 //! | HTTP/1 messages: method, path and status, the frame that completes them, which answers which, after what time | [`messages`] |
 //!
 //! Where they differ, [`exceptions`] has to say so, why, and who is right; what it says and no
@@ -26,6 +27,7 @@ mod compare;
 mod conversations;
 mod exceptions;
 mod generated;
+mod hellos;
 mod messages;
 mod tshark;
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     let compared = Arc::new(Mutex::new(Compared::default()));
     let mut trials = vec![
         trial("conversations", conversations),
+        trial("hellos", hellos),
         trial(
             "a_port_that_tshark_is_not_told_of",
             a_port_that_tshark_is_not_told_of,
@@ -165,6 +168,28 @@ fn conversations() {
         "compared too little: {compared:?}"
     );
     exceptions::mistakes_still_happen(&compared.mistaken);
+}
+
+fn hellos() {
+    let folder = corpus::own_folder();
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    for name in corpus::names(&folder) {
+        if corpus::unpacked_name(&name).is_none() {
+            let path = folder.join(&name);
+            let seen = analyse(&corpus::packets(&path));
+            // There are none elsewhere.
+            if seen.connections.iter().any(|one| one.tls.is_some()) {
+                compared += hellos::compare(&name, &path, &seen, &mut wrong);
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(compared >= 70, "only {compared} were compared");
 }
 
 fn a_port_that_tshark_is_not_told_of() {
