@@ -16,7 +16,7 @@ enum Step<'a> {
 }
 
 /// What is said in the end.
-type Seen = (Tls, Option<Asked>, Option<Mark>, bool, bool);
+type Seen = (Tls, Option<Asked>, [Option<Mark>; 3], [bool; 5]);
 
 fn run(joined: bool, steps: &[Step<'_>], cut: usize) -> Seen {
     let mut session = match joined {
@@ -39,9 +39,19 @@ fn run(joined: bool, steps: &[Step<'_>], cut: usize) -> Seen {
         }
         assert!(session.weight() <= MAX_WEIGHT, "{}", session.weight());
     }
-    let ends = (session.is_done(), session.is_lost());
-    let seen = (session.asked(), session.last_record());
-    (session.told(), seen.0, seen.1, ends.0, ends.1)
+    let marks = [
+        session.last_record(),
+        session.refused(),
+        session.plain_answer(),
+    ];
+    let known = [
+        session.is_begun(),
+        session.is_answered(),
+        session.is_done(),
+        session.is_lost(),
+        session.has_holes(),
+    ];
+    (session.told(), session.asked(), marks, known)
 }
 
 /// The same is said however a packet's bytes are cut, and little is kept.

@@ -291,6 +291,10 @@ impl Exchanges {
             by: Side::Server,
             description: None,
         }));
+        if verdict == Some(Verdict::TlsLeftWaiting) {
+            // What came after the close came too late.
+            told.last_record_by = Some(Side::Client);
+        }
         Some(told)
     }
 
@@ -304,7 +308,7 @@ impl Exchanges {
         let answered = asked
             .answered
             .is_some_and(|answered| answered.order < close.mark.order);
-        let left = close.by == Side::Client && !answered;
+        let left = close.by == Side::Client && !answered && !asked.unsure;
         (left && waited >= LEFT_WAITING).then_some(waited)
     }
 

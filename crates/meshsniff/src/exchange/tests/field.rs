@@ -591,41 +591,79 @@ fn a_tls_handshake_that_is_ended_inside_has_failed() {
     assert_eq!(whole.fin(Client).ack(Server).connection().verdict, None);
 }
 
-/// A TLS handshake that both sides finished, as TLS 1.3 shows it.
-fn encrypted() -> Talk {
+/// A server's hello that chooses TLS 1.3 and TLS_AES_128_GCM_SHA256.
+fn server_hello() -> Vec<u8> {
+    let chosen = [0, 0x13, 1, 0, 0, 6, 0, 43, 0, 2, 3, 4];
+    record(
+        22,
+        &[[2, 0, 0, 46, 3, 3].as_slice(), &[7; 32], &chosen].concat(),
+    )
+}
+
+/// A handshake of TLS 1.3 that both sides finished, the client with a record of that length: 53 are
+/// a mere Finished.
+fn encrypted_with(flight: usize) -> Talk {
     let talk = Talk::opened().say(Client, client_hello());
-    let hello = record(22, &[2, 0, 0, 2, 3, 3]);
-    let talk = talk.say(Server, [hello, record(23, &[0; 90])].concat());
-    talk.say(Client, record(23, &[0; 53])).ack(Server)
+    let talk = talk.say(Server, [server_hello(), record(23, &[0; 90])].concat());
+    talk.say(Client, record(23, &vec![0; flight])).ack(Server)
+}
+
+fn encrypted() -> Talk {
+    encrypted_with(53)
 }
 
 #[test]
-fn an_alert_that_meets_the_end_of_a_handshake_refuses_it_unless_the_client_had_left() {
+fn an_alert_that_meets_a_certificate_refuses_it_unless_the_client_had_left() {
     let alert = || record(23, &[7; 19]);
-    let refused = encrypted().say(Server, alert()).fin(Server).connection();
+    let refused = encrypted_with(1600).say(Server, alert()).fin(Server);
+    let refused = refused.connection();
+    let said = refused.alert().map(|alert| (alert.by, alert.description));
     assert_eq!(
         (refused.verdict, refused.doubt),
         (Some(TlsFailed), Some(Encrypted))
     );
-    assert_eq!(
-        refused.alert().map(|alert| (alert.by, alert.description)),
-        Some((Side::Server, None))
-    );
-    // A prober that is content, and a server that says good-bye.
-    let probed = encrypted().fin(Client).ack(Server).say(Server, alert());
-    assert_eq!(probed.fin(Server).connection().verdict, None);
-    let idle = encrypted().after(10_000.0).say(Server, alert());
-    assert_eq!(idle.fin(Server).connection().verdict, None);
-    let answered = encrypted().say(Client, record(23, &[9; 300]));
-    let answered = answered.say(Server, record(23, &[9; 300]));
-    assert_eq!(
-        answered
-            .say(Server, alert())
-            .fin(Server)
-            .connection()
-            .verdict,
-        None
-    );
+    assert_eq!(said, Some((Side::Server, None)));
+    let verdict = |talk: Talk| talk.fin(Server).connection().verdict;
+    // A prober that is content; a server that says good-bye; one that wants no certificate.
+    let probed = encrypted_with(1600).fin(Client).ack(Server);
+    assert_eq!(verdict(probed.say(Server, alert())), None);
+    let idle = encrypted_with(1600).after(10_000.0);
+    assert_eq!(verdict(idle.say(Server, alert())), None);
+    assert_eq!(verdict(encrypted().say(Server, alert())), None);
+    // Two bytes of data are as long.
+    let works = encrypted_with(1600).say(Server, alert());
+    assert_eq!(verdict(works.say(Server, record(23, &[7; 90]))), None);
+}
+
+#[test]
+fn two_bytes_of_data_are_no_farewell() {
+    let ping = || record(23, &[7; 19]);
+    let asked = encrypted().say(Client, record(23, &[9; 300])).after(20.0);
+    let talk = asked.say(Server, ping()).say(Server, record(23, &[9; 90]));
+    let left = talk.after(500.0).fin(Client).ack(Server).connection();
+    assert_eq!(left.verdict, None);
+    let tls = left.tls.unwrap();
+    assert_eq!((tls.bursts.client, tls.bursts.server), (1, 1));
+    assert_eq!(tls.close_notify, [Some(false), Some(false)]);
+}
+
+#[test]
+fn an_answer_that_is_missing_is_no_silence() {
+    let asked = encrypted().say(Client, record(23, &[9; 300])).ack(Server);
+    let lost = asked.missing().say(Server, record(23, &[9; 90]));
+    let left = lost.ack(Client).after(500.0).fin(Client).ack(Server);
+    assert_eq!(left.connection().verdict, None);
+}
+
+#[test]
+fn a_warning_ends_no_handshake() {
+    let warning = record(21, &[1, 112]);
+    let talk = Talk::opened().say(Client, client_hello());
+    let hello = record(22, &[2, 0, 0, 2, 3, 3]);
+    let talk = talk.say(Server, [warning, hello, record(23, &[0; 90])].concat());
+    let talk = talk.say(Client, record(23, &[0; 53])).ack(Server);
+    let served = talk.fin(Client).ack(Server).connection();
+    assert_eq!((served.verdict, served.alert()), (None, None));
 }
 
 #[test]

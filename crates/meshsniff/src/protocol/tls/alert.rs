@@ -53,6 +53,12 @@ impl Alert {
         }
     }
 
+    /// Whether an alert that is a mere warning ends the connection all the same: close_notify and
+    /// user_canceled.
+    pub(super) const fn is_end(description: u8) -> bool {
+        matches!(description, 0 | 90)
+    }
+
     /// What an alert of this name means to who looks for the cause, as the end of a sentence about
     /// its sender; `None` where the name says it, or where it can be too much.
     #[must_use]

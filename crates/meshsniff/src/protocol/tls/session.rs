@@ -18,6 +18,10 @@ const ADDED_1_2: usize = 24;
 const ADDED_1_3: usize = 17;
 /// A client's last messages, with a certificate, are no more records than these.
 const MAX_FLIGHT: u8 = 4;
+/// The level of an alert that ends nothing (RFC 5246, 7.2).
+const WARNING: u8 = 1;
+/// Longer than a round trip takes a server to send tickets.
+const TICKETS: Span = Span::from_millis(5);
 /// A server that does not take the client's last messages says so within this time.
 const REFUSAL: Span = Span::from_millis(200);
 
@@ -36,8 +40,9 @@ struct Sent {
     finished: bool,
     /// Whether its records cannot be told any more.
     lost: bool,
-    /// Whether the latest record was an alert, behind the handshake.
-    parting: bool,
+    /// The latest record, if it was as long as an alert, behind the handshake; and whether its type
+    /// says that it is one.
+    parting: Option<(Mark, bool)>,
 }
 
 /// TLS on one connection.
@@ -71,6 +76,14 @@ pub struct Session {
     data: Data,
     /// The side that was done first.
     first_done: Option<Side>,
+    /// Data that the client sent before the handshake was done: with its hello, or without waiting
+    /// for the server's last message.
+    early: Option<(Mark, usize)>,
+    /// Whether the client's last messages were more than one that says that it is done: it was asked
+    /// for a certificate.
+    certified: bool,
+    /// Records of the server behind the handshake.
+    late_records: u64,
     /// What the server said first after the handshake was an alert.
     refused: Option<Mark>,
 }
@@ -125,6 +138,11 @@ impl Session {
     /// So many bytes of a side are not in the capture.
     pub fn missing(&mut self, side: Side, count: u64) {
         self.holes = true;
+        if side == Side::Server {
+            self.data.lacks_answer();
+            self.refused = None;
+            self.late_records += 1;
+        }
         let sent = &mut self.sent[index(side)];
         if sent.lost || self.plain.is_some() {
             return;
@@ -146,7 +164,7 @@ impl Session {
     fn find_record(&mut self, side: Side, bytes: &[u8]) {
         let is_data = matches!(bytes, [record::DATA, 3, 1..=4, ..]);
         let sent = &mut self.sent[index(side)];
-        if is_data && sent.finished {
+        if is_data && (sent.finished || self.joined) {
             sent.record = Record::default();
             sent.lost = false;
         }
@@ -181,7 +199,7 @@ impl Session {
         let is_data =
             record.kind() == record::DATA && !self.is_alert(record.kind(), record.length());
         if self.is_done() && is_data {
-            self.data_goes_on(side, mark);
+            self.data.goes_on(side, mark);
         }
     }
 
@@ -226,9 +244,21 @@ impl Session {
 
     /// A record has its header.
     fn begin_record(&mut self, side: Side) {
-        let sent = &self.sent[index(side)];
+        if !self.is_done() {
+            return;
+        }
+        let sent = &mut self.sent[index(side)];
         let (kind, length, mark) = (sent.record.kind(), sent.record.length(), sent.begin);
-        if self.is_done() && kind == record::DATA && !self.is_alert(kind, length) {
+        // Whoever has said that it closes says nothing more (RFC 8446, 6.1): what was as long as that
+        // was two bytes of data.
+        if let Some((parted, false)) = sent.parting.take() {
+            self.data_begins(side, ENCRYPTED_ALERT, parted);
+        }
+        if side == Side::Server {
+            self.late_records += 1;
+            self.refused = None;
+        }
+        if kind == record::DATA && !self.is_alert(kind, length) {
             self.data_begins(side, length, mark);
         }
     }
@@ -236,32 +266,20 @@ impl Session {
     fn data_begins(&mut self, side: Side, length: usize, mark: Mark) {
         if side == Side::Client && self.is_finish(length) {
             // What came before was the rest of the handshake: a certificate and its proof.
-            self.data = Data::default();
-            self.done = Some(mark);
             self.since_done = MAX_FLIGHT;
-            return;
+            return self.end_handshake(mark);
         }
         if side == Side::Server {
             self.since_done = MAX_FLIGHT;
         }
+        self.begin_data(side, length, mark);
+    }
+
+    fn begin_data(&mut self, side: Side, length: usize, mark: Mark) {
         let added = if self.is_1_3() { ADDED_1_3 } else { ADDED_1_2 };
         let multiplexed = self.may_be_http2();
-        if self.is_parting() {
-            return;
-        }
         self.data
             .begin(side, length.saturating_sub(added), multiplexed, mark);
-    }
-
-    fn data_goes_on(&mut self, side: Side, mark: Mark) {
-        if !self.is_parting() {
-            self.data.goes_on(side, mark);
-        }
-    }
-
-    /// Whether a side has said that it closes: what comes then answers nobody.
-    fn is_parting(&self) -> bool {
-        self.sent.iter().any(|sent| sent.parting)
     }
 
     /// Whether a client's record, behind what may have been its last message, is that message: some
@@ -291,21 +309,29 @@ impl Session {
         }
         let sent = &mut self.sent[index(side)];
         // One whose HelloRetryRequest was not read whole.
-        let again = record.begin == [hello_of(side), 0] && !sent.finished;
+        let again = self.choice.is_none() && record.begin == [hello_of(side), 0] && !sent.finished;
         let mut alert = None;
         match kind {
             record::HANDSHAKE if again => sent.encrypts = false,
             record::CHANGE_CIPHER => sent.encrypts = true,
-            record::ALERT if !sent.encrypts && length == 2 => alert = Some(Some(record.begin[1])),
+            // One that is encrypted is longer. A warning ends nothing, unless it says so.
+            record::ALERT if length == 2 => {
+                let [level, description] = record.begin;
+                let ends = level != WARNING || Alert::is_end(description);
+                alert = ends.then_some(Some(description));
+            }
             record::ALERT if sent.encrypts && !sent.finished => alert = Some(None),
             record::HANDSHAKE if !sent.encrypts => {}
+            // Data that the client sends with its hello, at its own risk, or without waiting for the
+            // server's last message.
+            record::DATA if side == Side::Client && (!answered || sent.finished) => {
+                self.early = Some((mark, length));
+            }
             // TLS 1.3 calls everything application data once it is encrypted.
             record::DATA if length == ENCRYPTED_ALERT && !sent.finished => {
                 sent.encrypts = true;
                 alert = Some(None);
             }
-            // Data that the client sends with its hello, at its own risk.
-            record::DATA if side == Side::Client && !answered => {}
             _ => {
                 sent.encrypts = true;
                 sent.finished = true;
@@ -329,29 +355,40 @@ impl Session {
             _ => {}
         }
         if self.is_done() {
-            self.done = Some(mark);
             // TLS 1.2 ends with a message whose place is known.
-            self.since_done = if is_1_3 && length != self.finish_length() {
-                0
-            } else {
-                MAX_FLIGHT
-            };
+            self.certified = is_1_3 && length != self.finish_length();
+            self.since_done = if self.certified { 0 } else { MAX_FLIGHT };
+            self.end_handshake(mark);
+        }
+    }
+
+    /// The last message of the handshake, as far as is known, was in that packet.
+    fn end_handshake(&mut self, mark: Mark) {
+        self.done = Some(mark);
+        // Tickets are on their way at once: they are here after what a round trip takes.
+        let took = self
+            .first
+            .map_or(Span::ZERO, |first| mark.time - first.time);
+        let until = mark.time.plus(took.plus(TICKETS));
+        self.data = Data::with_tickets((self.is_1_3() && !self.joined).then_some(until));
+        if let Some((mark, length)) = self.early {
+            self.begin_data(Side::Client, length, mark);
         }
     }
 
     fn end_late_record(&mut self, side: Side, kind: u8, length: usize, mark: Mark) {
-        let is_alert = self.is_alert(kind, length);
-        self.sent[index(side)].parting = is_alert;
-        let silent = self.data.bursts.server == 0
-            && self.data.last.is_none_or(|last| last.by == Side::Client);
-        let soon = self
-            .done
-            .is_some_and(|done| mark.time - done.time <= REFUSAL);
-        if is_alert && side == Side::Server && silent && soon && !self.sent[0].parting {
-            self.refused.get_or_insert(mark);
+        if !self.is_alert(kind, length) {
+            if kind == record::DATA {
+                self.data.goes_on(side, mark);
+            }
+            return;
         }
-        if kind == record::DATA && !is_alert {
-            self.data_goes_on(side, mark);
+        self.sent[index(side)].parting = Some((mark, kind == record::ALERT));
+        let first = side == Side::Server && self.late_records == 1;
+        let soon = |done: Mark| mark.time - done.time <= REFUSAL;
+        if first && self.certified && self.done.is_some_and(soon) && self.sent[0].parting.is_none()
+        {
+            self.refused = Some(mark);
         }
     }
 
@@ -441,13 +478,15 @@ impl Session {
     /// The frame with the latest data.
     #[must_use]
     pub fn last_record(&self) -> Option<Mark> {
-        self.data.last.map(|last| last.mark)
+        self.data.latest()
     }
 
-    /// The client's latest burst that may be a request, and whether anything came back.
+    /// The client's latest burst that may be a request, and whether anything came back; `None` also
+    /// where a side's records are lost.
     #[must_use]
-    pub const fn asked(&self) -> Option<Asked> {
-        self.data.asked
+    pub fn asked(&self) -> Option<Asked> {
+        let lost = self.sent.iter().any(|sent| sent.lost);
+        self.data.asked().filter(|_| !lost)
     }
 
     /// Bytes that it holds.
@@ -473,7 +512,7 @@ impl Session {
         let offer = self.offer.clone().unwrap_or_default();
         let choice = self.choice.as_ref().filter(|choice| !choice.retry);
         let is_1_3 = choice.map(|choice| choice.version.is_1_3());
-        let closes = |side: &Sent| (self.is_done() && !side.lost).then_some(side.parting);
+        let closes = |side: &Sent| (self.is_done() && !side.lost).then_some(side.parting.is_some());
         // Behind a hole a message that says so may be missing.
         let seen = is_1_3 == Some(false) && self.is_done() && !self.has_holes();
         Tls {
@@ -501,7 +540,7 @@ impl Session {
             alert: self.alert,
             close_notify: [closes(&self.sent[0]), closes(&self.sent[1])],
             bursts: self.data.bursts,
-            last_record_by: self.data.last.map(|last| last.by),
+            last_record_by: self.data.last_by(),
         }
     }
 }
