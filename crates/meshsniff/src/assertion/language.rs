@@ -507,8 +507,8 @@ fn check(what: &Measure, bound: &Bound, only: &Filter) -> Result<(), String> {
     }
     if matches!(what, Measure::Connects(_) | Measure::Handshakes(_)) && !only.is_about_ends() {
         return Err(
-            "a connection that never opened has a client and a server and nothing else: where \
-             takes client= and server= here"
+            "this is about connections, which have a client and a server and no request: where takes \
+             client= and server= here"
                 .to_owned(),
         );
     }

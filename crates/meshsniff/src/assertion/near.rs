@@ -1,6 +1,7 @@
 //! Names that come near to one that nobody knows.
 
 use crate::exchange::{FindingKind, Gap, Verdict};
+use crate::protocol::tls::Part;
 use crate::statistics::ProblemKind;
 
 /// Names offered.
@@ -47,7 +48,9 @@ fn all() -> impl Iterator<Item = String> {
         let percentiles = percentiles.map(|one| format!("{}.{one}", gap.name()));
         std::iter::once(gap.name().to_owned()).chain(percentiles)
     });
+    let handshakes = Part::ALL.map(|part| format!("tls.{}", part.name()));
     plain
+        .chain(handshakes)
         .chain(verdicts)
         .chain(findings)
         .chain(problems)
