@@ -675,44 +675,50 @@ impl Exchange {
     }
 
     /// What happened to a proxy that opened this connection (`Client`) or accepted it (`Server`),
-    /// if it went wrong in a way that proxies log.
+    /// if it went wrong in a way that proxies log. Where a figure that people like is all that tells
+    /// a timer of the proxy's from its caller that left, either may have happened.
     #[must_use]
-    pub fn happened_to(&self, proxy: Side) -> Option<logs::Event> {
+    pub fn happened_to(&self, proxy: Side) -> [Option<logs::Event>; 2] {
         use logs::Event;
         let reset = self.client_close().is_some_and(|(_, reset)| reset);
         let reset_by_server = self.server_close().is_some_and(|(_, reset)| reset);
         let stuck = self.finding(FindingKind::ZeroWindow).is_some();
         let unread = self.response_shape == ResponseShape::Unread;
-        match (self.verdict, proxy) {
+        let one = match (self.verdict, proxy) {
             (Verdict::ClientGaveUp, Side::Client) => {
-                let own = !is_of_caller(self.envoy) || self.timeout_guess.is_some();
-                Some(if own {
-                    Event::TimedOut
-                } else {
-                    Event::CallerLeft
-                })
+                let guessed = self.timeout_guess.is_some();
+                let left = is_of_caller(self.envoy) || guessed;
+                return [
+                    (!left || guessed).then_some(Event::TimedOut),
+                    left.then_some(Event::CallerLeft),
+                ];
             }
-            (Verdict::ClientGaveUp, Side::Server) if reset => Some(Event::CallerReset),
-            (Verdict::ClientGaveUp, Side::Server) => Some(Event::CallerLeft),
+            (Verdict::ClientGaveUp, Side::Server) if reset => Event::CallerReset,
+            (Verdict::ClientGaveUp, Side::Server) => Event::CallerLeft,
+            (Verdict::ClientGaveUpMidResponse, _) if stuck => return [None, None],
             // Whether it was a timer of the proxy's or its caller is told by a silence alone.
+            (Verdict::ClientGaveUpMidResponse, Side::Client) if is_of_caller(self.envoy) => {
+                return [None, None];
+            }
             (Verdict::ClientGaveUpMidResponse, Side::Client) => {
-                (!is_of_caller(self.envoy) && !stuck).then_some(Event::TimedOutInside)
+                let left = self.envoy.client.contains(&"DC");
+                return [
+                    Some(Event::TimedOutInside),
+                    left.then_some(Event::CallerLeftInside),
+                ];
             }
-            (Verdict::ClientGaveUpMidResponse, Side::Server) => {
-                (!stuck).then_some(Event::CallerLeftInside)
-            }
-            (_, Side::Server) => None,
-            (Verdict::ServerClosedUnanswered, _) => Some(Event::UpstreamClosed),
-            (Verdict::ServerResetUnanswered, _) => Some(Event::UpstreamReset),
+            (Verdict::ClientGaveUpMidResponse, Side::Server) => Event::CallerLeftInside,
+            (_, Side::Server) => return [None, None],
+            (Verdict::ServerClosedUnanswered, _) => Event::UpstreamClosed,
+            (Verdict::ServerResetUnanswered, _) => Event::UpstreamReset,
             // Inside the head nothing was passed on yet.
-            (Verdict::ServerTruncatedResponse, _) if unread => Some(Event::UpstreamClosed),
-            (Verdict::ServerTruncatedResponse, _) if reset_by_server => {
-                Some(Event::UpstreamResetInside)
-            }
-            (Verdict::ServerTruncatedResponse, _) => Some(Event::UpstreamTruncated),
-            (Verdict::ServerInvalidResponse, _) => Some(Event::InvalidAnswer),
-            _ => None,
-        }
+            (Verdict::ServerTruncatedResponse, _) if unread => Event::UpstreamClosed,
+            (Verdict::ServerTruncatedResponse, _) if reset_by_server => Event::UpstreamResetInside,
+            (Verdict::ServerTruncatedResponse, _) => Event::UpstreamTruncated,
+            (Verdict::ServerInvalidResponse, _) => Event::InvalidAnswer,
+            _ => return [None, None],
+        };
+        [Some(one), None]
     }
 
     /// What became of the request in the server's socket, as far as its kernel was asked.

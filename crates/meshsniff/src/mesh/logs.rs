@@ -64,7 +64,8 @@ pub const fn of(event: Event) -> Logs {
         Event::TimedOutInside => ("upstream timed out", "sD", ""),
         Event::CallerLeft => ("499", "CH", "460"),
         Event::CallerReset => ("499", "CD", "460"),
-        Event::CallerLeftInside => ("", "CD", ""),
+        // Of the level `info`.
+        Event::CallerLeftInside => ("client prematurely closed connection", "CD", ""),
         Event::UpstreamClosed => ("502, upstream prematurely closed connection", "SH", "502"),
         Event::UpstreamReset => ("502, Connection reset by peer", "SH", "502"),
         Event::UpstreamTruncated => ("upstream prematurely closed connection", "SD", ""),

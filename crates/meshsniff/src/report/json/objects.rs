@@ -202,7 +202,8 @@ impl Objects {
                 [Side::Client, Side::Server]
                     .into_iter()
                     .filter(|place| *place == Side::Client || !envoy.server.is_empty())
-                    .filter_map(|place| Some((place, logs::of(exchange.happened_to(place)?))))
+                    .flat_map(|place| exchange.happened_to(place).map(|event| (place, event)))
+                    .filter_map(|(place, event)| Some((place, logs::of(event?))))
                     .flat_map(|(place, logs)| logs.known().map(move |line| log(place, line))),
             ),
             "findings": List(findings.iter().map(finding)),
