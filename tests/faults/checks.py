@@ -4,7 +4,7 @@ Each makes a check, or is one: a function of (situation, report, truth) that say
 """
 
 from bench import SITUATIONS
-from judging import UNTELLABLE, fires, judge
+from judging import UNTELLABLE, Late, fires, judge
 
 
 def keeps(kind, *sides):
@@ -23,6 +23,13 @@ def keeps(kind, *sides):
                 by == who and count == 3 and fires(ms, low) and fires(ms, high)
                 for by, count, low, high in said
             ):
+                late = [
+                    one["idle_ms"]
+                    for one in report.connections_of(port)
+                    if one["idle_ms"] is not None and one["idle_ms"] > ms and not fires(ms, one["idle_ms"])
+                ]
+                if late:
+                    raise Late(f"idle for {late} ms, configured are {ms}: so it is on a busy machine")
                 wrong.append(
                     f"{leg}stream timer: said {said or 'none'}, but the {who} closed 3 of 3 "
                     f"idle connections after {ms} ms ({kind})"
