@@ -23,11 +23,12 @@ def keeps(kind, *sides):
                 by == who and count == 3 and fires(ms, low) and fires(ms, high)
                 for by, count, low, high in said
             ):
-                late = [
-                    one["idle_ms"]
+                # A tunnel is idle since its last byte.
+                waited = [
+                    one["idle_ms"] if kind == "keep-alive" else one["silence_ms"]
                     for one in report.connections_of(port)
-                    if one["idle_ms"] is not None and one["idle_ms"] > ms and not fires(ms, one["idle_ms"])
                 ]
+                late = [span for span in waited if span and span > ms and not fires(ms, span)]
                 if late:
                     raise Late(f"idle for {late} ms, configured are {ms}: so it is on a busy machine")
                 wrong.append(
