@@ -4,13 +4,14 @@ use super::analysis::{Onlookers, analyse};
 use super::done::Done;
 use super::files::{Kept, open_whole, refuse_terminal};
 use super::formats::BoxedReport;
-use super::options::{PortArgs, Terms, all_of, terms};
+use super::options::{KeyArgs, PortArgs, Terms, all_of, terms};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use meshsniff::Options;
 use meshsniff::capture::{Input, copy_annotated};
 use meshsniff::condition::Filter;
 use meshsniff::pipeline::Pipeline;
+use meshsniff::protocol::tls::Keys;
 use meshsniff::report::annotations::{Annotations, FrameComments};
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -23,8 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// "client-gave-up". The frame with which a request begins carries the verdict and what happened;
 /// the other frames of the exchange carry what they did, with the gap that ended there.
 ///
-/// Comments of others, names, keys and statistics of a pcapng capture stay as they are. Annotating
-/// again replaces earlier annotations.
+/// Comments of others, names and statistics of a pcapng capture stay as they are, and keys with
+/// --with-keys. Annotating again replaces earlier annotations.
 #[derive(Debug, Args)]
 pub(super) struct AnnotateArgs {
     /// Capture: pcap or pcapng, also compressed; - for standard input
@@ -44,6 +45,14 @@ pub(super) struct AnnotateArgs {
     /// Which ports.
     #[command(flatten)]
     port: PortArgs,
+
+    /// Which keys.
+    #[command(flatten)]
+    keys: KeyArgs,
+
+    /// Write the keys of the sessions in it into the copy: who has it can read them
+    #[arg(long)]
+    with_keys: bool,
 
     /// Treat health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
@@ -71,8 +80,10 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
     if to_stdout {
         refuse_terminal()?;
     }
+    let keys = args.keys.open()?;
     let options = Options {
         ports: args.port.port,
+        keys: Some(Arc::clone(&keys)),
         ..Options::default()
     };
     let pipeline = Pipeline::open(vec![Input::Path(input.clone())], options);
@@ -87,6 +98,7 @@ pub(super) fn run(args: AnnotateArgs) -> anyhow::Result<Done> {
         from: input,
         to: args.output,
         comments,
+        keys: args.with_keys.then_some(keys),
     };
     let written = if to_stdout {
         annotated.copy(&mut BufWriter::new(io::stdout()))?
@@ -118,6 +130,8 @@ pub(super) struct Written {
 pub(super) struct Annotated {
     pub(super) from: PathBuf,
     pub(super) to: PathBuf,
+    /// Keys of which the copy gets those of its sessions; `None` for a copy without any.
+    pub(super) keys: Option<Arc<Keys>>,
     comments: Arc<Mutex<FrameComments>>,
 }
 
@@ -131,7 +145,13 @@ impl Annotated {
         probes: bool,
     ) -> (Self, BoxedReport<'static>) {
         let (annotations, comments) = Annotations::new(filter, probes, false);
-        (Self { from, to, comments }, Box::new(annotations))
+        let annotated = Self {
+            from,
+            to,
+            keys: None,
+            comments,
+        };
+        (annotated, Box::new(annotations))
     }
 
     /// Writes the copy to its file.
@@ -141,7 +161,7 @@ impl Annotated {
     pub(super) fn write(&self) -> anyhow::Result<Written> {
         let comments = self.comments.lock();
         let none = comments.unwrap_or_else(PoisonError::into_inner).frames() == 0;
-        if none && self.from == self.to {
+        if none && self.from == self.to && self.keys.is_none() {
             return Ok(Written::default());
         }
         let packed = self
@@ -179,7 +199,8 @@ impl Annotated {
         use meshsniff::capture::CopyError;
         let comments = self.comments.lock();
         let comments = comments.unwrap_or_else(PoisonError::into_inner);
-        let copied = copy_annotated(&self.from, out, |frame| comments.of(frame));
+        let keys = self.keys.as_ref().map(|keys| keys.log_of_captures());
+        let copied = copy_annotated(&self.from, out, keys.as_deref(), |frame| comments.of(frame));
         let (copied, damage) = match copied {
             Ok(copied) => (Some(copied), None),
             Err(CopyError::Read(error)) => (None, Some(error.to_string())),
@@ -196,7 +217,13 @@ impl Annotated {
         };
         let no_room = comments.left_out();
         let cannot = copied.map_or(0, |copied| copied.not_commentable);
+        let keys = copied.map_or(0, |copied| copied.keys_left_out);
         let lacking = [
+            (
+                keys,
+                "blocks of keys were left out: --with-keys keeps them, and gives them to whoever \
+                 gets the copy",
+            ),
             (no_room, "comments found no room: --filter-http selects"),
             (
                 cannot,

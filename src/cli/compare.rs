@@ -4,7 +4,7 @@ use super::analysis::{Onlookers, analyse};
 use super::done::Done;
 use super::files::write_file;
 use super::formats::width;
-use super::options::{ColorArgs, Misuse, PortArgs, Terms, all_of, terms};
+use super::options::{ColorArgs, KeyArgs, Misuse, PortArgs, Terms, all_of, terms};
 use super::output::{Format, Output, OutputParser, a_place_each};
 use anyhow::Context as _;
 use clap::Args;
@@ -19,6 +19,7 @@ use meshsniff::condition;
 use meshsniff::event::Outcome;
 use meshsniff::exchange::{Gap, Gaps};
 use meshsniff::pipeline::Pipeline;
+use meshsniff::protocol::tls::Keys;
 use meshsniff::report::comparison::text::ComparisonTextOptions;
 use meshsniff::report::comparison::{json, markdown, text};
 use meshsniff::report::json::read;
@@ -26,6 +27,7 @@ use meshsniff::statistics::tally::MAX_ASSERTIONS;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes that tell a report from a capture: a report may begin with a few blanks.
 const LOOKED_AT: u64 = 256;
@@ -112,6 +114,10 @@ pub(super) struct CompareArgs {
     #[command(flatten)]
     port: PortArgs,
 
+    /// Which keys of captures.
+    #[command(flatten)]
+    keys: KeyArgs,
+
     /// Treat health checks of the kubelet and the mesh like all other requests
     #[arg(long)]
     probes: bool,
@@ -151,6 +157,7 @@ struct CompareOptions {
     selection: Selection,
     thresholds: Thresholds,
     ports: Vec<u16>,
+    keys: Arc<Keys>,
     limit: usize,
     colour: bool,
 }
@@ -214,6 +221,7 @@ impl CompareArgs {
                 min_change: self.min_change,
             },
             ports: self.port.port,
+            keys: Arc::default(),
             limit: usize::try_from(self.limit).unwrap_or(0),
             colour: self.color.is_wanted(),
         })
@@ -225,7 +233,9 @@ impl CompareArgs {
 /// # Errors
 /// If the options make no sense, a side cannot be read, or the comparison cannot be written.
 pub(super) fn run(args: CompareArgs) -> anyhow::Result<Done> {
-    let options = args.check()?;
+    let keys = args.keys.open()?;
+    let mut options = args.check()?;
+    options.keys = keys;
     let (before, mut errors) = options.side(&options.before, None)?;
     let (after, more) = options.side(&options.after, Some(&before))?;
     errors.extend(more);
@@ -276,6 +286,7 @@ impl CompareOptions {
             Content::Capture(input) => {
                 let options = Options {
                     ports: self.ports.clone(),
+                    keys: Some(Arc::clone(&self.keys)),
                     ..Options::default()
                 };
                 let pipeline =

@@ -1,7 +1,7 @@
 //! `follow`: one conversation of a capture as text.
 
 use super::done::Done;
-use super::options::{ColorArgs, PortArgs};
+use super::options::{ColorArgs, KeyArgs, PortArgs};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hashbrown::HashMap;
@@ -11,6 +11,7 @@ use meshsniff::event::{Report, ReportEvent};
 use meshsniff::exchange::Side;
 use meshsniff::names::Names;
 use meshsniff::packet::{Decoded, Decoder, Endpoint, Mark};
+use meshsniff::protocol::tls::Keys;
 use meshsniff::report::curl;
 use meshsniff::report::text::{
     ConversationOptions, SECRET_FIELDS, conversation, push_ends, push_explanation,
@@ -20,6 +21,7 @@ use meshsniff::{Connection, Exchange, Options, Pipeline, Sink};
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Most exchanges of one connection whose gaps are shown.
 const MAX_EXCHANGES: usize = 10_000;
@@ -95,6 +97,14 @@ pub(super) struct FollowArgs {
     #[command(flatten)]
     port: PortArgs,
 
+    /// Which keys.
+    #[command(flatten)]
+    keys: KeyArgs,
+
+    /// The keys, opened.
+    #[arg(skip)]
+    opened: Arc<Keys>,
+
     /// Whether in colour.
     #[command(flatten)]
     color: ColorArgs,
@@ -104,13 +114,14 @@ pub(super) struct FollowArgs {
 ///
 /// # Errors
 /// If there is no such exchange, or nothing can be read.
-pub(super) fn run(args: FollowArgs) -> anyhow::Result<Done> {
+pub(super) fn run(mut args: FollowArgs) -> anyhow::Result<Done> {
     if args.file == Path::new("-") {
         bail!(
             "a conversation is looked for first and then read again: name a file, not standard \
              input"
         );
     }
+    args.opened = args.keys.open()?;
     let mut found = args.find()?;
     let (mut said, mut errors) = args.read(&found)?;
     for exchange in said.exchanges.iter_mut().chain([&mut found.exchange]) {
@@ -313,6 +324,7 @@ impl FollowArgs {
             vec![self.input()],
             Options {
                 ports,
+                keys: Some(Arc::clone(&self.opened)),
                 ..Options::default()
             },
         )
@@ -408,7 +420,7 @@ impl FollowArgs {
     ) -> anyhow::Result<Exchange> {
         let (client, server) = (fitting.client, fitting.server);
         let mut reader = CaptureReader::open(vec![self.input()])?;
-        let mut looking = Conversation::streams_of(client, server, frame);
+        let mut looking = Conversation::streams_of(client, server, frame).with_keys(&self.opened);
         let mut order = 0;
         while let Some(next) = reader.next() {
             if let Ok(frame) = next {
@@ -483,7 +495,8 @@ impl FollowArgs {
                 self.body as usize
             },
             found.wanted.clone(),
-        );
+        )
+        .with_keys(&self.opened);
         let only = exchange
             .stream
             .filter(|_| !self.connection && !self.all_streams);

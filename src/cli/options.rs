@@ -1,8 +1,13 @@
 //! Options that several commands share, and the error of wrong usage.
 
+use super::watch::tell;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use meshsniff::condition::Filter;
+use meshsniff::protocol::tls::Keys;
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Wrong usage: options that make no sense together, in a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +20,39 @@ pub(super) struct PortArgs {
     /// Take this TCP port for HTTP whatever its first bytes look like; repeatable
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Vec<u16>,
+}
+
+/// Options for the keys of TLS sessions.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct KeyArgs {
+    /// Read TLS with the keys in this file, as SSLKEYLOGFILE makes one; repeatable
+    ///
+    /// Curl, Firefox, Chromium, Node, Java, Go and Envoy write it; docs/tls-keys.md says how. Keys
+    /// in a pcapng capture are used without it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) keylog: Vec<PathBuf>,
+}
+
+impl KeyArgs {
+    /// The keys.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn open(&self) -> anyhow::Result<Arc<Keys>> {
+        let keys = Keys::default();
+        for path in &self.keylog {
+            let before = keys.sessions();
+            keys.open(path)
+                .with_context(|| format!("--keylog {} cannot be read", path.display()))?;
+            if keys.sessions() == before {
+                tell(&format!(
+                    "warning: --keylog {} has no keys so far: is it what SSLKEYLOGFILE named?",
+                    path.display()
+                ));
+            }
+        }
+        Ok(Arc::new(keys))
+    }
 }
 
 /// Option for colour.

@@ -9,11 +9,12 @@
 //! what has passed: every table has a ceiling, and what is lost at one is counted in [`Totals`].
 
 use crate::dns::{self, Asked, Dns, DnsTotals, Lookups, OverTcp};
-use crate::exchange::outcome::Exchanges;
+use crate::exchange::outcome::{Exchanges, Wanted};
 use crate::exchange::related::{Answering, Related};
 use crate::exchange::{Connection, Exchange, Finding, FindingKind, Protocol};
 use crate::kernel::{Answer, Waiting};
 use crate::packet::{Decoded, Decoder, Endpoint, Frame, Mark, NotRead, NotReadFrames};
+use crate::protocol::tls::Keys;
 use crate::tcp::{Application, Connections, Counters, Side, StreamEvent, Table, TrackedConnection};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct Options {
     /// Bytes of each body that an exchange keeps, with its heads, in
     /// [`Exchange::said`]; `None` for neither.
     pub messages: Option<usize>,
+    /// Keys of TLS sessions, with which they are read.
+    pub keys: Option<Arc<Keys>>,
 }
 
 /// What the capture held, whatever became of it.
@@ -509,10 +512,14 @@ impl Connections for Settling<'_> {
     fn open(&mut self, connection: &TrackedConnection) -> Reader {
         let ports = [connection.client().port, connection.server().port];
         let forced = &self.settled.options.ports;
-        let forced = ports.iter().any(|port| forced.contains(port));
+        let wanted = Wanted {
+            forced: ports.iter().any(|port| forced.contains(port)),
+            messages: self.settled.options.messages,
+            keys: self.settled.options.keys.clone(),
+        };
         let client = connection.client();
         Reader {
-            exchanges: Exchanges::new(connection, forced, self.settled.options.messages),
+            exchanges: Exchanges::new(connection, wanted),
             dns: ports.contains(&dns::PORT).then(Box::default),
             asked: match connection.is_whole() {
                 true => {

@@ -11,6 +11,7 @@ use crate::exchange::{Connection, Exchange};
 use crate::packet::Frame;
 use crate::time::Timestamp;
 use std::io;
+use std::sync::Arc;
 
 /// Captures on their way into a report.
 pub struct Pipeline {
@@ -55,9 +56,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// If any of them is not a capture.
-    pub fn open(inputs: Vec<Input>, options: Options) -> Result<Self, OpenError> {
+    pub fn open(inputs: Vec<Input>, mut options: Options) -> Result<Self, OpenError> {
+        let mut reader = CaptureReader::open(inputs)?;
+        // A capture may bring its own.
+        reader.give_keys(Arc::clone(options.keys.get_or_insert_default()));
         Ok(Self {
-            reader: CaptureReader::open(inputs)?,
+            reader,
             analyzer: Analyzer::new(options),
             frames: 0,
             comments: 0,

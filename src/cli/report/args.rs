@@ -7,7 +7,7 @@ use crate::cli::dry_run::{DryRun, DryRunArgs};
 use crate::cli::files::{is_special, resolved};
 use crate::cli::formats::Look;
 use crate::cli::local::LocalArgs;
-use crate::cli::options::{ColorArgs, Misuse, PortArgs, Terms, all_of, terms};
+use crate::cli::options::{ColorArgs, KeyArgs, Misuse, PortArgs, Terms, all_of, terms};
 use crate::cli::output::{Format, Output, OutputParser, a_place_each};
 use crate::cli::packets::PacketArgs;
 use crate::cluster::target::Named;
@@ -152,6 +152,14 @@ pub(in crate::cli) struct ReportArgs {
     /// Which ports.
     #[command(flatten, next_help_heading = "The exchanges")]
     port: PortArgs,
+
+    /// Which keys.
+    #[command(flatten, next_help_heading = "The exchanges")]
+    pub(super) keys: KeyArgs,
+
+    /// Write the keys of the sessions in it to the file of -w, too: who has it can read them
+    #[arg(help_heading = "The exchanges", long, requires = "write")]
+    with_keys: bool,
 
     /// Treat health checks of the kubelet and the mesh like all other requests
     #[arg(help_heading = "The exchanges", long)]
@@ -309,6 +317,11 @@ impl ReportArgs {
                  FILE to a pod, or report on a capture file",
             ),
             (
+                !self.keys.keylog.is_empty() && (local || named && self.write.is_none()),
+                "--keylog takes the packets, and of a target only what they tell comes here: add \
+                 -w FILE to a pod, or report on a capture file",
+            ),
+            (
                 self.bodies.is_some() && !self.redact.is_empty(),
                 "a body may hold what --redact leaves out: leave out --bodies, too",
             ),
@@ -382,7 +395,9 @@ impl ReportArgs {
             look,
             ports: self.port.port,
             messages: archived.then(|| self.bodies.unwrap_or(0) as usize),
+            keys: Arc::default(),
             annotated: None,
+            with_keys: self.with_keys,
             also: Vec::new(),
             until: None,
         };

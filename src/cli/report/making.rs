@@ -9,8 +9,10 @@ use crate::cluster::stop::Stop;
 use meshsniff::Options;
 use meshsniff::capture::Input;
 use meshsniff::pipeline::Pipeline;
+use meshsniff::protocol::tls::Keys;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Bytes gathered for one write to stdout.
 const BUFFER: usize = 64 << 10;
@@ -21,8 +23,12 @@ pub(super) struct Making {
     pub(super) ports: Vec<u16>,
     /// Bytes of each body to keep, with the heads; `None` for nothing.
     pub(super) messages: Option<usize>,
+    /// Keys of TLS sessions.
+    pub(super) keys: Arc<Keys>,
     /// A capture, and where a copy with comments goes.
     pub(super) annotated: Option<(PathBuf, PathBuf)>,
+    /// Whether the copy gets the keys, too.
+    pub(super) with_keys: bool,
     /// Reports that nobody asked for.
     pub(super) also: Vec<BoxedReport<'static>>,
     /// Number of exchanges that did not go well after which the capture ends, and who is told.
@@ -48,7 +54,9 @@ pub(super) fn write(
         look,
         ports,
         messages,
+        keys,
         annotated,
+        with_keys,
         also,
         until,
     } = making;
@@ -57,6 +65,7 @@ pub(super) fn write(
         Options {
             ports,
             messages,
+            keys: Some(Arc::clone(&keys)),
             ..Options::default()
         },
     )?;
@@ -66,7 +75,8 @@ pub(super) fn write(
         reports.add(report);
     }
     let annotated = annotated.map(|(from, to)| {
-        let (annotated, report) = Annotated::new(from, to, look.filter.clone(), look.probes);
+        let (mut annotated, report) = Annotated::new(from, to, look.filter.clone(), look.probes);
+        annotated.keys = with_keys.then_some(keys);
         reports.add(report);
         annotated
     });
@@ -116,7 +126,9 @@ mod tests {
 
     fn options(format: Format) -> Making {
         Making {
+            keys: Arc::default(),
             annotated: None,
+            with_keys: false,
             also: Vec::new(),
             until: None,
             ports: Vec::new(),

@@ -41,7 +41,9 @@ use std::sync::atomic::Ordering;
 /// # Errors
 /// If the options make no sense, nothing could be read, or the report could not be written.
 pub(super) fn run(args: ReportArgs) -> anyhow::Result<Done> {
-    let (packets, making) = args.check()?;
+    let keys = args.keys.clone();
+    let (packets, mut making) = args.check()?;
+    making.keys = keys.open()?;
     match packets {
         Packets::Targets(live) => live::run(*live, making),
         Packets::ThisMachine(local, packets) => this_machine(&local, &packets, making),

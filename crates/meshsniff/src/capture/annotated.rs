@@ -13,8 +13,8 @@ use super::record::MAX_RECORD;
 use super::source::{Format, open_path, recognise};
 use crate::pcapng::options::{self, Options};
 use crate::pcapng::{
-    ByteOrder, ENHANCED_PACKET, OWN_COMMENT, PACKET, PACKET_DATA, SECTION_HEADER, TRAILER, blocks,
-    cut, is_record,
+    ByteOrder, DECRYPTION_SECRETS, ENHANCED_PACKET, OWN_COMMENT, PACKET, PACKET_DATA,
+    SECTION_HEADER, TRAILER, blocks, cut, is_record,
 };
 use std::io::{self, Write};
 use std::path::Path;
@@ -49,16 +49,20 @@ pub struct Copied {
     pub commented: u64,
     /// Frames that should have got one, in blocks that cannot carry any (simple packet blocks).
     pub not_commentable: u64,
+    /// Blocks of keys that were left out.
+    pub keys_left_out: u64,
 }
 
 /// Copies the capture at `path` to `out`. `comments` returns the comments of a frame, by its
-/// number.
+/// number. `keys` is a key log of TLS that the copy gets in a block of its own, empty for none, and
+/// then those that the capture has stay, too; without it the copy has no keys at all.
 ///
 /// # Errors
 /// If it cannot be read, or the copy cannot be written. What came before damage was copied.
 pub fn copy_annotated<'a, C>(
     path: &Path,
     out: &mut impl Write,
+    keys: Option<&[u8]>,
     comments: impl Fn(u64) -> &'a [C],
 ) -> Result<Copied, CopyError>
 where
@@ -69,6 +73,7 @@ where
     let format = recognise(&mut bytes, 0, &label)?;
     let mut copy = Copy {
         out,
+        keys,
         comments: |frame| {
             let comments = comments(frame).iter().take(MAX_COMMENTS);
             comments.map(|one| cut(one.as_ref(), MAX_COMMENT)).collect()
@@ -104,6 +109,7 @@ impl<F: Into<Fault>> From<F> for Stopped {
 
 struct Copy<'w, W, C> {
     out: &'w mut W,
+    keys: Option<&'w [u8]>,
     comments: C,
     copied: Copied,
     /// A block being made.
@@ -120,6 +126,7 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
                 ..blocks::Section::default()
             },
         );
+        self.push_keys(ByteOrder::Little);
         blocks::interface(
             &mut self.block,
             &blocks::Interface {
@@ -170,6 +177,8 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
                     self.block.clear();
                     self.block.extend(block);
                 }
+            } else if kind == DECRYPTION_SECRETS && self.keys.is_none() {
+                self.copied.keys_left_out += 1;
             } else {
                 self.block.extend(block);
                 if kind == SECTION_HEADER
@@ -178,11 +187,21 @@ impl<'a, W: Write, C: Fn(u64) -> Vec<&'a str>> Copy<'_, W, C> {
                     // Blocks become longer: of a length that is not known.
                     section_length.fill(0xff);
                 }
+                if kind == SECTION_HEADER {
+                    self.push_keys(order);
+                }
             }
             self.write_block()?;
             bytes.skip(length);
         }
         Ok(())
+    }
+
+    /// Keys stand before the packets that they open.
+    fn push_keys(&mut self, order: ByteOrder) {
+        if let Some(log) = self.keys.filter(|log| !log.is_empty()) {
+            blocks::key_log(&mut self.block, order, log);
+        }
     }
 
     fn write_block(&mut self) -> Result<(), Stopped> {

@@ -11,9 +11,10 @@ use super::record::{MAX_RECORD, Notes, Record};
 use crate::packet::{FrameId, UnsupportedLink};
 use crate::pcapng::options::{self, Options};
 use crate::pcapng::{
-    ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_OPTIONS, INTERFACE_STATISTICS,
-    MIN_BLOCK, NAME_RESOLUTION, OWN_COMMENT, PACKET, PACKET_DATA, SECTION_HEADER, SECTION_OPTIONS,
-    SIMPLE_PACKET, SIMPLE_PACKET_DATA, STATISTICS_OPTIONS, TRAILER, blocks, is_record, shortened,
+    ByteOrder, DECRYPTION_SECRETS, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_OPTIONS,
+    INTERFACE_STATISTICS, MIN_BLOCK, NAME_RESOLUTION, OWN_COMMENT, PACKET, PACKET_DATA,
+    SECRETS_DATA, SECTION_HEADER, SECTION_OPTIONS, SIMPLE_PACKET, SIMPLE_PACKET_DATA,
+    STATISTICS_OPTIONS, TLS_KEY_LOG, TRAILER, blocks, is_record, shortened,
 };
 use crate::time::Timestamp;
 use std::net::IpAddr;
@@ -160,6 +161,12 @@ impl PcapNg {
                 }
                 NAME_RESOLUTION => {
                     self.resolve(block, notes);
+                    None
+                }
+                DECRYPTION_SECRETS => {
+                    if let Some((keys, log)) = notes.keys.as_ref().zip(key_log(block, self.order)) {
+                        keys.add(log);
+                    }
                     None
                 }
                 SECTION_HEADER => {
@@ -378,6 +385,14 @@ impl PcapNg {
         }
         Ok(())
     }
+}
+
+/// The key log that a block with secrets holds, if they are of TLS.
+pub(super) fn key_log(block: &[u8], order: ByteOrder) -> Option<&[u8]> {
+    let content = block.get(..block.len().checked_sub(TRAILER)?)?;
+    let log = content.get(SECRETS_DATA..)?;
+    let length = order.u32_at(content, 12) as usize;
+    (order.u32_at(content, 8) == TLS_KEY_LOG).then(|| &log[..length.min(log.len())])
 }
 
 /// Whether an option of this code begins with any of `texts`.

@@ -5,10 +5,12 @@ use super::input::{Input, SourceInfo};
 use super::record::{Comment, Notes, UnsupportedFrames};
 use super::source::Source;
 use crate::packet::Frame;
+use crate::protocol::tls::Keys;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// One or more captures, read as one.
 pub struct CaptureReader {
@@ -51,6 +53,11 @@ impl CaptureReader {
             reader.infos.push(info);
         }
         Ok(reader)
+    }
+
+    /// Gives the keys of TLS sessions that the captures hold (decryption secrets blocks) to `keys`.
+    pub fn give_keys(&mut self, keys: Arc<Keys>) {
+        self.notes.keys = Some(keys);
     }
 
     /// Returns the next frame, or the error that ends a source early, after which the other sources

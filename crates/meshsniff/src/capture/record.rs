@@ -3,10 +3,12 @@
 use crate::names::Names;
 use crate::packet::{FrameId, LinkType};
 use crate::pcapng::shortened;
+use crate::protocol::tls::Keys;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The longest record that is read: far above the 256 KiB that tcpdump and Wireshark allow a frame.
 pub(super) const MAX_RECORD: usize = 16 << 20;
@@ -38,6 +40,8 @@ pub(super) struct Notes {
     /// Names of addresses that were news when they came.
     pub(super) names: Vec<(IpAddr, String)>,
     known: Names,
+    /// Where keys of TLS sessions go.
+    pub(super) keys: Option<Arc<Keys>>,
     pub(super) unsupported: BTreeMap<u32, u64>,
 }
 

@@ -24,11 +24,13 @@ pub use entry::{Block, Entry, Piece, Told, Unread, What};
 
 use crate::exchange::Side;
 use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark};
-use crate::protocol::detect;
+use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
+use crate::protocol::tls::{Keys, Layer, Session};
 use crate::tcp::{Application, Counters, Repeat, Run, StreamEvent, TrackedConnection};
 use frames::Frames;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use voice::{Asked, Takeover, Voice};
 use watched::Watched;
 
@@ -46,6 +48,7 @@ pub struct Conversation {
     body: usize,
     kept: Kept,
     watched: Watched,
+    keys: Option<Arc<Keys>>,
 }
 
 /// What was said and is wanted.
@@ -70,8 +73,20 @@ struct Talk {
     /// Whether TCP takes the two sides for each other.
     swapped: bool,
     entries: Vec<Entry>,
+    tls: Tls,
     /// Lent by the conversation while it takes a packet.
     watched: Watched,
+}
+
+/// TLS of a connection, where there are keys.
+#[derive(Default)]
+struct Tls {
+    keys: Option<Arc<Keys>>,
+    layer: Option<Layer>,
+    /// Whether the client's first bytes were looked at.
+    looked: bool,
+    /// Whether what is inside is told.
+    inside: bool,
 }
 
 impl Conversation {
@@ -98,7 +113,15 @@ impl Conversation {
                 left_out: 0,
             },
             watched: Watched::default(),
+            keys: None,
         }
+    }
+
+    /// Reads TLS with these keys, as far as they fit.
+    #[must_use]
+    pub fn with_keys(mut self, keys: &Arc<Keys>) -> Self {
+        self.keys = Some(Arc::clone(keys));
+        self
     }
 
     /// Looks for the streams of the frame with this number, and keeps nothing of what was said.
@@ -143,7 +166,8 @@ impl Conversation {
         self.watched.packet(from, mark);
         let (connection, talk) = self.talk.get_or_insert_with(|| {
             let connection = TrackedConnection::new(0, &segment, mark);
-            let talk = Talk::new(&connection, self.client, self.body);
+            let mut talk = Talk::new(&connection, self.client, self.body);
+            talk.tls.keys = self.keys.clone();
             (connection, talk)
         });
         let twice = self.counters.duplicate_frames;
@@ -213,17 +237,51 @@ impl Talk {
             keep: body,
             swapped: connection.client() != client,
             entries: Vec::new(),
+            tls: Tls::default(),
             watched: Watched::default(),
         }
     }
 
     /// The connection is over: what was begun is told as it is.
     fn end(mut self) -> Vec<Entry> {
+        self.through_tls(|tls, inside| tls.end(inside));
         match &mut self.frames {
             Some(frames) => frames.end(&mut self.entries),
             None => self.end_voices(),
         }
         self.entries
+    }
+
+    /// Whether what comes is TLS, of which the inside is told, or may come to be.
+    fn is_tls(&mut self, from: Side, event: &StreamEvent<'_>) -> bool {
+        let StreamEvent::Bytes(run, _) = event else {
+            return self.tls.layer.is_some() && matches!(event, StreamEvent::Missing(..));
+        };
+        let first = from == Side::Client && !std::mem::replace(&mut self.tls.looked, true);
+        if first && detect::client_opening(run.bytes, false) == Opening::Tls {
+            let keys = self.tls.keys.as_ref();
+            self.tls.layer = keys.map(|keys| Layer::new(Session::default(), Some(keys)));
+        }
+        self.tls.layer.is_some()
+    }
+
+    fn through_tls(
+        &mut self,
+        tell: impl FnOnce(&mut Layer, &mut dyn FnMut(Side, StreamEvent<'_>)),
+    ) {
+        let Some(mut layer) = self.tls.layer.take() else {
+            return;
+        };
+        tell(&mut layer, &mut |from, event| {
+            if !std::mem::replace(&mut self.tls.inside, true) {
+                // The handshake is over: what is inside begins.
+                self.end_voices();
+                self.client = Voice::new(self.keep, true);
+                self.server = Voice::new(self.keep, true);
+            }
+            self.tell_plain(from, event);
+        });
+        self.tls.layer = Some(layer);
     }
 
     fn end_voices(&mut self) {
@@ -295,6 +353,20 @@ impl Application for Talk {
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         let from = if self.swapped { side.other() } else { side };
+        if self.is_tls(from, &event) {
+            let same = event.clone();
+            self.through_tls(|tls, inside| tls.tell(from, same, inside));
+            if self.tls.inside {
+                return;
+            }
+        }
+        self.tell_plain(from, event);
+    }
+}
+
+impl Talk {
+    /// Takes an event of the streams that are read: the connection's, or those inside of TLS.
+    fn tell_plain(&mut self, from: Side, event: StreamEvent<'_>) {
         match event {
             StreamEvent::Bytes(run, at) => {
                 self.asked.heard = if self.swapped {

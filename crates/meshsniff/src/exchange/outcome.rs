@@ -7,6 +7,7 @@ use super::model::{
     Verdict,
 };
 use super::pairing::Pairing;
+pub(crate) use super::pairing::Wanted;
 use super::pending::PendingExchange;
 use super::said::{Keeping, Said};
 use super::streams::Streams;
@@ -46,19 +47,10 @@ pub(crate) struct Exchanges {
 impl Exchanges {
     /// Of `connection`, which carries HTTP for sure if it is `forced`. `messages`: bytes of each body
     /// that are kept, with the heads; `None` for nothing.
-    pub(crate) fn new(
-        connection: &TrackedConnection,
-        forced: bool,
-        messages: Option<usize>,
-    ) -> Self {
+    pub(crate) fn new(connection: &TrackedConnection, wanted: Wanted) -> Self {
         let ends = (connection.client(), connection.server());
         Self {
-            pairing: Pairing::new(
-                connection.id(),
-                ends,
-                connection.is_whole(),
-                (forced, messages),
-            ),
+            pairing: Pairing::new(connection.id(), ends, connection.is_whole(), wanted),
             settled: 0,
             last_verdict: None,
             accept_queue: None,
@@ -260,7 +252,7 @@ impl Exchanges {
         }
         let tls = self
             .pairing
-            .tls()
+            .unread_tls()
             .filter(|tls| tls.is_begun() && !tls.is_lost())?;
         if tls.plain_answer().is_some() {
             return Some(Verdict::TlsRefusedPlain);
@@ -286,11 +278,17 @@ impl Exchanges {
     fn told_tls(&self, verdict: Option<Verdict>) -> Option<Tls> {
         let tls = self.pairing.tls()?;
         let mut told = tls.told();
-        let refused = tls.refused().is_some() && verdict == Some(Verdict::TlsFailed);
+        let refused = tls.session().refused().is_some() && verdict == Some(Verdict::TlsFailed);
         told.alert = told.alert.or(refused.then_some(Alert {
             by: Side::Server,
             description: None,
         }));
+        // What is inside says which.
+        if let (Some(alert), Some(inside)) = (&mut told.alert, tls.alert_inside())
+            && alert.by == inside.by
+        {
+            alert.description = alert.description.or(inside.description);
+        }
         if verdict == Some(Verdict::TlsLeftWaiting) {
             // What came after the close came too late.
             told.last_record_by = Some(Side::Client);
@@ -301,7 +299,7 @@ impl Exchanges {
     /// How long the client had waited for an answer to its last record when it closed, of TLS that
     /// is not read.
     fn left_waiting(&self, close: Close) -> Option<Span> {
-        let tls = self.pairing.tls().filter(|tls| tls.is_done())?;
+        let tls = self.pairing.unread_tls().filter(|tls| tls.is_done())?;
         let asked = tls.asked()?;
         let waited = close.mark.time - asked.last.time;
         // What came after the close came too late.
@@ -315,7 +313,7 @@ impl Exchanges {
     /// Since when the connection was idle: the end of its last answer, or, of TLS that is not read,
     /// its last record of data.
     fn idle_from(&self) -> Option<Timestamp> {
-        match self.pairing.tls() {
+        match self.pairing.unread_tls() {
             Some(tls) => tls.last_record().map(|mark| mark.time),
             None => self
                 .pairing
@@ -341,7 +339,7 @@ impl Exchanges {
         if evidence.one_sided {
             return Some(Doubt::OneSided);
         }
-        let tls = self.pairing.tls();
+        let tls = self.pairing.unread_tls();
         if tls.is_some_and(Session::is_done) {
             // Only the lengths of encrypted records tell this.
             let holes = tls.is_some_and(Session::has_holes);
@@ -366,6 +364,7 @@ impl Exchanges {
 
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
         let close = first_close(connection);
+        let encrypted = self.pairing.tls().is_some();
         let waited = close.and_then(|close| self.left_waiting(close));
         let verdict = verdict(connection, now)
             .or_else(|| self.of_tls(connection, close, now))
@@ -388,7 +387,7 @@ impl Exchanges {
             Protocol::None if connection.spoke() => Protocol::Unknown,
             known => known,
         };
-        let last_spoke = match close.filter(|_| protocol == Protocol::Tls) {
+        let last_spoke = match close.filter(|_| encrypted) {
             Some(close) => before_farewell(connection, close),
             None => connection.last_spoke(),
         };

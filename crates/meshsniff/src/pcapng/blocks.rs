@@ -5,8 +5,9 @@
 //! accepts.
 
 use super::{
-    BYTE_ORDER_MAGIC, ByteOrder, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS,
-    NAME_RESOLUTION, PACKET_DATA, SECTION_HEADER, TRAILER, cut, options,
+    BYTE_ORDER_MAGIC, ByteOrder, DECRYPTION_SECRETS, ENHANCED_PACKET, INTERFACE_DESCRIPTION,
+    INTERFACE_STATISTICS, NAME_RESOLUTION, PACKET_DATA, SECRETS_DATA, SECTION_HEADER, TLS_KEY_LOG,
+    TRAILER, cut, options,
 };
 use crate::time::Timestamp;
 use std::net::IpAddr;
@@ -101,6 +102,19 @@ pub fn section(out: &mut Vec<u8>, section: &Section<'_>) {
         text_option(out, options::SHB_USERAPPL, section.application);
         options::push_end(out);
     });
+}
+
+/// Pushes a key log of TLS sessions (section 4.7).
+pub(crate) fn key_log(out: &mut Vec<u8>, order: ByteOrder, log: &[u8]) {
+    let padding = log.len().next_multiple_of(4) - log.len();
+    let total = order.bytes32((SECRETS_DATA + log.len() + padding + TRAILER) as u32);
+    out.extend(order.bytes32(DECRYPTION_SECRETS));
+    out.extend(total);
+    out.extend(order.bytes32(TLS_KEY_LOG));
+    out.extend(order.bytes32(log.len() as u32));
+    out.extend(log);
+    out.extend(&[0; 3][..padding]);
+    out.extend(total);
 }
 
 /// Pushes the description of the next interface.

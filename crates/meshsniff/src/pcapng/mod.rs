@@ -17,6 +17,10 @@ pub(crate) const INTERFACE_DESCRIPTION: u32 = 1;
 pub(crate) const PACKET: u32 = 2;
 pub(crate) const SIMPLE_PACKET: u32 = 3;
 pub(crate) const NAME_RESOLUTION: u32 = 4;
+pub(crate) const DECRYPTION_SECRETS: u32 = 10;
+/// The type of secrets that are a key log of TLS (`TLSK`), where in a block they begin.
+pub(crate) const TLS_KEY_LOG: u32 = 0x544c_534b;
+pub(crate) const SECRETS_DATA: usize = 16;
 pub(crate) const INTERFACE_STATISTICS: u32 = 5;
 pub(crate) const ENHANCED_PACKET: u32 = 6;
 const JOURNAL: u32 = 9;

@@ -91,8 +91,11 @@ pub struct Missing {
     pub extent: Extent,
     /// Why they are not there.
     pub why: Doubt,
-    /// The frame that carried them, if a snap length cut them off.
+    /// The frame that carried them, if a snap length cut them off, or nobody can read them.
     pub cut_in: Option<Mark>,
+    /// Whether as many bytes are missing of what is read: of what was encrypted only the length with
+    /// that around it may be known.
+    pub measured: bool,
 }
 
 /// An acknowledgment of everything before a place.

@@ -69,7 +69,7 @@ impl Pairing {
                 }
                 Mode::Lost => {
                     let first = used == 0 && run.segment_start;
-                    let request = first && detect::begins_request_on(rest, self.forced);
+                    let request = first && detect::begins_request_on(rest, self.wanted.forced);
                     if request && self.is_boundary(offset, at) {
                         self.resume(offset, run.mark, at);
                     } else {
@@ -134,7 +134,7 @@ impl Pairing {
             self.lose_client(None, at);
             return None;
         }
-        match detect::client_opening(rest, self.forced) {
+        match detect::client_opening(rest, self.wanted.forced) {
             Opening::Request | Opening::PerhapsRequest if !self.queue.is_full() => {
                 self.begin_request(offset, mark, at);
             }
@@ -148,7 +148,7 @@ impl Pairing {
                 };
                 self.tell_successor(Side::Client, StreamEvent::Bytes(run, *at));
             }
-            Opening::Tls => self.begin_tls(Side::Client, rest, mark),
+            Opening::Tls => self.begin_tls(Side::Client, rest, (offset, mark), at),
             _ => self.lose_client(None, at),
         }
         None
@@ -206,6 +206,7 @@ impl Pairing {
         let open = PendingExchange::new(connection, ends, offset, mark, confidence);
         let mut open = Box::new(open);
         open.said = self
+            .wanted
             .messages
             .map(|most| Box::new([most; 2].map(Keeping::new)));
         open.behind_missing =
@@ -352,7 +353,7 @@ impl Pairing {
             && !open.confirmed
         {
             open.confidence.head = Some(why);
-            if !detect::begins_request_on(&partial.bytes, self.forced) {
+            if !detect::begins_request_on(&partial.bytes, self.wanted.forced) {
                 self.queue.withdraw();
                 return;
             }
@@ -370,6 +371,7 @@ impl Pairing {
             extent,
             why,
             cut_in,
+            measured: _,
         } = missing;
         match self.client.mode {
             Mode::Waiting | Mode::NotHttp | Mode::Over => {}
@@ -389,7 +391,11 @@ impl Pairing {
                 self.counts.hidden_bytes += extent.len();
             }
             Mode::Messages => {
-                match self.step(Side::Client, extent.len(), cut_in.unwrap_or(at.mark)) {
+                match self.step(
+                    Side::Client,
+                    (extent.len(), missing.measured),
+                    cut_in.unwrap_or(at.mark),
+                ) {
                     Stepped::Over => {}
                     Stepped::Done(taken) => {
                         let from = extent.from + taken;
@@ -463,7 +469,7 @@ impl Pairing {
     fn hide(&mut self, bytes: &[u8], from: Offset, mark: Mark, segment_start: bool, at: &Progress) {
         if segment_start && self.is_fresh() {
             match detect::client_opening(bytes, false) {
-                Opening::Tls => return self.begin_tls(Side::Client, bytes, mark),
+                Opening::Tls => return self.begin_tls(Side::Client, bytes, (from, mark), at),
                 Opening::Http2 => return self.find_streams(Side::Client, bytes, from, mark, at),
                 _ if detect::begins_frames(bytes, Some(Side::Client)) => {
                     return self.find_streams(Side::Client, bytes, from, mark, at);

@@ -20,10 +20,11 @@ use crate::protocol::http1::body::Stepped;
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
 use crate::protocol::http1::reader::{Event, Partial, Reader};
 use crate::protocol::proxy_header::ProxyHeader;
-use crate::protocol::tls::Session;
+use crate::protocol::tls::{Keys, Layer, Session};
 use crate::tcp::{Application, Delay, Delayed, Offset, Progress, Run, Side, StreamEvent};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Use of a side's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,17 @@ struct Doubts {
     resumed: Option<Doubt>,
 }
 
+/// What is asked of the exchanges of a connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// It carries HTTP, whatever its first bytes look like.
+    pub(crate) forced: bool,
+    /// Bytes of each body that are kept, with the heads; `None` if no message is.
+    pub(crate) messages: Option<usize>,
+    /// Keys of TLS sessions.
+    pub(crate) keys: Option<Arc<Keys>>,
+}
+
 /// The exchanges of one connection.
 #[derive(Debug)]
 pub(crate) struct Pairing {
@@ -138,16 +150,15 @@ pub(crate) struct Pairing {
     ends: (Endpoint, Endpoint),
     /// Whether the connection is seen from its beginning.
     whole: bool,
-    /// Whether it carries HTTP, whatever its first bytes look like.
-    forced: bool,
-    /// Bytes of each body that are kept, with the heads; `None` if no message is.
-    messages: Option<usize>,
+    wanted: Wanted,
     protocol: Protocol,
     successor: Option<Successor>,
     /// The PROXY header that the connection began with.
     proxied: Option<Box<Proxied>>,
     /// TLS, of a connection that speaks it.
-    tls: Option<Box<Session>>,
+    tls: Option<Box<Layer>>,
+    /// Whether what is read came out of TLS.
+    inside: bool,
     /// The streams of HTTP/2, of a connection that speaks it.
     streams: Option<Box<Streams>>,
     /// What the server said before its client.
@@ -171,7 +182,7 @@ impl Pairing {
         connection: u64,
         ends: (Endpoint, Endpoint),
         whole: bool,
-        (forced, messages): (bool, Option<usize>),
+        wanted: Wanted,
     ) -> Self {
         let mode = if whole { Mode::Messages } else { Mode::Lost };
         let late = (!whole).then_some(Doubt::CaptureStartedLate);
@@ -179,12 +190,12 @@ impl Pairing {
             connection,
             ends,
             whole,
-            forced,
-            messages,
+            wanted,
             protocol: Protocol::None,
             successor: None,
             proxied: None,
             tls: None,
+            inside: false,
             streams: None,
             early: Early::Nothing,
             answered_with_tls: false,
@@ -222,7 +233,10 @@ impl Pairing {
 
     /// Protocol of the connection, as far as it is known.
     pub(super) const fn protocol(&self) -> Protocol {
-        self.protocol
+        match self.protocol {
+            Protocol::None | Protocol::Unknown if self.tls.is_some() => Protocol::Tls,
+            known => known,
+        }
     }
 
     /// A request with an id, once after its head was read.
@@ -270,8 +284,17 @@ impl Pairing {
     }
 
     /// TLS, of a connection that speaks it.
-    pub(super) fn tls(&self) -> Option<&Session> {
+    pub(super) fn tls(&self) -> Option<&Layer> {
         self.tls.as_deref()
+    }
+
+    /// TLS of which nothing is read but itself.
+    pub(super) fn unread_tls(&self) -> Option<&Session> {
+        let unread = self.protocol() == Protocol::Tls;
+        self.tls
+            .as_ref()
+            .filter(|_| unread)
+            .map(|tls| tls.session())
     }
 
     /// Whether the server answered a request with TLS.
@@ -311,10 +334,12 @@ impl Pairing {
 
     /// Everything left at `now`, the end of the connection or of the capture.
     pub(super) fn take_rest(&mut self, now: Timestamp) -> VecDeque<Box<PendingExchange>> {
+        self.through_tls(|tls, inside| tls.end(inside));
         if self.latest_is_unconfirmed() {
             // On a connection that is known to be HTTP, the beginning of a line is a request too.
             let partial = self.client.reader.leave().filter(|partial| {
-                self.counts.exchanges > 0 || detect::begins_request_on(&partial.bytes, self.forced)
+                self.counts.exchanges > 0
+                    || detect::begins_request_on(&partial.bytes, self.wanted.forced)
             });
             match partial {
                 Some(partial) => self.confirm_request(&partial.bytes),
@@ -368,19 +393,58 @@ impl Pairing {
     }
 
     /// The connection's next bytes, `side`'s, are TLS records.
-    fn begin_tls(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+    fn begin_tls(&mut self, side: Side, bytes: &[u8], (from, mark): (Offset, Mark), at: &Progress) {
+        if self.inside {
+            return self.hand_over(Successor::Tunnel);
+        }
         self.hand_over(Successor::Tls);
         if self.protocol == Protocol::Tls {
             // A record with the beginning of a client's hello, and all of the connection before it.
             let hello = matches!(bytes, [22, _, _, _, _, 1, ..]) || self.whole;
             let from_hello = side == Side::Client && hello;
-            let mut tls = match from_hello {
+            let session = match from_hello {
                 true => Session::default(),
                 false => Session::joined(),
             };
-            tls.bytes(side, bytes, true, mark);
-            self.tls = Some(Box::new(tls));
+            let run = Run {
+                from,
+                bytes,
+                mark,
+                segment_start: true,
+            };
+            self.tls = Some(Box::new(Layer::new(session, self.wanted.keys.as_ref())));
+            self.tell_tls(side, StreamEvent::Bytes(run, *at));
         }
+    }
+
+    /// Tells TLS what comes, and itself what is inside.
+    fn tell_tls(&mut self, side: Side, event: StreamEvent<'_>) {
+        self.through_tls(|tls, inside| tls.tell(side, event, inside));
+    }
+
+    fn through_tls(
+        &mut self,
+        tell: impl FnOnce(&mut Layer, &mut dyn FnMut(Side, StreamEvent<'_>)),
+    ) {
+        let Some(mut tls) = self.tls.take() else {
+            return;
+        };
+        tell(&mut tls, &mut |side, event| {
+            if !self.inside {
+                self.begin_inside();
+            }
+            self.tell_plain(side, event);
+        });
+        self.tls = Some(tls);
+    }
+
+    /// What is inside of TLS is read, from the beginning of both streams.
+    fn begin_inside(&mut self) {
+        *self = Self {
+            inside: true,
+            proxied: self.proxied.take(),
+            ..Self::new(self.connection, self.ends, true, self.wanted.clone())
+        };
     }
 
     /// HTTP/2 takes over. `whole`: from the client's preface on.
@@ -391,7 +455,7 @@ impl Pairing {
         let server_whole = whole && !(fresh && matches!(early, Early::Other));
         self.hand_over(Successor::Http2);
         let ends = (self.connection, self.ends);
-        let streams = Streams::new(ends, (whole, server_whole), self.messages);
+        let streams = Streams::new(ends, (whole, server_whole), self.wanted.messages);
         self.streams = Some(Box::new(streams));
         if let Early::Frames(from, mark, bytes) = early
             && fresh
@@ -429,15 +493,7 @@ impl Pairing {
     /// What a protocol that took over is told of its streams.
     fn tell_successor(&mut self, side: Side, event: StreamEvent<'_>) {
         if let Some(streams) = &mut self.streams {
-            return streams.tell(side, event);
-        }
-        let Some(tls) = &mut self.tls else {
-            return;
-        };
-        match event {
-            StreamEvent::Bytes(run, _) => tls.bytes(side, run.bytes, run.segment_start, run.mark),
-            StreamEvent::Missing(missing, _) => tls.missing(side, missing.extent.len()),
-            _ => {}
+            streams.tell(side, event);
         }
     }
 
@@ -477,7 +533,7 @@ impl Pairing {
     /// Keeps bytes of a message, if messages are kept.
     #[inline]
     fn keep<H>(&mut self, side: Side, event: &Event<H>, bytes: &[u8]) {
-        if self.messages.is_none() {
+        if self.wanted.messages.is_none() {
             return;
         }
         let orphan = self.server.orphan;
@@ -495,16 +551,23 @@ impl Pairing {
         }
     }
 
-    /// Passes over `missing` bytes of the body that `side` is sending; `mark` has what is behind.
-    fn step(&mut self, side: Side, missing: u64, mark: Mark) -> Stepped {
+    /// Passes over `missing` bytes of the body that `side` is sending, if so many are `measured`;
+    /// `mark` has what is behind.
+    fn step(&mut self, side: Side, (missing, measured): (u64, bool), mark: Mark) -> Stepped {
         let orphan = self.server.orphan;
         let (stepped, open) = match side {
-            Side::Client => (self.client.reader.step(missing), self.queue.latest()),
+            Side::Client => {
+                let reader = &mut self.client.reader;
+                let stepped = measured.then(|| reader.step(missing));
+                (stepped, self.queue.latest())
+            }
             Side::Server => {
-                let open = self.queue.due().filter(|_| !orphan);
-                (self.server.reader.step(missing), open)
+                let reader = &mut self.server.reader;
+                let stepped = measured.then(|| reader.step(missing));
+                (stepped, self.queue.due().filter(|_| !orphan))
             }
         };
+        let stepped = stepped.unwrap_or(Stepped::Lost);
         if let Some(call) = open.and_then(|open| open.call.as_mut()) {
             call.miss(side, missing, mark.time);
         }
@@ -544,16 +607,19 @@ impl Pairing {
 
 impl Application for Pairing {
     fn speaker(&self, bytes: &[u8]) -> Option<Side> {
-        detect::speaker(bytes, self.forced)
+        detect::speaker(bytes, self.wanted.forced)
     }
 
     fn swap_sides(&mut self) {
         let (client, server) = self.ends;
-        let options = (self.forced, self.messages);
-        *self = Self::new(self.connection, (server, client), self.whole, options);
+        let wanted = std::mem::take(&mut self.wanted);
+        *self = Self::new(self.connection, (server, client), self.whole, wanted);
     }
 
     fn expected(&self, side: Side) -> Option<u64> {
+        if let Some(tls) = &self.tls {
+            return tls.remaining(side);
+        }
         match (&self.streams, side) {
             (Some(streams), _) => streams.expected(side),
             (None, Side::Client) => self.client.reader.remaining(),
@@ -573,6 +639,18 @@ impl Application for Pairing {
     }
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
+        match event {
+            StreamEvent::Bytes(..) | StreamEvent::Missing(..) if self.tls.is_some() => {
+                self.tell_tls(side, event);
+            }
+            _ => self.tell_plain(side, event),
+        }
+    }
+}
+
+impl Pairing {
+    /// Takes an event of the streams that are read: the connection's, or those inside of TLS.
+    fn tell_plain(&mut self, side: Side, event: StreamEvent<'_>) {
         if self.streams.is_some() && self.queue.is_empty() {
             return self.tell_successor(side, event);
         }

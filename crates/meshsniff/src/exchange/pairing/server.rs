@@ -23,7 +23,7 @@ impl Pairing {
             let offset = run.from + used as u64;
             match self.server.mode {
                 Mode::Messages if self.server.reader.is_between() => {
-                    if self.server_between(rest, offset, run.mark) {
+                    if self.server_between(rest, offset, run.mark, at) {
                         break;
                     }
                 }
@@ -55,7 +55,7 @@ impl Pairing {
                 Mode::Lost => {
                     let begins = used == 0 && run.segment_start && !trimmed;
                     if begins && self.is_fresh() && detect::is_tls_record(rest) {
-                        self.begin_tls(Side::Server, rest, run.mark);
+                        self.begin_tls(Side::Server, rest, (offset, run.mark), at);
                     } else if begins
                         && self.is_fresh()
                         && detect::begins_frames(rest, Some(Side::Server))
@@ -105,13 +105,13 @@ impl Pairing {
     }
 
     /// Looks at server bytes at a message boundary. True if they are to be passed over.
-    fn server_between(&mut self, rest: &[u8], offset: Offset, mark: Mark) -> bool {
+    fn server_between(&mut self, rest: &[u8], offset: Offset, mark: Mark, at: &Progress) -> bool {
         self.server.orphan = !self.queue.is_answer_due();
         match detect::begins_response(rest) {
             Some(false) if self.server.orphan => {
                 // A greeting, or more than was announced: no answer to anything.
                 if self.is_fresh() && detect::is_tls_record(rest) {
-                    self.begin_tls(Side::Server, rest, mark);
+                    self.begin_tls(Side::Server, rest, (offset, mark), at);
                 } else if self.is_fresh() {
                     self.keep_early(rest, offset, mark);
                 }
@@ -287,7 +287,7 @@ impl Pairing {
         self.set_server(Mode::NotHttp);
         let unconfirmed = self.queue.due().is_some_and(|open| !open.confirmed);
         if let Some(partial) = self.client.reader.partial().filter(|_| unconfirmed)
-            && !detect::begins_request_on(&partial.bytes, self.forced)
+            && !detect::begins_request_on(&partial.bytes, self.wanted.forced)
         {
             // Neither side speaks HTTP.
             self.queue.withdraw();
@@ -322,6 +322,7 @@ impl Pairing {
             extent: Extent { from, upto },
             why,
             cut_in,
+            measured,
         } = missing;
         if Some(upto) <= self.server.from {
             return;
@@ -334,8 +335,11 @@ impl Pairing {
             Mode::Messages if !self.server.reader.is_in_body() => {
                 self.lose_server(why, upto, cut_in);
             }
-            Mode::Messages => match self.step(Side::Server, upto - from, cut_in.unwrap_or(at.mark))
-            {
+            Mode::Messages => match self.step(
+                Side::Server,
+                (upto - from, measured),
+                cut_in.unwrap_or(at.mark),
+            ) {
                 Stepped::Over => {
                     if let Some(mark) = cut_in {
                         self.server_seen(upto, mark);

@@ -302,7 +302,7 @@ impl Streams {
         let Extent { mut from, upto } = missing.extent;
         while from < upto {
             let reader = &mut self.way(side).reader;
-            if reader.is_lost() {
+            if reader.is_lost() || !missing.measured {
                 return self.lose(side, missing.why, from, at);
             }
             if reader.remaining().is_none() {

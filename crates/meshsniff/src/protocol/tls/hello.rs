@@ -21,6 +21,12 @@ const RETRY: [u8; 32] = [
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
+/// The random bytes of a hello.
+pub(super) type Random = [u8; 32];
+
+/// The number of the extension `early_data` (RFC 8446, 4.2.10).
+const EARLY_DATA: [u8; 2] = 42_u16.to_be_bytes();
+
 /// A version of the protocol, by its number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -79,6 +85,8 @@ impl Cipher {
 /// What a client's hello offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offer {
+    /// The random bytes by which a key log names the session.
+    pub(super) random: Random,
     pub(super) sni: Option<CompactString>,
     pub(super) alpn: Vec<CompactString>,
     pub(super) session: Vec<u8>,
@@ -88,6 +96,7 @@ pub(super) struct Offer {
 /// What a server's hello chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
+    pub(super) random: Random,
     pub(super) version: Version,
     pub(super) cipher: Cipher,
     pub(super) session: Vec<u8>,
@@ -107,6 +116,7 @@ pub(super) fn offer(message: &[u8]) -> Option<Offer> {
         return None;
     };
     let mut offer = Offer {
+        random: hello.random.try_into().ok()?,
         session: hello.session_id.unwrap_or_default().to_vec(),
         ..Offer::default()
     };
@@ -135,6 +145,7 @@ pub(super) fn choice(message: &[u8]) -> Option<Choice> {
         return None;
     };
     let mut choice = Choice {
+        random: hello.random.try_into().ok()?,
         version: Version(hello.version.0),
         cipher: Cipher(hello.cipher.0),
         session: hello.session_id.unwrap_or_default().to_vec(),
@@ -157,6 +168,29 @@ pub(super) fn choice(message: &[u8]) -> Option<Choice> {
         }
     });
     Some(choice)
+}
+
+/// What a server says beside its hello, in TLS 1.3: the protocol of ALPN, and whether it takes what
+/// the client sent with its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inside {
+    pub(super) protocol: Option<CompactString>,
+    pub(super) early: bool,
+}
+
+/// Reads a server's encrypted extensions; `message` with its header.
+pub(super) fn inside(message: &[u8]) -> Inside {
+    let content = content(message, message::ENCRYPTED_EXTENSIONS).unwrap_or_default();
+    let mut inside = Inside::default();
+    each_extension(content.get(2..), |one| {
+        if one.starts_with(&EARLY_DATA) {
+            inside.early = true;
+        }
+        if let Ok((_, TlsExtension::ALPN(names))) = parse_tls_server_hello_extension(one) {
+            inside.protocol = names.first().map(|name| kept(name, MAX_PROTOCOL));
+        }
+    });
+    inside
 }
 
 fn content(message: &[u8], kind: u8) -> Option<&[u8]> {

@@ -8,6 +8,8 @@ const MAX_KEPT: usize = 16 << 10;
 /// Hellos: the client's and the server's.
 pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
+/// What else the server says of the connection, in TLS 1.3.
+pub(super) const ENCRYPTED_EXTENSIONS: u8 = 8;
 /// The server wants the client's.
 pub(super) const CERTIFICATE_REQUEST: u8 = 13;
 
@@ -25,7 +27,7 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// The next bytes. Tells each message that is whole: its kind, and all of it if it is a hello.
+    /// The next bytes. Tells each message that is whole: its kind, and all of it if it is read.
     pub(super) fn bytes(&mut self, mut bytes: &[u8], whole: &mut dyn FnMut(u8, Option<&[u8]>)) {
         while !self.lost && !bytes.is_empty() {
             if self.read < HEADER {
@@ -38,8 +40,8 @@ impl Messages {
                 }
                 let [kind, high, middle, low] = self.header;
                 self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
-                let hello = matches!(kind, CLIENT_HELLO | SERVER_HELLO) && self.left <= MAX_KEPT;
-                self.kept = hello.then(|| self.header.to_vec());
+                let read = matches!(kind, CLIENT_HELLO | SERVER_HELLO | ENCRYPTED_EXTENSIONS);
+                self.kept = (read && self.left <= MAX_KEPT).then(|| self.header.to_vec());
             }
             let take = bytes.len().min(self.left);
             if let Some(kept) = &mut self.kept {

@@ -3,7 +3,7 @@
 /// Length of a record's header.
 pub(super) const HEADER: usize = 5;
 /// The longest record that a peer may send, with room for what old ciphers add.
-const MAX_RECORD: usize = 16_640;
+pub(super) const MAX_RECORD: usize = 16_640;
 
 /// A change of the cipher.
 pub(super) const CHANGE_CIPHER: u8 = 20;

@@ -88,7 +88,7 @@ pub struct Session {
     refused: Option<Mark>,
 }
 
-const fn index(side: Side) -> usize {
+pub(super) const fn index(side: Side) -> usize {
     match side {
         Side::Client => 0,
         Side::Server => 1,
@@ -392,7 +392,7 @@ impl Session {
         }
     }
 
-    fn is_1_3(&self) -> bool {
+    pub(super) fn is_1_3(&self) -> bool {
         self.choice
             .as_ref()
             .is_some_and(|choice| choice.version.is_1_3())
@@ -504,13 +504,29 @@ impl Session {
         size_of::<Self>() + sessions + messages
     }
 
+    /// What the client offered, if its hello was read.
+    pub(super) const fn offer(&self) -> Option<&Offer> {
+        self.offer.as_ref()
+    }
+
+    /// What the server chose, once it has.
+    pub(super) fn choice(&self) -> Option<&Choice> {
+        self.choice.as_ref().filter(|choice| !choice.retry)
+    }
+
+    /// Whether the client sends data with its hello.
+    pub(super) fn offers_early(&self) -> bool {
+        let early = |offer: &Offer| offer.early_data;
+        self.offer.as_ref().is_some_and(early) && !self.retried
+    }
+
     /// What a report says of it.
     #[must_use]
     pub fn told(&self) -> Tls {
         let since = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
         let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
         let offer = self.offer.clone().unwrap_or_default();
-        let choice = self.choice.as_ref().filter(|choice| !choice.retry);
+        let choice = self.choice();
         let is_1_3 = choice.map(|choice| choice.version.is_1_3());
         let closes = |side: &Sent| (self.is_done() && !side.lost).then_some(side.parting.is_some());
         // Behind a hole a message that says so may be missing.
@@ -531,6 +547,7 @@ impl Session {
                 None => None,
             },
             early_data: offer.early_data,
+            early_data_taken: None,
             retried: self.retried,
             client_certificate: (seen || self.certificate_request && is_1_3 == Some(false))
                 .then_some(self.certificate_request),
@@ -541,6 +558,8 @@ impl Session {
             close_notify: [closes(&self.sent[0]), closes(&self.sent[1])],
             bursts: self.data.bursts,
             last_record_by: self.data.last_by(),
+            keys: false,
+            not_read: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::tcp::Side;
 use crate::time::Span;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A time of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,30 @@ impl Part {
     }
 }
 
-/// TLS on one connection, as far as it can be seen without keys.
+/// Why what is inside is not read, where keys were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum NotRead {
+    /// They are not among them.
+    NoKeys,
+    /// They do not open its records.
+    WrongKeys,
+    /// The cipher suite is none that is read.
+    Cipher,
+    /// The hellos, by which keys are found, are not in the capture.
+    HandshakeUnseen,
+}
+
+impl NotRead {
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// TLS on one connection, as far as it is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tls {
@@ -56,9 +80,12 @@ pub struct Tls {
     /// Whether an earlier session was taken up again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed: Option<bool>,
-    /// Whether the client sent data with its hello (0-RTT); whether they were taken is encrypted.
+    /// Whether the client sent data with its hello (0-RTT).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub early_data: bool,
+    /// Whether the server took them; TLS 1.3 encrypts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_data_taken: Option<bool>,
     /// Whether the server asked for another hello.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retried: bool,
@@ -84,6 +111,12 @@ pub struct Tls {
     /// The side with the last record of data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_record_by: Option<Side>,
+    /// Whether what is inside was read, with keys.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keys: bool,
+    /// Why it was not, where keys were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<NotRead>,
 }
 
 impl Tls {

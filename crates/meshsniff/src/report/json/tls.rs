@@ -13,6 +13,7 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
         cipher,
         resumed,
         early_data,
+        early_data_taken,
         retried,
         client_certificate,
         handshake,
@@ -22,6 +23,8 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
         close_notify,
         bursts,
         last_record_by: _,
+        keys,
+        not_read,
     } = tls;
     fields!(out, {
         "version": version.map(|Version(number)| Quoted(move |out: &mut String| {
@@ -35,6 +38,7 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
         })),
         "resumed": *resumed,
         "early_data": *early_data,
+        "early_data_accepted": *early_data_taken,
         "hello_retry": *retried,
         "client_certificate_requested": *client_certificate,
         "handshake_ms": handshake.map(Millis),
@@ -58,7 +62,8 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
                 "longest_wait_frame": bursts.longest_wait_ended.map(|mark| mark.frame.number()),
             });
         }),
-        "keys": false,
+        "keys": *keys,
+        "keys_reason": not_read.map(|why| Word(why.name())),
     });
 }
 

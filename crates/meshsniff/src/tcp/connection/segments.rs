@@ -306,6 +306,7 @@ impl TrackedConnection {
                 extent,
                 why: Doubt::CaptureStartedLate,
                 cut_in: None,
+                measured: true,
             };
             let event = StreamEvent::Missing(missing, self.progress(mark));
             application.tell(side, event);
@@ -521,6 +522,7 @@ impl TrackedConnection {
             extent,
             why,
             cut_in: None,
+            measured: true,
         };
         application.tell(self.side(d), StreamEvent::Missing(missing, at));
     }
@@ -557,6 +559,7 @@ impl TrackedConnection {
                 extent: Extent::new(run.from + run.bytes.len() as u64, cut),
                 why: Doubt::Snaplen,
                 cut_in: Some(run.mark),
+                measured: true,
             };
             application.tell(side, StreamEvent::Missing(missing, at));
         }
