@@ -72,6 +72,9 @@ pub struct Totals {
     pub connections: u64,
     /// Of them, those that carried TLS.
     pub encrypted_connections: u64,
+    /// Those that carried TLS which was read, with keys.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decrypted_connections: u64,
     /// Of them, those that carried HTTP/2.
     pub http2_connections: u64,
     /// TCP connections that carried DNS, and flows of DNS in UDP.
@@ -109,6 +112,7 @@ impl Totals {
             &mut self.malformed_frames,
             &mut self.connections,
             &mut self.encrypted_connections,
+            &mut self.decrypted_connections,
             &mut self.http2_connections,
             &mut self.dns_connections,
             &mut self.other_connections,
@@ -120,6 +124,11 @@ impl Totals {
         let counts = counts.into_iter().chain(dns);
         counts.chain(self.not_read.counts_mut())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Frames in, exchanges out.
@@ -456,6 +465,8 @@ impl Settled {
         let totals = &mut self.totals;
         totals.connections += u64::from(!connection.is_udp());
         totals.retransmissions += connection.retransmissions;
+        let read = connection.protocol != Protocol::Tls;
+        totals.decrypted_connections += u64::from(read && connection.tls.is_some());
         match connection.protocol {
             Protocol::Tls => totals.encrypted_connections += 1,
             Protocol::Http2 => totals.http2_connections += 1,

@@ -315,6 +315,7 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         id: 0,
         connection: 0,
         stream: None,
+        encrypted: false,
         client: NOBODY,
         server: NOBODY,
         minor_version: None,

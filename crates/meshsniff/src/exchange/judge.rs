@@ -198,6 +198,8 @@ struct Facts<'a> {
     at: &'a Circumstances,
     /// Offset after the response's last byte, seen or announced.
     response_end: Option<Offset>,
+    /// Whether the client had acknowledged the whole body when it closed.
+    has_body: bool,
     half_closed: bool,
 }
 
@@ -220,6 +222,16 @@ impl<'a> Facts<'a> {
         if response_end.is_none() && open.exchange.response_shape == ResponseShape::UntilClose {
             response_end = at.evidence.server.fin.map(|fin| fin.at);
         }
+        let mut has_body = false;
+        // A client that has the whole body may leave before the server ends the stream.
+        if let Some((_, upto)) = open.stream.as_ref().and_then(|stream| stream.body_whole) {
+            let client = &at.evidence.client;
+            let mut closes = [client.fin, client.rst].into_iter().flatten();
+            if closes.any(|close| close.acked >= Some(upto)) {
+                response_end = Some(upto);
+                has_body = true;
+            }
+        }
         // Server data beyond the client's FIN that the client went on to acknowledge. Inside a
         // request a FIN is no half-close of its exchange: nobody can complete it.
         let request_is_cut = open.request.upto.is_none() && open.confidence.request.is_none();
@@ -234,6 +246,7 @@ impl<'a> Facts<'a> {
             open,
             at,
             response_end,
+            has_body,
             half_closed,
         }
     }
@@ -652,7 +665,7 @@ impl<'a> Facts<'a> {
         let hole = open.response.tail_lost
             || never_taken && (lacks_fin || self.at.at_boundary)
             || lacks_fin && may_have_left
-            || open.taken_by_rst;
+            || open.taken_by_rst && !self.has_body;
         // A client that took nothing of it, or not its end, may still have left.
         let client = &self.at.evidence.client;
         let client_stays = client.fin.is_none() && client.rst.is_none();

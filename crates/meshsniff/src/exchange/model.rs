@@ -422,6 +422,9 @@ pub struct Exchange {
     /// Its stream, of a protocol that has several on one connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<u32>,
+    /// Whether it was inside of TLS, and read with keys.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
     /// Who asked.
     pub client: Endpoint,
     /// Who was asked.

@@ -189,6 +189,7 @@ impl Exchanges {
             open.exchange.said = Some(Box::new(Said { request, response }));
         }
         let exchange = &mut open.exchange;
+        exchange.encrypted = self.pairing.tls().is_some();
         let syn = connection.opening().syn;
         if let Some(syn) = syn.filter(|syn| self.settled == 0 && syn.retries > 0) {
             exchange.findings.push(Finding {

@@ -170,6 +170,7 @@ impl PendingExchange {
                 id: 0,
                 connection,
                 stream: None,
+                encrypted: false,
                 client,
                 server,
                 minor_version: None,

@@ -62,6 +62,10 @@ pub(super) struct StreamState {
     pub(super) close: Option<StreamClose>,
     /// Whether the other side acknowledged that end.
     pub(super) close_acked: bool,
+    /// Bytes of the answer's body that are to come, where its head says how many there are.
+    pub(super) to_come: Option<u64>,
+    /// Where that many had come, and in which packet: the frame that ends the stream may come later.
+    pub(super) body_whole: Option<(Mark, Offset)>,
     /// Why frames of it may be missing that would change what became of it.
     pub(super) doubt: Option<Doubt>,
     /// What a side may send beyond what a stream begins with, by side: less than nothing of what

@@ -33,6 +33,8 @@ struct Request<'a> {
     /// Whether all of the head is there.
     whole: bool,
     body: Body<'a>,
+    /// Whether it was inside of TLS.
+    encrypted: bool,
 }
 
 /// What follows the head.
@@ -59,6 +61,7 @@ pub fn push_command(
     let Some(mut request) = Request::find(exchange, entries, nth) else {
         return false;
     };
+    request.encrypted = exchange.encrypted;
     let mut comments = Vec::new();
     let masked = secrets::masked(request.target).filter(|_| !credentials);
     if let Some((target, names)) = &masked {
@@ -138,6 +141,7 @@ impl<'a> Request<'a> {
             fields: Vec::new(),
             odd: 0,
             whole: false,
+            encrypted: false,
             body: Body::None,
         };
         if !cut {
@@ -201,6 +205,15 @@ impl<'a> Request<'a> {
         coding.to_ascii_lowercase().ends_with(b"chunked")
     }
 
+    /// Its scheme, and the port that is not said.
+    const fn scheme(&self) -> (&'static str, u16) {
+        if self.encrypted {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        }
+    }
+
     /// Pushes the method, the URL, and where it goes. `sent`: whether there is a body.
     fn line(&self, exchange: &Exchange, secret: &[String], sent: bool, options: &mut Vec<String>) {
         // The answer to a HEAD has no body, and curl waits for one unless it asks by itself.
@@ -213,9 +226,15 @@ impl<'a> Request<'a> {
             options.push("--http1.0".to_owned());
         }
         let server = exchange.server;
-        let host = self.value("host").and_then(plain_host);
+        let (scheme, usual) = if exchange.encrypted {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let host = self.value("host");
+        let host = host.and_then(|host| plain_host(host, usual));
         let host = host.filter(|_| !is_secret(b"host", secret));
-        let mut url = String::from("http://");
+        let mut url = format!("{scheme}://");
         match host {
             Some(host) => {
                 url.push_str(host);
@@ -311,7 +330,7 @@ impl<'a> Request<'a> {
                 continue;
             }
             // The URL says it.
-            if is("host") && plain_host(value).is_some() {
+            if is("host") && plain_host(value, self.scheme().1).is_some() {
                 continue;
             }
             let has_length = is("content-length");
@@ -392,8 +411,8 @@ fn field(line: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     is_name.then(|| (name, line[colon + 1..].trim_ascii().to_vec()))
 }
 
-/// A host that curl sends as it stands in the URL: without port 80, which it would leave out.
-fn plain_host(host: &[u8]) -> Option<&str> {
+/// A host that curl sends as it stands in the URL: without the usual port, which it would leave out.
+fn plain_host(host: &[u8], usual: u16) -> Option<&str> {
     let host = std::str::from_utf8(host).ok()?;
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) => (name, Some(port)),
@@ -405,7 +424,7 @@ fn plain_host(host: &[u8]) -> Option<&str> {
     let is_name = is_name || name.parse::<std::net::Ipv4Addr>().is_ok();
     let fits = |port: &str| {
         let number = port.parse::<u16>();
-        number.is_ok_and(|number| number != 80 && number > 0 && number.to_string() == port)
+        number.is_ok_and(|number| number != usual && number > 0 && number.to_string() == port)
     };
     (is_name && name.len() < 254 && !name.ends_with('.') && port.is_none_or(fits)).then_some(host)
 }

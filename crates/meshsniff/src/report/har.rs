@@ -462,13 +462,14 @@ fn url(exchange: &Exchange) -> String {
     });
     let host = exchange.authority.as_deref().filter(|host| is_host(host));
     let host = host.map_or_else(|| exchange.server.to_string(), str::to_owned);
+    let scheme = if exchange.encrypted { "https" } else { "http" };
     match path {
         _ if absolute => target.to_string(),
         _ if method == "CONNECT" && is_host(path) => format!("http://{path}"),
         // It is about the server as a whole.
-        "*" | "" => format!("http://{host}"),
-        _ if path.starts_with('/') => format!("http://{host}{target}"),
-        _ => format!("http://{host}/{target}"),
+        "*" | "" => format!("{scheme}://{host}"),
+        _ if path.starts_with('/') => format!("{scheme}://{host}{target}"),
+        _ => format!("{scheme}://{host}/{target}"),
     }
 }
 

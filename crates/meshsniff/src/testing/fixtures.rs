@@ -66,6 +66,7 @@ fn asked() -> Exchange {
         id: 3,
         connection: 0,
         stream: None,
+        encrypted: false,
         client: SIDECAR,
         server: SERVER,
         minor_version: Some(1),

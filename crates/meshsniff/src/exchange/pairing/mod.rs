@@ -643,6 +643,12 @@ impl Application for Pairing {
             StreamEvent::Bytes(..) | StreamEvent::Missing(..) if self.tls.is_some() => {
                 self.tell_tls(side, event);
             }
+            StreamEvent::Acknowledged(ack) => {
+                if let Some(tls) = &mut self.tls {
+                    tls.acknowledged(side, ack);
+                }
+                self.tell_plain(side, event);
+            }
             _ => self.tell_plain(side, event),
         }
     }

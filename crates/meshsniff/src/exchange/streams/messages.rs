@@ -236,7 +236,12 @@ impl Streams {
             kept.body(data.bytes);
         }
         let stream = open.stream_mut();
-        stream.bytes[index(side)] += data.bytes.len() as u64 + data.missing;
+        let came = data.bytes.len() as u64 + data.missing;
+        stream.bytes[index(side)] += came;
+        if let Some(to_come) = stream.to_come.filter(|_| side == Side::Server && came > 0) {
+            stream.to_come = to_come.checked_sub(came);
+            stream.body_whole = (stream.to_come == Some(0)).then_some((seen, upto));
+        }
         if let Some(call) = &mut open.call {
             if data.missing > 0 {
                 call.miss(side, data.missing, seen.time);
@@ -262,6 +267,15 @@ impl Streams {
         open.end_request(upto, mark);
         self.await_ack(Side::Client, stream, upto, mark.unwrap_or(now));
         self.settle(stream);
+    }
+
+    /// The client is done with the stream: an answer whose body it has taken whole was whole, whether
+    /// or not the server has ended the stream.
+    pub(super) fn end_whole_body(&mut self, stream: u32, at: &Progress) {
+        let whole = self.open.get(&stream).and_then(|open| open.whole_body());
+        if let Some((mark, upto)) = whole.filter(|&(_, upto)| at.server_acked >= Some(upto)) {
+            self.end_response(stream, upto, Some(mark), at);
+        }
     }
 
     fn end_response(&mut self, stream: u32, upto: Offset, mark: Option<Mark>, at: &Progress) {
@@ -291,6 +305,12 @@ impl PendingExchange {
             Side::Client => self.request.last = last,
             Side::Server => self.response.last = last,
         }
+    }
+
+    /// Where the body of an answer was whole whose stream the server has not ended.
+    pub(super) fn whole_body(&self) -> Option<(Mark, Offset)> {
+        let stream = self.stream.as_ref().filter(|_| !self.is_answered())?;
+        stream.body_whole.filter(|_| stream.close.is_none())
     }
 
     /// Takes over what the request's head says.
@@ -323,6 +343,7 @@ impl PendingExchange {
         self.answer.possible = Some(from);
         self.answer.seen = Some(from);
         self.no_body = end_stream;
+        self.stream_mut().to_come = head.length;
         let failed = head.status.is_some_and(|status| status >= 400);
         let refused = head.grpc_status.is_some_and(|status| status != 0);
         if failed || refused && end_stream {

@@ -221,6 +221,12 @@ impl Streams {
         }
         let mut rest: VecDeque<_> = std::mem::take(&mut self.open).into_values().collect();
         for open in &mut rest {
+            if let Some((mark, upto)) = open.whole_body() {
+                open.end_response(upto, Some(mark), mark.order);
+                if let Some(ack) = self.server.acks.covering(upto, mark) {
+                    open.acknowledged(Side::Server, ack);
+                }
+            }
             Flow::end(open, Side::Client, now);
             Flow::end(open, Side::Server, now);
             for (side, peer) in [
@@ -427,6 +433,9 @@ impl Streams {
         at: &Progress,
     ) {
         let acked = acked_by(by, at);
+        if by == Side::Client {
+            self.end_whole_body(stream, at);
+        }
         let Some(open) = self.open.get_mut(&stream) else {
             return;
         };

@@ -159,6 +159,36 @@ fn a_reset_inside_the_answer() {
 }
 
 #[test]
+fn a_client_that_has_the_whole_body_leaves_nothing() {
+    let head = headers(1, false, &[(":status", "200"), ("content-length", "4")]);
+    let begun = opened()
+        .say(Client, get(1, "/"))
+        .say(Server, all([head.clone(), data(1, false, b"te")]))
+        .say(Server, data(1, false, b"a\n"));
+    let whole = begun.clone().ack(Client);
+    let reset_by_client = whole.clone().say(Client, reset(1, 5)).ack(Server);
+    assert_eq!(reset_by_client.verdict(), (Ok, CERTAIN));
+    let left = whole.clone().fin(Client);
+    assert_eq!(left.clone().ack(Server).verdict(), (Ok, CERTAIN));
+    let end_comes_late = left.say(Server, data(1, true, b"")).bare_rst(Client);
+    assert_eq!(end_comes_late.verdict(), (Ok, CERTAIN));
+    let end_taken_by_a_reset = whole.clone().say(Server, data(1, true, b"")).rst(Client);
+    assert_eq!(end_taken_by_a_reset.verdict(), (Ok, CERTAIN));
+    assert_eq!(whole.verdict().0, Ok, "at the capture's end, too");
+    let part = opened()
+        .say(Client, get(1, "/"))
+        .say(Server, all([head, data(1, false, b"tea")]))
+        .ack(Client);
+    for ended in [part.clone().say(Client, reset(1, 8)), part.fin(Client)] {
+        let verdict = ended.ack(Server).verdict();
+        assert_eq!(verdict, (ClientGaveUpMidResponse, CERTAIN));
+    }
+    // It had not taken the last of it.
+    let before = begun.say(Client, reset(1, 8)).ack(Server);
+    assert_eq!(before.verdict().0, Ok, "what it says takes it");
+}
+
+#[test]
 fn a_client_that_resets_inside_its_request_aborted_it() {
     let talk = opened()
         .say(Client, all([post(1, "/"), data(1, false, b"ab")]))

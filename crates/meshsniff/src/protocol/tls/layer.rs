@@ -6,7 +6,7 @@ use super::keylog::Keys;
 use super::plain::{Plain, Teller};
 use super::session::Session;
 use super::told::Tls;
-use crate::tcp::{Side, StreamEvent};
+use crate::tcp::{Ack, Side, StreamEvent};
 use std::sync::Arc;
 
 /// TLS on one connection.
@@ -49,6 +49,13 @@ impl Layer {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Hears of an acknowledgment of what a side sent. Whoever reads hears of it, too.
+    pub fn acknowledged(&mut self, side: Side, ack: Ack) {
+        if let Some(plain) = self.plain.as_mut().filter(|_| side == Side::Client) {
+            plain.acknowledged(ack);
         }
     }
 

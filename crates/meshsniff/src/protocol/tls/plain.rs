@@ -15,7 +15,7 @@ use super::session::{Session, index};
 use super::told::NotRead;
 use super::way::{Record, Taken, Way};
 use crate::packet::Mark;
-use crate::tcp::{Doubt, Extent, Missing, Progress, Run, Side, StreamEvent};
+use crate::tcp::{Ack, Doubt, Extent, Missing, Progress, Run, Side, StreamEvent};
 use compact_str::CompactString;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub(super) struct Plain {
     certificate_request: bool,
     alert: Option<Alert>,
     latest: Option<Progress>,
+    /// The latest acknowledgment of what the client sent.
+    acked: Option<Ack>,
     /// What the latest record held.
     inside: Vec<u8>,
 }
@@ -81,6 +83,7 @@ impl Plain {
             certificate_request: false,
             alert: None,
             latest: None,
+            acked: None,
             inside: Vec::new(),
         }
     }
@@ -154,6 +157,11 @@ impl Plain {
         {
             self.taken(session, side, taken, at, tell);
         }
+    }
+
+    /// What the client sent is acknowledged.
+    pub(super) const fn acknowledged(&mut self, ack: Ack) {
+        self.acked = Some(ack);
     }
 
     /// Bytes of a side that the capture lacks.
@@ -250,8 +258,15 @@ impl Plain {
         self.open(side, record, at, tell);
         if side == Side::Server && !self.held.is_empty() && !self.waits(session) {
             self.held_bytes = 0;
-            for record in std::mem::take(&mut self.held) {
+            let held = std::mem::take(&mut self.held);
+            let last = held.back().map(|record| record.extent().upto);
+            for record in held {
                 self.open(Side::Client, record, at, tell);
+            }
+            // What they are acknowledged by was told before they were.
+            let of_them = |ack: &Ack| last.is_some_and(|last| ack.upto >= last);
+            if let Some(ack) = self.acked.filter(of_them).filter(|_| self.is_read()) {
+                tell(Side::Client, StreamEvent::Acknowledged(ack));
             }
         }
     }

@@ -89,6 +89,8 @@ impl Objects {
         let Exchange {
             id,
             connection,
+            // The connection says it.
+            encrypted: _,
             client,
             server,
             minor_version,
@@ -395,6 +397,7 @@ impl Objects {
             }),
             "connections": totals.connections,
             "encrypted_connections": totals.encrypted_connections,
+            "decrypted_connections": totals.decrypted_connections,
             "http2_connections": totals.http2_connections,
             "dns_connections": totals.dns_connections,
             "other_connections": totals.other_connections,

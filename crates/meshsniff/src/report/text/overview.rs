@@ -585,6 +585,12 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
     };
     note(
         Ink::Dim,
+        totals.decrypted_connections,
+        "connection of TLS was read with keys",
+        "connections of TLS were read with keys",
+    );
+    note(
+        Ink::Dim,
         totals.encrypted_connections,
         "connection is encrypted and stays closed to this report; on a mesh, the plain side is \
          `lo` of the pod",
