@@ -12,6 +12,7 @@
 //! | `following` | `follow`: what it masks, which exchange a frame is part of |
 //! | `for_ci` | assertions, JUnit, Markdown, annotated captures, conversations |
 //! | `images` | the image of the agents that a plugin carries |
+//! | `keys` | TLS that is read with keys, and where the keys do not go |
 //! | `live_view` | `report --live` |
 //! | `secrets` | what is left out of reports |
 //! | `sent_again` | `follow --curl`, against a server |
@@ -26,6 +27,7 @@ mod drops;
 mod following;
 mod for_ci;
 mod images;
+mod keys;
 mod live_view;
 mod pipes;
 mod secrets;

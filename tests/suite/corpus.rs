@@ -4,7 +4,7 @@
 //! truth.
 
 use meshsniff::capture::{CaptureReader, Input};
-use meshsniff::testing::Packet;
+use meshsniff::testing::{Packet, keys};
 use std::path::{Path, PathBuf};
 
 /// Captures longer than this are left out where a test goes through one frame by frame.
@@ -50,6 +50,7 @@ pub fn names(folder: &Path) -> Vec<String> {
 pub fn packets(path: &Path) -> Vec<Packet> {
     let mut reader = CaptureReader::open(vec![Input::Path(path.into())])
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    reader.give_keys(keys());
     let mut packets = Vec::new();
     while let Some(frame) = reader.next() {
         let Ok(frame) = frame else { break };

@@ -494,7 +494,11 @@ impl<'a> Facts<'a> {
         let surely_left = is_first && close.has_ack && !self.may_have_been_taken(&decider);
         let (verdict, doubt) = if took_some {
             let proven = surely_left && self.response_is_final();
-            let doubt = first([doubts.pairing, unless_proven(proven), unsettled]);
+            // What is missing of a body of known length may have been the rest of it.
+            let stream = self.open.stream.as_ref();
+            let has_length = stream.is_some_and(|stream| stream.to_come.is_some());
+            let rest = doubts.response.filter(|_| has_length);
+            let doubt = first([doubts.pairing, unless_proven(proven), rest, unsettled]);
             (Verdict::ClientGaveUpMidResponse, doubt)
         } else if !self.request_is_whole(close) {
             let proven = is_first && close.is_next;

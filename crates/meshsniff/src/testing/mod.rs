@@ -22,6 +22,6 @@ mod talk;
 pub mod wrap;
 
 pub use files::{pcap, write_pcap};
-pub use packet::{Packet, Seen, analyse, analyse_into};
+pub use packet::{Packet, Seen, analyse, analyse_into, keys};
 pub use segment::{CLIENT, SERVER, TcpSegment};
 pub use talk::{ACK, End, FIN, RST, SYN, Talk};

@@ -2,8 +2,10 @@
 
 use crate::exchange::{Connection, Exchange};
 use crate::packet::{Frame, FrameId, LinkType};
+use crate::protocol::tls::Keys;
 use crate::time::Timestamp;
 use crate::{Analyzer, Options, Sink, Totals};
+use std::sync::{Arc, LazyLock};
 
 /// A frame that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,12 @@ impl Sink for Seen {
     }
 }
 
+/// The keys that captures of tests bring along: one store for all, as packets have none.
+pub fn keys() -> Arc<Keys> {
+    static KEYS: LazyLock<Arc<Keys>> = LazyLock::new(Arc::default);
+    Arc::clone(&KEYS)
+}
+
 /// Runs the analyser over packets.
 pub fn analyse<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Seen {
     let mut seen = Seen::default();
@@ -100,7 +108,10 @@ pub fn analyse_into<'a>(
     packets: impl IntoIterator<Item = &'a Packet>,
     sink: &mut dyn Sink,
 ) -> Totals {
-    let mut analyzer = Analyzer::new(Options::default());
+    let mut analyzer = Analyzer::new(Options {
+        keys: Some(keys()),
+        ..Options::default()
+    });
     for packet in packets {
         analyzer.frame(&packet.frame(), sink);
     }
