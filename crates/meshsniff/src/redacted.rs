@@ -17,7 +17,8 @@ pub struct Redacted {
     pub query: bool,
     /// The whole target.
     pub path: bool,
-    /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
+    /// `Host`, the names that are asked of DNS, the caller, the words of a proxy that answered, and
+    /// the reason why a WebSocket was closed.
     pub host: bool,
     /// `x-request-id`, and the trace.
     pub request_id: bool,
@@ -106,6 +107,12 @@ impl Redacted {
         // Linkerd's errors are its own words, and name services.
         if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {
             by.text = MASK.into();
+        }
+        // It is the other side's own words, too.
+        if let Some(websocket) = exchange.websocket.as_deref_mut().filter(|_| self.host)
+            && websocket.close_reason.is_some()
+        {
+            websocket.close_reason = Some(MASK.into());
         }
         if self.request_id && exchange.request_id.is_some() {
             exchange.request_id = Some(MASK.into());

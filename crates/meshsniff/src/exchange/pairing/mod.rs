@@ -431,12 +431,31 @@ impl Pairing {
         if let Some(streams) = &mut self.streams {
             return streams.tell(side, event);
         }
+        if self.is_tunnel() {
+            return self.tell_tunnel(side, event);
+        }
         let Some(tls) = &mut self.tls else {
             return;
         };
         match event {
             StreamEvent::Bytes(run, _) => tls.bytes(side, run.bytes, run.segment_start, run.mark),
             StreamEvent::Missing(missing, _) => tls.missing(side, missing.extent.len()),
+            _ => {}
+        }
+    }
+
+    /// What a WebSocket is told of its streams.
+    fn tell_tunnel(&mut self, side: Side, event: StreamEvent<'_>) {
+        let Some(tunnel) = self.queue.tunnel() else {
+            return;
+        };
+        match event {
+            StreamEvent::Bytes(run, _) => tunnel.bytes(side, run.bytes, run.mark),
+            StreamEvent::Missing(missing, at) => {
+                let mark = missing.cut_in.unwrap_or(at.mark);
+                tunnel.missing(side, missing.extent.len(), mark);
+            }
+            StreamEvent::Finished(_, at) => tunnel.ends(side, at.mark),
             _ => {}
         }
     }
@@ -505,8 +524,8 @@ impl Pairing {
                 (self.server.reader.step(missing), open)
             }
         };
-        if let Some(call) = open.and_then(|open| open.call.as_mut()) {
-            call.miss(side, missing, mark.time);
+        if let Some(open) = open {
+            open.body_missing(side, missing, mark);
         }
         stepped
     }
@@ -556,6 +575,7 @@ impl Application for Pairing {
     fn expected(&self, side: Side) -> Option<u64> {
         match (&self.streams, side) {
             (Some(streams), _) => streams.expected(side),
+            (None, _) if self.is_tunnel() => self.queue.tunnel_seen()?.remaining(side),
             (None, Side::Client) => self.client.reader.remaining(),
             (None, Side::Server) => self.server.reader.remaining(),
         }

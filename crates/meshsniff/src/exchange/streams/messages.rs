@@ -1,10 +1,12 @@
 //! Heads and bodies on the streams.
 
 use super::{MAX_OPEN, Streams, acked_by};
+use crate::exchange::feed::Feed;
 use crate::exchange::model::{Doubt, Finding, FindingKind, ResponseShape, Side};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
 use crate::exchange::stream::{StreamClose, index};
+use crate::exchange::websocket::Tunnel;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
 use crate::protocol::http2::head::Head;
@@ -193,6 +195,9 @@ impl Streams {
             open.read_response(head, start, end_stream);
             if tunnel {
                 open.upgraded = true;
+                if open.wants_websocket && !end_stream {
+                    open.tunnel = Some(Box::new(Tunnel::new(start.1.time)));
+                }
                 open.came(Side::Server, start.0, (upto, mark), at.mark);
                 self.end_request(stream, upto, mark);
                 return self.end_response(stream, upto, mark, at);
@@ -218,6 +223,17 @@ impl Streams {
             return;
         };
         let seen = mark.unwrap_or(at.mark);
+        if let Some(tunnel) = &mut open.tunnel {
+            if data.missing > 0 {
+                tunnel.missing(side, data.missing, seen);
+            }
+            tunnel.bytes(side, data.bytes, seen);
+            if data.end_stream {
+                tunnel.ends(side, seen);
+            }
+            // It may have been the last that was waited for.
+            return self.settle(data.stream);
+        }
         match side {
             Side::Client => {
                 open.request_body(upto, seen);
@@ -237,12 +253,10 @@ impl Streams {
         }
         let stream = open.stream_mut();
         stream.bytes[index(side)] += data.bytes.len() as u64 + data.missing;
-        if let Some(call) = &mut open.call {
-            if data.missing > 0 {
-                call.miss(side, data.missing, seen.time);
-            }
-            call.bytes(side, data.bytes, seen.time);
+        if data.missing > 0 {
+            open.body_missing(side, data.missing, seen);
         }
+        open.body_bytes(side, data.bytes, seen);
         if data.end_stream {
             match side {
                 Side::Client => self.end_request(data.stream, upto, mark),
@@ -257,11 +271,21 @@ impl Streams {
             return;
         };
         if open.request.upto.is_some() {
-            return;
+            return self.tunnel_ends(Side::Client, stream, mark.unwrap_or(now));
         }
         open.end_request(upto, mark);
         self.await_ack(Side::Client, stream, upto, mark.unwrap_or(now));
         self.settle(stream);
+    }
+
+    /// `side` ended a stream, which may have become a WebSocket.
+    fn tunnel_ends(&mut self, side: Side, stream: u32, mark: Mark) {
+        if let Some(open) = self.open.get_mut(&stream)
+            && let Some(tunnel) = &mut open.tunnel
+        {
+            tunnel.ends(side, mark);
+            self.settle(stream);
+        }
     }
 
     fn end_response(&mut self, stream: u32, upto: Offset, mark: Option<Mark>, at: &Progress) {
@@ -270,7 +294,7 @@ impl Streams {
             return;
         };
         if open.is_answered() {
-            return;
+            return self.tunnel_ends(Side::Server, stream, mark.unwrap_or(now));
         }
         open.end_response(upto, mark, at.mark.order);
         if let Some(mark) = mark {
@@ -296,6 +320,7 @@ impl PendingExchange {
     /// Takes over what the request's head says.
     fn read_request(&mut self, head: Head) {
         self.method = head.method.as_deref().into();
+        self.wants_websocket = head.protocol.as_deref() == Some("websocket");
         self.expecting = head.expect.then_some(self.exchange.events.request_start);
         self.exchange.headers_cut = head.is_cut;
         self.exchange.method = head.method;
@@ -334,6 +359,9 @@ impl PendingExchange {
         self.read_status(head.grpc_status, head.grpc_message.as_deref());
         if let Some(call) = self.call.as_mut().filter(|_| !head.is_cut) {
             call.answered(head.status, head.wire, head.coded);
+        }
+        if head.event_stream && !end_stream {
+            self.feed = Some(Box::new(Feed::new(mark.time, None, head.coded)));
         }
         if let Some(kept) = self.kept(Side::Server) {
             kept.begin();
