@@ -187,6 +187,25 @@ impl<R: Report> Report for Redacting<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::fixtures;
+
+    #[test]
+    fn the_reason_of_a_close_is_masked_with_the_host() {
+        let exchange = Exchange {
+            websocket: Some(Box::new(fixtures::websocket())),
+            ..fixtures::ok()
+        };
+        let reason = |redacted: Redacted| {
+            let exchange = redacted.exchange(&exchange).into_owned();
+            exchange.websocket.and_then(|one| one.close_reason)
+        };
+        let host = Redacted {
+            host: true,
+            ..Redacted::default()
+        };
+        assert_eq!(reason(host).as_deref(), Some(MASK));
+        assert_eq!(reason(Redacted::default()).as_deref(), Some("no room"));
+    }
 
     #[test]
     fn a_host_is_found_wherever_a_target_has_one() {

@@ -862,7 +862,9 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
             }
         }
         FindingKind::ZeroWindow => {
-            let whole = exchange.gaps.wait.map(|wait| (" of ", Spoken(wait)));
+            // In a tunnel it may be longer than the wait for the answer.
+            let whole = exchange.gaps.wait.filter(|wait| *wait >= finding.cost);
+            let whole = whole.map(|wait| (" of ", Spoken(wait)));
             push!(out; " The ", whose, " did not read for ", took, whole,
                 ": its receive window was closed.");
         }

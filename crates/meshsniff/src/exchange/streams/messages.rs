@@ -199,7 +199,10 @@ impl Streams {
                     open.tunnel = Some(Box::new(Tunnel::new(start.1.time)));
                 }
                 open.came(Side::Server, start.0, (upto, mark), at.mark);
-                self.end_request(stream, upto, mark);
+                // The request was its head, and what was sent behind that before the answer.
+                if let Some((last, asked)) = open.request.last {
+                    self.end_request(stream, asked, Some(last));
+                }
                 return self.end_response(stream, upto, mark, at);
             }
         }

@@ -281,18 +281,18 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, words: 
                 " never acknowledged");
         }
         FindingKind::WebsocketNoClose => {
-            push!(out; were(problem), "a WebSocket that the ", side(problem.side),
+            push!(out; " opened a WebSocket that the ", side(problem.side),
                 " ended without the Close of both sides");
         }
         FindingKind::WebsocketCloseCode => {
-            push!(out; were(problem), "a WebSocket that the ", side(problem.side),
+            push!(out; " opened a WebSocket that the ", side(problem.side),
                 " closed with an error");
             if let Ok(code) = problem.detail.parse::<u16>() {
                 push!(out; ": ", Number(u64::from(code)), ", ", websocket::code_in_words(code));
             }
         }
         FindingKind::WebsocketViolation => {
-            push!(out; were(problem), "a WebSocket on which the ", side(problem.side),
+            push!(out; " opened a WebSocket on which the ", side(problem.side),
                 " broke the protocol");
         }
         FindingKind::LateResponse | FindingKind::Retry => {}
