@@ -43,7 +43,9 @@ pub(crate) fn compare(name: &str, capture: &Path, seen: &Seen, wrong: &mut Vec<S
             *read.frames[side].entry(opcode).or_default() += 1;
             compared += 1;
         }
-        let codes = cells[2].iter().map(|code| code.parse().expect("a code"));
+        let codes = cells[2]
+            .iter()
+            .map(|code| code.parse::<u16>().expect("a code"));
         read.codes.extend(codes);
     }
     for (stream, theirs) in theirs {
