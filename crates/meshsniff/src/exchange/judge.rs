@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::pending::PendingExchange;
 use super::stream::StreamClose;
-use super::websocket::TunnelEnd;
+use super::tunnel::TunnelEnd;
 use crate::mesh::answer;
 use crate::packet::Mark;
 use crate::tcp::{CloseEvidence, Evidence, Offset, Scope};

@@ -8,7 +8,7 @@ use super::model::{
 };
 use super::said::Keeping;
 use super::stream::StreamState;
-use super::websocket::Tunnel;
+use super::tunnel::Tunnel;
 use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};

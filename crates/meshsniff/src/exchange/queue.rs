@@ -1,7 +1,7 @@
 //! The exchanges of one connection that are not settled yet, in the order of their requests.
 
 use super::pending::{Acks, PendingExchange};
-use super::websocket::Tunnel;
+use super::tunnel::Tunnel;
 use crate::tcp::{Ack, Extent, Side};
 use crate::time::Timestamp;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use super::{Early, Mode, Pairing, Successor};
 use crate::exchange::feed::Feed;
 use crate::exchange::model::{Doubt, Protocol, ResponseShape};
 use crate::exchange::pending::MethodKind;
-use crate::exchange::websocket::Tunnel;
+use crate::exchange::tunnel::Tunnel;
 use crate::packet::Mark;
 use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};

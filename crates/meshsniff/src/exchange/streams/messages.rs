@@ -6,7 +6,7 @@ use crate::exchange::model::{Doubt, Finding, FindingKind, ResponseShape, Side};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
 use crate::exchange::stream::{StreamClose, index};
-use crate::exchange::websocket::Tunnel;
+use crate::exchange::tunnel::Tunnel;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
 use crate::protocol::http2::head::Head;
