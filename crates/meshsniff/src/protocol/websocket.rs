@@ -382,7 +382,7 @@ pub const fn code_in_words(code: u16) -> &'static str {
         3000 => "not authorised",
         3003 => "forbidden",
         3008 => "a timeout",
-        3000..4000 => "a registered code of libraries",
+        3001..=3002 | 3004..=3007 | 3009..4000 => "a registered code of libraries",
         4000..5000 => "the application's own code",
         _ => "a code that does not exist",
     }
