@@ -396,6 +396,9 @@ impl FollowArgs {
         };
         let wanted = if self.connection {
             connection_range(&exchange, &begins)
+        } else if exchange.websocket.is_some() {
+            // It goes on behind its 101, up to the end of what carries it.
+            first_order(&exchange)..=*connection_range(&exchange, &begins).end()
         } else {
             first_order(&exchange)..=last_order(&exchange)
         };

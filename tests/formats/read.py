@@ -24,11 +24,12 @@ import svgelements
 # Cuts are rounded in HAR, and parts in JSON.
 TOLERANCE_MS = 0.0011
 # Objects inside an exchange, by the name that stands before their own fields.
-INSIDE = ("proxy", "envoy", "sockets", "reset", "grpc")
-# What has no column: a reset's frame is told by its events', and a call's other figures are for
-# programs, which read JSON.
+INSIDE = ("proxy", "envoy", "sockets", "reset", "grpc", "websocket", "event_stream")
+# What has no column: a reset's frame is told by its events', and other figures of a call or a
+# WebSocket are for programs, which read JSON.
 NO_COLUMN = ("logs", "connection_error", "reset_frame", "grpc_wire", "grpc_status_name",
-             "grpc_deadline_ms", "grpc_first_message_ms")
+             "grpc_deadline_ms", "grpc_first_message_ms", "websocket_close_answered",
+             "websocket_violation")
 # Bytes of bodies: more than any capture has.
 MAX_BODY = 16 << 20
 # So many exchanges of a capture are drawn: the first of each verdict before others.
@@ -87,6 +88,11 @@ def cells(exchange):
                 elif inner == "messages":
                     for side, count in part.items():
                         known[f"grpc_{side}_messages"] = str(count)
+                elif name == "websocket" and inner == "frames":
+                    for side, count in part.items():
+                        known[f"websocket_{side}_frames"] = str(count)
+                elif name == "websocket" and inner == "whole":
+                    known["websocket_whole"] = str(all(part.values())).lower()
                 elif not isinstance(part, dict):
                     known[f"{name}_{inner}"] = part if isinstance(part, list) else shown(part)
         elif isinstance(value, bool):

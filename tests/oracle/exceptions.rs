@@ -43,6 +43,7 @@ expect-100.pcap | PUT /expect-failed | 417 at response_end, not paired | 417 at 
 # An interim answer is an answer like any other to tshark, and leaves no request for the final one
 early-hints.pcap | GET /early-hints | 200 at response_end, not paired | 200 at response_end, paired, timed
 # A body that ends with the connection: tshark shows it with the FIN, which may come long after the last byte
+event-stream.pcap | GET /until-close | 200 at the server's FIN, paired, timed | 200 at response_end, paired, timed
 closes.pcap | GET /until-close | 200 at the server's FIN, paired, timed | 200 at response_end, paired, timed
 half-close.pcap | GET /until-close | 200 at the server's FIN, paired, timed | 200 at response_end, paired, timed
 until-close.pcap | GET /until-close | 200 at the server's FIN, paired, timed | 200 at response_end, paired, timed

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Rows of tshark: the connection's number, and of each field every value that a frame has.
-fn rows(capture: &Path, filter: &str, fields: &[&str]) -> Vec<(u64, Vec<Vec<String>>)> {
+pub(crate) fn rows(capture: &Path, filter: &str, fields: &[&str]) -> Vec<(u64, Vec<Vec<String>>)> {
     let mut command = Command::new("tshark");
     command.args([
         "-n",

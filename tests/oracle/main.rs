@@ -5,6 +5,7 @@
 //! |---|---|
 //! | TCP connections: how many, between whom, from which frame on; retransmissions on each | [`compare`] |
 //! | what hellos and plain alerts of TLS say | [`hellos`] |
+//! | frames of WebSocket: how many of each kind by each side, and the codes of Closes | [`websockets`] |
 //! | HTTP/1 messages: method, path and status, the frame that completes them, which answers which, after what time | [`messages`] |
 //!
 //! Where they differ, [`exceptions`] has to say so, why, and who is right; what it says and no
@@ -30,11 +31,13 @@ mod generated;
 mod hellos;
 mod messages;
 mod tshark;
+mod websockets;
 
 use compare::{Compared, Comparison, Difference, Mistaken};
 use conversations::Conversations;
 use exceptions::Source;
 use libtest_mimic::{Arguments, Failed, Trial};
+use meshsniff::exchange::Exchange;
 use meshsniff::testing::End::{Client, Server};
 use meshsniff::testing::{Talk, analyse, write_pcap};
 use std::collections::BTreeSet;
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     let mut trials = vec![
         trial("conversations", conversations),
         trial("hellos", hellos),
+        trial("websockets", websockets),
         trial(
             "a_port_that_tshark_is_not_told_of",
             a_port_that_tshark_is_not_told_of,
@@ -190,6 +194,26 @@ fn hellos() {
         wrong.join("\n")
     );
     assert!(compared >= 70, "only {compared} were compared");
+}
+
+fn websockets() {
+    let folder = corpus::own_folder();
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    for name in corpus::names(&folder) {
+        let path = folder.join(&name);
+        let seen = analyse(&corpus::packets(&path));
+        let is_one = |one: &Exchange| one.websocket.is_some() && one.stream.is_none();
+        if seen.exchanges.iter().any(is_one) {
+            compared += websockets::compare(&name, &path, &seen, &mut wrong);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(compared >= 60, "only {compared} were compared");
 }
 
 fn a_port_that_tshark_is_not_told_of() {

@@ -23,3 +23,4 @@ mod streams;
 mod tls_truth;
 mod tools;
 mod truth;
+mod websocket_truth;

@@ -236,13 +236,14 @@ fn head(text: &str) -> String {
     without_numbers(&head.join(" "))
 }
 
-/// The words of a text without the numbers of exchanges: they are those of exchanges that are told.
+/// The words of a text without the numbers of exchanges, and of frames that show connections: they
+/// are those of what is told.
 fn without_numbers(text: &str) -> String {
     let mut kept = Vec::new();
     let mut numbers = false;
     for word in text.split_whitespace() {
         let ends = word.ends_with('.') || word.ends_with('…');
-        numbers |= ["Exchange", "Exchanges"].contains(&word);
+        numbers |= ["Exchange", "Exchanges", "Frame", "Frames"].contains(&word);
         if !numbers {
             kept.push(word);
         }

@@ -67,6 +67,8 @@ struct TrueExchange {
     /// Those that must be there; others may be.
     #[serde(default)]
     findings: Vec<String>,
+    /// Events that the server sent whole, and comments.
+    event_stream: Option<[u64; 2]>,
     #[serde(default)]
     probe: bool,
     expected_timeout_ms: Option<f64>,
@@ -198,6 +200,11 @@ fn check_exchange(
     for finding in &truth.findings {
         let found = said.findings.iter().any(|f| f.kind.name() == finding);
         differ.same(&what(finding), found, true);
+    }
+    if let Some(events) = truth.event_stream {
+        let stream = said.event_stream.expect("server-sent events");
+        let counted = stream.events.zip(stream.comments).map(<[u64; 2]>::from);
+        differ.same(&what("events"), counted, Some(events));
     }
     if truth.certain {
         let doubt = said.doubt.filter(|&doubt| Some(doubt) != excused);

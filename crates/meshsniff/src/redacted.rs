@@ -17,7 +17,8 @@ pub struct Redacted {
     pub query: bool,
     /// The whole target.
     pub path: bool,
-    /// `Host`, the names that are asked of DNS, the caller, and the words of a proxy that answered.
+    /// `Host`, the names that are asked of DNS, the caller, the words of a proxy that answered, and
+    /// the reason why a WebSocket was closed.
     pub host: bool,
     /// `x-request-id`, and the trace.
     pub request_id: bool,
@@ -107,6 +108,12 @@ impl Redacted {
         if let Some(by) = exchange.answered_by.as_deref_mut().filter(|_| self.host) {
             by.text = MASK.into();
         }
+        // It is the other side's own words, too.
+        if let Some(websocket) = exchange.websocket.as_deref_mut().filter(|_| self.host)
+            && websocket.close_reason.is_some()
+        {
+            websocket.close_reason = Some(MASK.into());
+        }
         if self.request_id && exchange.request_id.is_some() {
             exchange.request_id = Some(MASK.into());
         }
@@ -180,6 +187,25 @@ impl<R: Report> Report for Redacting<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::fixtures;
+
+    #[test]
+    fn the_reason_of_a_close_is_masked_with_the_host() {
+        let exchange = Exchange {
+            websocket: Some(Box::new(fixtures::websocket())),
+            ..fixtures::ok()
+        };
+        let reason = |redacted: Redacted| {
+            let exchange = redacted.exchange(&exchange).into_owned();
+            exchange.websocket.and_then(|one| one.close_reason)
+        };
+        let host = Redacted {
+            host: true,
+            ..Redacted::default()
+        };
+        assert_eq!(reason(host).as_deref(), Some(MASK));
+        assert_eq!(reason(Redacted::default()).as_deref(), Some("no room"));
+    }
 
     #[test]
     fn a_host_is_found_wherever_a_target_has_one() {

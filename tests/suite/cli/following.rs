@@ -278,3 +278,30 @@ fn a_value_whose_name_is_unknown_is_masked() {
     let out = follow(&talk, &["--exchange", "0", "--show-secrets"]);
     assert!(out.contains("(unknown name): abcdef"), "{out}");
 }
+
+#[test]
+fn a_websocket_is_followed_to_its_end() {
+    let capture = corpus::own_folder().join("websocket.pcap");
+    let capture = capture.to_str().expect("a path");
+    let follow = |number: &str, also: &[&str]| {
+        good(run(
+            &[&["follow", capture, "--exchange", number], also].concat()
+        ))
+    };
+    let parts = follow("1", &[]);
+    for line in [
+        "▶  WebSocket text, 2 bytes, more to come",
+        "◀  WebSocket binary, 66,048 bytes",
+        "◀  WebSocket Close 1000 (done)",
+        "▶  WebSocket Close 1000 (done)",
+    ] {
+        assert!(parts.contains(line), "{line}: {parts}");
+    }
+    assert!(follow("8", &[]).contains("RST: the client resets"));
+    // Payloads are shown without their masks.
+    let chat = follow("0", &["--body", "100"]);
+    assert!(
+        chat.contains("▶    hello") && chat.contains("◀    hello"),
+        "{chat}"
+    );
+}

@@ -352,6 +352,8 @@ pub(crate) fn named(method: Option<CompactString>, path: Option<CompactString>) 
         connection_error: None,
         headers_cut: false,
         grpc: None,
+        websocket: None,
+        event_stream: None,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
         sockets: None,

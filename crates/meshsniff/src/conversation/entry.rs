@@ -5,6 +5,7 @@ use crate::packet::{Flags, Mark};
 use crate::protocol::grpc::MessageKind;
 use crate::protocol::http2::frame::{Frame, Setting};
 use crate::protocol::http2::head::Listed;
+use crate::protocol::websocket::Header;
 
 /// Something that one side sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,15 @@ pub enum What {
     },
     /// A frame of HTTP/2, or a part of one.
     Frame(Told),
+    /// A frame of WebSocket.
+    WebSocket {
+        /// Its header.
+        header: Header,
+        /// All of its payload, if it is a control frame.
+        control: Option<Vec<u8>>,
+        /// The payload, without its mask.
+        piece: Piece,
+    },
     /// Bytes that are not read.
     Other {
         /// How many.

@@ -3,13 +3,14 @@
 //!
 //! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in
 //! order and reads them: of HTTP/1 a line of a head is an entry, and a body is one with its size; of
-//! HTTP/2 a frame is one, a field in it, and a message of a call. Nothing is judged here.
+//! HTTP/2 a frame is one, a field in it, and a message of a call; of WebSocket a frame. Nothing is judged here.
 //!
 //! | here | holds |
 //! |---|---|
 //! | this file | the connection, and which entries are kept |
 //! | `entry` | what was said, one thing at a time |
 //! | `voice` | one side that speaks HTTP/1 |
+//! | `tunnel` | one side of a WebSocket |
 //! | `watched` | which streams have a share in one packet |
 //! | `frames`, `bodies` | two sides that speak HTTP/2, and the bodies on their streams |
 
@@ -17,6 +18,7 @@ mod bodies;
 mod counted;
 mod entry;
 mod frames;
+mod tunnel;
 mod voice;
 mod watched;
 
@@ -405,6 +407,7 @@ mod tests {
         answer, data, frame, get, goaway, headers, literals, message, ping, post, preface, reset,
         settings, settings_ack, window,
     };
+    use crate::testing::websocket::{frame as frame_of_websocket, masked};
     use crate::testing::{Packet, TcpSegment};
 
     struct Wire {
@@ -472,6 +475,11 @@ mod tests {
                     }
                     What::Other { size, begin, .. } => {
                         format!("other {size} {:?}", String::from_utf8_lossy(begin))
+                    }
+                    What::WebSocket { header, piece, .. } => {
+                        let text = String::from_utf8_lossy(&piece.begin);
+                        let whole = if piece.whole { "" } else { " (cut)" };
+                        format!("{:?} {} {text:?}{whole}", header.opcode, header.length)
                     }
                     What::Missing(size) => format!("missing {size}"),
                     What::Again(size) => format!("again {size}"),
@@ -729,6 +737,57 @@ mod tests {
         });
         let folds: Vec<_> = folds.collect();
         assert_eq!(folds, [None, None, Some(b"Cookie".to_vec())]);
+    }
+
+    /// A 101 that agrees on WebSocket, and what both sides say behind it.
+    fn tunnel(server: &[u8], client: &[&[u8]]) -> Wire {
+        let mut wire = Wire::new(99);
+        wire.send(
+            true,
+            101,
+            501,
+            0x18,
+            b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        );
+        let head = b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n";
+        let said = [&head[..], server].concat();
+        wire.send(false, 501, 139, 0x18, &said);
+        let mut at = 139;
+        for part in client {
+            wire.send(true, at, 501 + said.len() as u32, 0x18, part);
+            at += part.len() as u32;
+        }
+        wire
+    }
+
+    #[test]
+    fn frames_of_websocket_are_told_one_by_one() {
+        let hello = masked(0x81, b"hello");
+        let server = [
+            frame_of_websocket(0x01, b"a"),
+            frame_of_websocket(0x80, b"b"),
+        ]
+        .concat();
+        let close = masked(0x88, b"\x03\xe8");
+        let said = tunnel(&server, &[&hello[..4], &hello[4..], &close]).said();
+        assert_eq!(
+            said[6..],
+            [
+                "2 < Text 1 \"a\"",
+                "2 < Continuation 1 \"b\"",
+                "4 > Text 5 \"hello\"",
+                "5 > Close 2 \"\\u{3}�\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_frame_of_websocket_is_counted() {
+        let said = tunnel(b"", &[&masked(0x81, b"a"), b"garbage", b"more"]).said();
+        assert_eq!(
+            said[6..],
+            ["3 > Text 1 \"a\"", "4 > other 11 \"garbagemore\""]
+        );
     }
 
     /// What was said in frames, without the preface and what both sides say of themselves.

@@ -2,6 +2,7 @@
 
 use super::counted::Counted;
 use super::entry::{Entry, Unread, What};
+use super::tunnel::Frames;
 use crate::exchange::Side;
 use crate::packet::Mark;
 use crate::protocol::detect::{self, Opening};
@@ -23,6 +24,8 @@ pub(super) struct Asked {
     pub(super) heard: Option<Offset>,
     /// Whether a message was read on either side.
     spoken: bool,
+    /// Whether a 101 agreed on WebSocket.
+    is_websocket: bool,
 }
 
 /// A request.
@@ -69,6 +72,8 @@ pub(super) struct Next {
     sure: bool,
     /// Whether what follows is HTTP/2.
     frames: bool,
+    /// Whether what follows is WebSocket.
+    websocket: bool,
 }
 
 /// HTTP/2 takes over both sides.
@@ -119,6 +124,7 @@ impl Said for RequestHead {
             framing: (self.method != "CONNECT").then_some(self.framing),
             sure: true,
             frames: false,
+            websocket: false,
         }
     }
 
@@ -146,6 +152,7 @@ impl Said for ResponseHead {
                 framing: (self.status != 101).then_some(Framing::None),
                 sure: true,
                 frames: self.status == 101 && asked.wants_frames(),
+                websocket: self.status == 101 && self.websocket,
             };
         }
         let method = asked.answered();
@@ -157,6 +164,7 @@ impl Said for ResponseHead {
             },
             sure: method.is_some(),
             frames: false,
+            websocket: false,
         }
     }
 
@@ -186,6 +194,8 @@ enum Part {
     Head { sure: bool },
     /// A body. `sure`: whether it is known that there is one at all.
     Body { seen: Counted, sure: bool },
+    /// Frames of WebSocket.
+    Tunnel(Box<Frames>),
     /// No HTTP/1, or not any more.
     Other { seen: Option<Counted>, why: Unread },
 }
@@ -209,6 +219,11 @@ impl<H: Said> Voice<H> {
         asked: &mut Asked,
         entries: &mut Vec<Entry>,
     ) -> Option<Takeover<'a>> {
+        let waits = matches!(self.part, Part::Head { .. }) && self.reader.is_between();
+        if asked.is_websocket && waits {
+            self.reader.leave();
+            self.part = Part::Tunnel(Box::default());
+        }
         if run.segment_start {
             if self.begins_frames(&run, asked) {
                 return Some(self.found_frames(run));
@@ -223,6 +238,14 @@ impl<H: Said> Voice<H> {
                 return Some(self.hand_over(begun, first, rest_of(run, data), true));
             }
             let taken = match &mut self.part {
+                Part::Tunnel(frames) => {
+                    let read = frames.bytes(H::SIDE, data, (mark, self.keep), entries);
+                    if read == data.len() {
+                        return None;
+                    }
+                    self.leave(Unread::Switched);
+                    read
+                }
                 Part::Other { seen, .. } => {
                     let seen = seen.get_or_insert_with(|| Counted::new(mark));
                     seen.add(data, mark, self.keep);
@@ -276,7 +299,7 @@ impl<H: Said> Voice<H> {
     fn begins_frames(&self, run: &Run<'_>, asked: &Asked) -> bool {
         let open = match &self.part {
             Part::Head { .. } => self.reader.is_between(),
-            Part::Body { .. } => false,
+            Part::Body { .. } | Part::Tunnel(_) => false,
             Part::Other { why, .. } => *why != Unread::Switched,
         };
         let is_preface = H::SIDE == Side::Client && run.bytes.starts_with(PREFACE);
@@ -349,6 +372,11 @@ impl<H: Said> Voice<H> {
                 Stepped::Lost => self.next_message(false, false, entries),
             },
             Part::Head { .. } => self.end(asked, entries),
+            Part::Tunnel(frames) => {
+                if !frames.missing(H::SIDE, count, mark, entries) {
+                    self.leave(Unread::Switched);
+                }
+            }
             Part::Other { .. } => {}
         }
         entries.push(Entry::new(H::SIDE, mark, What::Missing(count)));
@@ -366,6 +394,7 @@ impl<H: Said> Voice<H> {
                 }
             }
             Part::Body { seen, .. } => Self::body(seen, until_close, entries),
+            Part::Tunnel(mut frames) => frames.end(H::SIDE, entries),
             Part::Other { seen, why } => Self::other(seen, why, entries),
         }
     }
@@ -400,8 +429,12 @@ impl<H: Said> Voice<H> {
                 let Next { framing, sure, .. } = next;
                 asked.spoken = true;
                 self.hands_over = next.frames;
+                asked.is_websocket |= next.websocket && !next.frames;
                 let Some(framing) = framing else {
                     self.leave(Unread::Switched);
+                    if asked.is_websocket {
+                        self.part = Part::Tunnel(Box::default());
+                    }
                     return taken;
                 };
                 self.part = if self.reader.body(framing) {
@@ -455,6 +488,7 @@ impl<H: Said> Voice<H> {
                     || head.is_some_and(|head| !head.bytes.is_empty() && !H::may_begin(&head.bytes))
             }
             Part::Body { sure, .. } => !sure,
+            Part::Tunnel(_) => false,
             Part::Other { why, .. } => *why != Unread::Switched,
         };
         if !lost || !H::begins(run.bytes) {

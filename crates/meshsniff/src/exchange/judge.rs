@@ -9,6 +9,7 @@ use super::model::{
 };
 use super::pending::PendingExchange;
 use super::stream::StreamClose;
+use super::tunnel::TunnelEnd;
 use crate::mesh::answer;
 use crate::packet::Mark;
 use crate::tcp::{CloseEvidence, Evidence, Offset, Scope};
@@ -56,6 +57,8 @@ struct Decider {
 /// Settles `open`: its exchange is whole then.
 pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     open.end_call();
+    end_tunnel(open, at);
+    end_feed(open, at);
     let facts = Facts::new(open, at);
     let (verdict, doubt, decider) = facts.decide();
     let half_closed = facts.half_closed;
@@ -178,6 +181,56 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     exchange.envoy = envoy;
     exchange.timeout_guess = guess;
     add_findings(exchange, raced, stranger);
+}
+
+/// The first close of the connection, or of the exchange's stream alone.
+fn first_close(open: &PendingExchange, at: &Circumstances) -> Option<TunnelEnd> {
+    let Evidence { client, server, .. } = &at.evidence;
+    let seen = |by, close: Option<CloseEvidence>| {
+        let mark = close?.mark;
+        Some(TunnelEnd { by, mark })
+    };
+    let stream = open.stream.as_ref().and_then(|stream| stream.close);
+    let ends = [
+        seen(Side::Client, client.fin),
+        seen(Side::Client, client.rst),
+        seen(Side::Server, server.fin),
+        seen(Side::Server, server.rst),
+        stream.and_then(|close| seen(close.by, Some(close.close))),
+    ];
+    let ends = ends.into_iter().flatten();
+    ends.min_by_key(|end| end.mark.order)
+}
+
+/// The WebSocket is over: what was seen of it is told.
+fn end_tunnel(open: &mut PendingExchange, at: &Circumstances) {
+    let Some(tunnel) = open.tunnel.take() else {
+        return;
+    };
+    let close = first_close(open, at);
+    let is_sure = !at.evidence.one_sided && !at.dropped;
+    let mut findings = Vec::new();
+    let told = tunnel.end(close, at.now, is_sure, &mut |finding| {
+        findings.push(finding)
+    });
+    for finding in findings {
+        open.note(finding);
+    }
+    open.exchange.websocket = Some(Box::new(told));
+}
+
+/// The response of server-sent events is over, or is not seen any further.
+fn end_feed(open: &mut PendingExchange, at: &Circumstances) {
+    let Some(mut feed) = open.feed.take() else {
+        return;
+    };
+    if open.confidence.response.is_some() && !open.is_answered() {
+        feed.lose();
+    }
+    let whole = open.exchange.events.response_end.map(|end| end.time);
+    let close = || first_close(open, at).map(|end| end.mark.time);
+    let end = whole.or_else(close).or(at.now);
+    open.exchange.event_stream = Some(feed.end(end));
 }
 
 /// The beginning of a body without the first chunk's size.

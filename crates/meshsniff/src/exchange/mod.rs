@@ -7,6 +7,9 @@
 //! | `said` | what both messages said, where that is kept |
 //! | `pairing` | requests and responses, first in, first out; when pairing must stop |
 //! | `call` | what counts the messages of a remote procedure call |
+//! | `websocket` | what is told of a WebSocket |
+//! | `tunnel` | what reads its frames, and how it ends |
+//! | `feed` | what counts the events of a server that pushes them |
 //! | `stream` | what an exchange has that is one stream of several |
 //! | `streams` | the same by the number of a stream, where a connection has several |
 //! | `counts` | what is counted on one connection |
@@ -19,6 +22,7 @@
 mod call;
 mod counts;
 mod envoy;
+mod feed;
 mod gaps;
 mod judge;
 pub mod model;
@@ -30,6 +34,8 @@ pub(crate) mod related;
 mod said;
 mod stream;
 mod streams;
+mod tunnel;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

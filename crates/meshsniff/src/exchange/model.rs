@@ -4,6 +4,7 @@
 //! down in [`crate::report`].
 
 pub use super::gaps::{Gap, Gaps};
+pub use super::websocket::WebSocket;
 pub use crate::mesh::answer::ProxyAnswer;
 pub use crate::mesh::envoy::EnvoyFlags;
 pub use crate::protocol::grpc::{Status, Wire};
@@ -11,6 +12,7 @@ pub use crate::protocol::http1::head::Defect;
 pub use crate::protocol::http2::frame::ErrorCode;
 pub use crate::protocol::proxy_header::ProxyHeader;
 pub use crate::protocol::tls::{Alert, Bursts, Tls};
+pub use crate::protocol::websocket::{Frames, Violation};
 pub use crate::tcp::{AckWith, Doubt, Scope, Side};
 
 use super::said::Said;
@@ -237,10 +239,17 @@ pub enum FindingKind {
     HeadOfLine,
     /// The stream began when another ended: no more were permitted at once.
     StreamsExhausted,
-    /// A PING was not answered; costs from then to the end.
+    /// A PING of HTTP/2, or a Ping of WebSocket, was not answered; costs from then to the end.
     PingUnanswered,
     /// SETTINGS were not acknowledged; costs from then to the end.
     SettingsUnacknowledged,
+    /// A WebSocket ended without a Close from each side; costs from its last byte to the end. The
+    /// side is who ended the connection, or the stream, first.
+    WebsocketNoClose,
+    /// A WebSocket was closed with a code other than 1000.
+    WebsocketCloseCode,
+    /// A side of a WebSocket sent what no side may send.
+    WebsocketViolation,
 }
 
 impl FindingKind {
@@ -399,6 +408,17 @@ impl Grpc {
     }
 }
 
+/// A response of server-sent events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStream {
+    /// Events that were whole; `None` if bytes of them are missing, or cannot be read.
+    pub events: Option<u64>,
+    /// Lines that are comments, by which servers keep a silent stream alive; `None` likewise.
+    pub comments: Option<u64>,
+    /// The longest time in which no byte came, from the head to the end.
+    pub longest_silence: Span,
+}
+
 /// Why a connection takes no further streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoneAway {
@@ -516,6 +536,12 @@ pub struct Exchange {
     /// The remote procedure call that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<Box<Grpc>>,
+    /// The WebSocket that it opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<Box<WebSocket>>,
+    /// The server-sent events that answered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_stream: Option<EventStream>,
     /// Flags that proxies would log.
     pub envoy: EnvoyFlags,
     /// What else was seen.
@@ -549,7 +575,8 @@ impl Exchange {
         let sockets = self.sockets.as_ref().map_or(0, |_| size_of::<Sockets>());
         let said = self.said.as_ref().map_or(0, |said| said.weight());
         let grpc = self.grpc.as_ref().map_or(0, |grpc| grpc.weight());
-        size_of::<Self>() + texts + findings + interim + sockets + said + grpc
+        let websocket = self.websocket.as_ref().map_or(0, |one| one.weight());
+        size_of::<Self>() + texts + findings + interim + sockets + said + grpc + websocket
     }
 
     /// Bytes of a copy that is kept, about, and of one of its texts. A request head may have 256 KiB,

@@ -1,12 +1,14 @@
 //! An exchange that is not settled yet: what has been seen of it, and where in the two streams.
 
 use super::call::{self, Call};
+use super::feed::Feed;
 use super::model::{
     AckWith, Doubt, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Grpc, Relations,
     ResponseShape, Verdict,
 };
 use super::said::Keeping;
 use super::stream::StreamState;
+use super::tunnel::Tunnel;
 use crate::kernel::{Answer, Observed, Request};
 use crate::mesh::{self, answer, timeout};
 use crate::packet::{Endpoint, Mark};
@@ -135,6 +137,12 @@ pub(super) struct PendingExchange {
     pub(super) stream: Option<Box<StreamState>>,
     /// What counts its messages, if it is a remote procedure call.
     pub(super) call: Option<Box<Call>>,
+    /// Whether it asked for a WebSocket on its stream (RFC 8441).
+    pub(super) wants_websocket: bool,
+    /// What reads the WebSocket that it opened.
+    pub(super) tunnel: Option<Box<Tunnel>>,
+    /// What counts the events that answer it.
+    pub(super) feed: Option<Box<Feed>>,
 }
 
 /// What of a method changes the framing of a response (RFC 9112, 6.3).
@@ -210,6 +218,8 @@ impl PendingExchange {
                 connection_error: None,
                 headers_cut: false,
                 grpc: None,
+                websocket: None,
+                event_stream: None,
                 envoy: EnvoyFlags::default(),
                 findings: Vec::new(),
                 sockets: None,
@@ -239,6 +249,9 @@ impl PendingExchange {
             previous_end: None,
             stream: None,
             call: None,
+            wants_websocket: false,
+            tunnel: None,
+            feed: None,
         }
     }
 
@@ -304,6 +317,19 @@ impl PendingExchange {
     pub(super) fn body_bytes(&mut self, side: Side, bytes: &[u8], mark: Mark) {
         if let Some(call) = &mut self.call {
             call.bytes(side, bytes, mark.time);
+        }
+        if let Some(feed) = self.feed.as_mut().filter(|_| side == Side::Server) {
+            feed.bytes(bytes, mark.time);
+        }
+    }
+
+    /// So many bytes of the body of `side` are missing.
+    pub(super) fn body_missing(&mut self, side: Side, missing: u64, mark: Mark) {
+        if let Some(call) = &mut self.call {
+            call.miss(side, missing, mark.time);
+        }
+        if let Some(feed) = self.feed.as_mut().filter(|_| side == Side::Server) {
+            feed.miss(missing, mark.time);
         }
     }
 
@@ -421,6 +447,9 @@ impl PendingExchange {
         {
             return true;
         }
+        if self.tunnel.as_ref().is_some_and(|tunnel| !tunnel.is_over()) {
+            return false;
+        }
         let until_close = matches!(self.exchange.response_shape, ResponseShape::UntilClose);
         self.is_answered()
             && self.exchange.events.response_acked.is_some()
@@ -503,7 +532,9 @@ impl PendingExchange {
         });
         let stream = self.stream.as_ref().map_or(0, |_| size_of::<StreamState>());
         let call = self.call.as_ref().map_or(0, |call| call.weight());
-        let own = size_of::<Self>() - size_of::<Exchange>();
+        let tunnel = self.tunnel.as_ref().map_or(0, |one| one.weight());
+        let feed = self.feed.as_ref().map_or(0, |_| size_of::<Feed>());
+        let own = size_of::<Self>() - size_of::<Exchange>() + tunnel + feed;
         own + self.exchange.weight() + maker + observed + said + stream + call
     }
 

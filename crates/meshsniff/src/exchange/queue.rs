@@ -1,6 +1,7 @@
 //! The exchanges of one connection that are not settled yet, in the order of their requests.
 
 use super::pending::{Acks, PendingExchange};
+use super::tunnel::Tunnel;
 use crate::tcp::{Ack, Extent, Side};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -73,6 +74,17 @@ impl Queue {
     /// The request that was sent last.
     pub(super) fn latest(&mut self) -> Option<&mut PendingExchange> {
         self.waiting.back_mut().map(|open| &mut **open)
+    }
+
+    /// The WebSocket that the connection has become.
+    pub(super) fn tunnel(&mut self) -> Option<&mut Tunnel> {
+        let mut waiting = self.waiting.iter_mut();
+        waiting.find_map(|open| open.tunnel.as_deref_mut())
+    }
+
+    /// The same, to be looked at.
+    pub(super) fn tunnel_seen(&self) -> Option<&Tunnel> {
+        self.waiting.iter().find_map(|open| open.tunnel.as_deref())
     }
 
     /// The oldest exchange that is not settled.

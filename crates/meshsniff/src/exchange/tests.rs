@@ -14,6 +14,7 @@
 //! | `streams` | HTTP/2: streams, their ends, and what the capture lacks of them |
 //! | `calls` | gRPC |
 //! | `web` | its relatives in HTTP/1 |
+//! | `websocket` | WebSocket, and server-sent events |
 //! | `sockets` | what the kernel says of sockets meanwhile |
 //! | `flow` | acknowledgments, windows, probes, repeats, and what they cost |
 
@@ -29,6 +30,7 @@ mod sockets;
 mod streams;
 mod talk;
 mod web;
+mod websocket;
 
 pub(super) use settled::Settled;
 

@@ -6,7 +6,7 @@
 use crate::analyzer::Totals;
 use crate::dns::Dns;
 use crate::event::{Capture, Source};
-use crate::exchange::{Connection, Exchange};
+use crate::exchange::{Connection, Exchange, Frames};
 use crate::kernel::Counters;
 use crate::packet::{FrameId, Mark};
 use crate::statistics::{MAX_COUNT, MAX_NANOS};
@@ -137,6 +137,25 @@ pub(super) fn exchange(exchange: &mut Exchange, source: u16) -> Checked {
             self::count(count)?;
         }
         spans([grpc.first_message, grpc.longest_silence])?;
+    }
+    if let Some(websocket) = exchange.websocket.as_deref() {
+        let frames = websocket.frames.iter().flat_map(Frames::each);
+        for count in frames.chain(websocket.compressed) {
+            self::count(count)?;
+        }
+        websocket.bytes.into_iter().try_for_each(bytes)?;
+        spans([websocket.longest_pong, Some(websocket.longest_silence)])?;
+        let reason = websocket.close_reason.as_ref();
+        ensure(
+            reason.is_none_or(|text| text.len() <= MAX_NAME),
+            "a reason that is too long",
+        )?;
+    }
+    if let Some(stream) = exchange.event_stream {
+        for count in stream.events.into_iter().chain(stream.comments) {
+            self::count(count)?;
+        }
+        spans([Some(stream.longest_silence)])?;
     }
     if let Some(by) = exchange.answered_by.as_deref() {
         let flag = by.flag.len() <= MAX_FLAG && by.flag.bytes().all(|b| b.is_ascii_alphabetic());

@@ -580,6 +580,8 @@ fn full_exchange() -> Exchange {
         connection_error: Some((Side::Server, ErrorCode::CANCEL)),
         headers_cut: true,
         grpc: Some(Box::new(fixtures::call())),
+        websocket: Some(Box::new(fixtures::websocket())),
+        event_stream: Some(fixtures::event_stream()),
         gaps: Gaps::from_values([Some(Span::from_micros(1)); Gaps::COUNT]),
         doubt: Some(Doubt::Snaplen),
         sockets: Some(Box::new(fixtures::unread())),

@@ -11,7 +11,7 @@ use super::facts::{Facts, Standing};
 use super::{explain, wireshark};
 use crate::condition::Filter;
 use crate::event::{Report, ReportEvent};
-use crate::exchange::{Exchange, Finding, Gap};
+use crate::exchange::{Exchange, Finding, Gap, Side, WebSocket};
 use crate::packet::{Endpoint, Mark};
 use crate::time::Span;
 use crate::{escape, number};
@@ -30,7 +30,7 @@ const BETWEEN: char = ';';
 type Put = fn(&mut Cell<'_>, &Exchange);
 
 /// The columns but the gaps.
-const COLUMNS: [(&str, Put); 78] = [
+const COLUMNS: [(&str, Put); 90] = [
     ("id", |cell, one| cell.count(Some(one.id))),
     ("source", |cell, one| {
         cell.count(Some(one.events.request_start.frame.source().into()));
@@ -97,6 +97,47 @@ const COLUMNS: [(&str, Put); 78] = [
     }),
     ("grpc_longest_silence_ms", |cell, one| {
         cell.millis(one.grpc.as_deref().and_then(|grpc| grpc.longest_silence));
+    }),
+    ("websocket_client_frames", |cell, one| {
+        let frames = one.websocket.as_deref().map(|one| one.frames[0].all());
+        cell.count(frames);
+    }),
+    ("websocket_server_frames", |cell, one| {
+        let frames = one.websocket.as_deref().map(|one| one.frames[1].all());
+        cell.count(frames);
+    }),
+    ("websocket_whole", |cell, one| {
+        cell.flag(one.websocket.as_deref().map(WebSocket::is_whole));
+    }),
+    ("websocket_pings", |cell, one| {
+        cell.count(one.websocket.as_deref().map(WebSocket::pings));
+    }),
+    ("websocket_longest_pong_ms", |cell, one| {
+        cell.millis(one.websocket.as_deref().and_then(|one| one.longest_pong));
+    }),
+    ("websocket_close_code", |cell, one| {
+        let code = one.websocket.as_deref().and_then(|one| one.close_code);
+        cell.count(code.map(u64::from));
+    }),
+    ("websocket_close_reason", |cell, one| {
+        let websocket = one.websocket.as_deref();
+        cell.text(websocket.and_then(|one| one.close_reason.as_deref()));
+    }),
+    ("websocket_closed_by", |cell, one| {
+        let side = one.websocket.as_deref().and_then(|one| one.closed_by);
+        cell.text(side.map(Side::name));
+    }),
+    ("websocket_longest_silence_ms", |cell, one| {
+        cell.millis(one.websocket.as_deref().map(|one| one.longest_silence));
+    }),
+    ("event_stream_count", |cell, one| {
+        cell.count(one.event_stream.and_then(|stream| stream.events));
+    }),
+    ("event_stream_comments", |cell, one| {
+        cell.count(one.event_stream.and_then(|stream| stream.comments));
+    }),
+    ("event_stream_longest_silence_ms", |cell, one| {
+        cell.millis(one.event_stream.map(|stream| stream.longest_silence));
     }),
     ("verdict", |cell, one| cell.out.push_str(one.verdict.name())),
     ("good", |cell, one| cell.flag(one.good())),

@@ -14,6 +14,7 @@ use crate::mesh::timeout;
 use crate::names::{Named, Names};
 use crate::packet::Endpoint;
 use crate::piece::{At, Bytes, Counted, Grouped, Number, Piece, Shown, Spoken, Timeout, push};
+use crate::protocol::websocket::code_in_words;
 use crate::time::Span;
 
 /// A silence before a close that is worth a word.
@@ -50,6 +51,8 @@ pub fn exchange(out: &mut String, exchange: &Exchange, names: &Names) {
     }
     connection_error(out, exchange);
     call(out, exchange);
+    websocket(out, exchange);
+    event_stream(out, exchange);
     costs(out, exchange);
     reading(out, exchange);
     if let Some(id) = exchange.relations.front {
@@ -398,6 +401,60 @@ fn upgraded(out: &mut String, exchange: &Exchange) {
         status.map(|status| (" (", Number(u64::from(status)), ")")),
         known(" after ", exchange.gaps.request_to_response),
         "; what follows on the connection is not HTTP.");
+}
+
+/// Pushes what came in a WebSocket, and how it was closed.
+fn websocket(out: &mut String, exchange: &Exchange) {
+    let Some(websocket) = exchange.websocket.as_deref() else {
+        return;
+    };
+    let [client, server] = websocket.frames.map(|frames| frames.all());
+    let [at_least_client, at_least_server] =
+        websocket.whole.map(|whole| (!whole).then_some("at least "));
+    push!(out; " It is a WebSocket: the client sent ", at_least_client,
+        Counted(client, "frame", "frames"), ", the server ", at_least_server, Grouped(server),
+        ", never silent for longer than ", Spoken(websocket.longest_silence));
+    if let Some(pong) = websocket.longest_pong {
+        push!(out; "; a Pong took ", Spoken(pong), " at most");
+    }
+    out.push('.');
+    if !websocket.is_whole() {
+        out.push_str(match websocket.violation {
+            None => " Bytes are missing or not shown, so there may be more frames.",
+            Some(_) => " What follows cannot be read.",
+        });
+    }
+    let Some(by) = websocket.closed_by else {
+        return;
+    };
+    push!(out; " The ", by.name(), " closed it");
+    if let Some(code) = websocket.close_code {
+        push!(out; " with ", Number(u64::from(code)), " (", code_in_words(code), ")");
+    }
+    if let Some(reason) = websocket.close_reason.as_deref() {
+        push!(out; ": “", Shown(reason, MAX_PATH), "”");
+    }
+    if !websocket.close_answered {
+        push!(out; ", and the ", by.other().name(), " was not seen to answer");
+    }
+    out.push('.');
+}
+
+/// Pushes what came of server-sent events.
+fn event_stream(out: &mut String, exchange: &Exchange) {
+    let Some(stream) = exchange.event_stream else {
+        return;
+    };
+    out.push_str(" It is a stream of server-sent events: ");
+    match stream.events {
+        Some(events) => push!(out; Counted(events, "event", "events")),
+        None => out.push_str("how many is in what the capture does not show"),
+    }
+    push!(out; ", never silent for longer than ", Spoken(stream.longest_silence));
+    if let Some(comments @ 1..) = stream.comments {
+        push!(out; ", kept alive by ", Counted(comments, "comment", "comments"));
+    }
+    out.push('.');
 }
 
 const fn how(reset: bool) -> &'static str {
@@ -805,7 +862,9 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
             }
         }
         FindingKind::ZeroWindow => {
-            let whole = exchange.gaps.wait.map(|wait| (" of ", Spoken(wait)));
+            // In a tunnel it may be longer than the wait for the answer.
+            let whole = exchange.gaps.wait.filter(|wait| *wait >= finding.cost);
+            let whole = whole.map(|wait| (" of ", Spoken(wait)));
             push!(out; " The ", whose, " did not read for ", took, whole,
                 ": its receive window was closed.");
         }
@@ -918,8 +977,34 @@ fn cost(out: &mut String, exchange: &Exchange, finding: &Finding) {
             took, "."),
         FindingKind::SettingsUnacknowledged => push!(out; " The ", whose,
             " had not acknowledged SETTINGS for ", took, "."),
+        FindingKind::WebsocketNoClose => {
+            let closed = exchange
+                .websocket
+                .as_deref()
+                .is_some_and(|one| one.closed_by.is_some());
+            let without = match closed {
+                true => " before both sides had said Close.",
+                false => " without a Close of either side: a crash, a timer or a proxy cut it.",
+            };
+            push!(out; " The ", whose, " ended the connection", without, known(
+                " Nothing had come for ",
+                Some(finding.cost).filter(|&cost| cost >= Span::from_secs(1)),
+            ));
+            if finding.cost >= Span::from_secs(1) {
+                out.push('.');
+            }
+        }
+        FindingKind::WebsocketViolation => {
+            let websocket = exchange.websocket.as_deref();
+            if let Some((_, violation)) = websocket.and_then(|one| one.violation) {
+                push!(out; " The ", whose, " broke the protocol of WebSocket: it sent ",
+                    violation.in_words(), ".");
+            }
+        }
         // The sentence before says so.
-        FindingKind::KeepaliveRace | FindingKind::LateResponse => {}
+        FindingKind::WebsocketCloseCode
+        | FindingKind::KeepaliveRace
+        | FindingKind::LateResponse => {}
     }
 }
 

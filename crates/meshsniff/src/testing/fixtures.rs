@@ -2,8 +2,8 @@
 
 use crate::dns::{Dns, Ended, Failure, Transport};
 use crate::exchange::{
-    AckWith, Close, Connection, EnvoyFlags, Events, Exchange, Finding, FindingKind, Gaps, Grpc,
-    Protocol, ResponseShape, Side, Status, Verdict, Wire,
+    AckWith, Close, Connection, EnvoyFlags, EventStream, Events, Exchange, Finding, FindingKind,
+    Frames, Gaps, Grpc, Protocol, ResponseShape, Side, Status, Verdict, Violation, WebSocket, Wire,
 };
 use crate::kernel::{Listener, Socket, Sockets};
 use crate::packet::{Endpoint, FrameId, Mark};
@@ -108,6 +108,8 @@ fn asked() -> Exchange {
         connection_error: None,
         headers_cut: false,
         grpc: None,
+        websocket: None,
+        event_stream: None,
         envoy: EnvoyFlags::default(),
         findings: Vec::new(),
         sockets: None,
@@ -389,6 +391,47 @@ pub fn lookups() -> Connection {
             slowest_name: Some("catalog.shop.svc.cluster.local".into()),
         }),
     })
+}
+
+/// A WebSocket that the server closed because of an error of its own.
+#[must_use]
+pub fn websocket() -> WebSocket {
+    let client = Frames {
+        text: 3,
+        continuation: 1,
+        ping: 1,
+        close: 1,
+        ..Frames::default()
+    };
+    let server = Frames {
+        binary: 2,
+        pong: 1,
+        close: 1,
+        ..Frames::default()
+    };
+    WebSocket {
+        frames: [client, server],
+        whole: [true, false],
+        bytes: [100, 2_000],
+        compressed: [1, 0],
+        longest_pong: Some(Span::from_micros(1_200)),
+        closed_by: Some(Side::Server),
+        close_code: Some(1011),
+        close_reason: Some("no room".into()),
+        close_answered: true,
+        violation: Some((Side::Client, Violation::Unmasked)),
+        longest_silence: Span::from_millis(300),
+    }
+}
+
+/// Server-sent events.
+#[must_use]
+pub const fn event_stream() -> EventStream {
+    EventStream {
+        events: Some(12),
+        comments: Some(3),
+        longest_silence: Span::from_secs(15),
+    }
 }
 
 /// A call that failed.

@@ -8,6 +8,7 @@
 //! | [`wrap`] | tunnels and other layers around a packet |
 //! | [`dns`] | DNS messages |
 //! | [`wrap`] | tunnels and other layers around a packet |
+//! | [`websocket`] | frames of WebSocket |
 //! | [`Packet`] | a frame that owns its bytes; [`analyse`] |
 //! | [`files`] | capture files in every variant of their formats; [`write_pcap`] |
 //! | [`fixtures`] | exchanges and connections, as the analyser would settle them |
@@ -19,6 +20,7 @@ pub mod frames;
 mod packet;
 mod segment;
 mod talk;
+pub mod websocket;
 pub mod wrap;
 
 pub use files::{pcap, write_pcap};

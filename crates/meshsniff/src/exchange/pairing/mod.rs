@@ -493,7 +493,29 @@ impl Pairing {
     /// What a protocol that took over is told of its streams.
     fn tell_successor(&mut self, side: Side, event: StreamEvent<'_>) {
         if let Some(streams) = &mut self.streams {
-            streams.tell(side, event);
+            return streams.tell(side, event);
+        }
+        if self.is_tunnel() {
+            self.tell_tunnel(side, event);
+        }
+    }
+
+    /// What a WebSocket is told of its streams.
+    fn tell_tunnel(&mut self, side: Side, event: StreamEvent<'_>) {
+        let Some(tunnel) = self.queue.tunnel() else {
+            return;
+        };
+        match event {
+            StreamEvent::Bytes(run, _) => tunnel.bytes(side, run.bytes, run.mark),
+            StreamEvent::Missing(missing, at) => {
+                let mark = missing.cut_in.unwrap_or(at.mark);
+                // More than there can be, where nobody knows how many.
+                let length = missing.extent.len();
+                let length = if missing.measured { length } else { u64::MAX };
+                tunnel.missing(side, length, mark);
+            }
+            StreamEvent::Finished(_, at) => tunnel.ends(side, at.mark),
+            _ => {}
         }
     }
 
@@ -567,11 +589,10 @@ impl Pairing {
                 (stepped, self.queue.due().filter(|_| !orphan))
             }
         };
-        let stepped = stepped.unwrap_or(Stepped::Lost);
-        if let Some(call) = open.and_then(|open| open.call.as_mut()) {
-            call.miss(side, missing, mark.time);
+        if let Some(open) = open {
+            open.body_missing(side, missing, mark);
         }
-        stepped
+        stepped.unwrap_or(Stepped::Lost)
     }
 
     /// Bytes of the message that `side` is sending are missing.
@@ -622,6 +643,7 @@ impl Application for Pairing {
         }
         match (&self.streams, side) {
             (Some(streams), _) => streams.expected(side),
+            (None, _) if self.is_tunnel() => self.queue.tunnel_seen()?.remaining(side),
             (None, Side::Client) => self.client.reader.remaining(),
             (None, Side::Server) => self.server.reader.remaining(),
         }

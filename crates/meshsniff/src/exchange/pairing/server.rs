@@ -1,8 +1,10 @@
 //! The server's stream: responses, and which request each answers.
 
 use super::{Early, Mode, Pairing, Successor};
+use crate::exchange::feed::Feed;
 use crate::exchange::model::{Doubt, Protocol, ResponseShape};
 use crate::exchange::pending::MethodKind;
+use crate::exchange::tunnel::Tunnel;
 use crate::packet::Mark;
 use crate::protocol::detect;
 use crate::protocol::http1::body::{Framing, Stepped};
@@ -69,8 +71,8 @@ impl Pairing {
                 Mode::Waiting | Mode::NotHttp | Mode::Over => break,
             }
         }
-        if self.streams.is_some() && used < run.bytes.len() {
-            // What stands behind the answer that agreed on HTTP/2.
+        if (self.streams.is_some() || self.is_tunnel()) && used < run.bytes.len() {
+            // What stands behind the answer that agreed on HTTP/2, or on a tunnel.
             let rest = Run {
                 from: run.from + used as u64,
                 bytes: &run.bytes[used..],
@@ -211,6 +213,13 @@ impl Pairing {
         };
         open.response.last = Some((mark, upto));
         open.upgraded = tunnel;
+        if switches && head.websocket {
+            open.tunnel = Some(Box::new(Tunnel::new(mark.time)));
+        }
+        if head.event_stream && !tunnel {
+            let feed = Feed::new(mark.time, Some(framing), head.coded);
+            open.feed = Some(Box::new(feed));
+        }
         let no_body = open.method != MethodKind::Head && framing == Framing::Length(0);
         open.no_body = no_body;
         if self.server.reader.body(framing) {

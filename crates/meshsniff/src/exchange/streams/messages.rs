@@ -1,10 +1,12 @@
 //! Heads and bodies on the streams.
 
 use super::{MAX_OPEN, Streams, acked_by};
+use crate::exchange::feed::Feed;
 use crate::exchange::model::{Doubt, Finding, FindingKind, ResponseShape, Side};
 use crate::exchange::pending::{Confidence, MethodKind, PendingExchange};
 use crate::exchange::said::Keeping;
 use crate::exchange::stream::{StreamClose, index};
+use crate::exchange::tunnel::Tunnel;
 use crate::packet::Mark;
 use crate::protocol::http2::frame::ErrorCode;
 use crate::protocol::http2::head::Head;
@@ -193,8 +195,14 @@ impl Streams {
             open.read_response(head, start, end_stream);
             if tunnel {
                 open.upgraded = true;
+                if open.wants_websocket && !end_stream {
+                    open.tunnel = Some(Box::new(Tunnel::new(start.1.time)));
+                }
                 open.came(Side::Server, start.0, (upto, mark), at.mark);
-                self.end_request(stream, upto, mark);
+                // The request was its head, and what was sent behind that before the answer.
+                if let Some((last, asked)) = open.request.last {
+                    self.end_request(stream, asked, Some(last));
+                }
                 return self.end_response(stream, upto, mark, at);
             }
         }
@@ -218,6 +226,17 @@ impl Streams {
             return;
         };
         let seen = mark.unwrap_or(at.mark);
+        if let Some(tunnel) = &mut open.tunnel {
+            if data.missing > 0 {
+                tunnel.missing(side, data.missing, seen);
+            }
+            tunnel.bytes(side, data.bytes, seen);
+            if data.end_stream {
+                tunnel.ends(side, seen);
+            }
+            // It may have been the last that was waited for.
+            return self.settle(data.stream);
+        }
         match side {
             Side::Client => {
                 open.request_body(upto, seen);
@@ -242,12 +261,10 @@ impl Streams {
             stream.to_come = to_come.checked_sub(came);
             stream.body_whole = (stream.to_come == Some(0)).then_some((seen, upto));
         }
-        if let Some(call) = &mut open.call {
-            if data.missing > 0 {
-                call.miss(side, data.missing, seen.time);
-            }
-            call.bytes(side, data.bytes, seen.time);
+        if data.missing > 0 {
+            open.body_missing(side, data.missing, seen);
         }
+        open.body_bytes(side, data.bytes, seen);
         if data.end_stream {
             match side {
                 Side::Client => self.end_request(data.stream, upto, mark),
@@ -262,7 +279,7 @@ impl Streams {
             return;
         };
         if open.request.upto.is_some() {
-            return;
+            return self.tunnel_ends(Side::Client, stream, mark.unwrap_or(now));
         }
         open.end_request(upto, mark);
         self.await_ack(Side::Client, stream, upto, mark.unwrap_or(now));
@@ -278,13 +295,23 @@ impl Streams {
         }
     }
 
+    /// `side` ended a stream, which may have become a WebSocket.
+    fn tunnel_ends(&mut self, side: Side, stream: u32, mark: Mark) {
+        if let Some(open) = self.open.get_mut(&stream)
+            && let Some(tunnel) = &mut open.tunnel
+        {
+            tunnel.ends(side, mark);
+            self.settle(stream);
+        }
+    }
+
     fn end_response(&mut self, stream: u32, upto: Offset, mark: Option<Mark>, at: &Progress) {
         let now = self.now;
         let Some(open) = self.open.get_mut(&stream) else {
             return;
         };
         if open.is_answered() {
-            return;
+            return self.tunnel_ends(Side::Server, stream, mark.unwrap_or(now));
         }
         open.end_response(upto, mark, at.mark.order);
         if let Some(mark) = mark {
@@ -316,6 +343,7 @@ impl PendingExchange {
     /// Takes over what the request's head says.
     fn read_request(&mut self, head: Head) {
         self.method = head.method.as_deref().into();
+        self.wants_websocket = head.protocol.as_deref() == Some("websocket");
         self.expecting = head.expect.then_some(self.exchange.events.request_start);
         self.exchange.headers_cut = head.is_cut;
         self.exchange.method = head.method;
@@ -355,6 +383,9 @@ impl PendingExchange {
         self.read_status(head.grpc_status, head.grpc_message.as_deref());
         if let Some(call) = self.call.as_mut().filter(|_| !head.is_cut) {
             call.answered(head.status, head.wire, head.coded);
+        }
+        if head.event_stream && !end_stream {
+            self.feed = Some(Box::new(Feed::new(mark.time, None, head.coded)));
         }
         if let Some(kept) = self.kept(Side::Server) {
             kept.begin();

@@ -67,5 +67,11 @@ impl PendingExchange {
         if let Some(call) = &mut self.call {
             call.lose(side);
         }
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.lose(side);
+        }
+        if let Some(feed) = self.feed.as_mut().filter(|_| side == Side::Server) {
+            feed.lose();
+        }
     }
 }

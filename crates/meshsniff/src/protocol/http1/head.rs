@@ -2,6 +2,7 @@
 
 use super::body::Framing;
 use crate::protocol::detect::{self, Opening};
+use crate::protocol::event_stream;
 use crate::protocol::fields::{Maker, RequestFields, is_coded, text};
 use crate::protocol::grpc;
 use compact_str::CompactString;
@@ -118,6 +119,12 @@ pub struct ResponseHead {
     pub maker: Option<Box<Maker>>,
     /// What it says of a call, if it says anything.
     pub call: Option<Box<CallHead>>,
+    /// Whether it agrees on WebSocket.
+    pub websocket: bool,
+    /// Whether it announces server-sent events.
+    pub event_stream: bool,
+    /// Whether `Content-Encoding` says that they stand in something else.
+    pub coded: bool,
     /// How the response's end is told, for a request whose method does not change it.
     pub framing: Framing,
 }
@@ -444,15 +451,20 @@ fn finish_response(
     };
     let mut length = BodyLength::default();
     let (mut call, mut coded) = (None::<Box<CallHead>>, false);
+    let (mut websocket, mut event_stream) = (false, false);
     for field in response.headers.iter() {
         match field.name.len() {
             11 if field.name.eq_ignore_ascii_case("grpc-status") => {
                 call.get_or_insert_default().status = grpc::number(field.value);
             }
+            7 if field.name.eq_ignore_ascii_case("upgrade") => {
+                websocket |= names_websocket(field.value);
+            }
             12 if field.name.eq_ignore_ascii_case("content-type") => {
                 if let Some(wire) = grpc::Wire::of(field.value) {
                     call.get_or_insert_default().wire = Some(wire);
                 }
+                event_stream = event_stream::is_announced(field.value);
             }
             12 if field.name.eq_ignore_ascii_case("grpc-message") => {
                 call.get_or_insert_default().message = Some(grpc::message(field.value));
@@ -485,9 +497,18 @@ fn finish_response(
         defect: length.defect(status),
         maker: (status >= 400 || refused).then(|| made_by(response.headers)),
         call,
+        websocket,
+        event_stream,
+        coded,
         framing,
     };
     Parsed::Whole(head, used)
+}
+
+/// Whether an `Upgrade` field names WebSocket (RFC 6455, 4.2.2).
+fn names_websocket(protocols: &[u8]) -> bool {
+    let mut protocols = protocols.split(|&b| b == b',');
+    protocols.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn made_by(fields: &[httparse::Header<'_>]) -> Box<Maker> {

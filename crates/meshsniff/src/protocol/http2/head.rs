@@ -1,6 +1,7 @@
 //! What a header block says: a request, a response, or trailers (RFC 9113, 8).
 
 use super::hpack::Field;
+use crate::protocol::event_stream;
 use crate::protocol::fields::{self, Maker, RequestFields, text};
 use crate::protocol::grpc;
 use compact_str::CompactString;
@@ -86,6 +87,8 @@ pub struct Head {
     pub wire: Option<grpc::Wire>,
     /// Whether `content-encoding` says that they stand in something else.
     pub coded: bool,
+    /// Whether `content-type` announces server-sent events.
+    pub event_stream: bool,
     /// `grpc-status`.
     pub grpc_status: Option<u32>,
     /// `grpc-message`, as sent.
@@ -142,7 +145,10 @@ impl Head {
             "host" => {
                 self.authority.get_or_insert_with(|| text(value));
             }
-            "content-type" => self.wire = grpc::Wire::of(value).or(self.wire),
+            "content-type" => {
+                self.wire = grpc::Wire::of(value).or(self.wire);
+                self.event_stream = event_stream::is_announced(value);
+            }
             "content-encoding" => self.coded = fields::is_coded(value),
             "connect-protocol-version" => {
                 self.wire.get_or_insert(grpc::Wire::ConnectUnary);

@@ -166,6 +166,19 @@ impl Rows<'_> {
             if let Some(grpc) = exchange.grpc.as_deref() {
                 more_fields!(out, { "call": Object(|out: &mut String| call(out, grpc)) });
             }
+            if let Some(websocket) = exchange.websocket.as_deref() {
+                let frames = websocket.frames.map(|frames| frames.all());
+                more_fields!(out, { "frames": Object(move |out: &mut String| {
+                    fields!(out, {
+                        "sent": frames[0],
+                        "answered": frames[1],
+                        "all": websocket.is_whole(),
+                    });
+                }) });
+            }
+            if let Some(stream) = exchange.event_stream {
+                more_fields!(out, { "events": stream.events });
+            }
             self.ends(out, exchange.client, exchange.server, start);
             more_fields!(out, { "took": Map(taken) });
             timeout(out, exchange);

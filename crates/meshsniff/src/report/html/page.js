@@ -284,6 +284,8 @@
     if (row.stream) facts.append(...term('Stream', String(row.stream)));
     const messages = (count) => (count === null ? 'an unknown number' : String(count));
     if (row.call) facts.append(...term('Messages', `${messages(row.call.sent)} sent, ${messages(row.call.answered)} in the answer`));
+    if (row.frames) facts.append(...term('WebSocket', `${row.frames.all ? '' : 'at least '}${row.frames.sent} frames sent, ${row.frames.answered} received`));
+    if (row.events !== undefined) facts.append(...term('Events', messages(row.events)));
     if (row.request_id) facts.append(...term('Request id', make('code', { text: row.request_id })));
     if (row.trace_id) facts.append(...term('Trace', make('code', { text: row.trace_id })));
     facts.append(...term('Wireshark', make('code', { text: row.filter }), copier(row.filter)));

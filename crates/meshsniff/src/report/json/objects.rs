@@ -8,7 +8,8 @@ use super::tls::encrypted;
 use crate::dns::{Dns, Failure, code_name, type_name};
 use crate::event::{Capture, Outcome, Source};
 use crate::exchange::{
-    Connection, Doubt, EnvoyFlags, Exchange, Finding, Grpc, Protocol, Side, Verdict,
+    Connection, Doubt, EnvoyFlags, Exchange, Finding, Frames, Grpc, Protocol, Side, Verdict,
+    WebSocket,
 };
 use crate::kernel::{Listener, Socket, Sockets};
 use crate::mesh::logs;
@@ -136,6 +137,8 @@ impl Objects {
             connection_error,
             headers_cut,
             grpc,
+            websocket,
+            event_stream,
         } = exchange;
         fields!(out, {
             "id": *id,
@@ -193,6 +196,14 @@ impl Objects {
                 fields!(out, { "by": Word(by.name()), "code": Word(code.name()) });
             })),
             "grpc": grpc.as_deref().map(|grpc| Object(move |out: &mut String| call(out, grpc, exchange))),
+            "websocket": websocket.as_deref().map(tunnel),
+            "event_stream": event_stream.map(|stream| Object(move |out: &mut String| {
+                fields!(out, {
+                    "count": stream.events,
+                    "comments": stream.comments,
+                    "longest_silence_ms": Millis(stream.longest_silence),
+                });
+            })),
             "events": Raw(|out: &mut String| self.events(out, facts, exchange)),
             "gaps": Map(gaps.present().map(|(gap, span)| (gap.name(), Millis(span)))),
             "verdict": Word(verdict.name()),
@@ -718,6 +729,63 @@ fn call(out: &mut String, grpc: &Grpc, exchange: &Exchange) {
         "first_message_ms": grpc.first_message.map(Millis),
         "longest_silence_ms": grpc.longest_silence.map(Millis),
     });
+}
+
+/// A WebSocket.
+fn tunnel(websocket: &WebSocket) -> impl Encode {
+    let WebSocket {
+        frames,
+        whole,
+        bytes,
+        compressed,
+        longest_pong,
+        closed_by,
+        close_code,
+        close_reason,
+        close_answered,
+        violation,
+        longest_silence,
+    } = websocket;
+    let sides = |[client, server]: [u64; 2]| {
+        Object(move |out: &mut String| fields!(out, { "client": client, "server": server }))
+    };
+    Object(move |out: &mut String| {
+        let [client, server] = frames;
+        fields!(out, {
+            "frames": sides(frames.map(|frames| frames.all())),
+            "kinds": Object(|out: &mut String| {
+                fields!(out, { "client": kinds(client), "server": kinds(server) });
+            }),
+            "whole": Object(|out: &mut String| {
+                fields!(out, { "client": whole[0], "server": whole[1] });
+            }),
+            "bytes": sides(*bytes),
+            "compressed": sides(*compressed),
+            "pings": websocket.pings(),
+            "longest_pong_ms": longest_pong.map(Millis),
+            "close_code": *close_code,
+            "close_reason": close_reason.as_deref(),
+            "closed_by": closed_by.map(|side| Word(side.name())),
+            "close_answered": closed_by.map(|_| *close_answered),
+            "violation": violation.map(|(by, what)| Object(move |out: &mut String| {
+                fields!(out, { "by": Word(by.name()), "kind": Word(what.name()) });
+            })),
+            "longest_silence_ms": Millis(*longest_silence),
+        });
+    })
+}
+
+fn kinds(frames: &Frames) -> impl Encode {
+    Object(move |out: &mut String| {
+        fields!(out, {
+            "text": frames.text,
+            "binary": frames.binary,
+            "continuation": frames.continuation,
+            "ping": frames.ping,
+            "pong": frames.pong,
+            "close": frames.close,
+        });
+    })
 }
 
 fn finding(finding: &Finding) -> impl Encode {

@@ -46,6 +46,9 @@ pub(super) fn own(out: &mut String, problem: &Problem, source: Option<&Source>, 
                 "let clients drop idle connections sooner than the server, or the server later",
             );
         }
+        ProblemKind::Finding(FindingKind::WebsocketNoClose) => {
+            out.push_str("the log of who ended it, and the idle timeouts of proxies on the way");
+        }
         // The cause is at the one that the proxy waited for.
         ProblemKind::ProxyAnswer if is_live(source) => {
             let behind = problem.behind.first();

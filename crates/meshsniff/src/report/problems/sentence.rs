@@ -6,7 +6,8 @@ use super::pieces::{
 };
 use crate::exchange::model::Alert;
 use crate::exchange::{FindingKind, Side, Verdict};
-use crate::piece::{Bytes, Piece, Shown, push};
+use crate::piece::{Bytes, Number, Piece, Shown, push};
+use crate::protocol::websocket;
 use crate::report::sums;
 use crate::statistics::problems::{
     Example, FULL, Problem, ProblemKind, QUEUE, RESET, SLOW, UNANSWERED,
@@ -278,6 +279,21 @@ fn of_finding(out: &mut String, problem: &Problem, finding: FindingKind, words: 
         FindingKind::SettingsUnacknowledged => {
             push!(out; " ran beside SETTINGS that the ", side(problem.side),
                 " never acknowledged");
+        }
+        FindingKind::WebsocketNoClose => {
+            push!(out; " opened a WebSocket that the ", side(problem.side),
+                " ended without the Close of both sides");
+        }
+        FindingKind::WebsocketCloseCode => {
+            push!(out; " opened a WebSocket that the ", side(problem.side),
+                " closed with an error");
+            if let Ok(code) = problem.detail.parse::<u16>() {
+                push!(out; ": ", Number(u64::from(code)), ", ", websocket::code_in_words(code));
+            }
+        }
+        FindingKind::WebsocketViolation => {
+            push!(out; " opened a WebSocket on which the ", side(problem.side),
+                " broke the protocol");
         }
         FindingKind::LateResponse | FindingKind::Retry => {}
     }

@@ -18,6 +18,7 @@ use crate::mesh;
 use crate::names::Names;
 use crate::packet::{Flags, Mark};
 use crate::piece::{Exact, Number, push, said};
+use crate::protocol::websocket::{Opcode, closing, code_in_words};
 use crate::report::explain;
 use crate::report::wireshark::{self, Numbering};
 use crate::time::Timestamp;
@@ -327,6 +328,49 @@ fn lines(entry: &Entry, options: &ConversationOptions, told: Option<&str>) -> Ve
             } else {
                 bytes(text, &[], *size)
             }
+        }
+        What::WebSocket {
+            header,
+            control,
+            piece,
+        } => {
+            text.push_str(match header.opcode {
+                Opcode::Text => "WebSocket text, ",
+                Opcode::Binary => "WebSocket binary, ",
+                Opcode::Continuation => "WebSocket continuation, ",
+                Opcode::Close => "WebSocket Close",
+                Opcode::Ping => "WebSocket Ping, ",
+                Opcode::Pong => "WebSocket Pong, ",
+            });
+            if header.opcode == Opcode::Close {
+                let (code, reason) = control.as_deref().map(closing).unwrap_or_default();
+                if let Some(code) = code {
+                    push!(&mut text; " ", Number(u64::from(code)), " (", code_in_words(code), ")");
+                }
+                if reason.is_some() && !piece.begin.is_empty() {
+                    // Bytes were asked for.
+                    return bytes(
+                        text,
+                        piece.begin.get(2..).unwrap_or_default(),
+                        piece.size - 2,
+                    );
+                }
+                return vec![(text, Some(Ink::Bold))];
+            }
+            push_bytes(&mut text, header.length, "");
+            text.push_str(match (header.compressed, header.fin) {
+                (true, true) => ", compressed",
+                (true, false) => ", compressed, more to come",
+                (false, true) => "",
+                (false, false) => ", more to come",
+            });
+            if piece.first.frame != entry.mark.frame {
+                push!(&mut text; ", from frame ", Number(piece.first.frame.number()), " on");
+            }
+            if !piece.whole {
+                text.push_str(", and then no more");
+            }
+            bytes(text, &piece.begin, piece.size)
         }
         What::Frame(told) => frames::lines(told, options.mask()),
         What::Missing(size) => {

@@ -461,6 +461,16 @@ pub(super) fn outcome(out: &mut String, exchange: &Exchange) {
     if let Some(status) = exchange.status {
         push!(out; " ", Number(u64::from(status)));
     }
+    if let Some(websocket) = exchange.websocket.as_deref() {
+        match websocket.close_code {
+            Some(code) => push!(out; ", closed ", Number(u64::from(code))),
+            None if websocket.closed_by.is_some() => out.push_str(", closed"),
+            None if exchange.finding(FindingKind::WebsocketNoClose).is_some() => {
+                out.push_str(", not closed");
+            }
+            None => {}
+        }
+    }
     let Some(grpc) = exchange.grpc.as_deref() else {
         return;
     };

@@ -2,7 +2,7 @@
 
 use super::model::{CAUSES, ProblemKind};
 use crate::dns::code_name;
-use crate::exchange::{Connection, Exchange, Finding, FindingKind, Side, Verdict};
+use crate::exchange::{Connection, Exchange, Finding, FindingKind, Side, Verdict, WebSocket};
 use crate::mesh;
 use crate::number;
 use crate::packet::{Endpoint, Mark};
@@ -206,6 +206,11 @@ fn slowed(exchange: &Exchange) -> Option<Sorted> {
     {
         return Some(of_finding(header, None));
     }
+    if let Some(websocket) = exchange.websocket.as_deref()
+        && let Some(trouble) = of_websocket(exchange, websocket)
+    {
+        return Some(trouble);
+    }
     let costly = exchange.findings.iter().filter(|finding| {
         !matches!(
             finding.kind,
@@ -219,6 +224,23 @@ fn slowed(exchange: &Exchange) -> Option<Sorted> {
     let whole = exchange.gaps.wait.or(exchange.gaps.total)?;
     let most = cost >= WORTH_TELLING && cost.as_nanos() >= whole.as_nanos() / 2;
     most.then(|| of_finding(worst, Some(cost)))
+}
+
+/// What went wrong with a WebSocket that was opened.
+fn of_websocket(exchange: &Exchange, websocket: &WebSocket) -> Option<Sorted> {
+    if let Some(broken) = exchange.finding(FindingKind::WebsocketViolation) {
+        return Some(of_finding(broken, None));
+    }
+    if let Some(code) = websocket.failure()
+        && let Some(closed) = exchange.finding(FindingKind::WebsocketCloseCode)
+    {
+        return Some(Sorted {
+            detail: code.to_compact_string(),
+            ..of_finding(closed, None)
+        });
+    }
+    let ended = exchange.finding(FindingKind::WebsocketNoClose)?;
+    Some(of_finding(ended, Some(ended.cost)))
 }
 
 fn of_finding(finding: &Finding, figure: Option<Span>) -> Sorted {
