@@ -11,6 +11,7 @@
 //! | [`frames`] | frames of HTTP/2 and where to cut them | the same wherever they are cut; little is kept |
 //! | [`hpack`] | header blocks and what happens to them | who joins late is never wrong |
 //! | [`tls`] | records of both sides, and what is missing | the same wherever they are cut; little is kept |
+//! | [`tls_keys`] | records of known keys, and what happens to them | nothing is told that was not said |
 //! | [`websocket`] | frames of one side, and what is missing | the same wherever they are cut; little is kept |
 //! | [`analyzer`] | a capture file, or choices of one | reports that parse, of exchanges that make sense |
 //! | [`conversation`] | any segments of one connection | exchanges that make sense |
@@ -34,13 +35,14 @@ pub mod reassembly;
 pub mod relay;
 pub mod stream;
 pub mod tls;
+pub mod tls_keys;
 pub mod websocket;
 
 /// Panics if the bytes break what it checks.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 13] = [
+pub const TARGETS: [(&str, Check); 14] = [
     ("reader", reader::check),
     ("stream", stream::check),
     ("decoder", decoder::check),
@@ -49,6 +51,7 @@ pub const TARGETS: [(&str, Check); 13] = [
     ("frames", frames::check),
     ("hpack", hpack::check),
     ("tls", tls::check),
+    ("tls_keys", tls_keys::check),
     ("websocket", websocket::check),
     ("analyzer", analyzer::check),
     ("conversation", conversation::check),

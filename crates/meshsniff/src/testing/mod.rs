@@ -6,9 +6,8 @@
 //! | [`TcpSegment`] | a single segment, as the bytes of a packet |
 //! | [`dns`] | DNS messages |
 //! | [`wrap`] | tunnels and other layers around a packet |
-//! | [`dns`] | DNS messages |
-//! | [`wrap`] | tunnels and other layers around a packet |
 //! | [`websocket`] | frames of WebSocket |
+//! | [`TlsSession`] | records of TLS whose keys are known |
 //! | [`Packet`] | a frame that owns its bytes; [`analyse`] |
 //! | [`files`] | capture files in every variant of their formats; [`write_pcap`] |
 //! | [`fixtures`] | exchanges and connections, as the analyser would settle them |
@@ -20,6 +19,8 @@ pub mod frames;
 mod packet;
 mod segment;
 mod talk;
+#[cfg(feature = "keys")]
+mod tls;
 pub mod websocket;
 pub mod wrap;
 
@@ -27,3 +28,5 @@ pub use files::{pcap, write_pcap};
 pub use packet::{Packet, Seen, analyse, analyse_into, keys};
 pub use segment::{CLIENT, SERVER, TcpSegment};
 pub use talk::{ACK, End, FIN, RST, SYN, Talk};
+#[cfg(feature = "keys")]
+pub use tls::TlsSession;

@@ -27,6 +27,8 @@ mod sealed;
 #[cfg(not(feature = "keys"))]
 #[path = "sealed_without.rs"]
 mod sealed;
+#[cfg(all(feature = "keys", any(test, feature = "testing")))]
+pub(crate) mod sealing;
 mod session;
 mod told;
 mod way;

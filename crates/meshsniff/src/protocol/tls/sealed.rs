@@ -3,6 +3,8 @@
 
 use super::hello::{Cipher, Random, Version};
 use super::keylog::Secret;
+#[cfg(any(test, feature = "testing"))]
+use super::record;
 use super::record::HEADER;
 use ccm::aead::generic_array::typenum::{U8, U12, U16};
 use ccm::aead::{AeadInPlace, KeyInit};
@@ -270,6 +272,47 @@ impl Sealed {
         with.extend((length as u16).to_be_bytes());
         self.open_in_place(nonce, &with, inside)?;
         Some(kind)
+    }
+
+    /// The header and the content of the record with this number that holds so much of that kind.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn seal(&self, number: u64, kind: u8, inside: &[u8]) -> Vec<u8> {
+        let Suite { is_1_3, .. } = self.suite;
+        let Key::Ring(key) = &self.key else {
+            unreachable!("records are sealed with AES-GCM");
+        };
+        let mut nonce = self.iv;
+        let low = &mut nonce[NONCE_LEN - 8..];
+        for (byte, with) in low.iter_mut().zip(number.to_be_bytes()) {
+            *byte ^= with;
+        }
+        let mut sealed = inside.to_vec();
+        let (outer, mut with, before) = if is_1_3 {
+            sealed.push(kind);
+            (record::DATA, Vec::new(), Vec::new())
+        } else {
+            let with = [&number.to_be_bytes()[..], &[kind, 3, 3]].concat();
+            let length = (inside.len() as u16).to_be_bytes();
+            (
+                kind,
+                [&with[..], &length].concat(),
+                nonce[NONCE_LEN - EXPLICIT..].to_vec(),
+            )
+        };
+        let length = (before.len() + sealed.len() + TAG) as u16;
+        let [high, low] = length.to_be_bytes();
+        let header = [outer, 3, 3, high, low];
+        if is_1_3 {
+            with = header.to_vec();
+        }
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        if key
+            .seal_in_place_append_tag(nonce, Aad::from(with), &mut sealed)
+            .is_err()
+        {
+            unreachable!("a record is short");
+        }
+        [&header[..], &before, &sealed].concat()
     }
 
     fn open_in_place(
