@@ -41,7 +41,7 @@ pub(super) struct Suite {
 type Ccm<K, T> = ccm::Ccm<K, T, U12>;
 
 enum Key {
-    Ring(LessSafeKey),
+    Ring(Box<LessSafeKey>),
     Ccm128(Box<Ccm<aes::Aes128, U16>>),
     Ccm256(Box<Ccm<aes::Aes256, U16>>),
     Ccm128Short(Box<Ccm<aes::Aes128, U8>>),
@@ -215,7 +215,7 @@ impl Suite {
     fn sealed(self, key: &[u8], iv: [u8; NONCE_LEN]) -> Option<Sealed> {
         let ring = |algorithm| {
             let key = UnboundKey::new(algorithm, key).ok()?;
-            Some(Key::Ring(LessSafeKey::new(key)))
+            Some(Key::Ring(Box::new(LessSafeKey::new(key))))
         };
         let key = match self.algorithm {
             Algorithm::Gcm128 => ring(&aead::AES_128_GCM)?,
