@@ -6,10 +6,10 @@ use super::record::HEADER;
 
 /// There is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Suite {}
+pub(super) struct Suite;
 
 /// There is none.
-pub(super) enum Sealed {}
+pub(super) struct Sealed;
 
 impl Suite {
     pub(super) const fn of(_: Cipher, _: Version) -> Option<Self> {
@@ -17,23 +17,23 @@ impl Suite {
     }
 
     pub(super) const fn before(self) -> usize {
-        match self {}
+        0
     }
 
     pub(super) const fn inside(self, _: usize) -> Option<usize> {
-        match self {}
+        None
     }
 
     pub(super) const fn of_secret(self, _: &Secret) -> Option<Sealed> {
-        match self {}
+        None
     }
 
     pub(super) const fn update(self, _: &Secret) -> Option<Secret> {
-        match self {}
+        None
     }
 
     pub(super) const fn of_master(self, _: &Secret, _: &Random, _: &Random) -> Option<[Sealed; 2]> {
-        match self {}
+        None
     }
 }
 
@@ -45,6 +45,6 @@ impl Sealed {
         _: &[u8],
         _: &mut Vec<u8>,
     ) -> Option<u8> {
-        match *self {}
+        None
     }
 }
