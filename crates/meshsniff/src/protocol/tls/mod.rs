@@ -30,6 +30,8 @@ mod sealed;
 #[cfg(all(feature = "keys", any(test, feature = "testing")))]
 pub(crate) mod sealing;
 mod session;
+#[cfg(test)]
+mod tests;
 mod told;
 mod way;
 
