@@ -219,11 +219,6 @@ impl Annotated {
         let cannot = copied.map_or(0, |copied| copied.not_commentable);
         let keys = copied.map_or(0, |copied| copied.keys_left_out);
         let lacking = [
-            (
-                keys,
-                "blocks of keys were left out: --with-keys keeps them, and gives them to whoever \
-                 gets the copy",
-            ),
             (no_room, "comments found no room: --filter-http selects"),
             (
                 cannot,
@@ -233,9 +228,19 @@ impl Annotated {
         ];
         let lacking = lacking.into_iter().filter(|(count, _)| *count > 0);
         let lacking = lacking.map(|(count, what)| format!("{count} {what}"));
+        let blocks = match keys {
+            0 => None,
+            1 => Some("1 block of keys was".to_owned()),
+            _ => Some(format!("{keys} blocks of keys were")),
+        };
+        let blocks = blocks.map(|blocks| {
+            format!(
+                "{blocks} left out: --with-keys keeps them, and gives them to whoever gets the copy"
+            )
+        });
         Ok(Written {
             said,
-            lacking: lacking.collect(),
+            lacking: blocks.into_iter().chain(lacking).collect(),
             damage,
         })
     }

@@ -102,15 +102,18 @@ fn no_output_has_a_key_unless_it_is_told_to() {
     let copy = folder.path().join("copy.pcapng");
     let copied = annotate(&["--all", "--keylog", log], Path::new(original), &copy);
     assert!(
-        copied.err.contains("1 blocks of keys were left out"),
+        copied.err.contains("1 block of keys was left out"),
         "{}",
         copied.err
     );
     no_secret(&fs::read(&copy).expect("a copy"), &secrets, "annotate");
     let copy = copy.to_str().expect("a path");
-    good(run(&[
+    let args = [
         "report", original, "--keylog", log, "-w", copy, "-o", "jsonl",
-    ]));
+    ];
+    let written = run(&args);
+    assert_eq!(written.status, Some(0), "{}", written.err);
+    assert!(written.err.contains("--with-keys"), "{}", written.err);
     no_secret(&fs::read(copy).expect("a copy"), &secrets, "report -w");
 }
 
