@@ -1,8 +1,8 @@
 //! Traffic made to fill one table after another: analyser and report, as an agent has them, take no
 //! more memory than they were given.
 //!
-//! Each attack by itself, one after another: memory is measured of the whole process. What had to be
-//! given up is counted, and what came before is judged all the same.
+//! Each attack in a process of its own: memory is measured of the whole process. What had to be given
+//! up is counted, and what came before is judged all the same.
 
 #[path = "memory/relay.rs"]
 mod relay;
@@ -17,8 +17,9 @@ use meshsniff::relay::aggregate::{Aggregating, Aggregation};
 use meshsniff::time::Timestamp;
 use meshsniff::{Analyzer, Options};
 use peak_alloc::PeakAlloc;
+use std::env;
 use std::io;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -266,14 +267,33 @@ fn survives(attack: Attack) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Set in the process of one attack.
+const ALONE: &str = "MESHSNIFF_TEST_ALONE";
+
+/// Runs this program once more, for one attack.
+fn in_its_own_process(name: &str) -> Result<(), Failed> {
+    let mut command = Command::new(env::current_exe()?);
+    let done = command.args(["--exact", name]).env(ALONE, "1").output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = [done.stdout, done.stderr].concat();
+    Err(String::from_utf8_lossy(&said).into_owned().into())
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments {
-        test_threads: Some(1),
-        ..Arguments::from_args()
-    };
+    let arguments = Arguments::from_args();
     let attacks = ATTACKS.into_iter().chain(tables::ATTACKS);
     let trials = attacks.map(|(name, attack)| Trial::test(name, move || survives(attack)));
-    let mut trials: Vec<_> = trials.collect();
-    trials.extend(relay::trials());
+    let trials = trials.chain(relay::trials());
+    let trials = if env::var_os(ALONE).is_some() {
+        trials.collect()
+    } else {
+        let apart = trials.map(|trial| {
+            let name = trial.name().to_owned();
+            Trial::test(name.clone(), move || in_its_own_process(&name))
+        });
+        apart.collect()
+    };
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -8,7 +8,7 @@ use super::options::{KeyArgs, PortArgs, Terms, all_of, terms};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use meshsniff::Options;
-use meshsniff::capture::{Input, copy_annotated};
+use meshsniff::capture::{CaptureReader, Input, copy_annotated};
 use meshsniff::condition::Filter;
 use meshsniff::pipeline::Pipeline;
 use meshsniff::protocol::tls::Keys;
@@ -50,7 +50,8 @@ pub(super) struct AnnotateArgs {
     #[command(flatten)]
     keys: KeyArgs,
 
-    /// Write the keys of the sessions in it into the copy: who has it can read them
+    /// Also write the keys of the captured sessions into the copy; whoever has it can then decrypt
+    /// them
     #[arg(long)]
     with_keys: bool,
 
@@ -161,7 +162,7 @@ impl Annotated {
     pub(super) fn write(&self) -> anyhow::Result<Written> {
         let comments = self.comments.lock();
         let none = comments.unwrap_or_else(PoisonError::into_inner).frames() == 0;
-        if none && self.from == self.to && self.keys.is_none() {
+        if none && self.from == self.to && self.keys.is_none() && !self.has_keys()? {
             return Ok(Written::default());
         }
         let packed = self
@@ -188,6 +189,15 @@ impl Annotated {
             kept.done_for_good()?;
         }
         Ok(written)
+    }
+
+    /// Whether the capture has keys, which a copy does not get by itself.
+    fn has_keys(&self) -> anyhow::Result<bool> {
+        let keys = Arc::new(Keys::default());
+        let mut reader = CaptureReader::open(vec![Input::Path(self.from.clone())])?;
+        reader.give_keys(Arc::clone(&keys));
+        while reader.next().is_some() {}
+        Ok(!keys.is_empty())
     }
 
     /// Whether the copy takes the place of the capture.

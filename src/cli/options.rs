@@ -27,8 +27,8 @@ pub(super) struct PortArgs {
 pub(super) struct KeyArgs {
     /// Read TLS with the keys in this file, as SSLKEYLOGFILE makes one; repeatable
     ///
-    /// Curl, Firefox, Chromium, Node, Java, Go and Envoy write it; docs/tls-keys.md says how. Keys
-    /// in a pcapng capture are used without it.
+    /// docs/tls-keys.md says how curl, browsers, Node, Go, Java and Envoy come to write one. Keys in a
+    /// pcapng capture are used without it.
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,
 }

@@ -20,6 +20,7 @@ mod relay;
 mod scenarios;
 mod stream_truth;
 mod streams;
+mod tls_inside;
 mod tls_truth;
 mod tools;
 mod truth;

@@ -157,7 +157,8 @@ pub(in crate::cli) struct ReportArgs {
     #[command(flatten, next_help_heading = "The exchanges")]
     pub(super) keys: KeyArgs,
 
-    /// Write the keys of the sessions in it to the file of -w, too: who has it can read them
+    /// Also write the keys of the captured sessions to the file of -w; whoever has it can then
+    /// decrypt them
     #[arg(help_heading = "The exchanges", long, requires = "write")]
     with_keys: bool,
 
@@ -318,8 +319,8 @@ impl ReportArgs {
             ),
             (
                 !self.keys.keylog.is_empty() && (local || named && self.write.is_none()),
-                "--keylog takes the packets, and of a target only what they tell comes here: add \
-                 -w FILE to a pod, or report on a capture file",
+                "--keylog needs the packets on this machine, and a report on a target brings only \
+                 its results: add -w FILE to a pod, or report on a capture file",
             ),
             (
                 self.bodies.is_some() && !self.redact.is_empty(),

@@ -3,7 +3,7 @@
 
 use super::tests::FIELDS;
 use super::{Redaction, Redactor};
-use meshsniff::exchange::Exchange;
+use meshsniff::exchange::{Exchange, FindingKind, Verdict};
 use meshsniff::packet::{Endpoint, Flags, LinkType};
 use meshsniff::testing::{Packet, TcpSegment, analyse, wrap};
 use proptest::prelude::*;
@@ -471,8 +471,22 @@ pub(super) fn fate() -> impl Strategy<Value = Fate> {
     })
 }
 
+/// Whether a finding does not hang on what a WebSocket says, which is no header.
+fn hangs_on_no_body(exchange: &Exchange, kind: FindingKind) -> bool {
+    let of_websocket = matches!(
+        kind,
+        FindingKind::WebsocketNoClose
+            | FindingKind::WebsocketCloseCode
+            | FindingKind::WebsocketViolation
+    );
+    let of_tunnel = exchange.verdict == Verdict::Upgraded && kind == FindingKind::PingUnanswered;
+    !(of_websocket || of_tunnel)
+}
+
 /// What is said of an exchange that does not hang on what its body says.
 pub(super) fn outline(exchange: &Exchange) -> serde_json::Value {
+    let findings = exchange.findings.iter().map(|finding| finding.kind);
+    let findings = findings.filter(|kind| hangs_on_no_body(exchange, *kind));
     json!({
         "verdict": exchange.verdict,
         "status": exchange.status,
@@ -480,7 +494,7 @@ pub(super) fn outline(exchange: &Exchange) -> serde_json::Value {
         "path": exchange.path,
         "events": exchange.events,
         "gaps": exchange.gaps,
-        "findings": exchange.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
     })
 }
 

@@ -28,6 +28,7 @@ use crate::exchange::Side;
 use crate::packet::{Decoded, Decoder, Endpoint, Flags, Frame, Mark};
 use crate::protocol::detect::{self, Opening};
 use crate::protocol::http1::head::{RequestHead, ResponseHead};
+use crate::protocol::proxy_header;
 use crate::protocol::tls::{Keys, Layer, Session};
 use crate::tcp::{Application, Counters, Repeat, Run, StreamEvent, TrackedConnection};
 use frames::Frames;
@@ -254,6 +255,31 @@ impl Talk {
         self.entries
     }
 
+    /// Tells a PROXY header that the client begins with, and returns what is behind it.
+    fn behind_proxy_header<'a>(
+        &mut self,
+        from: Side,
+        event: StreamEvent<'a>,
+    ) -> Option<StreamEvent<'a>> {
+        let StreamEvent::Bytes(run, at) = event else {
+            return Some(event);
+        };
+        let looks = from == Side::Client && !self.tls.looked && self.tls.keys.is_some();
+        let header = proxy_header::read(run.bytes).filter(|_| looks);
+        let Some((_, length)) = header else {
+            return Some(event);
+        };
+        let (bytes, rest) = run.bytes.split_at(length);
+        self.tell_plain(from, StreamEvent::Bytes(Run { bytes, ..run }, at));
+        let behind = Run {
+            from: run.from + length as u64,
+            bytes: rest,
+            segment_start: true,
+            ..run
+        };
+        (!rest.is_empty()).then_some(StreamEvent::Bytes(behind, at))
+    }
+
     /// Whether what comes is TLS, of which the inside is told, or may come to be.
     fn is_tls(&mut self, from: Side, event: &StreamEvent<'_>) -> bool {
         let StreamEvent::Bytes(run, _) = event else {
@@ -355,6 +381,9 @@ impl Application for Talk {
 
     fn tell(&mut self, side: Side, event: StreamEvent<'_>) {
         let from = if self.swapped { side.other() } else { side };
+        let Some(event) = self.behind_proxy_header(from, event) else {
+            return;
+        };
         if self.is_tls(from, &event) {
             let same = event.clone();
             self.through_tls(|tls, inside| tls.tell(from, same, inside));

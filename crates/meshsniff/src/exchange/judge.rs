@@ -146,8 +146,7 @@ pub(super) fn settle(open: &mut PendingExchange, at: &Circumstances) {
     let heard = open.response_before_close.flatten().filter(|_| by_client);
     let heard = heard.map(|(mark, _)| mark);
     if request_cut {
-        let announced = open.request.announced;
-        exchange.request_announced = announced.map(|end| end.since(open.request_from));
+        exchange.request_announced = open.request.announced_bytes;
     }
     if events.request_end.is_none() {
         events.request_last = open.request.last.map(|(mark, _)| mark);

@@ -55,8 +55,10 @@ impl Acks {
 pub(super) struct MessageEnd {
     /// One past its last byte, once it is whole.
     pub(super) upto: Option<Offset>,
-    /// One past its last byte, as its head announced it.
+    /// One past its last byte, as its head announced it; inside of TLS beyond that.
     pub(super) announced: Option<Offset>,
+    /// Its bytes, head and body, as its head announced them.
+    pub(super) announced_bytes: Option<u64>,
     /// Whether its last byte is one that the capture lacks.
     pub(super) tail_lost: bool,
     /// The frame of the last byte seen that may be its, and one past that byte.

@@ -84,13 +84,17 @@ impl Tunnel {
         }
         self.heard(mark.time);
         while !bytes.is_empty() && !self.way(side).is_lost {
-            let (step, taken) = self.way(side).splitter.read(bytes);
+            let way = self.way(side);
+            let inside = way.splitter.remaining().is_some();
+            let (step, taken) = way.splitter.read(bytes);
+            if inside {
+                way.bytes += taken as u64;
+            }
             bytes = &bytes[taken..];
             match step {
                 Step::Frame(header) => {
                     let way = self.way(side);
                     way.frames.count(header.opcode);
-                    way.bytes = way.bytes.saturating_add(header.length);
                     way.compressed += u64::from(header.compressed);
                     let wrong = match side {
                         Side::Client if header.mask.is_none() => Some(Violation::Unmasked),
@@ -129,6 +133,7 @@ impl Tunnel {
         if !was_inside || !way.splitter.miss(count) {
             return self.lose(side);
         }
+        self.way(side).bytes += count;
         if self.way(side).splitter.remaining().is_none() {
             self.frame_ends(side, mark);
         }
@@ -275,6 +280,9 @@ impl Tunnel {
         let end = close.map(|end| end.mark.time).or(now).unwrap_or(last);
         for side in [Side::Client, Side::Server] {
             let other = side.other();
+            // Whoever has said that it closes owes no Pong.
+            let closed = self.ways[index(other)].close.as_ref();
+            let end = closed.map_or(end, |close| end.min(close.mark.time));
             if let Some((mark, _)) = self.ways[index(side)].pings.front()
                 && !self.ways[index(other)].is_lost
                 && end - mark.time >= UNANSWERED

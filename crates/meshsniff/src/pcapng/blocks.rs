@@ -33,6 +33,9 @@ const MAX_NAME: usize = 255;
 /// Bytes of names after which another block begins.
 const NAMES_IN_A_BLOCK: usize = MAX_BLOCK / 4;
 
+/// Bytes of a key log after which another block begins.
+const KEYS_IN_A_BLOCK: usize = MAX_BLOCK / 4;
+
 /// Nanoseconds: ten to the minus ninth.
 pub(crate) const NANOSECONDS: u8 = 9;
 
@@ -104,8 +107,22 @@ pub fn section(out: &mut Vec<u8>, section: &Section<'_>) {
     });
 }
 
-/// Pushes a key log of TLS sessions (section 4.7).
+/// Pushes a key log of TLS sessions (section 4.7), in as many blocks as needed.
 pub(crate) fn key_log(out: &mut Vec<u8>, order: ByteOrder, log: &[u8]) {
+    let mut rest = log;
+    while !rest.is_empty() {
+        let most = rest.len().min(KEYS_IN_A_BLOCK);
+        let cut = match most < rest.len() {
+            true => memchr::memrchr(b'\n', &rest[..most]).map_or(most, |end| end + 1),
+            false => most,
+        };
+        let (log, others) = rest.split_at(cut);
+        rest = others;
+        keys_block(out, order, log);
+    }
+}
+
+fn keys_block(out: &mut Vec<u8>, order: ByteOrder, log: &[u8]) {
     let padding = log.len().next_multiple_of(4) - log.len();
     let total = order.bytes32((SECRETS_DATA + log.len() + padding + TRAILER) as u32);
     out.extend(order.bytes32(DECRYPTION_SECRETS));

@@ -7,11 +7,16 @@ use memchr::memchr2;
 /// The field without which a browser takes an event for none.
 const DATA: &[u8; 4] = b"data";
 
+/// What a body may begin with.
+const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
+
 /// Counts the events in a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
     events: u64,
     comments: u64,
+    /// Bytes of a byte order mark that have come, or might have.
+    marked: usize,
     /// What the line being read is, as far as it came.
     line: Line,
     /// Whether the byte before was a CR: an LF behind it ends no other line.
@@ -63,6 +68,7 @@ impl Default for Counter {
         Self {
             events: 0,
             comments: 0,
+            marked: 0,
             line: Line::Empty,
             behind_cr: false,
             begun: false,
@@ -75,6 +81,17 @@ impl Default for Counter {
 impl Counter {
     /// The next bytes of the body.
     pub fn bytes(&mut self, mut bytes: &[u8]) {
+        // A byte order mark is none of the first line's.
+        while let Some(mark) = BYTE_ORDER_MARK.get(self.marked)
+            && let [first, rest @ ..] = bytes
+        {
+            if first == mark {
+                self.marked += 1;
+                bytes = rest;
+            } else {
+                self.marked = BYTE_ORDER_MARK.len();
+            }
+        }
         if !bytes.is_empty() && self.is_blank != Some(false) {
             self.is_blank = Some(bytes.iter().all(|&b| b == 0));
         }

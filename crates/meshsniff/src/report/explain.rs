@@ -448,7 +448,7 @@ fn event_stream(out: &mut String, exchange: &Exchange) {
     out.push_str(" It is a stream of server-sent events: ");
     match stream.events {
         Some(events) => push!(out; Counted(events, "event", "events")),
-        None => out.push_str("how many is in what the capture does not show"),
+        None => out.push_str("how many cannot be told, as bytes are missing or hidden"),
     }
     push!(out; ", never silent for longer than ", Spoken(stream.longest_silence));
     if let Some(comments @ 1..) = stream.comments {

@@ -14,6 +14,7 @@ use super::routes::Routes;
 use super::timers::{Closes, Timer};
 use crate::exchange::{Connection, Doubt, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
+use crate::protocol::tls::NotRead;
 use crate::time::Span;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -62,6 +63,8 @@ pub struct Summary {
     pub(super) closes: Closes,
     pub(super) endings: Endings,
     pub(super) problems: Problems,
+    /// Connections of TLS that keys did not open, by why. An agent has no keys: it is not carried.
+    not_read: [u64; NotRead::ALL.len()],
 }
 
 impl Summary {
@@ -187,6 +190,9 @@ impl Summary {
         self.closes.add_connection(connection);
         self.endings.add_connection(connection);
         self.problems.connection(connection);
+        if let Some(why) = connection.tls.as_ref().and_then(|tls| tls.not_read) {
+            self.not_read[why as usize] += 1;
+        }
         let Some(verdict) = connection.verdict else {
             return;
         };
@@ -208,8 +214,17 @@ impl Summary {
         }
     }
 
+    /// Connections of TLS that keys did not open, for that reason.
+    #[must_use]
+    pub const fn not_read(&self, why: NotRead) -> u64 {
+        self.not_read[why as usize]
+    }
+
     /// Adds another summary, of other exchanges.
     pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self.not_read.iter_mut().zip(other.not_read) {
+            *count = count.saturating_add(more);
+        }
         for (count, more) in self
             .plain_counts_mut()
             .into_iter()

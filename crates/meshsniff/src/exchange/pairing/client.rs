@@ -256,6 +256,7 @@ impl Pairing {
     fn request_head(&mut self, head: RequestHead, upto: Offset) {
         let mark = self.client.reader.latest();
         let (framing, expect) = (head.framing, head.expect);
+        let around = self.around();
         let named = head.fields.request_id.is_some();
         if let Some(open) = self.queue.latest() {
             open.read_head(head);
@@ -265,7 +266,9 @@ impl Pairing {
             return;
         };
         if let Framing::Length(length) = framing {
-            open.request.announced = Some(upto.saturating_add(length));
+            let end = upto.saturating_add(length);
+            open.request.announced_bytes = Some(end.since(open.request_from));
+            open.request.announced = Some(end.saturating_add(around));
         }
         open.request.last = Some((mark, upto));
         open.expecting = expect.then_some(mark);

@@ -75,6 +75,9 @@ enum Early {
 /// Bytes of it that are kept.
 const MAX_EARLY: usize = 1024;
 
+/// More than any connection carries.
+const AROUND: u64 = 1 << 48;
+
 /// Client bytes that are missing, up to the next request.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -159,6 +162,8 @@ pub(crate) struct Pairing {
     tls: Option<Box<Layer>>,
     /// Whether what is read came out of TLS.
     inside: bool,
+    /// Whether the connection, or the capture, is over.
+    over: bool,
     /// The streams of HTTP/2, of a connection that speaks it.
     streams: Option<Box<Streams>>,
     /// What the server said before its client.
@@ -196,6 +201,7 @@ impl Pairing {
             proxied: None,
             tls: None,
             inside: false,
+            over: false,
             streams: None,
             early: Early::Nothing,
             answered_with_tls: false,
@@ -334,6 +340,7 @@ impl Pairing {
 
     /// Everything left at `now`, the end of the connection or of the capture.
     pub(super) fn take_rest(&mut self, now: Timestamp) -> VecDeque<Box<PendingExchange>> {
+        self.over = true;
         self.through_tls(|tls, inside| tls.end(inside));
         if self.latest_is_unconfirmed() {
             // On a connection that is known to be HTTP, the beginning of a line is a request too.
@@ -433,9 +440,28 @@ impl Pairing {
             if !self.inside {
                 self.begin_inside();
             }
-            self.tell_plain(side, event);
+            // A record without an end leaves a message as it is: nobody sent the rest.
+            if !(self.over && self.is_in_message(side)) {
+                self.tell_plain(side, event);
+            }
         });
         self.tls = Some(tls);
+    }
+
+    /// Bytes that may stand around those of a message: inside of TLS nobody knows how many, and what
+    /// has no end by then ends behind all that was sent.
+    const fn around(&self) -> u64 {
+        if self.inside { AROUND } else { 0 }
+    }
+
+    /// Whether what `side` was sending had begun before, as far as that can be told.
+    fn is_in_message(&self, side: Side) -> bool {
+        match (&self.streams, side) {
+            (Some(streams), Side::Server) => !streams.awaits_answer(),
+            (Some(_), Side::Client) => true,
+            (None, Side::Client) => !self.client.reader.is_between(),
+            (None, Side::Server) => !self.server.reader.is_between(),
+        }
     }
 
     /// What is inside of TLS is read, from the beginning of both streams.
@@ -664,6 +690,11 @@ impl Application for Pairing {
         match event {
             StreamEvent::Bytes(..) | StreamEvent::Missing(..) if self.tls.is_some() => {
                 self.tell_tls(side, event);
+            }
+            // The stream inside ends with its last byte, whatever says goodbye behind it.
+            StreamEvent::Finished(upto, at) => {
+                let ended = self.tls.as_ref().and_then(|tls| tls.ended(side));
+                self.tell_plain(side, StreamEvent::Finished(ended.unwrap_or(upto), at));
             }
             StreamEvent::Acknowledged(ack) => {
                 if let Some(tls) = &mut self.tls {

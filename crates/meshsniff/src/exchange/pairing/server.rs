@@ -138,6 +138,7 @@ impl Pairing {
         upto: Offset,
         at: &Progress,
     ) {
+        let around = self.around();
         let mark = self.server.reader.latest();
         self.confirm_partial_request();
         self.doubts.resumed = None;
@@ -208,7 +209,7 @@ impl Pairing {
         };
         open.response.announced = match framing {
             Framing::None => Some(upto),
-            Framing::Length(length) => Some(upto.saturating_add(length)),
+            Framing::Length(length) => Some(upto.saturating_add(length).saturating_add(around)),
             Framing::Chunked | Framing::UntilClose => None,
         };
         open.response.last = Some((mark, upto));

@@ -207,6 +207,12 @@ impl Streams {
             }
         }
         open.came(Side::Server, start.0, (upto, mark), at.mark);
+        let state = open.stream_mut();
+        if state.to_come == Some(0) {
+            state
+                .body_whole
+                .get_or_insert((mark.unwrap_or(at.mark), upto));
+        }
         if end_stream {
             self.end_response(stream, upto, mark, at);
         }
@@ -371,7 +377,10 @@ impl PendingExchange {
         self.answer.possible = Some(from);
         self.answer.seen = Some(from);
         self.no_body = end_stream;
-        self.stream_mut().to_come = head.length;
+        // Of a call the status comes behind the body.
+        self.stream_mut().to_come = head
+            .length
+            .filter(|_| self.call.is_none() && head.wire.is_none());
         let failed = head.status.is_some_and(|status| status >= 400);
         let refused = head.grpc_status.is_some_and(|status| status != 0);
         if failed || refused && end_stream {

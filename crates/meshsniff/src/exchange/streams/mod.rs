@@ -239,6 +239,12 @@ impl Streams {
         rest
     }
 
+    /// Whether a request is open of which no byte of its answer has come.
+    pub(super) fn awaits_answer(&self) -> bool {
+        let mut open = self.open.values();
+        open.any(|open| open.exchange.events.response_start.is_none())
+    }
+
     pub(super) fn expected(&self, side: Side) -> Option<u64> {
         match side {
             Side::Client => self.client.reader.remaining(),

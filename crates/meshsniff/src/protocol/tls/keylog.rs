@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 const MAX_SESSIONS: usize = 1 << 20;
 /// A line is not longer: a label, and two values in hexadecimal digits.
 const MAX_LINE: usize = 512;
-/// A secret is as long as the hash of its suite.
-const MAX_SECRET: usize = 64;
+/// A secret is as long as the hash of its suite: SHA-256, or SHA-384 and of TLS 1.2 the master secret.
+const SECRETS: [usize; 2] = [32, 48];
 
 /// Names of the lines that are read.
 const MASTER: &[u8] = b"CLIENT_RANDOM";
@@ -120,7 +120,7 @@ impl Keys {
     pub(super) fn of(&self, random: &Random) -> Option<Secrets> {
         self.locked(|known| {
             let Known { sessions, logs } = known;
-            if !sessions.contains_key(random) {
+            if !sessions.get(random).is_some_and(Secrets::is_whole) {
                 // A log that cannot be read on has no more secrets.
                 logs.retain_mut(|log| log.read_on(sessions).is_ok());
             }
@@ -190,7 +190,7 @@ fn read_line(sessions: &mut Sessions, line: &[u8], logged: bool) -> Option<()> {
         return None;
     }
     let random: Random = hexadecimal(random)?.try_into().ok()?;
-    let secret = hexadecimal(secret).filter(|secret| secret.len() <= MAX_SECRET)?;
+    let secret = hexadecimal(secret).filter(|secret| SECRETS.contains(&secret.len()))?;
     if sessions.len() >= MAX_SESSIONS && !sessions.contains_key(&random) {
         return None;
     }
@@ -213,6 +213,11 @@ fn read_line(sessions: &mut Sessions, line: &[u8], logged: bool) -> Option<()> {
 }
 
 impl Secrets {
+    /// Whether what comes behind the handshake can be opened.
+    const fn is_whole(&self) -> bool {
+        self.master.is_some() || matches!(self.traffic, [Some(_), Some(_)])
+    }
+
     fn push_lines(&self, log: &mut Vec<u8>, random: &Random) {
         let [client_handshake, server_handshake] = &self.handshake;
         let [client_traffic, server_traffic] = &self.traffic;

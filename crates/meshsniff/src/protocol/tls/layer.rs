@@ -6,7 +6,7 @@ use super::keylog::Keys;
 use super::plain::{Plain, Teller};
 use super::session::Session;
 use super::told::Tls;
-use crate::tcp::{Ack, Side, StreamEvent};
+use crate::tcp::{Ack, Offset, Side, StreamEvent};
 use std::sync::Arc;
 
 /// TLS on one connection.
@@ -76,6 +76,12 @@ impl Layer {
     #[must_use]
     pub fn remaining(&self, side: Side) -> Option<u64> {
         self.plain.as_ref()?.remaining(side)
+    }
+
+    /// Where the last of what a side said inside ended, if no more has begun.
+    #[must_use]
+    pub fn ended(&self, side: Side) -> Option<Offset> {
+        self.plain.as_ref()?.ended(side)
     }
 
     /// Bytes that it holds.

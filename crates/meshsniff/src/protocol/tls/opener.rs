@@ -7,7 +7,9 @@ use super::sealed::{Sealed, Suite};
 use std::fmt;
 
 /// Records are tried under so many numbers at most, where some may be missing.
-const MAX_AHEAD: u64 = 1024;
+const MAX_AHEAD: u64 = 4096;
+/// Bytes that are tried in vain on one side, behind which only the next number is.
+const MAX_TRIED: usize = 16 << 20;
 /// Records that could not be opened, behind which nothing is tried any more.
 const MAX_FAILED: u32 = 64;
 
@@ -33,6 +35,12 @@ pub(super) struct Opener {
     missing: u64,
     failed: u32,
     opened: bool,
+    /// Bytes tried in vain.
+    tried: usize,
+    /// Whether a record of the handshake was opened.
+    of_handshake: bool,
+    /// Whether a record that has a number was not told.
+    lost: bool,
 }
 
 impl fmt::Debug for Opener {
@@ -56,11 +64,18 @@ impl Opener {
                     .map(|sealed| Self::new(suite, vec![(Epoch::Data, sealed, Secret::default())])),
             );
         }
-        if secrets.traffic == [None, None] {
+        let [of_client, of_server] = secrets.handshake;
+        // Half of a conversation would be told as one whose other side is silent.
+        let [Some(client), Some(server)] = secrets.traffic else {
+            return None;
+        };
+        if [&client, &server]
+            .iter()
+            .any(|&secret| suite.of_secret(secret).is_none())
+        {
             return None;
         }
-        let [of_client, of_server] = secrets.handshake;
-        let [client, server] = secrets.traffic;
+        let [client, server] = [Some(client), Some(server)];
         let epochs = |secrets: [(Epoch, Option<Secret>); 3]| {
             let epochs = secrets.into_iter().filter_map(|(epoch, secret)| {
                 let secret = secret?;
@@ -91,6 +106,9 @@ impl Opener {
             missing: 0,
             failed: 0,
             opened: false,
+            tried: 0,
+            of_handshake: false,
+            lost: false,
         }
     }
 
@@ -99,9 +117,25 @@ impl Opener {
         self.suite
     }
 
-    /// Whether it has the key for that.
-    pub(super) fn has(&self, epoch: Epoch) -> bool {
-        self.epochs.iter().any(|(its, ..)| *its == epoch)
+    /// Whether a message of the handshake may still come that is read.
+    pub(super) fn is_in_handshake(&self) -> bool {
+        let left = self.epochs.get(self.now..).unwrap_or_default();
+        left.iter().any(|(its, ..)| *its == Epoch::Handshake)
+    }
+
+    /// Whether a record of the handshake was opened.
+    pub(super) const fn has_opened_handshake(&self) -> bool {
+        self.of_handshake
+    }
+
+    /// Whether a record may have come, or has, that was not told.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// What a record held is not told.
+    pub(super) const fn lose(&mut self) {
+        self.lost = true;
     }
 
     /// Whether a record was opened.
@@ -115,8 +149,11 @@ impl Opener {
     }
 
     /// A record is not all there.
-    pub(super) const fn pass_over(&mut self) {
+    pub(super) fn pass_over(&mut self) {
         self.number += 1;
+        self.lost = true;
+        // It may have been the first of the next epoch.
+        self.miss(1);
     }
 
     /// So many records at most are missing.
@@ -145,6 +182,7 @@ impl Opener {
             return Some((kind, Epoch::Data));
         }
         self.failed += 1;
+        self.lost |= self.opened;
         // It has a number, whatever it is.
         self.number += u64::from(self.opened);
         None
@@ -159,14 +197,21 @@ impl Opener {
         inside: &mut Vec<u8>,
     ) -> Option<u8> {
         let sealed = &self.epochs[at].1;
-        for number in from..=from.saturating_add(self.missing) {
+        let ahead = match self.tried > MAX_TRIED {
+            true => 0,
+            false => self.missing,
+        };
+        for number in from..=from.saturating_add(ahead) {
             if let Some(kind) = sealed.open(number, header, content, inside) {
+                self.lost |= number > from;
+                self.of_handshake |= self.epochs[at].0 == Epoch::Handshake;
                 self.now = at;
                 self.number = number + 1;
                 self.missing = 0;
                 self.opened = true;
                 return Some(kind);
             }
+            self.tried += content.len();
         }
         None
     }

@@ -15,13 +15,15 @@ use super::session::{Session, index};
 use super::told::NotRead;
 use super::way::{Record, Taken, Way};
 use crate::packet::Mark;
-use crate::tcp::{Ack, Doubt, Extent, Missing, Progress, Run, Side, StreamEvent};
+use crate::tcp::{Ack, Doubt, Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 use compact_str::CompactString;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of a client's early data that wait to hear whether the server takes them.
 const MAX_HELD: usize = 1 << 20;
+/// Bytes of records that wait for their keys, which may be logged a moment later.
+const MAX_UNOPENED: usize = 64 << 10;
 /// A record is at least so long: a header, and a tag.
 const SHORTEST: u64 = 5 + 16;
 
@@ -49,10 +51,16 @@ pub(super) struct Plain {
     encrypts: [bool; 2],
     /// Whether the server takes what the client sent with its hello, once that is known.
     takes_early: Option<bool>,
+    /// Records of both sides that wait for their keys.
+    unopened: VecDeque<(Side, Record)>,
+    /// Records of the client's that wait to hear whether the server takes them.
     held: VecDeque<Record>,
+    /// Bytes that both kinds take.
     held_bytes: usize,
     /// Whether anything was told.
     told: [bool; 2],
+    /// One past the last record of data of each.
+    ended: [Option<Offset>; 2],
     /// Records that may be missing from before the keys were known.
     missed: [u64; 2],
     messages: [Messages; 2],
@@ -74,9 +82,11 @@ impl Plain {
             stage: Stage::Before,
             encrypts: [false; 2],
             takes_early: None,
+            unopened: VecDeque::new(),
             held: VecDeque::new(),
             held_bytes: 0,
             told: [false; 2],
+            ended: [None; 2],
             missed: [0; 2],
             messages: Default::default(),
             alpn: None,
@@ -97,7 +107,7 @@ impl Plain {
     pub(super) fn not_read(&self) -> Option<NotRead> {
         match &self.stage {
             _ if self.is_read() => None,
-            Stage::Before => None,
+            Stage::Before => (!self.unopened.is_empty()).then_some(NotRead::NoKeys),
             Stage::Shut(why) => Some(*why),
             Stage::Open(openers) => {
                 let opened = openers.iter().any(Opener::has_opened);
@@ -117,8 +127,8 @@ impl Plain {
         let Stage::Open(openers) = &self.stage else {
             return None;
         };
-        let read = openers[1].has(Epoch::Handshake) && openers[1].has_opened();
-        read.then_some(self.certificate_request)
+        let seen = openers[1].has_opened_handshake() && !openers[1].has_lost();
+        (seen || self.certificate_request).then_some(self.certificate_request)
     }
 
     /// Whether the server took the client's early data, once that is known.
@@ -243,31 +253,73 @@ impl Plain {
         if !encrypted {
             return self.ways[index(side)].give_back(record.content);
         }
-        // What the client sends with its hello is sealed as the server will choose, and may not be
-        // taken.
-        if side == Side::Client && (session.choice().is_none() || self.waits(session)) {
-            self.held_bytes += record.content.len();
-            if self.held_bytes <= MAX_HELD {
-                self.held.push_back(record);
-            }
-            return;
+        if matches!(self.stage, Stage::Before) && session.offer().is_none() {
+            return self.shut(NotRead::HandshakeUnseen);
         }
         if matches!(self.stage, Stage::Before) {
-            self.stage = self.begin(session);
+            // What the client sends with its hello is sealed as the server will choose.
+            let begun = match session.choice() {
+                Some(_) => self.begin(session),
+                None if side == Side::Client => Err(NotRead::NoKeys),
+                None => Err(NotRead::HandshakeUnseen),
+            };
+            match begun {
+                Ok(openers) => self.stage = Stage::Open(Box::new(openers)),
+                Err(NotRead::NoKeys) => return self.wait_for_keys(session, side, record),
+                Err(why) => return self.shut(why),
+            }
+            for (side, record) in std::mem::take(&mut self.unopened) {
+                self.held_bytes -= record.weight();
+                self.sort(session, side, record, at, tell);
+            }
+        }
+        self.sort(session, side, record, at, tell);
+    }
+
+    /// Keeps a record whose keys are not known yet.
+    fn wait_for_keys(&mut self, session: &Session, side: Side, record: Record) {
+        self.held_bytes += record.weight();
+        let (most, why) = match session.choice() {
+            Some(_) => (MAX_UNOPENED, NotRead::NoKeys),
+            // No server takes so much unasked: its answer is not in the capture.
+            None => (MAX_HELD, NotRead::HandshakeUnseen),
+        };
+        if self.held_bytes > most {
+            return self.shut(why);
+        }
+        self.unopened.push_back((side, record));
+    }
+
+    /// Opens a record, or lets it wait for what the server says of such.
+    fn sort(
+        &mut self,
+        session: &Session,
+        side: Side,
+        record: Record,
+        at: &Progress,
+        tell: Teller<'_>,
+    ) {
+        if side == Side::Client && self.waits(session) {
+            self.held_bytes += record.weight();
+            if self.held_bytes > MAX_HELD {
+                return self.shut(NotRead::HandshakeUnseen);
+            }
+            return self.held.push_back(record);
         }
         self.open(side, record, at, tell);
-        if side == Side::Server && !self.held.is_empty() && !self.waits(session) {
-            self.held_bytes = 0;
-            let held = std::mem::take(&mut self.held);
-            let last = held.back().map(|record| record.extent().upto);
-            for record in held {
-                self.open(Side::Client, record, at, tell);
-            }
-            // What they are acknowledged by was told before they were.
-            let of_them = |ack: &Ack| last.is_some_and(|last| ack.upto >= last);
-            if let Some(ack) = self.acked.filter(of_them).filter(|_| self.is_read()) {
-                tell(Side::Client, StreamEvent::Acknowledged(ack));
-            }
+        if side == Side::Client || self.held.is_empty() || self.waits(session) {
+            return;
+        }
+        self.held_bytes = 0;
+        let held = std::mem::take(&mut self.held);
+        let last = held.back().map(|record| record.extent().upto);
+        for record in held {
+            self.open(Side::Client, record, at, tell);
+        }
+        // What they are acknowledged by was told before they were.
+        let of_them = |ack: &Ack| last.is_some_and(|last| ack.upto >= last);
+        if let Some(ack) = self.acked.filter(of_them).filter(|_| self.is_read()) {
+            tell(Side::Client, StreamEvent::Acknowledged(ack));
         }
     }
 
@@ -275,34 +327,36 @@ impl Plain {
     fn waits(&self, session: &Session) -> bool {
         let can_be_heard = match &self.stage {
             Stage::Before => true,
-            Stage::Open(openers) => openers[1].has(Epoch::Handshake) && !openers[1].has_failed(),
+            Stage::Open(openers) => openers[1].is_in_handshake() && !openers[1].has_failed(),
             Stage::Shut(_) => false,
         };
         session.is_1_3() && session.offers_early() && self.takes_early.is_none() && can_be_heard
     }
 
+    /// Nothing is read of it, for this reason.
+    fn shut(&mut self, why: NotRead) {
+        self.stage = Stage::Shut(why);
+        self.unopened = VecDeque::new();
+        self.held = VecDeque::new();
+        self.held_bytes = 0;
+    }
+
     /// Looks for the keys.
-    fn begin(&mut self, session: &Session) -> Stage {
+    fn begin(&self, session: &Session) -> Result<[Opener; 2], NotRead> {
         let (Some(offer), Some(choice)) = (session.offer(), session.choice()) else {
-            return Stage::Shut(NotRead::HandshakeUnseen);
+            return Err(NotRead::HandshakeUnseen);
         };
-        let Some(suite) = Suite::of(choice.cipher, choice.version) else {
-            return Stage::Shut(NotRead::Cipher);
-        };
+        let suite = Suite::of(choice.cipher, choice.version).ok_or(NotRead::Cipher)?;
         let randoms = (&offer.random, &choice.random);
         let openers = self
             .keys
             .of(&offer.random)
             .and_then(|secrets| Opener::both(suite, session.is_1_3(), secrets, randoms));
-        match openers {
-            Some(mut openers) => {
-                for (opener, missed) in openers.iter_mut().zip(self.missed) {
-                    opener.miss(missed);
-                }
-                Stage::Open(Box::new(openers))
-            }
-            None => Stage::Shut(NotRead::NoKeys),
+        let mut openers = openers.ok_or(NotRead::NoKeys)?;
+        for (opener, missed) in openers.iter_mut().zip(self.missed) {
+            opener.miss(missed);
         }
+        Ok(openers)
     }
 
     /// Opens a record, and tells what is in it.
@@ -313,6 +367,7 @@ impl Plain {
         let opener = &mut openers[index(side)];
         if let Some(why) = record.hole {
             opener.pass_over();
+            self.messages[index(side)].missing(usize::MAX, &mut |_, _| {});
             // Of a record of data the length inside is known where nothing pads it.
             let length = opener.suite().inside(record.content.len());
             let length = length.filter(|_| is_data(record.kind()));
@@ -330,7 +385,11 @@ impl Plain {
             Some((record::HANDSHAKE, epoch)) => self.handshake(side, epoch, &inside),
             Some((record::ALERT, _)) => self.alert_inside(side, &inside),
             // Data that the server does not take are sent again.
-            Some((record::DATA, Epoch::Early)) if self.takes_early != Some(true) => {}
+            Some((record::DATA, Epoch::Early)) if self.takes_early == Some(false) => {}
+            Some((record::DATA, Epoch::Early)) if self.takes_early.is_none() => {
+                opener.lose();
+                self.unread(side, record.extent(), record.first, at, tell);
+            }
             Some((record::DATA, _)) => {
                 let before = opener.suite().before();
                 self.data(side, &record, &inside, before, at, tell);
@@ -357,27 +416,69 @@ impl Plain {
         at: &Progress,
         tell: Teller<'_>,
     ) {
-        self.told[index(side)] = true;
-        let from = record.extent().from;
+        self.tell_lost(side, record, at, tell);
+        let Extent { from, upto } = record.extent();
+        let mut run = |from, bytes, mark, segment_start| {
+            let run = Run {
+                from,
+                bytes,
+                mark,
+                segment_start,
+            };
+            tell(side, StreamEvent::Bytes(run, *at));
+        };
         let mut begin = 0;
         for (place, &(_, mark)) in record.marks.iter().enumerate() {
             let next = record.marks.get(place + 1);
             let end = next.map_or(inside.len(), |&(next, _)| next.saturating_sub(before));
-            let end = end.min(inside.len());
             // Only the last frame makes the last byte sure.
-            let is_rest = end == inside.len();
-            let mark = if is_rest { record.last() } else { mark };
+            let end = end.min(inside.len().saturating_sub(1));
             if end > begin {
-                let run = Run {
-                    from: from + begin as u64,
-                    bytes: &inside[begin..end],
-                    mark,
-                    segment_start: begin == 0,
-                };
-                tell(side, StreamEvent::Bytes(run, *at));
+                run(from + begin as u64, &inside[begin..end], mark, begin == 0);
+                begin = end;
             }
-            begin = begin.max(end);
         }
+        // And only an acknowledgment of all the record acknowledges it.
+        if let Some(last) = inside.last_chunk::<1>() {
+            run(upto - 1, last, record.last(), begin == 0);
+        }
+        self.ended[index(side)] = Some(upto);
+    }
+
+    /// Before the first that is told: whether there was something before it.
+    fn tell_lost(&mut self, side: Side, record: &Record, at: &Progress, tell: Teller<'_>) {
+        if std::mem::replace(&mut self.told[index(side)], true) {
+            return;
+        }
+        let Stage::Open(openers) = &self.stage else {
+            return;
+        };
+        for other in [side, side.other()] {
+            let first = other == side || !self.told[index(other)];
+            if !first || !openers[index(other)].has_lost() {
+                continue;
+            }
+            let end = match other == side {
+                true => record.extent().from,
+                false => self.ways[index(other)].place(),
+            };
+            let missing = Missing {
+                extent: Extent {
+                    from: end.saturating_sub(1),
+                    upto: end,
+                },
+                why: Doubt::SequenceHole,
+                cut_in: None,
+                measured: false,
+            };
+            tell(other, StreamEvent::Missing(missing, *at));
+        }
+    }
+
+    /// Where the last of a side's data ended, if no more has begun.
+    pub(super) fn ended(&self, side: Side) -> Option<Offset> {
+        let begun = self.ways[index(side)].remaining().is_some();
+        self.ended[index(side)].filter(|_| !begun)
     }
 
     /// Messages of the handshake inside.

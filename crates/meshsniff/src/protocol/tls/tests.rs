@@ -7,6 +7,7 @@ use crate::protocol::tls::{Keys, Layer, NotRead, Session};
 use crate::tcp::{Doubt, Extent, Missing, Offset, Progress, Run, Side, StreamEvent};
 use crate::testing::TlsSession;
 use Side::{Client, Server};
+use std::io::Write as _;
 use std::sync::Arc;
 
 /// What is told of the inside.
@@ -242,4 +243,34 @@ fn a_record_without_an_end_is_missing() {
         }
     });
     assert_eq!(told, [(Server, 20, Doubt::Unreadable)]);
+}
+
+#[test]
+fn keys_that_are_logged_a_moment_later() {
+    let mut log = tempfile::NamedTempFile::new().unwrap();
+    let mut wire = Wire::new(true, true, 1 << 14);
+    let keys = Keys::default();
+    keys.open(log.path()).unwrap();
+    wire.layer = Layer::new(Session::default(), Some(&Arc::new(keys)));
+    wire.upto = [0; 2];
+    for side in [Client, Server] {
+        wire.send(side, &wire.session.hello(side));
+    }
+    wire.say(Server, "first");
+    assert_eq!(wire.layer.told().not_read, Some(NotRead::NoKeys));
+    log.write_all(wire.session.log(true).as_bytes()).unwrap();
+    wire.say(Client, "second");
+    assert_eq!(wire.told, [said(Server, "first"), said(Client, "second")]);
+}
+
+#[test]
+fn what_is_lost_before_the_first_that_is_told_is_said() {
+    for is_1_3 in [true, false] {
+        let mut wire = Wire::new(is_1_3, true, 1 << 14);
+        let lost = wire.session.data(Client, b"first");
+        wire.lose(Client, lost.len());
+        wire.say(Client, "second");
+        let expected = [Told::Missing(Client, 1, false), said(Client, "second")];
+        assert_eq!(wire.told, expected);
+    }
 }

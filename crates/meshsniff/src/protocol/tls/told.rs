@@ -51,6 +51,14 @@ pub enum NotRead {
 }
 
 impl NotRead {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 4] = [
+        Self::NoKeys,
+        Self::WrongKeys,
+        Self::Cipher,
+        Self::HandshakeUnseen,
+    ];
+
     /// The name used in every report.
     #[must_use]
     pub fn name(self) -> &'static str {

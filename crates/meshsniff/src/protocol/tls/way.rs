@@ -5,6 +5,9 @@ use super::record::{self, HEADER, MAX_RECORD};
 use crate::packet::Mark;
 use crate::tcp::{Doubt, Extent, Missing, Offset, Run};
 
+/// Bytes that a mark takes.
+const MARK: usize = size_of::<(usize, Mark)>();
+
 /// A record that is put together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
@@ -37,6 +40,8 @@ pub(super) struct Way {
     record: Record,
     /// Whether a packet that begins with a record is looked for.
     lost: bool,
+    /// One past the last byte that was taken.
+    upto: Option<Offset>,
     /// A buffer that was used before.
     spare: Vec<u8>,
 }
@@ -58,6 +63,11 @@ impl Record {
         self.has_header() && self.content.len() == self.length()
     }
 
+    /// Bytes that it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.content.capacity() + self.marks.capacity() * MARK
+    }
+
     /// Where it lies, as far as it has come.
     pub(super) fn extent(&self) -> Extent {
         let from = self.from.unwrap_or(Offset::ORIGIN);
@@ -73,6 +83,7 @@ impl Record {
 impl Way {
     /// Takes of the run what belongs to the next record.
     pub(super) fn take(&mut self, run: &mut Run<'_>) -> Option<Taken> {
+        self.upto = Some(run.from + run.bytes.len() as u64);
         if self.lost {
             let begins = run.segment_start
                 && matches!(run.bytes, [record::CHANGE_CIPHER..=record::DATA, 3, 1..=4, high, low, ..]
@@ -171,6 +182,11 @@ impl Way {
         }
     }
 
+    /// One past the last byte that was taken.
+    pub(super) fn place(&self) -> Offset {
+        self.upto.unwrap_or(Offset::ORIGIN)
+    }
+
     /// The record that has begun, if it has.
     pub(super) fn leave(&mut self) -> Option<Record> {
         let record = std::mem::take(&mut self.record);
@@ -186,9 +202,7 @@ impl Way {
 
     /// Bytes that it holds.
     pub(super) fn weight(&self) -> usize {
-        self.record.content.capacity()
-            + self.spare.capacity()
-            + self.record.marks.capacity() * size_of::<(usize, Mark)>()
+        self.record.content.capacity() + self.spare.capacity() + self.record.marks.capacity() * MARK
     }
 }
 

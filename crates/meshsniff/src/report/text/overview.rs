@@ -10,6 +10,7 @@ use crate::exchange::Verdict;
 use crate::names::Names;
 use crate::packet::Endpoint;
 use crate::piece::{Bytes, Counted, Grouped, Number, Percent, Piece, Shown, Spoken, push, said};
+use crate::protocol::tls::NotRead;
 use crate::report::drawing::Drawing;
 use crate::report::facts::Facts;
 use crate::report::problems::Told;
@@ -597,6 +598,27 @@ pub(in super::super) fn noted(capture: &Capture, summary: &Summary) -> Vec<(Ink,
         "connections are encrypted and stay closed to this report; on a mesh, the plain side is \
          `lo` of the pod",
     );
+    for why in NotRead::ALL {
+        let (one, many) = match why {
+            NotRead::NoKeys => (
+                "of them has no keys here: another process wrote it, or the key log began later",
+                "of them have no keys here: other processes wrote them, or the key log began later",
+            ),
+            NotRead::WrongKeys => (
+                "of them has keys that do not open it: they are of another session",
+                "of them have keys that do not open them: they are of other sessions",
+            ),
+            NotRead::Cipher => (
+                "of them has a cipher suite that is not read with keys",
+                "of them have a cipher suite that is not read with keys",
+            ),
+            NotRead::HandshakeUnseen => (
+                "of them lacks its hellos in the capture: its keys cannot be found",
+                "of them lack their hellos in the capture: their keys cannot be found",
+            ),
+        };
+        note(Ink::Dim, summary.not_read(why), one, many);
+    }
     note(
         Ink::Dim,
         totals.other_connections.saturating_sub(never),
