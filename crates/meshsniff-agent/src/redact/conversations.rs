@@ -3,7 +3,7 @@
 
 use super::tests::FIELDS;
 use super::{Redaction, Redactor};
-use meshsniff::exchange::{Exchange, FindingKind, Verdict};
+use meshsniff::exchange::{Exchange, Finding, FindingKind, Verdict};
 use meshsniff::packet::{Endpoint, Flags, LinkType};
 use meshsniff::testing::{Packet, TcpSegment, analyse, wrap};
 use proptest::prelude::*;
@@ -550,8 +550,18 @@ proptest! {
         };
         prop_assert_eq!(connections(&before), connections(&after));
         if !headers_only {
+            // What a WebSocket says is no header: it is hidden.
+            let shown = |one: &Exchange| {
+                let mut one = one.clone();
+                let findings = std::mem::take(&mut one.findings);
+                let shown = |finding: &Finding| hangs_on_no_body(&one, finding.kind);
+                let shown = findings.into_iter().filter(shown).collect();
+                one.findings = shown;
+                one.websocket = None;
+                json!(one)
+            };
             let whole = |exchanges: &[Exchange]| {
-                exchanges.iter().map(|one| json!(one)).collect::<Vec<_>>()
+                exchanges.iter().map(shown).collect::<Vec<_>>()
             };
             prop_assert_eq!(whole(&before.exchanges), whole(&after.exchanges));
         }
