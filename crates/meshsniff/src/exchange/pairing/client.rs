@@ -181,7 +181,7 @@ impl Pairing {
         self.find_server(offset, at);
         self.client.pipelines |= self.queue.is_answer_due();
         // A client that waits for answers has taken all there is of them when it asks again.
-        let sure = at.client_acked >= Some(offset)
+        let sure = at.client_acked >= Some(self.before(offset))
             && self.has_answered(at)
             && at.server_acked >= at.server_high;
         let joined_late = self.doubts.next.pairing == Some(Doubt::CaptureStartedLate);
@@ -245,7 +245,8 @@ impl Pairing {
             return;
         }
         // A client that does not wait for answers may still be owed several.
-        let sure = at.client_acked >= Some(offset) && progressed && !self.client.pipelines;
+        let sure =
+            at.client_acked >= Some(self.before(offset)) && progressed && !self.client.pipelines;
         let next = &mut self.doubts.next;
         if !sure && !untouched {
             next.pairing = next.pairing.or(next.response);
@@ -503,7 +504,7 @@ impl Pairing {
             Mode::Messages if self.server.reader.is_until_close() => true,
             _ => self.queue.is_answer_due(),
         };
-        let acknowledged = at.client_acked >= Some(offset) && self.has_answered(at);
+        let acknowledged = at.client_acked >= Some(self.before(offset)) && self.has_answered(at);
         self.client.untouched || acknowledged && !being_answered
     }
 

@@ -75,6 +75,9 @@ enum Early {
 /// Bytes of it that are kept.
 const MAX_EARLY: usize = 1024;
 
+/// Bytes that a record has beside what is in it, but for padding, which hardly anybody sends.
+const SEALING: u64 = 5 + 8 + 16 + 1;
+
 /// More than any connection carries.
 const AROUND: u64 = 1 << 48;
 
@@ -452,6 +455,12 @@ impl Pairing {
     /// has no end by then ends behind all that was sent.
     const fn around(&self) -> u64 {
         if self.inside { AROUND } else { 0 }
+    }
+
+    /// A place behind which a message that begins at `offset` has to have its beginning: inside of TLS
+    /// a header, and what seals a record, stand before it.
+    const fn before(&self, offset: Offset) -> Offset {
+        offset.saturating_sub(if self.inside { SEALING } else { 0 })
     }
 
     /// Whether what `side` was sending had begun before, as far as that can be told.

@@ -1,8 +1,8 @@
 //! TLS with keys: what the two sides say inside, as stream events like those of a connection that
 //! is not encrypted.
 //!
-//! A record's bytes keep the place of its beginning, and the frames that carried them: its last byte
-//! has that of the frame that made it whole.
+//! A record's bytes have the place of its end, and the frames that carried them: its last byte has
+//! that of the frame that made it whole.
 
 use super::alert::Alert;
 use super::hello::{self, Inside};
@@ -417,30 +417,27 @@ impl Plain {
         tell: Teller<'_>,
     ) {
         self.tell_lost(side, record, at, tell);
-        let Extent { from, upto } = record.extent();
-        let mut run = |from, bytes, mark, segment_start| {
-            let run = Run {
-                from,
-                bytes,
-                mark,
-                segment_start,
-            };
-            tell(side, StreamEvent::Bytes(run, *at));
-        };
+        let upto = record.extent().upto;
+        // Only an acknowledgment of all the record acknowledges what is in it.
+        let from = upto - inside.len() as u64;
         let mut begin = 0;
         for (place, &(_, mark)) in record.marks.iter().enumerate() {
             let next = record.marks.get(place + 1);
             let end = next.map_or(inside.len(), |&(next, _)| next.saturating_sub(before));
-            // Only the last frame makes the last byte sure.
-            let end = end.min(inside.len().saturating_sub(1));
+            let end = end.min(inside.len());
+            // And only the last frame makes the last byte sure.
+            let is_rest = end == inside.len();
+            let mark = if is_rest { record.last() } else { mark };
             if end > begin {
-                run(from + begin as u64, &inside[begin..end], mark, begin == 0);
-                begin = end;
+                let run = Run {
+                    from: from + begin as u64,
+                    bytes: &inside[begin..end],
+                    mark,
+                    segment_start: begin == 0,
+                };
+                tell(side, StreamEvent::Bytes(run, *at));
             }
-        }
-        // And only an acknowledgment of all the record acknowledges it.
-        if let Some(last) = inside.last_chunk::<1>() {
-            run(upto - 1, last, record.last(), begin == 0);
+            begin = begin.max(end);
         }
         self.ended[index(side)] = Some(upto);
     }
