@@ -3,7 +3,8 @@
 //!
 //! Fed with the capture's frames, it takes those of one connection, puts each direction's bytes in
 //! order and reads them: of HTTP/1 a line of a head is an entry, and a body is one with its size; of
-//! HTTP/2 a frame is one, a field in it, and a message of a call; of WebSocket a frame. Nothing is judged here.
+//! HTTP/2 a frame is one, a field in it, and a message of a call; of WebSocket a frame. Nothing is
+//! judged here.
 //!
 //! | here | holds |
 //! |---|---|

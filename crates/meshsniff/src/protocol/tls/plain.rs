@@ -268,8 +268,9 @@ impl Plain {
                 Err(NotRead::NoKeys) => return self.wait_for_keys(session, side, record),
                 Err(why) => return self.shut(why),
             }
+            // None is held yet: those that will be are counted anew.
+            self.held_bytes = 0;
             for (side, record) in std::mem::take(&mut self.unopened) {
-                self.held_bytes -= record.weight();
                 self.sort(session, side, record, at, tell);
             }
         }
