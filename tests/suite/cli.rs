@@ -27,7 +27,7 @@ mod drops;
 mod following;
 mod for_ci;
 mod images;
-mod keys;
+pub mod keys;
 mod live_view;
 mod pipes;
 mod secrets;

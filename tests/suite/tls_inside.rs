@@ -1,6 +1,8 @@
 //! What is inside of TLS is judged as if it were not encrypted: the same talk, in plain text and in
 //! records whose keys are known, has the same verdicts.
 
+use crate::cli::keys::key_log;
+use crate::corpus;
 use meshsniff::exchange::{Doubt, Exchange, Side, Verdict};
 use meshsniff::testing::{
     End::{self, Client, Server},
@@ -229,4 +231,45 @@ fn keys_of_one_side_read_neither() {
     let tls = seen.connections[0].tls.as_deref().expect("TLS");
     let why = meshsniff::protocol::tls::NotRead::NoKeys;
     assert_eq!((tls.keys, tls.not_read), (false, Some(why)));
+}
+
+/// Whenever the keys of a session with 0-RTT are logged, what was held for them is read, or nothing.
+#[test]
+fn early_data_whose_keys_are_logged_late() {
+    let packets = corpus::packets(&corpus::own_folder().join("tls-keys.pcapng"));
+    let early = |one: &&Exchange| one.server.port == 8446;
+    let whole = analyse(&packets).exchanges;
+    let last = whole.iter().filter(early).next_back().expect("0-RTT");
+    let first = last.events.request_start.frame.number();
+    let of_it: Vec<_> = packets
+        .iter()
+        .filter(|packet| packet.number + 8 > first)
+        .collect();
+    let mut read = 0;
+    for known in 0..20 {
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        let keys = meshsniff::protocol::tls::Keys::default();
+        keys.open(log.path()).expect("a log");
+        let mut analyzer = meshsniff::Analyzer::new(meshsniff::Options {
+            keys: Some(std::sync::Arc::new(keys)),
+            ..meshsniff::Options::default()
+        });
+        let mut seen = meshsniff::testing::Seen::default();
+        for (number, packet) in of_it.iter().enumerate() {
+            if number == known {
+                std::fs::write(log.path(), key_log()).expect("the keys");
+            }
+            analyzer.frame(&packet.frame(), &mut seen);
+        }
+        analyzer.finish(&mut seen);
+        for one in seen.exchanges.iter().filter(early) {
+            assert_eq!(
+                (one.verdict, one.status),
+                (Verdict::Ok, Some(200)),
+                "{known}"
+            );
+            read += 1;
+        }
+    }
+    assert!(read > 5, "{read}");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 const KEYS: &str = "tls-keys.pcapng";
 
 /// The key log in the capture's block of secrets.
-fn key_log() -> String {
+pub fn key_log() -> String {
     let bytes = fs::read(capture(KEYS)).expect("a capture");
     let at = bytes.windows(4).position(|four| four == b"KSLT");
     let at = at.expect("a block of secrets");
