@@ -114,7 +114,13 @@ impl Lab {
             let label = [&["label", "namespace", name.as_str()], labels].concat();
             self.kubectl(&label)?;
         }
-        Ok(Namespace { lab: self, name })
+        let namespace = Namespace { lab: self, name };
+        // A pod made before its controller has made the account is refused.
+        let account = ["get", "serviceaccount", "default", "-n", &namespace.name];
+        wait_until("the namespace's default account", SOON, || {
+            Ok(self.try_kubectl(&account)?.status.success())
+        })?;
+        Ok(namespace)
     }
 
     /// Processes of this machine that run the agent for one of these runs.

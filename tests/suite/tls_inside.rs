@@ -239,7 +239,7 @@ fn early_data_whose_keys_are_logged_late() {
     let packets = corpus::packets(&corpus::own_folder().join("tls-keys.pcapng"));
     let early = |one: &&Exchange| one.server.port == 8446;
     let whole = analyse(&packets).exchanges;
-    let last = whole.iter().filter(early).next_back().expect("0-RTT");
+    let last = whole.iter().rfind(early).expect("0-RTT");
     let first = last.events.request_start.frame.number();
     let of_it: Vec<_> = packets
         .iter()
