@@ -117,7 +117,7 @@ fn speaker_of_frames(bytes: &[u8]) -> Option<Side> {
     let (mut client, mut server) = (false, false);
     let mut look = |field: super::http2::hpack::Field<'_>| {
         let name = field.name.unwrap_or_default();
-        server |= name == b":status";
+        server |= name == b":status" || name == b"grpc-status";
         client |= name.first() == Some(&b':') && name != b":status";
     };
     // It need not be whole, nor known: what is there tells.

@@ -53,6 +53,12 @@ impl Streams {
         if !known && (stream <= self.highest || stream.is_multiple_of(2)) {
             return;
         }
+        // Of a request that was not seen, or, if the roles are guessed wrong, of an answer.
+        let head = &headers.head;
+        let is_no_request = !head.is_request && (!head.is_cut || head.is_response);
+        if !known && is_no_request && self.client.unsure.is_some() {
+            return;
+        }
         if !known {
             self.begin(headers, at);
         }

@@ -434,6 +434,49 @@ fn who_is_the_client_is_told_by_header_fields() {
     assert_eq!(seen.exchanges.len(), 1);
 }
 
+/// With a server at the higher port, as the ports tell nothing of the roles.
+#[test]
+fn trailers_are_nobodys_request() {
+    let trailers = |stream| [window(0, 9), headers(stream, true, &[("checksum", "1")])].concat();
+    let of_server = Talk::joined()
+        .client_port(80)
+        .say(Server, trailers(1))
+        .ack(Client)
+        .fin(Client)
+        .fin(Server)
+        .seen();
+    assert!(of_server.exchanges.is_empty());
+    let answers = |fields: &[(&str, &str)]| {
+        let answer = [window(0, 9), headers(1, true, fields)].concat();
+        Talk::joined()
+            .client_port(80)
+            .say(Server, answer)
+            .fin(Client)
+            .seen()
+    };
+    assert!(answers(&[(":status", "200")]).exchanges.is_empty());
+    let of_client = Talk::joined()
+        .say(Client, all([trailers(3), get(5, "/")]))
+        .ack(Server)
+        .seen();
+    assert_eq!(of_client.exchanges.len(), 1);
+    // Here the ports are wrong and the trailers tell.
+    let call = headers(1, true, &[("grpc-status", "0")]);
+    let connection = Talk::joined()
+        .client_port(80)
+        .say(Server, call)
+        .connection();
+    assert_eq!(connection.client.port, 80);
+    assert!(!connection.role_guessed);
+    // A request that begins in the capture is one, whatever it lacks.
+    let malformed = opened()
+        .say(Client, trailers(1))
+        .ack(Server)
+        .fin(Server)
+        .exchange();
+    assert_eq!(malformed.verdict(), (ServerClosedUnanswered, CERTAIN));
+}
+
 #[test]
 fn a_lost_answer_leaves_the_others_certain() {
     let seen = opened()
