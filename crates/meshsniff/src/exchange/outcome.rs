@@ -13,7 +13,7 @@ use super::said::{Keeping, Said};
 use super::streams::Streams;
 use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
-use crate::protocol::tls::Session;
+use crate::protocol::tls::{Farewell, Session, StepKind};
 use crate::tcp::{
     self, CloseEvidence, Counters, Offset, Opening, Side, StreamEvent, TrackedConnection,
 };
@@ -32,6 +32,8 @@ const LEFT_WAITING: Span = Span::from_millis(20);
 
 /// Who says in TLS that it closes does so within this time.
 const PARTING: Span = Span::from_millis(5);
+/// Whoever hears so closes, too, within this time.
+const HEARD: Span = Span::from_millis(20);
 
 /// The exchanges of one connection, from its stream events to those that are settled.
 #[derive(Debug)]
@@ -279,11 +281,14 @@ impl Exchanges {
     fn told_tls(&self, verdict: Option<Verdict>) -> Option<Tls> {
         let tls = self.pairing.tls()?;
         let mut told = tls.told();
-        let refused = tls.session().refused().is_some() && verdict == Some(Verdict::TlsFailed);
-        told.alert = told.alert.or(refused.then_some(Alert {
-            by: Side::Server,
-            description: None,
-        }));
+        let refused = tls.session().refused();
+        if let Some(mark) = refused.filter(|_| verdict == Some(Verdict::TlsFailed))
+            && told.alert.is_none()
+        {
+            let (by, description) = (Side::Server, None);
+            told.alert = Some(Alert { by, description });
+            told.note(StepKind::Alert, by, mark);
+        }
         // What is inside says which.
         if let (Some(alert), Some(inside)) = (&mut told.alert, tls.alert_inside())
             && alert.by == inside.by
@@ -293,22 +298,34 @@ impl Exchanges {
         if verdict == Some(Verdict::TlsLeftWaiting) {
             // What came after the close came too late.
             told.last_record_by = Some(Side::Client);
+            if let Some(asked) = tls.session().asked() {
+                told.note(StepKind::LastRecord, Side::Client, asked.last);
+            }
         }
         Some(told)
     }
 
-    /// How long the client had waited for an answer to its last record when it closed, of TLS that
-    /// is not read.
-    fn left_waiting(&self, close: Close) -> Option<Span> {
+    /// What the other side than the one with the first FIN or RST said right before it: that it
+    /// closes. Then it was the first to leave, and only its FIN was slower.
+    fn farewell_before(&self, close: Close) -> Option<Farewell> {
+        let said = self.pairing.tls()?.session().farewell()?;
+        let right_before =
+            said.mark.order < close.mark.order && close.mark.time - said.mark.time <= HEARD;
+        (said.by != close.by && right_before).then_some(said)
+    }
+
+    /// How long the client had waited for an answer to its last record when it left, of TLS that is
+    /// not read, if the side `by` was the first to leave, in the packet `left`.
+    fn left_waiting(&self, by: Side, left: Mark) -> Option<Span> {
         let tls = self.pairing.unread_tls().filter(|tls| tls.is_done())?;
         let asked = tls.asked()?;
-        let waited = close.mark.time - asked.last.time;
+        let waited = left.time - asked.last.time;
         // What came after the close came too late.
         let answered = asked
             .answered
-            .is_some_and(|answered| answered.order < close.mark.order);
-        let left = close.by == Side::Client && !answered && !asked.unsure;
-        (left && waited >= LEFT_WAITING).then_some(waited)
+            .is_some_and(|answered| answered.order < left.order);
+        let waits = by == Side::Client && !answered && !asked.unsure;
+        (waits && waited >= LEFT_WAITING).then_some(waited)
     }
 
     /// Since when the connection was idle: the end of its last answer, or, of TLS that is not read,
@@ -364,9 +381,16 @@ impl Exchanges {
     }
 
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
-        let close = first_close(connection);
+        let first = first_close(connection);
+        let farewell = first.and_then(|first| self.farewell_before(first));
+        let closed = farewell.and_then(|said| closes_of(connection, said.by));
+        let close = closed.or(first);
+        let farewell = farewell.filter(|_| closed.is_some());
         let encrypted = self.pairing.tls().is_some();
-        let waited = close.and_then(|close| self.left_waiting(close));
+        let waited = close.and_then(|close| {
+            let left = farewell.map_or(close.mark, |said| said.mark);
+            self.left_waiting(close.by, left)
+        });
         let verdict = verdict(connection, now)
             .or_else(|| self.of_tls(connection, close, now))
             .or(waited.map(|_| Verdict::TlsLeftWaiting));
@@ -388,9 +412,10 @@ impl Exchanges {
             Protocol::None if connection.spoke() => Protocol::Unknown,
             known => known,
         };
-        let last_spoke = match close.filter(|_| encrypted) {
-            Some(close) => before_farewell(connection, close),
-            None => connection.last_spoke(),
+        let last_spoke = match (farewell, close.filter(|_| encrypted)) {
+            (Some(said), _) => said.before,
+            (None, Some(close)) => before_farewell(connection, close),
+            (None, None) => connection.last_spoke(),
         };
         let since = |from: Option<Mark>, to: Option<Mark>| Some(to?.time - from?.time);
         let not_negative = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
@@ -523,19 +548,30 @@ fn before_farewell(connection: &TrackedConnection, close: Close) -> Option<(Side
 /// The first FIN or RST, unless a FIN that the capture lacks may have come before it.
 fn first_close(connection: &TrackedConnection) -> Option<Close> {
     let evidence = connection.evidence();
-    let sides = [
-        (Side::Client, evidence.client),
-        (Side::Server, evidence.server),
-    ];
-    if sides.iter().any(|(_, side)| side.lacks_fin) {
+    if evidence.client.lacks_fin || evidence.server.lacks_fin {
         return None;
     }
-    let closes = sides.into_iter().flat_map(|(by, side)| {
-        let close = move |seen: Option<CloseEvidence>, reset| {
-            let mark = seen?.mark;
-            Some(Close { by, reset, mark })
-        };
-        [close(side.fin, false), close(side.rst, true)]
-    });
-    closes.flatten().min_by_key(|close| close.mark.order)
+    let closes = [Side::Client, Side::Server].map(|by| closes_of(connection, by));
+    closes
+        .into_iter()
+        .flatten()
+        .min_by_key(|close| close.mark.order)
+}
+
+/// A side's first FIN or RST.
+fn closes_of(connection: &TrackedConnection, by: Side) -> Option<Close> {
+    let evidence = connection.evidence();
+    let side = match by {
+        Side::Client => evidence.client,
+        Side::Server => evidence.server,
+    };
+    let close = |seen: Option<CloseEvidence>, reset| {
+        let mark = seen?.mark;
+        Some(Close { by, reset, mark })
+    };
+    let closes = [close(side.fin, false), close(side.rst, true)];
+    closes
+        .into_iter()
+        .flatten()
+        .min_by_key(|close| close.mark.order)
 }

@@ -47,7 +47,7 @@ use std::borrow::Cow;
 
 /// The number of the format, which the first line carries. It rises with any change to a line: a
 /// test compares one line of each kind with `lines.jsonl`.
-pub const FORMAT: u32 = 11;
+pub const FORMAT: u32 = 12;
 
 /// Bytes of the longest line, without its end. Readers stop there, and the receiver refuses longer
 /// ones.

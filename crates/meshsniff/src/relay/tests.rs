@@ -611,6 +611,7 @@ fn full_lines() -> Vec<Item<'static>> {
             mark: fixtures::mark(7, 1_500),
         }),
         max_concurrent: Some(100),
+        tls: Some(Box::new(fixtures::tls())),
         dns: fixtures::lookups().dns,
         ..fixtures::refused()
     };
@@ -627,6 +628,10 @@ fn full_lines() -> Vec<Item<'static>> {
         ..fixtures::gave_up()
     });
     summary.connection(&fixtures::refused());
+    summary.connection(&Connection {
+        tls: Some(Box::new(fixtures::tls())),
+        ..fixtures::connection()
+    });
     let mut judge = Judge::new(Rules {
         assertions: vec![Assertion::parse("total.p50>1ms").unwrap()],
         ..Rules::default()

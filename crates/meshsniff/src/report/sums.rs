@@ -3,7 +3,8 @@
 use crate::exchange::{Doubt, FindingKind, Gap, Side, Verdict};
 use crate::names::Names;
 use crate::number;
-use crate::piece::{Counted, Grouped, Number, Piece, Spoken, Timeout, push};
+use crate::piece::{Counted, Grouped, Number, Piece, Spoken, Timeout, push, said};
+use crate::protocol::tls::Part;
 use crate::statistics::{GapStats, Problem, ProcessEnd, Summary, Timer, TimerKind};
 use crate::time::{Span, Timestamp};
 
@@ -238,6 +239,19 @@ pub(super) fn waits(out: &mut String, summary: &Summary) {
             "answers began after",
             response,
         );
+    }
+    let mut handshakes = summary.handshakes();
+    if let Some((Part::Whole, took)) = handshakes.next() {
+        out.push_str(if out.is_empty() { "" } else { "\n" });
+        percentiles(
+            out,
+            "the TLS handshake took",
+            &said!(Grouped(took.count), " TLS handshakes took"),
+            took,
+        );
+        if let Some((_, server)) = handshakes.find(|(part, _)| *part == Part::Server) {
+            push!(out; "; the server's part ", Spoken(server.p50));
+        }
     }
 }
 

@@ -49,6 +49,13 @@ pub enum SummaryPart {
         /// Some of its costs.
         values: ValuesPart,
     },
+    /// Times of TLS handshakes.
+    Handshake {
+        /// The place of the part in [`Part::ALL`].
+        part: u8,
+        /// Some of its times.
+        values: ValuesPart,
+    },
     /// Closes and refusals that may show the end of a process.
     Endings(Vec<Seen>),
     /// What went wrong alike.
@@ -125,6 +132,10 @@ impl Summary {
             let values = values.parts().into_iter();
             parts.extend(values.map(|values| SummaryPart::Finding { finding, values }));
         }
+        for (part, values) in (0..).zip(&self.handshakes) {
+            let values = values.parts().into_iter();
+            parts.extend(values.map(|values| SummaryPart::Handshake { part, values }));
+        }
         let endings = self.endings.seen();
         let endings = endings.chunks(MAX_ENTRIES);
         parts.extend(endings.map(|seen| SummaryPart::Endings(seen.to_vec())));
@@ -166,6 +177,11 @@ impl Summary {
                 let costs = self.findings.get_mut(usize::from(finding));
                 let costs = costs.ok_or(WrongPart("a finding that has no name"))?;
                 costs.take_part(values)
+            }
+            SummaryPart::Handshake { part, values } => {
+                let times = self.handshakes.get_mut(usize::from(part));
+                let times = times.ok_or(WrongPart("a part of a handshake that has no name"))?;
+                times.take_part(values)
             }
             SummaryPart::Endings(seen) => {
                 ensure(seen.len() <= MAX_ENTRIES, "too many endings")?;

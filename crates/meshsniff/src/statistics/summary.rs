@@ -14,7 +14,7 @@ use super::routes::Routes;
 use super::timers::{Closes, Timer};
 use crate::exchange::{Connection, Doubt, Exchange, Finding, FindingKind, Gap, Gaps, Verdict};
 use crate::packet::Endpoint;
-use crate::protocol::tls::NotRead;
+use crate::protocol::tls::{NotRead, Part};
 use crate::time::Span;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -60,6 +60,7 @@ pub struct Summary {
     pub(super) unreachable: HashMap<Endpoint, u64>,
     pub(super) gaps: [GapValues; Gaps::COUNT],
     pub(super) findings: [GapValues; FindingKind::ALL.len()],
+    pub(super) handshakes: [GapValues; Part::ALL.len()],
     pub(super) closes: Closes,
     pub(super) endings: Endings,
     pub(super) problems: Problems,
@@ -190,8 +191,15 @@ impl Summary {
         self.closes.add_connection(connection);
         self.endings.add_connection(connection);
         self.problems.connection(connection);
-        if let Some(why) = connection.tls.as_ref().and_then(|tls| tls.not_read) {
-            self.not_read[why as usize] += 1;
+        if let Some(tls) = &connection.tls {
+            for (values, part) in self.handshakes.iter_mut().zip(Part::ALL) {
+                if let Some(span) = tls.part(part) {
+                    values.add(span.as_nanos());
+                }
+            }
+            if let Some(why) = tls.not_read {
+                self.not_read[why as usize] += 1;
+            }
         }
         let Some(verdict) = connection.verdict else {
             return;
@@ -258,6 +266,9 @@ impl Summary {
             values.merge(more);
         }
         for (values, more) in self.findings.iter_mut().zip(&other.findings) {
+            values.merge(more);
+        }
+        for (values, more) in self.handshakes.iter_mut().zip(&other.handshakes) {
             values.merge(more);
         }
         self.closes.merge(&other.closes);
@@ -424,6 +435,12 @@ impl Summary {
     pub fn findings(&self) -> impl Iterator<Item = (FindingKind, GapStats)> {
         let all = FindingKind::ALL.into_iter().zip(&self.findings);
         all.filter_map(|(kind, costs)| Some((kind, costs.stats()?)))
+    }
+
+    /// Statistics of each part of TLS handshakes, in the order of [`Part::ALL`].
+    pub fn handshakes(&self) -> impl Iterator<Item = (Part, GapStats)> {
+        let all = Part::ALL.into_iter().zip(&self.handshakes);
+        all.filter_map(|(part, values)| Some((part, values.stats()?)))
     }
 
     /// Statistics of a gap; `None` if no exchange has it.

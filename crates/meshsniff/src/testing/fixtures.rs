@@ -7,6 +7,7 @@ use crate::exchange::{
 };
 use crate::kernel::{Listener, Socket, Sockets};
 use crate::packet::{Endpoint, FrameId, Mark};
+use crate::protocol::tls::{Alert, Bursts, Cipher, NotRead, StepKind, Tls, Version};
 use crate::time::{Span, Timestamp};
 
 /// When the captures of these tests begin: 2026-11-24T08:00:00Z.
@@ -391,6 +392,51 @@ pub fn lookups() -> Connection {
             slowest_name: Some("catalog.shop.svc.cluster.local".into()),
         }),
     })
+}
+
+/// TLS of which everything is known that can be.
+#[must_use]
+pub fn tls() -> Tls {
+    let mut tls = Tls {
+        version: Some(Version(0x0304)),
+        sni: Some("catalog.shop".into()),
+        alpn: Some("h2".into()),
+        alpn_offered: vec!["h2".into(), "http/1.1".into()],
+        cipher: Some(Cipher(0x1301)),
+        resumed: Some(true),
+        early_data: true,
+        early_data_taken: Some(true),
+        retried: true,
+        client_certificate: Some(true),
+        handshake: Some(Span::from_micros(2_000)),
+        server: Some(Span::from_micros(1_000)),
+        client: Some(Span::from_micros(500)),
+        alert: Some(Alert {
+            by: Side::Client,
+            description: Some(48),
+        }),
+        close_notify: [Some(true), Some(false)],
+        bursts: Bursts {
+            client: 2,
+            server: 1,
+            longest_wait: Some(Span::from_millis(500)),
+            longest_wait_ended: Some(mark(9, 2_000)),
+        },
+        last_record_by: Some(Side::Client),
+        keys: true,
+        not_read: Some(NotRead::NoKeys),
+        steps: Vec::new(),
+    };
+    for (number, kind, by) in [
+        (4, StepKind::ClientHello, Side::Client),
+        (5, StepKind::ServerHello, Side::Server),
+        (6, StepKind::HandshakeEnd, Side::Client),
+        (7, StepKind::Alert, Side::Client),
+        (8, StepKind::LastRecord, Side::Client),
+    ] {
+        tls.note(kind, by, mark(number, 1_000 + number as i64));
+    }
+    tls
 }
 
 /// A WebSocket that the server closed because of an error of its own.

@@ -15,6 +15,7 @@ use crate::exchange::model::{
     Verdict::*,
 };
 use crate::packet::Endpoint;
+use crate::time::Span;
 
 const REFUSED: &[u8] = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
 
@@ -685,6 +686,38 @@ fn a_client_of_tls_that_closes_while_nothing_has_come_back_left_waiting() {
     let closed = asked().after(500.0).fin(Server).ack(Client).connection();
     assert_eq!(closed.verdict, None, "the server closed");
     assert_eq!(asked().after(500.0).connection().verdict, None, "not yet");
+}
+
+/// A server that hears so at once may have its FIN out first, with what it still had to say.
+#[test]
+fn whoever_says_first_that_it_closes_is_the_first_to_leave() {
+    let asked = || encrypted().say(Client, record(23, &[9; 300])).ack(Server);
+    let notify = || record(23, &[7; 19]);
+    let late = || [record(23, &[9; 2749]), notify()].concat();
+    let left = || asked().after(500.0).say(Client, notify());
+    let slow = left()
+        .say(Server, late())
+        .fin(Server)
+        .rst(Client)
+        .connection();
+    assert_eq!(slow.verdict, Some(TlsLeftWaiting));
+    assert_eq!(slow.close.map(|close| close.by), Some(Side::Client));
+    assert_eq!(slow.last_byte_by, Some(Side::Client));
+    let ms = |gap: Option<Span>| gap.map(|gap| gap.as_millis().round());
+    assert_eq!(
+        (ms(slow.idle), ms(slow.silence)),
+        (Some(501.0), Some(504.0))
+    );
+    // Much later it is another matter, and so is the same from the other side.
+    let later = left().after(100.0).fin(Server).rst(Client).connection();
+    assert_eq!(later.verdict, None);
+    let ends = asked()
+        .after(500.0)
+        .say(Server, notify())
+        .say(Client, notify());
+    let ends = ends.fin(Client).fin(Server).connection();
+    assert_eq!(ends.verdict, None);
+    assert_eq!(ends.close.map(|close| close.by), Some(Side::Server));
 }
 
 #[test]

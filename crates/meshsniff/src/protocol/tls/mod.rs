@@ -40,5 +40,5 @@ pub use data::{Asked, Bursts};
 pub use hello::{Cipher, Version};
 pub use keylog::Keys;
 pub use layer::Layer;
-pub use session::Session;
-pub use told::{NotRead, Part, Tls};
+pub use session::{Farewell, Session};
+pub use told::{NotRead, Part, Step, StepKind, Tls};

@@ -5,7 +5,7 @@ use super::data::{Asked, Data};
 use super::hello::{self, Choice, Offer};
 use super::message::{self, Messages};
 use super::record::{self, Record};
-use super::told::Tls;
+use super::told::{StepKind, Tls};
 use crate::packet::Mark;
 use crate::tcp::Side;
 use crate::time::Span;
@@ -40,9 +40,29 @@ struct Sent {
     finished: bool,
     /// Whether its records cannot be told any more.
     lost: bool,
-    /// The latest record, if it was as long as an alert, behind the handshake; and whether its type
-    /// says that it is one.
-    parting: Option<(Mark, bool)>,
+    /// The latest record, if it was as long as an alert, behind the handshake.
+    parting: Option<Parting>,
+}
+
+/// A record behind the handshake that is as long as an alert.
+#[derive(Clone, Copy, Debug)]
+struct Parting {
+    mark: Mark,
+    /// Whether its type says that it is one.
+    known: bool,
+    /// The packet with payload before it, and its sender.
+    before: Option<(Side, Mark)>,
+}
+
+/// What a side says before it closes (close_notify, RFC 8446, 6.1), as far as its length tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Farewell {
+    /// The sender.
+    pub by: Side,
+    /// Its packet.
+    pub mark: Mark,
+    /// The packet with payload before it, and its sender.
+    pub before: Option<(Side, Mark)>,
 }
 
 /// TLS on one connection.
@@ -53,7 +73,8 @@ pub struct Session {
     joined: bool,
     /// Records of either side are missing.
     holes: bool,
-    alert: Option<Alert>,
+    /// The alert that ended the handshake, and its packet.
+    alert: Option<(Alert, Mark)>,
     /// The server's first bytes, if they are no TLS.
     plain: Option<Mark>,
     offer: Option<Offer>,
@@ -86,6 +107,8 @@ pub struct Session {
     late_records: u64,
     /// What the server said first after the handshake was an alert.
     refused: Option<Mark>,
+    /// The latest packet with payload, and its sender.
+    spoke: Option<(Side, Mark)>,
 }
 
 pub(super) const fn index(side: Side) -> usize {
@@ -133,6 +156,7 @@ impl Session {
                 self.end_record(side, mark);
             }
         }
+        self.spoke = Some((side, mark));
     }
 
     /// So many bytes of a side are not in the capture.
@@ -251,8 +275,11 @@ impl Session {
         let (kind, length, mark) = (sent.record.kind(), sent.record.length(), sent.begin);
         // Whoever has said that it closes says nothing more (RFC 8446, 6.1): what was as long as that
         // was two bytes of data.
-        if let Some((parted, false)) = sent.parting.take() {
-            self.data_begins(side, ENCRYPTED_ALERT, parted);
+        if let Some(Parting {
+            mark, known: false, ..
+        }) = sent.parting.take()
+        {
+            self.data_begins(side, ENCRYPTED_ALERT, mark);
         }
         if side == Side::Server {
             self.late_records += 1;
@@ -339,10 +366,8 @@ impl Session {
             }
         }
         if let Some(description) = alert {
-            self.alert.get_or_insert(Alert {
-                by: side,
-                description,
-            });
+            let by = side;
+            self.alert.get_or_insert((Alert { by, description }, mark));
         }
         match side {
             Side::Server if !self.sent[0].finished => {
@@ -383,7 +408,11 @@ impl Session {
             }
             return;
         }
-        self.sent[index(side)].parting = Some((mark, kind == record::ALERT));
+        self.sent[index(side)].parting = Some(Parting {
+            mark,
+            known: kind == record::ALERT,
+            before: self.spoke,
+        });
         let first = side == Side::Server && self.late_records == 1;
         let soon = |done: Mark| mark.time - done.time <= REFUSAL;
         if first && self.certified && self.done.is_some_and(soon) && self.sent[0].parting.is_none()
@@ -457,8 +486,8 @@ impl Session {
 
     /// The alert that ended the handshake.
     #[must_use]
-    pub const fn alert(&self) -> Option<Alert> {
-        self.alert
+    pub fn alert(&self) -> Option<Alert> {
+        self.alert.map(|(alert, _)| alert)
     }
 
     /// The packet with the alert, as far as its length tells one, with which the server met the end
@@ -467,6 +496,17 @@ impl Session {
     #[must_use]
     pub const fn refused(&self) -> Option<Mark> {
         self.refused
+    }
+
+    /// The first of what the sides said before they close, if no record came behind it.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        let sides = [Side::Client, Side::Server];
+        let said = sides.into_iter().zip(&self.sent).filter_map(|(by, sent)| {
+            let Parting { mark, before, .. } = sent.parting.filter(|_| !sent.lost)?;
+            Some(Farewell { by, mark, before })
+        });
+        said.min_by_key(|said| said.mark.order)
     }
 
     /// The server's first bytes, if they are no TLS.
@@ -531,7 +571,7 @@ impl Session {
         let closes = |side: &Sent| (self.is_done() && !side.lost).then_some(side.parting.is_some());
         // Behind a hole a message that says so may be missing.
         let seen = is_1_3 == Some(false) && self.is_done() && !self.has_holes();
-        Tls {
+        let mut told = Tls {
             version: choice.map(|choice| choice.version),
             sni: offer.sni,
             alpn: choice.and_then(|choice| choice.alpn.clone()),
@@ -554,13 +594,39 @@ impl Session {
             handshake: not_negative(since(self.first, self.done)),
             server: not_negative(since(self.hello_end, self.answer)),
             client: not_negative(since(self.flight, self.reply)),
-            alert: self.alert,
+            alert: self.alert(),
             close_notify: [closes(&self.sent[0]), closes(&self.sent[1])],
             bursts: self.data.bursts,
             last_record_by: self.data.last_by(),
             keys: false,
             not_read: None,
+            steps: Vec::new(),
+        };
+        let by_client = |mark: Option<Mark>| mark.map(|mark| (Side::Client, mark));
+        let by_server = |mark: Option<Mark>| mark.map(|mark| (Side::Server, mark));
+        let last_by = self.first_done.map_or(Side::Client, Side::other);
+        let steps = [
+            (StepKind::ClientHello, by_client(self.first)),
+            (StepKind::ServerHello, by_server(self.answer)),
+            (
+                StepKind::HandshakeEnd,
+                self.done.map(|mark| (last_by, mark)),
+            ),
+            (
+                StepKind::Alert,
+                self.alert.map(|(alert, mark)| (alert.by, mark)),
+            ),
+            (
+                StepKind::LastRecord,
+                self.data.last_by().zip(self.data.latest()),
+            ),
+        ];
+        for (kind, step) in steps {
+            if let Some((by, mark)) = step {
+                told.note(kind, by, mark);
+            }
         }
+        told
     }
 }
 

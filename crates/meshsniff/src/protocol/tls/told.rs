@@ -3,6 +3,7 @@
 use super::alert::Alert;
 use super::data::Bursts;
 use super::hello::{Cipher, Version};
+use crate::packet::Mark;
 use crate::tcp::Side;
 use crate::time::Span;
 use compact_str::CompactString;
@@ -66,6 +67,42 @@ impl NotRead {
     }
 }
 
+/// What happened at a step of a connection that speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "snake_case")]
+pub enum StepKind {
+    /// The first byte of the client's hello.
+    ClientHello,
+    /// The first byte of the server's.
+    ServerHello,
+    /// The last message of the handshake.
+    HandshakeEnd,
+    /// The alert that ended the handshake.
+    Alert,
+    /// The last byte of data.
+    LastRecord,
+}
+
+impl StepKind {
+    /// The name used in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A step of a connection that speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What happened.
+    pub kind: StepKind,
+    /// The sender.
+    pub by: Side,
+    /// The packet.
+    pub mark: Mark,
+}
+
 /// TLS on one connection, as far as it is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,9 +162,20 @@ pub struct Tls {
     /// Why it was not, where keys were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_read: Option<NotRead>,
+    /// The steps, in the order of their packets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
 }
 
 impl Tls {
+    /// Notes a step. There is one of a kind.
+    pub(crate) fn note(&mut self, kind: StepKind, by: Side, mark: Mark) {
+        self.steps.retain(|step| step.kind != kind);
+        let at = |step: &Step| step.mark.order <= mark.order;
+        let place = self.steps.partition_point(at);
+        self.steps.insert(place, Step { kind, by, mark });
+    }
+
     /// How long that part of the handshake took, if it was seen.
     #[must_use]
     pub const fn part(&self, part: Part) -> Option<Span> {

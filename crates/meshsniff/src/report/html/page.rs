@@ -3,7 +3,7 @@
 use super::data::PageData;
 use super::routes;
 use super::seen;
-use super::words::{gap_in_words, verdict_in_words};
+use super::words::{gap_in_words, handshake_in_words, verdict_in_words};
 use crate::escape;
 use crate::event::Capture;
 use crate::event::{Conclusion, Outcome};
@@ -414,7 +414,13 @@ impl Page<'_> {
     }
 
     fn gaps(&self, out: &mut String) {
-        let mut gaps = self.facts.summary.gaps().peekable();
+        let summary = &self.facts.summary;
+        let gaps = summary.gaps();
+        let gaps = gaps.map(|(gap, stats)| (gap.name(), gap_in_words(gap), stats));
+        let handshakes = summary.handshakes();
+        let handshakes =
+            handshakes.map(|(part, stats)| (part.name(), handshake_in_words(part), stats));
+        let mut gaps = gaps.chain(handshakes).peekable();
         if gaps.peek().is_none() {
             return;
         }
@@ -427,9 +433,9 @@ impl Page<'_> {
              class=n>p90<th scope=col class=n>p99\
              <th scope=col class=n>longest</thead><tbody>",
         );
-        for (gap, stats) in gaps {
-            push!(out; "\n<tr><th scope=row><code>", gap.name(), "</code> <span class=words>",
-                gap_in_words(gap), "</span><td class=n>", Grouped(stats.count));
+        for (name, words, stats) in gaps {
+            push!(out; "\n<tr><th scope=row><code>", name, "</code> <span class=words>",
+                words, "</span><td class=n>", Grouped(stats.count));
             for span in [stats.min, stats.p50, stats.p90, stats.p99, stats.max] {
                 push!(out; "<td class=n>", Exact(span));
             }

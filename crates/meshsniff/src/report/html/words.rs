@@ -1,6 +1,7 @@
 //! Words that several parts of a page share.
 
 use crate::exchange::{Gap, Verdict};
+use crate::protocol::tls::Part;
 
 /// A gap in a few words, beside its name.
 pub(super) const fn gap_in_words(gap: Gap) -> &'static str {
@@ -20,6 +21,15 @@ pub(super) const fn gap_in_words(gap: Gap) -> &'static str {
         Gap::RequestToServerClose => "request sent → the server closes",
         Gap::ClientCloseToLateResponse => "the client closes → the answer comes, too late",
         Gap::IdleBefore => "the connection idled before",
+    }
+}
+
+/// A part of a TLS handshake in a few words, beside its name.
+pub(super) const fn handshake_in_words(part: Part) -> &'static str {
+    match part {
+        Part::Whole => "TLS: the client's hello → the end of the handshake",
+        Part::Server => "TLS: the client's hello → the server's",
+        Part::Client => "TLS: the server's last → the client goes on",
     }
 }
 

@@ -305,6 +305,7 @@ impl Objects {
             retransmissions,
             dns,
         } = connection;
+        let origin = facts.origin.unwrap_or(first.time);
         let is_judged = verdict.is_some() || doubt.is_some();
         fields!(out, {
             "id": *id,
@@ -347,7 +348,7 @@ impl Objects {
                 .as_ref()
                 .and_then(|tls| tls.last_record_by)
                 .map(|side| Word(side.name())),
-            "tls": tls.as_deref().map(|tls| Object(move |out: &mut String| encrypted(out, tls))),
+            "tls": tls.as_deref().map(|tls| Object(move |out: &mut String| encrypted(out, tls, origin))),
             "exchanges": *exchanges,
             "orphan_responses": *orphan_responses,
             "hidden_bytes": *hidden_bytes,
@@ -490,6 +491,7 @@ impl Objects {
             "timers": List(timers.iter().map(timer)),
             "timers_left_out": summary.closes_left_out(),
             "gaps": Map(summary.gaps().map(|(gap, stats)| (gap.name(), gap_stats(stats)))),
+            "tls": Map(summary.handshakes().map(|(part, stats)| (part.name(), gap_stats(stats)))),
         });
     }
 }

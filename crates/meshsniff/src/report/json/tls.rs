@@ -1,10 +1,11 @@
 //! The object of a connection that speaks TLS.
 
 use crate::protocol::tls::{Cipher, Tls, Version};
-use crate::report::encode::{List, Millis, Object, Quoted, Word, fields};
+use crate::report::encode::{List, Millis, Object, Quoted, Seconds, Word, fields};
+use crate::time::Timestamp;
 
-/// Pushes the inside of `tls`.
-pub(super) fn encrypted(out: &mut String, tls: &Tls) {
+/// Pushes the inside of `tls`, with times since `origin`.
+pub(super) fn encrypted(out: &mut String, tls: &Tls, origin: Timestamp) {
     let Tls {
         version,
         sni,
@@ -25,6 +26,7 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
         last_record_by: _,
         keys,
         not_read,
+        steps,
     } = tls;
     fields!(out, {
         "version": version.map(|Version(number)| Quoted(move |out: &mut String| {
@@ -64,6 +66,14 @@ pub(super) fn encrypted(out: &mut String, tls: &Tls) {
         }),
         "keys": *keys,
         "keys_reason": not_read.map(|why| Word(why.name())),
+        "events": List(steps.iter().map(|step| Object(move |out: &mut String| {
+            fields!(out, {
+                "kind": Word(step.kind.name()),
+                "by": Word(step.by.name()),
+                "frame": step.mark.frame.number(),
+                "t": Seconds(step.mark.time - origin),
+            });
+        }))),
     });
 }
 

@@ -4,6 +4,7 @@
 //! slowest good ones. The figures are only known at the end, so the timelines wait: the first ones
 //! in memory, sorted, the rest (only without a limit) in a temporary file.
 
+mod connection;
 mod conversation;
 mod frames;
 mod glance;

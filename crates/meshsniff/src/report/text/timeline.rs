@@ -14,12 +14,12 @@
 use super::paint::{Ink, Paint, blanks, columns, left, right, wrapped};
 use crate::event::Source;
 use crate::exchange::{
-    AckWith, Connection, EnvoyFlags, ErrorCode, Exchange, FindingKind, Side, Status, Verdict,
+    AckWith, EnvoyFlags, ErrorCode, Exchange, FindingKind, Side, Status, Verdict,
 };
 use crate::mesh;
 use crate::names::Names;
 use crate::number;
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Mark};
 use crate::piece::{Beside, Bytes, Exact, Grouped, Number, Shown, push, said};
 use crate::redacted::MASK;
 use crate::report::comments::Comments;
@@ -70,6 +70,28 @@ pub(in super::super) struct Line {
     pub(in super::super) gap: Option<(Span, &'static str)>,
 }
 
+impl Line {
+    fn row(&self) -> Row<'_> {
+        let (kind, mark) = self.event;
+        Row {
+            by: kind.sender(),
+            mark,
+            what: &self.what,
+            ink: self.ink,
+            gap: self.gap,
+        }
+    }
+}
+
+/// A line as it is drawn.
+pub(super) struct Row<'a> {
+    pub(super) by: Side,
+    pub(super) mark: Mark,
+    pub(super) what: &'a str,
+    pub(super) ink: Option<Ink>,
+    pub(super) gap: Option<(Span, &'static str)>,
+}
+
 impl Canvas<'_> {
     /// Pushes an exchange.
     pub(super) fn exchange(&self, out: &mut String, exchange: &Exchange) {
@@ -92,13 +114,14 @@ impl Canvas<'_> {
             push!(&mut ends; ", trace ", Shown(id, MAX_LINE));
         }
         let lines = lines(exchange);
-        let only = self.only_source(&lines);
+        let rows: Vec<Row<'_>> = lines.iter().map(Line::row).collect();
+        let only = self.only_source(&rows);
         if let Some(name) = only {
             push!(&mut ends; ", frames of ");
             ends.push_str(name);
         }
         wrapped(out, &ends, 2, self.width);
-        self.lines(out, &lines, only.is_none());
+        self.rows(out, &rows, only.is_none());
         self.findings(out, exchange);
         let guessed = exchange.timeout_guess.is_some();
         self.envoy(out, &exchange.envoy, exchange.client, guessed);
@@ -114,7 +137,7 @@ impl Canvas<'_> {
         out.push('\n');
     }
 
-    fn wireshark(&self, out: &mut String, push: impl FnOnce(&mut String)) {
+    pub(super) fn wireshark(&self, out: &mut String, push: impl FnOnce(&mut String)) {
         let mut line = String::from("  Wireshark: ");
         push(&mut line);
         self.paint.push(out, Ink::Dim, &line);
@@ -147,57 +170,6 @@ impl Canvas<'_> {
             self.paint.push(out, Ink::Dim, &line);
             out.push('\n');
         }
-    }
-
-    /// Pushes a connection that never opened.
-    pub(super) fn connection(&self, out: &mut String, connection: &Connection) {
-        let (sign, title, ink) = match connection.verdict {
-            Some(Verdict::ConnectRefused | Verdict::ConnectTimeout) => {
-                ("✗ ", "no connection", Ink::Bad)
-            }
-            Some(_) => ("✗ ", "no conversation", Ink::Bad),
-            None if connection.dns.is_some() => ("? ", "lookups in DNS", Ink::Doubt),
-            None => ("? ", "a tunnel that was closed", Ink::Doubt),
-        };
-        self.paint.push(out, ink, sign);
-        self.paint.push(out, Ink::Bold, title);
-        if let Some(verdict) = connection.verdict {
-            out.push_str("   ");
-            self.paint.push(out, ink, verdict.name());
-        }
-        if let Some(doubt) = connection.doubt {
-            self.doubt(out, doubt.name());
-        }
-        out.push_str("\n  ");
-        self.parties(out, connection.client, connection.server);
-        out.push_str("\n  ");
-        self.frame_column(out, connection.first.frame.number());
-        self.seconds(out, connection.first.time);
-        self.arrow(out, Side::Client, None);
-        out.push_str(if connection.is_udp() { "query" } else { "SYN" });
-        if connection.syn_retries > 0 {
-            push!(out; ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
-        }
-        out.push('\n');
-        if let Some(close) = connection.close {
-            out.push_str("  ");
-            self.frame_column(out, close.mark.frame.number());
-            self.seconds(out, close.mark.time);
-            self.arrow(out, close.by, Some(Ink::Bad));
-            out.push_str(if close.reset { "RST" } else { "FIN" });
-            if let Some(silence) = connection.silence {
-                push!(out; "  ", Beside(silence), " after the last byte");
-            }
-            out.push('\n');
-        }
-        self.envoy(out, &connection.envoy, connection.client, false);
-        let mut sentence = String::new();
-        explain::connection(&mut sentence, connection, self.names);
-        wrapped(out, &sentence, 2, self.width);
-        self.wireshark(out, |filter| {
-            wireshark::connection(filter, connection, self.numbering);
-        });
-        out.push('\n');
     }
 
     fn headline(&self, out: &mut String, exchange: &Exchange) {
@@ -240,13 +212,13 @@ impl Canvas<'_> {
         out.push('\n');
     }
 
-    fn doubt(&self, out: &mut String, name: &str) {
+    pub(super) fn doubt(&self, out: &mut String, name: &str) {
         out.push(' ');
         self.paint
             .push(out, Ink::Doubt, &format!("(uncertain: {name})"));
     }
 
-    fn parties(&self, out: &mut String, client: Endpoint, server: Endpoint) {
+    pub(super) fn parties(&self, out: &mut String, client: Endpoint, server: Endpoint) {
         push!(out; self.names.at(client));
         if mesh::is_istio_inbound(client) {
             out.push_str(" (Istio's sidecar)");
@@ -255,8 +227,8 @@ impl Canvas<'_> {
     }
 
     /// The name of the source, if there are several and all lines are of one.
-    fn only_source(&self, lines: &[Line]) -> Option<&str> {
-        let mut sources = lines.iter().map(|line| line.event.1.frame.source());
+    pub(super) fn only_source(&self, rows: &[Row<'_>]) -> Option<&str> {
+        let mut sources = rows.iter().map(|row| row.mark.frame.source());
         let first = sources.next()?;
         let one = sources.all(|source| source == first);
         let name = self.sources.get(usize::from(first)).filter(|_| one)?;
@@ -264,7 +236,7 @@ impl Canvas<'_> {
     }
 
     /// Pushes what each frame did; `named`: each with the name of its source.
-    fn lines(&self, out: &mut String, lines: &[Line], named: bool) {
+    pub(super) fn rows(&self, out: &mut String, rows: &[Row<'_>], named: bool) {
         let mut head = String::from("  ");
         right(&mut head, "frame", self.frame_width());
         right(&mut head, "seconds", self.seconds_width());
@@ -273,27 +245,27 @@ impl Canvas<'_> {
         }
         self.paint.push(out, Ink::Dim, head.trim_end());
         out.push('\n');
-        let widest = lines.iter().filter(|line| line.gap.is_some());
-        let what = widest.map(|line| columns(&line.what)).max();
+        let widest = rows.iter().filter(|row| row.gap.is_some());
+        let what = widest.map(|row| columns(row.what)).max();
         let what = what.unwrap_or(0).min(WHAT.max(MAX_LINE));
         let before = 2 + self.frame_width() + self.seconds_width() + self.arrow_width();
         let room = self.width.saturating_sub(before).max(MIN_WHAT);
-        for line in lines {
-            let (kind, mark) = line.event;
+        for row in rows {
+            let mark = row.mark;
             out.push_str("  ");
             self.frame_column(out, mark.frame.number());
             self.seconds(out, mark.time);
-            self.arrow(out, kind.sender(), line.ink);
-            let mut words = line.what.clone();
+            self.arrow(out, row.by, row.ink);
+            let mut words = row.what.to_owned();
             if self.is_narrow() && columns(&words) > room {
                 words = words.chars().take(room - 1).collect();
                 words.push('…');
             }
-            match line.ink {
+            match row.ink {
                 Some(ink) => self.paint.push(out, ink, &words),
                 None => out.push_str(&words),
             }
-            if let Some((gap, since)) = line.gap {
+            if let Some((gap, since)) = row.gap {
                 let figure = said!(Beside(gap));
                 let mut padded = String::new();
                 if self.is_narrow() {
@@ -307,11 +279,11 @@ impl Canvas<'_> {
                     }
                     padded.push_str(&figure);
                 } else {
-                    blanks(out, what.saturating_sub(columns(&line.what)) + 2);
+                    blanks(out, what.saturating_sub(columns(row.what)) + 2);
                     right(&mut padded, &figure, "12345.678 ms".len());
                 }
                 self.paint
-                    .push(out, line.ink.unwrap_or(Ink::Accent), &padded);
+                    .push(out, row.ink.unwrap_or(Ink::Accent), &padded);
                 out.push(' ');
                 self.paint.push(out, Ink::Dim, since);
             }
@@ -406,7 +378,13 @@ impl Canvas<'_> {
         }
     }
 
-    fn envoy(&self, out: &mut String, flags: &EnvoyFlags, client: Endpoint, guessed: bool) {
+    pub(super) fn envoy(
+        &self,
+        out: &mut String,
+        flags: &EnvoyFlags,
+        client: Endpoint,
+        guessed: bool,
+    ) {
         if *flags == EnvoyFlags::default() {
             return;
         }
