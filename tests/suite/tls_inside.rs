@@ -33,12 +33,15 @@ const fn side(end: End) -> Side {
 impl Inside {
     fn new(carrier: Carrier) -> Self {
         let mut talk = Talk::opened("inside");
-        let session = (carrier != Carrier::Plain).then(|| {
+        let mut session = (carrier != Carrier::Plain).then(|| {
             let session = TlsSession::new(carrier == Carrier::Tls13);
             keys().add(session.log(true).as_bytes());
+            if carrier == Carrier::Tls13 {
+                keys().add(session.handshake_log().as_bytes());
+            }
             session
         });
-        if let Some(session) = &session {
+        if let Some(session) = &mut session {
             for end in [Client, Server] {
                 talk.say(end, &session.hello(side(end)));
             }
@@ -46,6 +49,9 @@ impl Inside {
                 for end in [Client, Server] {
                     talk.say(end, &session.change_cipher());
                 }
+            }
+            for end in [Server, Client] {
+                talk.say(end, &session.finished(side(end)));
             }
             talk.ack(Client);
         }
@@ -73,6 +79,32 @@ impl Inside {
         self
     }
 
+    /// Says that it closes. Only the server's FIN follows, unless nothing but a FIN says so.
+    fn leave(&mut self, end: End) -> &mut Self {
+        match &mut self.session {
+            Some(session) => {
+                let alert = session.alert(side(end), CLOSE_NOTIFY);
+                self.talk.say(end, &alert);
+                if end == Server {
+                    self.talk.fin(Server);
+                }
+            }
+            None => {
+                self.talk.fin(end);
+            }
+        }
+        self
+    }
+
+    /// The FIN of a side that has said that it closes.
+    fn end(&mut self, end: End) -> &mut Self {
+        match self.session {
+            Some(_) => self.talk.fin(end),
+            None => self.talk.ack(end),
+        };
+        self
+    }
+
     /// What the capture lacks.
     fn lose(&mut self, end: End, bytes: &[u8]) -> &mut Self {
         let length = self.sealed(end, bytes).len();
@@ -85,6 +117,7 @@ impl Inside {
     }
 }
 
+const CLOSE_NOTIFY: u8 = 0;
 const GET: &[u8] = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n";
 
@@ -130,6 +163,21 @@ fn answers_and_those_who_leave() {
             .fin(Server)
             .ack(Client)
             .fin(Client);
+    });
+    assert_eq!(closed, [(Verdict::ServerClosedUnanswered, None, None)]);
+}
+
+/// Whoever hears that the other leaves may have its FIN out first.
+#[test]
+fn who_says_first_that_it_closes_leaves_first() {
+    let left = judged(|it| {
+        it.say(Client, GET).talk.ack(Server).wait(500.0);
+        it.leave(Client).leave(Server).end(Client);
+    });
+    assert_eq!(left, [(Verdict::ClientGaveUp, None, None)]);
+    let closed = judged(|it| {
+        it.say(Client, GET).talk.ack(Server).wait(500.0);
+        it.leave(Server).leave(Client).end(Client);
     });
     assert_eq!(closed, [(Verdict::ServerClosedUnanswered, None, None)]);
 }

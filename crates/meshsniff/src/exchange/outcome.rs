@@ -15,7 +15,8 @@ use crate::kernel::{Answer, Listener};
 use crate::packet::Mark;
 use crate::protocol::tls::{Farewell, Session, StepKind};
 use crate::tcp::{
-    self, CloseEvidence, Counters, Offset, Opening, Side, StreamEvent, TrackedConnection,
+    self, CloseEvidence, Counters, Evidence, Offset, Opening, Scope, Side, StreamEvent,
+    TrackedConnection,
 };
 use crate::time::{Span, Timestamp};
 
@@ -235,7 +236,7 @@ impl Exchanges {
             .zip(opening.opened)
             .filter(|_| self.settled == 0);
         Circumstances {
-            evidence: connection.evidence(),
+            evidence: self.evidence(connection),
             dropped: counters.dropped,
             at_boundary: false,
             opened: opened.map(|(syn, opened)| (syn.first.time, opened.time)),
@@ -303,6 +304,34 @@ impl Exchanges {
             }
         }
         Some(told)
+    }
+
+    /// The evidence of a connection. Where a side said in TLS that it closes, and the other's FIN was
+    /// out before its own, that counts as its FIN.
+    fn evidence(&self, connection: &TrackedConnection) -> Evidence {
+        let mut evidence = connection.evidence();
+        let first = first_close(connection);
+        let Some(said) = first.and_then(|first| self.farewell_before(first)) else {
+            return evidence;
+        };
+        let (its, other) = match said.by {
+            Side::Client => (&mut evidence.client, evidence.server),
+            Side::Server => (&mut evidence.server, evidence.client),
+        };
+        let seen = its.fin.unwrap_or(CloseEvidence {
+            scope: Scope::Connection,
+            mark: said.mark,
+            at: its.high,
+            acked: other.data_acked,
+            has_ack: true,
+            claimed: other.data_acked,
+            is_next: true,
+        });
+        its.fin = Some(CloseEvidence {
+            mark: said.mark,
+            ..seen
+        });
+        evidence
     }
 
     /// What the other side than the one with the first FIN or RST said right before it: that it

@@ -9,6 +9,7 @@ const CIPHER_1_3: u16 = 0x1301;
 const CIPHER_1_2: u16 = 0xc02b;
 const RANDOMS: [u8; 2] = [0xc1, 0x5e];
 const SECRETS: [u8; 2] = [0xaa, 0xbb];
+const HANDSHAKE: [u8; 2] = [0xa5, 0xb5];
 const MASTER: u8 = 0xcc;
 
 /// Both sides of a session.
@@ -72,6 +73,29 @@ impl TlsSession {
         }
     }
 
+    /// What that log lacks for [`TlsSession::finished`] in TLS 1.3.
+    #[must_use]
+    pub fn handshake_log(&self) -> String {
+        let random = format!("{:02x}", RANDOMS[0]).repeat(32);
+        let [client, server] = HANDSHAKE.map(|secret| format!("{secret:02x}").repeat(32));
+        format!(
+            "CLIENT_HANDSHAKE_TRAFFIC_SECRET {random} {client}\nSERVER_HANDSHAKE_TRAFFIC_SECRET {random} {server}\n"
+        )
+    }
+
+    /// The last message of a side's handshake.
+    pub fn finished(&mut self, side: Side) -> Vec<u8> {
+        let length = if self.is_1_3 { 32 } else { 12 };
+        let message = [[20, 0, 0, length].as_slice(), &vec![7; length.into()]].concat();
+        if self.is_1_3 {
+            let suite = Suite::new(CIPHER_1_3, true);
+            let mut sealing = suite.of_secret(&[HANDSHAKE[index(side)]; 32]);
+            sealing.seal(22, &message)
+        } else {
+            self.sides[index(side)].seal(22, &message)
+        }
+    }
+
     /// What a side says in plain text: its hello, and of TLS 1.2 that it encrypts from here on.
     #[must_use]
     pub fn hello(&self, side: Side) -> Vec<u8> {
@@ -114,6 +138,11 @@ impl TlsSession {
     /// A record with data.
     pub fn data(&mut self, side: Side, bytes: &[u8]) -> Vec<u8> {
         self.sides[index(side)].seal(23, bytes)
+    }
+
+    /// A record with an alert of that description.
+    pub fn alert(&mut self, side: Side, description: u8) -> Vec<u8> {
+        self.sides[index(side)].seal(21, &[1, description])
     }
 
     /// A key update of TLS 1.3: what follows has another key.
