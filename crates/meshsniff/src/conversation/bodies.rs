@@ -1,7 +1,8 @@
-//! Bodies on the streams of HTTP/2: pieces, or the messages of a call.
+//! Bodies on the streams of HTTP/2: pieces, the messages of a call, or the frames of a WebSocket.
 
 use super::counted::Counted;
 use super::entry::{Entry, Told, What};
+use super::tunnel::Frames;
 use crate::exchange::Side;
 use crate::packet::Mark;
 use crate::protocol::grpc::{Prefix, Splitter, Step, Wire};
@@ -28,6 +29,10 @@ struct Stream {
     /// As the heads say.
     wires: [Option<Contents>; 2],
     messages: [Option<Messages>; 2],
+    /// Whether its request asks for a WebSocket (RFC 8441).
+    asks_websocket: bool,
+    /// The sides of a WebSocket, as long as it is known where the next frame begins.
+    websocket: [Option<Box<Frames>>; 2],
     /// Which sides are done with it.
     done: [bool; 2],
 }
@@ -101,6 +106,15 @@ impl Bodies {
 
     /// A head says what the body behind it holds.
     pub(super) fn head(&mut self, from: Side, stream: u32, head: &Head, entries: &mut Vec<Entry>) {
+        let asks_websocket = head.protocol.as_deref() == Some("websocket");
+        if from == Side::Client && asks_websocket {
+            self.stream(stream, entries).asks_websocket = true;
+        }
+        let accepts = from == Side::Server && matches!(head.status, Some(200..300));
+        let known = self.streams.get_mut(&stream).filter(|_| accepts);
+        if let Some(known) = known.filter(|known| known.asks_websocket) {
+            known.websocket = [Some(Box::default()), Some(Box::default())];
+        }
         let fields = head.list.iter().flat_map(|list| &list.fields);
         let mut fields = fields.filter(|field| field.value.is_some());
         let plain = fields.any(|field| field.name.as_deref() == Some(b"content-type"));
@@ -109,16 +123,20 @@ impl Bodies {
             None if plain => Contents::Plain,
             None => return,
         };
+        let stream = self.stream(stream, entries);
+        stream.wires[index(from)] = Some(contents);
+        // Whatever was missing, its body begins behind it.
+        stream.messages[index(from)] = None;
+    }
+
+    fn stream(&mut self, stream: u32, entries: &mut Vec<Entry>) -> &mut Stream {
         if self.streams.len() >= MAX_STREAMS
             && !self.streams.contains_key(&stream)
             && let Some((oldest, stream)) = self.streams.pop_first()
         {
             stream.end(oldest, entries);
         }
-        let stream = self.streams.entry(stream).or_default();
-        stream.wires[index(from)] = Some(contents);
-        // Whatever was missing, its body begins behind it.
-        stream.messages[index(from)] = None;
+        self.streams.entry(stream).or_default()
     }
 
     /// A part of a DATA frame; `ends` if it is the last of it.
@@ -130,12 +148,23 @@ impl Bodies {
         entries: &mut Vec<Entry>,
     ) {
         let stream = data.stream;
+        let known = self.streams.get_mut(&stream);
+        // What is no frame, and that the stream ends, is told below.
+        let data = &known.map_or(*data, |known| {
+            known.frames(from, data, (mark, self.keep), entries)
+        });
         let mut teller = Teller {
             from,
             stream,
             entries,
         };
         let known = self.streams.get_mut(&stream);
+        let is_frames = known
+            .as_ref()
+            .is_some_and(|known| known.websocket[index(from)].is_some());
+        if is_frames && !data.end_stream {
+            return;
+        }
         let messages = known.and_then(|stream| stream.messages(from));
         if let Some(messages) = messages.filter(|messages| messages.splitter.is_some()) {
             messages.data(data, mark, self.keep, &mut teller);
@@ -206,7 +235,43 @@ impl Stream {
         messages.as_mut()
     }
 
+    /// A part of a WebSocket. Returns what of it is no frame.
+    fn frames<'a>(
+        &mut self,
+        from: Side,
+        data: &Data<'a>,
+        (mark, keep): (Mark, usize),
+        entries: &mut Vec<Entry>,
+    ) -> Data<'a> {
+        let side = &mut self.websocket[index(from)];
+        let Some(frames) = side else {
+            return *data;
+        };
+        let before = entries.len();
+        let read = frames.bytes(from, data.bytes, (mark, keep), entries);
+        let rest = &data.bytes[read..];
+        let known = rest.is_empty()
+            && (data.missing == 0 || frames.missing(from, data.missing, mark, entries));
+        if !known || data.end_stream {
+            frames.end(from, entries);
+        }
+        if !known {
+            *side = None;
+        }
+        of_stream(&mut entries[before..], data.stream);
+        Data {
+            bytes: rest,
+            missing: if known { 0 } else { data.missing },
+            ..*data
+        }
+    }
+
     fn lose(&mut self, from: Side, stream: u32, entries: &mut Vec<Entry>) {
+        if let Some(mut frames) = self.websocket[index(from)].take() {
+            let before = entries.len();
+            frames.end(from, entries);
+            of_stream(&mut entries[before..], stream);
+        }
         let mut teller = Teller {
             from,
             stream,
@@ -223,6 +288,13 @@ impl Stream {
             self.lose(side, id, entries);
         }
     }
+}
+
+/// They are told in frames of a stream.
+fn of_stream(entries: &mut [Entry], stream: u32) {
+    entries
+        .iter_mut()
+        .for_each(|entry| entry.stream = Some(stream));
 }
 
 impl Messages {

@@ -489,39 +489,41 @@ mod tests {
         fn said(self) -> Vec<String> {
             let (entries, left_out) = self.conversation.finish();
             assert_eq!(left_out, 0);
-            let said = entries.iter().map(|entry| {
-                let what = match &entry.what {
-                    What::Line { line, cut, .. } => {
-                        let cut = if *cut { " (cut)" } else { "" };
-                        format!("{}{cut}", String::from_utf8_lossy(line))
-                    }
-                    What::Body {
-                        size, begin, whole, ..
-                    } => {
-                        format!("body {size} {:?} {whole}", String::from_utf8_lossy(begin))
-                    }
-                    What::Frame(told) => {
-                        format!("{} {}", entry.stream.unwrap(), plain(told))
-                    }
-                    What::Other { size, begin, .. } => {
-                        format!("other {size} {:?}", String::from_utf8_lossy(begin))
-                    }
-                    What::WebSocket { header, piece, .. } => {
-                        let text = String::from_utf8_lossy(&piece.begin);
-                        let whole = if piece.whole { "" } else { " (cut)" };
-                        format!("{:?} {} {text:?}{whole}", header.opcode, header.length)
-                    }
-                    What::Missing(size) => format!("missing {size}"),
-                    What::Again(size) => format!("again {size}"),
-                    What::KeepAlive => "keep-alive".to_owned(),
-                    What::Probe => "probe".to_owned(),
-                    What::Control(flags) => format!("flags {:02x}", flags.bits()),
-                };
-                let arrow = if entry.from == Side::Client { '>' } else { '<' };
-                format!("{} {arrow} {what}", entry.mark.frame.number())
-            });
-            said.collect()
+            entries.iter().map(shown).collect()
         }
+    }
+
+    /// An entry, in short.
+    fn shown(entry: &Entry) -> String {
+        let what = match &entry.what {
+            What::Line { line, cut, .. } => {
+                let cut = if *cut { " (cut)" } else { "" };
+                format!("{}{cut}", String::from_utf8_lossy(line))
+            }
+            What::Body {
+                size, begin, whole, ..
+            } => {
+                format!("body {size} {:?} {whole}", String::from_utf8_lossy(begin))
+            }
+            What::Frame(told) => {
+                format!("{} {}", entry.stream.unwrap(), plain(told))
+            }
+            What::Other { size, begin, .. } => {
+                format!("other {size} {:?}", String::from_utf8_lossy(begin))
+            }
+            What::WebSocket { header, piece, .. } => {
+                let text = String::from_utf8_lossy(&piece.begin);
+                let whole = if piece.whole { "" } else { " (cut)" };
+                format!("{:?} {} {text:?}{whole}", header.opcode, header.length)
+            }
+            What::Missing(size) => format!("missing {size}"),
+            What::Again(size) => format!("again {size}"),
+            What::KeepAlive => "keep-alive".to_owned(),
+            What::Probe => "probe".to_owned(),
+            What::Control(flags) => format!("flags {:02x}", flags.bits()),
+        };
+        let arrow = if entry.from == Side::Client { '>' } else { '<' };
+        format!("{} {arrow} {what}", entry.mark.frame.number())
     }
 
     /// What a frame says, in short.
@@ -809,6 +811,55 @@ mod tests {
                 "5 > Close 2 \"\\u{3}�\"",
             ]
         );
+    }
+
+    #[test]
+    fn a_websocket_on_a_stream_is_told_by_its_frames() {
+        let mut wire = Wire::new(99);
+        wire.send(true, 100, 0, 0x02, b"");
+        wire.send(false, 500, 101, 0x12, b"");
+        let (mut sent, mut answered) = (101, 501);
+        let mut say = |from_client: bool, bytes: &[u8]| {
+            let (seq, ack) = if from_client {
+                (sent, answered)
+            } else {
+                (answered, sent)
+            };
+            wire.send(from_client, seq, ack, 0x18, bytes);
+            let at = if from_client {
+                &mut sent
+            } else {
+                &mut answered
+            };
+            *at += bytes.len() as u32;
+        };
+        let asks = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":path", "/"),
+        ];
+        say(true, &[preface(), headers(1, false, &asks)].concat());
+        say(
+            false,
+            &[settings(&[]), settings_ack(), answer(1, false, "200")].concat(),
+        );
+        let hello = masked(0x81, b"hello");
+        say(true, &[data(1, false, &hello[..4]), get(3, "/x")].concat());
+        say(true, &data(1, false, &hello[4..]));
+        say(false, &data(1, false, &frame_of_websocket(0x82, b"b")));
+        // What is no frame is a part of a body, as what ends the stream is.
+        say(true, &data(1, true, b"garbage"));
+        say(false, &data(1, true, b""));
+        let (entries, _) = wire.conversation.finish();
+        let of_first = entries.iter().filter(|entry| entry.stream == Some(1));
+        let told: Vec<String> = of_first.skip(6).map(shown).collect();
+        let expected = [
+            "6 > Text 5 \"hello\"",
+            "7 < Binary 1 \"b\"",
+            "8 > 1 data 7 \"garbage\" end",
+            "9 < 1 data 0 \"\" end",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
