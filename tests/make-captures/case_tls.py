@@ -37,8 +37,8 @@ class Handshakes:
     def add(self, server, port, **what):
         self.rows.append({"server": f"{HOST}:{server}", "connection": port, **what})
 
-    def write(self):
-        capture = os.path.basename(self.case.captures[0].path)
+    def write(self, capture=None):
+        capture = capture or os.path.basename(self.case.captures[0].path)
         text = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
         with open(os.path.join(self.case.out, self.case.name + ".tls.json"), "w") as file:
             file.write('{\n  "capture": %s,\n  "connections": [\n    %s\n  ]\n}\n' % (json.dumps(capture), text))
@@ -64,6 +64,13 @@ def context(version=None, alpn=None, ciphers=None, trust=None, own=None):
     if ciphers:
         made.set_ciphers(ciphers)
     return made
+
+
+def name_of(cipher):
+    """IANA's name of a cipher suite that OpenSSL has its own for."""
+    done = subprocess.run(["openssl", "ciphers", "-stdname", "ALL"], check=True, capture_output=True, text=True)
+    names = {words[2]: words[0] for words in (line.split() for line in done.stdout.splitlines())}
+    return names[cipher]
 
 
 class Silent:
@@ -151,12 +158,6 @@ def tls_handshakes(case):
     def connect(port, made, sni="catalog.shop", session=None):
         plain = socket.create_connection((HOST, port))
         return made.wrap_socket(plain, server_hostname=sni, session=session, suppress_ragged_eofs=True)
-
-    def name_of(cipher):
-        """IANA's name of a cipher suite that OpenSSL has its own for."""
-        done = subprocess.run(["openssl", "ciphers", "-stdname", "ALL"], check=True, capture_output=True, text=True)
-        names = {words[2]: words[0] for words in (line.split() for line in done.stdout.splitlines())}
-        return names[cipher]
 
     def ask(client, path="/"):
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: catalog.shop\r\n\r\n".encode())

@@ -56,8 +56,8 @@ class Tunnels:
         self.case.truth.add(method, path, "upgraded", status, server=f"{HOST}:{server}", connection=connection, findings=what.pop("findings", []))
         self.rows.append({"path": path, "server": f"{HOST}:{server}", "connection": connection, **what})
 
-    def write(self):
-        capture = os.path.basename(self.case.captures[0].path)
+    def write(self, capture=None):
+        capture = capture or os.path.basename(self.case.captures[0].path)
         for row in self.rows:
             server, client = int(row["server"].split(":")[1]), row["connection"]
             for side, key in (("client", (client, server)), ("server", (server, client))):

@@ -195,12 +195,13 @@ class Case:
 CASES = {}
 
 
-def case(name, shows, how, peers=(), made_of=None, alone=False, packages=(), go=None, cluster=False):
+def case(name, shows, how, peers=(), made_of=None, alone=False, packages=(), go=None, cluster=False, tools=(), jars=()):
     """Register a case. `peers` are further network namespaces that it needs, `made_of` another case whose capture it
     takes; `alone`: its truth has times that a busy machine stretches; `packages` are PyPI's, `go` a folder with a Go
-    program; `cluster`: it takes a cluster with Istio, and no network namespace. `shows` and `how` are its lines in the README."""
+    program, `jars` Maven Central's; `tools` are further programs that it runs; `cluster`: it takes a cluster with Istio, and no
+    network namespace. `shows` and `how` are its lines in the README."""
     def register(function):
         CASES[name] = {"function": function, "shows": shows, "how": how, "peers": peers, "made_of": made_of, "alone": alone,
-                       "packages": packages, "go": go, "cluster": cluster}
+                       "packages": packages, "go": go, "cluster": cluster, "tools": tools, "jars": jars}
         return function
     return register

@@ -134,11 +134,11 @@ fn pairs<'a>(
     truth: &'a Truth,
 ) -> impl Iterator<Item = (&'a Exchange, &'a TrueExchange)> {
     let mut pairs = Vec::new();
+    let streams = said.iter().any(|one| one.stream.is_some());
     for truth in &truth.exchanges {
         let is_it = |one: &&Exchange| {
             one.path.as_deref() == Some(&truth.path) && one.server.to_string() == truth.server
         };
-        let streams = said.iter().any(|one| one.stream.is_some());
         let at = said.iter().position(is_it).filter(|_| streams);
         if !said.is_empty() {
             pairs.push((said.remove(at.unwrap_or(0)), truth));
@@ -229,7 +229,7 @@ fn excuse(seen: &Seen, said: &Exchange) -> Option<Doubt> {
 fn check_sharing(said: &[&Exchange], truth: &Truth, differ: &mut Differences<'_>) {
     let mut seen_as: HashMap<u64, u64> = HashMap::new();
     let mut taken: HashMap<u64, u64> = HashMap::new();
-    for (said, truth) in said.iter().zip(&truth.exchanges) {
+    for (said, truth) in pairs(said.to_vec(), truth) {
         let Some(number) = truth.connection else {
             continue;
         };

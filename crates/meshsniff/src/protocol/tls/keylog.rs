@@ -1,4 +1,12 @@
 //! Secrets of TLS sessions, as the programs that have them log them (RFC 9850, `SSLKEYLOGFILE`).
+//!
+//! Of TLS 1.2 some log less, so that secrets have to be tried:
+//!
+//! - Agents that take the secrets out of Java log the master secret under the session's identifier,
+//!   as Wireshark reads it: `RSA Session-ID:… Master-Key:…`. Where the server gave the session a
+//!   ticket and no identifier, it is one that Java made up, and no packet of that connection has it.
+//! - Go logs nothing for a connection that takes a session up, whose master secret is that of the
+//!   session's first.
 
 use super::hello::Random;
 use hashbrown::HashMap;
@@ -10,10 +18,14 @@ use std::sync::{Mutex, PoisonError};
 
 /// Sessions whose secrets are kept.
 const MAX_SESSIONS: usize = 1 << 20;
+/// Master secrets that are tried on a connection: the latest.
+const MAX_TRIED: usize = 1024;
 /// A line is not longer: a label, and two values in hexadecimal digits.
 const MAX_LINE: usize = 512;
 /// A secret is as long as the hash of its suite: SHA-256, or SHA-384 and of TLS 1.2 the master secret.
 const SECRETS: [usize; 2] = [32, 48];
+/// Bytes of a session's identifier (RFC 5246, 7.4.1.2).
+const MAX_SESSION_ID: usize = 32;
 
 /// Names of the lines that are read.
 const MASTER: &[u8] = b"CLIENT_RANDOM";
@@ -22,6 +34,10 @@ const CLIENT_HANDSHAKE: &[u8] = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET";
 const SERVER_HANDSHAKE: &[u8] = b"SERVER_HANDSHAKE_TRAFFIC_SECRET";
 const CLIENT_TRAFFIC: &[u8] = b"CLIENT_TRAFFIC_SECRET_0";
 const SERVER_TRAFFIC: &[u8] = b"SERVER_TRAFFIC_SECRET_0";
+/// What stands before an identifier and its secret in such a line.
+const NAMED: &[u8] = b"RSA";
+const SESSION: &[u8] = b"Session-ID:";
+const ITS_MASTER: &[u8] = b"Master-Key:";
 
 /// Bytes that nobody prints by mistake.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -50,7 +66,24 @@ pub(super) struct Secrets {
     asked: bool,
 }
 
-type Sessions = HashMap<Random, Secrets>;
+/// A master secret that may be tried.
+#[derive(Debug)]
+struct Master {
+    secret: Secret,
+    logged: bool,
+    /// Whether it was logged without the random bytes of its client, and no connection was found
+    /// yet whose it is.
+    alone: bool,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    known: HashMap<Random, Secrets>,
+    /// In the order of the log.
+    masters: Vec<Master>,
+    /// The places in it of those that were logged under an identifier.
+    named: HashMap<Vec<u8>, usize>,
+}
 
 /// The secrets of many sessions: of key logs, which may grow while they are read, and of the blocks
 /// of a capture that hold one.
@@ -120,11 +153,47 @@ impl Keys {
     pub(super) fn of(&self, random: &Random) -> Option<Secrets> {
         self.locked(|known| {
             let Known { sessions, logs } = known;
-            if !sessions.get(random).is_some_and(Secrets::is_whole) {
+            if !sessions.known.get(random).is_some_and(Secrets::is_whole) {
                 // A log that cannot be read on has no more secrets.
                 logs.retain_mut(|log| log.read_on(sessions).is_ok());
             }
-            let secrets = sessions.get_mut(random)?;
+            let secrets = sessions.known.get_mut(random)?;
+            secrets.asked = true;
+            Some(secrets.clone())
+        })
+    }
+
+    /// The secrets of such a session of TLS 1.2 if they were logged under its identifier, or fit.
+    /// Those from place `from` on are tried, of a session that was not taken up only those that were
+    /// logged under an identifier; `from` is then where the next are to come.
+    pub(super) fn of_session(
+        &self,
+        random: &Random,
+        session: &[u8],
+        taken_up: bool,
+        from: &mut usize,
+        fits: impl Fn(&Secret) -> bool,
+    ) -> Option<Secrets> {
+        self.locked(|known| {
+            let Sessions {
+                known,
+                masters,
+                named,
+            } = &mut known.sessions;
+            let first = masters.len().saturating_sub(MAX_TRIED).max(*from);
+            *from = masters.len();
+            let place = named.get(session).copied().or_else(|| {
+                let fits = |one: &Master| (taken_up || one.alone) && fits(&one.secret);
+                (first..masters.len()).find(|&at| fits(&masters[at]))
+            });
+            let found = &mut masters[place?];
+            found.alone = false;
+            let secrets = known.entry(*random).or_default();
+            secrets.take(Secrets {
+                master: Some(found.secret.clone()),
+                logged: found.logged,
+                ..Secrets::default()
+            });
             secrets.asked = true;
             Some(secrets.clone())
         })
@@ -135,7 +204,7 @@ impl Keys {
     #[must_use]
     pub fn log_of_captures(&self) -> Vec<u8> {
         self.locked(|known| {
-            let found = known.sessions.iter();
+            let found = known.sessions.known.iter();
             let mut found: Vec<_> = found
                 .filter(|(_, secrets)| secrets.logged && secrets.asked)
                 .collect();
@@ -180,6 +249,52 @@ impl Log {
     }
 }
 
+impl Sessions {
+    fn len(&self) -> usize {
+        self.known.len() + self.named.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a master secret that was logged under an identifier.
+    fn take_named(&mut self, session: &[u8], secret: &[u8], logged: bool) -> Option<()> {
+        let session = hexadecimal(session.strip_prefix(SESSION)?)?;
+        let secret = Secret(hexadecimal(secret.strip_prefix(ITS_MASTER)?)?);
+        let place = self.named.get(&session);
+        let is_known = place.is_some_and(|&at| self.masters[at].secret == secret);
+        let is_one = (1..=MAX_SESSION_ID).contains(&session.len()) && secret.0.len() == 48;
+        if is_known || !is_one || self.len() >= MAX_SESSIONS {
+            return None;
+        }
+        self.named.insert(session, self.masters.len());
+        self.masters.push(Master {
+            secret,
+            logged,
+            alone: true,
+        });
+        Some(())
+    }
+
+    /// Takes what was logged under the random bytes of a client.
+    fn take(&mut self, random: Random, secrets: Secrets) -> Option<()> {
+        if self.len() >= MAX_SESSIONS && !self.known.contains_key(&random) {
+            return None;
+        }
+        let of = self.known.entry(random).or_default();
+        if let Some(secret) = secrets.master.clone().filter(|_| of.master.is_none()) {
+            self.masters.push(Master {
+                secret,
+                logged: secrets.logged,
+                alone: false,
+            });
+        }
+        of.take(secrets);
+        Some(())
+    }
+}
+
 /// Takes a line: `LABEL CLIENT_RANDOM SECRET`. Any other is a comment, or of no use here.
 fn read_line(sessions: &mut Sessions, line: &[u8], logged: bool) -> Option<()> {
     let mut words = line
@@ -189,11 +304,11 @@ fn read_line(sessions: &mut Sessions, line: &[u8], logged: bool) -> Option<()> {
     if line.len() > MAX_LINE || words.next().is_some() {
         return None;
     }
+    if label == NAMED {
+        return sessions.take_named(random, secret, logged);
+    }
     let random: Random = hexadecimal(random)?.try_into().ok()?;
     let secret = hexadecimal(secret).filter(|secret| SECRETS.contains(&secret.len()))?;
-    if sessions.len() >= MAX_SESSIONS && !sessions.contains_key(&random) {
-        return None;
-    }
     let mut of = Secrets {
         logged,
         ..Secrets::default()
@@ -208,8 +323,7 @@ fn read_line(sessions: &mut Sessions, line: &[u8], logged: bool) -> Option<()> {
         _ => return None,
     };
     *place = Some(Secret(secret));
-    sessions.entry(random).or_default().take(of);
-    Some(())
+    sessions.take(random, of)
 }
 
 impl Secrets {
@@ -342,6 +456,53 @@ mod tests {
             keys.add(bad.as_bytes());
         }
         assert_eq!(keys.sessions(), 0);
+    }
+
+    #[test]
+    fn secrets_under_the_identifiers_of_their_sessions() {
+        let named = |id: u8, secret: u8| {
+            let digits = |byte: u8, count: usize| format!("{byte:02X}").repeat(count);
+            format!(
+                "RSA Session-ID:{} Master-Key:{}\n",
+                digits(id, 32),
+                digits(secret, 48)
+            )
+        };
+        let keys = Keys::default();
+        let log = [
+            named(1, 7),
+            named(2, 8),
+            named(2, 8),
+            named(3, 9).replace("09", "9"),
+            named(3, 9).replace("Master-Key", "Key"),
+        ];
+        keys.add(log.concat().as_bytes());
+        assert_eq!((keys.sessions(), keys.is_empty()), (2, false));
+        let tried = std::cell::RefCell::new(Vec::new());
+        let of = |random: u8, id: &[u8], taken_up: bool, from: &mut usize, right: u8| {
+            tried.borrow_mut().clear();
+            let fits = |secret: &Secret| {
+                tried.borrow_mut().push(secret.0[0]);
+                secret.0[0] == right
+            };
+            let found = keys.of_session(&[random; 32], id, taken_up, from, fits);
+            let found = found.map(|one| one.master.unwrap().0[0]);
+            (found, tried.borrow().clone())
+        };
+        // By its identifier nothing is tried, nor again what another connection had.
+        assert_eq!(of(11, &[2; 32], false, &mut 0, 0), (Some(8), vec![]));
+        assert_eq!(of(12, &[], false, &mut 0, 8), (None, vec![7]));
+        let mut from = 0;
+        assert_eq!(of(13, &[4; 32], false, &mut from, 9), (None, vec![7]));
+        keys.add(named(5, 9).as_bytes());
+        assert_eq!(of(13, &[4; 32], false, &mut from, 9), (Some(9), vec![9]));
+        assert_eq!(of(14, &[5; 32], false, &mut 0, 0), (Some(9), vec![]));
+        assert_eq!(keys.of(&[13; 32]).unwrap().master.unwrap().0, [9; 48]);
+        // A session that is taken up may be any, logged in whichever way.
+        keys.add(line("CLIENT_RANDOM", 21, 6, 48).repeat(2).as_bytes());
+        let all = vec![7, 8, 9, 6];
+        assert_eq!(of(15, &[6; 32], true, &mut 0, 6), (Some(6), all));
+        assert_eq!(of(16, &[6; 32], false, &mut 0, 6), (None, vec![7]));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! that of the frame that made it whole.
 
 use super::alert::Alert;
-use super::hello::{self, Inside};
-use super::keylog::Keys;
+use super::hello::{self, Choice, Inside, Offer};
+use super::keylog::{Keys, Secret, Secrets};
 use super::message::{self, Messages};
 use super::opener::{Epoch, Opener};
 use super::record;
@@ -63,6 +63,8 @@ pub(super) struct Plain {
     ended: [Option<Offset>; 2],
     /// Records that may be missing from before the keys were known.
     missed: [u64; 2],
+    /// Up to which place of the log it was tried whether a secret fits.
+    tried: usize,
     messages: [Messages; 2],
     alpn: Option<CompactString>,
     certificate_request: bool,
@@ -88,6 +90,7 @@ impl Plain {
             told: [false; 2],
             ended: [None; 2],
             missed: [0; 2],
+            tried: 0,
             messages: Default::default(),
             alpn: None,
             certificate_request: false,
@@ -259,7 +262,7 @@ impl Plain {
         if matches!(self.stage, Stage::Before) {
             // What the client sends with its hello is sealed as the server will choose.
             let begun = match session.choice() {
-                Some(_) => self.begin(session),
+                Some(_) => self.begin(session, side, &record),
                 None if side == Side::Client => Err(NotRead::NoKeys),
                 None => Err(NotRead::HandshakeUnseen),
             };
@@ -342,22 +345,55 @@ impl Plain {
         self.held_bytes = 0;
     }
 
-    /// Looks for the keys.
-    fn begin(&self, session: &Session) -> Result<[Opener; 2], NotRead> {
+    /// Looks for the keys, those of the first record that was encrypted.
+    fn begin(
+        &mut self,
+        session: &Session,
+        side: Side,
+        record: &Record,
+    ) -> Result<[Opener; 2], NotRead> {
         let (Some(offer), Some(choice)) = (session.offer(), session.choice()) else {
             return Err(NotRead::HandshakeUnseen);
         };
         let suite = Suite::of(choice.cipher, choice.version).ok_or(NotRead::Cipher)?;
         let randoms = (&offer.random, &choice.random);
-        let openers = self
-            .keys
-            .of(&offer.random)
-            .and_then(|secrets| Opener::both(suite, session.is_1_3(), secrets, randoms));
+        let secrets = self.keys.of(&offer.random);
+        let secrets = match secrets {
+            None if !session.is_1_3() => self.secrets_that_fit(suite, offer, choice, side, record),
+            known => known,
+        };
+        let openers =
+            secrets.and_then(|secrets| Opener::both(suite, session.is_1_3(), secrets, randoms));
         let mut openers = openers.ok_or(NotRead::NoKeys)?;
         for (opener, missed) in openers.iter_mut().zip(self.missed) {
             opener.miss(missed);
         }
         Ok(openers)
+    }
+
+    /// Looks for the secrets of a session of TLS 1.2 that are logged under something else than its
+    /// client's random bytes.
+    fn secrets_that_fit(
+        &mut self,
+        suite: Suite,
+        offer: &Offer,
+        choice: &Choice,
+        side: Side,
+        record: &Record,
+    ) -> Option<Secrets> {
+        let waiting = self.unopened.front();
+        let (side, record) = waiting.map_or((side, record), |(side, record)| (*side, record));
+        let is_first = record.hole.is_none() && self.missed[index(side)] == 0;
+        let open = |master: &Secret| {
+            let both = suite.of_master(master, &offer.random, &choice.random)?;
+            both[index(side)].open(0, record.header, &record.content, &mut Vec::new())
+        };
+        let fits = |master: &Secret| is_first && open(master).is_some();
+        // Of a session that is taken up the server is done first.
+        let taken_up = side == Side::Server;
+        let (random, id) = (&offer.random, &choice.session);
+        self.keys
+            .of_session(random, id, taken_up, &mut self.tried, fits)
     }
 
     /// Opens a record, and tells what is in it.

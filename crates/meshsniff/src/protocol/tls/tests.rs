@@ -28,9 +28,13 @@ struct Wire {
 
 impl Wire {
     fn new(is_1_3: bool, right: bool, cut: usize) -> Self {
+        Self::with_log(is_1_3, &TlsSession::new(is_1_3).log(right), cut)
+    }
+
+    fn with_log(is_1_3: bool, log: &str, cut: usize) -> Self {
         let session = TlsSession::new(is_1_3);
         let keys = Keys::default();
-        keys.add(session.log(right).as_bytes());
+        keys.add(log.as_bytes());
         let mut wire = Self {
             session,
             layer: Layer::new(Session::default(), Some(&Arc::new(keys))),
@@ -143,6 +147,37 @@ fn what_is_inside_is_told_however_it_is_cut() {
             assert!(told.keys && told.not_read.is_none());
         }
     }
+}
+
+/// What is opened with a log whose line of the session is this one. `first`: who encrypts first, of
+/// a session that is taken up the server.
+fn opened(first: Side, line: impl FnOnce(&str, &str) -> String) -> bool {
+    let log = TlsSession::new(false).log(true);
+    let words: Vec<_> = log.split_whitespace().collect();
+    let mut wire = Wire::with_log(false, &line(words[1], words[2]), 1 << 14);
+    for side in [first, Client, Server] {
+        wire.say(side, "inside");
+    }
+    let told = wire.layer.told();
+    assert_eq!(told.keys, told.not_read != Some(NotRead::NoKeys));
+    assert_eq!(wire.told.len(), if told.keys { 3 } else { 0 });
+    told.keys
+}
+
+#[test]
+fn secrets_that_are_logged_under_something_else_are_tried() {
+    let named = |_: &str, master: &str| format!("RSA Session-ID:5e5e Master-Key:{master}\n");
+    let of_another = |random: &str, master: &str| {
+        let random = random.replace("c1", "c2");
+        format!("CLIENT_RANDOM {random} {master}\n")
+    };
+    let wrong = |_: &str, master: &str| {
+        let master = master.replace("cc", "cd");
+        format!("RSA Session-ID:5e5e Master-Key:{master}\n")
+    };
+    assert!(opened(Client, named) && opened(Server, named));
+    assert!(opened(Server, of_another) && !opened(Client, of_another));
+    assert!(!opened(Client, wrong) && !opened(Server, wrong));
 }
 
 #[test]
