@@ -20,6 +20,9 @@ use std::sync::{Mutex, PoisonError};
 const MAX_SESSIONS: usize = 1 << 20;
 /// Master secrets that are tried on a connection: the latest.
 const MAX_TRIED: usize = 1024;
+/// Secrets that are tried in vain, on all connections: whoever opens many for nothing gets no more of
+/// our time.
+const MAX_IN_VAIN: usize = 1 << 18;
 /// A line is not longer: a label, and two values in hexadecimal digits.
 const MAX_LINE: usize = 512;
 /// A secret is as long as the hash of its suite: SHA-256, or SHA-384 and of TLS 1.2 the master secret.
@@ -83,6 +86,8 @@ struct Sessions {
     masters: Vec<Master>,
     /// The places in it of those that were logged under an identifier.
     named: HashMap<Vec<u8>, usize>,
+    /// Secrets that were tried and did not fit.
+    in_vain: usize,
 }
 
 /// The secrets of many sessions: of key logs, which may grow while they are read, and of the blocks
@@ -179,12 +184,22 @@ impl Keys {
                 known,
                 masters,
                 named,
+                in_vain,
             } = &mut known.sessions;
             let first = masters.len().saturating_sub(MAX_TRIED).max(*from);
             *from = masters.len();
             let place = named.get(session).copied().or_else(|| {
-                let fits = |one: &Master| (taken_up || one.alone) && fits(&one.secret);
-                (first..masters.len()).find(|&at| fits(&masters[at]))
+                let before = *in_vain;
+                let found = (first..masters.len()).find(|&at| {
+                    let one = &masters[at];
+                    let may_fit = (taken_up || one.alone) && *in_vain < MAX_IN_VAIN;
+                    *in_vain += usize::from(may_fit);
+                    may_fit && fits(&one.secret)
+                });
+                if found.is_some() {
+                    *in_vain = before;
+                }
+                found
             });
             let found = &mut masters[place?];
             found.alone = false;
@@ -498,6 +513,10 @@ mod tests {
         assert_eq!(of(13, &[4; 32], false, &mut from, 9), (Some(9), vec![9]));
         assert_eq!(of(14, &[5; 32], false, &mut 0, 0), (Some(9), vec![]));
         assert_eq!(keys.of(&[13; 32]).unwrap().master.unwrap().0, [9; 48]);
+        keys.locked(|known| known.sessions.in_vain = MAX_IN_VAIN - 1);
+        assert_eq!(of(17, &[6; 32], true, &mut 0, 8), (None, vec![7]));
+        assert_eq!(of(18, &[6; 32], true, &mut 0, 7), (None, vec![]));
+        keys.locked(|known| known.sessions.in_vain = 0);
         // A session that is taken up may be any, logged in whichever way.
         keys.add(line("CLIENT_RANDOM", 21, 6, 48).repeat(2).as_bytes());
         let all = vec![7, 8, 9, 6];
