@@ -54,7 +54,8 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, vec![skipped]).exit_code();
     };
     let lab = Arc::new(lab);
-    let (mut quiet, mut disturbing) = faults::trials(&lab);
+    let again = std::env::var_os("MESHSNIFF_TEST_AGAIN").is_some();
+    let (mut quiet, mut disturbing) = faults::trials(&lab, again);
     quiet.extend(captures::trials(&lab));
     if lab.carried {
         quiet.extend(carried::trials(&lab));
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     }
     arguments.test_threads.get_or_insert(AT_ONCE);
     let first = libtest_mimic::run(&arguments, quiet);
-    if std::env::var_os("MESHSNIFF_TEST_QUIET").is_some() {
+    if again {
         disturbing.clear();
     }
     // What restarts a kubelet is nobody's neighbour.

@@ -64,8 +64,8 @@ const fn alone(name: &'static str, check: fn(&Lab) -> Checked) -> Fault {
     }
 }
 
-/// The table.
-const FAULTS: [Fault; 50] = [
+/// What goes wrong on the agent's way into the cluster.
+const ON_THE_WAY: [Fault; 19] = [
     anywhere("SIGINT before anything is made", client::interrupt_before),
     anywhere("SIGTERM before anything is made", client::terminate_before),
     anywhere("SIGHUP before anything is made", client::hang_up_before),
@@ -74,11 +74,6 @@ const FAULTS: [Fault; 50] = [
     anywhere("SIGTERM while the helper starts", client::terminate_during),
     anywhere("SIGHUP while the helper starts", client::hang_up_during),
     anywhere("SIGKILL while the helper starts", client::kill_during),
-    anywhere("SIGINT while it captures", client::interrupt_after),
-    anywhere("SIGTERM while it captures", client::terminate_after),
-    anywhere("SIGHUP while it captures", client::hang_up_after),
-    anywhere("SIGKILL while it captures", client::kill_after),
-    anywhere("SIGSTOP for two minutes", client::stop_for_two_minutes),
     anywhere(
         "SIGKILL with an ephemeral container",
         client::kill_ephemeral,
@@ -94,9 +89,19 @@ const FAULTS: [Fault; 50] = [
     here("a policy adds a container to the helper", start::sidecar),
     anywhere("quota is used up", start::quota),
     alone("NoExecute taint on the node", start::taint),
+    anywhere("target is deleted, ephemeral", target::deleted_ephemeral),
+    anywhere("target must not run as root", target::run_as_non_root),
+];
+
+/// What goes wrong once it is there, whichever way it came.
+const ONCE_THERE: [Fault; 31] = [
+    anywhere("SIGINT while it captures", client::interrupt_after),
+    anywhere("SIGTERM while it captures", client::terminate_after),
+    anywhere("SIGHUP while it captures", client::hang_up_after),
+    anywhere("SIGKILL while it captures", client::kill_after),
+    anywhere("SIGSTOP for two minutes", client::stop_for_two_minutes),
     alone("node is drained", target::drained),
     anywhere("target is deleted", target::deleted),
-    anywhere("target is deleted, ephemeral", target::deleted_ephemeral),
     anywhere("target is replaced and followed", target::replaced),
     anywhere("target is OOM-killed", target::oom_killed),
     here("target's sandbox is killed", target::sandbox_killed),
@@ -110,7 +115,6 @@ const FAULTS: [Fault; 50] = [
         target::false_mirror,
     ),
     anywhere("target has two network namespaces", target::two_namespaces),
-    anywhere("target must not run as root", target::run_as_non_root),
     anywhere("target has completed", target::completed),
     anywhere("target crash-loops", target::crash_loop),
     anywhere(
@@ -154,10 +158,12 @@ fn takes_an_image(name: &str) -> bool {
     .contains(&name)
 }
 
-/// The tests that may run beside others, and those that may not.
-pub(crate) fn trials(lab: &Arc<Lab>) -> (Vec<Trial>, Vec<Trial>) {
+/// The tests that may run beside others, and those that may not. `again`: what goes wrong once the
+/// agent is there was tried when it had come another way.
+pub(crate) fn trials(lab: &Arc<Lab>, again: bool) -> (Vec<Trial>, Vec<Trial>) {
     let (mut quiet, mut disturbing) = (Vec::new(), Vec::new());
-    let faults = FAULTS.into_iter().chain(MISUSE);
+    let once_there = ONCE_THERE.into_iter().chain(MISUSE).filter(|_| !again);
+    let faults = ON_THE_WAY.into_iter().chain(once_there);
     for fault in faults.filter(|fault| !(lab.carried && takes_an_image(fault.name))) {
         let own = Arc::clone(lab);
         let trial = Trial::test(format!("fault: {}", fault.name), move || {
