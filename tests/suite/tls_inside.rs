@@ -182,6 +182,59 @@ fn who_says_first_that_it_closes_leaves_first() {
     assert_eq!(closed, [(Verdict::ServerClosedUnanswered, None, None)]);
 }
 
+/// Two bytes are as long as a farewell, and no farewell ends what still comes.
+#[test]
+fn what_is_no_farewell() {
+    let post = b"POST /p HTTP/1.1\r\nContent-Length: 2\r\n\r\n";
+    let closed = judged(|it| {
+        it.say(Client, post).talk.wait(50.0);
+        it.say(Client, b"{}")
+            .talk
+            .ack(Server)
+            .fin(Server)
+            .ack(Client)
+            .fin(Client);
+    });
+    assert_eq!(closed, [(Verdict::ServerClosedUnanswered, None, None)]);
+    let until_close = b"HTTP/1.1 200 OK\r\n\r\nall";
+    let answered = judged(|it| {
+        it.say(Client, post)
+            .say(Client, b"{}")
+            .say(Server, until_close);
+        it.leave(Server).leave(Client).end(Client);
+    });
+    assert_eq!(answered, [(Verdict::Ok, None, Some(200))]);
+    // Who says that it sends no more waits for the answer.
+    let half_closed = judged(|it| {
+        it.say(Client, GET);
+        it.leave(Client).talk.ack(Server);
+        it.say(Server, until_close).leave(Server);
+        it.talk.ack(Client);
+        it.end(Client);
+    });
+    assert_eq!(half_closed, [(Verdict::Ok, None, Some(200))]);
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc";
+    let left = judged(|it| {
+        it.say(Client, GET)
+            .say(Server, chunked)
+            .say(Server, b"\r\n");
+        it.talk
+            .ack(Client)
+            .wait(2.0)
+            .fin(Client)
+            .ack(Server)
+            .fin(Server);
+    });
+    assert_eq!(left, [(Verdict::ClientGaveUpMidResponse, None, Some(200))]);
+    // Far away, the server's answer to it is late.
+    let far = judged(|it| {
+        it.say(Client, GET).talk.ack(Server).wait(5000.0);
+        it.leave(Client).talk.wait(60.0);
+        it.leave(Server).end(Client);
+    });
+    assert_eq!(far, [(Verdict::ClientGaveUp, None, None)]);
+}
+
 #[test]
 fn who_leaves_inside_a_record_leaves_inside_the_message() {
     let body = [b'a'; 400];

@@ -182,7 +182,7 @@ impl Bodies {
         }
     }
 
-    /// A side is done with a stream, or ends it: what it began is told as it is.
+    /// A side ends a stream without a DATA frame: what it began is told as it is.
     pub(super) fn reset(&mut self, from: Side, stream: u32, entries: &mut Vec<Entry>) {
         if let Some(known) = self.streams.get_mut(&stream) {
             known.lose(from, stream, entries);
@@ -191,7 +191,7 @@ impl Bodies {
     }
 
     /// A side is done with a stream.
-    pub(super) fn done(&mut self, from: Side, stream: u32) {
+    fn done(&mut self, from: Side, stream: u32) {
         if let Some(known) = self.streams.get_mut(&stream) {
             known.done[index(from)] = true;
             if known.done == [true; 2] {

@@ -257,7 +257,7 @@ impl Frames {
             tell(Told::MalformedBlock);
         }
         if end {
-            self.bodies.done(from, stream);
+            self.bodies.reset(from, stream, entries);
         }
     }
 }

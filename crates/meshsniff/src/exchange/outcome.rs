@@ -311,7 +311,9 @@ impl Exchanges {
     fn evidence(&self, connection: &TrackedConnection) -> Evidence {
         let mut evidence = connection.evidence();
         let first = first_close(connection);
-        let Some(said) = first.and_then(|first| self.farewell_before(first)) else {
+        let said = first.and_then(|first| self.farewell_before(first));
+        // What only its length tells may be two bytes of data.
+        let Some(said) = said.filter(|said| said.read) else {
             return evidence;
         };
         let (its, other) = match said.by {
@@ -334,13 +336,13 @@ impl Exchanges {
         evidence
     }
 
-    /// What the other side than the one with the first FIN or RST said right before it: that it
-    /// closes. Then it was the first to leave, and only its FIN was slower.
+    /// What the other side than the one with the first FIN or RST said before it: that it closes.
+    /// Then it was the first to leave, and only its FIN was slower.
     fn farewell_before(&self, close: Close) -> Option<Farewell> {
-        let said = self.pairing.tls()?.session().farewell()?;
-        let right_before =
-            said.mark.order < close.mark.order && close.mark.time - said.mark.time <= HEARD;
-        (said.by != close.by && right_before).then_some(said)
+        let said = self.pairing.tls()?.farewell()?;
+        let right_before = said.read || close.mark.time - said.mark.time <= HEARD;
+        let before = said.mark.order < close.mark.order && right_before;
+        (said.by != close.by && before).then_some(said)
     }
 
     /// How long the client had waited for an answer to its last record when it left, of TLS that is
@@ -416,10 +418,10 @@ impl Exchanges {
         let close = closed.or(first);
         let farewell = farewell.filter(|_| closed.is_some());
         let encrypted = self.pairing.tls().is_some();
-        let waited = close.and_then(|close| {
-            let left = farewell.map_or(close.mark, |said| said.mark);
-            self.left_waiting(close.by, left)
-        });
+        let left = farewell.map(|said| said.mark);
+        let left = left.or(close.map(|close| close.mark));
+        let waited = close.zip(left);
+        let waited = waited.and_then(|(close, left)| self.left_waiting(close.by, left));
         let verdict = verdict(connection, now)
             .or_else(|| self.of_tls(connection, close, now))
             .or(waited.map(|_| Verdict::TlsLeftWaiting));
@@ -467,12 +469,12 @@ impl Exchanges {
             envoy,
             close,
             idle: waited.or_else(|| {
-                let idle = close?.mark.time - self.idle_from()?;
+                let idle = left?.time - self.idle_from()?;
                 (idle >= Span::ZERO).then_some(idle)
             }),
             server_answered_others: false,
             accept_queue: self.accept_queue,
-            silence: close.and_then(|close| Some(close.mark.time - last_spoke?.1.time)),
+            silence: left.and_then(|left| Some(left.time - last_spoke?.1.time)),
             last_byte_by: last_spoke.map(|(side, _)| side),
             goaway: self.pairing.streams().and_then(Streams::gone_away),
             max_concurrent: self.pairing.streams().and_then(Streams::max_concurrent),

@@ -169,7 +169,7 @@ impl Keys {
     }
 
     /// The secrets of such a session of TLS 1.2 if they were logged under its identifier, or fit.
-    /// Those from place `from` on are tried, of a session that was not taken up only those that were
+    /// `fits`: whether a secret does, if that can be told. Those from place `from` on are tried, of a session that was not taken up only those that were
     /// logged under an identifier; `from` is then where the next are to come.
     pub(super) fn of_session(
         &self,
@@ -177,7 +177,7 @@ impl Keys {
         session: &[u8],
         taken_up: bool,
         from: &mut usize,
-        fits: impl Fn(&Secret) -> bool,
+        fits: impl Fn(&Secret) -> Option<bool>,
     ) -> Option<Secrets> {
         self.locked(|known| {
             let Sessions {
@@ -188,13 +188,16 @@ impl Keys {
             } = &mut known.sessions;
             let first = masters.len().saturating_sub(MAX_TRIED).max(*from);
             *from = masters.len();
-            let place = named.get(session).copied().or_else(|| {
+            let its_own = named.get(session).copied();
+            let told = its_own.and_then(|at| fits(&masters[at].secret));
+            let its_own = its_own.filter(|_| told != Some(false));
+            let place = its_own.or_else(|| {
                 let before = *in_vain;
                 let found = (first..masters.len()).find(|&at| {
                     let one = &masters[at];
                     let may_fit = (taken_up || one.alone) && *in_vain < MAX_IN_VAIN;
                     *in_vain += usize::from(may_fit);
-                    may_fit && fits(&one.secret)
+                    may_fit && fits(&one.secret) == Some(true)
                 });
                 if found.is_some() {
                     *in_vain = before;
@@ -203,14 +206,18 @@ impl Keys {
             });
             let found = &mut masters[place?];
             found.alone = false;
-            let secrets = known.entry(*random).or_default();
-            secrets.take(Secrets {
+            let secrets = Secrets {
                 master: Some(found.secret.clone()),
                 logged: found.logged,
+                asked: true,
                 ..Secrets::default()
-            });
-            secrets.asked = true;
-            Some(secrets.clone())
+            };
+            // An identifier is no proof: whoever only knows that has no secret of ours kept for it.
+            if (its_own.is_none() || told == Some(true)) && known.len() < MAX_SESSIONS {
+                known.entry(*random).or_default().take(secrets.clone());
+                known.entry(*random).or_default().asked = true;
+            }
+            Some(secrets)
         })
     }
 
@@ -283,12 +290,18 @@ impl Sessions {
         if is_known || !is_one || self.len() >= MAX_SESSIONS {
             return None;
         }
-        self.named.insert(session, self.masters.len());
-        self.masters.push(Master {
+        let master = Master {
             secret,
             logged,
             alone: true,
-        });
+        };
+        match place {
+            Some(&at) => self.masters[at] = master,
+            None => {
+                self.named.insert(session, self.masters.len());
+                self.masters.push(master);
+            }
+        }
         Some(())
     }
 
@@ -498,20 +511,24 @@ mod tests {
             tried.borrow_mut().clear();
             let fits = |secret: &Secret| {
                 tried.borrow_mut().push(secret.0[0]);
-                secret.0[0] == right
+                (right > 0).then_some(secret.0[0] == right)
             };
             let found = keys.of_session(&[random; 32], id, taken_up, from, fits);
             let found = found.map(|one| one.master.unwrap().0[0]);
             (found, tried.borrow().clone())
         };
-        // By its identifier nothing is tried, nor again what another connection had.
-        assert_eq!(of(11, &[2; 32], false, &mut 0, 0), (Some(8), vec![]));
+        // An identifier is tried alone, and kept if it fits; nothing is tried that another had.
+        assert_eq!(of(10, &[2; 32], false, &mut 0, 0), (Some(8), vec![8]));
+        assert!(keys.of(&[10; 32]).is_none());
+        assert_eq!(of(10, &[1; 32], false, &mut 0, 9), (None, vec![7, 7]));
+        assert_eq!(of(11, &[2; 32], false, &mut 0, 8), (Some(8), vec![8]));
+        assert!(keys.of(&[11; 32]).is_some());
         assert_eq!(of(12, &[], false, &mut 0, 8), (None, vec![7]));
         let mut from = 0;
         assert_eq!(of(13, &[4; 32], false, &mut from, 9), (None, vec![7]));
         keys.add(named(5, 9).as_bytes());
         assert_eq!(of(13, &[4; 32], false, &mut from, 9), (Some(9), vec![9]));
-        assert_eq!(of(14, &[5; 32], false, &mut 0, 0), (Some(9), vec![]));
+        assert_eq!(of(14, &[5; 32], false, &mut 0, 9), (Some(9), vec![9]));
         assert_eq!(keys.of(&[13; 32]).unwrap().master.unwrap().0, [9; 48]);
         keys.locked(|known| known.sessions.in_vain = MAX_IN_VAIN - 1);
         assert_eq!(of(17, &[6; 32], true, &mut 0, 8), (None, vec![7]));

@@ -4,7 +4,7 @@
 use super::alert::Alert;
 use super::keylog::Keys;
 use super::plain::{Plain, Teller};
-use super::session::Session;
+use super::session::{Farewell, Session};
 use super::told::Tls;
 use crate::tcp::{Ack, Offset, Side, StreamEvent};
 use std::sync::Arc;
@@ -97,12 +97,24 @@ impl Layer {
         self.plain.as_ref()?.alert()
     }
 
+    /// The first of what the sides said before they close.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        match &self.plain {
+            Some(plain) if plain.is_read() => plain.farewell(),
+            _ => self.session.farewell(),
+        }
+    }
+
     /// What a report says of it.
     #[must_use]
     pub fn told(&self) -> Tls {
         let mut told = self.session.told();
         if let Some(plain) = &self.plain {
             told.keys = plain.is_read();
+            if told.keys {
+                told.close_notify = plain.farewells().map(|said| Some(said.is_some()));
+            }
             told.not_read = plain.not_read();
             told.early_data_taken = plain.takes_early().filter(|_| told.early_data);
             told.alpn = told.alpn.or_else(|| plain.alpn().cloned());

@@ -11,7 +11,7 @@ use super::message::{self, Messages};
 use super::opener::{Epoch, Opener};
 use super::record;
 use super::sealed::Suite;
-use super::session::{Session, index};
+use super::session::{Farewell, Session, index};
 use super::told::NotRead;
 use super::way::{Record, Taken, Way};
 use crate::packet::Mark;
@@ -69,6 +69,10 @@ pub(super) struct Plain {
     alpn: Option<CompactString>,
     certificate_request: bool,
     alert: Option<Alert>,
+    /// What each side said before it closes, and whether the other went on with data.
+    farewells: [Option<(Farewell, bool)>; 2],
+    /// The packet of the latest record that was opened, and its sender.
+    spoke: Option<(Side, Mark)>,
     latest: Option<Progress>,
     /// The latest acknowledgment of what the client sent.
     acked: Option<Ack>,
@@ -95,6 +99,8 @@ impl Plain {
             alpn: None,
             certificate_request: false,
             alert: None,
+            farewells: [None; 2],
+            spoke: None,
             latest: None,
             acked: None,
             inside: Vec::new(),
@@ -142,6 +148,22 @@ impl Plain {
     /// The first alert inside that is no goodbye.
     pub(super) const fn alert(&self) -> Option<Alert> {
         self.alert
+    }
+
+    /// What each side said before it closes.
+    pub(super) fn farewells(&self) -> [Option<Farewell>; 2] {
+        self.farewells.map(|said| said.map(|(said, _)| said))
+    }
+
+    /// The first of them. Whoever only sends no more, and is answered in full, does not leave.
+    pub(super) fn farewell(&self) -> Option<Farewell> {
+        let [client, server] = self.farewells;
+        let both = client.is_some() && server.is_some();
+        let leaves = [client, server].into_iter().flatten();
+        let leaves = leaves.filter(|(_, answered)| !(both && *answered));
+        leaves
+            .map(|(said, _)| said)
+            .min_by_key(|said| said.mark.order)
     }
 
     /// Bytes that the record being sent still lacks.
@@ -388,7 +410,7 @@ impl Plain {
             let both = suite.of_master(master, &offer.random, &choice.random)?;
             both[index(side)].open(0, record.header, &record.content, &mut Vec::new())
         };
-        let fits = |master: &Secret| is_first && open(master).is_some();
+        let fits = |master: &Secret| is_first.then(|| open(master).is_some());
         // Of a session that is taken up the server is done first.
         let taken_up = side == Side::Server;
         let (random, id) = (&offer.random, &choice.session);
@@ -420,7 +442,7 @@ impl Plain {
         let mut inside = std::mem::take(&mut self.inside);
         match opener.open(record.header, &record.content, &mut inside) {
             Some((record::HANDSHAKE, epoch)) => self.handshake(side, epoch, &inside),
-            Some((record::ALERT, _)) => self.alert_inside(side, &inside),
+            Some((record::ALERT, _)) => self.alert_inside(side, &inside, record.last()),
             // Data that the server does not take are sent again.
             Some((record::DATA, Epoch::Early)) if self.takes_early == Some(false) => {}
             Some((record::DATA, Epoch::Early)) if self.takes_early.is_none() => {
@@ -429,6 +451,10 @@ impl Plain {
             }
             Some((record::DATA, _)) => {
                 let before = opener.suite().before();
+                self.farewells[index(side)] = None;
+                if let Some((_, answered)) = &mut self.farewells[index(side.other())] {
+                    *answered = true;
+                }
                 self.data(side, &record, &inside, before, at, tell);
             }
             Some(_) => {}
@@ -441,6 +467,7 @@ impl Plain {
             }
         }
         self.inside = inside;
+        self.spoke = Some((side, record.last()));
         self.ways[index(side)].give_back(record.content);
     }
 
@@ -539,7 +566,14 @@ impl Plain {
         messages[index(side)].bytes(bytes, &mut whole);
     }
 
-    fn alert_inside(&mut self, side: Side, alert: &[u8]) {
+    fn alert_inside(&mut self, side: Side, alert: &[u8], mark: Mark) {
+        let said = Farewell {
+            by: side,
+            mark,
+            before: self.spoke,
+            read: true,
+        };
+        self.farewells[index(side)].get_or_insert((said, false));
         if let [_, description] = *alert
             && !Alert::is_end(description)
         {

@@ -54,7 +54,7 @@ struct Parting {
     before: Option<(Side, Mark)>,
 }
 
-/// What a side says before it closes (close_notify, RFC 8446, 6.1), as far as its length tells.
+/// What a side says before it closes (close_notify, RFC 8446, 6.1).
 #[derive(Clone, Copy, Debug)]
 pub struct Farewell {
     /// The sender.
@@ -63,6 +63,8 @@ pub struct Farewell {
     pub mark: Mark,
     /// The packet with payload before it, and its sender.
     pub before: Option<(Side, Mark)>,
+    /// Whether it was read; else its length, or its type, is all that tells.
+    pub read: bool,
 }
 
 /// TLS on one connection.
@@ -154,6 +156,7 @@ impl Session {
             }
             if self.sent[index(side)].record.is_whole() {
                 self.end_record(side, mark);
+                self.spoke = Some((side, mark));
             }
         }
         self.spoke = Some((side, mark));
@@ -504,7 +507,12 @@ impl Session {
         let sides = [Side::Client, Side::Server];
         let said = sides.into_iter().zip(&self.sent).filter_map(|(by, sent)| {
             let Parting { mark, before, .. } = sent.parting.filter(|_| !sent.lost)?;
-            Some(Farewell { by, mark, before })
+            Some(Farewell {
+                by,
+                mark,
+                before,
+                read: false,
+            })
         });
         said.min_by_key(|said| said.mark.order)
     }

@@ -104,7 +104,11 @@ fn lines(connection: &Connection) -> Vec<Line> {
     if connection.syn_retries > 0 {
         push!(&mut first; ", sent ", Grouped(connection.syn_retries.saturating_add(1)), " times");
     }
-    let mut lines = vec![Line::new(Side::Client, connection.first, first)];
+    let mut lines = Vec::new();
+    // One that was joined late has none in the capture.
+    if connection.syn.is_some() || connection.is_udp() || connection.tls.is_none() {
+        lines.push(Line::new(Side::Client, connection.first, first));
+    }
     if let Some(tls) = connection.tls.as_deref() {
         lines.extend(tls.steps.iter().map(|step| {
             let (what, gap) = step_in_words(tls, step.kind);
@@ -139,8 +143,16 @@ fn step_in_words(tls: &Tls, kind: StepKind) -> (String, Option<(Span, &'static s
             if let Some(name) = tls.sni.as_deref() {
                 push!(&mut what; " for ", Shown(name, MAX_SNI));
             }
-            for (number, offered) in tls.alpn_offered.iter().take(MAX_OFFERED).enumerate() {
+            let offered = tls
+                .alpn_offered
+                .iter()
+                .filter(|offered| !offered.is_empty());
+            for (number, offered) in offered.enumerate() {
                 what.push_str(if number == 0 { ", offers " } else { " " });
+                if number == MAX_OFFERED {
+                    what.push('…');
+                    break;
+                }
                 push!(&mut what; Shown(offered, MAX_ALPN));
             }
             None
