@@ -51,7 +51,7 @@ pub enum SummaryPart {
     },
     /// Times of TLS handshakes.
     Handshake {
-        /// The place of the part in [`Part::ALL`].
+        /// The place of the part in [`crate::protocol::tls::Part::ALL`].
         part: u8,
         /// Some of its times.
         values: ValuesPart,
