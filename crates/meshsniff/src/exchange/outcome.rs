@@ -414,7 +414,7 @@ impl Exchanges {
     fn describe(&self, connection: &TrackedConnection, now: Timestamp) -> Connection {
         let first = first_close(connection);
         let farewell = first.and_then(|first| self.farewell_before(first));
-        let closed = farewell.and_then(|said| closes_of(connection, said.by));
+        let closed = farewell.and_then(|said| first_close_of(connection, said.by));
         let close = closed.or(first);
         let farewell = farewell.filter(|_| closed.is_some());
         let encrypted = self.pairing.tls().is_some();
@@ -582,7 +582,7 @@ fn first_close(connection: &TrackedConnection) -> Option<Close> {
     if evidence.client.lacks_fin || evidence.server.lacks_fin {
         return None;
     }
-    let closes = [Side::Client, Side::Server].map(|by| closes_of(connection, by));
+    let closes = [Side::Client, Side::Server].map(|by| first_close_of(connection, by));
     closes
         .into_iter()
         .flatten()
@@ -590,7 +590,7 @@ fn first_close(connection: &TrackedConnection) -> Option<Close> {
 }
 
 /// A side's first FIN or RST.
-fn closes_of(connection: &TrackedConnection, by: Side) -> Option<Close> {
+fn first_close_of(connection: &TrackedConnection, by: Side) -> Option<Close> {
     let evidence = connection.evidence();
     let side = match by {
         Side::Client => evidence.client,

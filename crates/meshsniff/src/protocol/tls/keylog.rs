@@ -169,8 +169,9 @@ impl Keys {
     }
 
     /// The secrets of such a session of TLS 1.2 if they were logged under its identifier, or fit.
-    /// `fits`: whether a secret does, if that can be told. Those from place `from` on are tried, of a session that was not taken up only those that were
-    /// logged under an identifier; `from` is then where the next are to come.
+    /// `fits`: whether a secret does, if that can be told. Those from place `from` on are tried, of a
+    /// session that was not taken up only those that were logged under an identifier; `from` is then
+    /// where the next are to come.
     pub(super) fn of_session(
         &self,
         random: &Random,
@@ -214,8 +215,9 @@ impl Keys {
             };
             // An identifier is no proof: whoever only knows that has no secret of ours kept for it.
             if (its_own.is_none() || told == Some(true)) && known.len() < MAX_SESSIONS {
-                known.entry(*random).or_default().take(secrets.clone());
-                known.entry(*random).or_default().asked = true;
+                let kept = known.entry(*random).or_default();
+                kept.take(secrets.clone());
+                kept.asked = true;
             }
             Some(secrets)
         })
